@@ -1,0 +1,3 @@
+"""ipsecd: IPsec for Linux in user space."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The only room that imports ``cryptography``: transforms, PRFs, key exchange, key derivation."""

@@ -1,0 +1,1 @@
+"""The composition root: builds the graph and maps effects to I/O."""

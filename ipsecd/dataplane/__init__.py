@@ -1,0 +1,1 @@
+"""The two one-way roads, their run loop, and the messages that control them."""

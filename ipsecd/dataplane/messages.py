@@ -1,0 +1,233 @@
+"""The messages between the control process and the two roads. Inline roads take the same messages as calls.
+
+Control -> roads: InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound, MovePath, SetSpd, GiveUp, SetPathMtu,
+AskCounters. Roads -> control: Acquire, InboundUsed, SoftExpired, HardExpired, PeerMoved, PeerAlive, IkeDatagram,
+Counters, and Done, which acknowledges each message that changes something.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ipsecd.wire.selector import Address, Selector
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The outer addresses and UDP ports of an SA, seen from us (RFC 3948 section 2.1)."""
+
+    local: Address
+    local_port: int
+    remote: Address
+    remote_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class EspKeys:
+    """Transform numbers of RFC 7296 section 3.3.2 and the keys of one direction. Never logged: repr hides them."""
+
+    encryption: int
+    key_bits: int | None
+    integrity: int
+    esn: bool
+    encryption_key: bytes = field(repr=False)
+    integrity_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds, octets and packets after which the SA is reported soft-expired, or is dead; None: never."""
+
+    soft_seconds: float | None = None
+    soft_octets: int | None = None
+    soft_packets: int | None = None
+    hard_seconds: float | None = None
+    hard_octets: int | None = None
+    hard_packets: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstallInbound:
+    spi: int
+    child: str
+    keys: EspKeys
+    local: tuple[Selector, ...]
+    remote: tuple[Selector, ...]
+    outside: Outside
+    limits: Limits
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstallOutbound:
+    """``inbound`` is the SPI of the other half; (spi, inbound) names an outbound SA."""
+
+    spi: int
+    inbound: int
+    child: str
+    keys: EspKeys
+    local: tuple[Selector, ...]
+    remote: tuple[Selector, ...]
+    outside: Outside
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveInbound:
+    spi: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveOutbound:
+    spi: int
+    inbound: int
+
+
+@dataclass(frozen=True, slots=True)
+class MovePath:
+    inbound: tuple[int, ...]
+    outside: Outside
+
+
+@dataclass(frozen=True, slots=True)
+class SpdEntry:
+    """One entry of the SPD, in order of precedence (RFC 4301 section 4.4.1). ``action`` is protect, bypass or discard;
+    ``child`` names the child that protects it. A packet belongs to the first entry one of whose pairs holds it:
+    going out, ``local`` matches its source and ``remote`` its destination; coming in, the other way round."""
+
+    name: str
+    rule: str
+    action: str
+    pairs: tuple[tuple[Selector, Selector], ...]  # (local, remote)
+    child: str = ""
+    outbound: bool = True  # applies to packets going out
+    inbound: bool = True  # applies to packets coming in
+
+
+@dataclass(frozen=True, slots=True)
+class SetSpd:
+    """Replaces the SPD at once; ``generation`` counts up. What matches nothing is discarded: it shouldn't be here."""
+
+    generation: int
+    entries: tuple[SpdEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    child: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetPathMtu:
+    """What the kernel or an ICMP error says about the path to a peer; octets of the outer IP packet."""
+
+    remote: Address
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskCounters:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Acknowledges the control message with this ``sequence``; ``error`` is empty or says why it failed."""
+
+    sequence: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """A packet needs a child that has no usable SA. The addresses, protocol and ports are the packet's."""
+
+    child: str
+    source: Address
+    destination: Address
+    protocol: int
+    source_port: int | None
+    destination_port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InboundUsed:
+    """The first good packet on an inbound SA: the peer has switched to it."""
+
+    spi: int
+
+
+@dataclass(frozen=True, slots=True)
+class SoftExpired:
+    spi: int  # the inbound SPI of the pair, whichever direction ran out
+    reason: str  # seconds, octets, packets
+
+
+@dataclass(frozen=True, slots=True)
+class HardExpired:
+    spi: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerMoved:
+    """A fresh, authentic packet of this SA came from another outer address or port (RFC 7296 section 2.23)."""
+
+    spi: int
+    outside: Outside
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAlive:
+    """These inbound SAs had authentic traffic since the last such message; at most one message a second."""
+
+    spis: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IkeDatagram:
+    """An IKE message, the non-ESP marker removed."""
+
+    data: bytes
+    local: Address
+    local_port: int
+    remote: Address
+    remote_port: int
+    natt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SaCounters:
+    """``direction`` is in or out; ``last_used`` is monotonic seconds or None."""
+
+    spi: int
+    inbound: int
+    direction: str
+    packets: int
+    octets: int
+    sequence: int
+    last_used: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """``drops`` counts packets by named reason; ``paths`` packets by road (in, out, acquire-queued ...)."""
+
+    sas: tuple[SaCounters, ...]
+    drops: dict[str, int]
+    paths: dict[str, int]
+    entries: dict[str, int]  # packets by SPD entry name
+
+
+ToRoads = (
+    InstallInbound
+    | InstallOutbound
+    | RemoveInbound
+    | RemoveOutbound
+    | MovePath
+    | SetSpd
+    | GiveUp
+    | SetPathMtu
+    | AskCounters
+)
+ToControl = Done | Acquire | InboundUsed | SoftExpired | HardExpired | PeerMoved | PeerAlive | IkeDatagram | Counters

@@ -1,0 +1,1 @@
+"""The negotiation, sans-IO: (datagram | timer | command, now) -> effects."""

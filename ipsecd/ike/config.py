@@ -1,0 +1,137 @@
+"""What the negotiation is told: peers, the children they may have, and what proves who they are.
+
+These are IKE's own terms. The daemon builds them from a policy: rules with the same endpoints, identities,
+authentication and key exchange settings become one ``Peer`` with several ``Child`` configurations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from ipsecd import limits
+from ipsecd.crypto.secret import Secret
+from ipsecd.wire.identity import Identity
+from ipsecd.wire.registry import Encr, Group, Integ, Prf
+from ipsecd.wire.selector import Address, Selector
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One end of a path: an address and a UDP port."""
+
+    address: Address
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Where a datagram came from and where its answer goes. ``natt``: the local socket is the one of port 4500,
+    where IKE carries the non-ESP marker (RFC 3948 section 2.2); the marker is added and removed outside this room."""
+
+    local: Endpoint
+    remote: Endpoint
+    natt: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.local} -> {self.remote}"
+
+
+@dataclass(frozen=True, slots=True)
+class IkeProposal:
+    """One proposal for the IKE SA, its lists in order of preference. ``encryption`` pairs an algorithm with its key
+    length in bits (None where the algorithm has one). ``integrity`` is empty for AEADs (RFC 5282 section 8)."""
+
+    encryption: tuple[tuple[Encr, int | None], ...]
+    integrity: tuple[Integ, ...]
+    prf: tuple[Prf, ...]
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EspProposal:
+    """One proposal for an ESP child. ``groups`` is what PFS may use; empty: no PFS. ``esn``: True offers ESN first
+    and no ESN second, False offers no ESN only."""
+
+    encryption: tuple[tuple[Encr, int | None], ...]
+    integrity: tuple[Integ, ...]
+    groups: tuple[Group, ...] = ()
+    esn: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """Soft limits start a rekey; hard limits end the SA. None: no such limit. The margin between them is ours."""
+
+    seconds: float | None
+    octets: int | None = None
+    packets: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One child SA that may be negotiated. ``name`` is unique over all peers and is the data plane's policy entry.
+
+    ``local`` and ``remote`` are the widest selectors it may ever have.
+    """
+
+    name: str
+    rule: str  # the policy rule it comes from, for people
+    local: tuple[Selector, ...]
+    remote: tuple[Selector, ...]
+    proposals: tuple[EspProposal, ...]
+    lifetime: Lifetime = Lifetime(limits.CHILD_LIFETIME)
+    start: bool = False  # negotiate when loaded and bring it back when it's lost; else on the first packet
+
+
+@dataclass(frozen=True, slots=True)
+class SharedKey:
+    """A pre-shared key and its name in the policy."""
+
+    name: str
+    key: Secret
+
+
+class Encapsulation(Enum):
+    """AUTO: UDP when the peer supports it, else native. NATIVE and AUTO's native half come with a later issue."""
+
+    AUTO = "auto"
+    UDP = "udp"
+    NATIVE = "native"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """An entry of the peer authorization database (RFC 4301 section 4.4.3) and how to talk to that peer.
+
+    ``remotes`` is empty for a peer that calls us from anywhere; the daemon replaces the Peer when a name resolves
+    anew. A credential opens only peers that name both it and the identity it proved.
+    """
+
+    name: str
+    local: Address | None  # None: whatever the route to the peer gives
+    remotes: tuple[Address, ...]
+    local_id: Identity
+    remote_id: Identity
+    shared_keys: tuple[SharedKey, ...]  # in order; we prove ourselves with the first
+    proposals: tuple[IkeProposal, ...]
+    children: tuple[Child, ...]
+    remote_port: int = 500
+    lifetime: Lifetime = Lifetime(limits.IKE_LIFETIME)
+    dpd: float = limits.DPD_IDLE
+    encapsulation: Encapsulation = Encapsulation.AUTO
+    fragmentation: bool = True
+    keylog: bool = False  # keep and report keys for export
+
+
+@dataclass(frozen=True, slots=True)
+class IkeConfig:
+    """Everything the negotiation is told at once; replaced whole by a reload."""
+
+    peers: tuple[Peer, ...] = ()
+    ike_port: int = 500
+    natt_port: int = 4500
+    cookie_threshold: int = limits.COOKIE_THRESHOLD  # 0 asks every initiator for a cookie

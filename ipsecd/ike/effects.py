@@ -1,0 +1,118 @@
+"""What the negotiation wants done. The core returns these in order; the daemon carries them out in that order.
+
+Order matters twice: an ``InstallInbound`` is acknowledged by the data plane before a ``Send`` behind it leaves, and a
+``RemoveOutbound`` stands behind the ``InstallOutbound`` that replaces it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ipsecd.crypto.secret import Secret
+from ipsecd.ike.config import Lifetime, Path
+from ipsecd.wire.registry import Encr, Integ
+from ipsecd.wire.selector import Selector
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One datagram, without the non-ESP marker; whoever sends adds it where ``path.natt`` says so."""
+
+    data: bytes
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ChildKeys:
+    """The transform of an ESP SA and its keys of one direction. ``encryption_key`` holds the salt behind the key
+    where the transform has one (RFC 4106 section 8.1, RFC 3686 section 5.1)."""
+
+    encryption: Encr
+    key_bits: int | None
+    integrity: Integ
+    esn: bool
+    encryption_key: Secret
+    integrity_key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class InstallInbound:
+    """Accept packets with this SPI (four octets, ours). ``local`` and ``remote`` are the negotiated selectors, seen
+    from us; ``child`` is the ``Child.name`` they were narrowed in."""
+
+    spi: bytes
+    child: str
+    peer: str
+    keys: ChildKeys
+    local: tuple[Selector, ...]
+    remote: tuple[Selector, ...]
+    path: Path
+    lifetime: Lifetime
+
+
+@dataclass(frozen=True, slots=True)
+class InstallOutbound:
+    """Send with this SPI (four octets, the peer's) from now on; older outbound SAs of the child stay until removed.
+    ``inbound`` is the SPI of its other half."""
+
+    spi: bytes
+    inbound: bytes
+    child: str
+    peer: str
+    keys: ChildKeys
+    local: tuple[Selector, ...]
+    remote: tuple[Selector, ...]
+    path: Path
+    lifetime: Lifetime
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveInbound:
+    spi: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveOutbound:
+    """``inbound`` is the SPI of its other half: the peer's SPIs alone aren't unique over peers."""
+
+    spi: bytes
+    inbound: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MovePath:
+    """The SAs with these inbound SPIs now use another path: the float to 4500, or the NAT gave the peer a new port."""
+
+    inbound: tuple[bytes, ...]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """A child that packets wait for can't be had now; what is queued for it is dropped. ``reason`` is plain words."""
+
+    child: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something an operator may want to know. ``event`` is a stable hyphenated word (``ike-established``); ``level``
+    one of debug, info, warning, error; ``fields`` hold plain values, never a secret."""
+
+    event: str
+    level: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLog:
+    """Keys for export, only for peers whose policy says ``keylog: true``. ``kind`` is ``ike`` or ``esp``; the fields
+    are what tshark's ikev2_decryption_table and esp_sa want."""
+
+    kind: str
+    fields: dict[str, Any] = field(repr=False)
+
+
+Effect = Send | InstallInbound | InstallOutbound | RemoveInbound | RemoveOutbound | MovePath | GiveUp | Report | KeyLog

@@ -1,0 +1,1 @@
+"""The only room that touches the kernel: TUN, sockets, netlink, nftables, clocks."""

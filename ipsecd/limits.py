@@ -1,0 +1,80 @@
+"""Every bound and timer of ipsecd, each with its reason.
+
+Seconds are floats or ints named so; sizes are octets. Tests import these names instead of repeating the numbers.
+"""
+
+# --- IKE messages -----------------------------------------------------------------------------------------------
+MAX_UDP_DATAGRAM = 65_535  # what a socket read can hold
+MAX_IKE_DATAGRAM = 16_384  # parsed as one IKE message: post-quantum keys and certificate chains fit
+MAX_IKE_MESSAGE = 65_536  # after reassembly (RFC 7383)
+MAX_PAYLOADS = 64  # two to three times what any real peer sends
+MAX_PROPOSALS = 32
+MAX_TRANSFORMS = 64  # per proposal
+MAX_ATTRIBUTES = 8  # per transform
+MAX_SELECTORS = 64  # per TS payload
+MAX_NOTIFY_DATA = 1_024
+MAX_VENDOR_ID = 256
+MAX_IDENTITY = 1_024
+MAX_COOKIE = 64  # RFC 7296 section 2.6
+MIN_NONCE, MAX_NONCE = 16, 256  # RFC 7296 section 3.9
+NONCE_OCTETS = 32  # at least half the largest PRF key (RFC 7296 section 2.10)
+MAX_CERTIFICATES = 20
+MAX_CERTIFICATE = 32_768
+MAX_FRAGMENTS = 64  # RFC 7383
+MAX_FRAGMENTS_PER_SA = 131_072  # octets held for reassembly
+MAX_FRAGMENTS_TOTAL = 16_777_216
+FRAGMENT_TIMEOUT = 30.0
+FRAGMENT_SIZE_V4 = 1_280  # IP datagram size of an outgoing fragment; RFC 7383 section 2.5.1
+FRAGMENT_SIZE_V6 = 1_280
+
+# --- IKE exchanges ----------------------------------------------------------------------------------------------
+RETRANSMIT_FIRST = 2.0  # sends at 0, 2, 5.6, 12, 24, 45 s, gives up at 82 s
+RETRANSMIT_FACTOR = 1.8
+RETRANSMIT_TRIES = 5
+RETRANSMIT_JITTER = 0.1
+DPD_TRIES = 3  # a liveness probe gives up sooner, after about 24 s
+DPD_IDLE = 30.0  # RFC 7296 section 2.4: only if nothing came back
+NAT_KEEPALIVE = 20.0  # RFC 3948 section 4
+HALF_OPEN_LIFETIME = 30.0
+MAX_HALF_OPEN = 1_000
+MAX_HALF_OPEN_PER_ADDRESS = 5
+COOKIE_THRESHOLD = 30  # half-open SAs in all before cookies are asked for
+COOKIE_THRESHOLD_PER_ADDRESS = 3
+COOKIE_CALM = 10.0  # cookies stay on so long after the last reason for them
+COOKIE_SECRET_LIFETIME = 120.0  # then the next secret; the previous one stays valid as long again
+INIT_RATE, INIT_BURST, INIT_BUCKETS = 20.0, 5, 10_000  # SA_INIT per source address and second
+MAX_COOKIE_ROUNDS = 3
+MAX_INVALID_KE_ROUNDS = 3
+TEMPORARY_FAILURE_FIRST, TEMPORARY_FAILURE_LAST = 2.0, 60.0  # back-off
+TEMPORARY_FAILURE_TRIES = 5
+RECONNECT_FIRST, RECONNECT_LAST = 1.0, 60.0  # back-off of a peer that is to be kept up
+OLD_INBOUND_KEPT = 5.0  # after a rekey, for packets still on the way
+OUTBOUND_SWITCH = 3.0  # a rekey responder uses its new outbound SA at the latest after this
+MAX_IKE_SAS = 10_000
+MAX_CHILDREN_PER_IKE_SA = 1_024
+
+# --- lifetimes --------------------------------------------------------------------------------------------------
+IKE_LIFETIME = 28_800.0
+CHILD_LIFETIME = 3_600.0
+REKEY_MARGIN = 540.0
+REKEY_MARGIN_MIN = 90.0
+REKEY_FUZZ = 0.5  # the margin is stretched by 0 to 50 %
+SOFT_PACKETS = 1 << 31
+HARD_PACKETS = (1 << 32) - (1 << 16)  # without extended sequence numbers
+
+# --- data plane -------------------------------------------------------------------------------------------------
+REPLAY_WINDOW = 1_024
+REPLAY_WINDOW_MIN, REPLAY_WINDOW_MAX = 64, 8_192
+ACQUIRE_QUEUE = 64  # packets kept per policy entry while it negotiates; the oldest is dropped
+MAX_FLOWS = 65_536  # SPD cache entries
+PMTU_AGE = 600.0  # RFC 4301 section 8.2.1: a learned path MTU ages out
+PMTU_FLOOR_V4, PMTU_FLOOR_V6 = 576, 1_280  # unauthenticated ICMP never lowers a path below
+TOO_BIG_RATE, TOO_BIG_BURST = 50.0, 50  # ICMP errors a second that we send to hosts
+
+# --- logs and control -------------------------------------------------------------------------------------------
+UNAUTHENTICATED_LOG_RATE = 5.0  # lines a second about datagrams nobody vouches for
+CONTROL_CLIENTS = 64
+CONTROL_LINE = 1_048_576
+MAX_POLICY_FILE = 1_048_576
+MAX_POLICY_DEPTH = 32
+LOGGED_TEXT = 256  # characters of peer-chosen text in a log field

@@ -1,0 +1,1 @@
+"""YAML text -> validated, frozen policy objects -> what the other rooms need of them."""

@@ -1,0 +1,1 @@
+"""Octets <-> frozen values. No state, no keys, no I/O."""
