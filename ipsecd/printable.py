@@ -1,0 +1,19 @@
+"""Text that others chose, made fit for a log, a terminal or a table."""
+
+from __future__ import annotations
+
+from ipsecd import limits
+
+
+def printable(text: str, limit: int = limits.LOGGED_TEXT) -> str:
+    """The text with each character that could move a cursor, end a line or turn the writing direction shown as an
+    escape (``\\x1b``, ``\\u202e``), cut to ``limit`` characters. Applying it twice changes nothing more."""
+    if len(text) > limit:
+        text = text[: limit + 1]
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
