@@ -1,0 +1,66 @@
+"""The programs that tests and demo run, and the Debian packages that have them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+STRONGSWAN_PLUGINS = Path("/usr/lib/ipsec/plugins")
+POLICY_RC = Path("/usr/sbin/policy-rc.d")
+
+NETWORK = {
+    "ip": "iproute2",
+    "iperf3": "iperf3",
+    "nft": "nftables",
+    "ping": "iputils-ping",
+    "sysctl": "procps",
+    "systemd-analyze": "systemd",
+    "tcpdump": "tcpdump",
+}
+PEERS = {
+    "swanctl": "strongswan-swanctl",
+    "tshark": "tshark",
+    "/usr/lib/ipsec/charon": "strongswan-charon",
+    f"{STRONGSWAN_PLUGINS}/libstrongswan-kernel-libipsec.so": "libcharon-extra-plugins",
+    f"{STRONGSWAN_PLUGINS}/libstrongswan-openssl.so": "libstrongswan-standard-plugins",
+    f"{STRONGSWAN_PLUGINS}/libstrongswan-curve25519.so": "libstrongswan-extra-plugins",
+}
+
+
+def missing(programs: Mapping[str, str]) -> list[str]:
+    """The packages whose program isn't there, sorted."""
+    return sorted({package for program, package in programs.items() if not _present(program)})
+
+
+def _present(program: str) -> bool:
+    return Path(program).exists() if program.startswith("/") else shutil.which(program) is not None
+
+
+def ensure(programs: Mapping[str, str]) -> None:
+    """Install what is missing, as root on a Debian; else leave it to the tests to say what they miss."""
+    packages = missing(programs)
+    if not packages:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        print(f"missing Debian packages: {' '.join(packages)}", file=sys.stderr)
+        return
+    print(f"installing {' '.join(packages)}", file=sys.stderr)
+    quiet = not POLICY_RC.exists()
+    if quiet:  # a peer that the tests start in a namespace isn't wanted as a service of this machine
+        POLICY_RC.write_text("#!/bin/sh\nexit 101\n")
+        POLICY_RC.chmod(0o755)
+    try:
+        _apt("update")
+        _apt("install", "-y", "--no-install-recommends", *packages)
+    finally:
+        if quiet:
+            POLICY_RC.unlink()
+
+
+def _apt(*arguments: str) -> None:
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "-q", *arguments], env=environment, stdout=sys.stderr, check=True)

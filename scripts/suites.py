@@ -1,0 +1,95 @@
+"""Run the tests: `scripts/test [suite] [pytest arguments]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts import packages
+
+WORKERS = min(os.cpu_count() or 1, 4)
+ROOTLESS = ("tests/unit", "tests/property", "tests/exchange", "tests/negative", "tests/fuzz")
+CHECKS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    story: str
+    folders: tuple[str, ...] = ()
+    marks: str = ""  # pytest's -m
+    needs: dict[str, str] = field(default_factory=dict)
+    coverage: bool = False
+    checks: bool = False
+
+
+SUITES = {
+    "all": Suite(
+        "everything: the checks, then every test (root)",
+        ("tests",),
+        needs=packages.NETWORK | packages.PEERS,
+        coverage=True,
+        checks=True,
+    ),
+    "checks": Suite("ruff and mypy --strict", checks=True),
+    "unit": Suite("what needs no root", ROOTLESS, "not root and not peer", coverage=True, checks=True),
+    "fuzz": Suite("hostile input: every decoder, policy files, control lines", ("tests/fuzz", "tests/negative")),
+    "netns": Suite("ipsecd in network namespaces (root)", ("tests",), "root and not peer", packages.NETWORK),
+    "interop": Suite("ipsecd and strongSwan, tshark (root)", ("tests",), "peer", packages.NETWORK | packages.PEERS),
+}
+
+
+def main() -> int:
+    suite, arguments = _command_line()
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where Debian keeps nft, for those whose su leaves it out
+    packages.ensure(suite.needs)
+    failed = [check for check in CHECKS if not _run("-m", *check)] if suite.checks else []
+    passed = _pytest(suite, arguments) if suite.folders else True
+    for check in failed:
+        print(f"failed, see above: {' '.join(check)}", flush=True)
+    return 0 if passed and not failed else 1
+
+
+def _command_line() -> tuple[Suite, list[str]]:
+    names = "\n".join(f"  {name:10}{suite.story}" for name, suite in SUITES.items())
+    parser = argparse.ArgumentParser(
+        prog="scripts/test",
+        usage="%(prog)s [suite] [pytest arguments]",
+        description=f"suites:\n{names}\n\nThe rest goes to pytest; a path replaces the suite's folders.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _, rest = parser.parse_known_args()
+    name = rest.pop(0) if rest and rest[0] in SUITES else "all"
+    return SUITES[name], rest
+
+
+def _pytest(suite: Suite, arguments: list[str]) -> bool:
+    selects = any(Path(argument.partition("::")[0]).exists() for argument in arguments)
+    options = ["-n", str(WORKERS), "--dist", "loadgroup"]
+    if suite.marks:
+        options += ["-m", suite.marks]
+    if suite.coverage and not selects:
+        options += ["--cov", "--cov-report=term"]
+    folders = [] if selects else [folder for folder in suite.folders if Path(folder).exists()]
+    return _run("-m", "pytest", *options, *folders, *arguments)
+
+
+def _run(*arguments: str) -> bool:
+    print(f"$ python {' '.join(arguments)}", flush=True)
+    start = time.monotonic()
+    code = subprocess.run([sys.executable, *arguments], check=False).returncode
+    if arguments[1] != "pytest":  # whose own last line says how long it took, and stays last
+        print(f"  {'ok' if code == 0 else 'FAILED'} in {time.monotonic() - start:.1f} s", flush=True)
+    return code == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""What holds for every test: nothing is skipped, and what a test needs is asked for by its marks."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Generator
+
+import pytest
+from hypothesis import settings
+
+from scripts import packages
+
+# No deadline: a slow machine isn't a wrong answer. The seed of a failure is printed with it.
+settings.register_profile("commit", deadline=None, max_examples=100, print_blob=True)
+settings.register_profile("long", deadline=None, max_examples=5_000, print_blob=True)
+settings.load_profile(os.environ.get("IPSECD_PROFILE", "commit"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the network run one after the other, first, beside those that need only a processor."""
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(pytest.mark.xdist_group("network"))
+    items.sort(key=lambda item: item.get_closest_marker("root") is None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.fail("needs root: sudo scripts/test", pytrace=False)
+    needs = {}
+    if item.get_closest_marker("root"):
+        needs |= packages.NETWORK
+    if item.get_closest_marker("peer"):
+        needs |= packages.PEERS
+    if absent := packages.missing(needs):
+        pytest.fail(f"needs Debian packages: apt-get install {' '.join(absent)}", pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that skips itself proves nothing: it fails."""
+    report = yield
+    if report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} skipped itself: {report.longrepr}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where the time goes, by folder."""
+    seconds: dict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds["/".join(report.nodeid.partition("::")[0].split("/")[:2])] += report.duration
+    terminalreporter.section("seconds by folder")
+    for folder, spent in sorted(seconds.items(), key=lambda pair: -pair[1]):
+        terminalreporter.write_line(f"{spent:8.1f}  {folder}")
