@@ -70,6 +70,14 @@ MAX_FLOWS = 65_536  # SPD cache entries
 PMTU_AGE = 600.0  # RFC 4301 section 8.2.1: a learned path MTU ages out
 PMTU_FLOOR_V4, PMTU_FLOOR_V6 = 576, 1_280  # unauthenticated ICMP never lowers a path below
 TOO_BIG_RATE, TOO_BIG_BURST = 50.0, 50  # ICMP errors a second that we send to hosts
+MAX_PATHS = 10_000  # remembered path MTUs: one for each IKE SA there may be
+LINK_MTU = 1_500  # of a path nobody has said anything about
+ACQUIRE_AGAIN = 3.0  # a policy entry whose negotiation ended without a usable SA isn't asked for again sooner
+ACQUIRE_STALE = 90.0  # later than any negotiation gives up: an acquire nobody answered is sent again
+PEER_ALIVE_EVERY = 1.0  # authentic inbound traffic is reported this often at most
+ESN_RESYNC_AFTER = 1_024  # ICV failures in a row, then one packet is tried with later high halves (RFC 4303 A3)
+ESN_RESYNC_TRIES = 4
+MAX_CONTROL_FRAME = 1_048_576  # one message between control and roads: an SPD of about 10,000 entries
 
 # --- logs and control -------------------------------------------------------------------------------------------
 UNAUTHENTICATED_LOG_RATE = 5.0  # lines a second about datagrams nobody vouches for
