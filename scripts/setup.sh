@@ -29,7 +29,7 @@ build_venv() {
     base=$(find_python) || { apt_python; base=$(find_python); } || fail "no Python 3.11 or later, even after installing python3-venv"
     echo "installing ipsecd and its test tools into $venv" >&2
     "$base" -m venv --clear "$venv"
-    "$python" -m pip install --quiet --disable-pip-version-check --prefer-binary --editable ".[test]" >&2
+    "$python" -m pip install --quiet --quiet --disable-pip-version-check --prefer-binary --editable ".[test]" >&2
     echo "$stamp" >"$venv/stamp"
 }
 

@@ -1,0 +1,174 @@
+"""strongSwan as a peer: Debian's charon in a gateway's namespace, spoken to over vici.
+
+The reference machine's kernel has no ESP, so charon carries packets itself, by its kernel-libipsec plugin: tunnel mode,
+always in UDP, at most 1,400 octets inside. It needs a /run of its own, because its pid file has a fixed name.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import vici
+
+from tests.interop.waiting import eventually
+from tests.netns.sites import Sites
+
+CHARON = "/usr/lib/ipsec/charon"
+# bypass-lan isn't among them: it exempts every directly connected network, which is all there is here. The first
+# plugin to offer an algorithm provides it: openssl stands before the portable ones.
+PLUGINS = (
+    "openssl random nonce aes sha1 sha2 hmac kdf gmp curve25519 chapoly ctr gcm drbg "
+    "kernel-libipsec kernel-netlink socket-default vici"
+)
+Tree = Mapping[str, "str | int | Sequence[str] | Tree"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tunnel:
+    """One connection ``t`` with one child ``c``, in swanctl's terms and with its proposal keywords."""
+
+    local: str
+    remote: str
+    local_id: str
+    remote_id: str
+    psk: str
+    local_ts: tuple[str, ...]
+    remote_ts: tuple[str, ...]
+    ike: str = "aes128gcm16-prfsha256-x25519"
+    esp: str = "aes128gcm16-x25519"
+    connection: Tree = field(default_factory=dict)  # more, or other, settings of the connection
+    child: Tree = field(default_factory=dict)
+
+    def tree(self) -> dict[str, Any]:
+        """The message of vici's load-conn. Nothing expires by itself unless a test wants it to."""
+        child = {
+            "local_ts": list(self.local_ts),
+            "remote_ts": list(self.remote_ts),
+            "esp_proposals": [self.esp],
+            "rekey_time": "0",
+        }
+        return {
+            "t": {
+                "version": 2,
+                "local_addrs": [self.local],
+                "remote_addrs": [self.remote],
+                "proposals": [self.ike],
+                "mobike": "no",
+                "encap": "yes",
+                "rekey_time": "0",
+                "local": {"auth": "psk", "id": self.local_id},
+                "remote": {"auth": "psk", "id": self.remote_id},
+                **self.connection,
+                "children": {"c": child | dict(self.child)},
+            }
+        }
+
+
+class StrongSwan:
+    """A charon in namespace ``place``, with its files in ``folder``; ``charon`` adds to strongswan.conf's section."""
+
+    def __init__(self, sites: Sites, place: str, folder: Path, tunnel: Tunnel, charon: Tree | None = None) -> None:
+        self._sites, self._place, self._folder = sites, place, folder
+        self._tunnel, self._charon = tunnel, dict(charon or {})
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir()
+        configuration, vici_socket = self._folder / "strongswan.conf", self._folder / "vici"
+        configuration.write_text(render({"charon": self._settings(vici_socket)}))
+        shell = f"mount -t tmpfs none /run && STRONGSWAN_CONF={configuration} exec {CHARON}"
+        output = (self._folder / "output").open("w")
+        self._process = self._sites.popen(self._place, ["sh", "-c", shell], stdout=output, stderr=subprocess.STDOUT)
+        eventually(lambda: vici_socket.is_socket() or self._process.poll() is not None, "charon opens its vici socket")
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(vici_socket))
+        connection.settimeout(60)
+        self._session = vici.Session(connection)
+        identities = [self._tunnel.local_id, self._tunnel.remote_id]
+        self._session.load_shared({"type": "IKE", "data": self._tunnel.psk, "owners": identities})
+        self._session.load_conn(self._tunnel.tree())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill(signal.SIGTERM)
+
+    def _settings(self, vici_socket: Path) -> dict[str, Any]:
+        log = {"path": str(self._folder / "log"), "flush_line": "yes", "default": 1, "ike": 2}
+        return {
+            "load": PLUGINS,
+            "retransmit_timeout": "1.0",
+            "plugins": {"vici": {"socket": f"unix://{vici_socket}"}},
+            "filelog": {"log": log},
+            **self._charon,
+        }
+
+    def initiate(self) -> None:
+        """Set up the tunnel; raises vici's CommandException with charon's reason."""
+        _exhaust(self._session.initiate({"child": "c", "ike": "t", "timeout": 20_000}))
+
+    def terminate(self, what: str = "ike") -> None:
+        """Delete the IKE SA (``ike``) or only the child (``child``)."""
+        _exhaust(self._session.terminate({what: {"ike": "t", "child": "c"}[what], "timeout": 20_000}))
+
+    def rekey(self, what: str) -> None:
+        self._session.rekey({what: {"ike": "t", "child": "c"}[what]})
+
+    def sas(self) -> list[dict[str, Any]]:
+        """The established IKE SAs, with their ``child-sas``, as vici tells them, in text."""
+        found = [_text(sa) for event in self._session.list_sas() for sa in event.values()]
+        return [sa for sa in found if sa["state"] == "ESTABLISHED"]
+
+    def children(self) -> list[dict[str, Any]]:
+        """The child SAs that carry traffic."""
+        children = [child for sa in self.sas() for child in sa["child-sas"].values()]
+        return [child for child in children if child["state"] == "INSTALLED"]
+
+    def log(self) -> str:
+        path = self._folder / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End charon: with SIGKILL the peer hears nothing of it; with SIGTERM it is told."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def render(tree: Tree, depth: int = 0) -> str:
+    """The text of a strongswan.conf."""
+    indent = "  " * depth
+    lines = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            lines += [f"{indent}{key} {{", render(value, depth + 1), f"{indent}}}"]
+        else:
+            lines.append(f"{indent}{key} = {value}")
+    return "\n".join(lines)
+
+
+def _exhaust(stream: Any) -> None:
+    for _ in stream:
+        pass
+
+
+def _text(value: Any) -> Any:
+    match value:
+        case bytes():
+            return value.decode()
+        case list():
+            return [_text(item) for item in value]
+        case dict():
+            return {key: _text(item) for key, item in value.items()}
+    return value

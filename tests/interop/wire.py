@@ -1,0 +1,128 @@
+"""What crosses a link: every frame, and what kind of thing it is."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from ipaddress import ip_address
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.netns.sites import Sites
+
+ETH_P_ALL = 0x0003
+ETHERNET = 14
+IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD
+HOP_BY_HOP, FRAGMENT = 0, 44
+ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
+NEIGHBOURS = range(130, 138)  # ICMPv6: multicast listeners, routers and neighbours (RFC 2710, RFC 4861)
+LISTENER_REPORT_V2 = 143  # RFC 3810
+PROTOCOLS = {ICMP: "ICMP", TCP: "TCP", UDP: "UDP", ICMPV6: "ICMPv6", 50: "ESP", 51: "AH"}
+PROTECTED = frozenset({"IKE", "ESP in UDP", "NAT keepalive", "link"})
+
+
+class Wire:
+    """Records the frames of an interface while it is entered; ``place`` is a namespace of the sites."""
+
+    def __init__(self, sites: Sites, place: str = "gb", interface: str = "wan0") -> None:
+        self._sites, self._place, self._interface = sites, place, interface
+        self.frames: list[tuple[float, bytes]] = []
+
+    def __enter__(self) -> Self:
+        self._socket = self._sites.inside(self._place, self._open)
+        self._ending = False
+        self._reader = threading.Thread(target=self._read, name=f"wire {self._place}", daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending = True
+        self._reader.join()
+        self._socket.close()
+
+    def _open(self) -> socket.socket:
+        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 26)
+        opened.bind((self._interface, 0))
+        opened.settimeout(0.1)
+        return opened
+
+    def _read(self) -> None:
+        while True:
+            try:
+                self.frames.append((time.time(), self._socket.recv(1 << 16)))
+            except TimeoutError:
+                if self._ending:
+                    return
+
+    def kinds(self) -> Counter[str]:
+        """Frames by kind; what isn't one of ``PROTECTED`` names the addresses it went between."""
+        return Counter(kind(frame) for _, frame in list(self.frames))
+
+    def cleartext(self) -> dict[str, int]:
+        """What crossed that is neither IKE, ESP in UDP, nor the link's own business."""
+        return {what: count for what, count in self.kinds().items() if what not in PROTECTED}
+
+    def save(self, path: Path) -> None:
+        """Write a capture file (pcap, microseconds, Ethernet)."""
+        with path.open("wb") as file:
+            file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1 << 16, 1))
+            for moment, frame in self.frames:
+                micros = int(moment * 1_000_000)
+                file.write(struct.pack("<IIII", *divmod(micros, 1_000_000), len(frame), len(frame)))
+                file.write(frame)
+
+
+def kind(frame: bytes) -> str:
+    """What a frame is, in a word of ``PROTECTED`` or as ``ICMP 10.1.0.2 > 10.2.0.2``."""
+    with contextlib.suppress(IndexError, struct.error, ValueError):
+        (ethertype,) = struct.unpack_from("!H", frame, 12)
+        match ethertype:
+            case 0x0806:
+                return "link"
+            case 0x0800:
+                return _ipv4(frame[ETHERNET:])
+            case 0x86DD:
+                return _ipv6(frame[ETHERNET:])
+    return f"unknown: {frame[:64].hex()}"
+
+
+def _ipv4(packet: bytes) -> str:
+    between = f"{ip_address(packet[12:16])} > {ip_address(packet[16:20])}"
+    if struct.unpack_from("!H", packet, 6)[0] & 0x1FFF:
+        return f"fragment of {_name(packet[9])} {between}"
+    return _transport(packet[9], packet[(packet[0] & 15) * 4 :], between)
+
+
+def _ipv6(packet: bytes) -> str:
+    between = f"{ip_address(packet[8:24])} > {ip_address(packet[24:40])}"
+    protocol, rest = packet[6], packet[40:]
+    if protocol == HOP_BY_HOP:
+        protocol, rest = rest[0], rest[8 * (rest[1] + 1) :]
+    if protocol == FRAGMENT:
+        return f"fragment of {_name(rest[0])} {between}"
+    if protocol == ICMPV6 and (rest[0] in NEIGHBOURS or rest[0] == LISTENER_REPORT_V2):
+        return "link"
+    return _transport(protocol, rest, between)
+
+
+def _transport(protocol: int, segment: bytes, between: str) -> str:
+    if protocol != UDP:
+        return f"{_name(protocol)} {between}"
+    ports, data = set(struct.unpack_from("!HH", segment)), segment[8:]
+    if 4500 in ports:  # RFC 3948 section 2.2: four zero octets, where ESP has its SPI, mark IKE
+        if data == b"\xff":
+            return "NAT keepalive"
+        return "IKE" if data[:4] == bytes(4) else "ESP in UDP"
+    return "IKE" if 500 in ports else f"UDP {between}"
+
+
+def _name(protocol: int) -> str:
+    return PROTOCOLS.get(protocol, f"protocol {protocol}")
