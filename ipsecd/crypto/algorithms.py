@@ -1,0 +1,215 @@
+"""What each transform of RFC 7296 section 3.3.2 needs: key, IV, ICV and block sizes, and its keyword.
+
+A transform is *offered* when it stands in one of these tables. Everything else in the registry is recognised (it has
+a name and is decoded) and declined: the look-up answers None. The keywords are those of strongSwan's proposals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TypeVar
+
+from ipsecd.errors import LocalError
+from ipsecd.wire.registry import Encr, Group, Integ, Prf
+
+
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """A cipher at one key length. Sizes are octets.
+
+    ``key_bits`` is the key length attribute, or None for a transform that must not carry one (RFC 7296 section 3.3.5).
+    ``key_octets`` is the cipher's own key; ``salt_octets`` follow it in the keying material (RFC 4106 section 8.1,
+    RFC 3686 section 5.1, RFC 7634 section 2). ``icv_octets`` is 0 unless ``aead``: integrity is then a transform of
+    its own. ``block_octets`` is what the plaintext, padding included, must be a multiple of.
+    """
+
+    id: Encr
+    key_bits: int | None
+    name: str
+    key_octets: int
+    salt_octets: int
+    iv_octets: int
+    icv_octets: int
+    block_octets: int
+    aead: bool
+
+    @property
+    def material_octets(self) -> int:
+        """Keying material of one direction: the key and its salt."""
+        return self.key_octets + self.salt_octets
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """An HMAC, its key and its truncated output in octets (RFC 2404, RFC 4868). ``hash`` is hashlib's name."""
+
+    id: Integ
+    name: str
+    key_octets: int
+    icv_octets: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrfAlgorithm:
+    """An HMAC as PRF: preferred key and output in octets (RFC 7296 section 2.13). ``hash`` is hashlib's name."""
+
+    id: Prf
+    name: str
+    key_octets: int
+    output_octets: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupInfo:
+    """A key exchange method and the exact octets of its public value (RFC 7296 section 3.4)."""
+
+    id: Group
+    name: str
+    public_octets: int
+
+
+Algorithm = Encryption | Integrity | PrfAlgorithm | GroupInfo
+
+
+def _aes(id_: Encr, suffix: str, salt: int, iv: int, icv: int, block: int) -> tuple[Encryption, ...]:
+    return tuple(
+        Encryption(id_, bits, f"aes{bits}{suffix}", bits // 8, salt, iv, icv, block, aead=icv > 0)
+        for bits in (128, 192, 256)
+    )
+
+
+_ENCRYPTION = {
+    (transform.id, transform.key_bits): transform
+    for transform in (
+        *_aes(Encr.AES_GCM_16, "gcm16", 4, 8, 16, 1),  # RFC 4106
+        *_aes(Encr.AES_GCM_12, "gcm12", 4, 8, 12, 1),
+        *_aes(Encr.AES_GCM_8, "gcm8", 4, 8, 8, 1),
+        *_aes(Encr.AES_CBC, "", 0, 16, 0, 16),  # RFC 3602
+        *_aes(Encr.AES_CTR, "ctr", 4, 8, 0, 1),  # RFC 3686, RFC 5930
+        Encryption(Encr.CHACHA20_POLY1305, None, "chacha20poly1305", 32, 4, 8, 16, 1, aead=True),  # RFC 7634
+    )
+}
+_INTEGRITY = {
+    transform.id: transform
+    for transform in (
+        Integrity(Integ.HMAC_SHA1_96, "sha1", 20, 12, "sha1"),  # RFC 2404
+        Integrity(Integ.HMAC_SHA2_256_128, "sha256", 32, 16, "sha256"),  # RFC 4868
+        Integrity(Integ.HMAC_SHA2_384_192, "sha384", 48, 24, "sha384"),
+        Integrity(Integ.HMAC_SHA2_512_256, "sha512", 64, 32, "sha512"),
+    )
+}
+_PRF = {
+    transform.id: transform
+    for transform in (
+        PrfAlgorithm(Prf.HMAC_SHA1, "prfsha1", 20, 20, "sha1"),  # RFC 2104
+        PrfAlgorithm(Prf.HMAC_SHA2_256, "prfsha256", 32, 32, "sha256"),  # RFC 4868
+        PrfAlgorithm(Prf.HMAC_SHA2_384, "prfsha384", 48, 48, "sha384"),
+        PrfAlgorithm(Prf.HMAC_SHA2_512, "prfsha512", 64, 64, "sha512"),
+    )
+}
+_GROUP = {
+    method.id: method
+    for method in (
+        GroupInfo(Group.MODP_2048, "modp2048", 256),  # RFC 3526
+        GroupInfo(Group.MODP_3072, "modp3072", 384),
+        GroupInfo(Group.MODP_4096, "modp4096", 512),
+        GroupInfo(Group.MODP_6144, "modp6144", 768),
+        GroupInfo(Group.MODP_8192, "modp8192", 1024),
+        GroupInfo(Group.ECP_256, "ecp256", 64),  # RFC 5903
+        GroupInfo(Group.ECP_384, "ecp384", 96),
+        GroupInfo(Group.ECP_521, "ecp521", 132),
+        GroupInfo(Group.CURVE25519, "x25519", 32),  # RFC 8031
+        GroupInfo(Group.CURVE448, "x448", 56),
+    )
+}
+
+_ALIASES = {
+    "aes": "aes128",
+    "sha": "sha1",
+    "sha2_256": "sha256",
+    "sha2_384": "sha384",
+    "sha2_512": "sha512",
+    "curve25519": "x25519",
+    "curve448": "x448",
+} | {f"aes{key}gcm{icv * 8}": f"aes{key}gcm{icv}" for key in (128, 192, 256) for icv in (8, 12, 16)}
+
+_TOO_WEAK = "too weak to be offered (RFC 8221, RFC 8247)"
+_NOT_YET = "not supported yet"
+_DECLINED = {
+    "null": "declined: ESP would not encrypt",
+    **dict.fromkeys(("des", "3des", "cast128", "blowfish", "md5", "prfmd5", "modp768", "modp1024"), _TOO_WEAK),
+    **dict.fromkeys(("modp1536", "modp1024s160", "modp2048s224", "modp2048s256", "ecp192", "ecp224"), _TOO_WEAK),
+    **dict.fromkeys((f"aes{key}ccm{icv}" for key in (128, 192, 256) for icv in (8, 12, 16)), _NOT_YET),
+    **dict.fromkeys((f"aes{key}gmac" for key in (128, 192, 256)), _NOT_YET),
+    **dict.fromkeys((f"camellia{key}" for key in (128, 192, 256)), _NOT_YET),
+    **dict.fromkeys(("aesxcbc", "aescmac", "prfaesxcbc", "prfaescmac"), _NOT_YET),
+    **dict.fromkeys(("ecp256bp", "ecp384bp", "ecp512bp", "mlkem512", "mlkem768", "mlkem1024"), _NOT_YET),
+}
+
+
+_withdrawn: set[str] = set()
+_A = TypeVar("_A", Encryption, Integrity, PrfAlgorithm, GroupInfo)
+
+
+def encryption(id_: int, key_bits: int | None) -> Encryption | None:
+    """The cipher with this number and key length attribute; None if we decline it."""
+    return _unless_withdrawn(_ENCRYPTION.get((Encr(id_), key_bits)))
+
+
+def integrity(id_: int) -> Integrity | None:
+    """The integrity algorithm with this number; None if we decline it (``Integ.NONE`` too: there is no MAC)."""
+    return _unless_withdrawn(_INTEGRITY.get(Integ(id_)))
+
+
+def prf(id_: int) -> PrfAlgorithm | None:
+    """The PRF with this number; None if we decline it."""
+    return _unless_withdrawn(_PRF.get(Prf(id_)))
+
+
+def group(id_: int) -> GroupInfo | None:
+    """The key exchange method with this number; None if we decline it."""
+    return _unless_withdrawn(_GROUP.get(Group(id_)))
+
+
+def offered() -> dict[str, Algorithm]:
+    """Every algorithm we offer, by keyword."""
+    tables: tuple[Algorithm, ...] = (*_ENCRYPTION.values(), *_INTEGRITY.values(), *_PRF.values(), *_GROUP.values())
+    return {algorithm.name: algorithm for algorithm in tables if algorithm.name not in _withdrawn}
+
+
+def withdraw(name: str) -> None:
+    """Stop offering the algorithm with this keyword until the process ends: its self-test failed."""
+    _withdrawn.add(name)
+
+
+def _unless_withdrawn(found: _A | None) -> _A | None:
+    return None if found is None or found.name in _withdrawn else found
+
+
+def integrity_octets(encryption: Encryption, integrity: Integrity | None) -> int:
+    """Octets of the integrity key of a suite. LocalError for what isn't a suite: an AEAD does without a MAC
+    (RFC 5282 section 8, RFC 4106), everything else needs one."""
+    if encryption.aead != (integrity is None):
+        raise LocalError(f"{encryption.name} with {integrity.name if integrity else 'no integrity'} isn't a suite")
+    return integrity.key_octets if integrity is not None else 0
+
+
+def parse_keyword(text: str) -> Algorithm:
+    """The algorithm of a keyword such as ``aes256gcm16``; case doesn't matter.
+
+    Raises ValueError with a sentence for people if the keyword is unknown, or known and declined.
+    """
+    keyword = text.lower()
+    known = offered()
+    name = _ALIASES.get(keyword, keyword)
+    if name in known:
+        return known[name]
+    if name in _withdrawn:
+        raise ValueError(f"{text!r} is withdrawn: its self-test failed at start")
+    if name in _DECLINED:
+        raise ValueError(f"{text!r} is {_DECLINED[name]}")
+    close = get_close_matches(name, known, n=1)
+    raise ValueError(f"{text!r} is no known algorithm" + (f"; did you mean {close[0]!r}?" if close else ""))
