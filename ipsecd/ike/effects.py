@@ -24,6 +24,14 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Keepalive:
+    """Send one octet 0xff along this path, which is always one of port 4500: it keeps a NAT's mapping open (RFC 3948
+    section 2.3)."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class ChildKeys:
     """The transform of an ESP SA and its keys of one direction. ``encryption_key`` holds the salt behind the key
     where the transform has one (RFC 4106 section 8.1, RFC 3686 section 5.1)."""
@@ -48,7 +56,8 @@ class InstallInbound:
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
     path: Path
-    lifetime: Lifetime
+    soft: Lifetime  # reported when reached: a rekey begins
+    hard: Lifetime  # reported when reached, and the SA is dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,8 @@ class InstallOutbound:
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
     path: Path
-    lifetime: Lifetime
+    soft: Lifetime  # reported when reached: a rekey begins
+    hard: Lifetime  # reported when reached, and the SA is dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +118,27 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class KeyLog:
-    """Keys for export, only for peers whose policy says ``keylog: true``. ``kind`` is ``ike`` or ``esp``; the fields
-    are what tshark's ikev2_decryption_table and esp_sa want."""
+    """Keys for export, only for peers whose policy says ``keylog: true``; one for each IKE SA and one for each
+    direction of a child SA.
+
+    ``kind`` ``ike``: spi_i, spi_r (8 octets each), ei, er, ai, ar (SK_ei ... as octets), encryption (Encr), key_bits,
+    integrity (Integ). ``kind`` ``esp``: source, destination (outer Address), spi (4 octets), encryption, key_bits,
+    integrity, encryption_key (with its salt), integrity_key.
+    """
 
     kind: str
     fields: dict[str, Any] = field(repr=False)
 
 
-Effect = Send | InstallInbound | InstallOutbound | RemoveInbound | RemoveOutbound | MovePath | GiveUp | Report | KeyLog
+Effect = (
+    Send
+    | Keepalive
+    | InstallInbound
+    | InstallOutbound
+    | RemoveInbound
+    | RemoveOutbound
+    | MovePath
+    | GiveUp
+    | Report
+    | KeyLog
+)
