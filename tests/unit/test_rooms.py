@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +103,24 @@ def test_test_tools_stay_in_the_tests(module: str) -> None:
         "pytest",
         "vici",
     } == set()
+
+
+def test_what_is_declared_is_imported_and_what_is_imported_is_declared() -> None:
+    """A dependency nobody uses is a liability; an undeclared one is an accident."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    called = {"python-pytun": "pytun", "pyyaml": "yaml", "prometheus-client": "prometheus_client"}
+
+    def modules(requirements: list[str]) -> set[str]:
+        names = {re.split(r"[<>=~\[ ]", line)[0].lower() for line in requirements}
+        return {called.get(name, name) for name in names}
+
+    optional = modules(
+        [line for extra, lines in project["optional-dependencies"].items() if extra != "test" for line in lines]
+    )
+    used = {name.split(".")[0] for path in MODULES.values() for name in imports(path)} - {"ipsecd"}
+    used -= set(sys.stdlib_module_names)
+    assert modules(project["dependencies"]) - used == set()
+    assert used - modules(project["dependencies"]) - optional == set()
 
 
 def test_the_arrows_are_drawn_right() -> None:

@@ -1,0 +1,131 @@
+"""The repository as a home: what its documents name exists, its commands start, and it knows no other place."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts import packages, suites
+
+ROOT = Path(__file__).parents[2]
+GENERATED = {
+    ".git",
+    ".venv",
+    ".hypothesis",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    "__pycache__",
+    "build",
+    "dist",
+}
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("etc/**/*.md")])
+SCRIPTS = ("scripts/demo", "scripts/test", ".ci/run")
+LINK = re.compile(r"\[[^]]+\]\(([^)]+)\)")
+COMMAND = re.compile(r"(?:sudo )?((?:scripts|\.ci)/[\w.]+)")
+WORKPLACE = re.compile(r"(?<![\w.$}*-])/(?:work|root|home/\w+|Users/\w+)/[\w.]")
+
+
+def files() -> Iterator[Path]:
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in GENERATED and not name.endswith(".egg-info")]
+        yield from (Path(folder, name) for name in names if not name.startswith(".coverage"))
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of a document's headings, as the usual viewers make them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_links_between_documents_resolve(document: Path) -> None:
+    for link in LINK.findall(document.read_text()):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = (document.parent / name).resolve() if name else document
+        assert target.exists(), f"{link} leads nowhere"
+        assert not anchor or anchor in anchors(target), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_commands_that_documents_name_exist(document: Path) -> None:
+    for command in COMMAND.findall(document.read_text()):
+        assert (ROOT / command.rstrip(".")).is_file(), f"{command} isn't there"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_files_that_documents_name_exist(document: Path) -> None:
+    named = re.findall(r"`((?:ipsecd|tests|scripts|etc|docs|systemd)/[\w./-]+)`", document.read_text())
+    assert [name for name in named if not (ROOT / name).exists() and name != "tests/unit/ROOM"] == []
+
+
+@pytest.mark.parametrize("suite", re.findall(r"scripts/test (\w+)", (ROOT / "docs/testing.md").read_text()))
+def test_suites_that_the_documents_name_exist(suite: str) -> None:
+    assert suite in suites.SUITES
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_can_be_run_and_parse(script: str) -> None:
+    assert os.access(ROOT / script, os.X_OK)
+    subprocess.run(["bash", "-n", ROOT / script], check=True)
+
+
+def test_ci_runs_the_command_of_the_readme() -> None:
+    assert "    sudo scripts/test\n" in (ROOT / "README.md").read_text()
+    assert "scripts/test" in (ROOT / ".ci/run").read_text()
+
+
+def test_no_file_names_a_place_of_some_machine() -> None:
+    """Paths of a home or a workplace mean nothing to others."""
+    found = []
+    for path in files():
+        try:
+            lines = path.read_text().splitlines()
+        except UnicodeDecodeError:
+            continue
+        found += [f"{relative(path)}:{number}" for number, line in enumerate(lines, 1) if WORKPLACE.search(line)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("line", "names_a_place"),
+    [
+        ("see |home|alice|notes", True),
+        ("in |work|main", True),
+        ("|root|x", True),
+        ("net|work|x and .|root|x", False),
+        ("|etc|ipsecd|policy.yaml", False),
+    ],
+)
+def test_places_of_some_machine_are_recognised(line: str, names_a_place: bool) -> None:
+    assert (WORKPLACE.search(line.replace("|", "/")) is not None) == names_a_place
+
+
+def test_each_program_starts_and_names_its_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(project["scripts"]) == {"ipsecd", "ipsecctl"}
+    for name in project["scripts"]:
+        done = subprocess.run(
+            [Path(sys.executable).with_name(name), "--version"], check=True, text=True, capture_output=True
+        )
+        assert re.search(r"\d+\.\d+", done.stdout)
+
+
+def test_a_missing_program_is_named_by_its_package() -> None:
+    assert packages.missing({"no-such-program": "some-package", "bash": "bash", "/no/such/file": "other"}) == [
+        "other",
+        "some-package",
+    ]
