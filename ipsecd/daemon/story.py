@@ -25,6 +25,8 @@ STORY: dict[str, Told] = {
     "ready": Told("Ready: {summary}"),
     "stopping": Told("Stopping on {cause}; the floor stays, so protected traffic stays off the wire"),
     "stopped": Told("Stopped"),
+    "fault": Told("Fault in ipsecd while handling {what}: {error}; please report it", unauthenticated=True),
+    "control-refused": Told("User {uid} (process {pid}) may not control ipsecd"),
     "lines-suppressed": Told("{count} further lines about unauthenticated datagrams were left out"),
     "library": Told("{library}: {message}"),
 }
