@@ -1,0 +1,180 @@
+"""What the assigned policy means for the other rooms: plain frozen values, names resolved, order decided.
+
+Precedence is decided here and nowhere else: ``Plan.entries`` stand from most to least specific, and whoever enforces
+them (SPD, nftables) takes the first that matches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from ipsecd import limits
+from ipsecd.wire.identity import Identity
+from ipsecd.wire.registry import Encr, Group, Integ, Prf
+from ipsecd.wire.selector import Address, Selector
+
+
+class Action(Enum):
+    """PERMIT passes in clear (RFC 4301: BYPASS), BLOCK drops (DISCARD), PROTECT passes inside an SA only."""
+
+    PERMIT = "permit"
+    BLOCK = "block"
+    PROTECT = "protect"
+
+
+class Encapsulation(Enum):
+    """How ESP travels: AUTO is UDP where the peer supports it."""
+
+    AUTO = "auto"
+    UDP = "udp"
+    NATIVE = "native"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the SPD (RFC 4301 section 4.4.1); a packet belongs to the first entry one of whose pairs holds it.
+
+    A pair is (local, remote), of one family and protocol. A packet that leaves has its source in local and its
+    destination in remote; one that arrives has them the other way round. ``outbound`` and ``inbound`` say which of
+    the two the entry covers. A filter without ``me`` that permits or blocks stands here in both orientations, so
+    nobody has to know on which side of this machine its addresses are. ``child`` names the Child that protects it.
+    """
+
+    name: str  # "to-hq/1": unique in the plan
+    rule: str
+    action: Action
+    pairs: tuple[tuple[Selector, Selector], ...]
+    outbound: bool = True
+    inbound: bool = True
+    child: str = ""
+    line: int = field(default=0, compare=False)  # of the filter in the policy file; 0: built in
+
+
+@dataclass(frozen=True, slots=True)
+class IkeProposal:
+    """One proposal for the IKE SA, its lists in order of preference; ``integrity`` is empty for AEADs."""
+
+    encryption: tuple[tuple[Encr, int | None], ...]  # with key bits, None where the algorithm has one length
+    integrity: tuple[Integ, ...]
+    prf: tuple[Prf, ...]
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EspProposal:
+    """One proposal for an ESP child. ``groups`` is what PFS may use; empty: no PFS. ``esn`` offers extended sequence
+    numbers first and plain ones second."""
+
+    encryption: tuple[tuple[Encr, int | None], ...]
+    integrity: tuple[Integ, ...]
+    groups: tuple[Group, ...] = ()
+    esn: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """Hard limits of an SA; None: no such limit."""
+
+    seconds: float | None
+    octets: int | None = None
+    packets: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One child SA that may be negotiated; several entries share it where a rule says ``children: merged``."""
+
+    name: str  # unique in the plan
+    rule: str
+    local: tuple[Selector, ...]
+    remote: tuple[Selector, ...]
+    proposals: tuple[EspProposal, ...]
+    lifetime: Lifetime
+    start: bool  # negotiate at once and bring it back when it's lost
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """An entry of the PAD (RFC 4301 section 4.4.3): rules of the same endpoints, identities and authentication.
+
+    ``remotes`` are the peer's addresses; empty either because it calls us from ``anywhere``, or because
+    ``remote_name`` doesn't resolve now: then nothing may be negotiated with it until a later plan has an address.
+    """
+
+    name: str  # of the first rule that has it; unique in the plan
+    local: Address | None  # None: whatever the route to the peer gives
+    remotes: tuple[Address, ...]
+    anywhere: bool
+    remote_name: str  # the DNS name in the policy, or empty
+    remote_port: int
+    local_id: Identity
+    remote_id: Identity
+    shared_keys: tuple[str, ...]  # names of credentials, in order of preference
+    proposals: tuple[IkeProposal, ...]
+    lifetime: Lifetime
+    dpd: float
+    encapsulation: Encapsulation
+    fragmentation: bool
+    keylog: bool
+    children: tuple[Child, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """Where a pre-shared key is to be had; exactly one of the three is set. The key itself is never here."""
+
+    name: str
+    file: str = ""  # a path; a relative one counts from the folder of the policy file
+    systemd: str = ""  # a name below $CREDENTIALS_DIRECTORY
+    command: tuple[str, ...] = ()  # prints the key
+    line: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule as an operator knows it, in file order. ``peer`` is empty unless it protects."""
+
+    name: str
+    description: str
+    action_name: str  # "require-security", or whatever the filter action is called
+    action: Action
+    peer: str
+    children: tuple[str, ...]
+    entries: tuple[str, ...]
+    line: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the machine is told. ``mark`` steers packets into the TUN, ``own_mark`` is that of our own sockets; both
+    lie inside ``mask``. ``mtu`` None: found out by ourselves."""
+
+    tun: str = "ipsec0"
+    mtu: int | None = None
+    mark: int = 0x0100_0000
+    own_mark: int = 0x0200_0000
+    mask: int = 0x0300_0000
+    table: int = 4500
+    preference: int = 4500
+    replay_window: int = limits.REPLAY_WINDOW
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything at once. A plan of no assigned policy has an empty name and no entries.
+
+    What matches no entry passes in clear; ``default_action: block`` stands as the last entry. ``unresolved`` are the
+    DNS names that have no address now: filters that need them cover nothing until they have one.
+    """
+
+    policy: str = ""
+    rules: tuple[Rule, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    peers: tuple[Peer, ...] = ()
+    credentials: tuple[Credential, ...] = ()  # those the peers use
+    ike_port: int = 500
+    natt_port: int = 4500
+    cookie_threshold: int = limits.COOKIE_THRESHOLD
+    settings: Settings = Settings()
+    unresolved: tuple[str, ...] = ()
