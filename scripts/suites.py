@@ -14,6 +14,7 @@ from scripts import packages
 
 WORKERS = min(os.cpu_count() or 1, 4)
 ROOTLESS = ("tests/unit", "tests/property", "tests/exchange", "tests/negative", "tests/fuzz")
+CACHES = (".coverage", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
@@ -51,8 +52,11 @@ def main() -> int:
     suite, arguments = _command_line()
     os.environ["PATH"] += ":/usr/sbin:/sbin"  # where Debian keeps nft, for those whose su leaves it out
     packages.ensure(suite.needs)
-    failed = [check for check in CHECKS if not _run("-m", *check)] if suite.checks else []
-    passed = _pytest(suite, arguments) if suite.folders else True
+    try:
+        failed = [check for check in CHECKS if not _run("-m", *check)] if suite.checks else []
+        passed = _pytest(suite, arguments) if suite.folders else True
+    finally:
+        _give_back()
     for check in failed:
         print(f"failed, see above: {' '.join(check)}", flush=True)
     return 0 if passed and not failed else 1
@@ -89,6 +93,13 @@ def _run(*arguments: str) -> bool:
     if arguments[1] != "pytest":  # whose own last line says how long it took, and stays last
         print(f"  {'ok' if code == 0 else 'FAILED'} in {time.monotonic() - start:.1f} s", flush=True)
     return code == 0
+
+
+def _give_back() -> None:
+    """What root wrote into someone's checkout becomes theirs, so that their next run without root can write it too."""
+    if os.geteuid() == 0 and Path().stat().st_uid != 0:
+        written = [str(path) for path in map(Path, CACHES) if path.exists()]
+        subprocess.run(["chown", "-R", "--reference=.", *written], check=True)
 
 
 if __name__ == "__main__":
