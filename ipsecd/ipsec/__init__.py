@@ -1,1 +1,1 @@
-"""The data plane's knowledge: SPD, SAD, replay, ESP, tunnel headers. Packets in, packets out; no I/O."""
+"""SPD, SAD, replay window, ESP and tunnel header surgery. Pure: packets in, packets out."""

@@ -1,0 +1,67 @@
+"""Packets that wait for their child to be negotiated: a few per child, and one acquire for all of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ipsecd import limits
+
+
+class Entered(NamedTuple):
+    """What a packet without an SA brings about: whether its child is to be asked for, and why a packet is dropped, the
+    oldest that waits or this one; empty if none is."""
+
+    acquire: bool
+    drop: str = ""
+
+
+@dataclass(slots=True)
+class _Child:
+    asked: float
+    pending: bool = True  # an acquire is out, and neither an SA nor a refusal has come back
+    packets: deque[bytes] = field(default_factory=deque)
+
+
+class WaitingRoom:
+    """One bounded queue per child. A child is asked for once; again only if that came to nothing, and not at once."""
+
+    def __init__(self) -> None:
+        self._children: dict[str, _Child] = {}
+
+    def enter(self, child: str, packet: bytes, now: float) -> Entered:
+        """Take in a packet that has no SA."""
+        room = self._children.get(child)
+        if room is None:
+            room = self._children[child] = _Child(now)
+            acquire = True
+        else:
+            acquire = now - room.asked >= (limits.ACQUIRE_STALE if room.pending else limits.ACQUIRE_AGAIN)
+            if not (room.pending or acquire):
+                return Entered(acquire=False, drop="acquire-throttled")
+        if acquire:
+            room.asked, room.pending = now, True
+        overflow = len(room.packets) >= limits.ACQUIRE_QUEUE
+        if overflow:
+            room.packets.popleft()
+        room.packets.append(packet)
+        return Entered(acquire, "queue-overflow" if overflow else "")
+
+    def leave(self, child: str) -> list[bytes]:
+        """The packets of a child whose negotiation is over, oldest first."""
+        room = self._children.get(child)
+        if room is None:
+            return []
+        packets, room.packets, room.pending = list(room.packets), deque(), False
+        return packets
+
+    def keep_only(self, children: Collection[str]) -> int:
+        """Forget the children that are gone; returns how many packets waited for them."""
+        gone = [name for name in self._children if name not in children]
+        return sum(len(self._children.pop(name).packets) for name in gone)
+
+    def __len__(self) -> int:
+        """How many packets wait now."""
+        return sum(len(room.packets) for room in self._children.values())

@@ -1,0 +1,70 @@
+"""Packets that wait for their child."""
+
+from __future__ import annotations
+
+from ipsecd import limits
+from ipsecd.dataplane.waiting import Entered, WaitingRoom
+
+ASK = Entered(acquire=True)
+WAIT = Entered(acquire=False)
+
+
+def test_a_child_is_asked_for_once_and_its_packets_leave_in_order() -> None:
+    room = WaitingRoom()
+    assert room.enter("a", b"1", 0.0) == ASK
+    assert room.enter("a", b"2", 1.0) == WAIT
+    assert room.enter("b", b"3", 1.0) == ASK
+    assert len(room) == 3
+    assert room.leave("a") == [b"1", b"2"]
+    assert room.leave("a") == []
+    assert len(room) == 1
+
+
+def test_leaving_a_room_nobody_entered() -> None:
+    assert WaitingRoom().leave("a") == []
+
+
+def test_the_oldest_packet_makes_room() -> None:
+    room = WaitingRoom()
+    for number in range(limits.ACQUIRE_QUEUE):
+        assert room.enter("a", b"%d" % number, 0.0).drop == ""
+    assert room.enter("a", b"last", 0.0) == Entered(acquire=False, drop="queue-overflow")
+    packets = room.leave("a")
+    assert len(packets) == 64
+    assert packets[0] == b"1"
+    assert packets[-1] == b"last"
+
+
+def test_a_child_that_was_asked_for_in_vain_is_not_asked_for_again_at_once() -> None:
+    room = WaitingRoom()
+    room.enter("a", b"1", 100.0)
+    room.leave("a")
+    assert room.enter("a", b"2", 102.9) == Entered(acquire=False, drop="acquire-throttled")
+    assert room.enter("a", b"3", 103.0) == ASK
+    assert room.enter("a", b"4", 103.0) == WAIT
+    assert room.leave("a") == [b"3", b"4"]
+
+
+def test_an_acquire_nobody_answers_is_sent_again_in_the_end() -> None:
+    room = WaitingRoom()
+    room.enter("a", b"0", 0.0)
+    assert room.enter("a", b"1", 89.9) == WAIT
+    assert room.enter("a", b"2", 90.0) == ASK
+    assert room.enter("a", b"3", 179.0) == WAIT
+
+
+def test_asking_again_with_a_full_queue_drops_the_oldest() -> None:
+    room = WaitingRoom()
+    for _ in range(limits.ACQUIRE_QUEUE):
+        room.enter("a", b"old", 0.0)
+    assert room.enter("a", b"new", 90.0) == Entered(acquire=True, drop="queue-overflow")
+    assert len(room) == 64
+
+
+def test_children_that_are_gone_are_forgotten_with_their_packets() -> None:
+    room = WaitingRoom()
+    for child, packet in (("a", b"1"), ("a", b"2"), ("b", b"3")):
+        room.enter(child, packet, 0.0)
+    assert room.keep_only({"b", "c"}) == 2
+    assert room.leave("a") == []
+    assert room.leave("b") == [b"3"]

@@ -1,0 +1,89 @@
+"""Soft and hard limits in seconds, octets and packets."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipsecd import limits
+from ipsecd.ipsec.lifetime import Expiry, Lifetime, Limits, before_the_numbers_end, last_sequence
+
+
+def test_without_limits_nothing_is_ever_reached() -> None:
+    lifetime = Lifetime(Limits(), 100.0)
+    lifetime.carry(1 << 40, 1 << 60, 200.0)
+    assert lifetime.reached(1e12) is None
+    assert lifetime.deadline() is None
+    assert not lifetime.over
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (Limits(soft_seconds=10.0), "seconds"),
+        (Limits(soft_octets=1_000), "octets"),
+        (Limits(soft_packets=2), "packets"),
+    ],
+)
+def test_a_soft_limit_is_told_once_and_the_sa_lives_on(given: Limits, reason: str) -> None:
+    lifetime = Lifetime(given, 100.0)
+    lifetime.carry(1, 999, 109.9)
+    assert lifetime.reached(109.9) is None
+    lifetime.carry(1, 1, 110.0)
+    assert lifetime.reached(110.0) == Expiry(hard=False, reason=reason)
+    assert lifetime.reached(1_000.0) is None
+    assert not lifetime.over
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (Limits(hard_seconds=10.0), "seconds"),
+        (Limits(hard_octets=1_000), "octets"),
+        (Limits(hard_packets=2), "packets"),
+    ],
+)
+def test_a_hard_limit_ends_the_sa(given: Limits, reason: str) -> None:
+    lifetime = Lifetime(given, 100.0)
+    lifetime.carry(1, 999, 109.9)
+    assert lifetime.reached(109.9) is None
+    lifetime.carry(1, 1, 110.0)
+    assert lifetime.reached(110.0) == Expiry(hard=True, reason=reason)
+    assert lifetime.over
+    assert lifetime.reached(110.0) is None
+    assert lifetime.deadline() is None
+
+
+def test_soft_then_hard() -> None:
+    lifetime = Lifetime(Limits(soft_seconds=8.0, hard_seconds=10.0), 0.0)
+    assert lifetime.deadline() == 8.0
+    assert lifetime.reached(8.0) == Expiry(hard=False, reason="seconds")
+    assert lifetime.deadline() == 10.0
+    assert lifetime.reached(10.0) == Expiry(hard=True, reason="seconds")
+
+
+def test_when_both_are_reached_at_once_only_the_hard_one_is_told() -> None:
+    lifetime = Lifetime(Limits(soft_octets=10, hard_octets=10), 0.0)
+    lifetime.carry(1, 10, 0.0)
+    assert lifetime.reached(0.0) == Expiry(hard=True, reason="octets")
+
+
+def test_what_was_carried_and_when() -> None:
+    lifetime = Lifetime(Limits(), 5.0)
+    assert (lifetime.packets, lifetime.octets, lifetime.last_used) == (0, 0, None)
+    lifetime.carry(3, 300, 6.0)
+    lifetime.carry(1, 40, 7.0)
+    assert (lifetime.packets, lifetime.octets, lifetime.last_used) == (4, 340, 7.0)
+
+
+def test_sequence_numbers_of_32_bits_have_limits_before_their_end_whatever_was_given() -> None:
+    assert before_the_numbers_end(Limits(), esn=False) == Limits(soft_packets=1 << 31, hard_packets=4_294_901_760)
+    generous = Limits(soft_packets=1 << 50, hard_packets=1 << 60, hard_seconds=9.0)
+    assert before_the_numbers_end(generous, esn=False) == Limits(
+        soft_packets=1 << 31, hard_packets=4_294_901_760, hard_seconds=9.0
+    )
+    strict = Limits(soft_packets=10, hard_packets=20)
+    assert before_the_numbers_end(strict, esn=False) == strict
+    assert before_the_numbers_end(Limits(hard_packets=20), esn=False) == Limits(soft_packets=20, hard_packets=20)
+    assert before_the_numbers_end(generous, esn=True) == generous
+    assert last_sequence(esn=False) == 4_294_967_295 > limits.HARD_PACKETS
+    assert last_sequence(esn=True) == 18_446_744_073_709_551_615
