@@ -1,4 +1,4 @@
-"""The payloads of IKEv2 as frozen values (RFC 7296 section 3). Encoding stands in ``ikev2.py``."""
+"""The payloads of IKEv2 as frozen values (RFC 7296 section 3). Their octets are read and written in ``bodies.py``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from ipsecd.wire.selector import Selector
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """RFC 7296 section 3.3.2. ``key_bits`` is the key length attribute or None; ``unknown`` holds other attributes."""
+    """RFC 7296 section 3.3.2. ``key_bits`` is the key length attribute or None; ``unknown`` holds other attributes as
+    (type with its AF bit, value)."""
 
     type: TransformType
     id: int  # Encr, Prf, Integ, Group or Esn by type
@@ -50,12 +51,28 @@ class Ke:
 
 @dataclass(frozen=True, slots=True)
 class IdI:
+    """RFC 7296 section 3.5. ``reserved`` is ignored, but AUTH covers it as it was sent (section 2.15)."""
+
     identity: Identity
+    reserved: bytes = bytes(3)
+
+    @property
+    def body(self) -> bytes:
+        """IDType | RESERVED | InitIDData: what the AUTH of section 2.15 covers."""
+        return bytes([self.identity.type]) + self.reserved + self.identity.data
 
 
 @dataclass(frozen=True, slots=True)
 class IdR:
+    """As IdI, for the responder."""
+
     identity: Identity
+    reserved: bytes = bytes(3)
+
+    @property
+    def body(self) -> bytes:
+        """IDType | RESERVED | RespIDData: what the AUTH of section 2.15 covers."""
+        return bytes([self.identity.type]) + self.reserved + self.identity.data
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +123,19 @@ class VendorId:
 
 @dataclass(frozen=True, slots=True)
 class TsI:
+    """RFC 7296 section 3.13. ``unknown`` holds selectors of types we don't know as (type, octets behind the type and
+    without the length); narrowing leaves them out."""
+
     selectors: tuple[Selector, ...]
+    unknown: tuple[tuple[int, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TsR:
+    """As TsI, for the addresses at the responder's end."""
+
     selectors: tuple[Selector, ...]
+    unknown: tuple[tuple[int, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -335,6 +335,7 @@ class IpProtocol(OpenEnum):
     IPV4 = 4
     TCP = 6
     UDP = 17
+    DCCP = 33
     IPV6 = 41
     ROUTING = 43
     FRAGMENT = 44
@@ -345,3 +346,4 @@ class IpProtocol(OpenEnum):
     DESTINATION = 60
     SCTP = 132
     MOBILITY = 135
+    UDPLITE = 136
