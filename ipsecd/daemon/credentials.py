@@ -1,0 +1,199 @@
+"""Pre-shared keys, from where the policy says they are: a private file, a systemd credential, or a command.
+
+A key that can't be had is an OperatorError whose hint is the next step; whoever asked goes on without the rules that
+need it. One newline at the end isn't part of a key, as editors and ``echo`` leave one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import errno
+import os
+import signal
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from ipsecd import limits
+from ipsecd.crypto.secret import Secret
+from ipsecd.errors import OperatorError
+
+_MAKE_ONE = "make one: (umask 077; openssl rand -base64 32 > {path})"
+
+
+def read_file(path: Path, users: frozenset[int]) -> bytes:
+    """The key in a file that belongs to one of ``users`` and that nobody else can read, replace or redirect.
+
+    Raises OperatorError. What is checked is the file that was opened, so it can't be exchanged in between.
+    """
+    _check_way(path, users)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _not_opened(path, error) from None
+    try:
+        _check_private(path, os.fstat(descriptor), users)
+        return _key(_read(descriptor), f"the key file {path}")
+    finally:
+        os.close(descriptor)
+
+
+def read_systemd(name: str, directory: str | None) -> bytes:
+    """The key that systemd handed over as ``LoadCredential=NAME:...`` (systemd.exec(5)); raises OperatorError.
+
+    ``directory`` is $CREDENTIALS_DIRECTORY. systemd makes it, private to the service, so the files are trusted.
+    """
+    hint = f"in a drop-in of ipsecd.service: LoadCredential={name}:/path/of/the/key"
+    if not directory:
+        raise OperatorError(f"there is no systemd credential {name!r}: ipsecd wasn't given any", hint)
+    if "/" in name or name in ("", ".", ".."):
+        raise OperatorError(f"{name!r} can't be the name of a systemd credential")
+    try:
+        descriptor = os.open(Path(directory, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise OperatorError(f"systemd credential {name!r}: {error.strerror}", hint) from None
+    try:
+        return _key(_read(descriptor), f"systemd credential {name!r}")
+    finally:
+        os.close(descriptor)
+
+
+async def run_command(words: Sequence[str], users: frozenset[int]) -> bytes:
+    """The key that a command prints. It runs without a shell, with nothing on its standard input and an empty
+    environment but PATH, and must end by itself in time. Raises OperatorError."""
+    program = Path(words[0])
+    shown = f"the credential command {program}"
+    if not program.is_absolute():
+        raise OperatorError(f"{shown} isn't an absolute path", "name it from / on")
+    _check_way(program, users)
+    reader, pipe, output = await _pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            start_new_session=True,
+        )
+    except OSError as error:
+        pipe.close()
+        raise OperatorError(f"{shown} can't be run: {error.strerror}", "try it by hand as the user of ipsecd") from None
+    finally:
+        os.close(output)
+    seconds = limits.CREDENTIAL_COMMAND_TIME
+    code = 0
+    try:
+        async with asyncio.timeout(seconds):
+            octets = await _bounded(reader)
+            if len(octets) <= limits.CREDENTIAL_OCTETS:  # else it would wait for ever to write the rest
+                code = await process.wait()
+    except TimeoutError:
+        raise OperatorError(f"{shown} took longer than {seconds:g} seconds", "it must print the key and end") from None
+    finally:
+        pipe.close()
+        with contextlib.suppress(ProcessLookupError):  # also what it may have left behind in its session
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+    if code != 0:
+        raise OperatorError(f"{shown} ended with exit code {code}", "try it by hand as the user of ipsecd")
+    return _key(octets, f"the output of {shown}")
+
+
+def decode(octets: bytes, encoding: str, where: str) -> Secret:
+    """The key that stands in ``octets``: as they are (``text``), as ``hex`` (0x may stand before it) or ``base64``.
+
+    ``where`` names the credential in the OperatorError.
+    """
+    try:
+        match encoding:
+            case "hex":
+                return Secret(bytes.fromhex(octets.decode("ascii").strip().removeprefix("0x")))
+            case "base64":
+                return Secret(base64.b64decode(octets.strip(), validate=True))
+            case _:
+                return Secret(octets)
+    except (ValueError, binascii.Error):  # their messages may quote the key
+        raise OperatorError(f"{where} isn't written in {encoding}") from None
+
+
+async def _pipe() -> tuple[asyncio.StreamReader, asyncio.ReadTransport, int]:
+    """A pipe of our own: asyncio waits for its pipes to a process for ever if a grandchild keeps the other end."""
+    reading, writing = os.pipe()
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(reading, "rb", 0))
+    return reader, transport, writing
+
+
+async def _bounded(reader: asyncio.StreamReader) -> bytes:
+    """All there is to read, or one octet more than is accepted."""
+    octets = b""
+    while len(octets) <= limits.CREDENTIAL_OCTETS:
+        more = await reader.read(limits.CREDENTIAL_OCTETS + 1 - len(octets))
+        if not more:
+            break
+        octets += more
+    return octets
+
+
+def _read(descriptor: int) -> bytes:
+    octets = b""
+    while len(octets) <= limits.CREDENTIAL_OCTETS:
+        more = os.read(descriptor, limits.CREDENTIAL_OCTETS + 1 - len(octets))
+        if not more:
+            break
+        octets += more
+    return octets
+
+
+def _key(octets: bytes, where: str) -> bytes:
+    """The octets without the newline at their end."""
+    if len(octets) > limits.CREDENTIAL_OCTETS:
+        raise OperatorError(f"{where} has more than {limits.CREDENTIAL_OCTETS} octets", "a key is a few dozen octets")
+    octets = octets.removesuffix(b"\n").removesuffix(b"\r")
+    if not octets:
+        raise OperatorError(f"{where} is empty", "put a random key there: openssl rand -base64 32")
+    return octets
+
+
+def _check_private(path: Path, status: os.stat_result, users: frozenset[int]) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OperatorError(f"the key file {path} isn't a regular file")
+    if status.st_uid not in users:
+        message = f"the key file {path} belongs to user {status.st_uid}, neither root nor the user of ipsecd"
+        raise OperatorError(message, f"chown root {path}")
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
+        raise OperatorError(f"the key file {path} is open to others (mode {mode:04o})", f"chmod 600 {path}")
+
+
+def _check_way(path: Path, users: frozenset[int]) -> None:
+    """Nobody else may be able to put another file in this one's place: not in its folder, nor in those above it."""
+    for folder in (
+        path.resolve().parents if path.is_symlink() else (path.parent.resolve(), *path.parent.resolve().parents)
+    ):
+        try:
+            status = folder.stat()
+        except OSError as error:
+            raise OperatorError(f"{folder}: {error.strerror}") from None
+        writable = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
+        if status.st_uid not in users or writable:
+            message = f"{path} can be exchanged by others: they may write to {folder}"
+            raise OperatorError(message, f"chown root {folder}; chmod go-w {folder}")
+
+
+def _not_opened(path: Path, error: OSError) -> OperatorError:
+    match error.errno:
+        case errno.ENOENT:
+            return OperatorError(f"the key file {path} doesn't exist", _MAKE_ONE.format(path=path))
+        case errno.ELOOP:
+            return OperatorError(f"the key file {path} is a symbolic link", "name the file it leads to")
+        case errno.EACCES:
+            hint = "chown it to the user of ipsecd, or hand it over with LoadCredential= in ipsecd.service"
+            return OperatorError(f"ipsecd may not read the key file {path}", hint)
+        case _:
+            return OperatorError(f"the key file {path} can't be opened: {error.strerror}")

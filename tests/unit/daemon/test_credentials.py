@@ -1,0 +1,221 @@
+"""Keys come from private places alone, and what can't be had is told with the next step."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipsecd import limits
+from ipsecd.crypto.secret import Secret
+from ipsecd.daemon.credentials import decode, read_file, read_systemd, run_command
+from ipsecd.errors import OperatorError
+
+ME = frozenset({0, os.getuid()})
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "hq.psk"
+    path.write_bytes(b"correct horse battery staple\n")
+    path.chmod(0o600)
+    return path
+
+
+def refusal(read: Callable[[], object]) -> tuple[str, str]:
+    with pytest.raises(OperatorError) as caught:
+        read()
+    return caught.value.message, caught.value.hint
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_private_file_gives_its_octets_without_the_newline_at_the_end(key: Path) -> None:
+    assert read_file(key, ME) == b"correct horse battery staple"
+
+
+@pytest.mark.parametrize(
+    ("octets", "found"),
+    [(b"a", b"a"), (b"a\r\n", b"a"), (b"a\n\n", b"a\n"), (b" a \n", b" a "), (b"\x00\xff\n", b"\x00\xff")],
+)
+def test_only_one_newline_is_taken_away(key: Path, octets: bytes, found: bytes) -> None:
+    key.write_bytes(octets)
+    assert read_file(key, ME) == found
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o644, 0o666])
+def test_a_file_open_to_others_is_refused(key: Path, mode: int) -> None:
+    key.chmod(mode)
+    message = f"the key file {key} is open to others (mode {mode:04o})"
+    assert refusal(lambda: read_file(key, ME)) == (message, f"chmod 600 {key}")
+
+
+def test_a_file_of_somebody_else_is_refused(key: Path) -> None:
+    strangers = frozenset({folder.stat().st_uid for folder in key.parents})
+    if os.getuid() == 0:
+        os.chown(key, 4_242, -1)
+    else:
+        strangers -= {os.getuid()}
+    message, hint = refusal(lambda: read_file(key, strangers))
+    assert "others" in message or "belongs to user" in message
+    assert hint.startswith("chown root ")
+
+
+def test_a_symbolic_link_is_refused(key: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(key)
+    message = f"the key file {link} is a symbolic link"
+    assert refusal(lambda: read_file(link, ME)) == (message, "name the file it leads to")
+
+
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    path = shared / "key"
+    path.write_bytes(b"x")
+    path.chmod(0o600)
+    message, hint = refusal(lambda: read_file(path, ME))
+    assert message == f"{path} can be exchanged by others: they may write to {shared}"
+    assert hint == f"chown root {shared}; chmod go-w {shared}"
+
+
+def test_a_link_on_the_way_to_a_safe_folder_is_followed(key: Path, tmp_path: Path) -> None:
+    (tmp_path / "way").symlink_to(key.parent)
+    assert read_file(tmp_path / "way" / "hq.psk", ME) == b"correct horse battery staple"
+
+
+def test_a_missing_file_tells_how_to_make_one(tmp_path: Path) -> None:
+    path = tmp_path / "none"
+    assert refusal(lambda: read_file(path, ME)) == (
+        f"the key file {path} doesn't exist",
+        f"make one: (umask 077; openssl rand -base64 32 > {path})",
+    )
+    assert (
+        refusal(lambda: read_file(tmp_path / "no" / "folder", ME))[0] == f"{tmp_path / 'no'}: No such file or directory"
+    )
+
+
+@pytest.mark.parametrize("octets", [b"", b"\n", b"\r\n"])
+def test_an_empty_file_is_refused(key: Path, octets: bytes) -> None:
+    key.write_bytes(octets)
+    assert refusal(lambda: read_file(key, ME))[0] == f"the key file {key} is empty"
+
+
+def test_a_file_beyond_the_limit_is_refused(key: Path) -> None:
+    key.write_bytes(b"x" * limits.CREDENTIAL_OCTETS)
+    assert len(read_file(key, ME)) == 65_536
+    key.write_bytes(b"x" * (limits.CREDENTIAL_OCTETS + 1))
+    assert refusal(lambda: read_file(key, ME))[0] == f"the key file {key} has more than 65536 octets"
+
+
+def test_what_is_not_a_regular_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+    pipe, folder, sock = tmp_path / "pipe", tmp_path / "folder", tmp_path / "socket"
+    os.mkfifo(pipe, 0o600)
+    folder.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(sock))
+        for path in (pipe, folder):
+            assert refusal(lambda path=path: read_file(path, ME))[0] == f"the key file {path} isn't a regular file"  # type: ignore[misc]  # a lambda with a default has no type
+        assert refusal(lambda: read_file(sock, ME))[0].startswith(f"the key file {sock} can't be opened")
+
+
+# --- systemd --------------------------------------------------------------------------------------------------------
+
+
+def test_a_systemd_credential_is_read_from_its_directory(tmp_path: Path) -> None:
+    (tmp_path / "hq.psk").write_bytes(b"from systemd\n")
+    assert read_systemd("hq.psk", str(tmp_path)) == b"from systemd"
+
+
+@pytest.mark.parametrize("directory", [None, ""])
+def test_without_systemd_the_drop_in_line_is_named(directory: str | None) -> None:
+    assert refusal(lambda: read_systemd("hq", directory)) == (
+        "there is no systemd credential 'hq': ipsecd wasn't given any",
+        "in a drop-in of ipsecd.service: LoadCredential=hq:/path/of/the/key",
+    )
+
+
+@pytest.mark.parametrize("name", ["../hq", "", ".", "..", "a/b", "/etc/shadow"])
+def test_a_name_never_leads_out_of_the_directory(tmp_path: Path, name: str) -> None:
+    assert "can't be the name" in refusal(lambda: read_systemd(name, str(tmp_path)))[0]
+
+
+def test_a_credential_that_was_not_handed_over_is_named(tmp_path: Path) -> None:
+    assert refusal(lambda: read_systemd("hq", str(tmp_path)))[0] == "systemd credential 'hq': No such file or directory"
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+def command(*words: str) -> bytes:
+    return asyncio.run(run_command(words, ME | {path.stat().st_uid for path in Path(words[0]).resolve().parents}))
+
+
+def test_a_command_prints_the_key() -> None:
+    assert command("/bin/echo", "sesame $HOME; ls") == b"sesame $HOME; ls"
+
+
+def test_a_command_sees_no_environment_and_no_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "x")
+    script = "import os, sys; print(sys.stdin.read(), 'SECRET' in os.environ)"
+    assert command(sys.executable, "-c", script) == b" False"
+
+
+def test_a_failing_command_is_told_with_its_exit_code() -> None:
+    assert refusal(lambda: command("/bin/false"))[0] == "the credential command /bin/false ended with exit code 1"
+
+
+def test_a_command_that_prints_nothing_gives_no_key() -> None:
+    assert refusal(lambda: command("/bin/true"))[0] == "the output of the credential command /bin/true is empty"
+
+
+def test_a_command_must_be_an_absolute_path_that_exists(tmp_path: Path) -> None:
+    assert refusal(lambda: command("echo", "x"))[0] == "the credential command echo isn't an absolute path"
+    missing = str(tmp_path / "none")
+    assert (
+        refusal(lambda: command(missing))[0]
+        == f"the credential command {missing} can't be run: No such file or directory"
+    )
+
+
+def test_a_command_that_does_not_end_is_killed_with_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CREDENTIAL_COMMAND_TIME", 0.2)
+    message = "the credential command /bin/sh took longer than 0.2 seconds"
+    assert refusal(lambda: command("/bin/sh", "-c", "echo key; sleep 1000 & sleep 1000"))[0] == message
+
+
+def test_endless_output_is_cut_off() -> None:
+    assert "has more than 65536 octets" in refusal(lambda: command("/usr/bin/yes"))[0]
+
+
+# --- encodings ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("octets", "encoding", "key"),
+    [
+        (b"plain text", "text", b"plain text"),
+        (b"0x00ff10", "text", b"0x00ff10"),
+        (b"0x00ff10", "hex", b"\x00\xff\x10"),
+        (b"00 ff 10\n", "hex", b"\x00\xff\x10"),
+        (b"AP8Q\n", "base64", b"\x00\xff\x10"),
+    ],
+)
+def test_the_policy_says_how_a_key_is_written(octets: bytes, encoding: str, key: bytes) -> None:
+    assert decode(octets, encoding, "credential hq") == Secret(key)
+
+
+@given(st.binary(), st.sampled_from(["hex", "base64"]))
+def test_a_key_in_the_wrong_encoding_is_refused_without_being_quoted(octets: bytes, encoding: str) -> None:
+    try:
+        decode(octets, encoding, "credential hq")
+    except OperatorError as error:
+        assert str(error) == f"credential hq isn't written in {encoding}"  # noqa: PT017  most octets raise, some don't
+        assert error.__cause__ is None  # noqa: PT017
