@@ -3,47 +3,48 @@
 Control -> roads: InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound, MovePath, SetSpd, GiveUp, SetPathMtu,
 AskCounters. Roads -> control: Acquire, InboundUsed, SoftExpired, HardExpired, PeerMoved, PeerAlive, IkeDatagram,
 Counters, and Done, which acknowledges each message that changes something.
+
+Both ends count the messages to the roads, from 1, in the order they go: that number is the ``sequence`` of Done.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from ipsecd.ipsec.lifetime import Limits
+from ipsecd.ipsec.sa import EspKeys, Outside
+from ipsecd.ipsec.spd import SpdEntry
+from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
 from ipsecd.wire.selector import Address, Selector
 
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """The outer addresses and UDP ports of an SA, seen from us (RFC 3948 section 2.1)."""
-
-    local: Address
-    local_port: int
-    remote: Address
-    remote_port: int
-
-
-@dataclass(frozen=True, slots=True)
-class EspKeys:
-    """Transform numbers of RFC 7296 section 3.3.2 and the keys of one direction. Never logged: repr hides them."""
-
-    encryption: int
-    key_bits: int | None
-    integrity: int
-    esn: bool
-    encryption_key: bytes = field(repr=False)
-    integrity_key: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds, octets and packets after which the SA is reported soft-expired, or is dead; None: never."""
-
-    soft_seconds: float | None = None
-    soft_octets: int | None = None
-    soft_packets: int | None = None
-    hard_seconds: float | None = None
-    hard_octets: int | None = None
-    hard_packets: int | None = None
+__all__ = [
+    "Acquire",
+    "AskCounters",
+    "Counters",
+    "Done",
+    "EspKeys",
+    "GiveUp",
+    "HardExpired",
+    "IkeDatagram",
+    "InboundUsed",
+    "InstallInbound",
+    "InstallOutbound",
+    "Limits",
+    "MovePath",
+    "OuterHeader",
+    "Outside",
+    "PeerAlive",
+    "PeerMoved",
+    "RemoveInbound",
+    "RemoveOutbound",
+    "SaCounters",
+    "SetPathMtu",
+    "SetSpd",
+    "SoftExpired",
+    "SpdEntry",
+    "ToControl",
+    "ToRoads",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class InstallOutbound:
     remote: tuple[Selector, ...]
     outside: Outside
     limits: Limits
+    header: OuterHeader = AS_INNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +92,6 @@ class MovePath:
 
 
 @dataclass(frozen=True, slots=True)
-class SpdEntry:
-    """One entry of the SPD, in order of precedence (RFC 4301 section 4.4.1). ``action`` is protect, bypass or discard;
-    ``child`` names the child that protects it. A packet belongs to the first entry one of whose pairs holds it:
-    going out, ``local`` matches its source and ``remote`` its destination; coming in, the other way round."""
-
-    name: str
-    rule: str
-    action: str
-    pairs: tuple[tuple[Selector, Selector], ...]  # (local, remote)
-    child: str = ""
-    outbound: bool = True  # applies to packets going out
-    inbound: bool = True  # applies to packets coming in
-
-
-@dataclass(frozen=True, slots=True)
 class SetSpd:
     """Replaces the SPD at once; ``generation`` counts up. What matches nothing is discarded: it shouldn't be here."""
 
@@ -119,7 +106,8 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class SetPathMtu:
-    """What the kernel or an ICMP error says about the path to a peer; octets of the outer IP packet."""
+    """What the kernel or an ICMP error says about the path to a peer: octets of the outer IP packet. It only lowers
+    the path, never below its floor, and is forgotten after ``limits.PMTU_AGE``."""
 
     remote: Address
     mtu: int

@@ -1,0 +1,225 @@
+"""The way in, from the network to the TUN device. The methods stand in the order in which a packet meets them.
+
+ 1. classify   the datagram: NAT keepalive, IKE (to the control side) or ESP (RFC 3948 section 2)
+ 2. find       the inbound SA by SPI
+ 3. open       replay check, ICV, replay commit, padding
+ 4. note       lifetime, first use, where the peer sends from, that the peer lives
+ 5. unwrap     the packet inside, unless it's a dummy
+ 6. mark       congestion on the way, carried inside (RFC 6040)
+ 7. select     the packet lies within its SA's selectors (RFC 4301 section 5.2)
+ 8. decide     the SPD entry that holds the packet wants just this protection
+ 9. deliver    TCP segment size; one packet for the TUN device
+
+Nothing before step 3 changes any state but counters; nothing gets past it that isn't authentic and fresh. Whatever
+doesn't get through is dropped under a name of ``tally.DROPS``.
+"""
+
+from __future__ import annotations
+
+from ipsecd import limits
+from ipsecd.dataplane.messages import (
+    IkeDatagram,
+    InboundUsed,
+    InstallInbound,
+    Outside,
+    PeerAlive,
+    PeerMoved,
+    SaCounters,
+)
+from ipsecd.dataplane.results import Result, ToTun, expiry
+from ipsecd.dataplane.tally import Tally
+from ipsecd.errors import PeerError, Refused, WireError
+from ipsecd.ipsec import esp
+from ipsecd.ipsec.pmtu import PathMtus, tcp_mss, tunnel_mtu
+from ipsecd.ipsec.sa import InboundSa
+from ipsecd.ipsec.sad import InboundSad
+from ipsecd.ipsec.selectors import Flow
+from ipsecd.ipsec.spd import DISCARD, Direction, Spd
+from ipsecd.ipsec.tunnel import inner_packet, propagate_ecn
+from ipsecd.wire import ip
+from ipsecd.wire.esp import EspHeader, decode_header
+from ipsecd.wire.registry import IpProtocol
+from ipsecd.wire.selector import Address
+from ipsecd.wire.tcp import clamp_mss
+from ipsecd.wire.udpencap import Kind, classify, ike_message
+
+
+class Inbound:
+    """The state of the road in: SPD, inbound SAs, path MTUs, who was heard of, counters."""
+
+    def __init__(self, *, tun_mtu: int, link_mtu: int = limits.LINK_MTU) -> None:
+        self.tally = Tally()
+        self._tun_mtu = tun_mtu
+        self._spd = Spd()
+        self._sad = InboundSad()
+        self._paths = PathMtus(link_mtu)
+        self._alive: set[int] = set()
+        self._alive_again = float("-inf")
+
+    # --- the road -----------------------------------------------------------------------------------------------
+
+    def carry(self, datagram: bytes, outside: Outside, tos: int, now: float, *, natt: bool) -> list[Result]:
+        """Receive one datagram. ``outside`` is where it came from and to, ``tos`` the TOS or traffic class octet of
+        its IP header, ``natt`` whether it came to the socket where ESP is spoken."""
+        results: list[Result] = []
+        self.tally.paths["from-udp"] += 1
+        try:
+            if self._classify(datagram, outside, results, natt=natt):
+                self._receive(datagram, outside, tos, now, results)
+        except (PeerError, Refused) as error:
+            self.tally.drops[error.reason] += 1
+        return results
+
+    def _classify(self, datagram: bytes, outside: Outside, results: list[Result], *, natt: bool) -> bool:
+        kind = classify(datagram, natt)
+        if kind is Kind.RUNT:
+            raise PeerError("runt")
+        if kind is Kind.ESP:
+            return True
+        self.tally.paths[kind.value] += 1
+        if kind is Kind.IKE:
+            data = ike_message(datagram, natt)
+            results.append(
+                IkeDatagram(data, outside.local, outside.local_port, outside.remote, outside.remote_port, natt)
+            )
+        return False
+
+    def _receive(self, datagram: bytes, outside: Outside, tos: int, now: float, results: list[Result]) -> None:
+        header = self._header(datagram)
+        sa = self._find(header.spi, now, results)
+        opened = esp.open_(sa, datagram, header.sequence)
+        self._note(sa, opened, outside, now, results)
+        packet, inner = self._unwrap(opened)
+        packet = self._mark(packet, inner, tos)
+        flow = Flow.of(inner)
+        self._select(sa, flow)
+        self._decide(sa, flow)
+        results.append(self._deliver(sa, packet, inner, now))
+
+    def _header(self, datagram: bytes) -> EspHeader:
+        try:
+            return decode_header(datagram)
+        except WireError as error:
+            raise PeerError("runt" if error.reason == "truncated" else "unknown-spi") from None
+
+    def _find(self, spi: int, now: float, results: list[Result]) -> InboundSa:
+        sa = self._sad.get(spi)
+        if sa is None:
+            raise PeerError("unknown-spi")
+        self._expire(sa, now, results)
+        if sa.lifetime.over:
+            raise Refused("sa-expired")
+        return sa
+
+    def _note(self, sa: InboundSa, opened: esp.Opened, outside: Outside, now: float, results: list[Result]) -> None:
+        sa.lifetime.carry(1, opened.encrypted, now)
+        self._expire(sa, now, results)
+        if not sa.used:
+            sa.used = True
+            results.append(InboundUsed(sa.spi))
+        # RFC 7296 section 2.23: only an authentic packet that is newer than all others tells where the peer is.
+        if opened.newest and outside != sa.seen_outside:
+            sa.seen_outside = outside
+            if outside != sa.outside:
+                results.append(PeerMoved(sa.spi, outside))
+        self._alive.add(sa.spi)
+        self._tell_alive(now, results)
+
+    def _unwrap(self, opened: esp.Opened) -> tuple[bytes, ip.IpPacket]:
+        if opened.next_header == IpProtocol.NO_NEXT:
+            raise Refused("dummy")
+        return inner_packet(opened.next_header, opened.payload)
+
+    def _mark(self, packet: bytes, inner: ip.IpPacket, tos: int) -> bytes:
+        marked, oddity = propagate_ecn(packet, inner, tos)
+        if oddity:
+            self.tally.paths[oddity] += 1
+        if marked is None:
+            raise PeerError("ecn-ce-on-not-ect")
+        return marked
+
+    def _select(self, sa: InboundSa, flow: Flow) -> None:
+        if not sa.selectors.hold_inbound(flow):
+            raise PeerError("outside-selectors", str(flow))
+
+    def _decide(self, sa: InboundSa, flow: Flow) -> None:
+        entry = self._spd.lookup(flow, Direction.INBOUND)
+        if entry is None:
+            raise Refused("no-policy", str(flow))
+        self.tally.entries[entry.name] += 1
+        if entry.action == DISCARD:
+            raise Refused("policy-discard", str(flow))
+        if entry.child != sa.child:
+            raise Refused("policy-mismatch", str(flow))
+
+    def _deliver(self, sa: InboundSa, packet: bytes, inner: ip.IpPacket, now: float) -> ToTun:
+        room = tunnel_mtu(self._paths.to(sa.outside.remote, now), sa.outside.remote.version, sa.cipher)
+        clamped = clamp_mss(inner, packet, tcp_mss(min(room, self._tun_mtu), inner.version))
+        if clamped is not packet:
+            self.tally.paths["mss-clamped"] += 1
+        self.tally.paths["to-tun"] += 1
+        return ToTun(clamped)
+
+    # --- what the control side says -----------------------------------------------------------------------------
+
+    def install(self, message: InstallInbound, now: float) -> None:
+        """Accept packets with a new SPI. Raises LocalError if that can't be."""
+        m = message
+        self._sad.add(InboundSa(m.spi, m.child, m.keys, m.local, m.remote, m.outside, m.limits, m.window, now))
+
+    def remove(self, spi: int) -> None:
+        self._sad.remove(spi)
+        self._alive.discard(spi)
+
+    def move(self, inbound: tuple[int, ...], outside: Outside) -> None:
+        """The pairs with these inbound SPIs use another path from now on."""
+        for spi in inbound:
+            sa = self._sad.get(spi)
+            if sa is not None:
+                sa.outside = sa.seen_outside = outside
+
+    def set_spd(self, spd: Spd) -> None:
+        self._spd = spd
+
+    def set_path_mtu(self, remote: Address, mtu: int, now: float) -> None:
+        self._paths.learn(remote, mtu, now)
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def timer(self, now: float) -> list[Result]:
+        """What time alone has brought about."""
+        results: list[Result] = []
+        for spi in self._sad.alarms.due(now):
+            sa = self._sad.get(spi)
+            if sa is not None:
+                self._expire(sa, now, results)
+                self._sad.alarms.set(spi, sa.lifetime.deadline())
+        self._tell_alive(now, results)
+        return results
+
+    def deadline(self) -> float | None:
+        """When ``timer`` has something to do next."""
+        moments = [self._sad.alarms.next(), self._alive_again if self._alive else None]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _tell_alive(self, now: float, results: list[Result]) -> None:
+        if self._alive and now >= self._alive_again:
+            results.append(PeerAlive(tuple(sorted(self._alive))))
+            self._alive.clear()
+            self._alive_again = now + limits.PEER_ALIVE_EVERY
+
+    def _expire(self, sa: InboundSa, now: float, results: list[Result]) -> None:
+        report = expiry(sa.lifetime, sa.spi, now)
+        if report is not None:
+            results.append(report)
+
+    # --- counters -----------------------------------------------------------------------------------------------
+
+    def counters(self) -> tuple[SaCounters, ...]:
+        """How much each SA has carried; ``sequence`` is the highest number seen."""
+        return tuple(
+            SaCounters(
+                sa.spi, sa.spi, "in", sa.lifetime.packets, sa.lifetime.octets, sa.window.top, sa.lifetime.last_used
+            )
+            for sa in self._sad
+        )

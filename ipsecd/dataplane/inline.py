@@ -1,0 +1,120 @@
+"""Both roads in one process, behind the same messages as roads in processes of their own.
+
+The owner reads the TUN device and the sockets, calls in, and carries out what comes back, in order. Every call takes
+the time; nothing here waits, sends or reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ipsecd import limits
+from ipsecd.dataplane.inbound import Inbound
+from ipsecd.dataplane.messages import (
+    AskCounters,
+    Counters,
+    Done,
+    GiveUp,
+    InstallInbound,
+    InstallOutbound,
+    MovePath,
+    Outside,
+    RemoveInbound,
+    RemoveOutbound,
+    SetPathMtu,
+    SetSpd,
+    ToRoads,
+)
+from ipsecd.dataplane.outbound import Outbound
+from ipsecd.dataplane.results import Result
+from ipsecd.errors import LocalError
+from ipsecd.ipsec.esp import IvSource
+from ipsecd.ipsec.spd import Spd
+from ipsecd.wire.selector import Address
+
+
+class InlineRoads:
+    """``iv_source`` gives octets nobody can predict, for CBC. ``tun_mtu`` is the TUN device's; ``link_mtu`` is what a
+    path to a peer has until something else is learned."""
+
+    def __init__(self, iv_source: IvSource, *, tun_mtu: int, link_mtu: int = limits.LINK_MTU) -> None:
+        self._outbound = Outbound(iv_source, tun_mtu=tun_mtu, link_mtu=link_mtu)
+        self._inbound = Inbound(tun_mtu=tun_mtu, link_mtu=link_mtu)
+        self._generation = 0
+        self._handled = 0
+
+    def handle(self, message: ToRoads, now: float) -> list[Result]:
+        """Do what the control side says. The last result is Done with the message's number, or for AskCounters the
+        Counters; before it may stand packets that waited for what was installed."""
+        self._handled += 1
+        try:
+            results = self._do(message, now)
+        except LocalError as error:
+            return [Done(self._handled, str(error))]
+        return results if isinstance(message, AskCounters) else [*results, Done(self._handled)]
+
+    def from_tun(self, packets: Iterable[bytes], now: float) -> list[Result]:
+        """Send packets read from the TUN device, in order."""
+        return self._outbound.carry(packets, now)
+
+    def from_udp(
+        self,
+        datagram: bytes,
+        source: tuple[Address, int],
+        local: tuple[Address, int],
+        natt: bool,
+        now: float,
+        tos: int = 0,
+    ) -> list[Result]:
+        """Receive one datagram: the address and port it came from and went to, whether it came to the socket where
+        ESP is spoken, and the TOS or traffic class octet of its IP header."""
+        return self._inbound.carry(datagram, Outside(*local, *source), tos, now, natt=natt)
+
+    def timer(self, now: float) -> list[Result]:
+        """What time alone has brought about; to be called at ``deadline`` or later."""
+        return self._outbound.timer(now) + self._inbound.timer(now)
+
+    def deadline(self) -> float | None:
+        """When ``timer`` has something to do next; None: not until something else happens."""
+        moments = (self._outbound.deadline(), self._inbound.deadline())
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _do(self, message: ToRoads, now: float) -> list[Result]:
+        match message:
+            case InstallInbound():
+                self._inbound.install(message, now)
+            case InstallOutbound():
+                return self._outbound.install(message, now)
+            case RemoveInbound(spi):
+                self._inbound.remove(spi)
+            case RemoveOutbound(spi, inbound):
+                self._outbound.remove(spi, inbound)
+            case MovePath(inbound, outside):
+                self._outbound.move(inbound, outside)
+                self._inbound.move(inbound, outside)
+            case SetSpd(generation, entries):
+                self._set_spd(generation, Spd(entries))
+            case GiveUp(child):
+                self._outbound.give_up(child)
+            case SetPathMtu(remote, mtu):
+                self._outbound.set_path_mtu(remote, mtu, now)
+                self._inbound.set_path_mtu(remote, mtu, now)
+            case AskCounters():
+                return [self._counters()]
+        return []
+
+    def _set_spd(self, generation: int, spd: Spd) -> None:
+        if generation <= self._generation:
+            raise LocalError(f"SPD generation {generation} after {self._generation}")
+        self._generation = generation
+        self._outbound.set_spd(spd)
+        self._inbound.set_spd(spd)
+
+    def _counters(self) -> Counters:
+        out, into = self._outbound, self._inbound
+        return Counters(
+            sas=out.counters() + into.counters(),
+            drops=dict(out.tally.drops + into.tally.drops),
+            paths=dict(out.tally.paths + into.tally.paths) | {"waiting": out.waiting},
+            entries=dict(out.tally.entries + into.tally.entries),
+        )

@@ -1,0 +1,239 @@
+"""The way out, from the TUN device to the network. The methods stand in the order in which a packet meets them.
+
+ 1. parse      the packet that the kernel routed to the TUN device
+ 2. decide     the SPD entry, remembered per flow: PROTECT, or BYPASS and DISCARD, which end here
+ 3. choose     the newest outbound SA of the entry's child that may carry the packet
+    or wait    there is none: the packet is queued and the child is asked for, once
+ 4. fit        TCP segment size; too big for the path: an ICMP error to the sender, or fragments
+ 5. number     sequence numbers, never twice
+ 6. seal       ESP
+ 7. wrap       what the outer header takes from the inner one; one UDP datagram
+
+Whatever doesn't get through is dropped under a name of ``tally.DROPS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ipsecd import limits
+from ipsecd.dataplane.messages import Acquire, HardExpired, InstallOutbound, Outside, SaCounters
+from ipsecd.dataplane.results import Out, Result, ToTun, expiry
+from ipsecd.dataplane.tally import Tally
+from ipsecd.dataplane.waiting import WaitingRoom
+from ipsecd.errors import Refused, WireError
+from ipsecd.ipsec import esp
+from ipsecd.ipsec.fragment import fragments
+from ipsecd.ipsec.pmtu import PathMtus, tcp_mss, tunnel_mtu
+from ipsecd.ipsec.sa import OutboundSa
+from ipsecd.ipsec.sad import OutboundSad
+from ipsecd.ipsec.selectors import UNSEEN, Flow
+from ipsecd.ipsec.spd import BYPASS, DISCARD, Direction, Spd, SpdEntry
+from ipsecd.ipsec.toobig import TooBig
+from ipsecd.wire import ip
+from ipsecd.wire.registry import IpProtocol
+from ipsecd.wire.selector import Address
+from ipsecd.wire.tcp import clamp_mss
+
+_NEXT_HEADER = {4: IpProtocol.IPV4, 6: IpProtocol.IPV6}
+_LEAST_V6 = 1_280  # RFC 8200 section 5: every IPv6 link carries this much
+
+
+class _Fitted(NamedTuple):
+    """The packets to seal in place of the one that came, and whether their outer packets may be fragmented."""
+
+    packets: list[bytes]
+    may_fragment: bool = False
+
+
+class Outbound:
+    """The state of the road out: SPD, outbound SAs, path MTUs, waiting packets, counters."""
+
+    def __init__(self, iv_source: esp.IvSource, *, tun_mtu: int, link_mtu: int = limits.LINK_MTU) -> None:
+        self.tally = Tally()
+        self._iv_source = iv_source
+        self._tun_mtu = tun_mtu
+        self._spd = Spd()
+        self._sad = OutboundSad()
+        self._paths = PathMtus(link_mtu)
+        self._waiting = WaitingRoom()
+        self._too_big = TooBig()
+
+    # --- the road -----------------------------------------------------------------------------------------------
+
+    def carry(self, packets: Iterable[bytes], now: float) -> list[Result]:
+        """Send what the TUN device gave."""
+        results: list[Result] = []
+        for packet in packets:
+            self.tally.paths["from-tun"] += 1
+            self._send(packet, now, results, again=False)
+        return results
+
+    def _send(self, packet: bytes, now: float, results: list[Result], *, again: bool) -> None:
+        try:
+            inner = self._parse(packet)
+            flow = Flow.of(inner)
+            entry = self._decide(flow, again=again)
+            sa = self._choose(entry.child, flow, now, results)
+            if sa is None:
+                self._wait(entry.child, flow, packet, now, results)
+                return
+            fitted = self._fit(sa, packet, inner, flow, now, results)
+            first = self._number(sa, len(fitted.packets), results)
+        except Refused as refusal:
+            self.tally.drops[refusal.reason] += 1
+            return
+        for sequence, piece in enumerate(fitted.packets, first):
+            datagram = self._seal(sa, sequence, inner.version, piece, now)
+            results.append(self._wrap(sa, inner, datagram, may_fragment=fitted.may_fragment))
+        self.tally.paths["sealed"] += 1
+        self._expire(sa, now, results)
+
+    def _parse(self, packet: bytes) -> ip.IpPacket:
+        try:
+            return ip.parse(packet)
+        except WireError as error:
+            raise Refused("malformed-packet", str(error)) from None
+
+    def _decide(self, flow: Flow, *, again: bool) -> SpdEntry:
+        entry = self._spd.lookup(flow, Direction.OUTBOUND)
+        if entry is None:
+            raise Refused("no-policy", str(flow))
+        if not again:
+            self.tally.entries[entry.name] += 1
+        if entry.action == BYPASS:
+            raise Refused("bypass-on-tun", str(flow))
+        if entry.action == DISCARD:
+            raise Refused("policy-discard", str(flow))
+        return entry
+
+    def _choose(self, child: str, flow: Flow, now: float, results: list[Result]) -> OutboundSa | None:
+        while (sa := self._sad.choose(child, flow)) is not None:
+            self._expire(sa, now, results)
+            if not sa.lifetime.over:
+                return sa
+        return None
+
+    def _wait(self, child: str, flow: Flow, packet: bytes, now: float, results: list[Result]) -> None:
+        entered = self._waiting.enter(child, packet, now)
+        if entered.drop:
+            self.tally.drops[entered.drop] += 1
+        if entered.acquire:
+            results.append(Acquire(child, *flow.addresses(), flow.protocol, *flow.ports()))
+
+    def _fit(
+        self, sa: OutboundSa, packet: bytes, inner: ip.IpPacket, flow: Flow, now: float, results: list[Result]
+    ) -> _Fitted:
+        """RFC 4301 section 8.2.1. An IPv6 packet of up to 1,280 octets has to get through, in outer fragments where
+        the path is that narrow (RFC 2473 section 7.1)."""
+        room = tunnel_mtu(self._paths.to(sa.outside.remote, now), sa.outside.remote.version, sa.cipher)
+        packet = self._clamp(packet, inner, room)
+        if len(packet) <= room:
+            return _Fitted([packet])
+        least = _LEAST_V6 if inner.version == 6 else 0
+        if len(packet) <= least:
+            return _Fitted([packet], may_fragment=True)
+        if inner.dont_fragment:
+            if (answer := self._too_big.answer(packet, inner, max(room, least), now)) is not None:
+                self.tally.paths["too-big-sent"] += 1
+                results.append(ToTun(answer))
+            raise Refused("too-big", f"{len(packet)} octets, {room} fit")
+        if not sa.selectors.hold_outbound(flow._replace(source_port=UNSEEN, destination_port=UNSEEN)):
+            # The peer would refuse all fragments but the first (RFC 4301 section 7): let the outer packet be cut.
+            return _Fitted([packet], may_fragment=True)
+        self.tally.paths["fragmented"] += 1
+        return _Fitted(fragments(packet, inner, room))
+
+    def _clamp(self, packet: bytes, inner: ip.IpPacket, room: int) -> bytes:
+        clamped = clamp_mss(inner, packet, tcp_mss(min(room, self._tun_mtu), inner.version))
+        if clamped is not packet:
+            self.tally.paths["mss-clamped"] += 1
+        return clamped
+
+    def _number(self, sa: OutboundSa, count: int, results: list[Result]) -> int:
+        first = sa.take(count)
+        if first is None:
+            sa.lifetime.over = True
+            results.append(HardExpired(sa.inbound, "packets"))
+            raise Refused("sequence-exhausted")
+        return first
+
+    def _seal(self, sa: OutboundSa, sequence: int, version: int, packet: bytes, now: float) -> bytes:
+        datagram, encrypted = esp.seal(sa, sequence, _NEXT_HEADER[version], packet, self._iv_source)
+        sa.lifetime.carry(1, encrypted, now)
+        return datagram
+
+    def _wrap(self, sa: OutboundSa, inner: ip.IpPacket, datagram: bytes, *, may_fragment: bool) -> Out:
+        self.tally.paths["datagrams"] += 1
+        df = sa.header.dont_fragment(inner) and not may_fragment
+        return Out(datagram, sa.outside, sa.header.tos(inner), df)
+
+    # --- what the control side says -----------------------------------------------------------------------------
+
+    def install(self, message: InstallOutbound, now: float) -> list[Result]:
+        """Use a new SA for all that comes, beginning with what waits for it. Raises LocalError if it can't be."""
+        m = message
+        self._sad.add(
+            OutboundSa(m.spi, m.inbound, m.child, m.keys, m.local, m.remote, m.outside, m.header, m.limits, now)
+        )
+        results: list[Result] = []
+        for packet in self._waiting.leave(message.child):
+            self._send(packet, now, results, again=True)
+        return results
+
+    def remove(self, spi: int, inbound: int) -> None:
+        self._sad.remove(spi, inbound)
+
+    def move(self, inbound: tuple[int, ...], outside: Outside) -> None:
+        """The pairs with these inbound SPIs use another path from now on."""
+        for sa in self._sad:
+            if sa.inbound in inbound:
+                sa.outside = outside
+
+    def set_spd(self, spd: Spd) -> None:
+        self._spd = spd
+        self.tally.drops["policy-changed"] += self._waiting.keep_only({entry.child for entry in spd.entries})
+
+    def give_up(self, child: str) -> None:
+        self.tally.drops["gave-up"] += len(self._waiting.leave(child))
+
+    def set_path_mtu(self, remote: Address, mtu: int, now: float) -> None:
+        self._paths.learn(remote, mtu, now)
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def timer(self, now: float) -> list[Result]:
+        """What time alone has brought about."""
+        results: list[Result] = []
+        for name in self._sad.alarms.due(now):
+            sa = self._sad.get(*name)
+            if sa is not None:
+                self._expire(sa, now, results)
+                self._sad.alarms.set(name, sa.lifetime.deadline())
+        return results
+
+    def deadline(self) -> float | None:
+        """When ``timer`` has something to do next."""
+        return self._sad.alarms.next()
+
+    def _expire(self, sa: OutboundSa, now: float, results: list[Result]) -> None:
+        report = expiry(sa.lifetime, sa.inbound, now)
+        if report is not None:
+            results.append(report)
+
+    # --- counters -----------------------------------------------------------------------------------------------
+
+    def counters(self) -> tuple[SaCounters, ...]:
+        """How much each SA has carried."""
+        return tuple(
+            SaCounters(
+                sa.spi, sa.inbound, "out", sa.lifetime.packets, sa.lifetime.octets, sa.sequence, sa.lifetime.last_used
+            )
+            for sa in self._sad
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Packets queued for a negotiation now."""
+        return len(self._waiting)

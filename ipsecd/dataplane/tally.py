@@ -1,0 +1,47 @@
+"""What became of each packet. A drop always has one of these names, and the numbers add up:
+
+from-tun = sealed + waiting + drops (outbound)          from-udp = ike + keepalive + to-tun + drops (inbound)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+DROPS = {
+    # both roads
+    "no-policy": "no SPD entry holds the packet",
+    "policy-discard": "its SPD entry says discard",
+    # the way out
+    "malformed-packet": "what the TUN device gave is no IP packet",
+    "bypass-on-tun": "its SPD entry says bypass, so steering should have kept it from the TUN device",
+    "acquire-throttled": "its child was asked for a moment ago, in vain",
+    "queue-overflow": "too many younger packets wait for the same child",
+    "gave-up": "it waited for a child that can't be had now",
+    "policy-changed": "it waited for a child that the policy no longer has",
+    "too-big": "it doesn't fit in the tunnel and may not be fragmented",
+    "sequence-exhausted": "its SA has no sequence number left",
+    # the way in
+    "runt": "too short for anything that is expected here",
+    "unknown-spi": "no inbound SA has its SPI",
+    "sa-expired": "its SA has reached a hard limit",
+    "replayed": "its sequence number was seen before",
+    "behind-window": "its sequence number is older than the replay window",
+    "bad-icv": "its integrity check value is wrong",
+    "bad-padding": "its padding isn't what RFC 4303 section 2.4 demands",
+    "dummy": "a dummy packet (RFC 4303 section 2.6)",
+    "not-tunnel-mode": "it carries no IP packet",
+    "inner-version": "the packet inside isn't of the IP version that the ESP trailer names",
+    "malformed-inner": "the packet inside breaks the rules of its IP version",
+    "ecn-ce-on-not-ect": "congestion met a transport that only understands loss (RFC 6040 section 4.2)",
+    "outside-selectors": "the packet inside isn't within its SA's selectors (RFC 4301 section 5.2)",
+    "policy-mismatch": "its SPD entry wants another protection than the one it came with",
+}
+
+
+class Tally:
+    """Counters of one road: drops by reason, packets by path, packets by SPD entry."""
+
+    def __init__(self) -> None:
+        self.drops: Counter[str] = Counter()
+        self.paths: Counter[str] = Counter()
+        self.entries: Counter[str] = Counter()

@@ -1,0 +1,129 @@
+"""Security associations, one direction each (RFC 4301 section 4.4.2): keys, selectors, numbers, lifetime, path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ipsecd.crypto.algorithms import encryption, integrity
+from ipsecd.crypto.esp_cipher import EspCipher
+from ipsecd.errors import LocalError
+from ipsecd.ipsec.lifetime import Lifetime, Limits, before_the_numbers_end, last_sequence
+from ipsecd.ipsec.replay import ReplayWindow
+from ipsecd.ipsec.selectors import SaSelectors
+from ipsecd.ipsec.tunnel import OuterHeader
+from ipsecd.wire.registry import Integ
+from ipsecd.wire.selector import Address, Selector
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The outer addresses and UDP ports of an SA, seen from us (RFC 3948 section 2.1)."""
+
+    local: Address
+    local_port: int
+    remote: Address
+    remote_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class EspKeys:
+    """Transform numbers of RFC 7296 section 3.3.2 and the keys of one direction. Never logged: repr hides them."""
+
+    encryption: int
+    key_bits: int | None
+    integrity: int
+    esn: bool
+    encryption_key: bytes = field(repr=False)
+    integrity_key: bytes = field(repr=False)
+
+
+class _Sa:
+    """What both directions have. Raises LocalError for keys that don't fit or transforms we don't have."""
+
+    __slots__ = ("child", "cipher", "counter_iv", "esn", "last", "lifetime", "outside", "selectors", "spi")
+
+    def __init__(
+        self,
+        spi: int,
+        child: str,
+        keys: EspKeys,
+        local: tuple[Selector, ...],
+        remote: tuple[Selector, ...],
+        outside: Outside,
+        limits: Limits,
+        now: float,
+    ) -> None:
+        transform = encryption(keys.encryption, keys.key_bits)
+        mac = integrity(keys.integrity)
+        if transform is None or (mac is None and keys.integrity != Integ.NONE):
+            raise LocalError(f"no ESP with encryption {keys.encryption}/{keys.key_bits}, integrity {keys.integrity}")
+        self.spi = spi
+        self.child = child
+        self.cipher = EspCipher(transform, mac, keys.encryption_key, keys.integrity_key)
+        self.counter_iv = transform.block_octets == 1  # else CBC, whose IVs nobody may predict (RFC 3602 section 3)
+        self.esn = keys.esn
+        self.last = last_sequence(esn=keys.esn)
+        self.selectors = SaSelectors(local, remote)
+        self.outside = outside
+        self.lifetime = Lifetime(before_the_numbers_end(limits, esn=keys.esn), now)
+
+    def high(self, sequence: int) -> bytes:
+        """The part of a sequence number that is protected but not sent (RFC 4303 section 2.2.1)."""
+        return (sequence >> 32).to_bytes(4, "big") if self.esn else b""
+
+
+class OutboundSa(_Sa):
+    """An SA we send on. (spi, inbound) names it: ``inbound`` is the SPI of its other half."""
+
+    __slots__ = ("header", "inbound", "sequence")
+
+    def __init__(
+        self,
+        spi: int,
+        inbound: int,
+        child: str,
+        keys: EspKeys,
+        local: tuple[Selector, ...],
+        remote: tuple[Selector, ...],
+        outside: Outside,
+        header: OuterHeader,
+        limits: Limits,
+        now: float,
+    ) -> None:
+        super().__init__(spi, child, keys, local, remote, outside, limits, now)
+        self.inbound = inbound
+        self.header = header
+        self.sequence = 0
+
+    def take(self, count: int) -> int | None:
+        """The first of ``count`` sequence numbers in a row that nobody had and nobody gets again; None if there
+        aren't so many left. They never wrap (RFC 4303 section 3.3.3)."""
+        if self.sequence + count > self.last:
+            return None
+        first = self.sequence + 1
+        self.sequence += count
+        return first
+
+
+class InboundSa(_Sa):
+    """An SA we receive on, named by our own SPI. ``failures`` counts packets in a row whose ICV was wrong."""
+
+    __slots__ = ("failures", "seen_outside", "used", "window")
+
+    def __init__(
+        self,
+        spi: int,
+        child: str,
+        keys: EspKeys,
+        local: tuple[Selector, ...],
+        remote: tuple[Selector, ...],
+        outside: Outside,
+        limits: Limits,
+        window: int,
+        now: float,
+    ) -> None:
+        super().__init__(spi, child, keys, local, remote, outside, limits, now)
+        self.window = ReplayWindow(window)
+        self.failures = 0
+        self.used = False
+        self.seen_outside = outside

@@ -1,0 +1,124 @@
+"""The security association database (RFC 4301 section 4.4.2), one half for each direction.
+
+Coming in, an SA is found by its SPI alone. Going out, the newest SA of the child whose selectors hold the packet is
+used; older ones stay until they are removed. Both halves know when time will next end something.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable, Iterator
+from itertools import chain
+from typing import Generic, TypeVar
+
+from ipsecd.errors import LocalError
+from ipsecd.ipsec.sa import InboundSa, OutboundSa
+from ipsecd.ipsec.selectors import Flow
+
+Name = TypeVar("Name", bound=Hashable)
+
+_SPARE = 64
+
+
+class Alarms(Generic[Name]):
+    """At most one moment per name, the earliest first. Memory follows the names that have one, not history."""
+
+    def __init__(self) -> None:
+        self._when: dict[Name, float] = {}
+        self._heap: list[tuple[float, int, Name]] = []
+        self._count = 0
+
+    def set(self, name: Name, when: float | None) -> None:
+        """Put the name's moment at ``when``, or take it away."""
+        if when is None:
+            self._when.pop(name, None)
+            return
+        self._when[name] = when
+        self._count += 1
+        heapq.heappush(self._heap, (when, self._count, name))
+        if len(self._heap) > 2 * len(self._when) + _SPARE:
+            self._heap = [item for item in self._heap if self._when.get(item[2]) == item[0]]
+            heapq.heapify(self._heap)
+
+    def next(self) -> float | None:
+        """The earliest moment."""
+        heap = self._heap
+        while heap and self._when.get(heap[0][2]) != heap[0][0]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def due(self, now: float) -> Iterator[Name]:
+        """The names whose moment has come, each taken away as it's given."""
+        while (when := self.next()) is not None and when <= now:
+            name = heapq.heappop(self._heap)[2]
+            del self._when[name]
+            yield name
+
+
+class InboundSad:
+    """The SAs we receive on, by SPI."""
+
+    def __init__(self) -> None:
+        self._by_spi: dict[int, InboundSa] = {}
+        self.alarms: Alarms[int] = Alarms()
+
+    def add(self, sa: InboundSa) -> None:
+        """Raises LocalError if the SPI is taken: two SAs can't be told apart."""
+        if sa.spi in self._by_spi:
+            raise LocalError(f"inbound SPI {sa.spi:08x} is in use")
+        self._by_spi[sa.spi] = sa
+        self.alarms.set(sa.spi, sa.lifetime.deadline())
+
+    def remove(self, spi: int) -> None:
+        """Forget an SA; it's fine if there is none."""
+        self._by_spi.pop(spi, None)
+        self.alarms.set(spi, None)
+
+    def get(self, spi: int) -> InboundSa | None:
+        return self._by_spi.get(spi)
+
+    def __iter__(self) -> Iterator[InboundSa]:
+        return iter(self._by_spi.values())
+
+
+class OutboundSad:
+    """The SAs we send on, by child, the newest first."""
+
+    def __init__(self) -> None:
+        self._by_child: dict[str, list[OutboundSa]] = {}
+        self._by_name: dict[tuple[int, int], OutboundSa] = {}
+        self.alarms: Alarms[tuple[int, int]] = Alarms()
+
+    def add(self, sa: OutboundSa) -> None:
+        """Raises LocalError if there is one of this name: its numbers would be used twice."""
+        name = (sa.spi, sa.inbound)
+        if name in self._by_name:
+            raise LocalError(f"outbound SPI {sa.spi:08x} of inbound {sa.inbound:08x} is in use")
+        self._by_name[name] = sa
+        self._by_child.setdefault(sa.child, []).insert(0, sa)
+        self.alarms.set(name, sa.lifetime.deadline())
+
+    def remove(self, spi: int, inbound: int) -> None:
+        """Forget an SA; it's fine if there is none."""
+        sa = self._by_name.pop((spi, inbound), None)
+        self.alarms.set((spi, inbound), None)
+        if sa is None:
+            return
+        rest = [other for other in self._by_child[sa.child] if other is not sa]
+        if rest:
+            self._by_child[sa.child] = rest
+        else:
+            del self._by_child[sa.child]
+
+    def get(self, spi: int, inbound: int) -> OutboundSa | None:
+        return self._by_name.get((spi, inbound))
+
+    def choose(self, child: str, flow: Flow) -> OutboundSa | None:
+        """The newest SA of the child that may carry this flow and isn't over."""
+        for sa in self._by_child.get(child, ()):
+            if not sa.lifetime.over and sa.selectors.hold_outbound(flow):
+                return sa
+        return None
+
+    def __iter__(self) -> Iterator[OutboundSa]:
+        return chain.from_iterable(self._by_child.values())

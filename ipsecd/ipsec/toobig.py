@@ -1,0 +1,58 @@
+"""ICMP "too big" to hosts whose packets don't fit in the tunnel (RFC 1191, RFC 4443 section 3.2).
+
+The error seems to come from the packet's own destination: the kernel drops one that claims to come from ourselves.
+"""
+
+from __future__ import annotations
+
+from ipsecd import limits
+from ipsecd.wire.icmp import too_big
+from ipsecd.wire.ip import IpPacket
+from ipsecd.wire.registry import IpProtocol
+
+_V4_QUERIES = frozenset({0, 8, 9, 10, 13, 14, 15, 16, 17, 18})  # RFC 1122 section 3.2.2: all other types are errors
+_V6_INFORMATION = 128  # RFC 4443 section 2.1: types below are errors
+
+
+class TooBig:
+    """Writes the errors, at most so many a second (RFC 4443 section 2.4 (f))."""
+
+    def __init__(self) -> None:
+        self._tokens = float(limits.TOO_BIG_BURST)
+        self._filled = 0.0
+
+    def answer(self, packet: bytes, inner: IpPacket, mtu: int, now: float) -> bytes | None:
+        """The error about a packet, IP header included; None if none may be sent, or none more now."""
+        if not may_be_answered(inner) or not self._allowed(now):
+            return None
+        return too_big(packet, inner, mtu)
+
+    def _allowed(self, now: float) -> bool:
+        gained = (now - self._filled) * limits.TOO_BIG_RATE
+        self._tokens = min(self._tokens + gained, limits.TOO_BIG_BURST)
+        self._filled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+def may_be_answered(packet: IpPacket) -> bool:
+    """Whether an ICMP error may be sent about this packet: not about an error, a fragment other than the first, or to
+    what is no single host (RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e)). An error that pretends to come from a
+    group of hosts would not get far either."""
+    source, destination = packet.source, packet.destination
+    if packet.fragment_offset or source.is_multicast or source.is_unspecified or source.is_loopback:
+        return False
+    if destination.is_multicast or int(source) == 0xFFFF_FFFF or int(destination) == 0xFFFF_FFFF:
+        return False
+    return not _is_icmp_error(packet)
+
+
+def _is_icmp_error(packet: IpPacket) -> bool:
+    if packet.destination_port is None:
+        return False
+    kind = packet.destination_port >> 8
+    if packet.version == 4:
+        return packet.protocol == IpProtocol.ICMP and kind not in _V4_QUERIES
+    return packet.protocol == IpProtocol.ICMPV6 and kind < _V6_INFORMATION
