@@ -97,3 +97,4 @@ CONTROL_BACKLOG = 1_048_576  # octets of events waiting for a slow client; then 
 CREDENTIAL_OCTETS = 65_536
 CREDENTIAL_COMMAND_TIME = 10.0
 STRONG_PSK = 20  # octets; a shorter pre-shared key is warned about
+KEYLOG_LINES = 4_096  # of each kind, kept for export; the oldest go first
