@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ipsecd.crypto.algorithms import Encryption, Integrity
 from ipsecd.crypto.sealing import Octets, sealing
 from ipsecd.crypto.secret import Secret
-from ipsecd.errors import PeerError
+from ipsecd.errors import LocalError, PeerError
 from ipsecd.wire.registry import Encr, NotifyType
 
 
@@ -23,7 +23,7 @@ class IkeCipher:
     section 3.14): it comes from ``iv_source``, which is asked for a number of random octets and for nothing else.
     """
 
-    __slots__ = ("_block", "_count", "_icv_octets", "_iv_octets", "_iv_source", "_sealing")
+    __slots__ = ("_block", "_count", "_icv_octets", "_iv_octets", "_iv_source", "_random_iv", "_sealing")
 
     def __init__(
         self,
@@ -37,7 +37,8 @@ class IkeCipher:
         self._block = encryption.block_octets
         self._iv_octets = encryption.iv_octets
         self._icv_octets = integrity.icv_octets if integrity is not None else encryption.icv_octets
-        self._iv_source = iv_source if encryption.id == Encr.AES_CBC else self._next_iv
+        self._iv_source = iv_source
+        self._random_iv = encryption.id == Encr.AES_CBC
         self._count = 0
 
     def sealed_octets(self, plain_octets: int) -> int:
@@ -49,7 +50,7 @@ class IkeCipher:
         lengths already final; ``plaintext`` the payloads inside."""
         padding = self._padding(len(plaintext))
         padded = plaintext + bytes(padding) + bytes([padding])
-        return self._sealing.seal(prefix, b"", self._iv_source(self._iv_octets), padded)
+        return self._sealing.seal(prefix, b"", self._next_iv(), padded)
 
     def open(self, prefix: Octets, body: Octets) -> bytes:
         """The payloads inside an encrypted payload. PeerError("bad-icv") if the message isn't authentic;
@@ -63,8 +64,11 @@ class IkeCipher:
     def _padding(self, plain_octets: int) -> int:
         return -(plain_octets + 1) % self._block
 
-    def _next_iv(self, octets: int) -> bytes:
-        # never wraps: to_bytes raises before a count could come again, and message IDs end long before (section 2.2)
-        iv = self._count.to_bytes(octets, "big")
+    def _next_iv(self) -> bytes:
+        if self._random_iv:
+            return self._iv_source(self._iv_octets)
+        if self._count >> 8 * self._iv_octets:  # out of reach: message IDs end long before (RFC 7296 section 2.2)
+            raise LocalError("this key has used up its IVs")
+        iv = self._count.to_bytes(self._iv_octets, "big")
         self._count += 1
         return iv

@@ -1,0 +1,38 @@
+"""Every suite that can be negotiated, with keys that are easy to recognise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipsecd.crypto.algorithms import Encryption, Integrity, offered
+
+
+@dataclass(frozen=True)
+class Suite:
+    encryption: Encryption
+    integrity: Integrity | None
+
+    @property
+    def key_e(self) -> bytes:
+        return bytes(range(0x40, 0x40 + self.encryption.material_octets))
+
+    @property
+    def key_a(self) -> bytes:
+        return bytes(range(0x80, 0x80 + self.integrity.key_octets)) if self.integrity else b""
+
+    @property
+    def icv_octets(self) -> int:
+        return self.integrity.icv_octets if self.integrity else self.encryption.icv_octets
+
+    @property
+    def name(self) -> str:
+        return f"{self.encryption.name}-{self.integrity.name}" if self.integrity else self.encryption.name
+
+
+INTEGRITIES = [algorithm for algorithm in offered().values() if isinstance(algorithm, Integrity)]
+SUITES = [
+    Suite(algorithm, integrity)
+    for algorithm in offered().values()
+    if isinstance(algorithm, Encryption)
+    for integrity in ([None] if algorithm.aead else INTEGRITIES)
+]

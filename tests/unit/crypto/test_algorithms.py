@@ -1,0 +1,178 @@
+"""The tables of transforms: what is offered, with which sizes, and what is recognised and declined."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipsecd.crypto import algorithms
+from ipsecd.crypto.algorithms import Encryption, Integrity
+from ipsecd.errors import LocalError
+from ipsecd.wire.registry import Encr, Group, Integ, Prf
+
+# number, key length, keyword, then octets of key, salt, IV, ICV and block
+ENCRYPTIONS = [
+    (20, 128, "aes128gcm16", 16, 4, 8, 16, 1),
+    (20, 192, "aes192gcm16", 24, 4, 8, 16, 1),
+    (20, 256, "aes256gcm16", 32, 4, 8, 16, 1),
+    (19, 128, "aes128gcm12", 16, 4, 8, 12, 1),
+    (19, 192, "aes192gcm12", 24, 4, 8, 12, 1),
+    (19, 256, "aes256gcm12", 32, 4, 8, 12, 1),
+    (18, 128, "aes128gcm8", 16, 4, 8, 8, 1),
+    (18, 192, "aes192gcm8", 24, 4, 8, 8, 1),
+    (18, 256, "aes256gcm8", 32, 4, 8, 8, 1),
+    (12, 128, "aes128", 16, 0, 16, 0, 16),
+    (12, 192, "aes192", 24, 0, 16, 0, 16),
+    (12, 256, "aes256", 32, 0, 16, 0, 16),
+    (13, 128, "aes128ctr", 16, 4, 8, 0, 1),
+    (13, 192, "aes192ctr", 24, 4, 8, 0, 1),
+    (13, 256, "aes256ctr", 32, 4, 8, 0, 1),
+    (28, None, "chacha20poly1305", 32, 4, 8, 16, 1),
+]
+
+
+@pytest.mark.parametrize(("number", "bits", "name", "key", "salt", "iv", "icv", "block"), ENCRYPTIONS)
+def test_ciphers_have_the_sizes_their_rfcs_give(
+    number: int, bits: int | None, name: str, key: int, salt: int, iv: int, icv: int, block: int
+) -> None:
+    found = algorithms.encryption(number, bits)
+    assert found == Encryption(Encr(number), bits, name, key, salt, iv, icv, block, aead=icv > 0)
+    assert found.material_octets == key + salt
+    assert algorithms.parse_keyword(name) is found
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "key", "icv"),
+    [(2, "sha1", 20, 12), (12, "sha256", 32, 16), (13, "sha384", 48, 24), (14, "sha512", 64, 32)],
+)
+def test_integrity_algorithms_have_the_sizes_of_rfc_2404_and_rfc_4868(
+    number: int, name: str, key: int, icv: int
+) -> None:
+    assert algorithms.integrity(number) == Integrity(Integ(number), name, key, icv, name)
+    assert algorithms.parse_keyword(name) == algorithms.integrity(number)
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "size"), [(2, "prfsha1", 20), (5, "prfsha256", 32), (6, "prfsha384", 48), (7, "prfsha512", 64)]
+)
+def test_prfs_prefer_a_key_as_long_as_their_output(number: int, name: str, size: int) -> None:
+    found = algorithms.prf(number)
+    assert found is not None
+    assert (found.id, found.name, found.key_octets, found.output_octets) == (Prf(number), name, size, size)
+    assert algorithms.parse_keyword(name) is found
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "size"),
+    [
+        (14, "modp2048", 256),
+        (15, "modp3072", 384),
+        (16, "modp4096", 512),
+        (17, "modp6144", 768),
+        (18, "modp8192", 1024),
+        (19, "ecp256", 64),
+        (20, "ecp384", 96),
+        (21, "ecp521", 132),
+        (31, "x25519", 32),
+        (32, "x448", 56),
+    ],
+)
+def test_groups_have_public_values_of_one_length(number: int, name: str, size: int) -> None:
+    found = algorithms.group(number)
+    assert found is not None
+    assert (found.id, found.name, found.public_octets) == (Group(number), name, size)
+    assert algorithms.parse_keyword(name) is found
+
+
+def test_nothing_else_is_offered() -> None:
+    ciphers = {
+        (n, b) for n in range(256) for b in (None, 0, 64, 128, 160, 192, 256, 512) if algorithms.encryption(n, b)
+    }
+    assert ciphers == {(row[0], row[1]) for row in ENCRYPTIONS}
+    assert [n for n in range(2048) if algorithms.integrity(n)] == [2, 12, 13, 14]
+    assert [n for n in range(2048) if algorithms.prf(n)] == [2, 5, 6, 7]
+    assert [n for n in range(2048) if algorithms.group(n)] == [14, 15, 16, 17, 18, 19, 20, 21, 31, 32]
+    assert len(algorithms.offered()) == 16 + 4 + 4 + 10
+
+
+@pytest.mark.parametrize("number", [0, 1, 255, 1023, 1025, 65535])
+def test_numbers_of_no_registry_are_declined_like_any_other(number: int) -> None:
+    assert algorithms.encryption(number, 128) is None
+    assert algorithms.integrity(number) is None
+    assert algorithms.prf(number) is None
+    assert algorithms.group(number) is None
+
+
+def test_a_key_length_is_needed_for_aes_and_forbidden_for_chacha20() -> None:
+    """RFC 7296 section 3.3.5, RFC 7634 section 4."""
+    assert algorithms.encryption(Encr.AES_GCM_16, None) is None
+    assert algorithms.encryption(Encr.CHACHA20_POLY1305, 256) is None
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [
+        ("aes", "aes128"),
+        ("AES256GCM16", "aes256gcm16"),
+        ("aes128gcm128", "aes128gcm16"),
+        ("aes256gcm96", "aes256gcm12"),
+        ("aes192gcm64", "aes192gcm8"),
+        ("sha", "sha1"),
+        ("sha2_256", "sha256"),
+        ("sha2_384", "sha384"),
+        ("sha2_512", "sha512"),
+        ("curve25519", "x25519"),
+        ("curve448", "x448"),
+    ],
+)
+def test_keywords_have_the_aliases_that_other_daemons_use(alias: str, name: str) -> None:
+    assert algorithms.parse_keyword(alias).name == name
+
+
+@pytest.mark.parametrize(
+    ("keyword", "sentence"),
+    [
+        ("3des", "'3des' is too weak to be offered (RFC 8221, RFC 8247)"),
+        ("MODP1024", "'MODP1024' is too weak to be offered (RFC 8221, RFC 8247)"),
+        ("null", "'null' is declined: ESP would not encrypt"),
+        ("aes128ccm16", "'aes128ccm16' is not supported yet"),
+        ("mlkem768", "'mlkem768' is not supported yet"),
+        ("aes128gcm61", "'aes128gcm61' is no known algorithm; did you mean 'aes128gcm16'?"),
+        ("ecp265", "'ecp265' is no known algorithm; did you mean 'ecp256'?"),
+        ("", "'' is no known algorithm"),
+        ("zzz", "'zzz' is no known algorithm"),
+    ],
+)
+def test_keywords_that_are_not_offered_say_why(keyword: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        algorithms.parse_keyword(keyword)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("name", ["aes256gcm16", "sha256", "prfsha256", "x25519"])
+@pytest.mark.usefixtures("nothing_withdrawn")
+def test_a_withdrawn_algorithm_is_declined_everywhere(name: str) -> None:
+    algorithm = algorithms.parse_keyword(name)
+    algorithms.withdraw(name)
+    assert name not in algorithms.offered()
+    found = {
+        Encr: lambda: algorithms.encryption(Encr.AES_GCM_16, 256),
+        Integ: lambda: algorithms.integrity(Integ.HMAC_SHA2_256_128),
+        Prf: lambda: algorithms.prf(Prf.HMAC_SHA2_256),
+        Group: lambda: algorithms.group(Group.CURVE25519),
+    }[type(algorithm.id)]()
+    assert found is None
+    with pytest.raises(ValueError, match="its self-test failed"):
+        algorithms.parse_keyword(name)
+
+
+def test_an_aead_goes_without_integrity_and_everything_else_needs_one() -> None:
+    gcm, cbc = algorithms.encryption(Encr.AES_GCM_16, 128), algorithms.encryption(Encr.AES_CBC, 128)
+    sha256 = algorithms.integrity(Integ.HMAC_SHA2_256_128)
+    assert gcm is not None
+    assert cbc is not None
+    assert algorithms.integrity_octets(gcm, None) == 0
+    assert algorithms.integrity_octets(cbc, sha256) == 32
+    with pytest.raises(LocalError, match="aes128gcm16 with sha256 isn't a suite"):
+        algorithms.integrity_octets(gcm, sha256)
+    with pytest.raises(LocalError, match="aes128 with no integrity isn't a suite"):
+        algorithms.integrity_octets(cbc, None)

@@ -1,0 +1,155 @@
+"""Key derivation against NIST CAVP's IKEv2 samples, and where each key is cut from the stream."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from ipsecd.crypto import algorithms, keymat
+from ipsecd.crypto.algorithms import Encryption, Integrity
+from ipsecd.crypto.prf import prf, prf_plus
+from ipsecd.crypto.secret import Secret
+from ipsecd.errors import LocalError
+from ipsecd.wire.registry import Encr, Integ, Prf
+from tests.unit.crypto.vectors import octets, vectors
+
+NIST = vectors("nist-cavp-ike-kdf")["ikev2"]
+NI, NR = octets(NIST["ni"]), octets(NIST["nr"])
+SPI_I, SPI_R = octets(NIST["spi_i"]), octets(NIST["spi_r"])
+SHARED, FRESH = Secret(octets(NIST["gir"])), Secret(octets(NIST["gir_new"]))
+DKM = octets(NIST["dkm"])
+
+
+def cipher(id_: Encr, bits: int | None) -> Encryption:
+    found = algorithms.encryption(id_, bits)
+    assert found is not None
+    return found
+
+
+def mac(id_: Integ) -> Integrity:
+    found = algorithms.integrity(id_)
+    assert found is not None
+    return found
+
+
+AES_128, SHA1 = cipher(Encr.AES_CBC, 128), mac(Integ.HMAC_SHA1_96)
+GCM_256, CTR_192 = cipher(Encr.AES_GCM_16, 256), cipher(Encr.AES_CTR, 192)
+NIST_KEYS = keymat.derive_ike(Prf.HMAC_SHA1, AES_128, SHA1, NI, NR, SHARED, SPI_I, SPI_R)
+
+
+def revealed(keys: keymat.IkeKeys | keymat.ChildKeyMaterial) -> list[bytes]:
+    return [getattr(keys, name).reveal() for name in keys.__slots__]
+
+
+def test_skeyseed_and_prf_plus_give_the_values_of_nist() -> None:
+    skeyseed = prf(Prf.HMAC_SHA1, NI + NR, SHARED.reveal())
+    assert skeyseed == octets(NIST["skeyseed"])
+    assert prf_plus(Prf.HMAC_SHA1, skeyseed, NI + NR + SPI_I + SPI_R, len(DKM)) == DKM
+
+
+def test_an_ike_sa_gets_its_seven_keys_from_the_stream_of_nist_in_order() -> None:
+    """SK_d, SK_ai, SK_ar, SK_ei, SK_er, SK_pi, SK_pr: the 132 octets are AES-CBC-128 with HMAC-SHA1 to the octet."""
+    assert b"".join(revealed(NIST_KEYS)) == DKM
+    assert [len(key) for key in revealed(NIST_KEYS)] == [20, 20, 20, 16, 16, 20, 20]
+
+
+def test_a_child_without_key_exchange_gets_the_stream_of_nist() -> None:
+    keys = keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, AES_128, SHA1, NI, NR)
+    assert b"".join(revealed(keys)) == octets(NIST["dkm_child_sa"])[:72]
+    assert [len(key) for key in revealed(keys)] == [16, 20, 16, 20]  # initiator's first, encryption before integrity
+
+
+def test_a_child_with_key_exchange_gets_the_stream_of_nist() -> None:
+    keys = keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, AES_128, SHA1, NI, NR, FRESH)
+    assert b"".join(revealed(keys)) == octets(NIST["dkm_child_sa_dh"])[:72]
+
+
+def test_a_rekeyed_ike_sa_starts_from_the_skeyseed_of_nist() -> None:
+    seed = octets(NIST["skeyseed_rekey"])
+    keys = keymat.derive_ike_rekey(
+        Prf.HMAC_SHA1, NIST_KEYS.d, Prf.HMAC_SHA1, AES_128, SHA1, NI, NR, FRESH, b"\x01" * 8, b"\x02" * 8
+    )
+    stream = prf_plus(Prf.HMAC_SHA1, seed, NI + NR + b"\x01" * 8 + b"\x02" * 8, 132)
+    assert b"".join(revealed(keys)) == stream
+
+
+def test_a_rekeyed_ike_sa_takes_skeyseed_from_the_old_prf_and_keys_from_the_new() -> None:
+    """RFC 7296 section 2.18."""
+    keys = keymat.derive_ike_rekey(
+        Prf.HMAC_SHA1, NIST_KEYS.d, Prf.HMAC_SHA2_256, GCM_256, None, NI, NR, FRESH, SPI_I, SPI_R
+    )
+    stream = prf_plus(Prf.HMAC_SHA2_256, octets(NIST["skeyseed_rekey"]), NI + NR + SPI_I + SPI_R, 3 * 32 + 2 * 36)
+    assert b"".join(revealed(keys)) == stream
+    assert [len(key) for key in revealed(keys)] == [32, 0, 0, 36, 36, 32, 32]
+
+
+def test_an_aead_takes_no_integrity_keys_and_its_salt_with_the_key() -> None:
+    """RFC 5282 section 7.1."""
+    keys = keymat.derive_ike(Prf.HMAC_SHA2_384, GCM_256, None, NI, NR, SHARED, SPI_I, SPI_R)
+    assert [len(key) for key in revealed(keys)] == [48, 0, 0, 36, 36, 48, 48]
+    child = keymat.derive_child(Prf.HMAC_SHA2_384, keys.d, GCM_256, None, NI, NR)
+    assert [len(key) for key in revealed(child)] == [36, 0, 36, 0]
+
+
+def test_counter_mode_takes_its_nonce_with_the_key() -> None:
+    """RFC 3686 section 5.1."""
+    child = keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, CTR_192, SHA1, NI, NR)
+    assert [len(key) for key in revealed(child)] == [28, 20, 28, 20]
+
+
+def test_no_two_keys_of_an_sa_are_the_same() -> None:
+    keys = [
+        *revealed(NIST_KEYS),
+        *revealed(keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, AES_128, SHA1, NI, NR)),
+        *revealed(keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, AES_128, SHA1, NI, NR, FRESH)),
+        *revealed(keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, AES_128, SHA1, NR, NI)),
+    ]
+    assert len({key[:16] for key in keys}) == len(keys)
+
+
+# RFC 7296 section 2.15
+def test_each_side_signs_its_message_the_others_nonce_and_its_own_identity() -> None:
+    signed = keymat.signed_octets(b"message one", NR, Prf.HMAC_SHA1, NIST_KEYS.pi, b"\x02\x00\x00\x00gw.example")
+    maced = prf(Prf.HMAC_SHA1, NIST_KEYS.pi.reveal(), b"\x02\x00\x00\x00gw.example")
+    assert signed == b"message one" + NR + maced
+
+
+def test_a_shared_key_is_padded_before_it_proves_anything() -> None:
+    padded = prf(Prf.HMAC_SHA2_256, b"correct horse", b"Key Pad for IKEv2")
+    assert keymat.shared_key_auth(Prf.HMAC_SHA2_256, Secret(b"correct horse"), b"octets") == prf(
+        Prf.HMAC_SHA2_256, padded, b"octets"
+    )
+
+
+def test_auth_data_stand_for_one_key_one_nonce_and_one_identity() -> None:
+    def auth(key: bytes = b"key", message: bytes = b"m", nonce: bytes = NR, body: bytes = b"id") -> bytes:
+        signed = keymat.signed_octets(message, nonce, Prf.HMAC_SHA2_256, NIST_KEYS.pi, body)
+        return keymat.shared_key_auth(Prf.HMAC_SHA2_256, Secret(key), signed)
+
+    values = {auth(), auth(key=b"kez"), auth(message=b"n"), auth(nonce=NI), auth(body=b"ie")}
+    assert len(values) == 5
+
+
+@pytest.mark.parametrize(("encryption", "integrity"), [(GCM_256, SHA1), (AES_128, None)])
+def test_what_is_no_suite_gets_no_keys(encryption: Encryption, integrity: Integrity | None) -> None:
+    with pytest.raises(LocalError):
+        keymat.derive_ike(Prf.HMAC_SHA1, encryption, integrity, NI, NR, SHARED, SPI_I, SPI_R)
+    with pytest.raises(LocalError):
+        keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, encryption, integrity, NI, NR)
+
+
+def test_keys_do_not_show_themselves() -> None:
+    child = keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, AES_128, SHA1, NI, NR)
+    assert repr(child) == "ChildKeyMaterial(ei=Secret(16), ai=Secret(20), er=Secret(16), ar=Secret(20))"
+    for keys in (NIST_KEYS, child):
+        with pytest.raises(TypeError):
+            pickle.dumps(keys)
+
+
+def test_keys_are_wiped_on_request() -> None:
+    keys = keymat.derive_ike(Prf.HMAC_SHA1, AES_128, SHA1, NI, NR, SHARED, SPI_I, SPI_R)
+    child = keymat.derive_child(Prf.HMAC_SHA1, keys.d, AES_128, SHA1, NI, NR)
+    keys.wipe()
+    child.wipe()
+    assert set(b"".join(revealed(keys) + revealed(child))) == {0}
