@@ -144,7 +144,7 @@ def _decode_delete(r: Reader) -> Delete:
         raise WireError("bad-protocol", f"nothing of {protocol} can be deleted", offset=r.offset)
     if spi_octets != right:
         raise WireError("bad-spi-size", f"{spi_octets} octets for {protocol}", offset=r.offset)
-    if count * _SPI_OF_CHILD != r.remaining:  # none and nothing for IKE: its SPIs stand in the header
+    if count * _SPI_OF_CHILD != r.remaining or (count and not spi_octets):  # the IKE SA's SPIs stand in the header
         raise WireError("spi-count", f"count says {count}, {r.remaining} octets", offset=r.offset)
     if count > limits.MAX_CHILDREN_PER_IKE_SA:
         raise WireError("too-many-spis", f"{count}", offset=r.offset)

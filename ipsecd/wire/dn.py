@@ -45,7 +45,12 @@ _TYPES = {
 _ALIASES = {"EMAIL": "E", "EMAILADDRESS": "E", "S": "ST", "USERID": "UID", "G": "GN"}
 _BY_NAME = {name.upper(): name for name in _TYPES} | _ALIASES
 _NAMES = {oid: name for name, (oid, _) in _TYPES.items()}
-_PRINTABLE_LETTERS = re.compile(r"[A-Za-z0-9 '()+,./:=?-]*")
+_OID_BITS = 64
+_FITS = {
+    _UTF8: re.compile(r".*", re.DOTALL),
+    _PRINTABLE: re.compile(r"[A-Za-z0-9 '()+,./:=?-]*"),
+    _IA5: re.compile(r"[\x00-\x7f]*"),
+}
 _ESCAPE = re.compile(r"\\([0-9A-Fa-f]{2}|.|$)", re.DOTALL)
 _SEPARATOR = re.compile(r"\\.|([,;+])", re.DOTALL)
 
@@ -109,13 +114,13 @@ def _length(r: Reader) -> int:
 
 
 def _oid_text(octets: bytes, offset: int) -> str:
-    """The dotted form of an object identifier (X.690 section 8.19)."""
+    """The dotted form of an object identifier (X.690 section 8.19), its numbers below 2**64."""
     numbers: list[int] = []
     value, fresh = 0, True
     for octet in octets:
-        if (fresh and octet == 0x80) or value >> 64:
-            raise WireError("bad-name", "object identifier", offset=offset)
         value = value << 7 | octet & 0x7F
+        if (fresh and octet == 0x80) or value >> _OID_BITS:
+            raise WireError("bad-name", "object identifier", offset=offset)
         fresh = octet < 0x80
         if fresh:
             numbers.append(value)
@@ -127,30 +132,25 @@ def _oid_text(octets: bytes, offset: int) -> str:
 
 
 def encode(name: Name) -> bytes:
-    """DER octets. Raises ValueError with a sentence if a text doesn't fit its attribute's string type."""
+    """DER octets. Raises ValueError with a sentence for what isn't an object identifier."""
     return _element(_SEQUENCE, b"".join(_element(_SET, b"".join(sorted(map(_encode_part, rdn)))) for rdn in name))
 
 
 def _encode_part(part: Part) -> bytes:
-    name, text = part
-    oid, tag = _TYPES.get(name, (name, _UTF8))
-    if tag == _PRINTABLE and not _PRINTABLE_LETTERS.fullmatch(text):
-        raise ValueError(f"{name} holds letters that aren't allowed there: {text!r}")
-    try:
-        value = _element(tag, text.encode(_CODECS[tag]))
-    except UnicodeEncodeError:
-        raise ValueError(f"{name} must be ASCII: {text!r}") from None
-    return _element(_SEQUENCE, _element(_OID, _oid_octets(oid)) + value)
+    kind, text = part
+    oid, tag = _TYPES.get(kind, (kind, _UTF8))
+    if not _FITS[tag].fullmatch(text):  # whatever doesn't fit its type's own string type is UTF-8
+        tag = _UTF8
+    return _element(_SEQUENCE, _element(_OID, _oid_octets(oid)) + _element(tag, text.encode()))
 
 
 def _oid_octets(oid: str) -> bytes:
     first, second, *others = map(int, oid.split("."))
-    if first > 2 or (first < 2 and second > 39):
+    numbers = [40 * first + second, *others]
+    if first > 2 or (first < 2 and second > 39) or any(number >> _OID_BITS for number in numbers):
         raise ValueError(f"{oid} isn't an object identifier")
     octets = bytearray()
-    for number in [40 * first + second, *others]:
-        if number >> 64:
-            raise ValueError(f"{oid} isn't an object identifier we can read back")
+    for number in numbers:
         groups = [number >> shift & 0x7F for shift in range(0, max(number.bit_length(), 1), 7)]
         octets += bytes([group | 0x80 for group in groups[:0:-1]] + [groups[0]])
     return bytes(octets)

@@ -31,7 +31,8 @@ MAX_ERROR_V6 = 1_280  # RFC 4443 section 2.4 (c)
 V4_UNREACHABLE, V4_NEEDS_FRAGMENTATION = 3, 4
 V6_TOO_BIG = 2
 _V4_ERRORS = (3, 4, 5, 11, 12)  # unreachable, source quench, redirect, time exceeded, parameter problem
-_V6_FIRST_INFORMATION = 128  # RFC 4443 section 2.1: types below are errors
+V6_FIRST_INFORMATION = 128  # RFC 4443 section 2.1: types below are errors
+_V6_FIRST_INFORMATION = V6_FIRST_INFORMATION
 _CONTROL_CLASS = 0xC0  # RFC 1812 section 4.3.2.5: errors have precedence 6
 
 
@@ -84,7 +85,7 @@ def parse_error(data: bytes) -> IcmpError:
         raise WireError("bad-checksum", offset=packet.transport_offset)
     r = Reader(body, packet.transport_offset)
     kind, code, _, high, low = r.unpack("!BBHHH")
-    if kind not in _V4_ERRORS if packet.version == 4 else kind >= _V6_FIRST_INFORMATION:
+    if kind not in _V4_ERRORS if packet.version == 4 else kind >= V6_FIRST_INFORMATION:
         raise WireError("not-icmp-error", f"type {kind}", offset=packet.transport_offset)
     mtu = None
     if packet.version == 4 and (kind, code) == (V4_UNREACHABLE, V4_NEEDS_FRAGMENTATION):

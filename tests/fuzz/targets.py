@@ -1,0 +1,63 @@
+"""Everything that reads octets or text somebody else wrote. A new reader gets its line in TARGETS."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from ipsecd.errors import WireError
+from ipsecd.wire.checksum import checksum
+from ipsecd.wire.decoders import DECODERS, Decoder
+
+LONG = os.environ.get("IPSECD_FUZZ") == "long"
+LONG_FACTOR = 20
+CASES = 5_000  # for each target that doesn't say otherwise
+
+Repair = Callable[[bytes, Random], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``decode`` returns a value or raises one of ``errors``. ``repair`` puts right what would keep a mutated input
+    from getting any further, such as a checksum; it is used for half of the cases. ``plain`` is false for values that
+    can't be compared, hashed and shown."""
+
+    name: str
+    decode: Callable[[bytes], object]
+    encode: Callable[[Any], bytes] | None
+    samples: tuple[bytes, ...]
+    cases: int = CASES
+    errors: tuple[type[Exception], ...] = (WireError,)
+    repair: Repair | None = None
+    plain: bool = True
+
+
+def _right_ike_length(data: bytes, rng: Random) -> bytes:
+    return data[:24] + len(data).to_bytes(4, "big") + data[28:] if len(data) >= 28 else data
+
+
+def _right_icmp_checksum(data: bytes, rng: Random) -> bytes:
+    if len(data) < 28:
+        return data
+    clear = data[20:22] + bytes(2) + data[24:]
+    return data[:22] + checksum(clear).to_bytes(2, "big") + data[24:]
+
+
+_CASES = {"ike-message": 50_000, "payload-chain": 20_000, "ip-packet": 20_000, "distinguished-name": 10_000}
+_CASES |= {"payload-cp": 10_000, "payload-eap": 10_000}
+_REPAIRS: dict[str, Repair] = {
+    "ike-header": _right_ike_length,
+    "ike-message": _right_ike_length,
+    "icmp-error": _right_icmp_checksum,
+}
+
+
+def _of(decoder: Decoder) -> Target:
+    cases, repair = _CASES.get(decoder.name, CASES), _REPAIRS.get(decoder.name)
+    return Target(decoder.name, decoder.decode, decoder.encode, decoder.samples, cases, repair=repair)
+
+
+TARGETS: tuple[Target, ...] = (*map(_of, DECODERS.values()),)
