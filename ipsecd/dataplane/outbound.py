@@ -72,7 +72,7 @@ class Outbound:
 
     def _send(self, packet: bytes, now: float, results: list[Result], *, again: bool) -> None:
         try:
-            inner = self._parse(packet)
+            packet, inner = self._parse(packet)
             flow = Flow.of(inner)
             entry = self._decide(flow, again=again)
             sa = self._choose(entry.child, flow, now, results)
@@ -90,11 +90,12 @@ class Outbound:
         self.tally.paths["sealed"] += 1
         self._expire(sa, now, results)
 
-    def _parse(self, packet: bytes) -> ip.IpPacket:
+    def _parse(self, packet: bytes) -> tuple[bytes, ip.IpPacket]:
         try:
-            return ip.parse(packet)
+            inner = ip.parse(packet)
         except WireError as error:
             raise Refused("malformed-packet", str(error)) from None
+        return packet[: inner.total_octets], inner
 
     def _decide(self, flow: Flow, *, again: bool) -> SpdEntry:
         entry = self._spd.lookup(flow, Direction.OUTBOUND)

@@ -5,11 +5,14 @@ The error seems to come from the packet's own destination: the kernel drops one 
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from ipsecd import limits
 from ipsecd.wire.icmp import too_big
 from ipsecd.wire.ip import IpPacket
 from ipsecd.wire.registry import IpProtocol
 
+_BROADCAST = IPv4Address(0xFFFF_FFFF)
 _V4_QUERIES = frozenset({0, 8, 9, 10, 13, 14, 15, 16, 17, 18})  # RFC 1122 section 3.2.2: all other types are errors
 _V6_INFORMATION = 128  # RFC 4443 section 2.1: types below are errors
 
@@ -38,13 +41,13 @@ class TooBig:
 
 
 def may_be_answered(packet: IpPacket) -> bool:
-    """Whether an ICMP error may be sent about this packet: not about an error, a fragment other than the first, or to
-    what is no single host (RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e)). An error that pretends to come from a
-    group of hosts would not get far either."""
+    """Whether an ICMP error may be sent about this packet: not about an error or a fragment other than the first, not
+    to what is no single host (RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e)), nor, as it would seem to come from
+    there, about a packet to a group of hosts."""
     source, destination = packet.source, packet.destination
-    if packet.fragment_offset or source.is_multicast or source.is_unspecified or source.is_loopback:
+    if packet.fragment_offset or source.is_unspecified or source.is_loopback:
         return False
-    if destination.is_multicast or int(source) == 0xFFFF_FFFF or int(destination) == 0xFFFF_FFFF:
+    if any(address.is_multicast or address == _BROADCAST for address in (source, destination)):
         return False
     return not _is_icmp_error(packet)
 
