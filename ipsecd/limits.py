@@ -77,6 +77,7 @@ MAX_EXTENSION_HEADERS = 8  # of an IPv6 packet: each kind once, destination opti
 LINK_MTU = 1_500  # of a path nobody has said anything about
 ACQUIRE_AGAIN = 3.0  # a policy entry whose negotiation ended without a usable SA isn't asked for again sooner
 ACQUIRE_STALE = 90.0  # later than any negotiation gives up: an acquire nobody answered is sent again
+SOCKET_BUFFER = 4_194_304  # receive buffer of a UDP socket: about 30 ms at 1 Gbit/s while something else is done
 PEER_ALIVE_EVERY = 1.0  # authentic inbound traffic is reported this often at most
 ESN_RESYNC_AFTER = 1_024  # ICV failures in a row, then one packet is tried with later high halves (RFC 4303 A3)
 ESN_RESYNC_TRIES = 4
@@ -89,6 +90,7 @@ CONTROL_LINE = 1_048_576
 MAX_POLICY_FILE = 1_048_576
 MAX_POLICY_DEPTH = 32
 LOGGED_TEXT = 256  # characters of peer-chosen text in a log field
+LOGGED_REASON = 1_024  # characters of a whole reason, our words and the peer's
 LOG_QUEUE = 10_000  # lines waiting for a log reader that is slow; further ones are dropped and counted
 LOG_FLUSH = 1.0  # seconds that an exit waits for those lines
 CONTROL_FIRST_REQUEST = 5.0  # a client that has asked nothing by then makes room for others
@@ -98,3 +100,9 @@ CREDENTIAL_OCTETS = 65_536
 CREDENTIAL_COMMAND_TIME = 10.0
 STRONG_PSK = 20  # octets; a shorter pre-shared key is warned about
 KEYLOG_LINES = 4_096  # of each kind, kept for export; the oldest go first
+
+# --- policies ---------------------------------------------------------------------------------------------------
+MIN_LIFETIME, MAX_LIFETIME = 10, 604_800  # seconds of an SA: below it never rests, above it never changes
+MIN_KILOBYTES = 1_024  # less is gone within the rekey itself
+MIN_PACKETS = 1_000
+MAX_MISTAKES = 100  # shown of one file
