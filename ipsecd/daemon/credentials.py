@@ -7,8 +7,6 @@ need it. One newline at the end isn't part of a key, as editors and ``echo`` lea
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import contextlib
 import errno
 import os
@@ -18,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ipsecd import limits
-from ipsecd.crypto.secret import Secret
 from ipsecd.errors import OperatorError
 
 _MAKE_ONE = "make one: (umask 077; openssl rand -base64 32 > {path})"
@@ -101,23 +98,6 @@ async def run_command(words: Sequence[str], users: frozenset[int]) -> bytes:
     if code != 0:
         raise OperatorError(f"{shown} ended with exit code {code}", "try it by hand as the user of ipsecd")
     return _key(octets, f"the output of {shown}")
-
-
-def decode(octets: bytes, encoding: str, where: str) -> Secret:
-    """The key that stands in ``octets``: as they are (``text``), as ``hex`` (0x may stand before it) or ``base64``.
-
-    ``where`` names the credential in the OperatorError.
-    """
-    try:
-        match encoding:
-            case "hex":
-                return Secret(bytes.fromhex(octets.decode("ascii").strip().removeprefix("0x")))
-            case "base64":
-                return Secret(base64.b64decode(octets.strip(), validate=True))
-            case _:
-                return Secret(octets)
-    except (ValueError, binascii.Error):  # their messages may quote the key
-        raise OperatorError(f"{where} isn't written in {encoding}") from None
 
 
 async def _pipe() -> tuple[asyncio.StreamReader, asyncio.ReadTransport, int]:

@@ -106,7 +106,7 @@ class Log:
             return
         if is_unauthenticated(event) and not self._limiter.admit():
             return
-        clean = {name: _clean(value) for name, value in fields.items()}
+        clean = {name: _reason(value) if name == "reason" else _clean(value) for name, value in fields.items()}
         now = self._wall()
         text = sentence(event, clean)
         for tap in taps:
@@ -200,6 +200,11 @@ def _clean(value: object) -> Any:
     if isinstance(value, Mapping):
         return {printable(str(name)): _clean(item) for name, item in list(value.items())[:TRACEBACK_LINES]}
     return printable(str(value))
+
+
+def _reason(value: object) -> str:
+    """A reason is our own words around what the peer chose, so it may be longer."""
+    return printable(str(value), limits.LOGGED_REASON)
 
 
 def _iso(now: float) -> str:

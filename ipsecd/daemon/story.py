@@ -27,6 +27,7 @@ STORY: dict[str, Told] = {
     "stopped": Told("Stopped"),
     "fault": Told("Fault in ipsecd while handling {what}: {error}; please report it", unauthenticated=True),
     "control-refused": Told("User {uid} (process {pid}) may not control ipsecd"),
+    "short-key": Told("Credential {credential} has {octets} octets; a pre-shared key should be random and longer"),
     "lines-suppressed": Told("{count} further lines about unauthenticated datagrams were left out"),
     "library": Told("{library}: {message}"),
 }

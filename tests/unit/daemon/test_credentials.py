@@ -8,12 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ipsecd import limits
-from ipsecd.crypto.secret import Secret
-from ipsecd.daemon.credentials import decode, read_file, read_systemd, run_command
+from ipsecd.daemon.credentials import read_file, read_systemd, run_command
 from ipsecd.errors import OperatorError
 
 ME = frozenset({0, os.getuid()})
@@ -193,29 +190,3 @@ def test_a_command_that_does_not_end_is_killed_with_what_it_started(monkeypatch:
 
 def test_endless_output_is_cut_off() -> None:
     assert "has more than 65536 octets" in refusal(lambda: command("/usr/bin/yes"))[0]
-
-
-# --- encodings ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("octets", "encoding", "key"),
-    [
-        (b"plain text", "text", b"plain text"),
-        (b"0x00ff10", "text", b"0x00ff10"),
-        (b"0x00ff10", "hex", b"\x00\xff\x10"),
-        (b"00 ff 10\n", "hex", b"\x00\xff\x10"),
-        (b"AP8Q\n", "base64", b"\x00\xff\x10"),
-    ],
-)
-def test_the_policy_says_how_a_key_is_written(octets: bytes, encoding: str, key: bytes) -> None:
-    assert decode(octets, encoding, "credential hq") == Secret(key)
-
-
-@given(st.binary(), st.sampled_from(["hex", "base64"]))
-def test_a_key_in_the_wrong_encoding_is_refused_without_being_quoted(octets: bytes, encoding: str) -> None:
-    try:
-        decode(octets, encoding, "credential hq")
-    except OperatorError as error:
-        assert str(error) == f"credential hq isn't written in {encoding}"  # noqa: PT017  most octets raise, some don't
-        assert error.__cause__ is None  # noqa: PT017

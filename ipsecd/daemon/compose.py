@@ -1,0 +1,87 @@
+"""What the plan of a policy means to the negotiation and to the data plane, in their own terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ipsecd.crypto.secret import Secret
+from ipsecd.ike import config as ike
+from ipsecd.ipsec.spd import BYPASS, DISCARD, PROTECT, SpdEntry
+from ipsecd.policy.plan import Action, Child, Entry, Lifetime, Peer, Plan
+
+_ACTIONS = {Action.PERMIT: BYPASS, Action.BLOCK: DISCARD, Action.PROTECT: PROTECT}
+
+
+def ike_config(plan: Plan, keys: Mapping[str, Secret]) -> ike.IkeConfig:
+    """What the negotiation is told; ``keys`` has the credentials that could be had, by name.
+
+    Peers that ``unusable`` names are left out: nothing is negotiated with them, while the SPD goes on protecting what
+    they should carry, so it doesn't leave at all.
+    """
+    broken = unusable(plan, keys, {})
+    peers = tuple(_peer(peer, keys) for peer in plan.peers if peer.name not in broken)
+    return ike.IkeConfig(peers, plan.ike_port, plan.natt_port, plan.cookie_threshold)
+
+
+def unusable(plan: Plan, keys: Mapping[str, Secret], problems: Mapping[str, str]) -> dict[str, str]:
+    """The peers that nothing can be negotiated with now, and why; ``problems`` says why a credential can't be had."""
+    found: dict[str, str] = {}
+    for peer in plan.peers:
+        if not any(name in keys for name in peer.shared_keys):
+            found[peer.name] = "; ".join(
+                f"credential {name}: {problems.get(name, 'not read yet')}" for name in peer.shared_keys
+            )
+        elif not peer.remotes and not peer.anywhere:
+            found[peer.name] = f"{peer.remote_name} has no address now"
+    return found
+
+
+def spd_entries(plan: Plan) -> tuple[SpdEntry, ...]:
+    """The entries of the SPD in order of precedence (RFC 4301 section 4.4.1)."""
+    return tuple(_entry(entry) for entry in plan.entries)
+
+
+def _entry(entry: Entry) -> SpdEntry:
+    action = _ACTIONS[entry.action]
+    return SpdEntry(entry.name, entry.rule, action, entry.pairs, entry.child, entry.outbound, entry.inbound)
+
+
+def _peer(peer: Peer, keys: Mapping[str, Secret]) -> ike.Peer:
+    return ike.Peer(
+        name=peer.name,
+        local=peer.local,
+        remotes=peer.remotes,
+        local_id=peer.local_id,
+        remote_id=peer.remote_id,
+        shared_keys=tuple(ike.SharedKey(name, keys[name]) for name in peer.shared_keys if name in keys),
+        proposals=tuple(
+            ike.IkeProposal(proposal.encryption, proposal.integrity, proposal.prf, proposal.groups)
+            for proposal in peer.proposals
+        ),
+        children=tuple(_child(child) for child in peer.children),
+        remote_port=peer.remote_port,
+        lifetime=_lifetime(peer.lifetime),
+        dpd=peer.dpd,
+        encapsulation=ike.Encapsulation(peer.encapsulation.value),
+        fragmentation=peer.fragmentation,
+        keylog=peer.keylog,
+    )
+
+
+def _child(child: Child) -> ike.Child:
+    return ike.Child(
+        name=child.name,
+        rule=child.rule,
+        local=child.local,
+        remote=child.remote,
+        proposals=tuple(
+            ike.EspProposal(proposal.encryption, proposal.integrity, proposal.groups, proposal.esn)
+            for proposal in child.proposals
+        ),
+        lifetime=_lifetime(child.lifetime),
+        start=child.start,
+    )
+
+
+def _lifetime(lifetime: Lifetime) -> ike.Lifetime:
+    return ike.Lifetime(lifetime.seconds, lifetime.octets, lifetime.packets)

@@ -1,0 +1,122 @@
+"""A plan, as the negotiation and the data plane see it."""
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from ipsecd.crypto.secret import Secret
+from ipsecd.daemon.compose import ike_config, spd_entries, unusable
+from ipsecd.ike import config as ike
+from ipsecd.ipsec.spd import SpdEntry
+from ipsecd.policy.plan import Action, Child, Encapsulation, Entry, EspProposal, IkeProposal, Lifetime, Peer, Plan
+from ipsecd.wire.identity import Identity
+from ipsecd.wire.registry import Encr, Group, Integ, Prf
+from ipsecd.wire.selector import Selector
+
+NEAR, FAR = Selector.net("10.1.0.0/16"), Selector.net("10.2.0.0/16")
+KEY = Secret(b"a key of twenty octets or more")
+CHILD = Child(
+    name="to-hq/1",
+    rule="to-hq",
+    local=(NEAR,),
+    remote=(FAR,),
+    proposals=(EspProposal(((Encr.AES_GCM_16, 128),), (), (Group.CURVE25519,), esn=False),),
+    lifetime=Lifetime(900, 100_000_000, None),
+    start=True,
+)
+PEER = Peer(
+    name="to-hq",
+    local=ip_address("192.0.2.1"),
+    remotes=(ip_address("192.0.2.2"),),
+    anywhere=False,
+    remote_name="hq.example",
+    remote_port=500,
+    local_id=Identity.parse("gw.branch.example"),
+    remote_id=Identity.parse("gw.hq.example"),
+    shared_keys=("old", "new"),
+    proposals=(
+        IkeProposal(((Encr.AES_CBC, 256),), (Integ.HMAC_SHA2_256_128,), (Prf.HMAC_SHA2_256,), (Group.MODP_2048,)),
+    ),
+    lifetime=Lifetime(28_800),
+    dpd=15.0,
+    encapsulation=Encapsulation.UDP,
+    fragmentation=False,
+    keylog=True,
+    children=(CHILD,),
+)
+PLAN = Plan(policy="branch", peers=(PEER,), ike_port=1_500, natt_port=14_500, cookie_threshold=0)
+
+
+def test_a_peer_of_the_plan_is_a_peer_of_the_negotiation_with_its_keys() -> None:
+    assert ike_config(PLAN, {"old": KEY, "new": KEY, "other": KEY}) == ike.IkeConfig(
+        peers=(
+            ike.Peer(
+                name="to-hq",
+                local=ip_address("192.0.2.1"),
+                remotes=(ip_address("192.0.2.2"),),
+                local_id=Identity.parse("gw.branch.example"),
+                remote_id=Identity.parse("gw.hq.example"),
+                shared_keys=(ike.SharedKey("old", KEY), ike.SharedKey("new", KEY)),
+                proposals=(
+                    ike.IkeProposal(
+                        ((Encr.AES_CBC, 256),), (Integ.HMAC_SHA2_256_128,), (Prf.HMAC_SHA2_256,), (Group.MODP_2048,)
+                    ),
+                ),
+                children=(
+                    ike.Child(
+                        name="to-hq/1",
+                        rule="to-hq",
+                        local=(NEAR,),
+                        remote=(FAR,),
+                        proposals=(ike.EspProposal(((Encr.AES_GCM_16, 128),), (), (Group.CURVE25519,), esn=False),),
+                        lifetime=ike.Lifetime(900, 100_000_000, None),
+                        start=True,
+                    ),
+                ),
+                remote_port=500,
+                lifetime=ike.Lifetime(28_800),
+                dpd=15.0,
+                encapsulation=ike.Encapsulation.UDP,
+                fragmentation=False,
+                keylog=True,
+            ),
+        ),
+        ike_port=1_500,
+        natt_port=14_500,
+        cookie_threshold=0,
+    )
+
+
+def test_a_peer_works_with_those_of_its_keys_that_could_be_had() -> None:
+    (peer,) = ike_config(PLAN, {"new": KEY}).peers
+    assert [key.name for key in peer.shared_keys] == ["new"]
+
+
+def test_a_peer_without_any_key_is_left_out_and_says_why() -> None:
+    assert ike_config(PLAN, {}).peers == ()
+    assert unusable(PLAN, {}, {"old": "it is empty"}) == {
+        "to-hq": "credential old: it is empty; credential new: not read yet"
+    }
+
+
+@pytest.mark.parametrize(("anywhere", "reason"), [(False, {"to-hq": "hq.example has no address now"}), (True, {})])
+def test_a_name_without_an_address_is_not_taken_for_a_peer_that_may_call_from_anywhere(
+    anywhere: bool, reason: dict[str, str]
+) -> None:
+    plan = replace(PLAN, peers=(replace(PEER, remotes=(), anywhere=anywhere),))
+    assert unusable(plan, {"old": KEY}, {}) == reason
+    assert len(ike_config(plan, {"old": KEY}).peers) == (1 if anywhere else 0)
+
+
+def test_entries_keep_their_order_and_get_their_names_of_rfc_4301() -> None:
+    entries = (
+        Entry("a", "allow", Action.PERMIT, ((NEAR, FAR),), inbound=False),
+        Entry("b", "block", Action.BLOCK, ((NEAR, FAR),), outbound=False),
+        Entry("c", "to-hq", Action.PROTECT, ((NEAR, FAR),), child="to-hq/1"),
+    )
+    assert spd_entries(Plan(entries=entries)) == (
+        SpdEntry("a", "allow", "bypass", ((NEAR, FAR),), "", outbound=True, inbound=False),
+        SpdEntry("b", "block", "discard", ((NEAR, FAR),), "", outbound=False, inbound=True),
+        SpdEntry("c", "to-hq", "protect", ((NEAR, FAR),), "to-hq/1", outbound=True, inbound=True),
+    )

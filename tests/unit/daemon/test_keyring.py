@@ -1,0 +1,55 @@
+"""A credential that can't be had costs only the rules that need it."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from ipsecd.crypto.secret import Secret
+from ipsecd.daemon.keyring import Keyring, Sources, gather
+from ipsecd.policy.plan import Credential
+
+
+def gathered(tmp_path: Path, *credentials: Credential) -> Keyring:
+    users = frozenset({0, os.getuid(), Path("/bin/echo").resolve().parent.stat().st_uid})
+    return asyncio.run(gather(credentials, Sources(tmp_path, str(tmp_path / "creds"), users)))
+
+
+def test_keys_come_from_files_systemd_and_commands(tmp_path: Path) -> None:
+    (tmp_path / "creds").mkdir()
+    (tmp_path / "creds" / "two").write_text("from systemd, long enough\n")
+    (tmp_path / "one.psk").write_text("from a file, long enough\n")
+    (tmp_path / "one.psk").chmod(0o600)
+    ring = gathered(
+        tmp_path,
+        Credential("one", file="one.psk"),
+        Credential("two", systemd="two"),
+        Credential("three", command=("/bin/echo", "from a command, long enough")),
+    )
+    assert ring.keys == {
+        "one": Secret(b"from a file, long enough"),
+        "two": Secret(b"from systemd, long enough"),
+        "three": Secret(b"from a command, long enough"),
+    }
+    assert ring.problems == {}
+
+
+def test_what_is_missing_is_told_and_the_rest_is_there(tmp_path: Path) -> None:
+    (tmp_path / "good.psk").write_text("from a file, long enough\n")
+    (tmp_path / "good.psk").chmod(0o600)
+    (tmp_path / "open.psk").write_text("x")
+    (tmp_path / "open.psk").chmod(0o644)
+    ring = gathered(tmp_path, Credential("bad", file="open.psk"), Credential("good", file="good.psk"))
+    assert list(ring.keys) == ["good"]
+    path = tmp_path / "open.psk"
+    assert ring.problems == {"bad": f"the key file {path} is open to others (mode 0644) (chmod 600 {path})"}
+
+
+def test_a_short_key_works_with_a_warning_that_does_not_show_it(tmp_path: Path) -> None:
+    (tmp_path / "short.psk").write_text("sesame\n")
+    (tmp_path / "short.psk").chmod(0o600)
+    with capture_logs() as logs:
+        ring = gathered(tmp_path, Credential("short", file="short.psk"))
+    assert ring.keys == {"short": Secret(b"sesame")}
+    assert logs == [{"event": "short-key", "log_level": "warning", "credential": "short", "octets": 6}]
