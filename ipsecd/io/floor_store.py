@@ -1,0 +1,61 @@
+"""The last good floor on disk, for the unit that loads it at boot before any network is up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from ipsecd.errors import KernelError
+
+
+class FloorStore:
+    """One file, which is always either the previous floor or the new one, never half of either."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, text: str) -> None:
+        """Replace the file; on disk when this returns. Raises KernelError and leaves the previous one."""
+        fresh = self.path.with_name(self.path.name + ".new")
+        try:
+            fresh.unlink(missing_ok=True)
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self.path)
+            self._sync_folder()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise KernelError(
+                f"can't keep the floor in {self.path}: {error.strerror}", "it would not stand after a reboot"
+            ) from error
+
+    def load(self) -> str | None:
+        """The floor that was saved last, or None. Raises KernelError if there is one that can't be read."""
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise KernelError(f"can't read the saved floor {self.path}: {error}", "ipsecd flush removes it") from error
+
+    def remove(self) -> None:
+        """No floor at the next boot."""
+        try:
+            self.path.unlink(missing_ok=True)
+            self._sync_folder()
+        except FileNotFoundError:  # nor a folder
+            return
+        except OSError as error:
+            raise KernelError(f"can't remove {self.path}: {error.strerror}", "remove it by hand") from error
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

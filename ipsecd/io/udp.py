@@ -1,0 +1,244 @@
+"""UDP sockets for IKE and ESP: port 500 and port 4500, IPv4 and IPv6.
+
+A socket is bound to the wildcard address and tells for each datagram which of our addresses it came to; each datagram
+is sent from an address of the caller's choice.
+
+What routers claim about the path is heard but not obeyed here, as ICMP isn't authenticated (RFC 4301 section 8.2):
+datagrams go by the MTU of the link. The claim comes out of ``errors`` with the start of the datagram it speaks of,
+and whoever knows the SAs judges it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from ipsecd.errors import KernelError
+from ipsecd.limits import MAX_UDP_DATAGRAM, SOCKET_BUFFER
+
+Address = IPv4Address | IPv6Address
+
+# linux/in.h, linux/in6.h, linux/errqueue.h; what Python's socket module doesn't name
+IP_PKTINFO = 8
+IP_MTU_DISCOVER = 10
+IP_RECVERR = 11
+IP_RECVTOS = 13
+IPV6_MTU_DISCOVER = 23
+IPV6_RECVERR = 25
+PMTUDISC_PROBE = 3  # sets DF and takes only the link's MTU into account
+PMTUDISC_OMIT = 5  # leaves DF clear; ICMP never changes the path MTU
+SO_EE_ORIGIN_LOCAL = 1
+SO_RCVBUFFORCE = 33
+
+_ANCILLARY = 256
+_EXTENDED_ERROR = struct.Struct("=IBBBBII")
+_REASONS = {
+    errno.EPERM: "send-forbidden",  # a netfilter rule
+    errno.EMSGSIZE: "send-too-big",
+    errno.ENOBUFS: "send-full",
+    errno.EAGAIN: "send-full",
+    errno.ENETUNREACH: "send-unreachable",
+    errno.EHOSTUNREACH: "send-unreachable",
+    errno.EINVAL: "send-bad-source",  # the local address is no longer ours
+    errno.EADDRNOTAVAIL: "send-bad-source",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """One datagram as it came in: ``local`` is the address of ours it was sent to, ``traffic_class`` the TOS octet
+    or IPv6 traffic class with its ECN bits (RFC 3168)."""
+
+    data: bytes
+    remote: Address
+    remote_port: int
+    local: Address
+    traffic_class: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathError:
+    """What the kernel (``reported`` False) or a router (True) says of a datagram that was sent earlier.
+
+    ``mtu`` is 0 unless it was too big. ``data`` is the beginning of that datagram, as much as came back.
+    """
+
+    errno: int
+    reported: bool
+    remote: Address
+    remote_port: int
+    mtu: int
+    data: bytes
+
+
+class UdpSocket:
+    """A bound, marked, non-blocking socket. ``address`` gives the family, and is usually 0.0.0.0 or ``::``; ``natt``
+    says whether this is the port where IKE carries the non-ESP marker (RFC 3948 section 2.2)."""
+
+    def __init__(self, address: Address, port: int, mark: int, natt: bool) -> None:
+        self.family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        self.natt = natt
+        # The mode between two sends: with OMIT, ICMP changes no path MTU of the kernel's. For IPv6 the kernel then
+        # doesn't tell us either; with PROBE it tells, and our own datagrams still go by the link's MTU alone.
+        self._rest = PMTUDISC_OMIT if address.version == 4 else PMTUDISC_PROBE
+        self.drops: Counter[str] = Counter()  # datagrams that weren't sent or couldn't be read, by reason
+        try:
+            self._socket = socket.socket(self.family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            raise KernelError(
+                f"no UDP socket for IPv{address.version}: {error.strerror}", "is that protocol switched off?"
+            ) from error
+        try:
+            self._configure(mark)
+            self._socket.bind((str(address), port))
+        except OSError as error:
+            self._socket.close()
+            raise _refused(port, error) from error
+        self.port: int = self._socket.getsockname()[1]
+
+    def _configure(self, mark: int) -> None:
+        opened = self._socket
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER)
+        if self.family == socket.AF_INET:
+            opened.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+            opened.setsockopt(socket.IPPROTO_IP, IP_RECVTOS, 1)
+            opened.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        else:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
+            opened.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+        self._discover(self._rest)
+
+    def fileno(self) -> int:
+        """For the event loop: readable when a datagram or an error waits."""
+        return self._socket.fileno()
+
+    def receive(self, limit: int) -> list[Datagram]:
+        """At most ``limit`` waiting datagrams, in order of arrival."""
+        datagrams: list[Datagram] = []
+        for _ in range(limit):
+            try:
+                data, ancillary, flags, sender = self._socket.recvmsg(MAX_UDP_DATAGRAM, _ANCILLARY)
+            except BlockingIOError:
+                break
+            except OSError:  # an ICMP error shows itself here once; what it says stands in the error queue
+                self.drops["receive-error"] += 1
+                continue
+            local, traffic_class = self._told(ancillary)
+            if local is None or flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
+                self.drops["receive-truncated"] += 1
+                continue
+            datagrams.append(Datagram(data, ip_address(sender[0].partition("%")[0]), sender[1], local, traffic_class))
+        return datagrams
+
+    def _told(self, ancillary: list[tuple[int, int, bytes]]) -> tuple[Address | None, int]:
+        local: Address | None = None
+        traffic_class = 0
+        for level, kind, data in ancillary:
+            match level, kind:
+                case socket.IPPROTO_IP, 8:  # IP_PKTINFO: interface, our address for answers, the header's destination
+                    local = IPv4Address(data[8:12])
+                case socket.IPPROTO_IP, socket.IP_TOS:
+                    traffic_class = data[0]
+                case socket.IPPROTO_IPV6, socket.IPV6_PKTINFO:
+                    local = IPv6Address(data[:16])
+                case socket.IPPROTO_IPV6, socket.IPV6_TCLASS:
+                    traffic_class = int.from_bytes(data[:4], sys.byteorder)
+        return local, traffic_class
+
+    def send(
+        self,
+        data: bytes,
+        remote: Address,
+        remote_port: int,
+        *,
+        local: Address | None = None,
+        traffic_class: int = 0,
+        may_fragment: bool = True,
+    ) -> str:
+        """Send one datagram; the empty string, or the reason why it wasn't sent, which is counted in ``drops`` too.
+
+        ``local`` None leaves the source address to the kernel. ``may_fragment`` False sets DF (IPv4), and refuses
+        with ``send-too-big`` what doesn't fit the link.
+        """
+        if self.family == socket.AF_INET:
+            ancillary = [(socket.IPPROTO_IP, socket.IP_TOS, struct.pack("=i", traffic_class))]
+            if local is not None:
+                ancillary.append((socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=I4s4s", 0, local.packed, bytes(4))))
+        else:
+            ancillary = [(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, struct.pack("=i", traffic_class))]
+            if local is not None:
+                ancillary.append((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local.packed + bytes(4)))
+        mode = PMTUDISC_OMIT if may_fragment else PMTUDISC_PROBE
+        try:
+            if mode != self._rest:
+                self._discover(mode)
+            try:
+                self._socket.sendmsg((data,), ancillary, 0, (str(remote), remote_port))
+            finally:
+                if mode != self._rest:
+                    self._discover(self._rest)
+        except OSError as error:
+            reason = _REASONS.get(error.errno or 0, "send-failed")
+            self.drops[reason] += 1
+            return reason
+        return ""
+
+    def _discover(self, mode: int) -> None:
+        """Whether datagrams may be fragmented is the socket's to say, not the datagram's."""
+        if self.family == socket.AF_INET:
+            self._socket.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, mode)
+        else:
+            self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, mode)
+
+    def errors(self, limit: int) -> list[PathError]:
+        """At most ``limit`` entries of the error queue (ip(7), IP_RECVERR)."""
+        found: list[PathError] = []
+        for _ in range(limit):
+            try:
+                data, ancillary, _, target = self._socket.recvmsg(MAX_UDP_DATAGRAM, 512, socket.MSG_ERRQUEUE)
+            except BlockingIOError:
+                break
+            except OSError:
+                self.drops["receive-error"] += 1
+                continue
+            found.extend(_path_errors(ancillary, data, target))
+        return found
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _path_errors(ancillary: list[tuple[int, int, bytes]], data: bytes, target: tuple[str, int]) -> Iterator[PathError]:
+    for level, kind, content in ancillary:
+        if (level, kind) not in {(socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)}:
+            continue
+        number, origin, _, _, _, info, _ = _EXTENDED_ERROR.unpack_from(content)
+        yield PathError(
+            errno=number,
+            reported=origin != SO_EE_ORIGIN_LOCAL,
+            remote=ip_address(target[0].partition("%")[0]),
+            remote_port=target[1],
+            mtu=info if number == errno.EMSGSIZE else 0,
+            data=data,
+        )
+
+
+def _refused(port: int, error: OSError) -> KernelError:
+    hints = {
+        errno.EADDRINUSE: f"ss -ulpn 'sport = :{port}' shows who has it",
+        errno.EACCES: "ipsecd needs CAP_NET_BIND_SERVICE for ports below 1024",
+        errno.EPERM: "ipsecd needs CAP_NET_ADMIN to mark its sockets",
+        errno.EADDRNOTAVAIL: "no interface has that address",
+    }
+    number = error.errno or 0
+    return KernelError(f"can't open UDP port {port}: {os.strerror(number)}", hints.get(number, ""), errno=number)

@@ -1,0 +1,147 @@
+"""Which entry of the plan a packet belongs to, said in nftables: ordered chains that take the first match.
+
+A chain here is a list of rules in nft's own words. One set of entries is written out once per use (steering a packet
+out, dropping one that leaves, dropping one that arrives), because an nft chain can't be given its verdicts as
+arguments.
+
+Ports and ICMP types are read from the transport header. Where that can't be done (a fragment, a truncated packet, an
+extension header the kernel doesn't follow), the addresses alone decide, and of all entries that might be meant the
+strictest wins: block before protect before permit (RFC 4301 section 7 leaves no port to match either).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import summarize_address_range
+
+from ipsecd.policy.plan import Action, Entry
+from ipsecd.wire.registry import IpProtocol
+from ipsecd.wire.selector import ANY_PORT, OPAQUE, Selector
+
+Chains = dict[str, list[str]]
+
+WITH_PORTS = (6, 17, 33, 132, 136)  # TCP, UDP, DCCP, SCTP, UDP-Lite: both ports in the first four octets
+WITH_TYPES = (int(IpProtocol.ICMP), int(IpProtocol.ICMPV6))  # type and code in the first two octets
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One direction of a pair, belonging to the entry at ``index`` of the plan."""
+
+    index: int
+    action: Action
+    source: Selector
+    destination: Selector
+
+    @property
+    def certain(self) -> bool:
+        """Whether the addresses alone decide if a packet belongs to it."""
+        return not _protocol(self.source, self.destination) and self.source.ports == self.destination.ports == ANY_PORT
+
+
+def outgoing(entries: Sequence[Entry]) -> tuple[Flow, ...]:
+    """The flows of packets that leave, in order of precedence."""
+    return tuple(
+        Flow(index, entry.action, local, remote)
+        for index, entry in enumerate(entries)
+        if entry.outbound
+        for local, remote in entry.pairs
+    )
+
+
+def incoming(entries: Sequence[Entry]) -> tuple[Flow, ...]:
+    """The flows of packets that arrive, in order of precedence."""
+    return tuple(
+        Flow(index, entry.action, remote, local)
+        for index, entry in enumerate(entries)
+        if entry.inbound
+        for local, remote in entry.pairs
+    )
+
+
+def chains(name: str, flows: Sequence[Flow], verdicts: Mapping[tuple[int, Action], str]) -> Chains:
+    """The chain ``name`` that gives a packet the verdict of its first flow, and the chains it needs.
+
+    ``verdicts`` says what happens in nft's words, by the entry's index and action. A packet of no flow falls out at
+    the end of the chain, to whoever jumped there.
+    """
+    if all(flow.certain for flow in flows):
+        return {name: [_rule(flow, verdicts) for flow in flows]}
+    clear, blocks, rest = f"{name}_clear", f"{name}_opaque", f"{name}_opaque_rest"
+    ports, types = (", ".join(map(str, protocols)) for protocols in (WITH_PORTS, WITH_TYPES))
+    dispatch = [
+        f"ip frag-off & 0x3fff != 0 goto {blocks}",  # more fragments, or not the first one
+        f"exthdr frag exists goto {blocks}",
+        f"meta l4proto {{ {ports} }} @th,0,32 & 0x0 == 0x0 goto {clear}",  # true wherever the field can be read
+        f"meta l4proto {{ {types} }} @th,0,16 & 0x0 == 0x0 goto {clear}",
+        f"meta l4proto != {{ {ports}, {types} }} goto {clear}",
+        f"goto {blocks}",
+    ]
+    return {
+        name: dispatch,
+        clear: [_rule(flow, verdicts) for flow in flows if OPAQUE not in (flow.source.ports, flow.destination.ports)],
+        blocks: [*_opaque_blocks(flows, verdicts, rest), f"goto {rest}"],
+        rest: list(_opaque_rest(flows, verdicts)),
+    }
+
+
+def _opaque_blocks(flows: Sequence[Flow], verdicts: Mapping[tuple[int, Action], str], rest: str) -> Iterator[str]:
+    """Blocks the packet might belong to; a certain match of another kind ends the search for them."""
+    for flow in flows:
+        if flow.action is Action.BLOCK:
+            yield _addresses(flow) + " " + verdicts[flow.index, flow.action]
+        elif flow.certain:
+            yield _addresses(flow) + f" goto {rest}"
+
+
+def _opaque_rest(flows: Sequence[Flow], verdicts: Mapping[tuple[int, Action], str]) -> Iterator[str]:
+    """What no block wants: protects that might be meant, until an entry is certain."""
+    for flow in flows:
+        if flow.action is Action.PROTECT or (flow.action is Action.PERMIT and flow.certain):
+            yield _addresses(flow) + " " + verdicts[flow.index, flow.action]
+
+
+def _rule(flow: Flow, verdicts: Mapping[tuple[int, Action], str]) -> str:
+    words = (_addresses(flow), _transport(flow), verdicts[flow.index, flow.action])
+    return " ".join(word for word in words if word)
+
+
+def _addresses(flow: Flow) -> str:
+    family = "ip" if flow.source.version == 4 else "ip6"
+    sides = (("saddr", flow.source), ("daddr", flow.destination))
+    words = [f"{family} {side} {_range(selector)}" for side, selector in sides if not _everything(selector)]
+    return " ".join(words) or f"meta nfproto ipv{flow.source.version}"
+
+
+def _everything(selector: Selector) -> bool:
+    return int(selector.start) == 0 and int(selector.end) == (1 << selector.start.max_prefixlen) - 1
+
+
+def _range(selector: Selector) -> str:
+    if selector.start == selector.end:
+        return str(selector.start)
+    networks = list(summarize_address_range(selector.start, selector.end))
+    return str(networks[0]) if len(networks) == 1 else f"{selector.start}-{selector.end}"
+
+
+def _transport(flow: Flow) -> str:
+    """Protocol and ports. A pair has one protocol; for ICMP the ports of either side hold type*256+code."""
+    protocol = _protocol(flow.source, flow.destination)
+    if protocol in WITH_TYPES:
+        types = flow.destination.ports if flow.source.ports == ANY_PORT else flow.source.ports
+        return f"meta l4proto {protocol}" + ("" if types == ANY_PORT else f" @th,0,16 {_span(types)}")
+    sides = (("sport", flow.source.ports), ("dport", flow.destination.ports))
+    ports = [f"th {side} {_span(span)}" for side, span in sides if span != ANY_PORT]
+    if not protocol and ports:
+        return " ".join([f"meta l4proto {{ {', '.join(map(str, WITH_PORTS))} }}", *ports])
+    return " ".join([f"meta l4proto {protocol}", *ports]) if protocol else ""
+
+
+def _protocol(source: Selector, destination: Selector) -> int:
+    return int(source.protocol or destination.protocol)
+
+
+def _span(span: tuple[int, int]) -> str:
+    first, last = span
+    return str(first) if first == last else f"{first}-{last}"

@@ -1,0 +1,204 @@
+"""The floor: the one nftables table that stands between the policy and the wire.
+
+It does three things, all with the entries of the plan in order of precedence:
+
+* steering: what an entry protects is marked, and the mark's routing rule sends it into the TUN;
+* the floor itself: cleartext that an entry protects or blocks is dropped at the first place after the wire, at the
+  last before it, and at the place between;
+* the side check: a forwarded packet is marked only if its source is reached through the interface it came in by.
+
+The hooks in the order a packet meets them, with their priorities, are ``_base_chains``. Whoever holds the mark of our
+own sockets passes in the output hook; whatever arrives has our bits of its mark cleared first.
+
+Traffic that a socket binds to a device (SO_BINDTODEVICE) can't be steered: the routing rule's table has no route
+through that device, and the packet ends there. A socket of the kind AF_PACKET passes below every table; whoever may
+open one may also remove this one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ipsecd.policy import classify
+from ipsecd.policy.plan import Action, Plan, Settings
+
+TABLE = "ipsecd"
+
+ARRIVING, STEERING, LATE = -350, -90, 1_000
+# -350: behind reassembly (-400), before connection tracking (-200) and destination NAT (-100).
+# -90: behind destination NAT. 1000: behind source NAT (100) and whatever else rewrites headers.
+
+_DISCOVERY = "{ 133, 134, 135, 136, 137 }"  # RFC 4861: routers, neighbours, redirects; valid only with hop limit 255
+_LISTENERS = "{ 130, 131, 132, 143 }"  # RFC 2710, RFC 3810: switches deliver no discovery without them
+
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_./-]+")
+_NAME_OCTETS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class EntryCounters:
+    """Packets of an entry: ``hits`` were steered or permitted, ``drops`` met the floor."""
+
+    hits: int
+    drops: int
+
+
+def inside_mark(settings: Settings) -> int:
+    """The mark of packets that came out of the TUN: not to be steered by, but to look up their way back with."""
+    return settings.mark ^ settings.own_mark
+
+
+def ruleset(plan: Plan) -> str:
+    """The table as one transaction for ``nft -f``: it replaces the table of the same name, whatever it held."""
+    lines = [f"table inet {TABLE}", f"delete table inet {TABLE}", f"table inet {TABLE} {{"]
+    for counter in _counters(plan):
+        lines += [f"\tcounter {counter} {{", "\t}", ""]
+    for family in ("ipv4", "ipv6"):  # exceptions made by fallback to clear; an entry that only requires has none
+        lines += [f"\tset clear_{family} {{", f"\t\ttype {family}_addr . {family}_addr", "\t\tflags timeout", "\t}", ""]
+    for name, rules in (_subordinate_chains(plan) | _base_chains(plan)).items():
+        lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}", ""]
+    return "\n".join([*lines[:-1], "}", ""])
+
+
+def entry_counters(plan: Plan, counters: Mapping[str, int]) -> dict[str, EntryCounters]:
+    """The table's counters (packets by counter name, as the kernel lists them), by the names of the plan's entries."""
+    return {
+        entry.name: EntryCounters(
+            counters.get(_counter("hits", index, entry.name), 0), counters.get(_counter("drops", index, entry.name), 0)
+        )
+        for index, entry in enumerate(plan.entries)
+    }
+
+
+GENERAL = ("wrong_side", "unsteered", "left_with_the_mark")
+
+
+def _counters(plan: Plan) -> Iterable[str]:
+    yield from GENERAL
+    for index, entry in enumerate(plan.entries):
+        if entry.action is not Action.BLOCK:
+            yield _counter("hits", index, entry.name)
+        if entry.action is not Action.PERMIT:
+            yield _counter("drops", index, entry.name)
+
+
+def _counter(kind: str, index: int, name: str) -> str:
+    return f"{kind}.{index}.{_NOT_IN_A_NAME.sub('_', name)[:_NAME_OCTETS]}"
+
+
+def _subordinate_chains(plan: Plan) -> classify.Chains:
+    """Those that base chains jump to: the entries by direction and use, and what is exempt."""
+    settings = plan.settings
+    steer: dict[tuple[int, Action], str] = {}
+    judge: dict[tuple[int, Action], str] = {}
+    for index, entry in enumerate(plan.entries):
+        hits = f'counter name "{_counter("hits", index, entry.name)}"'
+        drop = f'counter name "{_counter("drops", index, entry.name)}" drop'
+        steer[index, Action.PERMIT] = f"{hits} return"
+        steer[index, Action.BLOCK] = drop
+        steer[index, Action.PROTECT] = f"{_set_mark(settings, settings.mark)} {hits} return"
+        judge[index, Action.PERMIT] = "return"
+        judge[index, Action.BLOCK] = judge[index, Action.PROTECT] = drop
+    leaving, arriving = classify.outgoing(plan.entries), classify.incoming(plan.entries)
+    ports = f"{{ {plan.ike_port}, {plan.natt_port} }}"
+    return {
+        "exempt_arriving": [
+            f"fib daddr type local udp dport {ports} accept",
+            "fib daddr type local meta l4proto { 50, 51 } accept",
+            *_EXEMPT,
+        ],
+        "exempt_departing": [
+            f"{_has_mark(settings, settings.own_mark)} udp sport {ports} accept",
+            f"{_has_mark(settings, settings.own_mark)} meta l4proto {{ 50, 51 }} accept",
+            *_EXEMPT,
+        ],
+        **classify.chains("steer", leaving, steer),
+        **classify.chains("leaving", leaving, judge),
+        **classify.chains("arriving", arriving, judge),
+    }
+
+
+_EXEMPT = (
+    f"icmpv6 type {_DISCOVERY} ip6 hoplimit 255 accept",
+    f"icmpv6 type {_LISTENERS} ip6 hoplimit 1 accept",
+    "meta nfproto ipv4 udp sport { 67, 68 } udp dport { 67, 68 } accept",  # RFC 2131
+    "meta nfproto ipv6 udp sport { 546, 547 } udp dport { 546, 547 } accept",  # RFC 8415
+)
+
+
+def _base_chains(plan: Plan) -> classify.Chains:
+    settings = plan.settings
+    tun = f'"{settings.tun}"'
+    mask = settings.mask
+    steered = _has_mark(settings, settings.mark)
+    foreign_mark = f"meta mark & {mask:#010x} != 0x00000000 {_set_mark(settings, 0)}"
+    whole = "ct state invalid,new,established,related,untracked"  # a ct expression makes the kernel reassemble
+    return {
+        "from_wire": [
+            _hook("filter", "prerouting", ARRIVING),
+            whole,
+            f"iifname {tun} {_set_mark(settings, inside_mark(settings))} accept",
+            foreign_mark,
+            'iifname "lo" accept',
+            "jump exempt_arriving",
+            "jump arriving",
+        ],
+        "steer_forwarded": [
+            _hook("filter", "prerouting", STEERING),
+            'iifname "lo" accept',
+            f"iifname != {tun} {foreign_mark}",
+            "fib daddr type { local, broadcast, anycast, multicast } accept",
+            "jump steer",
+            f'{steered} iifname != {tun} fib saddr . iif oif missing counter name "wrong_side" drop',
+        ],
+        "to_us": [
+            _hook("filter", "input", LATE),
+            f'iifname {{ "lo", {tun} }} accept',
+            "jump exempt_arriving",
+            "jump arriving",
+        ],
+        "through_us": [
+            _hook("filter", "forward", LATE),
+            f"oifname {tun} {steered} accept",
+            f"iifname != {tun} jump arriving",
+            f"oifname != {tun} jump leaving",
+        ],
+        "steer_local": [
+            _hook("route", "output", STEERING),
+            'oifname "lo" accept',
+            f"{_has_mark(settings, settings.own_mark)} accept",
+            foreign_mark,
+            "fib daddr type { broadcast, anycast, multicast } accept",
+            "jump steer",
+        ],
+        "from_us": [
+            _hook("filter", "output", LATE),
+            whole,
+            'oifname "lo" accept',
+            "jump exempt_departing",
+            f'{steered} counter name "left_with_the_mark" accept',
+            "jump leaving",
+        ],
+        "to_wire": [
+            _hook("filter", "postrouting", LATE),
+            'oifname "lo" accept',
+            f"oifname {tun} {steered} accept",
+            f'oifname {tun} counter name "unsteered" drop',
+            "iif 0 jump exempt_departing",
+            "jump leaving",
+        ],
+    }
+
+
+def _hook(kind: str, hook: str, priority: int) -> str:
+    return f"type {kind} hook {hook} priority {priority}; policy accept;"
+
+
+def _set_mark(settings: Settings, value: int) -> str:
+    return f"meta mark set meta mark & {~settings.mask & 0xFFFF_FFFF:#010x} | {value:#010x}"
+
+
+def _has_mark(settings: Settings, value: int) -> str:
+    return f"meta mark & {settings.mask:#010x} == {value:#010x}"
