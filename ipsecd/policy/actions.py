@@ -1,0 +1,129 @@
+"""Schema: filter actions, their security methods and lifetimes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from ipsecd import limits
+from ipsecd.policy import proposals
+from ipsecd.policy.complaint import Complaint, Remark, complaint
+from ipsecd.policy.fields import EncryptionNames, IntegrityNames, Pfs, Text
+from ipsecd.policy.strict import Several, Strict
+
+
+class Lifetime(Strict):
+    """How long an SA may be used, whichever limit comes first. A new one is there before, and no packet is lost."""
+
+    seconds: int = Field(
+        int(limits.CHILD_LIFETIME), ge=limits.MIN_LIFETIME, le=limits.MAX_LIFETIME, description="Seconds of age."
+    )
+    kilobytes: int | None = Field(None, ge=limits.MIN_KILOBYTES, description="Units of 1,024 octets carried.")
+    packets: int | None = Field(
+        None, ge=limits.MIN_PACKETS, description="Packets carried. A limit that keeps the cipher safe always holds."
+    )
+
+
+class Esp(Strict):
+    """ESP (RFC 4303) with one or several algorithms to choose from, in order of preference."""
+
+    encryption: EncryptionNames = Field(description="Ciphers, by keyword. Those with an ICV bring their own integrity.")
+    integrity: IntegrityNames | None = Field(None, description="Needed by, and only by, ciphers without an ICV.")
+
+    @model_validator(mode="after")
+    def _suite(self) -> Self:
+        check_integrity(self.encryption, self.integrity)
+        return self
+
+
+def check_integrity(encryption: tuple[str, ...], integrity: tuple[str, ...] | None) -> None:
+    """Exactly one of cipher and MAC sees to integrity (RFC 5282 section 8, RFC 8221 section 4); raises Complaint."""
+    whole = [name for name in encryption if proposals.is_aead(name)]
+    bare = [name for name in encryption if not proposals.is_aead(name)]
+    if whole and bare:
+        raise complaint(f"{whole[0]} brings its own integrity and {bare[0]} doesn't", "make it two entries of the list")
+    if whole and integrity is not None:
+        raise Complaint(Remark(f"{whole[0]} brings its own integrity", "leave it out", ("integrity",)))
+    if bare and integrity is None:
+        raise complaint(f"{bare[0]} alone would leave packets open to change", "add integrity, such as sha256")
+
+
+class Ah(Strict):
+    """AH (RFC 4302). Not supported yet."""
+
+    integrity: IntegrityNames = Field(description="MACs, by keyword.")
+
+
+class SecurityMethod(Strict):
+    """One way to protect packets. With both `esp` and `ah`, ESP is inside AH."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["esp"]}, {"required": ["ah"]}]})
+
+    esp: Esp | None = Field(None, description="Encrypt, with ESP.")
+    ah: Ah | None = Field(None, description="Sign the whole packet, with AH. Not supported yet.")
+    lifetime: Lifetime | None = Field(
+        None, description="Instead of the filter action's. Methods whose lifetimes differ are not supported yet."
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.esp is None and self.ah is None:
+            raise complaint("expected esp or ah")
+        return self
+
+
+class FallbackToClear(Strict):
+    """When a peer that never answers may be talked to in clear. Not supported yet."""
+
+    after: int = Field(3, ge=1, le=60, description="Seconds without any answer before it happens.")
+    lifetime: int = Field(300, ge=10, le=86_400, description="Seconds it lasts before the peer is asked again.")
+
+
+def _switch(value: object) -> object:
+    if isinstance(value, bool):
+        return {} if value else None
+    return value
+
+
+def _or_boolean(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = [{"type": "boolean"}, {"$ref": schema.pop("$ref")}]
+    schema["default"] = False
+
+
+class FilterAction(Strict):
+    """What happens to the traffic of a filter list."""
+
+    action: Literal["permit", "block", "negotiate"] = Field(
+        description="`permit` lets it pass in clear, `block` drops it, `negotiate` protects it."
+    )
+    security_methods: Several[SecurityMethod] = Field(
+        (),
+        description="What to offer and accept, in order of preference. Without any: AES-GCM and ChaCha20-Poly1305, "
+        "then AES-CBC with SHA-2.",
+    )
+    lifetime: Lifetime = Field(
+        Lifetime(), description="Of the SAs made.", json_schema_extra={"default": {"seconds": 3600}}
+    )
+    pfs: Pfs = Field(
+        False,
+        description="Perfect forward secrecy: a key exchange of its own for each SA that follows the first. `true` "
+        "uses the groups of `key_exchange`, or name one or more groups.",
+    )
+    inbound_passthrough: bool = Field(
+        False, description="Accept packets in clear, answer with protected ones only. Not supported yet."
+    )
+    fallback_to_clear: Annotated[FallbackToClear | None, BeforeValidator(_switch)] = Field(
+        None,
+        description="Talk in clear to peers that don't answer at all. Not supported yet.",
+        json_schema_extra=_or_boolean,
+    )
+    description: Text = Field("", description="For people.")
+
+    @model_validator(mode="after")
+    def _only_negotiate(self) -> Self:
+        if self.action != "negotiate":
+            given = self.model_fields_set - {"action", "description"}
+            if given:
+                raise Complaint(*(Remark(f"means nothing with {self.action}", "", (name,)) for name in sorted(given)))
+        return self

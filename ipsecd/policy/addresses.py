@@ -1,0 +1,147 @@
+"""The addresses a policy can name: this machine's own, any, literal ones, DNS names and well-known sets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from ipsecd.policy.complaint import complaint, quoted
+from ipsecd.wire.selector import Address
+
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_DNS_NAME = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(?:\.{_LABEL})*\.?")
+_FORMS = "an address, a subnet, a range first-last, a DNS name, me or any"
+
+
+class Kind(Enum):
+    """What the text of an address field stands for."""
+
+    ME = "me"
+    ANY = "any"
+    RANGE = "range"  # an address and a subnet are ranges too
+    NAME = "name"
+    WELL_KNOWN = "well-known"
+
+
+WELL_KNOWN = ("dns", "dhcp", "default-gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSet:
+    """One side of a filter. ``first`` and ``last`` are set for a RANGE, ``text`` holds a NAME or WELL_KNOWN."""
+
+    kind: Kind
+    text: str
+    first: Address | None = None
+    last: Address | None = None
+
+    @property
+    def version(self) -> int | None:
+        """4 or 6 where the text says so, None where both may come of it."""
+        return self.first.version if self.first else None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def address_set(value: object) -> AddressSet:
+    """The addresses that a filter's ``source`` or ``destination`` means; raises Complaint."""
+    text = _text(value)
+    word = text.lower()
+    if word in ("me", "any"):
+        return AddressSet(Kind(word), word)
+    if word in WELL_KNOWN:
+        return AddressSet(Kind.WELL_KNOWN, word)
+    if "/" in text:
+        return _subnet(text)
+    if (address := _address(text)) is not None:
+        return AddressSet(Kind.RANGE, str(address), address, address)
+    first, dash, last = text.partition("-")
+    if dash and (start := _address(first.strip())) is not None:
+        return _range(text, start, last.strip())
+    return AddressSet(Kind.NAME, _name(text))
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelEnd:
+    """One end of a tunnel: an address, a DNS name, or any (both empty)."""
+
+    address: Address | None = None
+    name: str = ""
+
+    @property
+    def is_any(self) -> bool:
+        return self.address is None and not self.name
+
+    def __str__(self) -> str:
+        return str(self.address) if self.address else self.name or "any"
+
+
+def tunnel_end(value: object) -> TunnelEnd:
+    """The end of a tunnel; raises Complaint."""
+    text = _text(value)
+    if text.lower() == "any":
+        return TunnelEnd()
+    address = _address(text)
+    if address is None:
+        return TunnelEnd(name=_name(text))
+    if address.is_unspecified or address.is_multicast:
+        raise complaint(f"{text} can't be the end of a tunnel", "write any for an end whose address isn't known")
+    return TunnelEnd(address)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise complaint(f"expected {_FORMS}")
+    return value.strip()
+
+
+def _address(text: str) -> Address | None:
+    """None if the text isn't an address. Scoped ones (fe80::1%eth0) aren't: a packet doesn't carry the scope."""
+    try:
+        return None if "%" in text else ip_address(text)
+    except ValueError:
+        return None
+
+
+def _subnet(text: str) -> AddressSet:
+    network = _network(text)
+    return AddressSet(Kind.RANGE, str(network), network[0], network[-1])
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    address, _, mask = text.partition("/")
+    host = _address(address)
+    if host is None:
+        raise complaint(f"{quoted(text)} isn't a subnet", "such as 10.1.0.0/16 or fd01::/64")
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        raise complaint(f"{quoted(mask)} isn't a prefix length or netmask of IPv{host.version}") from None
+    if not mask.isdigit() and str(network.netmask) != mask:  # ipaddress takes inverted masks too
+        raise complaint(f"{quoted(mask)} isn't a netmask", f"write {host}/{network.prefixlen} if you mean {network}")
+    if network[0] != host:
+        raise complaint(f"{text} has bits set behind its prefix", f"the subnet is {network}, the address {host}")
+    return network
+
+
+def _range(text: str, start: Address, last: str) -> AddressSet:
+    end = _address(last)
+    if end is None:
+        raise complaint(f"{quoted(last)} isn't an address", "a range is written first-last")
+    if start.version != end.version:
+        raise complaint(f"{text} begins in IPv{start.version} and ends in IPv{end.version}")
+    if int(start) > int(end):
+        raise complaint(f"{text} is reversed", f"write {end}-{start}")
+    return AddressSet(Kind.RANGE, f"{start}-{end}", start, end)
+
+
+def _name(text: str) -> str:
+    name = text.rstrip(".").lower()
+    if ":" in name or name.rpartition(".")[2].isdigit():
+        raise complaint(f"{quoted(text)} isn't an address", f"expected {_FORMS}")
+    if not _DNS_NAME.fullmatch(text):
+        raise complaint(f"{quoted(text)} isn't a DNS name", f"expected {_FORMS}")
+    return name

@@ -1,0 +1,148 @@
+"""What must agree across the fields of a policy file: names that are used exist, and rules are whole.
+
+This looks at the tree as it was written, before the schema judges it and whatever else may be wrong with it, so that
+one run shows all mistakes and no mistake makes others. What has the wrong shape is left to the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from ipsecd.policy.complaint import did_you_mean, quoted
+from ipsecd.policy.names import FILTER_ACTIONS, FILTER_LISTS
+from ipsecd.policy.nodes import Path, Tree, Value
+
+_CREDENTIAL_KINDS = ("psk", "certificate", "kerberos")
+_OF_NEGOTIATION = ("tunnel", "identity", "authentication", "encapsulation", "children", "start")
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What may be referred to. A kind is empty where the file gives none that is known."""
+
+    credentials: Mapping[str, str]  # name to psk, certificate or kerberos
+    filter_lists: Collection[str]
+    filter_actions: Mapping[str, str]  # name to permit, block or negotiate
+
+
+def crosscheck(tree: Tree) -> None:
+    """Add the mistakes found to the tree's."""
+    top = _mapping(tree.value)
+    lists, actions = _mapping(top.get("filter_lists")), _mapping(top.get("filter_actions"))
+    policies, persistent = _mapping(top.get("policies")), _mapping(top.get("persistent"))
+    _built_in(tree, "filter_lists", lists, FILTER_LISTS)
+    _built_in(tree, "filter_actions", actions, FILTER_ACTIONS)
+    names = _Names(
+        credentials={name: _credential_kind(body) for name, body in _mapping(top.get("credentials")).items()},
+        filter_lists={*FILTER_LISTS, *lists},
+        filter_actions={name: _text(body, "action") for name, body in actions.items()} | dict(FILTER_ACTIONS),
+    )
+    if isinstance(assigned := top.get("assigned"), str) and assigned not in policies:
+        _add(tree, ("assigned",), f"there is no policy {quoted(assigned)}", did_you_mean(assigned, policies))
+    for name, body in policies.items():
+        _rules(tree, ("policies", name, "rules"), _mapping(body).get("rules"), names)
+        response = ("policies", name, "default_response")
+        _authentication(tree, response, _mapping(_mapping(body).get("default_response")), names)
+    _rules(tree, ("persistent", "rules"), persistent.get("rules"), names)
+
+
+def _built_in(tree: Tree, section: str, given: Collection[str], built_in: Collection[str]) -> None:
+    for name in built_in:
+        if name in given:
+            path = (section, name)
+            tree.mistakes.append(tree.mistake(path, "is built in", "choose another name", tree.key(path)))
+
+
+def _rules(tree: Tree, path: Path, rules: Value | None, names: _Names) -> None:
+    first: dict[str, int] = {}
+    for index, body in enumerate(rules if isinstance(rules, list) else ()):
+        if not isinstance(body, dict):
+            continue
+        where = (*path, index)
+        if name := _text(body, "name"):
+            line = tree.mark((*where, "name")).line
+            if name in first:
+                message = f"another rule is called {quoted(name)}, in line {first[name]}"
+                _add(tree, (*where, "name"), message, "each rule of a policy needs a name of its own")
+            first.setdefault(name, line)
+        _rule(tree, where, body, names)
+
+
+def _rule(tree: Tree, where: Path, rule: dict[str, Value], names: _Names) -> None:
+    _filters(tree, where, rule, names)
+    _authentication(tree, where, rule, names)
+    action = _text(rule, "action")
+    if action and action not in names.filter_actions:
+        hint = did_you_mean(action, names.filter_actions)
+        _add(tree, (*where, "action"), f"there is no filter action {quoted(action)}", hint)
+    kind = names.filter_actions.get(action, "")
+    if kind == "negotiate":
+        _negotiation(tree, where, rule)
+    elif kind in ("permit", "block"):
+        for field in _OF_NEGOTIATION:
+            if field in rule:
+                path = (*where, field)
+                message = f"means nothing in a rule that is to {kind}"
+                tree.mistakes.append(tree.mistake(path, message, "leave it out", tree.key(path)))
+
+
+def _filters(tree: Tree, where: Path, rule: dict[str, Value], names: _Names) -> None:
+    name = _text(rule, "filter_list")
+    if name and name not in names.filter_lists:
+        message = f"there is no filter list {quoted(name)}"
+        _add(tree, (*where, "filter_list"), message, did_you_mean(name, names.filter_lists))
+    if "filters" in rule and "filter_list" in rule:
+        _add(tree, (*where, "filter_list"), "a rule has either filters or a filter_list", "remove one of them")
+    elif "filters" not in rule and "filter_list" not in rule:
+        _add(tree, where, "a rule needs filters or a filter_list")
+
+
+def _authentication(tree: Tree, where: Path, holder: dict[str, Value], names: _Names) -> None:
+    methods = holder.get("authentication")
+    for index, method in enumerate(methods if isinstance(methods, list) else ()):
+        for kind in _CREDENTIAL_KINDS:
+            if not (name := _text(method, kind)):
+                continue
+            path = (*where, "authentication", index, kind)
+            if name not in names.credentials:
+                hint = did_you_mean(name, names.credentials)
+                _add(tree, path, f"there is no credential {quoted(name)}", hint)
+            elif names.credentials[name] not in ("", kind):
+                _add(tree, path, f"{quoted(name)} is another kind of credential", f"it is a {names.credentials[name]}")
+
+
+def _negotiation(tree: Tree, where: Path, rule: dict[str, Value]) -> None:
+    if rule.get("authentication", []) == []:
+        place = (*where, "authentication") if "authentication" in rule else (*where, "action")
+        _add(tree, place, "to negotiate needs authentication", "such as authentication: [{psk: NAME}]")
+    tunnel, identity = rule.get("tunnel"), _mapping(rule.get("identity"))
+    if not isinstance(tunnel, dict):
+        return
+    local, remote = (_text(tunnel, side).strip().lower() for side in ("local", "remote"))
+    if remote == "any" and "remote" not in identity:
+        hint = "such as identity: {remote: gw.branch.example}"
+        _add(tree, (*where, "tunnel", "remote"), "a peer from anywhere must be known by its identity", hint)
+    if (local == "any" or "local" not in tunnel) and "local" not in identity:
+        hint = "such as identity: {local: gw.hq.example}, or name the tunnel's local address"
+        _add(tree, (*where, "tunnel", "local"), "our address isn't known here, so our identity has to be", hint)
+    if remote == "any" and rule.get("start") == "always":
+        _add(tree, (*where, "start"), "nobody can call a peer whose address isn't known", "leave it out")
+
+
+def _add(tree: Tree, path: Path, message: str, hint: str = "") -> None:
+    tree.mistakes.append(tree.mistake(path, message, hint))
+
+
+def _mapping(value: Value | None) -> dict[str, Value]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(holder: Value, field: str) -> str:
+    value = _mapping(holder).get(field)
+    return value if isinstance(value, str) else ""
+
+
+def _credential_kind(body: Value) -> str:
+    kinds = [kind for kind in _CREDENTIAL_KINDS if kind in _mapping(body)]
+    return kinds[0] if len(kinds) == 1 else ""

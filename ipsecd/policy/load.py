@@ -1,0 +1,34 @@
+"""Policy text to a PolicyFile, or to every mistake in it."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from ipsecd import limits
+from ipsecd.errors import ConfigError, Mistake
+from ipsecd.policy import mistakes, nodes
+from ipsecd.policy.crosscheck import crosscheck
+from ipsecd.policy.model import PolicyFile
+from ipsecd.policy.schema import File
+
+
+def load_policy(text: str, file: str) -> PolicyFile:
+    """The policy file with this text; ``file`` is its name in messages. Raises ConfigError with all mistakes found."""
+    tree = nodes.parse(text, file)
+    crosscheck(tree)
+    try:
+        content = File.model_validate(tree.value)
+    except ValidationError as error:
+        raise _all(tree, tuple(mistakes.of(error, tree))) from None
+    if tree.mistakes:
+        raise _all(tree, ())
+    return PolicyFile(file, content, tree)
+
+
+def _all(tree: nodes.Tree, more: tuple[Mistake, ...]) -> ConfigError:
+    found = sorted({*tree.mistakes, *more}, key=lambda mistake: (mistake.line, mistake.column, str(mistake)))
+    if len(found) > limits.MAX_MISTAKES:
+        last = found[limits.MAX_MISTAKES]
+        rest = f"{len(found) - limits.MAX_MISTAKES} more mistakes from here on"
+        found[limits.MAX_MISTAKES :] = [Mistake(tree.file, last.line, last.column, "", rest)]
+    return ConfigError(tuple(found))

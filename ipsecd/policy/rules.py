@@ -1,0 +1,96 @@
+"""Schema: rules, the sentences of a policy: this traffic, treated so, with that peer."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from ipsecd.policy.addresses import TunnelEnd as End
+from ipsecd.policy.complaint import Complaint, Remark
+from ipsecd.policy.fields import FilterActionName, FilterListName, IdentityText, Name, Text, TunnelEnd
+from ipsecd.policy.filters import Filter
+from ipsecd.policy.strict import ONE_FIELD, Several, Strict, exactly_one
+
+
+class Tunnel(Strict):
+    """The two gateways between which packets travel inside packets."""
+
+    local: TunnelEnd = Field(
+        End(),
+        description="Our end: an address, a DNS name, or `any` for the address that the route to the peer gives.",
+        json_schema_extra={"default": "any"},
+    )
+    remote: TunnelEnd = Field(
+        description="The peer's end: an address, a DNS name, or `any` for peers that call us from anywhere."
+    )
+    remote_port: int = Field(500, ge=1, le=65_535, description="The UDP port at which the peer listens for IKE.")
+
+    @model_validator(mode="after")
+    def _one_family(self) -> Self:
+        one, two = self.local.address, self.remote.address
+        if one and two and one.version != two.version:
+            raise Complaint(Remark(f"{one} and {two} can't reach each other: IPv4 and IPv6", "", ("remote",)))
+        if one and one == two:
+            raise Complaint(Remark("both ends are the same", "", ("remote",)))
+        return self
+
+
+class Identities(Strict):
+    """Who both sides have to be (RFC 4301 section 4.4.3): `gw.example` is a domain name, `a@b` an e-mail address,
+    `CN=gw, O=Example` a distinguished name; addresses, `fqdn:`, `email:`, `dn:` and `keyid:` are understood too."""
+
+    local: IdentityText | None = Field(None, description="Ours; without it, our end of the tunnel.")
+    remote: IdentityText | None = Field(None, description="The peer's; without it, the peer's end of the tunnel.")
+
+
+class Authentication(Strict):
+    """One way to prove it: exactly one of the three, naming a credential."""
+
+    model_config = ConfigDict(json_schema_extra=ONE_FIELD)
+
+    psk: Name | None = Field(None, description="A pre-shared key.")
+    certificate: Name | None = Field(None, description="A certificate. Not supported yet.")
+    kerberos: Name | None = Field(None, description="Kerberos. Not supported yet.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        exactly_one(self)
+        return self
+
+
+class Rule(Strict):
+    """What happens to some traffic, and with whom."""
+
+    name: Name = Field(description="Unique in its policy; logs and `ipsecctl` call the rule so.")
+    description: Text = Field("", description="For people.")
+    enabled: bool = Field(True, description="`false` keeps the rule in the file and out of force.")
+    filters: Several[Filter] | None = Field(None, min_length=1, description="The traffic; or else `filter_list`.")
+    filter_list: FilterListName | None = Field(
+        None, description="The name of a filter list; `all-ip` and `all-icmp` (from me to anywhere) are built in."
+    )
+    action: FilterActionName = Field(
+        description="The name of a filter action; `permit`, `block`, `require-security` and `request-security` (not "
+        "supported yet) are built in."
+    )
+    tunnel: Tunnel | None = Field(
+        None, description="The gateways. Without it packets are protected from end to end, which is not supported yet."
+    )
+    identity: Identities = Field(
+        Identities(), description="Who both sides have to be.", json_schema_extra={"default": "the tunnel's ends"}
+    )
+    authentication: Several[Authentication] = Field(
+        (), description="How both sides prove it. The order is one of preference; any of them opens this rule."
+    )
+    connections: Literal["all", "lan", "remote-access"] = Field(
+        "all", description="The kind of network it holds for. Anything but `all` is not supported yet."
+    )
+    encapsulation: Literal["auto", "udp", "native"] = Field(
+        "auto", description="How ESP travels: in UDP, as IP protocol 50 (`native`, not supported yet), or what fits."
+    )
+    children: Literal["per-filter", "merged"] = Field(
+        "per-filter", description="One child SA for each filter, or one for all filters of the rule."
+    )
+    start: Literal["on-traffic", "always"] = Field(
+        "on-traffic", description="Negotiate when a packet needs it, or at once and again whenever the SA is lost."
+    )

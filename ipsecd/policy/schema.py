@@ -1,0 +1,173 @@
+"""Schema: the policy file as a whole.
+
+The classes are frozen and refuse what they don't know. Their descriptions are what ``ipsecd schema`` tells an editor
+and what docs/policy.md lists.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from ipsecd import limits
+from ipsecd.policy.actions import FilterAction, SecurityMethod
+from ipsecd.policy.complaint import Complaint, Remark, complaint
+from ipsecd.policy.credentials import Credential
+from ipsecd.policy.fields import Name, Text, TunName
+from ipsecd.policy.filters import Filter
+from ipsecd.policy.key_exchange import KeyExchange
+from ipsecd.policy.plan import Settings as Defaults
+from ipsecd.policy.rules import Authentication, Rule
+from ipsecd.policy.strict import Several, Strict
+
+_DEFAULTS = Defaults()
+
+
+class DefaultResponse(Strict):
+    """How to answer peers that ask for security where no rule says anything. Not supported yet."""
+
+    active: bool = Field(True, description="`false`: don't answer.")
+    security_methods: Several[SecurityMethod] = Field((), description="As in a filter action.")
+    authentication: Several[Authentication] = Field((), description="As in a rule.")
+
+
+class Exemptions(Strict):
+    """What passes in clear whatever the rules say. Anything but the defaults is not supported yet."""
+
+    level: int = Field(
+        3,
+        ge=0,
+        le=3,
+        description="Windows' levels. IKE is exempt at each; at 2 RSVP and Kerberos too, at 1 multicast and broadcast, "
+        "at 0 all four.",
+    )
+    multicast: bool | None = Field(None, description="Instead of the level.")
+    broadcast: bool | None = Field(None, description="Instead of the level.")
+    rsvp: bool | None = Field(None, description="Instead of the level.")
+    kerberos: bool | None = Field(None, description="Instead of the level.")
+    neighbour_discovery: bool = Field(True, description="Neighbour and router discovery of IPv6.")
+    dhcp: bool = Field(True, description="DHCP and DHCPv6.")
+
+
+class Policy(Strict):
+    """Everything that holds while this policy is the assigned one."""
+
+    description: Text = Field("", description="For people.")
+    rules: Several[Rule] = Field((), description="Their order decides only between filters that are equally specific.")
+    default_action: Literal["permit", "block"] = Field(
+        "permit", description="What happens to traffic that no filter matches. The exemptions pass in any case."
+    )
+    default_response: DefaultResponse | None = Field(
+        None, description="Windows' default response rule. Not supported yet."
+    )
+    key_exchange: KeyExchange = Field(
+        KeyExchange(), description="How keys are negotiated.", json_schema_extra={"default": {}}
+    )
+    exemptions: Exemptions = Field(
+        Exemptions(), description="What passes in clear whatever the rules say.", json_schema_extra={"default": {}}
+    )
+    keylog: bool = Field(
+        False,
+        description="Keep keys, so that `ipsecctl keys export` can hand them to root for Wireshark. For tests only.",
+    )
+
+
+class Settings(Strict):
+    """What this machine is told, whatever policy is assigned."""
+
+    tun: TunName = Field(_DEFAULTS.tun, description="The name of the TUN interface.")
+    mtu: Annotated[int, Field(ge=1280, le=65_535)] | None = Field(
+        None, description="Of the TUN interface; without it, ipsecd finds what fits."
+    )
+    mark: int = Field(_DEFAULTS.mark, ge=1, le=0xFFFF_FFFF, description="The packet mark that steers into the TUN.")
+    own_mark: int = Field(_DEFAULTS.own_mark, ge=1, le=0xFFFF_FFFF, description="The mark of ipsecd's own packets.")
+    mask: int = Field(_DEFAULTS.mask, ge=1, le=0xFFFF_FFFF, description="The bits of the packet mark that ipsecd uses.")
+    table: int = Field(
+        _DEFAULTS.table, ge=1, le=0xFFFF_FFFF, description="The number of the routing table that ipsecd fills."
+    )
+    preference: int = Field(
+        _DEFAULTS.preference, ge=1, le=32_765, description="The preference of the routing rule that leads there."
+    )
+    replay_window: int = Field(
+        _DEFAULTS.replay_window,
+        ge=limits.REPLAY_WINDOW_MIN,
+        le=limits.REPLAY_WINDOW_MAX,
+        description="Packets by which one may be late, RFC 4303 3.4.3.",
+    )
+    esn: bool = Field(True, description="Offer extended sequence numbers, RFC 4303 2.2.1.")
+
+    @model_validator(mode="after")
+    def _marks(self) -> Self:
+        outside = [name for name in ("mark", "own_mark") if getattr(self, name) & ~self.mask]
+        if outside:
+            raise Complaint(
+                *(Remark("has bits outside the mask", f"mask is {self.mask:#x}", (name,)) for name in outside)
+            )
+        if self.mark == self.own_mark:
+            raise Complaint(
+                Remark("our own packets would be steered too", "choose another bit than mark's", ("own_mark",))
+            )
+        return self
+
+    @field_validator("table")
+    @classmethod
+    def _ours(cls, table: int) -> int:
+        if table in (253, 254, 255):
+            raise complaint("is one of the system's own tables", f"such as {_DEFAULTS.table}")
+        return table
+
+
+class Persistent(Strict):
+    """Rules that hold while no policy is assigned and when none can be loaded. Not supported yet."""
+
+    rules: Several[Rule] = Field((), description="As in a policy.")
+
+
+class File(Strict):
+    """A policy file."""
+
+    assigned: Name | None = Field(
+        None,
+        description="The policy in force, one at most. With none, nothing is protected.",
+        json_schema_extra={"default": None},
+    )
+    description: Text = Field("", description="For people.")
+    settings: Settings = Field(Settings(), description="What this machine is told.", json_schema_extra={"default": {}})
+    credentials: dict[Name, Credential] = Field({}, description="What proves who someone is, by name.")
+    filter_lists: dict[Name, Annotated[Several[Filter], Field(min_length=1)]] = Field(
+        {}, description="Filters that rules share, by name."
+    )
+    filter_actions: dict[Name, FilterAction] = Field({}, description="What rules do, by name.")
+    policies: dict[Name, Policy] = Field({}, description="The policies, by name.")
+    persistent: Persistent | None = Field(None, description="Rules that always hold. Not supported yet.")
+
+
+class _WithoutNull(GenerateJsonSchema):
+    """A field that isn't given is left out; null is nowhere allowed."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        return {**super().dict_schema(schema), "additionalProperties": False}
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        made = super().default_schema(schema)
+        if made.get("default", "") is None:
+            del made["default"]
+        return made
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a policy file (draft 2020-12), with a description for every field."""
+    schema = File.model_json_schema(schema_generator=_WithoutNull)
+    return {"$schema": GenerateJsonSchema.schema_dialect, "title": "ipsecd policy", **schema}
+
+
+def schema_json() -> str:
+    """The same as text, which ``ipsecd schema`` prints."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,24 @@
+"""What all parts of the schema share: frozen, refusing unknown fields, and no value turned into another silently."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ipsecd.policy.complaint import complaint
+
+T = TypeVar("T")
+Several = Annotated[tuple[T, ...], Field(strict=False)]  # a YAML list
+
+ONE_FIELD: Final[dict[str, Any]] = {"minProperties": 1, "maxProperties": 1}
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+def exactly_one(model: BaseModel) -> None:
+    """Raises Complaint unless one field of the model, and no other, is given."""
+    if len(model.model_fields_set) != 1:
+        raise complaint(f"expected exactly one of {', '.join(type(model).model_fields)}")
