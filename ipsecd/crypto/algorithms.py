@@ -81,7 +81,7 @@ def _aes(id_: Encr, suffix: str, salt: int, iv: int, icv: int, block: int) -> tu
     )
 
 
-_ENCRYPTION = {
+_ENCRYPTION: dict[tuple[int, int | None], Encryption] = {
     (transform.id, transform.key_bits): transform
     for transform in (
         *_aes(Encr.AES_GCM_16, "gcm16", 4, 8, 16, 1),  # RFC 4106
@@ -92,7 +92,7 @@ _ENCRYPTION = {
         Encryption(Encr.CHACHA20_POLY1305, None, "chacha20poly1305", 32, 4, 8, 16, 1, aead=True),  # RFC 7634
     )
 }
-_INTEGRITY = {
+_INTEGRITY: dict[int, Integrity] = {
     transform.id: transform
     for transform in (
         Integrity(Integ.HMAC_SHA1_96, "sha1", 20, 12, "sha1"),  # RFC 2404
@@ -101,7 +101,7 @@ _INTEGRITY = {
         Integrity(Integ.HMAC_SHA2_512_256, "sha512", 64, 32, "sha512"),
     )
 }
-_PRF = {
+_PRF: dict[int, PrfAlgorithm] = {
     transform.id: transform
     for transform in (
         PrfAlgorithm(Prf.HMAC_SHA1, "prfsha1", 20, 20, "sha1"),  # RFC 2104
@@ -110,7 +110,7 @@ _PRF = {
         PrfAlgorithm(Prf.HMAC_SHA2_512, "prfsha512", 64, 64, "sha512"),
     )
 }
-_GROUP = {
+_GROUP: dict[int, GroupInfo] = {
     method.id: method
     for method in (
         GroupInfo(Group.MODP_2048, "modp2048", 256),  # RFC 3526
@@ -156,22 +156,22 @@ _A = TypeVar("_A", Encryption, Integrity, PrfAlgorithm, GroupInfo)
 
 def encryption(id_: int, key_bits: int | None) -> Encryption | None:
     """The cipher with this number and key length attribute; None if we decline it."""
-    return _unless_withdrawn(_ENCRYPTION.get((Encr(id_), key_bits)))
+    return _unless_withdrawn(_ENCRYPTION.get((id_, key_bits)))
 
 
 def integrity(id_: int) -> Integrity | None:
     """The integrity algorithm with this number; None if we decline it (``Integ.NONE`` too: there is no MAC)."""
-    return _unless_withdrawn(_INTEGRITY.get(Integ(id_)))
+    return _unless_withdrawn(_INTEGRITY.get(id_))
 
 
 def prf(id_: int) -> PrfAlgorithm | None:
     """The PRF with this number; None if we decline it."""
-    return _unless_withdrawn(_PRF.get(Prf(id_)))
+    return _unless_withdrawn(_PRF.get(id_))
 
 
 def group(id_: int) -> GroupInfo | None:
     """The key exchange method with this number; None if we decline it."""
-    return _unless_withdrawn(_GROUP.get(Group(id_)))
+    return _unless_withdrawn(_GROUP.get(id_))
 
 
 def offered() -> dict[str, Algorithm]:

@@ -1,7 +1,8 @@
 """Every key that IKEv2 derives: for the IKE SA, for its successor, for child SAs, and for AUTH.
 
 RFC 7296 sections 2.13, 2.14, 2.15, 2.17 and 2.18; the salt of AEADs and counter mode is the end of the encryption
-key (RFC 5282 section 7.1, RFC 5930 section 3, RFC 4106 section 8.1, RFC 3686 section 5.1).
+key (RFC 5282 section 7.1, RFC 5930 section 3, RFC 4106 section 8.1, RFC 3686 section 5.1). The two PRFs that take
+only 64 bits of each nonce (AES-XCBC and AES-CMAC, section 2.14) aren't offered.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def derive_ike(
     spi_r: bytes,
 ) -> IkeKeys:
     """The keys of an IKE SA that IKE_SA_INIT made. ``integrity`` is None exactly when ``encryption`` is an AEAD."""
-    skeyseed = Secret(prf(prf_id, nonce_i + nonce_r, shared.reveal()))
+    skeyseed = prf(prf_id, nonce_i + nonce_r, shared.reveal())
     return _expand_ike(prf_id, encryption, integrity, skeyseed, nonce_i + nonce_r + spi_i + spi_r)
 
 
@@ -83,7 +84,7 @@ def derive_ike_rekey(
     spi_r: bytes,
 ) -> IkeKeys:
     """The keys of an IKE SA that replaces another. SPIs and nonces are those of the CREATE_CHILD_SA exchange."""
-    skeyseed = Secret(prf(old_prf, old_d, shared.reveal() + nonce_i + nonce_r))
+    skeyseed = prf(old_prf, old_d, shared.reveal() + nonce_i + nonce_r)
     return _expand_ike(prf_id, encryption, integrity, skeyseed, nonce_i + nonce_r + spi_i + spi_r)
 
 
@@ -118,15 +119,13 @@ def shared_key_auth(prf_id: Prf, key: Secret, octets: bytes) -> bytes:
 
 
 def _expand_ike(
-    prf_id: Prf, encryption: Encryption, integrity: Integrity | None, skeyseed: Secret, seed: bytes
+    prf_id: Prf, encryption: Encryption, integrity: Integrity | None, skeyseed: bytes, seed: bytes
 ) -> IkeKeys:
     own = algorithm(prf_id).key_octets
     mac = integrity_octets(encryption, integrity)
     cipher = encryption.material_octets
     sizes = (own, mac, mac, cipher, cipher, own, own)
-    keys = IkeKeys(*_cut(prf_plus(prf_id, skeyseed, seed, sum(sizes)), sizes))
-    skeyseed.wipe()
-    return keys
+    return IkeKeys(*_cut(prf_plus(prf_id, skeyseed, seed, sum(sizes)), sizes))
 
 
 def _cut(stream: bytes, sizes: tuple[int, ...]) -> list[Secret]:

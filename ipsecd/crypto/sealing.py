@@ -23,7 +23,8 @@ _SPI = 4
 
 class Sealing(Protocol):
     def seal(self, header: bytes, high: bytes, iv: bytes, plaintext: Octets, /) -> bytes:
-        """IV | ciphertext | ICV. An IV must never come twice with an AEAD or in counter mode."""
+        """IV | ciphertext | ICV. An IV must never come twice with an AEAD or in counter mode; LocalError if it hasn't
+        the cipher's length."""
 
     def open(self, header: Octets, high: bytes, sealed: Octets, /) -> bytes:
         """The plaintext. PeerError("bad-icv") if it isn't authentic, ("bad-padding") if its sender broke the cipher's
@@ -59,6 +60,7 @@ class AeadSealing:
         self._least = encryption.iv_octets + encryption.icv_octets
 
     def seal(self, header: bytes, high: bytes, iv: bytes, plaintext: Octets, /) -> bytes:
+        _check_iv(iv, self._iv_octets)
         return iv + self._aead.encrypt(self._salt + iv, plaintext, self._associated(header, high))
 
     def open(self, header: Octets, high: bytes, sealed: Octets, /) -> bytes:
@@ -89,6 +91,7 @@ class MacSealing:
         self._least = encryption.iv_octets + mac.octets
 
     def seal(self, header: bytes, high: bytes, iv: bytes, plaintext: Octets, /) -> bytes:
+        _check_iv(iv, self._iv_octets)
         sealed = iv + self._mode.encrypt(iv, plaintext)
         return sealed + self._mac.icv(header, sealed, high)
 
@@ -102,3 +105,9 @@ class MacSealing:
         if not ciphertext or len(ciphertext) % self._block:
             raise PeerError("bad-padding", f"{len(ciphertext)} octets of ciphertext aren't whole blocks")
         return self._mode.decrypt(iv, ciphertext)
+
+
+def _check_iv(iv: bytes, octets: int) -> None:
+    # the library takes GCM nonces of other lengths too, and would seal what nobody can open
+    if len(iv) != octets:
+        raise LocalError(f"an IV of {len(iv)} octets where {octets} belong")

@@ -94,7 +94,7 @@ def test_nothing_else_is_offered() -> None:
     assert len(algorithms.offered()) == 16 + 4 + 4 + 10
 
 
-@pytest.mark.parametrize("number", [0, 1, 255, 1023, 1025, 65535])
+@pytest.mark.parametrize("number", [0, 1, 255, 1023, 1025, 65535, -1, 1 << 40])
 def test_numbers_of_no_registry_are_declined_like_any_other(number: int) -> None:
     assert algorithms.encryption(number, 128) is None
     assert algorithms.integrity(number) is None

@@ -106,3 +106,23 @@ def test_a_short_tag_is_checked_to_its_last_bit(tag: int) -> None:
             aead.decrypt(bytes(12), bytes(forged), None)
     with pytest.raises(InvalidTag):
         aead.decrypt(bytes(12), sealed, b"other")
+
+
+@pytest.mark.parametrize("shift", [0, 8])
+@pytest.mark.parametrize("name", ["aes128gcm16", "aes256gcm16", "chacha20poly1305"])
+def test_the_library_works_in_place(name: str, shift: int) -> None:
+    """It doesn't promise to. Whoever seals runs of packets where they lie learns here when it ends."""
+    found = algorithms.parse_keyword(name)
+    assert isinstance(found, algorithms.Encryption)
+    aead: Any = ciphers.aead(found, bytes(found.key_octets))
+    for size in (1, 16, 1400):
+        plaintext = bytes(index % 251 for index in range(size))
+        sealed = aead.encrypt(bytes(12), plaintext, b"aad")
+        buffer = bytearray(shift) + plaintext + bytes(16)
+        view = memoryview(buffer)
+        assert aead.encrypt_into(bytes(12), view[shift : shift + size], b"aad", view[: size + 16]) == size + 16
+        assert buffer[: size + 16] == sealed
+        buffer[shift : shift + size + 16] = sealed
+        view = memoryview(buffer)
+        assert aead.decrypt_into(bytes(12), view[shift : shift + size + 16], b"aad", view[:size]) == size
+        assert buffer[:size] == plaintext

@@ -168,6 +168,30 @@ def test_keys_of_any_other_length_are_our_own_mistake_and_are_not_shown(suite: S
         assert "integrity key" in str(caught.value)
 
 
+@every_suite
+def test_ivs_of_any_other_length_are_our_own_mistake(suite: Suite) -> None:
+    esp = of(suite)
+    for iv in (b"", iv_of(suite)[:-1], iv_of(suite) + b"x", bytes(12)):
+        with pytest.raises(LocalError):
+            esp.seal(HEADER, b"", iv, PLAINTEXT)
+
+
+@every_suite
+def test_sealing_and_opening_leave_their_arguments_alone(suite: Suite) -> None:
+    """A view of a buffer that is used again for the next packet is as good as octets of one's own."""
+    esp = of(suite)
+    buffer = bytearray(PLAINTEXT)
+    sealed = esp.seal(HEADER, b"", iv_of(suite), memoryview(buffer))
+    assert buffer == PLAINTEXT
+    packet = bytearray(HEADER + sealed)
+    opened = esp.open(memoryview(packet), b"")
+    assert packet == HEADER + sealed
+    packet[:] = bytes(len(packet))
+    buffer[:] = bytes(len(buffer))
+    assert opened == PLAINTEXT
+    assert esp.open(HEADER + sealed, b"") == PLAINTEXT
+
+
 @pytest.mark.parametrize("name", ["aes128gcm16", "chacha20poly1305"])
 def test_an_aead_with_a_mac_is_no_suite(name: str) -> None:
     aead = algorithms.parse_keyword(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -47,6 +48,8 @@ def test_ecp_groups_give_the_values_of_rfc_5903(case: dict[str, Any]) -> None:
     initiator, responder = load(group, octets(case["i"])), load(group, octets(case["r"]))
     assert initiator.public == octets(case["public_i"])
     assert responder.public == octets(case["public_r"])
+    # behind the payload header and the group number (RFC 7296 section 3.4)
+    assert (octets(case["ke_i"])[8:], octets(case["ke_r"])[8:]) == (initiator.public, responder.public)
     assert initiator.shared(responder.public) == Secret(octets(case["shared"]))
     assert responder.shared(initiator.public) == Secret(octets(case["shared"]))
 
@@ -298,7 +301,13 @@ def test_importing_and_using_modp_groups_warns_nobody() -> None:
         "from ipsecd.wire.registry import Group\n"
         "generate(Group.MODP_2048).shared(generate(Group.MODP_2048).public)\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=Path(exchange.__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

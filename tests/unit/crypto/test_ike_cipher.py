@@ -113,6 +113,13 @@ def test_cbc_asks_for_a_fresh_iv_for_each_message() -> None:
     assert asked == [16, 16, 16]
 
 
+def test_a_source_of_too_few_octets_is_our_own_mistake() -> None:
+    suite = next(suite for suite in SUITES if suite.name == "aes256-sha256")
+    cipher = IkeCipher(suite.encryption, suite.integrity, Secret(suite.key_e), Secret(suite.key_a), lambda count: b"x")
+    with pytest.raises(LocalError):
+        cipher.seal(PREFIX, b"payloads")
+
+
 @every_suite
 @pytest.mark.parametrize("padding", [0, 1, 15, 16, 254, 255])
 def test_any_padding_that_fits_is_accepted_whatever_is_in_it(suite: Suite, padding: int) -> None:
