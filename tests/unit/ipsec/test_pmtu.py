@@ -1,0 +1,87 @@
+"""What is known of paths to peers, and what it leaves for the packets inside."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from ipsecd import limits
+from ipsecd.ipsec.pmtu import PathMtus, tcp_mss, tunnel_mtu
+from tests.unit.crypto.suites import Suite
+from tests.unit.ipsec.pairs import CBC, CHACHA, CTR, GCM, outbound
+
+PEER, PEER6 = ip_address("198.51.100.1"), ip_address("2001:db8::1")
+
+
+def test_a_path_has_the_mtu_of_the_link_until_something_is_learned() -> None:
+    paths = PathMtus(1_492)
+    assert paths.to(PEER, 0.0) == 1_492
+    paths.learn(PEER, 1_400, 10.0)
+    assert paths.to(PEER, 10.0) == 1_400
+    assert paths.to(PEER6, 10.0) == 1_492
+    assert PathMtus().to(PEER, 0.0) == 1_500
+
+
+def test_what_was_learned_is_forgotten_after_ten_minutes() -> None:
+    paths = PathMtus()
+    paths.learn(PEER, 1_400, 10.0)
+    assert paths.to(PEER, 609.9) == 1_400
+    assert paths.to(PEER, 610.0) == 1_500
+
+
+def test_hearing_it_again_keeps_it() -> None:
+    paths = PathMtus()
+    paths.learn(PEER, 1_400, 0.0)
+    paths.learn(PEER, 1_400, 500.0)
+    assert paths.to(PEER, 1_099.0) == 1_400
+
+
+def test_a_path_is_only_ever_lowered() -> None:
+    paths = PathMtus()
+    paths.learn(PEER, 1_300, 0.0)
+    paths.learn(PEER, 1_400, 1.0)
+    paths.learn(PEER, 9_000, 1.0)
+    assert paths.to(PEER, 2.0) == 1_300
+    paths.learn(PEER, 1_200, 3.0)
+    assert paths.to(PEER, 4.0) == 1_200
+    assert paths.to(PEER, 700.0) == 1_500
+
+
+@pytest.mark.parametrize(("peer", "floor"), [(PEER, 576), (PEER6, 1_280)])
+@pytest.mark.parametrize("claimed", [0, 68, 575])
+def test_nobody_lowers_a_path_below_its_floor(peer: object, floor: int, claimed: int) -> None:
+    paths = PathMtus()
+    paths.learn(peer, claimed, 0.0)  # type: ignore[arg-type]  # one of two kinds of address
+    assert paths.to(peer, 0.0) == floor  # type: ignore[arg-type]  # as above
+
+
+def test_the_memory_of_paths_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_PATHS", 3)
+    paths = PathMtus()
+    peers = [ip_address(f"198.51.100.{number}") for number in range(5)]
+    for peer in peers:
+        paths.learn(peer, 1_400, 0.0)
+    assert [paths.to(peer, 0.0) for peer in peers] == [1_500, 1_500, 1_400, 1_400, 1_400]
+
+
+@pytest.mark.parametrize(
+    ("suite", "version", "largest"),
+    [
+        # 1500 - 20 - 8 - 8 = 1464 for IV, plaintext and ICV; the plaintext ends with pad length and next header
+        (GCM, 4, 1_438),  # 1464 - 8 - 16 = 1440
+        (CHACHA, 4, 1_438),
+        (CTR, 4, 1_438),
+        (CBC, 4, 1_422),  # 1464 - 16 - 16 = 1432, of which 89 blocks
+        (GCM, 6, 1_418),
+        (CBC, 6, 1_406),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_the_largest_inner_packet(suite: Suite, version: int, largest: int) -> None:
+    assert tunnel_mtu(1_500, version, outbound(suite).cipher) == largest
+
+
+def test_the_largest_tcp_segment() -> None:
+    assert tcp_mss(1_438, 4) == 1_398
+    assert tcp_mss(1_438, 6) == 1_378

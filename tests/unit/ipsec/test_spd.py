@@ -1,0 +1,130 @@
+"""The ordered policy database."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from ipsecd import limits
+from ipsecd.errors import LocalError
+from ipsecd.ipsec.selectors import Flow
+from ipsecd.ipsec.spd import Direction, Explanation, Spd, SpdEntry
+from ipsecd.wire.selector import OPAQUE, Selector
+
+OUT, IN = Direction.OUTBOUND, Direction.INBOUND
+NEAR, FAR = Selector.net("10.1.0.0/16"), Selector.net("10.2.0.0/16")
+A, B = ip_address("10.1.0.1"), ip_address("10.2.0.1")
+
+WEB = SpdEntry("web", "rule 1", "discard", ((NEAR, Selector.net("10.2.0.0/16", 6, (80, 80))),))
+HOST = SpdEntry("host", "rule 2", "bypass", ((Selector.net("10.1.0.9"), FAR),))
+ALL = SpdEntry("all", "rule 3", "protect", ((NEAR, FAR), (FAR, NEAR)), "hq")
+ONE_WAY = SpdEntry("one-way", "rule 4", "protect", ((NEAR, Selector.net("0.0.0.0/0")),), "rest", inbound=False)
+SPD = Spd((WEB, HOST, ALL, ONE_WAY), 7)
+
+
+def tcp(destination_port: int | None, source: str = "10.1.0.1", destination: str = "10.2.0.1") -> Flow:
+    return Flow.build(ip_address(source), ip_address(destination), 6, 40_000, destination_port)
+
+
+def test_the_first_entry_that_holds_a_packet_wins() -> None:
+    assert SPD.lookup(tcp(80), OUT) is WEB
+    assert SPD.lookup(tcp(443), OUT) is ALL
+    assert SPD.lookup(tcp(443, source="10.1.0.9"), OUT) is HOST
+    assert SPD.lookup(tcp(443, destination="10.3.0.1"), OUT) is ONE_WAY
+    assert SPD.lookup(tcp(443, source="10.9.0.1"), OUT) is None
+
+
+def test_coming_in_the_sides_change_places() -> None:
+    back = Flow.build(B, A, 6, 80, 40_000)
+    assert SPD.lookup(back, IN) is WEB
+    assert SPD.lookup(back, OUT) is ALL  # by its second pair, which is the other way round
+    assert SPD.lookup(tcp(80), IN) is ALL
+
+
+def test_an_entry_may_apply_to_one_direction_only() -> None:
+    assert SPD.lookup(tcp(443, destination="10.3.0.1"), OUT) is ONE_WAY
+    assert SPD.lookup(Flow.build(ip_address("10.3.0.1"), A, 6, 443, 40_000), IN) is None
+    inward = Spd((SpdEntry("in", "r", "protect", ((NEAR, FAR),), "c", outbound=False),))
+    assert inward.lookup(tcp(1), OUT) is None
+    assert inward.lookup(Flow.build(B, A, 6, 1, 2), IN) is inward.entries[0]
+
+
+def test_a_fragment_without_ports_passes_over_entries_with_ports() -> None:
+    fragment = Flow.build(A, B, 6, None, None)
+    assert SPD.lookup(fragment, OUT) is ALL
+    opaque = SpdEntry("fragments", "r", "discard", ((NEAR, Selector.net("10.2.0.0/16", 6, OPAQUE)),))
+    assert Spd((WEB, opaque, ALL)).lookup(fragment, OUT) is opaque
+    assert Spd((WEB, opaque, ALL)).lookup(tcp(443), OUT) is ALL
+
+
+def test_a_pair_that_no_packet_can_have_matches_nothing() -> None:
+    odd = SpdEntry(
+        "odd",
+        "r",
+        "discard",
+        ((NEAR, Selector.net("::/0")), (Selector.net("10.1.0.0/16", 6), Selector.net("10.2.0.0/16", 17))),
+    )
+    assert Spd((odd,)).lookup(tcp(80), OUT) is None
+
+
+def test_one_side_may_name_the_protocol_for_both() -> None:
+    for pair in ((Selector.net("10.1.0.0/16", 6), FAR), (NEAR, Selector.net("10.2.0.0/16", 6))):
+        spd = Spd((SpdEntry("tcp", "r", "discard", (pair,)),))
+        assert spd.lookup(tcp(80), OUT) is spd.entries[0]
+        assert spd.lookup(Flow.build(A, B, 17, 1, 2), OUT) is None
+
+
+def test_icmp_types_belong_to_the_senders_side() -> None:
+    """RFC 4301 section 4.4.1.3: willing to ping, not to be pinged."""
+    ping = SpdEntry("ping", "r", "bypass", ((Selector.net("10.1.0.0/16", 1, (0x0800, 0x08FF)), FAR_OPAQUE_ICMP),))
+    spd = Spd((ping,))
+    assert spd.lookup(Flow.build(A, B, 1, 0x0800), OUT) is ping
+    assert spd.lookup(Flow.build(B, A, 1, 0x0800), IN) is None
+
+
+FAR_OPAQUE_ICMP = Selector.net("10.2.0.0/16", 1, OPAQUE)
+
+
+def test_explain_names_the_winner_and_those_behind_it() -> None:
+    assert SPD.explain(tcp(80), OUT) == Explanation(WEB, (ALL, ONE_WAY))
+    assert SPD.explain(tcp(443, source="10.1.0.9"), OUT) == Explanation(HOST, (ALL, ONE_WAY))
+    assert SPD.explain(tcp(443, source="10.9.0.1"), OUT) == Explanation(None, ())
+    assert SPD.explain(Flow.build(B, A, 6, 80, 1), IN) == Explanation(WEB, (ALL,))
+
+
+def test_an_entry_that_holds_a_packet_twice_is_named_once() -> None:
+    twice = SpdEntry("twice", "r", "discard", ((NEAR, FAR), (Selector.net("10.0.0.0/8"), FAR)))
+    assert Spd((twice,)).explain(tcp(80), OUT) == Explanation(twice, ())
+
+
+def test_answers_are_remembered_and_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_FLOWS", 4)
+    spd = Spd((ALL,))
+    for port in range(10):
+        assert spd.lookup(tcp(port), OUT) is ALL
+    assert [flow.destination_port for flow in spd._cache[OUT]] == [6, 7, 8, 9]
+    assert spd.lookup(tcp(9, source="10.9.0.1"), OUT) is None
+    assert None in spd._cache[OUT].values()
+    assert not spd._cache[IN]
+
+
+def test_a_remembered_answer_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    spd = Spd((ALL,))
+    assert spd.lookup(tcp(80), OUT) is ALL
+    monkeypatch.setattr(spd, "_rows", {})
+    assert spd.lookup(tcp(80), OUT) is ALL
+
+
+def test_an_empty_policy_holds_nothing() -> None:
+    assert Spd().lookup(tcp(80), OUT) is None
+    assert Spd().generation == 0
+    assert SPD.generation == 7
+
+
+@pytest.mark.parametrize(
+    "entry", [SpdEntry("x", "r", "allow", ((NEAR, FAR),)), SpdEntry("x", "r", "protect", ((NEAR, FAR),))]
+)
+def test_an_entry_that_makes_no_sense_is_our_own_mistake(entry: SpdEntry) -> None:
+    with pytest.raises(LocalError, match="SPD entry x"):
+        Spd((entry,))
