@@ -21,8 +21,8 @@ class EspCipher:
 
     def __init__(self, encryption: Encryption, integrity: Integrity | None, key_e: bytes, key_a: bytes) -> None:
         self._sealing = sealing(encryption, integrity, key_e, key_a)
-        self.iv_octets = encryption.iv_octets
-        self.icv_octets = integrity.icv_octets if integrity is not None else encryption.icv_octets
+        self.iv_octets = self._sealing.iv_octets
+        self.icv_octets = self._sealing.icv_octets
         self.align = max(encryption.block_octets, _ALIGN)
 
     def seal(self, spi_seq: bytes, seq_high: bytes, iv: bytes, plaintext: Octets) -> bytes:

@@ -23,7 +23,7 @@ class IkeCipher:
     section 3.14): it comes from ``iv_source``, which is asked for a number of random octets and for nothing else.
     """
 
-    __slots__ = ("_block", "_count", "_icv_octets", "_iv_octets", "_iv_source", "_random_iv", "_sealing")
+    __slots__ = ("_block", "_count", "_iv_source", "_random_iv", "_sealing")
 
     def __init__(
         self,
@@ -35,15 +35,14 @@ class IkeCipher:
     ) -> None:
         self._sealing = sealing(encryption, integrity, key_e.reveal(), key_a.reveal())
         self._block = encryption.block_octets
-        self._iv_octets = encryption.iv_octets
-        self._icv_octets = integrity.icv_octets if integrity is not None else encryption.icv_octets
         self._iv_source = iv_source
         self._random_iv = encryption.id == Encr.AES_CBC
         self._count = 0
 
     def sealed_octets(self, plain_octets: int) -> int:
         """What ``seal`` makes of so many octets: IV, payloads, padding, pad length and ICV."""
-        return self._iv_octets + plain_octets + self._padding(plain_octets) + 1 + self._icv_octets
+        padded = plain_octets + self._padding(plain_octets) + 1
+        return self._sealing.iv_octets + padded + self._sealing.icv_octets
 
     def seal(self, prefix: bytes, plaintext: bytes) -> bytes:
         """The body of an encrypted payload. ``prefix`` is the message up to the end of that payload's header, its
@@ -65,10 +64,11 @@ class IkeCipher:
         return -(plain_octets + 1) % self._block
 
     def _next_iv(self) -> bytes:
+        octets = self._sealing.iv_octets
         if self._random_iv:
-            return self._iv_source(self._iv_octets)
-        if self._count >> 8 * self._iv_octets:  # out of reach: message IDs end long before (RFC 7296 section 2.2)
+            return self._iv_source(octets)
+        if self._count >> 8 * octets:  # out of reach: message IDs end long before (RFC 7296 section 2.2)
             raise LocalError("this key has used up its IVs")
-        iv = self._count.to_bytes(self._iv_octets, "big")
+        iv = self._count.to_bytes(octets, "big")
         self._count += 1
         return iv

@@ -15,6 +15,7 @@ from ipsecd.crypto import ciphers
 from ipsecd.crypto.algorithms import Encryption, Integrity, integrity_octets
 from ipsecd.crypto.mac import Mac
 from ipsecd.errors import LocalError, PeerError
+from ipsecd.wire.registry import NotifyType
 
 Octets = bytes | memoryview
 
@@ -22,13 +23,21 @@ _SPI = 4
 
 
 class Sealing(Protocol):
+    """One direction's keys at work. Sealing adds ``iv_octets`` and ``icv_octets`` to the plaintext."""
+
+    @property
+    def iv_octets(self) -> int: ...
+
+    @property
+    def icv_octets(self) -> int: ...
+
     def seal(self, header: bytes, high: bytes, iv: bytes, plaintext: Octets, /) -> bytes:
         """IV | ciphertext | ICV. An IV must never come twice with an AEAD or in counter mode; LocalError if it hasn't
         the cipher's length."""
 
     def open(self, header: Octets, high: bytes, sealed: Octets, /) -> bytes:
         """The plaintext. PeerError("bad-icv") if it isn't authentic, ("bad-padding") if its sender broke the cipher's
-        alignment."""
+        alignment; the notify of that is IKE's, ESP answers nothing."""
 
 
 def sealing(encryption: Encryption, integrity: Integrity | None, key_e: bytes, key_a: bytes) -> Sealing:
@@ -51,63 +60,69 @@ def sealing(encryption: Encryption, integrity: Integrity | None, key_e: bytes, k
 class AeadSealing:
     """RFC 4106, RFC 7634 and, in IKE, RFC 5282: the nonce is salt | IV."""
 
-    __slots__ = ("_aead", "_iv_octets", "_least", "_salt")
+    __slots__ = ("_aead", "_salt", "icv_octets", "iv_octets")
 
     def __init__(self, encryption: Encryption, aead: ciphers.Aead, salt: bytes) -> None:
         self._aead = aead
         self._salt = salt
-        self._iv_octets = encryption.iv_octets
-        self._least = encryption.iv_octets + encryption.icv_octets
+        self.iv_octets = encryption.iv_octets
+        self.icv_octets = encryption.icv_octets
 
     def seal(self, header: bytes, high: bytes, iv: bytes, plaintext: Octets, /) -> bytes:
-        _check_iv(iv, self._iv_octets)
+        if len(iv) != self.iv_octets:
+            raise _wrong_iv(iv, self.iv_octets)
         return iv + self._aead.encrypt(self._salt + iv, plaintext, self._associated(header, high))
 
     def open(self, header: Octets, high: bytes, sealed: Octets, /) -> bytes:
-        if len(sealed) < self._least:
-            raise PeerError("bad-icv", f"{len(sealed)} octets can't hold an IV and an ICV")
-        nonce = self._salt + sealed[: self._iv_octets]
+        if len(sealed) < self.iv_octets + self.icv_octets:
+            raise _too_short(sealed)
+        nonce = self._salt + sealed[: self.iv_octets]
         try:
-            return self._aead.decrypt(nonce, sealed[self._iv_octets :], self._associated(header, high))
+            return self._aead.decrypt(nonce, sealed[self.iv_octets :], self._associated(header, high))
         except InvalidTag:
             raise PeerError("bad-icv") from None
 
     # RFC 4106 section 5: SPI | sequence number, of 64 bits if it's extended. RFC 5282 section 5.1: the IKE header.
     def _associated(self, header: Octets, high: bytes) -> Octets:
-        return b"".join((header[:_SPI], high, header[_SPI:])) if high else header
+        return bytes(header[:_SPI]) + high + header[_SPI:] if high else header
 
 
 class MacSealing:
     """A cipher and a MAC: RFC 4303 section 3.3.2.1 and 3.4.4.1, RFC 7296 section 3.14. The MAC is checked first, so
     nothing is learned from how a forgery decrypts."""
 
-    __slots__ = ("_block", "_iv_octets", "_least", "_mac", "_mode")
+    __slots__ = ("_block", "_mac", "_mode", "icv_octets", "iv_octets")
 
     def __init__(self, encryption: Encryption, mode: ciphers.Mode, mac: Mac) -> None:
         self._mode = mode
         self._mac = mac
         self._block = encryption.block_octets
-        self._iv_octets = encryption.iv_octets
-        self._least = encryption.iv_octets + mac.octets
+        self.iv_octets = encryption.iv_octets
+        self.icv_octets = mac.octets
 
     def seal(self, header: bytes, high: bytes, iv: bytes, plaintext: Octets, /) -> bytes:
-        _check_iv(iv, self._iv_octets)
+        if len(iv) != self.iv_octets:
+            raise _wrong_iv(iv, self.iv_octets)
         sealed = iv + self._mode.encrypt(iv, plaintext)
         return sealed + self._mac.icv(header, sealed, high)
 
     def open(self, header: Octets, high: bytes, sealed: Octets, /) -> bytes:
-        if len(sealed) < self._least:
-            raise PeerError("bad-icv", f"{len(sealed)} octets can't hold an IV and an ICV")
-        covered, icv = sealed[: -self._mac.octets], sealed[-self._mac.octets :]
+        if len(sealed) < self.iv_octets + self.icv_octets:
+            raise _too_short(sealed)
+        covered, icv = sealed[: -self.icv_octets], sealed[-self.icv_octets :]
         if not self._mac.verify(icv, header, covered, high):
             raise PeerError("bad-icv")
-        iv, ciphertext = covered[: self._iv_octets], covered[self._iv_octets :]
+        iv, ciphertext = covered[: self.iv_octets], covered[self.iv_octets :]
         if not ciphertext or len(ciphertext) % self._block:
-            raise PeerError("bad-padding", f"{len(ciphertext)} octets of ciphertext aren't whole blocks")
+            detail = f"{len(ciphertext)} octets of ciphertext aren't whole blocks"
+            raise PeerError("bad-padding", detail, notify=NotifyType.INVALID_SYNTAX)
         return self._mode.decrypt(iv, ciphertext)
 
 
-def _check_iv(iv: bytes, octets: int) -> None:
+def _wrong_iv(iv: bytes, octets: int) -> LocalError:
     # the library takes GCM nonces of other lengths too, and would seal what nobody can open
-    if len(iv) != octets:
-        raise LocalError(f"an IV of {len(iv)} octets where {octets} belong")
+    return LocalError(f"an IV of {len(iv)} octets where {octets} belong")
+
+
+def _too_short(sealed: Octets) -> PeerError:
+    return PeerError("bad-icv", f"{len(sealed)} octets can't hold an IV and an ICV")

@@ -7,6 +7,7 @@ import pytest
 from ipsecd.crypto import algorithms
 from ipsecd.crypto.algorithms import Encryption
 from ipsecd.crypto.ike_cipher import IkeCipher
+from ipsecd.crypto.mac import Mac
 from ipsecd.crypto.sealing import sealing
 from ipsecd.crypto.secret import Secret
 from ipsecd.errors import LocalError, PeerError
@@ -137,6 +138,17 @@ def test_padding_longer_than_the_message_is_the_peers_mistake(suite: Suite) -> N
             of(suite).open(PREFIX, from_peer(suite, padded))
         assert (caught.value.reason, caught.value.notify) == ("bad-padding", NotifyType.INVALID_SYNTAX)
     assert of(suite).open(PREFIX, from_peer(suite, b"\x00" * 15 + b"\x0f")) == b""
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 17])
+def test_an_authentic_body_of_partial_blocks_is_the_peers_mistake(size: int) -> None:
+    suite = next(suite for suite in SUITES if suite.name == "aes256-sha256")
+    assert suite.integrity is not None
+    body = bytes(16 + size)
+    body += Mac(suite.integrity, suite.key_a).icv(PREFIX + body)
+    with pytest.raises(PeerError) as caught:
+        of(suite).open(PREFIX, body)
+    assert (caught.value.reason, caught.value.notify) == ("bad-padding", NotifyType.INVALID_SYNTAX)
 
 
 @pytest.mark.parametrize("name", ["aes128gcm16", "aes128gcm8", "chacha20poly1305"])
