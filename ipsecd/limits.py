@@ -45,12 +45,17 @@ COOKIE_THRESHOLD_PER_ADDRESS = 3
 COOKIE_CALM = 10.0  # cookies stay on so long after the last reason for them
 COOKIE_SECRET_LIFETIME = 120.0  # then the next secret; the previous one stays valid as long again
 INIT_RATE, INIT_BURST, INIT_BUCKETS = 20.0, 5, 10_000  # SA_INIT per source address and second
+ERROR_RATE, ERROR_BURST = 2.0, 10  # unprotected error notifies per source address and second
 MAX_COOKIE_ROUNDS = 3
 MAX_INVALID_KE_ROUNDS = 3
 TEMPORARY_FAILURE_FIRST, TEMPORARY_FAILURE_LAST = 2.0, 60.0  # back-off
 TEMPORARY_FAILURE_TRIES = 5
 RECONNECT_FIRST, RECONNECT_LAST = 1.0, 60.0  # back-off of a peer that is to be kept up
 OLD_INBOUND_KEPT = 5.0  # after a rekey, for packets still on the way
+IKE_LINGER = 30.0  # an ended IKE SA still answers repeats of its last request: they come at 2, 5.6, 12 and 24 s
+REPLACED_KEPT = 90.0  # a rekeyed IKE SA whose Delete never comes: longer than the peer repeats its rekey request
+REDUNDANT_KEPT = 10.0  # an IKE SA from a collision that its maker has forgotten (RFC 7296 section 2.8.2)
+SUSPECT_AFTER = 5.0  # an unprotected hint is followed up only if nothing authentic came for so long (2.4)
 OUTBOUND_SWITCH = 3.0  # a rekey responder uses its new outbound SA at the latest after this
 MAX_IKE_SAS = 10_000
 MAX_CHILDREN_PER_IKE_SA = 1_024
@@ -82,6 +87,9 @@ PEER_ALIVE_EVERY = 1.0  # authentic inbound traffic is reported this often at mo
 ESN_RESYNC_AFTER = 1_024  # ICV failures in a row, then one packet is tried with later high halves (RFC 4303 A3)
 ESN_RESYNC_TRIES = 4
 MAX_CONTROL_FRAME = 1_048_576  # one message between control and roads: an SPD of about 10,000 entries
+
+# --- kernel -----------------------------------------------------------------------------------------------------
+NFT_TIME = 30.0  # seconds for one run of nft; 1,000 rules take well below one
 
 # --- logs and control -------------------------------------------------------------------------------------------
 UNAUTHENTICATED_LOG_RATE = 5.0  # lines a second about datagrams nobody vouches for
