@@ -1,0 +1,202 @@
+"""Carries out what the negotiation decides and what the roads report, in order.
+
+The order is a promise. An inbound SA is in place, and the roads have said so, before the message that lets the peer
+use it leaves; so effects stand in one queue, and while an installation isn't acknowledged the queue waits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import structlog
+
+from ipsecd.daemon import translate
+from ipsecd.daemon.keylog import Keys
+from ipsecd.dataplane import messages
+from ipsecd.dataplane.results import Out, Result, ToTun
+from ipsecd.ike import effects
+from ipsecd.ike.config import Endpoint, Path
+from ipsecd.wire.selector import ANY_PORT, Address, Selector
+
+log = structlog.get_logger()
+
+Effects = list[effects.Effect]
+
+
+class Negotiation(Protocol):
+    """What the roads' reports are told to."""
+
+    def receive(self, data: bytes, path: Path, now: float) -> Effects: ...
+    def acquire(self, child: str, packet: tuple[Selector, Selector] | None, now: float) -> Effects: ...
+    def soft_expired(self, spi: bytes, now: float) -> Effects: ...
+    def hard_expired(self, spi: bytes, now: float) -> Effects: ...
+    def inbound_used(self, spi: bytes, now: float) -> Effects: ...
+    def peer_moved(self, spi: bytes, path: Path, now: float) -> Effects: ...
+    def peer_alive(self, spis: Sequence[bytes], now: float) -> Effects: ...
+    def install_failed(self, spi: bytes, reason: str, now: float) -> Effects: ...
+
+
+class Roads(Protocol):
+    """The data plane, in this process or elsewhere."""
+
+    def handle(self, message: messages.ToRoads, now: float) -> list[Result]: ...
+
+
+class Network(Protocol):
+    """Where datagrams leave."""
+
+    def send(self, data: bytes, path: Path) -> None: ...
+    def keepalive(self, path: Path) -> None: ...
+    def send_esp(self, out: Out) -> None: ...
+
+
+class Device(Protocol):
+    """Where packets for this machine and the network behind it go."""
+
+    def write(self, packet: bytes) -> bool: ...
+
+
+class Conductor:
+    """Takes effects and results, each with the time of the turn they belong to. ``on_report`` sees every report."""
+
+    def __init__(
+        self,
+        negotiation: Negotiation,
+        roads: Roads,
+        network: Network,
+        device: Device,
+        keys: Keys,
+        *,
+        window: int,
+        on_report: Callable[[effects.Report], None],
+    ) -> None:
+        self._negotiation = negotiation
+        self._roads = roads
+        self._network = network
+        self._device = device
+        self._keys = keys
+        self._window = window
+        self._on_report = on_report
+        self._queue: deque[effects.Effect] = deque()
+        self._pumping = False
+        self._sent = 0  # messages to the roads so far: the number of the last one
+        self._installing: tuple[int, bytes] | None = None  # the message that is waited for, and the SPI it installs
+        self._outbound: dict[bytes, set[bytes]] = {}  # SPIs we send with -> those of their other halves
+        self.counters: messages.Counters | None = None  # the last that were asked for
+
+    def perform(self, todo: Iterable[effects.Effect], now: float) -> None:
+        """Carry these out behind those that still wait."""
+        self._queue.extend(todo)
+        if self._pumping:  # called from inside: the loop below goes on with them
+            return
+        self._pumping = True
+        try:
+            while self._queue and self._installing is None:
+                self._one(self._queue.popleft(), now)
+        finally:
+            self._pumping = False
+
+    def results(self, results: Iterable[Result], now: float) -> None:
+        """Carry out what the roads handed back."""
+        for result in results:
+            match result:
+                case Out():
+                    self._network.send_esp(result)
+                case ToTun(packet):
+                    self._device.write(packet)
+                case messages.Done(sequence, error):
+                    self._done(sequence, error, now)
+                case messages.Counters():
+                    self.counters = result
+                case _:
+                    self.perform(self._tell(result, now), now)
+
+    def tell_roads(self, message: messages.ToRoads, now: float) -> None:
+        """Hand the data plane a message that isn't an effect of the negotiation."""
+        self._sent += 1
+        self.results(self._roads.handle(message, now), now)
+
+    def sends_with(self, spi: bytes) -> bool:
+        """Whether we have an outbound SA of this SPI: what a router says about another is noise."""
+        return spi in self._outbound
+
+    def _one(self, effect: effects.Effect, now: float) -> None:
+        match effect:
+            case effects.Send(data, path):
+                self._network.send(data, path)
+            case effects.Keepalive(path):
+                self._network.keepalive(path)
+            case effects.Report(event, level, fields):
+                getattr(log, level)(event, **fields)
+                self._on_report(effect)
+            case effects.KeyLog():
+                self._keys.keep(effect)
+            case _:
+                self._change(effect, now)
+
+    def _change(self, effect: translate.SaEffect, now: float) -> None:
+        match effect:
+            case effects.InstallInbound(spi):
+                self._installing = (self._sent + 1, spi)
+            case effects.InstallOutbound(spi, inbound):
+                self._installing = (self._sent + 1, inbound)
+                self._outbound.setdefault(spi, set()).add(inbound)
+            case effects.RemoveOutbound(spi, inbound):
+                self._outbound.get(spi, set()).discard(inbound)
+                if not self._outbound.get(spi):
+                    self._outbound.pop(spi, None)
+            case _:
+                pass
+        try:
+            self.tell_roads(translate.message(effect, self._window), now)
+        except BaseException:
+            self._installing = None  # nobody will acknowledge it
+            raise
+
+    def _done(self, sequence: int, error: str, now: float) -> None:
+        """The roads have carried out a message, or say why they couldn't."""
+        installing = self._installing
+        if installing is None or sequence != installing[0]:
+            if error:
+                log.error("roads-refuse", reason=error)
+            return
+        self._installing = None
+        self.perform(self._negotiation.install_failed(installing[1], error, now) if error else [], now)
+
+    def _tell(self, result: messages.ToControl, now: float) -> Effects:
+        """The negotiation's answer to a report of the roads."""
+        negotiation = self._negotiation
+        todo: Effects = []
+        match result:
+            case messages.IkeDatagram(data, local, local_port, remote, remote_port, natt):
+                path = Path(Endpoint(local, local_port), Endpoint(remote, remote_port), natt)
+                todo = negotiation.receive(data, path, now)
+            case messages.Acquire():
+                todo = negotiation.acquire(result.child, _selectors(result), now)
+            case messages.InboundUsed(spi):
+                todo = negotiation.inbound_used(translate.octets(spi), now)
+            case messages.SoftExpired(spi):
+                todo = negotiation.soft_expired(translate.octets(spi), now)
+            case messages.HardExpired(spi):
+                todo = negotiation.hard_expired(translate.octets(spi), now)
+            case messages.PeerMoved(spi, outside):
+                todo = negotiation.peer_moved(translate.octets(spi), translate.path(outside), now)
+            case messages.PeerAlive(spis):
+                todo = negotiation.peer_alive([translate.octets(spi) for spi in spis], now)
+            case _:  # Done and Counters have no business here: results() deals with them
+                pass
+        return todo
+
+
+def _selectors(packet: messages.Acquire) -> tuple[Selector, Selector]:
+    """The packet that asks for a child, as the first selectors of TSi and TSr (RFC 7296 section 2.9)."""
+    return (
+        _exactly(packet.source, packet.protocol, packet.source_port),
+        _exactly(packet.destination, packet.protocol, packet.destination_port),
+    )
+
+
+def _exactly(address: Address, protocol: int, port: int | None) -> Selector:
+    return Selector(address, address, protocol, ANY_PORT if port is None else (port, port))
