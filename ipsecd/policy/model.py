@@ -2,23 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ipsecd.errors import Mistake
-from ipsecd.policy.nodes import Tree
+from ipsecd.policy import builtin
+from ipsecd.policy.actions import FilterAction
+from ipsecd.policy.filters import Filter
+from ipsecd.policy.nodes import Path, Tree
+from ipsecd.policy.rules import Rule
 from ipsecd.policy.schema import File, Policy
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyFile:
-    """The schema's objects, and the places of everything in the text. ``notes`` are remarks that stop nothing."""
+    """The schema's objects, and the places of everything in the text."""
 
     file: str
     content: File
     tree: Tree = field(repr=False, compare=False)
-    notes: tuple[Mistake, ...] = field(default=(), compare=False)
 
     @property
     def assigned(self) -> Policy | None:
         """The policy in force, or None."""
         return self.content.policies[self.content.assigned] if self.content.assigned else None
+
+    def rules(self, policy: str) -> Iterator[tuple[Path, Rule]]:
+        """The rules of this policy that are enabled, each with its path."""
+        for index, rule in enumerate(self.content.policies[policy].rules):
+            if rule.enabled:
+                yield ("policies", policy, "rules", index), rule
+
+    def filters(self, path: Path, rule: Rule) -> Iterator[tuple[Path, Filter]]:
+        """The filters of the rule at this path, each with its own path, which is empty for a built-in one."""
+        if rule.filters is not None:
+            yield from (((*path, "filters", index), each) for index, each in enumerate(rule.filters))
+            return
+        name = rule.filter_list or ""
+        if name in builtin.FILTER_LISTS:
+            yield from (((), each) for each in builtin.FILTER_LISTS[name])
+        else:
+            filters = self.content.filter_lists[name]
+            yield from ((("filter_lists", name, index), each) for index, each in enumerate(filters))
+
+    def action(self, rule: Rule) -> FilterAction:
+        """The filter action of the rule."""
+        return builtin.FILTER_ACTIONS.get(rule.action) or self.content.filter_actions[rule.action]
+
+    def mistake(self, path: Path, message: str, hint: str = "") -> Mistake:
+        """A remark about what stands at this path."""
+        return self.tree.mistake(path, message, hint)
+
+    def line(self, path: Path) -> int:
+        """The line of what stands at this path; 0 for the empty path of what is built in."""
+        return self.tree.mark(path).line if path else 0

@@ -1,4 +1,4 @@
-"""The names that every policy file knows without defining them."""
+"""The names that every policy file knows without defining them; ``builtin`` says what stands behind them."""
 
 from __future__ import annotations
 

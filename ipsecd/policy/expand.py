@@ -1,0 +1,96 @@
+"""Filters to entries: names become addresses, each family gets its own entry, and each way a packet can go is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from typing import TypeAlias
+
+from ipsecd.policy import traffic
+from ipsecd.policy.addresses import AddressSet, Kind
+from ipsecd.policy.filters import Filter
+from ipsecd.policy.plan import Action, Entry
+from ipsecd.wire.selector import ANY_PORT, Address, Selector
+
+Span: TypeAlias = tuple[Address, Address]
+Pairs: TypeAlias = tuple[tuple[Selector, Selector], ...]
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What a policy's names mean here and now: this machine's addresses, and a resolver that answers at once.
+
+    ``unresolved`` gathers the DNS names it had no answer for.
+    """
+
+    resolve: Callable[[str], tuple[Address, ...]]
+    me: tuple[Address, ...]
+    unresolved: dict[str, None] = field(default_factory=dict)
+
+    def addresses(self, name: str) -> tuple[Address, ...]:
+        """The addresses of a DNS name, in a fixed order; none are noted."""
+        found = tuple(sorted(set(self.resolve(name)), key=lambda address: (address.version, int(address))))
+        if not found:
+            self.unresolved[name] = None
+        return found
+
+    def spans(self, addresses: AddressSet, version: int) -> tuple[Span, ...]:
+        """The address ranges of one family that one side of a filter covers; all are of one size."""
+        if addresses.first is not None and addresses.last is not None:
+            return ((addresses.first, addresses.last),) if addresses.version == version else ()
+        if addresses.kind is Kind.ANY:
+            return (
+                (IPv4Address(0), IPv4Address(2**32 - 1)) if version == 4 else (IPv6Address(0), IPv6Address(2**128 - 1)),
+            )
+        known = self.me if addresses.kind is Kind.ME else self.addresses(addresses.text)
+        return tuple((address, address) for address in dict.fromkeys(known) if address.version == version)
+
+
+def entries(name: str, rule: str, each: Filter, action: Action, line: int, around: Surroundings) -> Iterator[Entry]:
+    """The entries of one filter, by family; none for a family in which it covers nothing at present."""
+    for version in (4, 6):
+        if each.version not in (None, version):
+            continue
+        sources, destinations = (around.spans(side, version) for side in (each.source, each.destination))
+        if not sources or not destinations:
+            continue
+        family = "-v6" if version == 6 and each.version is None else ""
+        forth = _pairs(sources, destinations, each)
+        for suffix, pairs, outbound, inbound in _directions(each, action, forth):
+            yield Entry(f"{name}{family}{suffix}", rule, action, pairs, outbound, inbound, line=line)
+
+
+def _pairs(sources: Iterable[Span], destinations: Iterable[Span], each: Filter) -> Pairs:
+    """(source, destination) of packets that the filter covers as it is written."""
+    source_ports, destination_ports = _ports(each)
+    destinations = tuple(destinations)
+    return tuple(
+        (Selector(*source, each.protocol, source_ports), Selector(*destination, each.protocol, destination_ports))
+        for source in sources
+        for destination in destinations
+    )
+
+
+def _ports(each: Filter) -> tuple[traffic.Ports, traffic.Ports]:
+    """RFC 4301 section 4.4.1.3: the type and code of ICMP stand on the side of the sender."""
+    message = None if each.icmp_type is None else traffic.icmp_number(each.protocol, each.icmp_type)
+    if message is None:
+        return each.source_port, each.destination_port
+    first = message * 256 + (each.icmp_code or 0)
+    span = (first, first if each.icmp_code is not None else first + 255)
+    return span, span if each.mirrored else ANY_PORT
+
+
+def _directions(each: Filter, action: Action, forth: Pairs) -> Iterator[tuple[str, Pairs, bool, bool]]:
+    """Which pairs are (local, remote), and whether packets that leave and that arrive are covered."""
+    back = tuple((destination, source) for source, destination in forth)
+    if each.destination.kind is Kind.ME:
+        yield "", back, each.mirrored, True
+    elif each.source.kind is Kind.ME or action is Action.PROTECT:
+        yield "", forth, True, each.mirrored
+    elif each.mirrored:
+        yield "", tuple(dict.fromkeys((*forth, *back))), True, True
+    else:
+        yield "", forth, True, False
+        yield "-in", back, False, True

@@ -1,0 +1,41 @@
+"""Precedence: from the most to the least specific entry, decided by what an entry covers and by nothing else.
+
+1. The fewer pairs of addresses (sources times destinations), the earlier. It doesn't matter on which side a filter is
+   narrow, so that it and its mirror image rank alike.
+2. Then a named protocol stands before any.
+3. Then the fewer pairs of ports, or ICMP messages, the earlier.
+4. Then the order of the file: of rules, and of filters in a rule.
+
+A filter that lies wholly inside another therefore always stands before it. The action has no say: a block isn't
+stronger than a permit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from ipsecd.policy.plan import Entry
+from ipsecd.wire.selector import Selector
+
+Rank: TypeAlias = tuple[int, int, int]
+
+
+def rank(local: Selector, remote: Selector) -> Rank:
+    """How specific a pair is; smaller is more. Only ranks of one family say anything about each other."""
+    addresses = _addresses(local) * _addresses(remote)
+    return addresses, 0 if local.protocol or remote.protocol else 1, _ports(local) * _ports(remote)
+
+
+def by_precedence(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The entries, given in file order, in order of precedence. All pairs of an entry are equally specific."""
+    return tuple(sorted(entries, key=lambda entry: rank(*entry.pairs[0])))
+
+
+def _addresses(selector: Selector) -> int:
+    return int(selector.end) - int(selector.start) + 1
+
+
+def _ports(selector: Selector) -> int:
+    first, last = selector.ports
+    return last - first + 1

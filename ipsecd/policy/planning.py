@@ -1,0 +1,236 @@
+"""A policy file to its plan: what the assigned policy means here and now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
+
+from ipsecd import limits
+from ipsecd.errors import ConfigError
+from ipsecd.policy import builtin, expand
+from ipsecd.policy import plan as planned
+from ipsecd.policy.actions import FilterAction
+from ipsecd.policy.addresses import TunnelEnd
+from ipsecd.policy.key_exchange import KeyExchange
+from ipsecd.policy.model import PolicyFile
+from ipsecd.policy.nodes import Path
+from ipsecd.policy.order import by_precedence
+from ipsecd.policy.plan import Action, Entry, Plan
+from ipsecd.policy.proposals import ENCRYPTION, GROUPS, INTEGRITY, PRF
+from ipsecd.policy.rules import Rule, Tunnel
+from ipsecd.policy.schema import File, Policy
+from ipsecd.policy.unsupported import unsupported
+from ipsecd.wire.identity import Identity
+from ipsecd.wire.registry import Group
+from ipsecd.wire.selector import Address, Selector
+
+_ACTIONS = {"permit": Action.PERMIT, "block": Action.BLOCK, "negotiate": Action.PROTECT}
+
+
+def plan(policy_file: PolicyFile, resolve: Callable[[str], tuple[Address, ...]], me: tuple[Address, ...]) -> Plan:
+    """The plan of the assigned policy. ``resolve`` answers for a DNS name at once, with nothing if it has no address
+    now; ``me`` are this machine's addresses.
+
+    Raises ConfigError if the policy uses what isn't supported yet, or needs more selectors than one SA may have.
+    """
+    if refused := unsupported(policy_file):
+        raise ConfigError(refused)
+    settings = _settings(policy_file.content)
+    if policy_file.content.assigned is None or policy_file.assigned is None:
+        return Plan(settings=settings)
+    return _Planner(policy_file, policy_file.content.assigned, expand.Surroundings(resolve, me)).plan(settings)
+
+
+def _settings(content: File) -> planned.Settings:
+    given = content.settings.model_dump()
+    del given["esn"]  # belongs to proposals
+    return planned.Settings(**given)
+
+
+class _Planner:
+    """One policy on its way to a plan."""
+
+    def __init__(self, policy_file: PolicyFile, name: str, around: expand.Surroundings) -> None:
+        self._file = policy_file
+        self._name = name
+        self._policy: Policy = policy_file.content.policies[name]
+        self._around = around
+        self._rules: list[planned.Rule] = []
+        self._entries: list[Entry] = []
+        self._peers: dict[
+            planned.Peer, tuple[str, list[planned.Child]]
+        ] = {}  # by what identifies one: no name, no children
+
+    def plan(self, settings: planned.Settings) -> Plan:
+        for path, rule in self._file.rules(self._name):
+            self._rule(path, rule)
+        exchange = self._policy.key_exchange
+        peers = tuple(
+            replace(peer, name=name, children=tuple(children)) for peer, (name, children) in self._peers.items()
+        )
+        return Plan(
+            policy=self._name,
+            rules=tuple(self._rules),
+            entries=(*by_precedence(self._entries), *self._default()),
+            peers=peers,
+            credentials=tuple(self._credentials(chain.from_iterable(peer.shared_keys for peer in peers))),
+            ike_port=exchange.ports.ike,
+            natt_port=exchange.ports.nat_traversal,
+            cookie_threshold=exchange.cookie_threshold,
+            settings=settings,
+            unresolved=tuple(self._around.unresolved),
+        )
+
+    def _rule(self, path: Path, rule: Rule) -> None:
+        action = self._file.action(rule)
+        kind = _ACTIONS[action.action]
+        entries = [
+            entry
+            for number, (place, each) in enumerate(self._file.filters(path, rule), start=1)
+            for entry in expand.entries(
+                f"{rule.name}/{number}", rule.name, each, kind, self._file.line(place), self._around
+            )
+        ]
+        children: tuple[planned.Child, ...] = ()
+        peer = ""
+        if rule.tunnel is not None:
+            entries = [
+                replace(entry, child=rule.name if rule.children == "merged" else entry.name) for entry in entries
+            ]
+            children = tuple(self._children(path, rule, action, entries))
+            peer, known = self._peers.setdefault(self._peer(rule, rule.tunnel), (rule.name, []))
+            known += children
+        self._entries += entries
+        self._rules.append(
+            planned.Rule(
+                name=rule.name,
+                description=rule.description,
+                action_name=rule.action,
+                action=kind,
+                peer=peer,
+                children=tuple(child.name for child in children),
+                entries=tuple(entry.name for entry in entries),
+                line=self._file.line(path),
+            )
+        )
+
+    def _children(
+        self, path: Path, rule: Rule, action: FilterAction, entries: Iterable[Entry]
+    ) -> Iterator[planned.Child]:
+        pairs: dict[str, list[tuple[Selector, Selector]]] = {}
+        for entry in entries:
+            pairs.setdefault(entry.child, []).extend(entry.pairs)
+        methods = action.security_methods or builtin.SECURITY_METHODS
+        lifetime = methods[0].lifetime or action.lifetime
+        for name, found in pairs.items():
+            local, remote = (tuple(dict.fromkeys(side)) for side in zip(*found, strict=True))
+            if max(len(local), len(remote)) > limits.MAX_SELECTORS:
+                message = f"{max(len(local), len(remote))} selectors; one SA holds {limits.MAX_SELECTORS}"
+                raise ConfigError((self._file.mistake(path, message, "make it several rules"),))
+            yield planned.Child(
+                name=name,
+                rule=rule.name,
+                local=local,
+                remote=remote,
+                proposals=tuple(self._esp_proposals(action)),
+                lifetime=planned.Lifetime(
+                    float(lifetime.seconds),
+                    None if lifetime.kilobytes is None else lifetime.kilobytes * 1024,
+                    lifetime.packets,
+                ),
+                start=rule.start == "always",
+            )
+
+    def _esp_proposals(self, action: FilterAction) -> Iterator[planned.EspProposal]:
+        groups: tuple[Group, ...] = ()
+        if action.pfs is True:
+            offered = chain.from_iterable(proposal.groups for proposal in _ike_proposals(self._policy.key_exchange))
+            groups = tuple(dict.fromkeys(offered))
+        elif action.pfs:
+            groups = tuple(GROUPS[name] for name in action.pfs)
+        for method in action.security_methods or builtin.SECURITY_METHODS:
+            if method.esp is not None:
+                yield planned.EspProposal(
+                    encryption=tuple(ENCRYPTION[name] for name in method.esp.encryption),
+                    integrity=tuple(INTEGRITY[name] for name in method.esp.integrity or ()),
+                    groups=groups,
+                    esn=self._file.content.settings.esn,
+                )
+
+    def _peer(self, rule: Rule, tunnel: Tunnel) -> planned.Peer:
+        exchange = self._policy.key_exchange
+        local, remotes, missing = self._ends(tunnel)
+        return planned.Peer(
+            name="",
+            local=local,
+            remotes=remotes,
+            anywhere=tunnel.remote.is_any and not missing,
+            remote_name=missing or tunnel.remote.name,
+            remote_port=tunnel.remote_port,
+            local_id=rule.identity.local or _identity(tunnel.local),
+            remote_id=rule.identity.remote or _identity(tunnel.remote),
+            shared_keys=tuple(method.psk for method in rule.authentication if method.psk),
+            proposals=_ike_proposals(exchange),
+            lifetime=planned.Lifetime(float(exchange.lifetime.seconds)),
+            dpd=float(exchange.dpd),
+            encapsulation=planned.Encapsulation(rule.encapsulation),
+            fragmentation=exchange.fragmentation,
+            keylog=self._policy.keylog,
+            children=(),
+        )
+
+    def _ends(self, tunnel: Tunnel) -> tuple[Address | None, tuple[Address, ...], str]:
+        """Our address, the peer's, and the DNS name without which this peer can't be talked to now."""
+        remotes = self._end(tunnel.remote)
+        if tunnel.local.is_any:
+            return None, remotes, "" if remotes or tunnel.remote.is_any else tunnel.remote.name
+        ours = self._end(tunnel.local)
+        if not tunnel.remote.is_any:
+            ours = tuple(address for address in ours if address.version in {remote.version for remote in remotes})
+        if not ours:
+            return None, (), tunnel.local.name if remotes or tunnel.remote.is_any else tunnel.remote.name
+        remotes = tuple(address for address in remotes if address.version == ours[0].version)
+        return ours[0], remotes, ""
+
+    def _end(self, end: TunnelEnd) -> tuple[Address, ...]:
+        if end.address is not None:
+            return (end.address,)
+        return self._around.addresses(end.name) if end.name else ()
+
+    def _credentials(self, names: Iterable[str]) -> Iterator[planned.Credential]:
+        for name in dict.fromkeys(names):
+            source = self._file.content.credentials[name].psk
+            if source is not None:
+                yield planned.Credential(
+                    name,
+                    file=source.file or "",
+                    systemd=source.systemd or "",
+                    command=source.command or (),
+                    line=self._file.line(("credentials", name)),
+                )
+
+    def _default(self) -> Iterator[Entry]:
+        """``default_action: block`` covers what is left, in either family and direction."""
+        if self._policy.default_action == "block":
+            line = self._file.line(("policies", self._name, "default_action"))
+            for name, everything in (("default-action", "0.0.0.0/0"), ("default-action-v6", "::/0")):
+                selector = Selector.net(everything)
+                yield Entry(name, "", Action.BLOCK, ((selector, selector),), line=line)
+
+
+def _ike_proposals(exchange: KeyExchange) -> tuple[planned.IkeProposal, ...]:
+    return tuple(
+        planned.IkeProposal(
+            encryption=tuple(ENCRYPTION[name] for name in proposal.encryption),
+            integrity=tuple(INTEGRITY[name] for name in proposal.integrity or ()),
+            prf=tuple(PRF[name] for name in proposal.prf),
+            groups=tuple(GROUPS[name] for name in proposal.groups),
+        )
+        for proposal in exchange.proposals or builtin.IKE_PROPOSALS
+    )
+
+
+def _identity(end: TunnelEnd) -> Identity:
+    """Without an identity of its own, an end is known by its address or DNS name."""
+    return Identity.parse(f"fqdn:{end.name}" if end.name else str(end))

@@ -1,0 +1,126 @@
+"""What a policy may say and this release doesn't do yet. ``check`` notes it; ``run`` and ``reload`` refuse it, so that
+nothing is ever half done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ipsecd.errors import Mistake
+from ipsecd.policy.actions import FilterAction, SecurityMethod
+from ipsecd.policy.addresses import Kind
+from ipsecd.policy.filters import Filter
+from ipsecd.policy.key_exchange import KeyExchange
+from ipsecd.policy.model import PolicyFile
+from ipsecd.policy.names import FILTER_ACTIONS
+from ipsecd.policy.nodes import Path
+from ipsecd.policy.proposals import NOT_YET
+from ipsecd.policy.rules import Rule
+from ipsecd.policy.schema import Exemptions, Policy
+
+Found = Iterator[tuple[Path, str]]  # where, and what isn't supported
+
+
+def unsupported(policy_file: PolicyFile, policy: str | None = None) -> tuple[Mistake, ...]:
+    """What the assigned policy, or the one of this name, uses and this release doesn't do, in file order."""
+    name = policy or policy_file.content.assigned
+    found: dict[tuple[Path, str], None] = {}
+    if policy_file.content.persistent is not None:
+        found[("persistent",), "a persistent set of rules"] = None
+    if name:
+        found.update(dict.fromkeys(_policy(policy_file, name)))
+    mistakes = (policy_file.mistake(path, f"not supported yet: {what}") for path, what in found)
+    return tuple(sorted(mistakes, key=lambda mistake: (mistake.line, mistake.column)))
+
+
+def _policy(policy_file: PolicyFile, name: str) -> Found:
+    policy: Policy = policy_file.content.policies[name]
+    path: Path = ("policies", name)
+    if policy.default_response is not None and policy.default_response.active:
+        yield (*path, "default_response"), "the default response rule"
+    yield from _exemptions((*path, "exemptions"), policy.exemptions)
+    yield from _key_exchange((*path, "key_exchange"), policy.key_exchange)
+    for where, rule in policy_file.rules(name):
+        action = policy_file.action(rule)
+        if action.action == "negotiate":
+            yield from _negotiation(where, rule)
+            built_in = rule.action in FILTER_ACTIONS
+            yield from _action((*where, "action") if built_in else ("filter_actions", rule.action), action, built_in)
+        if rule.connections != "all":
+            yield (*where, "connections"), f"rules for {rule.connections} connections alone"
+        for place, each in policy_file.filters(where, rule):
+            yield from _filter(place, each, action)
+
+
+def _exemptions(path: Path, exemptions: Exemptions) -> Found:
+    default = Exemptions()
+    for field in Exemptions.model_fields:
+        value = getattr(exemptions, field)
+        if value != getattr(default, field) and value is not False:
+            yield (*path, field), "exemptions other than the default ones"
+    for field in ("neighbour_discovery", "dhcp"):
+        if not getattr(exemptions, field):
+            yield (*path, field), "taking the default exemptions away"
+
+
+def _key_exchange(path: Path, exchange: KeyExchange) -> Found:
+    for index, version in enumerate(exchange.versions):
+        if version == "ikev1":
+            yield (*path, "versions", index), "IKEv1"
+    for index, proposal in enumerate(exchange.proposals):
+        for field in ("encryption", "integrity", "prf", "groups"):
+            yield from _keywords((*path, "proposals", index, field), getattr(proposal, field))
+    if exchange.master_key_pfs:
+        yield (*path, "master_key_pfs"), "an IKE SA for each child SA"
+    if exchange.sessions:
+        yield (*path, "sessions"), "a limit of child SAs"
+
+
+def _keywords(path: Path, names: tuple[str, ...] | None) -> Found:
+    for index, name in enumerate(names or ()):
+        if name in NOT_YET:
+            yield (*path, index), name
+
+
+def _negotiation(path: Path, rule: Rule) -> Found:
+    if rule.tunnel is None:
+        yield path, "transport mode, a negotiating rule without a tunnel"
+    if rule.encapsulation == "native":
+        yield (*path, "encapsulation"), "native encapsulation"
+    for index, method in enumerate(rule.authentication):
+        if method.psk is None:
+            kind = "Kerberos" if method.kerberos else "certificates"
+            yield (*path, "authentication", index), kind
+
+
+def _action(path: Path, action: FilterAction, built_in: bool) -> Found:
+    if built_in:
+        if action.fallback_to_clear is not None:
+            yield path, "request-security, whose essence is fallback to clear"
+        return
+    if action.inbound_passthrough:
+        yield (*path, "inbound_passthrough"), "inbound passthrough"
+    if action.fallback_to_clear is not None:
+        yield (*path, "fallback_to_clear"), "fallback to clear"
+    if isinstance(action.pfs, tuple):
+        yield from _keywords((*path, "pfs"), action.pfs)
+    lifetimes = {method.lifetime or action.lifetime for method in action.security_methods}
+    if len(lifetimes) > 1:
+        yield (*path, "security_methods"), "security methods of different lifetimes"
+    for index, method in enumerate(action.security_methods):
+        yield from _method((*path, "security_methods", index), method)
+
+
+def _method(path: Path, method: SecurityMethod) -> Found:
+    if method.ah is not None:
+        yield (*path, "ah"), "AH"
+    if method.esp is not None:
+        yield from _keywords((*path, "esp", "encryption"), method.esp.encryption)
+        yield from _keywords((*path, "esp", "integrity"), method.esp.integrity)
+
+
+def _filter(path: Path, each: Filter, action: FilterAction) -> Found:
+    for field in ("source", "destination"):
+        if getattr(each, field).kind is Kind.WELL_KNOWN:
+            yield (*path, field), f"the well-known set {getattr(each, field)}"
+    if not each.mirrored and action.action == "negotiate":
+        yield (*path, "mirrored"), "protection of one direction only (a tunnel protects both)"
