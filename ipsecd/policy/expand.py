@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ipsecd.policy import traffic
 from ipsecd.policy.addresses import AddressSet, Kind
@@ -15,6 +15,8 @@ from ipsecd.wire.selector import ANY_PORT, Address, Selector
 
 Span: TypeAlias = tuple[Address, Address]
 Pairs: TypeAlias = tuple[tuple[Selector, Selector], ...]
+
+ACTIONS: Final = {"permit": Action.PERMIT, "block": Action.BLOCK, "negotiate": Action.PROTECT}
 
 
 @dataclass(slots=True)

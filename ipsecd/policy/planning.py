@@ -25,8 +25,6 @@ from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Group
 from ipsecd.wire.selector import Address, Selector
 
-_ACTIONS = {"permit": Action.PERMIT, "block": Action.BLOCK, "negotiate": Action.PROTECT}
-
 
 def plan(policy_file: PolicyFile, resolve: Callable[[str], tuple[Address, ...]], me: tuple[Address, ...]) -> Plan:
     """The plan of the assigned policy. ``resolve`` answers for a DNS name at once, with nothing if it has no address
@@ -84,7 +82,7 @@ class _Planner:
 
     def _rule(self, path: Path, rule: Rule) -> None:
         action = self._file.action(rule)
-        kind = _ACTIONS[action.action]
+        kind = expand.ACTIONS[action.action]
         entries = [
             entry
             for number, (place, each) in enumerate(self._file.filters(path, rule), start=1)

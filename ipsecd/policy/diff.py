@@ -1,0 +1,71 @@
+"""The difference of two plans, rule by rule: what a reload has to touch and what it must leave alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from ipsecd.policy.plan import Plan
+
+DEFAULT = "(default action)"  # no rule can be called so
+_MACHINE = ("ike_port", "natt_port", "cookie_threshold", "settings")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDiff:
+    """Names of rules, each in the order of the plan it comes from. ``machine`` names the fields of the plan that
+    concern all rules and differ, and says ``precedence`` if entries that both plans have changed places."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    machine: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether the two plans mean the same."""
+        return not (self.added or self.removed or self.changed or self.machine)
+
+    def __str__(self) -> str:
+        parts = ((field.name, getattr(self, field.name)) for field in fields(self) if field.name != "kept")
+        return "; ".join(f"{name}: {', '.join(names)}" for name, names in parts if names) or "no difference"
+
+
+def diff(old: Plan, new: Plan) -> PlanDiff:
+    """What differs between two plans. A rule is kept if its entries, its peer, its children and its credentials are
+    the same; its description and its line don't count."""
+    before, after = _rules(old), _rules(new)
+    machine = [name for name in _MACHINE if getattr(old, name) != getattr(new, name)]
+    if _order(old, new) != _order(new, old):
+        machine.append("precedence")
+    return PlanDiff(
+        added=tuple(name for name in after if name not in before),
+        removed=tuple(name for name in before if name not in after),
+        changed=tuple(name for name in after if name in before and before[name] != after[name]),
+        kept=tuple(name for name in after if name in before and before[name] == after[name]),
+        machine=tuple(machine),
+    )
+
+
+def _rules(plan: Plan) -> dict[str, object]:
+    """All that a rule means, by its name. The default action counts as a rule."""
+    entries = {entry.name: entry for entry in plan.entries}
+    peers = {peer.name: peer for peer in plan.peers}
+    credentials = {credential.name: credential for credential in plan.credentials}
+    found: dict[str, object] = {}
+    for rule in plan.rules:
+        peer = peers.get(rule.peer)
+        found[rule.name] = (
+            rule.action,
+            tuple(entries[name] for name in rule.entries),
+            peer
+            and replace(peer, name="", children=tuple(child for child in peer.children if child.rule == rule.name)),
+            tuple(credentials[name] for name in peer.shared_keys) if peer else (),
+        )
+    default = tuple(entry for entry in plan.entries if not entry.rule)
+    return found | ({DEFAULT: default} if default else {})
+
+
+def _order(plan: Plan, other: Plan) -> tuple[str, ...]:
+    common = {entry.name for entry in other.entries}
+    return tuple(entry.name for entry in plan.entries if entry.name in common)
