@@ -107,6 +107,11 @@ CONTROL_BACKLOG = 1_048_576  # octets of events waiting for a slow client; then 
 CREDENTIAL_OCTETS = 65_536
 CREDENTIAL_COMMAND_TIME = 10.0
 STRONG_PSK = 20  # octets; a shorter pre-shared key is warned about
+RESOLVE_TIME = 10.0  # for the system's resolver to answer
+RESOLVE_AGAIN = 60.0  # DNS names are asked for again this often, and sooner when an attempt with one failed
+RESOLVE_REST = 5.0  # but not more often than this
+BURST = 64  # packets or datagrams taken from one descriptor before the others have their turn
+EXIT_TIME = 3.0  # what a stop may take
 KEYLOG_LINES = 4_096  # of each kind, kept for export; the oldest go first
 
 # --- policies ---------------------------------------------------------------------------------------------------

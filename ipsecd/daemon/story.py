@@ -28,6 +28,9 @@ STORY: dict[str, Told] = {
     "fault": Told("Fault in ipsecd while handling {what}: {error}; please report it", unauthenticated=True),
     "control-refused": Told("User {uid} (process {pid}) may not control ipsecd"),
     "short-key": Told("Credential {credential} has {octets} octets; a pre-shared key should be random and longer"),
+    "name-resolved": Told("{name} is {addresses}"),
+    "name-unknown": Told("{name} has no address"),
+    "name-unanswered": Told("The DNS says nothing about {name}: {reason}; what was known of it stays"),
     "lines-suppressed": Told("{count} further lines about unauthenticated datagrams were left out"),
     "library": Told("{library}: {message}"),
 }
