@@ -80,8 +80,19 @@ class StrongSwan:
 
     def __enter__(self) -> Self:
         self._folder.mkdir()
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill(signal.SIGTERM)
+
+    def start(self) -> None:
+        """Start charon and load the tunnel."""
         configuration, vici_socket = self._folder / "strongswan.conf", self._folder / "vici"
         configuration.write_text(render({"charon": self._settings(vici_socket)}))
+        vici_socket.unlink(missing_ok=True)
         shell = f"mount -t tmpfs none /run && STRONGSWAN_CONF={configuration} exec {CHARON}"
         output = (self._folder / "output").open("w")
         self._process = self._sites.popen(self._place, ["sh", "-c", shell], stdout=output, stderr=subprocess.STDOUT)
@@ -93,12 +104,6 @@ class StrongSwan:
         identities = [self._tunnel.local_id, self._tunnel.remote_id]
         self._session.load_shared({"type": "IKE", "data": self._tunnel.psk, "owners": identities})
         self._session.load_conn(self._tunnel.tree())
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill(signal.SIGTERM)
 
     def _settings(self, vici_socket: Path) -> dict[str, Any]:
         log = {"path": str(self._folder / "log"), "flush_line": "yes", "default": 1, "ike": 2}

@@ -1,0 +1,181 @@
+"""ipsecd on one side, strongSwan on the other, and the terms both are told."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from tests.interop.gateway import Gateway
+from tests.interop.strongswan import StrongSwan, Tree, Tunnel
+from tests.interop.traffic import answers
+from tests.interop.wire import Wire
+from tests.netns.sites import Sites
+
+GROUPS = ("modp", "ecp", "x25519", "x448")
+HOSTS = {("a", 4): "10.1.0.2", ("a", 6): "fd01::2", ("b", 4): "10.2.0.2", ("b", 6): "fd02::2"}
+OUTSIDE_B = {4: "192.0.2.2", 6: "2001:db8::2"}
+IKE, CHILD = "t", "t/1"  # what `ipsecctl` calls the IKE SA and its first child: by the rule
+NAT_OUTSIDE = {4: "192.0.2.1", 6: "2001:db8::1"}  # what the other side sees of whoever is behind the router
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a side is told. Proposals are strongSwan's keywords, joined by hyphens, one suite only."""
+
+    ike: str = "aes128gcm16-prfsha256-x25519"
+    esp: str = "aes128gcm16-x25519"
+    psk: str = "correct horse battery staple"
+    ours_id: str = "ours.example"
+    theirs_id: str = "theirs.example"
+    ours_ts: tuple[str, ...] = ("10.1.0.0/24",)
+    theirs_ts: tuple[str, ...] = ("10.2.0.0/24",)
+    outside: int = 4
+    # only for ipsecd
+    rule: Mapping[str, Any] = field(default_factory=dict)
+    action: Mapping[str, Any] = field(default_factory=dict)
+    key_exchange: Mapping[str, Any] = field(default_factory=dict)
+    keylog: bool = False
+    # only for strongSwan
+    connection: Tree = field(default_factory=dict)
+    child: Tree = field(default_factory=dict)
+    charon: Tree = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both sides at work. ``near`` is the namespace of the host behind ipsecd, ``far`` that behind strongSwan."""
+
+    sites: Sites
+    ours: Gateway
+    theirs: StrongSwan
+    wire: Wire
+    near: str
+    far: str
+
+    def up(self, initiator: str, version: int = 4) -> None:
+        """Set the tunnel up: ipsecd (``ours``) because a packet wants to go, strongSwan (``theirs``) by command."""
+        if initiator == "theirs":
+            self.theirs.initiate()
+        else:
+            assert answers(self.sites, self.near, self.host(self.far, version)) == 3
+
+    def host(self, place: str, version: int = 4) -> str:
+        return HOSTS[place[1], version]
+
+    def carries(self, version: int = 4, size: int = 56) -> bool:
+        """Whether pings of both hosts reach the other."""
+        return all(
+            answers(self.sites, source, self.host(target, version), size=size) == 3
+            for source, target in ((self.near, self.far), (self.far, self.near))
+        )
+
+
+@contextlib.contextmanager
+def pair(folder: Path, ours: Terms, theirs: Terms | None = None, *, behind_nat: str = "") -> Iterator[Pair]:
+    """Start both sides; ``theirs`` are the same terms unless given. ``behind_nat`` is ``ours`` or ``theirs``.
+
+    Nothing but IKE and ESP in UDP may have crossed the wire when this ends without another failure."""
+    theirs = theirs or ours
+    here, there = "ga", "gb"
+    if behind_nat == "theirs":
+        here, there, ours, theirs = there, here, _swapped(ours), _swapped(theirs)
+    with Sites(nat=bool(behind_nat)) as sites:
+        address = {
+            "ga": sites.wan_a6 if ours.outside == 6 else sites.wan_a,
+            "gb": OUTSIDE_B[ours.outside],
+        }
+        seen = address | ({"ga": NAT_OUTSIDE[ours.outside]} if behind_nat else {})
+        keys = {"shared.psk": ours.psk}
+        caller = "any" if behind_nat == "theirs" else seen[there]
+        with (
+            StrongSwan(
+                sites,
+                there,
+                folder / "theirs",
+                tunnel(theirs, address[there], _expected(seen[here], behind_nat)),
+                theirs.charon,
+            ) as peer,
+            Gateway(sites, here, folder / "ours", policy(ours, address[here], caller), keys) as gateway,
+            Wire(sites) as wire,
+        ):
+            yield Pair(sites, gateway, peer, wire, here.replace("g", "h"), there.replace("g", "h"))
+    assert wire.cleartext() == {}
+
+
+def _expected(address: str, behind_nat: str) -> str:
+    return "%any" if behind_nat == "ours" else address
+
+
+def _swapped(terms: Terms) -> Terms:
+    """The terms for sides that changed places: ipsecd stands at b, because the router is always before a."""
+    return replace(terms, ours_ts=terms.theirs_ts, theirs_ts=terms.ours_ts)
+
+
+def policy(terms: Terms, local: str, remote: str) -> dict[str, Any]:
+    """ipsecd's policy file."""
+    ike, esp = suite(terms.ike), suite(terms.esp)
+    pfs = esp.pop("groups", False)
+    method = {"esp": {name: words for name, words in esp.items() if name != "prf"}}
+    action = {"action": "negotiate", "security_methods": [method], "pfs": pfs, **terms.action}
+    filters = [
+        {"source": source, "destination": destination}
+        for source, destination in product(terms.ours_ts, terms.theirs_ts)
+        if ip_network(source).version == ip_network(destination).version
+    ]
+    rule = {
+        "name": IKE,
+        "filters": filters,
+        "action": "protect",
+        "tunnel": {"local": local, "remote": remote},
+        "identity": {"local": terms.ours_id, "remote": terms.theirs_id},
+        "authentication": [{"psk": "shared"}],
+        **terms.rule,
+    }
+    return {
+        "assigned": "interop",
+        "credentials": {"shared": {"psk": {"file": "shared.psk"}}},
+        "filter_actions": {"protect": action},
+        "policies": {
+            "interop": {
+                "rules": [rule],
+                "keylog": terms.keylog,
+                "key_exchange": {"proposals": [ike], **terms.key_exchange},
+            }
+        },
+    }
+
+
+def tunnel(terms: Terms, local: str, remote: str) -> Tunnel:
+    """strongSwan's side of the terms."""
+    return Tunnel(
+        local=local,
+        remote=remote,
+        local_id=terms.theirs_id,
+        remote_id=terms.ours_id,
+        psk=terms.psk,
+        local_ts=terms.theirs_ts,
+        remote_ts=terms.ours_ts,
+        ike=terms.ike,
+        esp=terms.esp,
+        connection=terms.connection,
+        child=terms.child,
+    )
+
+
+def suite(proposal: str) -> dict[str, list[str]]:
+    """``aes128-sha256-prfsha256-ecp256`` as a policy file says it: its keywords by what they are."""
+    words: dict[str, list[str]] = {}
+    for word in proposal.split("-"):
+        if word.startswith("prf"):
+            kind = "prf"
+        elif word.startswith("sha"):
+            kind = "integrity"
+        else:
+            kind = "groups" if word.startswith(GROUPS) else "encryption"
+        words.setdefault(kind, []).append(word)
+    return words

@@ -1,0 +1,53 @@
+"""Every suite, either side calling: the tunnel comes up with what was meant, and carries traffic both ways."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.interop.pair import Terms, pair
+
+pytestmark = [pytest.mark.root, pytest.mark.peer]
+
+# IKE proposal, ESP proposal, what strongSwan calls the IKE SA's and the child's algorithms
+SUITES = [
+    ("aes128gcm16-prfsha256-x25519", "aes128gcm16-x25519", "AES_GCM_16 128 - CURVE_25519", "AES_GCM_16 128 -"),
+    ("aes256gcm16-prfsha384-ecp384", "aes256gcm16-ecp384", "AES_GCM_16 256 - ECP_384", "AES_GCM_16 256 -"),
+    ("aes256gcm8-prfsha512-ecp521", "aes256gcm12", "AES_GCM_8 256 - ECP_521", "AES_GCM_12 256 -"),
+    ("chacha20poly1305-prfsha256-ecp256", "chacha20poly1305", "CHACHA20_POLY1305 - - ECP_256", "CHACHA20_POLY1305 - -"),
+    (
+        "aes128-sha256-prfsha256-modp2048",
+        "aes128-sha256-modp2048",
+        "AES_CBC 128 HMAC_SHA2_256_128 MODP_2048",
+        "AES_CBC 128 HMAC_SHA2_256_128",
+    ),
+    (
+        "aes256-sha512-prfsha512-modp3072",
+        "aes256-sha384",
+        "AES_CBC 256 HMAC_SHA2_512_256 MODP_3072",
+        "AES_CBC 256 HMAC_SHA2_384_192",
+    ),
+    (
+        "aes192ctr-sha1-prfsha1-ecp256",
+        "aes128ctr-sha512",
+        "AES_CTR 192 HMAC_SHA1_96 ECP_256",
+        "AES_CTR 128 HMAC_SHA2_512_256",
+    ),
+]
+
+
+def words(sa: dict[str, str], *names: str) -> str:
+    return " ".join(sa.get(name, "-") for name in names)
+
+
+@pytest.mark.parametrize("initiator", ["ours", "theirs"])
+@pytest.mark.parametrize(("ike", "esp", "ike_sa", "child_sa"), SUITES, ids=[suite[0] for suite in SUITES])
+def test_suite(tmp_path: Path, initiator: str, ike: str, esp: str, ike_sa: str, child_sa: str) -> None:
+    with pair(tmp_path, Terms(ike=ike, esp=esp)) as both:
+        both.up(initiator)
+        assert both.carries()
+        (sa,) = both.theirs.sas()
+        (child,) = both.theirs.children()
+    assert words(sa, "encr-alg", "encr-keysize", "integ-alg", "dh-group") == ike_sa
+    assert words(child, "encr-alg", "encr-keysize", "integ-alg") == child_sa
