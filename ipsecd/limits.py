@@ -90,6 +90,8 @@ MAX_CONTROL_FRAME = 1_048_576  # one message between control and roads: an SPD o
 
 # --- kernel -----------------------------------------------------------------------------------------------------
 NFT_TIME = 30.0  # seconds for one run of nft; 1,000 rules take well below one
+RESTORES, RESTORE_WITHIN = 6, 60.0  # so often in so many seconds, kernel state is put back at once; then
+RESTORE_PAUSE = 5.0  # after this long, so that a quarrel with another program doesn't take the machine
 
 # --- logs and control -------------------------------------------------------------------------------------------
 UNAUTHENTICATED_LOG_RATE = 5.0  # lines a second about datagrams nobody vouches for
