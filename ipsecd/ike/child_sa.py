@@ -1,0 +1,235 @@
+"""One child SA pair: what is installed of it, and its way from the first inbound packet to the last.
+
+Rules of order, all for the sake of no lost packet (RFC 7296 section 2.8):
+
+1. A responder's inbound SA is installed before its response leaves; an initiator's both halves after the response.
+2. On a rekey the responder goes on sending by the old SA until the peer is ready for the new one: a packet came in by
+   it, or the old one's Delete came, or ``limits.OUTBOUND_SWITCH`` has passed.
+3. The old inbound SA of a rekey outlives its Delete by ``limits.OLD_INBOUND_KEPT``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from ipsecd import limits
+from ipsecd.crypto.keymat import ChildKeyMaterial
+from ipsecd.crypto.secret import Secret
+from ipsecd.ike.config import Child, Peer
+from ipsecd.ike.effects import (
+    ChildKeys,
+    InstallInbound,
+    InstallOutbound,
+    KeyLog,
+    RemoveInbound,
+    RemoveOutbound,
+)
+from ipsecd.ike.lifetimes import child_limits
+from ipsecd.ike.narrowing import show
+from ipsecd.ike.suites import EspSuite
+from ipsecd.ike.timers import Timer
+from ipsecd.wire.registry import Integ
+from ipsecd.wire.selector import Selector
+
+if TYPE_CHECKING:
+    from ipsecd.ike.sa import IkeSa
+
+
+class ChildStage(Enum):
+    UP = "up"
+    REPLACED = "replaced"  # by its successor; the peer, which asked for that, will delete this one
+    DELETING = "deleting"  # our Delete is queued or on its way
+    GONE = "gone"
+
+
+@dataclass(slots=True)
+class Rival:
+    """The successor that the peer made of a child SA while our own rekey of it was under way (2.8.1)."""
+
+    child: ChildSa
+    lowest_nonce: bytes
+
+
+class ChildSa:
+    """``spi_in`` is ours, ``spi_out`` the peer's; ``local`` and ``remote`` the negotiated selectors seen from us."""
+
+    def __init__(
+        self,
+        ike: IkeSa,
+        peer: Peer,
+        config: Child,
+        suite: EspSuite,
+        spis: tuple[bytes, bytes],
+        selectors: tuple[tuple[Selector, ...], tuple[Selector, ...]],
+        keys: tuple[ChildKeys, ChildKeys],
+    ) -> None:
+        self.ike = ike
+        self.peer = peer
+        self.config = config
+        self.suite = suite
+        self.spi_in, self.spi_out = spis
+        self.local, self.remote = selectors
+        self._keys_in, self._keys_out = keys
+        self.stage = ChildStage.UP
+        self.sending = False
+        self.rekeying = False  # our request for its successor is on its way
+        self.successor: ChildSa | None = None
+        self.rival: Rival | None = None
+        self.since = ike.core.now
+        self.soft, self.hard = child_limits(config.lifetime, suite, ike.core.fraction())
+        self._timers: list[Timer] = []
+        self._switch: Timer | None = None
+
+    # --- installing ---
+
+    def open_inbound(self) -> None:
+        """From now on packets of the peer are accepted, and the lifetime runs."""
+        core = self.ike.core
+        core.children[self.spi_in] = self
+        self.ike.children[self.spi_in] = self
+        core.emit(
+            InstallInbound(
+                self.spi_in,
+                self.config.name,
+                self.peer.name,
+                self._keys_in,
+                self.local,
+                self.remote,
+                self.ike.path,
+                self.soft,
+                self.hard,
+            )
+        )
+        self._log_keys()
+        if self.soft.seconds is not None:
+            self._timers.append(core.after(self.soft.seconds, self._soft))
+        if self.hard.seconds is not None:
+            self._timers.append(core.after(self.hard.seconds, self._hard))
+
+    def open_outbound(self) -> None:
+        """From now on we send by this SA and by none before it."""
+        self._stop_waiting()
+        if self.sending or self.stage is not ChildStage.UP:
+            return
+        self.sending = True
+        self.ike.core.emit(
+            InstallOutbound(
+                self.spi_out,
+                self.spi_in,
+                self.config.name,
+                self.peer.name,
+                self._keys_out,
+                self.local,
+                self.remote,
+                self.ike.path,
+                self.soft,
+                self.hard,
+            )
+        )
+
+    def await_peer(self) -> None:
+        """Rule 2: the peer made this SA to replace another and may not have seen our response yet."""
+        self._switch = self.ike.core.after(limits.OUTBOUND_SWITCH, self.open_outbound)
+
+    def inbound_used(self) -> None:
+        """The peer sends by this SA, so it is ready to receive by it."""
+        if self._switch is not None:
+            self.open_outbound()
+
+    def stay_silent(self) -> None:
+        """This SA lost a collision; we never send by it and wait for its Delete."""
+        self._stop_waiting()
+
+    # --- leaving ---
+
+    def close_outbound(self) -> None:
+        self._stop_waiting()
+        if self.sending:
+            self.sending = False
+            self.ike.core.emit(RemoveOutbound(self.spi_out, self.spi_in))
+
+    def close(self) -> None:
+        """The SA has ended, on both sides as far as we can know. A successor takes over before it goes (rule 3)."""
+        if self.stage is ChildStage.GONE:
+            return
+        if self.successor is not None:
+            self.successor.open_outbound()
+        self.close_outbound()
+        self.stage = ChildStage.GONE
+        for timer in self._timers:
+            timer.cancel()
+        self.ike.children.pop(self.spi_in, None)
+        core = self.ike.core
+        if self.successor is not None:
+            core.after(limits.OLD_INBOUND_KEPT, self._close_inbound)
+        else:
+            self._close_inbound()
+
+    def cut_off(self) -> None:
+        """End at once, with nothing kept: the IKE SA is lost."""
+        self.successor = None
+        self.close()
+
+    def _close_inbound(self) -> None:
+        core = self.ike.core
+        if core.children.pop(self.spi_in, None) is not None:
+            core.emit(RemoveInbound(self.spi_in))
+
+    def _stop_waiting(self) -> None:
+        if self._switch is not None:
+            self._switch.cancel()
+            self._switch = None
+
+    # --- lifetime ---
+
+    def _soft(self) -> None:
+        self.ike.rekey_child(self)
+
+    def _hard(self) -> None:
+        self.ike.expire_child(self)
+
+    def story(self) -> dict[str, object]:
+        """What reports say of it."""
+        return {
+            "peer": self.peer.name,
+            "rule": self.config.rule,
+            "child": self.config.name,
+            "spi_in": self.spi_in.hex(),
+            "spi_out": self.spi_out.hex(),
+            "suite": str(self.suite),
+            "local": show(self.local),
+            "remote": show(self.remote),
+        }
+
+    def _log_keys(self) -> None:
+        if not self.peer.keylog:
+            return
+        here, there = self.ike.path.local.address, self.ike.path.remote.address
+        for source, destination, spi, keys in (
+            (there, here, self.spi_in, self._keys_in),
+            (here, there, self.spi_out, self._keys_out),
+        ):
+            fields = {
+                "source": source,
+                "destination": destination,
+                "spi": spi,
+                "encryption": keys.encryption,
+                "key_bits": keys.key_bits,
+                "integrity": keys.integrity,
+                "encryption_key": keys.encryption_key.reveal(),
+                "integrity_key": keys.integrity_key.reveal(),
+            }
+            self.ike.core.emit(KeyLog("esp", fields))
+
+
+def directions(suite: EspSuite, material: ChildKeyMaterial, *, initiator: bool) -> tuple[ChildKeys, ChildKeys]:
+    """The keys of our inbound and our outbound SA. ``initiator``: of the exchange that made them (2.17)."""
+
+    def keys(encryption: Secret, integrity: Secret) -> ChildKeys:
+        mac = suite.integrity.id if suite.integrity else Integ.NONE
+        return ChildKeys(suite.encryption.id, suite.encryption.key_bits, mac, suite.esn, encryption, integrity)
+
+    of_initiator, of_responder = keys(material.ei, material.ai), keys(material.er, material.ar)
+    return (of_responder, of_initiator) if initiator else (of_initiator, of_responder)

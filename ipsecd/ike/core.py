@@ -1,0 +1,79 @@
+"""What all parts of one negotiation core share: configuration, entropy, time, tables, and the effects of this turn.
+
+A *turn* is one call from outside: a datagram, a timer, a command. It sets ``now``, lets the parts act, and hands out
+the effects they left here, in order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ipsecd.crypto.entropy import Entropy
+from ipsecd.ike.config import IkeConfig
+from ipsecd.ike.effects import Effect, Report
+from ipsecd.ike.timers import Timer, Timers
+
+if TYPE_CHECKING:
+    from ipsecd.ike.child_sa import ChildSa
+    from ipsecd.ike.sa import IkeSa
+    from ipsecd.ike.wanted import Wanted
+
+
+class Core:
+    """``ikes`` is the table of IKE SAs by our own SPI, ``children`` that of child SAs by our inbound SPI."""
+
+    def __init__(self, config: IkeConfig, entropy: Entropy) -> None:
+        self.config = config
+        self.entropy = entropy
+        self.now = 0.0
+        self.timers = Timers()
+        self.counters: Counter[str] = Counter()
+        self.ikes: dict[bytes, IkeSa] = {}
+        self.children: dict[bytes, ChildSa] = {}
+        self.promised: set[bytes] = set()  # SPIs, of IKE and of children, in proposals that aren't answered yet
+        self.fragment_octets = 0  # held for reassembly by all IKE SAs together
+        self.wanted: Wanted
+        self._effects: list[Effect] = []
+
+    def emit(self, effect: Effect) -> None:
+        self._effects.append(effect)
+
+    def take_effects(self) -> list[Effect]:
+        """What this turn has led to so far; the next turn starts empty."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    def report(self, event: str, level: str, **fields: Any) -> None:  # what a log field may hold
+        self.emit(Report(event, level, fields))
+
+    def drop(self, reason: str) -> None:
+        """Count a datagram, or a part of one, that has no effect."""
+        self.counters[reason] += 1
+
+    def after(self, delay: float, action: Callable[[], None]) -> Timer:
+        return self.timers.at(self.now + delay, action)
+
+    # RFC 7296 section 2.6: never zero, and unique among ours
+    def fresh_ike_spi(self) -> bytes:
+        while True:
+            spi = self.entropy.octets(8)
+            if any(spi) and spi not in self.ikes and spi not in self.promised:
+                return spi
+
+    # RFC 4303 section 2.1: 0 to 255 are reserved. An SPI whose low half is zero would look like an AH header in UDP.
+    def fresh_child_spi(self) -> bytes:
+        while True:
+            spi = self.entropy.octets(4)
+            taken = spi in self.children or spi in self.promised
+            if int.from_bytes(spi, "big") > 255 and any(spi[2:]) and not taken:
+                return spi
+
+    def fraction(self) -> float:
+        """An unpredictable number from 0 to below 1, for jitter."""
+        return int.from_bytes(self.entropy.octets(4), "big") / (1 << 32)
+
+    def jittered(self, delay: float, part: float) -> float:
+        """The delay, up to ``part`` of it shorter or longer."""
+        return delay * (1.0 + part * (2.0 * self.fraction() - 1.0))

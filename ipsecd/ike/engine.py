@@ -1,0 +1,307 @@
+"""The negotiation as one object: datagrams, times and commands in, effects out. No socket, clock or file below it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ipsecd import limits
+from ipsecd.crypto.entropy import Entropy
+from ipsecd.errors import PeerError, Refused
+from ipsecd.ike import reports
+from ipsecd.ike.child_sa import ChildSa, ChildStage
+from ipsecd.ike.config import Endpoint, IkeConfig, Path
+from ipsecd.ike.core import Core
+from ipsecd.ike.dispatch import deliver
+from ipsecd.ike.effects import Effect, Send
+from ipsecd.ike.guard import Guard
+from ipsecd.ike.narrowing import Packet
+from ipsecd.ike.protect import Envelope
+from ipsecd.ike.reconfigure import apply
+from ipsecd.ike.sa import IkeSa, Stage
+from ipsecd.ike.status import IkeSaStatus, describe
+from ipsecd.ike.v2.rekey_ike import RekeyIke
+from ipsecd.ike.v2.sa_init import answer_sa_init
+from ipsecd.ike.wanted import Wanted
+from ipsecd.wire.ike import NO_SPI, Header, decode_header
+from ipsecd.wire.ikev2 import MAJOR_VERSION, decode, encode
+from ipsecd.wire.payloads import Notify
+from ipsecd.wire.registry import Exchange, Flag, NotifyType
+
+
+class Ike:
+    """All IKE SAs of one daemon. Each method is one turn: it says what time it is, and returns what is to be done."""
+
+    def __init__(self, config: IkeConfig, entropy: Entropy) -> None:
+        self._core = Core(config, entropy)
+        self._core.wanted = Wanted(self._core)
+        self._core.wanted.configure()
+        self._guard = Guard(entropy)
+        self._asked: dict[bytes, IkeSa] = {}  # IKE_SA_INIT requests answered lately, whole (RFC 7296 section 2.1)
+        self._strangers: dict[bytes, Endpoint] = {}  # by SPI: SAs counted as half-open, and where they came from
+
+    # --- time ---
+
+    def deadline(self) -> float | None:
+        """When ``timer`` wants to be called next."""
+        return self._core.timers.deadline()
+
+    def timer(self, now: float) -> list[Effect]:
+        self._core.now = now
+        self._core.timers.run(now)
+        return self._core.take_effects()
+
+    # --- datagrams ---
+
+    def receive(self, data: bytes, path: Path, now: float) -> list[Effect]:
+        """One IKE message, the non-ESP marker removed. Whatever it holds, it ends in effects or in a counted drop."""
+        core = self._core
+        core.now = now
+        try:
+            self._receive(data, path)
+        except (PeerError, Refused) as error:
+            core.drop(error.reason)
+        except Exception as error:  # noqa: BLE001  # the one guard of a datagram: a bug of ours must not stop the others
+            core.drop("internal-error")
+            core.report("internal-error", "error", error=type(error).__name__, path=str(path))
+        return core.take_effects()
+
+    def _receive(self, data: bytes, path: Path) -> None:
+        header = decode_header(data)
+        if header.major != MAJOR_VERSION:
+            self._other_version(header, path)
+        elif header.exchange == Exchange.IKE_SA_INIT and not header.is_response and header.spi_r == NO_SPI:
+            self._begin(header, data, path)
+        else:
+            sa = self._find(header, path)
+            deliver(sa, decode(data), data, path)
+            if sa.settled:
+                self._known(sa)
+
+    def _find(self, header: Header, path: Path) -> IkeSa:
+        """2.6: by our own SPI, which is the second one if the sender is the original initiator."""
+        ours, theirs = (header.spi_r, header.spi_i) if header.from_initiator else (header.spi_i, header.spi_r)
+        sa = self._core.ikes.get(ours)
+        if sa is not None and sa.initiator != header.from_initiator:
+            known = sa.spi_r if sa.initiator else sa.spi_i
+            if known in (theirs, NO_SPI):
+                return sa
+        if not header.is_response and ours not in self._core.promised:
+            self._complain(header, path, NotifyType.INVALID_IKE_SPI)
+        raise PeerError("unknown-ike-spi", ours.hex())
+
+    def _other_version(self, header: Header, path: Path) -> None:
+        """2.5: only a higher version is told, and only in answer to a request."""
+        if header.major > MAJOR_VERSION and not header.is_response:
+            self._complain(header, path, NotifyType.INVALID_MAJOR_VERSION)
+        raise PeerError("major-version", str(header.major))
+
+    def _complain(self, header: Header, path: Path, notify: NotifyType, data: bytes = b"") -> None:
+        """An error in clear, with SPIs, message ID and exchange of the request (1.5, 2.21.4), to few and seldom."""
+        if not self._guard.may_complain(path.remote, self._core.now):
+            self._core.drop("complaint-rate")
+            return
+        self._answer_in_clear(header, path, Notify(notify, data))
+
+    def _answer_in_clear(self, header: Header, path: Path, notify: Notify) -> None:
+        envelope = Envelope(
+            header.spi_i, header.spi_r, header.exchange, not header.from_initiator, True, header.message_id
+        )
+        self._core.emit(Send(encode(envelope.header(), (notify,)), path))
+
+    # --- IKE_SA_INIT ---
+
+    def _begin(self, header: Header, data: bytes, path: Path) -> None:
+        core = self._core
+        if header.flags & Flag.INITIATOR == 0 or header.message_id != 0:
+            raise PeerError("bad-sa-init", f"flags {header.flags!r}, message ID {header.message_id}")
+        known = self._asked.get(data)
+        if known is not None:
+            self._repeat(known, path)
+            return
+        cookie = self._guard.admit(
+            header.next_payload, header.spi_i, data, path.remote, core.config.cookie_threshold, core.now
+        )
+        if cookie is not None:
+            core.drop("cookie-asked")
+            self._answer_in_clear(header, path, Notify(NotifyType.COOKIE, cookie))
+            return
+        if len(core.ikes) >= limits.MAX_IKE_SAS:
+            raise PeerError("too-many-ike-sas")
+        try:
+            sa = answer_sa_init(core, decode(data), data, path)
+        except (PeerError, Refused) as error:
+            self._refuse(header, path, error)
+            raise
+        self._asked[data] = sa
+        self._guard.opened(path.remote)
+        self._strangers[sa.spi] = path.remote
+        core.after(limits.HALF_OPEN_LIFETIME, lambda: self._half_open_over(data, sa))
+
+    def _repeat(self, sa: IkeSa, path: Path) -> None:
+        """2.1: the same response as long as IKE_AUTH hasn't come, then none."""
+        if sa.stage is not Stage.HALF_OPEN:
+            raise PeerError("sa-init-late")
+        self._core.drop("request-repeated")
+        sa.transmit(sa.window.response, path)
+
+    def _refuse(self, header: Header, path: Path, error: PeerError | Refused) -> None:
+        """2.21.1: errors that help an honest peer are told; what is malformed gets no answer."""
+        if error.notify is None:
+            return
+        self._complain(header, path, NotifyType(error.notify), error.data)
+        if isinstance(error, Refused) and error.reason != "other-group-wanted":
+            reports.stranger_failed(self._core, "sa-init-refused", path.remote, error.detail)
+
+    def _known(self, sa: IkeSa) -> None:
+        """It no longer counts as half-open. What failed to authenticate counts on until its time is over."""
+        remote = self._strangers.pop(sa.spi, None)
+        if remote is not None:
+            self._guard.closed(remote)
+
+    def _half_open_over(self, data: bytes, sa: IkeSa) -> None:
+        del self._asked[data]
+        self._known(sa)
+        if sa.stage is Stage.HALF_OPEN:
+            self._core.drop("half-open-expired")
+            sa.vanish("nobody authenticated")
+
+    # --- commands ---
+
+    def start(self, now: float) -> list[Effect]:
+        """Begin what the configuration wants up."""
+        self._core.now = now
+        self._core.wanted.begin()
+        return self._core.take_effects()
+
+    def reconfigure(self, config: IkeConfig, now: float) -> list[Effect]:
+        """Take another configuration. SAs it still allows stay as they are; those it doesn't are closed."""
+        self._core.now = now
+        self._core.config = config
+        self._core.wanted.configure()
+        apply(self._core)
+        self._core.wanted.begin()
+        return self._core.take_effects()
+
+    def up(self, name: str, now: float) -> list[Effect]:
+        """An operator wants a child, or all children of a peer."""
+        self._core.now = now
+        for child in self._children_of(name):
+            self._core.wanted.up(child)
+        return self._core.take_effects()
+
+    def down(self, name: str, now: float) -> list[Effect]:
+        """An operator wants a child, or a peer and all its children, down, until an ``up``."""
+        self._core.now = now
+        names = self._children_of(name)
+        for child in names:
+            self._core.wanted.hold(child)
+        for sa in list(self._core.ikes.values()):
+            if (
+                sa.peers
+                and name in {peer.name for peer in sa.peers}
+                and {c.config.name for c in sa.children.values()} <= names
+            ):
+                sa.close("put down by command")
+            else:
+                for child_sa in list(sa.children.values()):
+                    if child_sa.config.name in names:
+                        sa.delete_child(child_sa)
+        return self._core.take_effects()
+
+    def rekey(self, name: str, now: float) -> list[Effect]:
+        """An operator wants a child, or the IKE SA of a peer, rekeyed."""
+        self._core.now = now
+        for sa in list(self._core.ikes.values()):
+            if sa.settled and sa.live and sa.peer.name == name:
+                sa.submit(RekeyIke())
+            for child in list(sa.children.values()):
+                if child.config.name == name:
+                    sa.rekey_child(child)
+        return self._core.take_effects()
+
+    def shutdown(self, now: float) -> list[Effect]:
+        """Close everything; the peers are told once."""
+        self._core.now = now
+        for name in self._names():
+            self._core.wanted.hold(name)
+        for sa in list(self._core.ikes.values()):
+            sa.close("ipsecd is stopping")
+        return self._core.take_effects()
+
+    def _names(self) -> set[str]:
+        return {child.name for peer in self._core.config.peers for child in peer.children}
+
+    def _children_of(self, name: str) -> set[str]:
+        """The names of the children a command is about: a child's own, or those of a peer."""
+        of_peer = {child.name for peer in self._core.config.peers if peer.name == name for child in peer.children}
+        return of_peer | ({name} & self._names())
+
+    # --- what the data plane tells ---
+
+    def acquire(self, child: str, packet: Packet | None, now: float) -> list[Effect]:
+        """A packet, given by its two ends (local, remote), needs a child SA."""
+        self._core.now = now
+        self._core.wanted.acquire(child, packet)
+        return self._core.take_effects()
+
+    def soft_expired(self, spi: bytes, now: float) -> list[Effect]:
+        """The pair with this inbound SPI has reached a soft limit."""
+        child = self._child(spi, now)
+        if child is not None:
+            child.ike.rekey_child(child)
+        return self._core.take_effects()
+
+    def hard_expired(self, spi: bytes, now: float) -> list[Effect]:
+        """The pair with this inbound SPI has reached a hard limit."""
+        child = self._child(spi, now)
+        if child is not None:
+            child.ike.expire_child(child)
+        return self._core.take_effects()
+
+    def inbound_used(self, spi: bytes, now: float) -> list[Effect]:
+        """The first good packet came in by this SPI."""
+        child = self._child(spi, now)
+        if child is not None:
+            child.inbound_used()
+        return self._core.take_effects()
+
+    def peer_alive(self, spis: tuple[bytes, ...], now: float) -> list[Effect]:
+        """Authentic packets came in by these SPIs lately."""
+        for spi in spis:
+            child = self._child(spi, now)
+            if child is not None:
+                child.ike.liveness.heard()
+        return self._core.take_effects()
+
+    def peer_moved(self, spi: bytes, path: Path, now: float) -> list[Effect]:
+        """A fresh authentic packet of this SPI came along another path."""
+        child = self._child(spi, now)
+        if child is not None:
+            child.ike.heard(path)
+        return self._core.take_effects()
+
+    def install_failed(self, spi: bytes, reason: str, now: float) -> list[Effect]:
+        """The data plane couldn't install the pair with this inbound SPI."""
+        child = self._child(spi, now)
+        if child is not None:
+            why = f"it couldn't be installed: {reason}"
+            reports.child_failed(self._core, "install-failed", child.peer, child.config, reports.ME, why)
+            child.ike.delete_child(child)
+            self._core.wanted.failed(child.config.name, why)
+        return self._core.take_effects()
+
+    def _child(self, spi: bytes, now: float) -> ChildSa | None:
+        self._core.now = now
+        child = self._core.children.get(spi)
+        return child if child is not None and child.stage is not ChildStage.GONE else None
+
+    # --- for people ---
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Datagrams, or parts of them, without effect, by reason."""
+        return self._core.counters
+
+    def status(self) -> list[IkeSaStatus]:
+        """Every IKE SA that isn't on its way out, and its children."""
+        return describe(self._core)

@@ -1,0 +1,71 @@
+"""Whether the peer is there, and whether a NAT still lets it reach us (RFC 7296 section 2.4, RFC 3948 section 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ipsecd import limits
+from ipsecd.ike.effects import Keepalive
+from ipsecd.ike.timers import Timer
+from ipsecd.ike.v2.informational import Probe
+
+if TYPE_CHECKING:
+    from ipsecd.ike.sa import IkeSa
+
+
+class Liveness:
+    """The two clocks of one IKE SA: a probe when nothing authentic came for a while, and keepalives behind a NAT."""
+
+    def __init__(self, sa: IkeSa) -> None:
+        self._sa = sa
+        self._heard = sa.core.now
+        self._probe: Timer | None = None
+        self._keepalive: Timer | None = None
+
+    def start(self) -> None:
+        self.stop()
+        self._heard = self._sa.core.now
+        self._wait(self._sa.peer.dpd)
+        if self._sa.nat.here and self._sa.path.natt:
+            self._keepalive = self._sa.core.after(limits.NAT_KEEPALIVE, self._keep_alive)
+
+    def stop(self) -> None:
+        for timer in (self._probe, self._keepalive):
+            if timer is not None:
+                timer.cancel()
+        self._probe = self._keepalive = None
+
+    def heard(self) -> None:
+        """Something fresh and authentic came, by the IKE SA or by one of its children."""
+        self._heard = self._sa.core.now
+
+    @property
+    def quiet(self) -> float:
+        """Seconds since something authentic came."""
+        return self._sa.core.now - self._heard
+
+    def suspect(self) -> None:
+        """Somebody unauthenticated says the peer has lost the SA: a hint, worth one question a while (2.4, 2.21.4)."""
+        if self._probe is not None and self.quiet >= limits.SUSPECT_AFTER:
+            self._probe.cancel()
+            self._ask()
+
+    def _due(self) -> None:
+        rest = self._sa.peer.dpd - self.quiet
+        if rest > 0:
+            self._wait(rest)
+        else:
+            self._ask()
+
+    def _ask(self) -> None:
+        # a request on its way, of any kind, asks the same question
+        if self._sa.window.idle:
+            self._sa.submit(Probe())
+        self._wait(self._sa.peer.dpd)
+
+    def _wait(self, seconds: float) -> None:
+        self._probe = self._sa.core.after(seconds, self._due)
+
+    def _keep_alive(self) -> None:
+        self._sa.core.emit(Keepalive(self._sa.path))
+        self._keepalive = self._sa.core.after(limits.NAT_KEEPALIVE, self._keep_alive)

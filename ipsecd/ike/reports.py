@@ -1,0 +1,58 @@
+"""What operators are told. Each failure is told once, with the peer, the rule, whose side it failed on, and why."""
+
+from __future__ import annotations
+
+from ipsecd.ike.config import Child, Endpoint, Peer
+from ipsecd.ike.core import Core
+from ipsecd.printable import printable
+from ipsecd.wire.payloads import Notify
+from ipsecd.wire.registry import NotifyType
+
+ME, PEER = "me", "peer"
+
+# What the peer's error notifies mean to people (RFC 7296 section 3.10.1)
+_MEANINGS = {
+    NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD: "the peer doesn't know a payload we marked as critical",
+    NotifyType.INVALID_IKE_SPI: "the peer doesn't know this IKE SA; it may have restarted",
+    NotifyType.INVALID_MAJOR_VERSION: "the peer doesn't speak IKEv2",
+    NotifyType.INVALID_SYNTAX: "the peer finds our message malformed",
+    NotifyType.NO_PROPOSAL_CHOSEN: "the peer accepts none of our proposals",
+    NotifyType.INVALID_KE_PAYLOAD: "the peer wants a key exchange method we don't offer",
+    NotifyType.AUTHENTICATION_FAILED: "the peer refuses our identity or our credential",
+    NotifyType.SINGLE_PAIR_REQUIRED: "the peer wants an SA for a single pair of addresses",
+    NotifyType.NO_ADDITIONAL_SAS: "the peer takes no further SAs",
+    NotifyType.INTERNAL_ADDRESS_FAILURE: "the peer has no internal address for us",
+    NotifyType.FAILED_CP_REQUIRED: "the peer insists on handing out an internal address",
+    NotifyType.TS_UNACCEPTABLE: "the peer accepts none of our traffic selectors",
+    NotifyType.INVALID_SELECTORS: "the peer got packets outside the traffic selectors",
+    NotifyType.TEMPORARY_FAILURE: "the peer is busy with the same SA",
+    NotifyType.CHILD_SA_NOT_FOUND: "the peer doesn't have that child SA",
+}
+
+
+def meaning(notify: Notify) -> str:
+    """An error notify in plain words, its own name behind it."""
+    said = _MEANINGS.get(notify.type, "the peer reports an error")
+    return f"{said} ({notify.type})"
+
+
+def rules_of(peer: Peer) -> str:
+    return ", ".join(dict.fromkeys(child.rule for child in peer.children))
+
+
+def ike_failed(core: Core, event: str, peer: Peer, point: str, reason: str, **more: object) -> None:
+    """Something about a whole IKE SA failed. ``point`` is ME or PEER: whose side said no."""
+    fields = {"peer": peer.name, "rule": rules_of(peer), "point": point, "reason": printable(reason, 1_024)}
+    core.report(event, "warning", **fields, **more)
+
+
+def child_failed(core: Core, event: str, peer: Peer, child: Child, point: str, reason: str, **more: object) -> None:
+    """Something about one child SA failed."""
+    fields = {"peer": peer.name, "rule": child.rule, "child": child.name, "point": point}
+    core.report(event, "warning", **fields, reason=printable(reason, 1_024), **more)
+
+
+def stranger_failed(core: Core, event: str, remote: Endpoint, reason: str) -> None:
+    """Something failed before it was known who the peer is."""
+    fields = {"peer": "", "rule": "", "point": ME, "remote": str(remote), "reason": printable(reason, 1_024)}
+    core.report(event, "warning", **fields)

@@ -1,0 +1,420 @@
+"""One IKE SA: its stage, its keys, its path, its queue of tasks, and the children made under it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+from ipsecd import limits
+from ipsecd.crypto.keymat import IkeKeys
+from ipsecd.errors import LocalError
+from ipsecd.ike import reports
+from ipsecd.ike.child_sa import ChildSa, ChildStage
+from ipsecd.ike.config import Path, Peer
+from ipsecd.ike.core import Core
+from ipsecd.ike.effects import KeyLog, MovePath, Send
+from ipsecd.ike.fragments import Reassembly, largest_message
+from ipsecd.ike.lifetimes import soft_seconds
+from ipsecd.ike.liveness import Liveness
+from ipsecd.ike.nat import Nat
+from ipsecd.ike.protect import Envelope, Protection
+from ipsecd.ike.suites import IkeSuite
+from ipsecd.ike.task import Task
+from ipsecd.ike.timers import Timer
+from ipsecd.ike.v2.informational import DeleteChildren, DeleteIke
+from ipsecd.ike.v2.rekey_child import RekeyChild
+from ipsecd.ike.v2.rekey_ike import RekeyIke
+from ipsecd.ike.window import REKEY_MESSAGE_ID, Window
+from ipsecd.wire.payloads import AnyPayload
+from ipsecd.wire.registry import Exchange, Integ
+
+
+class Stage(Enum):
+    CONNECTING = "connecting"  # we began it and don't know yet who answers
+    HALF_OPEN = "half-open"  # we answered IKE_SA_INIT and don't know yet who asked
+    ESTABLISHED = "established"
+    REPLACED = "replaced"  # its heir has the children; a Delete ends it
+    CLOSING = "closing"  # our Delete is queued or on its way
+    GONE = "gone"  # repeats of the last request are still answered for a while
+
+
+@dataclass(slots=True)
+class Rival:
+    """The heir that the peer made of an IKE SA while our own rekey of it was under way (RFC 7296 section 2.8.2)."""
+
+    sa: IkeSa
+    lowest_nonce: bytes
+
+
+class IkeSa:
+    """``initiator``: we are the original initiator, so the first SPI is ours (RFC 7296 section 2.2)."""
+
+    def __init__(self, core: Core, path: Path, *, initiator: bool, spi_i: bytes, spi_r: bytes) -> None:
+        self.core = core
+        self.path = path
+        self.initiator = initiator
+        self.spi_i = spi_i
+        self.spi_r = spi_r
+        self.stage = Stage.CONNECTING if initiator else Stage.HALF_OPEN
+        self.peers: tuple[Peer, ...] = ()  # what its credential has opened; the first is whom it belongs to
+        self.children: dict[bytes, ChildSa] = {}
+        self.first = True  # made by IKE_SA_INIT, not by a rekey
+        self.messages = (b"", b"")  # of IKE_SA_INIT, until both have proven that they sent them
+        self.nonces = (b"", b"")
+        self.suite: IkeSuite | None = None
+        self.keys: IkeKeys | None = None
+        self.nat = Nat(here=False, there=False)
+        self.fragmentation = False
+        self.begun = core.now
+        self.established: float | None = None
+        self.window = Window(core, self.transmit, self._gave_up, first=0)
+        self.requests = Reassembly(core)
+        self.responses = Reassembly(core)
+        self.liveness = Liveness(self)
+        self.active: Task | None = None
+        self.heir: IkeSa | None = None
+        self.rival: Rival | None = None
+        self.deleted_early: set[bytes] = set()  # outbound SPIs whose Delete overtook the response that made them
+        self.soft_at: float | None = None
+        self.settled = False
+        self._protection: Protection | None = None
+        self._tasks: deque[Task] = deque()
+        self._timers: list[Timer] = []
+        core.ikes[self.spi] = self
+
+    @property
+    def spi(self) -> bytes:
+        """Our own SPI."""
+        return self.spi_i if self.initiator else self.spi_r
+
+    @property
+    def peer(self) -> Peer:
+        return self.peers[0]
+
+    @property
+    def name(self) -> str:
+        """The peer's name in reports, before it's known its address."""
+        return self.peers[0].name if self.peers else str(self.path.remote)
+
+    @property
+    def live(self) -> bool:
+        """Whether it can carry what is still to be negotiated."""
+        return self.stage in (Stage.CONNECTING, Stage.ESTABLISHED)
+
+    # --- keys and messages ---
+
+    def protect(self, suite: IkeSuite, keys: IkeKeys, nonces: tuple[bytes, bytes]) -> None:
+        """From now on messages are sealed."""
+        self.suite, self.keys, self.nonces = suite, keys, nonces
+        self._protection = Protection(suite, keys, self.core.entropy, initiator=self.initiator)
+
+    @property
+    def protection(self) -> Protection:
+        if self._protection is None:
+            raise LocalError("this IKE SA has no keys yet")
+        return self._protection
+
+    @property
+    def has_keys(self) -> bool:
+        return self._protection is not None
+
+    @property
+    def known_suite(self) -> IkeSuite:
+        if self.suite is None:
+            raise LocalError("this IKE SA has no suite yet")
+        return self.suite
+
+    @property
+    def known_keys(self) -> IkeKeys:
+        if self.keys is None:
+            raise LocalError("this IKE SA has no keys")
+        return self.keys
+
+    def transmit(self, datagrams: tuple[bytes, ...], path: Path | None = None) -> None:
+        for datagram in datagrams:
+            self.core.emit(Send(datagram, path or self.path))
+
+    def respond(self, exchange: Exchange, payloads: tuple[AnyPayload, ...], path: Path) -> None:
+        """Answer the request of the expected message ID, to where it came from."""
+        datagrams = self._seal(exchange, self.window.expected, payloads, response=True)
+        self.window.answer(datagrams)
+        self.transmit(datagrams, path)
+
+    def _seal(
+        self, exchange: Exchange, message_id: int, payloads: tuple[AnyPayload, ...], *, response: bool
+    ) -> tuple[bytes, ...]:
+        envelope = Envelope(self.spi_i, self.spi_r, exchange, self.initiator, response, message_id)
+        return self.protection.seal(envelope, payloads, largest_message(self.path) if self.fragmentation else None)
+
+    # --- tasks ---
+
+    def submit(self, task: Task) -> None:
+        """Queue a task; the heir takes it if there is one."""
+        if self.heir is not None:
+            self.heir.submit(task)
+        elif self.live:
+            self._tasks.append(task)
+            self.pump()
+        else:
+            task.abandon(self, "the IKE SA is closing")
+
+    def retry_later(self, task: Task, delay: float) -> None:
+        """Queue a task again after a while (RFC 7296 section 2.25)."""
+        self.core.after(self.core.jittered(delay, 0.5), lambda: self.submit(task))
+
+    def pump(self) -> None:
+        """Send the next request if none is on its way: our window is one."""
+        while self._tasks and self.window.idle and self.stage in (Stage.ESTABLISHED, Stage.CLOSING):
+            self.run(self._tasks.popleft())
+
+    def run(self, task: Task) -> None:
+        """Send a task's request now."""
+        payloads = task.build(self)
+        if payloads is None:
+            return
+        self.active = task
+        message_id = self.window.next_request
+        self.window.request(self._seal(task.response.exchange, message_id, payloads, response=False), task.tries)
+        if message_id == REKEY_MESSAGE_ID:
+            self.submit(RekeyIke())
+
+    def finish(self) -> Task | None:
+        """The active task's response is here; None if nobody waits for it any more."""
+        self.window.drop_request()
+        task, self.active = self.active, None
+        return task
+
+    @property
+    def rekeying(self) -> bool:
+        """Our request for the successor of this IKE SA is on its way."""
+        return self.active is not None and self.active.on_ike and self.stage is Stage.ESTABLISHED
+
+    @property
+    def changing_children(self) -> bool:
+        """Our request that makes, rekeys or ends a child SA is on its way."""
+        return self.active is not None and self.active.on_child
+
+    # --- stages ---
+
+    def establish(self, peers: tuple[Peer, ...]) -> None:
+        """The peer has proven who it is."""
+        self.peers = peers
+        self.messages = (b"", b"")
+        self.established = self.core.now
+        self._settle()
+        self.core.report("ike-established", "info", **self.story())
+
+    def _settle(self) -> None:
+        """It is the IKE SA with this peer from now on."""
+        self.stage = Stage.ESTABLISHED
+        self.settled = True
+        self._log_keys()
+        seconds = self.peer.lifetime.seconds
+        if seconds is not None:
+            soft = soft_seconds(seconds, self.core.fraction())
+            self.soft_at = self.core.now + soft
+            self._timers.append(self.core.after(soft, lambda: self.submit(RekeyIke())))
+            self._timers.append(self.core.after(seconds, self._expired))
+        self.liveness.start()
+
+    def successor(self, *, initiator: bool, spi_i: bytes, spi_r: bytes) -> IkeSa:
+        """A new IKE SA with the same peer, authenticated by this one (RFC 7296 section 2.18).
+
+        It has no children yet, and may turn out to be one too many; then its maker deletes it. A maker that has
+        forgotten its own attempt (2.8.2) never does, so what nobody settled on goes by itself.
+        """
+        new = IkeSa(self.core, self.path, initiator=initiator, spi_i=spi_i, spi_r=spi_r)
+        new.first = False
+        new.stage = Stage.ESTABLISHED
+        new.peers = self.peers
+        new.nat = self.nat
+        new.fragmentation = self.fragmentation
+        new.established = self.core.now
+        new.forget_unless_settled()
+        return new
+
+    def forget_unless_settled(self) -> None:
+        self._timers.append(self.core.after(limits.REDUNDANT_KEPT, self.vanish))
+
+    def note_rival(self, heir: IkeSa, lowest_nonce: bytes) -> None:
+        """The peer rekeys this SA too; which heir stays is known when our own answer comes."""
+        self.rival = Rival(heir, lowest_nonce)
+
+    def hand_over(self, heir: IkeSa) -> None:
+        """The heir takes the children and what is left to do; this SA waits for its Delete."""
+        self._stop_timers()
+        self.heir, self.rival = heir, None
+        self.stage = Stage.REPLACED
+        heir.take_over(self)
+        self._timers.append(self.core.after(limits.REPLACED_KEPT, self.vanish))
+
+    def take_over(self, old: IkeSa) -> None:
+        self._stop_timers()
+        for child in old.children.values():
+            child.ike = self
+        self.children.update(old.children)
+        old.children.clear()
+        self.path = old.path
+        self._settle()
+        self.core.report("ike-rekeyed", "info", **self.story())
+        self.take_tasks(old.hand_in_tasks())
+
+    def give_way(self, other: IkeSa) -> None:
+        """The peer's call came through before ours was answered: what we called for is done there."""
+        tasks = [*([self.active] if self.active else []), *self.hand_in_tasks()]
+        self.active = None
+        self.vanish()
+        other.take_tasks(tasks)
+
+    def take_tasks(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            left = task.elsewhere()
+            if left is not None:
+                self.submit(left)
+
+    def hand_in_tasks(self) -> list[Task]:
+        """What was queued, and is queued no longer."""
+        tasks = list(self._tasks)
+        self._tasks.clear()
+        return tasks
+
+    def close(self, reason: str) -> None:
+        """End it from our side: children go at once, the peer is told."""
+        if self.stage is Stage.ESTABLISHED and self.settled:
+            self.core.report("ike-closed", "info", **self.story(), reason=reason)
+        if self.rival is not None:
+            self.rival.sa.close(reason)
+            self.rival = None
+        if self.stage in (Stage.ESTABLISHED, Stage.REPLACED):
+            self._delete(reason)
+        elif self.stage in (Stage.CONNECTING, Stage.HALF_OPEN):
+            self.vanish(reason)
+
+    def _delete(self, reason: str) -> None:
+        self._stop_timers()
+        self.stage = Stage.CLOSING
+        # the response to a request still on its way no longer matters, but it must come first: the window is one
+        self._let_go(reason)
+        self._tasks.append(DeleteIke())
+        self.pump()
+
+    def reject(self, complaint: Task, reason: str) -> None:
+        """What answered us isn't who it should be: say so once, and forget it whatever it replies (2.21.2)."""
+        self._stop_timers()
+        self.stage = Stage.CLOSING
+        self._let_go(reason)
+        self.run(complaint)
+
+    def vanish(self, reason: str = "the IKE SA has ended", linger: float = 0.0) -> None:
+        """End it without telling the peer. ``linger``: answer repeats of the last request for so long, in case the
+        peer didn't get our last response."""
+        if self.stage is Stage.GONE:
+            return
+        self._stop_timers()
+        self.stage = Stage.GONE
+        self._let_go(reason)
+        self.window.drop_request()
+        self.requests.clear()
+        self.responses.clear()
+        if self.keys is not None:
+            self.keys.wipe()
+        if linger:
+            self.core.after(linger, self._forget)
+        else:
+            self._forget()
+
+    def _let_go(self, reason: str) -> None:
+        """Of children and of tasks."""
+        lost = list(self.children.values())
+        for child in lost:
+            child.cut_off()
+        tasks = [*([self.active] if self.active else []), *self.hand_in_tasks()]
+        self.active = None
+        for task in tasks:
+            task.abandon(self, reason)
+        for child in lost:
+            self.core.wanted.lost(child.config.name)
+
+    def _forget(self) -> None:
+        self.core.ikes.pop(self.spi, None)
+
+    def _gave_up(self) -> None:
+        reason = "the peer doesn't answer"
+        if self.stage is Stage.ESTABLISHED:
+            reports.ike_failed(self.core, "peer-dead", self.peer, reports.PEER, reason)
+        self.vanish(reason)
+
+    def _expired(self) -> None:
+        self.close("its lifetime is over")
+
+    def _stop_timers(self) -> None:
+        self.liveness.stop()
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+    # --- children ---
+
+    def rekey_child(self, child: ChildSa) -> None:
+        if child.stage is ChildStage.UP and not child.rekeying:
+            self.submit(RekeyChild(child))
+
+    def delete_child(self, child: ChildSa) -> None:
+        """Ask the peer to end a child SA with us; we go on receiving until it has."""
+        if child.stage in (ChildStage.UP, ChildStage.REPLACED):
+            child.stage = ChildStage.DELETING
+            self.submit(DeleteChildren((child,)))
+
+    def expire_child(self, child: ChildSa) -> None:
+        """Its hard limit is reached: it must not be used any more (RFC 7296 section 2.8)."""
+        self.core.report("child-expired", "warning", **child.story())
+        child.close_outbound()
+        self.delete_child(child)
+        self.core.wanted.lost(child.config.name)
+
+    # --- path ---
+
+    def heard(self, path: Path) -> None:
+        """A fresh authentic message came along this path."""
+        self.liveness.heard()
+        if path != self.path and not self.nat.here:
+            self.move(path)
+
+    def move(self, path: Path) -> None:
+        """Use another path from now on (RFC 7296 section 2.23)."""
+        if path == self.path:
+            return
+        self.path = path
+        if self.children:
+            self.core.emit(MovePath(tuple(self.children), path))
+
+    # --- telling ---
+
+    def story(self) -> dict[str, object]:
+        """What reports say of it."""
+        return {
+            "peer": self.name,
+            "rule": reports.rules_of(self.peer) if self.peers else "",
+            "path": str(self.path),
+            "spi_i": self.spi_i.hex(),
+            "spi_r": self.spi_r.hex(),
+            "suite": str(self.suite),
+        }
+
+    def _log_keys(self) -> None:
+        if not self.peer.keylog or self.suite is None or self.keys is None:
+            return
+        keys, suite = self.keys, self.suite
+        fields = {
+            "spi_i": self.spi_i,
+            "spi_r": self.spi_r,
+            "ei": keys.ei.reveal(),
+            "er": keys.er.reveal(),
+            "ai": keys.ai.reveal(),
+            "ar": keys.ar.reveal(),
+            "encryption": suite.encryption.id,
+            "key_bits": suite.encryption.key_bits,
+            "integrity": suite.integrity.id if suite.integrity else Integ.NONE,
+        }
+        self.core.emit(KeyLog("ike", fields))

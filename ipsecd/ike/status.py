@@ -1,0 +1,94 @@
+"""The state of the negotiation as plain values, for ``ipsecctl``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipsecd.ike.child_sa import ChildSa
+from ipsecd.ike.core import Core
+from ipsecd.ike.sa import IkeSa, Stage
+
+_SHOWN = (Stage.CONNECTING, Stage.HALF_OPEN, Stage.ESTABLISHED, Stage.CLOSING)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSaStatus:
+    """``age`` and ``rekey_in`` in seconds; ``rekey_in`` is None without a limit in seconds."""
+
+    name: str
+    rule: str
+    stage: str
+    spi_in: str
+    spi_out: str
+    sending: bool
+    suite: str
+    local: tuple[str, ...]
+    remote: tuple[str, ...]
+    age: float
+    rekey_in: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSaStatus:
+    """``age`` counts from when both ends were known; identities are empty before."""
+
+    peer: str
+    stage: str
+    initiator: bool
+    local_id: str
+    remote_id: str
+    local: str
+    remote: str
+    spi_i: str
+    spi_r: str
+    suite: str
+    nat_here: bool
+    nat_there: bool
+    fragmentation: bool
+    age: float | None
+    rekey_in: float | None
+    children: tuple[ChildSaStatus, ...]
+
+
+def describe(core: Core) -> list[IkeSaStatus]:
+    """Every IKE SA but those that only answer repeats, and those whose heir is shown."""
+    return [_ike(sa) for sa in core.ikes.values() if sa.stage in _SHOWN]
+
+
+def _ike(sa: IkeSa) -> IkeSaStatus:
+    now = sa.core.now
+    return IkeSaStatus(
+        peer=sa.name,
+        stage=sa.stage.value,
+        initiator=sa.initiator,
+        local_id=str(sa.peer.local_id) if sa.settled else "",
+        remote_id=str(sa.peer.remote_id) if sa.settled else "",
+        local=str(sa.path.local),
+        remote=str(sa.path.remote),
+        spi_i=sa.spi_i.hex(),
+        spi_r=sa.spi_r.hex(),
+        suite=str(sa.suite) if sa.suite else "",
+        nat_here=sa.nat.here,
+        nat_there=sa.nat.there,
+        fragmentation=sa.fragmentation,
+        age=None if sa.established is None else now - sa.established,
+        rekey_in=None if sa.soft_at is None else sa.soft_at - now,
+        children=tuple(_child(child) for child in sa.children.values()),
+    )
+
+
+def _child(child: ChildSa) -> ChildSaStatus:
+    age = child.ike.core.now - child.since
+    return ChildSaStatus(
+        name=child.config.name,
+        rule=child.config.rule,
+        stage=child.stage.value,
+        spi_in=child.spi_in.hex(),
+        spi_out=child.spi_out.hex(),
+        sending=child.sending,
+        suite=str(child.suite),
+        local=tuple(str(selector) for selector in child.local),
+        remote=tuple(str(selector) for selector in child.remote),
+        age=age,
+        rekey_in=None if child.soft.seconds is None else child.soft.seconds - age,
+    )

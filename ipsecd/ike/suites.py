@@ -1,0 +1,70 @@
+"""What a negotiation of algorithms ends with: the suite of an IKE SA or of a child SA, and its keywords."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipsecd.crypto import algorithms
+from ipsecd.crypto.algorithms import Encryption, GroupInfo, Integrity, PrfAlgorithm
+from ipsecd.wire.payloads import Sa, Transform
+from ipsecd.wire.registry import Encr, Esn, Group, Integ, OpenEnum, Prf, TransformType
+
+_REGISTRIES: dict[int, type[OpenEnum]] = {
+    TransformType.ENCR: Encr,
+    TransformType.PRF: Prf,
+    TransformType.INTEG: Integ,
+    TransformType.DH: Group,
+    TransformType.ESN: Esn,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSuite:
+    """``integrity`` is None exactly when ``encryption`` is an AEAD."""
+
+    encryption: Encryption
+    integrity: Integrity | None
+    prf: PrfAlgorithm
+    group: GroupInfo
+
+    def __str__(self) -> str:
+        return "-".join(part.name for part in (self.encryption, self.integrity, self.prf, self.group) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class EspSuite:
+    """``group`` is None without PFS."""
+
+    encryption: Encryption
+    integrity: Integrity | None
+    group: GroupInfo | None
+    esn: bool
+
+    def __str__(self) -> str:
+        names = [part.name for part in (self.encryption, self.integrity, self.group) if part]
+        return "-".join([*names, "esn" if self.esn else "noesn"])
+
+
+def describe(offer: Sa) -> str:
+    """Proposals in the keywords of a policy, for people: ``aes128gcm16-prfsha256-x25519, aes256-sha256-...``."""
+    return ", ".join("-".join(keyword(transform) for transform in proposal.transforms) for proposal in offer.proposals)
+
+
+def keyword(transform: Transform) -> str:
+    """One transform's keyword; the registry's name for what we decline."""
+    found: Encryption | Integrity | PrfAlgorithm | GroupInfo | None = None
+    if transform.type == TransformType.ENCR:
+        found = algorithms.encryption(transform.id, transform.key_bits)
+    elif transform.type == TransformType.PRF:
+        found = algorithms.prf(transform.id)
+    elif transform.type == TransformType.INTEG:
+        found = algorithms.integrity(transform.id)
+    elif transform.type == TransformType.DH:
+        found = algorithms.group(transform.id)
+    elif transform.type == TransformType.ESN:
+        return "esn" if transform.id == Esn.YES else "noesn"
+    if found is not None:
+        return found.name
+    registry = _REGISTRIES.get(transform.type)
+    name = str(registry(transform.id)) if registry else f"{transform.type}_{transform.id}"
+    return name if transform.key_bits is None else f"{name}_{transform.key_bits}"

@@ -1,0 +1,68 @@
+"""What all requests for a new SA have in common: promised SPIs, and trying again (RFC 7296 sections 1.3 and 2.25)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ipsecd import limits
+from ipsecd.crypto.algorithms import GroupInfo
+from ipsecd.errors import Refused
+from ipsecd.ike.task import Task
+from ipsecd.wire.payloads import Notify
+from ipsecd.wire.registry import Group, NotifyType
+
+if TYPE_CHECKING:
+    from ipsecd.ike.sa import IkeSa
+
+
+class Asking(Task):
+    """``group`` is the one the peer has asked for after a refusal, or None."""
+
+    def __init__(self) -> None:
+        self.group: Group | None = None
+        self._spi: bytes | None = None
+        self._group_rounds = 0
+        self._failures = 0
+
+    def promise(self, sa: IkeSa, spi: bytes) -> None:
+        """The SPI stands in a request; until that is answered no other SA of ours may get it."""
+        self._spi = spi
+        sa.core.promised.add(spi)
+
+    def take_back(self, sa: IkeSa) -> None:
+        if self._spi is not None:
+            sa.core.promised.discard(self._spi)
+            self._spi = None
+
+    def asks_again(self, sa: IkeSa, error: Notify, groups: tuple[Group, ...]) -> bool:
+        """Whether the error is one that trying again helps against; then that is arranged. ``groups`` are those
+        offered, the one tried first."""
+        if error.type == NotifyType.INVALID_KE_PAYLOAD and self._group_rounds < limits.MAX_INVALID_KE_ROUNDS:
+            wanted = group_wanted(error)
+            if wanted in groups[1:]:
+                self._group_rounds += 1
+                self.group = wanted
+                sa.submit(self)
+                return True
+        # 2.25: never at once, so that the peer can finish what is in the way
+        if error.type == NotifyType.TEMPORARY_FAILURE and self._failures < limits.TEMPORARY_FAILURE_TRIES:
+            delay = min(limits.TEMPORARY_FAILURE_FIRST * 2**self._failures, limits.TEMPORARY_FAILURE_LAST)
+            self._failures += 1
+            sa.retry_later(self, delay)
+            return True
+        return False
+
+
+def group_wanted(refusal: Notify) -> Group | None:
+    """The group an INVALID_KE_PAYLOAD notify names (1.3); None if its data isn't two octets."""
+    return Group(int.from_bytes(refusal.data, "big")) if len(refusal.data) == 2 else None
+
+
+def other_group_wanted(group: GroupInfo) -> Refused:
+    """Our answer to a public value of a group that isn't the one chosen (1.2, 1.3)."""
+    return Refused(
+        "other-group-wanted",
+        f"we want {group.name}",
+        notify=NotifyType.INVALID_KE_PAYLOAD,
+        data=group.id.to_bytes(2, "big"),
+    )

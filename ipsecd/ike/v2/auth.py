@@ -1,0 +1,218 @@
+"""IKE_AUTH: both ends say who they are and prove it, and the first child SA is made.
+
+RFC 7296 sections 1.2, 2.15 and 2.21.2.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ipsecd.crypto.keymat import shared_key_auth, signed_octets
+from ipsecd.crypto.secret import equal
+from ipsecd.errors import LocalError, PeerError, Refused
+from ipsecd.ike import contact, reports
+from ipsecd.ike.config import Child, Path, Peer, SharedKey
+from ipsecd.ike.exchange import AUTH_RESPONSE, Admitted
+from ipsecd.ike.narrowing import Packet, narrow_in
+from ipsecd.ike.pad import Opened, callers, open_for_initiator, open_for_responder
+from ipsecd.ike.task import Task
+from ipsecd.ike.v2.child import Ask, CreateChild, begin, grant_first, granted, holds
+from ipsecd.ike.v2.informational import Complain, DeleteUnmade
+from ipsecd.ike.v2.reply import Reply
+from ipsecd.wire.identity import Identity
+from ipsecd.wire.payloads import AnyPayload, IdI, IdR, Notify, Sa, TsI, TsR
+from ipsecd.wire.payloads import Auth as AuthPayload
+from ipsecd.wire.registry import AuthMethod, NotifyType
+
+if TYPE_CHECKING:
+    from ipsecd.ike.child_sa import ChildSa
+    from ipsecd.ike.sa import IkeSa
+
+_FIRST_CHILD = (Sa, TsI, TsR)
+
+
+# --- proving -----------------------------------------------------------------------------------------------------
+
+
+def _proof(sa: IkeSa, identity: Identity, key: SharedKey, *, of_initiator: bool) -> bytes:
+    """The AUTH data that proves one end's IKE_SA_INIT message and identity with this key (2.15)."""
+    suite, keys = sa.known_suite, sa.known_keys
+    (message_i, message_r), (nonce_i, nonce_r) = sa.messages, sa.nonces
+    said = (message_i, nonce_r, keys.pi) if of_initiator else (message_r, nonce_i, keys.pr)
+    message, nonce, sk_p = said
+    octets = signed_octets(message, nonce, suite.prf.id, sk_p, identity.encode())
+    return shared_key_auth(suite.prf.id, key.key, octets)
+
+
+def _proves(sa: IkeSa, identity: Identity, auth: AuthPayload, key: SharedKey, *, of_initiator: bool) -> bool:
+    # an empty key would let everybody in
+    return len(key.key) > 0 and equal(_proof(sa, identity, key, of_initiator=of_initiator), auth.data)
+
+
+def _check_method(auth: AuthPayload) -> None:
+    if auth.method != AuthMethod.SHARED_KEY:
+        raise Refused(
+            "wrong-auth-method",
+            f"the peer proves itself by {auth.method}; we want a pre-shared key",
+            notify=NotifyType.AUTHENTICATION_FAILED,
+        )
+
+
+# --- the initiator -----------------------------------------------------------------------------------------------
+
+
+class Auth(Task):
+    """Prove ourselves, check the peer's proof, and ask for the first child SA."""
+
+    response = AUTH_RESPONSE
+
+    def __init__(self, peer: Peer, child: Child, packet: Packet | None) -> None:
+        self._peer = peer
+        self._child = child
+        self._packet = packet
+        self._ask: Ask | None = None
+
+    def build(self, sa: IkeSa) -> tuple[AnyPayload, ...]:
+        """IDi, [N(INITIAL_CONTACT),] IDr, AUTH, SA, TSi, TSr."""
+        peer = self._peer
+        ask = self._ask = Ask.first(sa, peer, self._child, self._packet)
+        sa.core.promised.add(ask.spi)
+        proof = _proof(sa, peer.local_id, peer.shared_keys[0], of_initiator=True)
+        alone = () if contact.others(sa) else (Notify(NotifyType.INITIAL_CONTACT),)
+        return (
+            IdI(peer.local_id),
+            *alone,
+            IdR(peer.remote_id),
+            AuthPayload(AuthMethod.SHARED_KEY, proof),
+            *ask.payloads_of_auth(),
+        )
+
+    def process(self, sa: IkeSa, answer: Admitted) -> None:
+        ask = self._answered(sa)
+        auth, claimed = answer.maybe(AuthPayload), answer.maybe(IdR)
+        if auth is None or claimed is None:
+            # 2.21.2: whoever answered IKE_SA_INIT says no
+            self._ended(sa, reports.PEER, reports.meaning(answer.error) if answer.error else "it proves nothing")
+            sa.vanish("the peer refuses us")
+            return
+        try:
+            opened = self._check(sa, claimed.identity, auth)
+        except Refused as refusal:
+            sa.core.drop(refusal.reason)
+            self._ended(sa, reports.ME, refusal.detail)
+            sa.reject(Complain(), refusal.detail)
+            return
+        sa.establish(opened.peers)
+        self._take_child(sa, ask, answer)
+        contact.settle_crossing(sa)
+
+    def abandon(self, sa: IkeSa, reason: str) -> None:
+        if self._ask is not None:
+            self._answered(sa)
+            self._ended(sa, reports.PEER, reason)
+
+    def elsewhere(self) -> Task:
+        """The child is all that is left to make."""
+        return CreateChild(self._peer, self._child, self._packet)
+
+    def give_up(self, sa: IkeSa, reason: str) -> None:
+        """It never came to proving anything."""
+        sa.core.wanted.failed(self._child.name, reason)
+
+    def _answered(self, sa: IkeSa) -> Ask:
+        ask, self._ask = self._ask, None
+        if ask is None:
+            raise LocalError("an answer to an IKE_AUTH that was never sent")
+        sa.core.promised.discard(ask.spi)
+        return ask
+
+    def _ended(self, sa: IkeSa, point: str, reason: str) -> None:
+        reports.ike_failed(sa.core, "auth-failed", self._peer, point, reason, remote=str(sa.path.remote))
+        sa.core.wanted.failed(self._child.name, reason)
+
+    def _check(self, sa: IkeSa, claimed: Identity, auth: AuthPayload) -> Opened:
+        _check_method(auth)
+        others = callers(sa.core.config.peers, sa.path)
+        return open_for_responder(
+            self._peer,
+            others,
+            claimed,
+            sa.known_suite,
+            lambda key: _proves(sa, claimed, auth, key, of_initiator=False),
+        )
+
+    def _take_child(self, sa: IkeSa, ask: Ask, answer: Admitted) -> None:
+        """1.2: the IKE SA stands, whatever became of the child."""
+        if answer.error is not None or answer.count(*_FIRST_CHILD) < len(_FIRST_CHILD):
+            reason = reports.meaning(answer.error) if answer.error else "the peer made no child SA"
+            self._childless(sa, reports.PEER, reason)
+            return
+        try:
+            new = ask.accept(sa, answer, sa.nonces)
+        except PeerError as error:
+            sa.core.drop(error.reason)
+            sa.submit(DeleteUnmade(ask.spi))
+            self._childless(sa, reports.ME, f"the peer's answer doesn't fit what we asked: {error}")
+            return
+        if new is not None:
+            begin(new)
+            sa.core.wanted.made(self._child, covered=holds(new, self._packet))
+
+    def _childless(self, sa: IkeSa, point: str, reason: str) -> None:
+        reports.child_failed(sa.core, "child-failed", self._peer, self._child, point, reason)
+        sa.core.wanted.failed(self._child.name, reason)
+
+
+# --- the responder -----------------------------------------------------------------------------------------------
+
+
+def answer_auth(sa: IkeSa, request: Admitted, path: Path) -> Reply:
+    """Check the initiator's proof, give ours, and grant the first child SA. Raises Refused or PeerError."""
+    claimed = request.one(IdI).identity
+    asked = request.maybe(IdR)
+    auth = request.maybe(AuthPayload)
+    if auth is None:
+        raise Refused("eap-asked", "the peer wants EAP", notify=NotifyType.AUTHENTICATION_FAILED)
+    _check_method(auth)
+    opened = open_for_initiator(
+        callers(sa.core.config.peers, path),
+        claimed,
+        asked.identity if asked else None,
+        sa.known_suite,
+        lambda key: _proves(sa, claimed, auth, key, of_initiator=True),
+    )
+    of_child = request.count(*_FIRST_CHILD)
+    if 0 < of_child < len(_FIRST_CHILD):
+        raise PeerError("payload-missing", "half a child SA", notify=NotifyType.INVALID_SYNTAX)
+    identity = opened.peers[0].local_id
+    proof = _proof(sa, identity, opened.key, of_initiator=False)
+    sa.establish(opened.peers)
+    payloads: tuple[AnyPayload, ...] = (IdR(identity), AuthPayload(AuthMethod.SHARED_KEY, proof))
+    new: ChildSa | None = None
+    if of_child:
+        new, about_child = _first_child(sa, request)
+        payloads = (*payloads, *about_child)
+    alone = request.notify(NotifyType.INITIAL_CONTACT) is not None
+    return Reply(payloads, lambda: _answered(sa, new, alone=alone))
+
+
+def _first_child(sa: IkeSa, request: Admitted) -> tuple[ChildSa | None, tuple[AnyPayload, ...]]:
+    """1.2: a child SA that can't be had doesn't fail the IKE SA; the error stands beside our proof."""
+    try:
+        best = narrow_in(sa.peers, local=request.one(TsR).selectors, remote=request.one(TsI).selectors)
+        new, payloads = grant_first(sa, request.one(Sa), best.peer, best.child, (best.local, best.remote))
+    except Refused as refusal:
+        reports.ike_failed(sa.core, "child-failed", sa.peer, reports.ME, refusal.detail)
+        return None, (Notify(NotifyType(refusal.notify or NotifyType.NO_PROPOSAL_CHOSEN), refusal.data),)
+    more = (Notify(NotifyType.ADDITIONAL_TS_POSSIBLE),) if best.more else ()
+    return new, (*payloads, *more)
+
+
+def _answered(sa: IkeSa, new: ChildSa | None, *, alone: bool) -> None:
+    """Our response has left."""
+    if new is not None:
+        granted(new)
+    sa.core.wanted.answered(sa)
+    if alone:
+        contact.forget_others(sa)
+    contact.settle_crossing(sa)

@@ -1,0 +1,132 @@
+"""CREATE_CHILD_SA for the successor of a child SA, also when both ends ask (RFC 7296 sections 1.3.3 and 2.8.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ipsecd import limits
+from ipsecd.errors import PeerError
+from ipsecd.ike import reports
+from ipsecd.ike.child_sa import ChildSa, ChildStage, Rival
+from ipsecd.ike.exchange import Admitted
+from ipsecd.ike.narrowing import narrow_again
+from ipsecd.ike.v2.child import TEMPORARY_FAILURE, Ask, AskingForChild, CreateChild, grant
+from ipsecd.ike.v2.reply import Reply
+from ipsecd.wire.payloads import AnyPayload, Nonce, Notify, TsI, TsR
+from ipsecd.wire.registry import NotifyType, Protocol
+
+if TYPE_CHECKING:
+    from ipsecd.ike.sa import IkeSa
+
+
+class RekeyChild(AskingForChild):
+    """Ask for the successor of a child SA, then have the old one deleted."""
+
+    def __init__(self, old: ChildSa) -> None:
+        super().__init__()
+        self._old = old
+
+    def build(self, sa: IkeSa) -> tuple[AnyPayload, ...] | None:
+        old = self._old
+        if old.stage is not ChildStage.UP:
+            return None
+        old.rekeying = True
+        # 2.9.2: the same selectors, so that the successor takes all the traffic
+        ask = Ask.later(sa, old.peer, old.config, (old.local, old.remote), self.group)
+        return (Notify(NotifyType.REKEY_SA, b"", Protocol.ESP, old.spi_in), *self.sends(sa, ask))
+
+    def process(self, sa: IkeSa, answer: Admitted) -> None:
+        old = self._old
+        ask = self.answered(sa)
+        old.rekeying = False
+        if answer.error is not None:
+            self._refused(sa, ask, answer.error)
+            return
+        try:
+            nonces = (ask.nonce, answer.one(Nonce).data)
+            new = ask.accept(sa, answer, nonces)
+        except PeerError as error:
+            self._failed(sa, reports.ME, self.undo(sa, ask, error))
+            return
+        if new is None:
+            settle_rival(old)
+        else:
+            self._replace(sa, new, min(nonces))
+
+    def _replace(self, sa: IkeSa, new: ChildSa, lowest_nonce: bytes) -> None:
+        """2.8.1: of two successors, the one made with the lowest of the four nonces is closed by its maker."""
+        old = self._old
+        new.open_inbound()
+        rival = _standing(old)
+        if rival is not None and lowest_nonce < rival.lowest_nonce:
+            settle_rival(old)
+            sa.delete_child(new)
+            return
+        if rival is not None:
+            rival.child.stay_silent()
+        old.rival = None
+        old.successor = new
+        new.open_outbound()
+        sa.core.report("child-rekeyed", "info", **new.story())
+        sa.delete_child(old)
+        if sa.core.wanted.held(old.config.name):
+            sa.delete_child(new)  # it was put down while we asked
+
+    def _refused(self, sa: IkeSa, ask: Ask, error: Notify) -> None:
+        old = self._old
+        if settle_rival(old) or old.stage is not ChildStage.UP:
+            return  # the peer's own rekey, or its Delete, has settled it
+        if error.type == NotifyType.CHILD_SA_NOT_FOUND:
+            # 2.25: it doesn't exist over there, so it goes here without a word, and another is made from scratch
+            old.close()
+            sa.submit(CreateChild(old.peer, old.config, None))
+        elif not self.asks_again(sa, error, ask.groups):
+            self._failed(sa, reports.PEER, reports.meaning(error))
+
+    def _failed(self, sa: IkeSa, point: str, reason: str) -> None:
+        old = self._old
+        reports.child_failed(sa.core, "child-rekey-failed", old.peer, old.config, point, reason)
+        again = RekeyChild(old)
+        sa.retry_later(again, limits.TEMPORARY_FAILURE_LAST)
+
+    def abandon(self, sa: IkeSa, reason: str) -> None:
+        self.take_back(sa)
+        self._old.rekeying = False
+
+
+def settle_rival(old: ChildSa) -> bool:
+    """The peer's successor is the one that stays; whether there is one."""
+    rival = _standing(old)
+    if rival is None:
+        return False
+    old.rival = None
+    old.successor = rival.child
+    if old.stage is ChildStage.UP:
+        old.stage = ChildStage.REPLACED
+    return True
+
+
+def _standing(old: ChildSa) -> Rival | None:
+    rival = old.rival
+    return rival if rival is not None and rival.child.stage is ChildStage.UP else None
+
+
+def answer_rekey_child(sa: IkeSa, request: Admitted, which: Notify) -> Reply:
+    """The peer wants a successor for the SA by which it receives what we send with ``which.spi``."""
+    if sa.rekeying or not sa.live:
+        return TEMPORARY_FAILURE  # 2.25.2
+    old = next((child for child in sa.children.values() if child.spi_out == which.spi), None)
+    if old is None or which.protocol != Protocol.ESP:
+        return Reply((Notify(NotifyType.CHILD_SA_NOT_FOUND, b"", which.protocol, which.spi),))
+    if old.stage is not ChildStage.UP or _standing(old) is not None:
+        return TEMPORARY_FAILURE  # 2.25.1: it is on its way out, or has a successor already
+    selectors = narrow_again(old.config, local=request.one(TsR).selectors, remote=request.one(TsI).selectors)
+    nonce = sa.core.entropy.octets(limits.NONCE_OCTETS)
+    new, payloads = grant(sa, request, old.peer, old.config, selectors, nonce)
+    if old.rekeying:
+        old.rival = Rival(new, min(nonce, request.one(Nonce).data))
+    else:
+        old.successor = new
+        old.stage = ChildStage.REPLACED
+        sa.core.report("child-rekeyed", "info", **new.story())
+    return Reply(payloads, new.await_peer)

@@ -1,0 +1,185 @@
+"""Which children somebody wants, and bringing them up: at start, by command, for a packet, and again after a loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipsecd import limits
+from ipsecd.ike import reports
+from ipsecd.ike.child_sa import ChildStage
+from ipsecd.ike.config import Child, Endpoint, Path, Peer
+from ipsecd.ike.core import Core
+from ipsecd.ike.effects import GiveUp
+from ipsecd.ike.narrowing import Packet, covers
+from ipsecd.ike.sa import IkeSa
+from ipsecd.ike.timers import Timer
+from ipsecd.ike.v2.child import CreateChild
+from ipsecd.ike.v2.sa_init import call
+from ipsecd.wire.ike import NO_SPI
+
+
+@dataclass(slots=True)
+class _Want:
+    """What is known of one configured child. ``pursued``: a negotiation for it is queued or under way."""
+
+    peer: Peer
+    child: Child
+    pursued: bool = False
+    held: bool = False  # an operator has put it down
+    failures: int = 0
+    again: Timer | None = None
+
+    def rest(self) -> None:
+        if self.again is not None:
+            self.again.cancel()
+            self.again = None
+
+
+class Wanted:
+    """All configured children by name."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._wants: dict[str, _Want] = {}
+
+    # --- configuration ---
+
+    def configure(self) -> None:
+        """The configuration is new: learn what may be wanted, forget what is no longer configured."""
+        configured = {child.name: (peer, child) for peer in self._core.config.peers for child in peer.children}
+        for name in [name for name in self._wants if name not in configured]:
+            self._wants.pop(name).rest()
+        for name, (peer, child) in configured.items():
+            want = self._wants.setdefault(name, _Want(peer, child))
+            want.peer, want.child = peer, child
+
+    def begin(self) -> None:
+        """Bring up what is to be up from the start and isn't."""
+        for name, want in self._wants.items():
+            if want.child.start and not want.held and not self._up(name):
+                self._pursue(want, None)
+
+    # --- who wants ---
+
+    def up(self, name: str) -> None:
+        """An operator wants it, whatever was before."""
+        want = self._wants.get(name)
+        if want is not None:
+            want.held = False
+            want.failures = 0
+            want.rest()
+            if not self._up(name):
+                self._pursue(want, None)
+
+    def acquire(self, name: str, packet: Packet | None) -> None:
+        """A packet wants it."""
+        want = self._wants.get(name)
+        if want is None:
+            self._core.emit(GiveUp(name, "no such child is configured"))
+        elif want.held:
+            self._core.emit(GiveUp(name, "it was put down by command"))
+        elif not self._up(name, packet):
+            self._pursue(want, packet)
+
+    def hold(self, name: str) -> None:
+        """An operator wants it down, and down it stays until somebody wants it up."""
+        want = self._wants.get(name)
+        if want is not None:
+            want.held = True
+            want.rest()
+
+    def held(self, name: str) -> bool:
+        want = self._wants.get(name)
+        return want is not None and want.held
+
+    # --- what became of it ---
+
+    def made(self, child: Child, *, covered: bool) -> None:
+        """A child SA is there. ``covered``: the packet that asked fits it."""
+        want = self._wants.get(child.name)
+        if want is not None:
+            want.pursued = False
+            want.failures = 0
+            want.rest()
+        if not covered:
+            self._core.emit(GiveUp(child.name, "the peer has narrowed the selectors so that the packet is outside"))
+
+    def failed(self, name: str, reason: str) -> None:
+        """A negotiation has ended without a child SA."""
+        self._core.emit(GiveUp(name, reason))
+        want = self._wants.get(name)
+        if want is not None:
+            want.pursued = False
+            self._later(want)
+
+    def lost(self, name: str) -> None:
+        """A child SA is gone."""
+        want = self._wants.get(name)
+        if want is not None and not want.pursued and not self._up(name):
+            self._later(want)
+
+    def _later(self, want: _Want) -> None:
+        """Bring it back with back-off if it is to be up."""
+        if not want.child.start or want.held or want.again is not None:
+            return
+        delay = min(limits.RECONNECT_FIRST * 2**want.failures, limits.RECONNECT_LAST)
+        want.failures += 1
+        want.again = self._core.after(self._core.jittered(delay, 0.5), lambda: self._again(want))
+
+    def _again(self, want: _Want) -> None:
+        want.again = None
+        if not want.held and not self._up(want.child.name):
+            self._pursue(want, None)
+
+    def answered(self, sa: IkeSa) -> None:
+        """A peer has called us. Where we are calling it too and it hasn't answered yet, our call is needless."""
+        names = {peer.name for peer in sa.peers}
+        for other in list(self._core.ikes.values()):
+            if other.initiator and other.live and not other.has_keys and other.peer.name in names:
+                other.give_way(sa)
+
+    # --- bringing it up ---
+
+    def _up(self, name: str, packet: Packet | None = None) -> bool:
+        return any(
+            child.config.name == name
+            and child.stage is ChildStage.UP
+            and (packet is None or (covers(child.local, packet[:1]) and covers(child.remote, packet[1:])))
+            for sa in self._core.ikes.values()
+            for child in sa.children.values()
+        )
+
+    def _pursue(self, want: _Want, packet: Packet | None) -> None:
+        if want.pursued:
+            return
+        want.rest()
+        want.pursued = True
+        sa = self._carrier(want.peer)
+        if sa is not None:
+            sa.submit(CreateChild(want.peer, want.child, packet))
+        elif not want.peer.remotes:
+            self._cannot(want, "the peer's address isn't known; it has to call us")
+        else:
+            self._call(want, packet)
+
+    def _carrier(self, peer: Peer) -> IkeSa | None:
+        """The IKE SA that may carry the peer's children: an established one, else one that is being made."""
+        fit = [sa for sa in self._core.ikes.values() if sa.live and any(peer.name == known.name for known in sa.peers)]
+        fit.sort(key=lambda sa: not sa.settled)
+        return next((sa for sa in fit if sa.settled or sa.established is None), None)
+
+    def _call(self, want: _Want, packet: Packet | None) -> None:
+        peer = want.peer
+        remote = peer.remotes[want.failures % len(peer.remotes)]
+        local = peer.local or type(remote)(0)  # unspecified: whoever sends fills it in
+        natt = peer.remote_port == self._core.config.natt_port
+        port = self._core.config.natt_port if natt else self._core.config.ike_port
+        path = Path(Endpoint(local, port), Endpoint(remote, peer.remote_port), natt)
+        sa = IkeSa(self._core, path, initiator=True, spi_i=self._core.fresh_ike_spi(), spi_r=NO_SPI)
+        sa.peers = (peer,)
+        call(sa, peer, want.child, packet)
+
+    def _cannot(self, want: _Want, reason: str) -> None:
+        reports.child_failed(self._core, "child-failed", want.peer, want.child, reports.ME, reason)
+        want.pursued = False
+        self._core.emit(GiveUp(want.child.name, reason))
