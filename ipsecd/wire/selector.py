@@ -7,7 +7,7 @@ all that narrowing (RFC 7296 section 2.9) and the inbound check (RFC 4301 sectio
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network, summarize_address_range
+from ipaddress import IPv4Address, IPv6Address, ip_network, summarize_address_range
 
 from ipsecd.wire.registry import IpProtocol
 
@@ -66,16 +66,6 @@ class Selector:
         """Whether each packet that ``other`` selects is selected by this one too."""
         return self.intersect(other) == other
 
-    def matches(self, address: Address, protocol: int, port: int | None) -> bool:
-        """Whether one side of a packet is inside. ``port`` is None where the packet doesn't show it."""
-        if address.version != self.version or not int(self.start) <= int(address) <= int(self.end):
-            return False
-        if self.protocol and self.protocol != protocol:
-            return False
-        if self.ports == ANY_PORT:
-            return True
-        return self.ports == OPAQUE if port is None else self.ports[0] <= port <= self.ports[1]
-
     def __str__(self) -> str:
         networks = list(summarize_address_range(self.start, self.end))
         text = str(networks[0]) if len(networks) == 1 else f"{self.start}-{self.end}"
@@ -99,11 +89,6 @@ def _common_ports(one: tuple[int, int], two: tuple[int, int]) -> tuple[int, int]
         return None
     low, high = max(one[0], two[0]), min(one[1], two[1])
     return (low, high) if low <= high else None
-
-
-def address_of(text: str) -> Address:
-    """The address in text form; raises ValueError."""
-    return ip_address(text)
 
 
 def narrow(offered: tuple[Selector, ...], allowed: tuple[Selector, ...]) -> tuple[Selector, ...]:
