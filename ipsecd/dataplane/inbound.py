@@ -189,11 +189,8 @@ class Inbound:
     def timer(self, now: float) -> list[Result]:
         """What time alone has brought about."""
         results: list[Result] = []
-        for spi in self._sad.alarms.due(now):
-            sa = self._sad.get(spi)
-            if sa is not None:
-                self._expire(sa, now, results)
-                self._sad.alarms.set(spi, sa.lifetime.deadline())
+        for sa in self._sad.due(now):
+            self._expire(sa, now, results)
         self._tell_alive(now, results)
         return results
 

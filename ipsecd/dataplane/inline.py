@@ -101,6 +101,8 @@ class InlineRoads:
                 self._inbound.set_path_mtu(remote, mtu, now)
             case AskCounters():
                 return [self._counters()]
+            case _:
+                raise LocalError(f"{type(message).__name__} is no message to the roads")
         return []
 
     def _set_spd(self, generation: int, spd: Spd) -> None:

@@ -207,11 +207,8 @@ class Outbound:
     def timer(self, now: float) -> list[Result]:
         """What time alone has brought about."""
         results: list[Result] = []
-        for name in self._sad.alarms.due(now):
-            sa = self._sad.get(*name)
-            if sa is not None:
-                self._expire(sa, now, results)
-                self._sad.alarms.set(name, sa.lifetime.deadline())
+        for sa in self._sad.due(now):
+            self._expire(sa, now, results)
         return results
 
     def deadline(self) -> float | None:

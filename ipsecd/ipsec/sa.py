@@ -11,7 +11,8 @@ from ipsecd.ipsec.lifetime import Lifetime, Limits, before_the_numbers_end, last
 from ipsecd.ipsec.replay import ReplayWindow
 from ipsecd.ipsec.selectors import SaSelectors
 from ipsecd.ipsec.tunnel import OuterHeader
-from ipsecd.wire.registry import Integ
+from ipsecd.wire.esp import MIN_SPI
+from ipsecd.wire.registry import Encr, Integ
 from ipsecd.wire.selector import Address, Selector
 
 
@@ -27,7 +28,8 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class EspKeys:
-    """Transform numbers of RFC 7296 section 3.3.2 and the keys of one direction. Never logged: repr hides them."""
+    """Transform numbers of RFC 7296 section 3.3.2 and the keys of one direction. Never logged: repr hides them.
+    Raises LocalError for what is no transform number."""
 
     encryption: int
     key_bits: int | None
@@ -36,9 +38,14 @@ class EspKeys:
     encryption_key: bytes = field(repr=False)
     integrity_key: bytes = field(repr=False)
 
+    def __post_init__(self) -> None:
+        if max(self.encryption, self.integrity) > 0xFFFF:
+            raise LocalError(f"no transforms: {self.encryption}, {self.integrity}")
+
 
 class _Sa:
-    """What both directions have. Raises LocalError for keys that don't fit or transforms we don't have."""
+    """What both directions have. Raises LocalError for a reserved SPI, keys that don't fit, or transforms we don't
+    have."""
 
     __slots__ = ("child", "cipher", "counter_iv", "esn", "last", "lifetime", "outside", "selectors", "spi")
 
@@ -53,10 +60,12 @@ class _Sa:
         limits: Limits,
         now: float,
     ) -> None:
+        if not MIN_SPI <= spi < 1 << 32:
+            raise LocalError(f"SPI {spi:08x} is reserved")
         transform = encryption(keys.encryption, keys.key_bits)
         mac = integrity(keys.integrity)
         if transform is None or (mac is None and keys.integrity != Integ.NONE):
-            raise LocalError(f"no ESP with encryption {keys.encryption}/{keys.key_bits}, integrity {keys.integrity}")
+            raise LocalError(f"no ESP with {Encr(keys.encryption)}/{keys.key_bits} and {Integ(keys.integrity)}")
         self.spi = spi
         self.child = child
         self.cipher = EspCipher(transform, mac, keys.encryption_key, keys.integrity_key)

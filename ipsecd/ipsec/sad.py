@@ -77,6 +77,12 @@ class InboundSad:
     def get(self, spi: int) -> InboundSa | None:
         return self._by_spi.get(spi)
 
+    def due(self, now: float) -> Iterator[InboundSa]:
+        """The SAs that time has brought to a limit. Whoever asks has them told of it before the next."""
+        for spi in self.alarms.due(now):
+            yield self._by_spi[spi]
+            self.alarms.set(spi, self._by_spi[spi].lifetime.deadline())
+
     def __iter__(self) -> Iterator[InboundSa]:
         return iter(self._by_spi.values())
 
@@ -110,8 +116,11 @@ class OutboundSad:
         else:
             del self._by_child[sa.child]
 
-    def get(self, spi: int, inbound: int) -> OutboundSa | None:
-        return self._by_name.get((spi, inbound))
+    def due(self, now: float) -> Iterator[OutboundSa]:
+        """The SAs that time has brought to a limit. Whoever asks has them told of it before the next."""
+        for name in self.alarms.due(now):
+            yield self._by_name[name]
+            self.alarms.set(name, self._by_name[name].lifetime.deadline())
 
     def choose(self, child: str, flow: Flow) -> OutboundSa | None:
         """The newest SA of the child that may carry this flow and isn't over."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 
 from ipsecd import limits
+from ipsecd.ratelimit import RateLimit
 from ipsecd.wire.icmp import too_big
 from ipsecd.wire.ip import IpPacket
 from ipsecd.wire.registry import IpProtocol
@@ -21,23 +22,13 @@ class TooBig:
     """Writes the errors, at most so many a second (RFC 4443 section 2.4 (f))."""
 
     def __init__(self) -> None:
-        self._tokens = float(limits.TOO_BIG_BURST)
-        self._filled = 0.0
+        self._limit = RateLimit(limits.TOO_BIG_RATE, limits.TOO_BIG_BURST)
 
     def answer(self, packet: bytes, inner: IpPacket, mtu: int, now: float) -> bytes | None:
         """The error about a packet, IP header included; None if none may be sent, or none more now."""
-        if not may_be_answered(inner) or not self._allowed(now):
+        if not may_be_answered(inner) or not self._limit.take(now):
             return None
         return too_big(packet, inner, mtu)
-
-    def _allowed(self, now: float) -> bool:
-        gained = (now - self._filled) * limits.TOO_BIG_RATE
-        self._tokens = min(self._tokens + gained, limits.TOO_BIG_BURST)
-        self._filled = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 def may_be_answered(packet: IpPacket) -> bool:

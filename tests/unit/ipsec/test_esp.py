@@ -289,6 +289,12 @@ def test_transforms_we_do_not_have_and_keys_that_do_not_fit_are_refused(chosen: 
         InboundSa(SPI, "c", chosen, LOCAL, REMOTE, OUTSIDE, Limits(), 1_024, 0.0)
 
 
+def test_a_number_that_is_no_transform_is_refused() -> None:
+    for numbers in ((65_536, 0), (20, 1 << 40)):
+        with pytest.raises(LocalError, match="no transforms"):
+            EspKeys(numbers[0], 128, numbers[1], False, bytes(20), b"")
+
+
 def test_a_key_does_not_show() -> None:
     shown = repr(keys(CBC))
     assert "encryption_key" not in shown

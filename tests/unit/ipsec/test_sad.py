@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from ipsecd.errors import LocalError
-from ipsecd.ipsec.lifetime import Limits
+from ipsecd.ipsec.lifetime import Expiry, Limits
 from ipsecd.ipsec.sa import InboundSa, OutboundSa
 from ipsecd.ipsec.sad import Alarms, InboundSad, OutboundSad
 from ipsecd.ipsec.selectors import Flow
@@ -49,7 +49,7 @@ def test_an_inbound_spi_can_not_be_taken_twice() -> None:
 
 def test_the_newest_outbound_sa_of_a_child_is_chosen() -> None:
     sad = OutboundSad()
-    old, new, other = out(1, 1), out(2, 2), out(3, 3, "b")
+    old, new, other = out(0x101, 1), out(0x102, 2), out(0x103, 3, "b")
     for sa in (old, new, other):
         sad.add(sa)
     assert sad.choose("a", FLOW) is new
@@ -60,7 +60,7 @@ def test_the_newest_outbound_sa_of_a_child_is_chosen() -> None:
 
 def test_an_sa_whose_selectors_do_not_hold_the_packet_is_passed_over() -> None:
     sad = OutboundSad()
-    wide, narrow = out(1), out(2, remote="10.2.9.0/24")
+    wide, narrow = out(0x101), out(0x102, remote="10.2.9.0/24")
     sad.add(wide)
     sad.add(narrow)
     assert sad.choose("a", FLOW) is wide
@@ -70,7 +70,7 @@ def test_an_sa_whose_selectors_do_not_hold_the_packet_is_passed_over() -> None:
 
 def test_an_sa_that_is_over_is_passed_over() -> None:
     sad = OutboundSad()
-    old, new = out(1), out(2)
+    old, new = out(0x101), out(0x102)
     sad.add(old)
     sad.add(new)
     new.lifetime.over = True
@@ -79,35 +79,37 @@ def test_an_sa_that_is_over_is_passed_over() -> None:
 
 def test_an_outbound_sa_is_named_by_both_spis() -> None:
     sad = OutboundSad()
-    one, two = out(5, 1), out(5, 2)
+    one, two = out(0x500, 1), out(0x500, 2)
     sad.add(one)
     sad.add(two)
     with pytest.raises(LocalError, match="in use"):
-        sad.add(out(5, 2))
-    sad.remove(5, 2)
-    sad.remove(5, 2)
+        sad.add(out(0x500, 2))
+    sad.remove(0x500, 2)
+    sad.remove(0x500, 2)
     assert sad.choose("a", FLOW) is one
-    assert sad.get(5, 1) is one
-    assert sad.get(5, 2) is None
-    sad.remove(5, 1)
+    sad.remove(0x500, 1)
     assert sad.choose("a", FLOW) is None
     assert not sad._by_child
 
 
 def test_the_sad_knows_when_time_ends_something() -> None:
     sad = OutboundSad()
-    sad.add(out(1, 1))
+    sad.add(out(0x101, 1))
     assert sad.alarms.next() is None
-    sad.add(out(2, 2, soft_seconds=50.0, hard_seconds=60.0))
-    sad.add(out(3, 3, hard_seconds=40.0))
+    sad.add(out(0x102, 2, soft_seconds=50.0, hard_seconds=60.0))
+    sad.add(out(0x103, 3, hard_seconds=40.0))
     assert sad.alarms.next() == 40.0
-    sad.remove(3, 3)
+    sad.remove(0x103, 3)
     assert sad.alarms.next() == 50.0
-    assert list(sad.alarms.due(50.0)) == [(2, 2)]
+    assert [(sa.spi, sa.lifetime.reached(50.0)) for sa in sad.due(50.0)] == [
+        (0x102, Expiry(hard=False, reason="seconds"))
+    ]
+    assert sad.alarms.next() == 60.0
     received = InboundSad()
-    received.add(into(9, Limits(hard_seconds=7.0)))
+    received.add(into(0x109, Limits(hard_seconds=7.0)))
     assert received.alarms.next() == 7.0
-    received.remove(9)
+    assert list(received.due(6.9)) == []
+    received.remove(0x109)
     assert received.alarms.next() is None
 
 

@@ -1,0 +1,133 @@
+"""Two ends of a tunnel, each with both roads inline, for tests.
+
+10.1.0.0/16, 2001:db8:1::/48  --  near 192.0.2.1  ==  far 198.51.100.1  --  10.2.0.0/16, 2001:db8:2::/48
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import TypeVar
+
+from ipsecd.dataplane import messages as m
+from ipsecd.dataplane.inline import InlineRoads
+from ipsecd.dataplane.results import Out, Result, ToTun
+from ipsecd.wire.selector import Address, Selector
+from tests.unit.crypto.suites import Suite
+from tests.unit.ipsec.pairs import GCM, fixed_iv, keys
+
+NEAR_NETS = (Selector.net("10.1.0.0/16"), Selector.net("2001:db8:1::/48"))
+FAR_NETS = (Selector.net("10.2.0.0/16"), Selector.net("2001:db8:2::/48"))
+OUTER = {
+    4: (ip_address("192.0.2.1"), ip_address("198.51.100.1")),
+    6: (ip_address("2001:db8::1"), ip_address("2001:db8::2")),
+}
+TUN_MTU = 1_400
+NEAR_SPI, FAR_SPI = 0x0000_1111, 0x0000_2222  # each end's inbound SPI
+
+Of = TypeVar("Of")
+
+
+def only(results: Iterable[Result], kind: type[Of]) -> list[Of]:
+    """The results of one kind."""
+    return [result for result in results if isinstance(result, kind)]
+
+
+def protect(*pairs: tuple[Selector, Selector], child: str = "child") -> m.SpdEntry:
+    return m.SpdEntry("all", "rule", "protect", pairs, child)
+
+
+class End:
+    """One end: its roads, and what it knows of the other end."""
+
+    def __init__(self, *, near: bool, outer: int = 4, suite: Suite = GCM, esn: bool = False) -> None:
+        here, there = OUTER[outer] if near else OUTER[outer][::-1]
+        self.outside = m.Outside(here, 4500, there, 4500)
+        self.local, self.remote = (NEAR_NETS, FAR_NETS) if near else (FAR_NETS, NEAR_NETS)
+        self.inbound, self.outbound = (NEAR_SPI, FAR_SPI) if near else (FAR_SPI, NEAR_SPI)
+        self.keys = keys(suite, esn=esn)
+        self.roads = InlineRoads(fixed_iv, tun_mtu=TUN_MTU)
+        self._generation = 0
+
+    def policy(self, *entries: m.SpdEntry) -> list[Result]:
+        """Replace the SPD; without entries the one that protects the nets."""
+        self._generation += 1
+        pairs = tuple(zip(self.local, self.remote, strict=True))
+        return self.roads.handle(m.SetSpd(self._generation, entries or (protect(*pairs),)), 0.0)
+
+    def install_inbound(self, now: float = 0.0, *, spi: int = 0, child: str = "child", **given: object) -> list[Result]:
+        limits = given.pop("limits", m.Limits())
+        local, remote = given.pop("local", self.local), given.pop("remote", self.remote)
+        return self.roads.handle(
+            m.InstallInbound(spi or self.inbound, child, self.keys, local, remote, self.outside, limits, 1_024),  # type: ignore[arg-type]  # the caller's care
+            now,
+        )
+
+    def install_outbound(
+        self, now: float = 0.0, *, spi: int = 0, child: str = "child", **given: object
+    ) -> list[Result]:
+        limits = given.pop("limits", m.Limits())
+        local, remote = given.pop("local", self.local), given.pop("remote", self.remote)
+        header = given.pop("header", m.OuterHeader())
+        return self.roads.handle(
+            m.InstallOutbound(
+                spi or self.outbound,
+                self.inbound,
+                child,
+                self.keys,
+                local,
+                remote,
+                self.outside,
+                limits,
+                header,  # type: ignore[arg-type]  # the caller's care
+            ),
+            now,
+        )
+
+    def send(self, *packets: bytes, now: float = 0.0) -> list[Result]:
+        return self.roads.from_tun(packets, now)
+
+    def receive(
+        self, datagram: bytes, now: float = 0.0, *, tos: int = 0, source: tuple[Address, int] | None = None
+    ) -> list[Result]:
+        outside = self.outside
+        return self.roads.from_udp(
+            datagram,
+            source or (outside.remote, outside.remote_port),
+            (outside.local, outside.local_port),
+            True,
+            now,
+            tos,
+        )
+
+    def counters(self) -> m.Counters:
+        (counters,) = self.roads.handle(m.AskCounters(), 0.0)
+        assert isinstance(counters, m.Counters)
+        return counters
+
+    @property
+    def drops(self) -> dict[str, int]:
+        return self.counters().drops
+
+    @property
+    def paths(self) -> Counter[str]:
+        return Counter(self.counters().paths)
+
+
+def tunnel(*, outer: int = 4, suite: Suite = GCM, esn: bool = False) -> tuple[End, End]:
+    """Near and far end of a tunnel that is up."""
+    ends = End(near=True, outer=outer, suite=suite, esn=esn), End(near=False, outer=outer, suite=suite, esn=esn)
+    for end in ends:
+        end.policy()
+        end.install_inbound()
+        end.install_outbound()
+    return ends
+
+
+def carry(sender: End, receiver: End, packet: bytes) -> list[bytes]:
+    """What comes out of the receiver's TUN device when the packet goes into the sender's."""
+    arrived: list[bytes] = []
+    for out in only(sender.send(packet), Out):
+        arrived += [result.packet for result in only(receiver.receive(out.datagram, tos=out.tos), ToTun)]
+    return arrived
