@@ -38,10 +38,17 @@ class Tun:
         self._buffer = bytearray(MAX_UDP_DATAGRAM + 1)
         os.set_blocking(self._file, False)
         try:
+            self.set_mtu(mtu)
+        except KernelError:
+            self.close()
+            raise
+
+    def set_mtu(self, mtu: int) -> None:
+        """The largest packet the kernel may hand us. Raises KernelError."""
+        try:
             self._device.mtu = mtu
         except OSError as error:
-            self.close()
-            raise _failed(f"can't give {name} an MTU of {mtu}", error) from error
+            raise _failed(f"can't give {self.name} an MTU of {mtu}", error) from error
 
     def up(self) -> None:
         """Let packets in. Whoever configures the interface does it before, so that none meets it half made."""

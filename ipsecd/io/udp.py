@@ -37,6 +37,8 @@ PMTUDISC_OMIT = 5  # leaves DF clear; ICMP never changes the path MTU
 SO_EE_ORIGIN_LOCAL = 1
 SO_RCVBUFFORCE = 33
 
+Ancillary = list[tuple[int, int, bytes]]
+
 _ANCILLARY = 256
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _REASONS = {
@@ -140,7 +142,7 @@ class UdpSocket:
             datagrams.append(Datagram(data, ip_address(sender[0].partition("%")[0]), sender[1], local, traffic_class))
         return datagrams
 
-    def _told(self, ancillary: list[tuple[int, int, bytes]]) -> tuple[Address | None, int]:
+    def _told(self, ancillary: Ancillary) -> tuple[Address | None, int]:
         local: Address | None = None
         traffic_class = 0
         for level, kind, data in ancillary:
@@ -170,6 +172,7 @@ class UdpSocket:
         ``local`` None leaves the source address to the kernel. ``may_fragment`` False sets DF (IPv4), and refuses
         with ``send-too-big`` what doesn't fit the link.
         """
+        ancillary: Ancillary
         if self.family == socket.AF_INET:
             ancillary = [(socket.IPPROTO_IP, socket.IP_TOS, struct.pack("=i", traffic_class))]
             if local is not None:
@@ -178,19 +181,26 @@ class UdpSocket:
             ancillary = [(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, struct.pack("=i", traffic_class))]
             if local is not None:
                 ancillary.append((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local.packed + bytes(4)))
-        mode = PMTUDISC_OMIT if may_fragment else PMTUDISC_PROBE
+        modes = (self._rest, PMTUDISC_OMIT) if may_fragment else (PMTUDISC_PROBE,)
+        reason = "send-too-big"
+        for mode in dict.fromkeys(modes):
+            reason = self._send_in(mode, data, ancillary, (str(remote), remote_port))
+            if reason != "send-too-big":
+                break
+        if reason:
+            self.drops[reason] += 1
+        return reason
+
+    def _send_in(self, mode: int, data: bytes, ancillary: Ancillary, target: tuple[str, int]) -> str:
         try:
             if mode != self._rest:
                 self._discover(mode)
-            try:
-                self._socket.sendmsg((data,), ancillary, 0, (str(remote), remote_port))
-            finally:
-                if mode != self._rest:
-                    self._discover(self._rest)
+            self._socket.sendmsg((data,), ancillary, 0, target)
         except OSError as error:
-            reason = _REASONS.get(error.errno or 0, "send-failed")
-            self.drops[reason] += 1
-            return reason
+            return _REASONS.get(error.errno or 0, "send-failed")
+        finally:
+            if mode != self._rest:
+                self._discover(self._rest)
         return ""
 
     def _discover(self, mode: int) -> None:
@@ -218,7 +228,7 @@ class UdpSocket:
         self._socket.close()
 
 
-def _path_errors(ancillary: list[tuple[int, int, bytes]], data: bytes, target: tuple[str, int]) -> Iterator[PathError]:
+def _path_errors(ancillary: Ancillary, data: bytes, target: tuple[str, int]) -> Iterator[PathError]:
     for level, kind, content in ancillary:
         if (level, kind) not in {(socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)}:
             continue

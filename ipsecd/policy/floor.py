@@ -10,9 +10,9 @@ It does three things, all with the entries of the plan in order of precedence:
 The hooks in the order a packet meets them, with their priorities, are ``_base_chains``. Whoever holds the mark of our
 own sockets passes in the output hook; whatever arrives has our bits of its mark cleared first.
 
-Traffic that a socket binds to a device (SO_BINDTODEVICE) can't be steered: the routing rule's table has no route
-through that device, and the packet ends there. A socket of the kind AF_PACKET passes below every table; whoever may
-open one may also remove this one.
+Traffic that a socket binds to a device (SO_BINDTODEVICE) can't be steered: the kernel routes it by that device
+whatever its mark, so it is dropped before the wire and counted. A socket of the kind AF_PACKET passes below every
+table; whoever may open one may also remove this one.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ ARRIVING, STEERING, LATE = -350, -90, 1_000
 
 _DISCOVERY = "{ 133, 134, 135, 136, 137 }"  # RFC 4861: routers, neighbours, redirects; valid only with hop limit 255
 _LISTENERS = "{ 130, 131, 132, 143 }"  # RFC 2710, RFC 3810: switches deliver no discovery without them
+
+WRONG_SIDE = "wrong-side"  # forwarded packets whose source isn't reached through the interface they came in by
+NOT_STEERED = "not-steered"  # packets that another program's route sent into the TUN
+BESIDE_THE_TUN = "beside-the-tun"  # steered packets on their way out by another link: bound to it by their socket
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_./-]+")
 _NAME_OCTETS = 100
@@ -72,11 +76,8 @@ def entry_counters(plan: Plan, counters: Mapping[str, int]) -> dict[str, EntryCo
     }
 
 
-GENERAL = ("wrong_side", "unsteered", "left_with_the_mark")
-
-
 def _counters(plan: Plan) -> Iterable[str]:
-    yield from GENERAL
+    yield from (WRONG_SIDE, NOT_STEERED, BESIDE_THE_TUN)
     for index, entry in enumerate(plan.entries):
         if entry.action is not Action.BLOCK:
             yield _counter("hits", index, entry.name)
@@ -151,7 +152,7 @@ def _base_chains(plan: Plan) -> classify.Chains:
             f"iifname != {tun} {foreign_mark}",
             "fib daddr type { local, broadcast, anycast, multicast } accept",
             "jump steer",
-            f'{steered} iifname != {tun} fib saddr . iif oif missing counter name "wrong_side" drop',
+            f'{steered} iifname != {tun} fib saddr . iif oif missing counter name "{WRONG_SIDE}" drop',
         ],
         "to_us": [
             _hook("filter", "input", LATE),
@@ -178,14 +179,15 @@ def _base_chains(plan: Plan) -> classify.Chains:
             whole,
             'oifname "lo" accept',
             "jump exempt_departing",
-            f'{steered} counter name "left_with_the_mark" accept',
+            f"{steered} accept",
             "jump leaving",
         ],
         "to_wire": [
             _hook("filter", "postrouting", LATE),
             'oifname "lo" accept',
             f"oifname {tun} {steered} accept",
-            f'oifname {tun} counter name "unsteered" drop',
+            f'oifname {tun} counter name "{NOT_STEERED}" drop',
+            f'{steered} counter name "{BESIDE_THE_TUN}" drop',
             "iif 0 jump exempt_departing",
             "jump leaving",
         ],

@@ -1,0 +1,264 @@
+"""What ipsecd has in the kernel, as one thing: raised in order, kept against others, and lowered in reverse.
+
+Order: the floor, then routing and the TUN; whoever opens the IKE sockets does it after that. So there is no moment in
+which a packet could leave in clear, or be steered nowhere without being told so. Only ``lower`` removes the floor, the
+rules and the ``unreachable`` route: when the process ends, however it ends, the TUN goes and those stay.
+
+Four routing rules for each family, at consecutive preferences from the one configured:
+
+    +0  the mark of steered packets         -> our table
+    +1  the mark of packets out of the TUN, arriving by it -> +3
+    +2  the mark of packets out of the TUN  -> our table
+    +3  nothing
+
+The last three are there for the reverse path check (rp_filter), which asks by which interface a packet's source would
+be reached, and would drop all that comes out of the TUN. With src_valid_mark on the TUN it asks with the packet's
+mark. That lookup has another incoming interface than the packet's own, so +1 keeps the packet itself away from +2.
+rp_filter 2 fails without this too: it wants an IPv4 address on the TUN, and a route to the source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+
+from ipsecd.errors import KernelError
+from ipsecd.io.floor_store import FloorStore
+from ipsecd.io.netlink import PROTOCOL, WORST_METRIC, Link, Netlink, Route, Rule
+from ipsecd.io.nftables import Nftables
+from ipsecd.io.tun import Tun
+
+Report = Callable[[str, str, dict[str, str]], None]  # event, level, fields
+
+_NO_IPV6_HERE = {errno.EACCES, errno.ENODEV, errno.EINVAL}  # disable_ipv6, or an MTU below 1,280
+_ELSEWHERE = IPv4Address("198.51.100.1")  # RFC 5737: an address nobody has, to ask about routes with
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSettings:
+    """Names and numbers. The three marks lie in ``mask``: of packets to be steered, of our own sockets, and of
+    packets out of the TUN."""
+
+    tun: str
+    mtu: int
+    mark: int
+    own_mark: int
+    inside_mark: int
+    mask: int
+    table: int
+    preference: int
+
+    def rules(self, version: int) -> tuple[Rule, ...]:
+        """In the order to add them: a rule that is gone to must be there first."""
+        first = self.preference
+        return (
+            Rule(version, first + 3, "nop"),
+            Rule(version, first + 1, "goto", first + 3, self.inside_mark, self.mask, self.tun),
+            Rule(version, first + 2, "table", self.table, self.inside_mark, self.mask),
+            Rule(version, first, "table", self.table, self.mark, self.mask),
+        )
+
+    def unreachable(self, version: int) -> Route:
+        """Where steered packets end while there is no TUN."""
+        return Route(version, self.table, "unreachable", metric=WORST_METRIC)
+
+    def through(self, tun: Link, version: int) -> Route:
+        return Route(version, self.table, "unicast", link=tun.index)
+
+
+class KernelState:
+    """The floor, the rules, the routes and the TUN of one daemon."""
+
+    def __init__(
+        self,
+        netlink: Netlink,
+        nftables: Nftables,
+        store: FloorStore,
+        settings: KernelSettings,
+        report: Report,
+        new_tun: Callable[[Tun], None],
+    ) -> None:
+        """``new_tun`` is called with a TUN that takes the place of a lost one; the old one is closed behind it, so
+        whoever reads from it must let go there."""
+        self.settings = settings
+        self.tun: Tun | None = None
+        self._netlink = netlink
+        self._nftables = nftables
+        self._store = store
+        self._report = report
+        self._new_tun = new_tun
+        self._floor = ""
+        self._index = 0
+        self._lock = asyncio.Lock()
+
+    async def raise_floor(self, text: str) -> None:
+        """Put this floor in the place of the one before, in one step, and keep it for the next boot.
+
+        Raises KernelError. A floor that can't be kept on disk is reported, and stands all the same.
+        """
+        async with self._lock:
+            if text != self._floor or not await self._nftables.holds():
+                await self._nftables.replace(text)
+                self._floor = text
+        try:
+            self._store.save(text)
+        except KernelError as error:
+            self._report("floor-not-saved", "warning", {"error": error.message, "hint": error.hint})
+
+    async def raise_tun(self) -> Tun:
+        """Routing first, then the interface; packets come out of it from then on. Raises KernelError."""
+        async with self._lock:
+            await self._raise_routing()
+            return await self._make_tun()
+
+    async def set_mtu(self, mtu: int) -> None:
+        """Give the TUN another MTU. Raises KernelError."""
+        async with self._lock:
+            self.settings = replace(self.settings, mtu=mtu)
+            if self.tun is not None:
+                self.tun.set_mtu(mtu)
+
+    async def restore(self) -> tuple[str, ...]:
+        """Look at everything and put back what is missing or changed; the names of what was. Raises KernelError."""
+        async with self._lock:
+            restored: list[str] = []
+            if self._floor and not await self._nftables.holds():
+                await self._nftables.replace(self._floor)
+                restored.append("floor")
+            if self.tun is None:
+                return tuple(restored)
+            restored += await self._raise_routing()
+            link = await self._netlink.link(self.settings.tun)
+            if link is None or link.index != self._index:
+                lost = self.tun
+                self._new_tun(await self._make_tun())
+                lost.close()
+                restored.append("tun")
+            else:
+                restored += await self._repair_tun(self.tun, link)
+            return tuple(restored)
+
+    async def problems(self) -> tuple[str, ...]:
+        """Settings of this machine that keep steered or decrypted packets from passing, each with the command that
+        changes it. Asked of the kernel's own routing code, as it isn't always possible to read sysctls."""
+        found: list[str] = []
+        tun = await self._netlink.link(self.settings.tun)
+        local = [(name, address) for name, address in await self._netlink.addresses() if address.version == 4]
+        mine = [address for name, address in local if name not in {"lo", self.settings.tun}]
+        if tun is None or not mine:
+            return ()
+        if not await self._netlink.would_accept(_ELSEWHERE, mine[0], tun, self.settings.inside_mark):
+            found.append(
+                f"packets out of {tun.name} fail the reverse path check: sysctl -w net.ipv4.conf.all.rp_filter=0 "
+                f"net.ipv4.conf.{tun.name}.rp_filter=0"
+            )
+        for link in await self._netlink.links():
+            addresses = [address for name, address in local if name == link.name]
+            if not addresses or link.name in {"lo", tun.name}:
+                continue
+            neighbours = [IPv4Address(int(addresses[0]) ^ bit) for bit in (1, 2)]  # one may be the network itself
+            passing = [one for one in neighbours if await self._netlink.would_accept(one, _ELSEWHERE, link)]
+            mark = self.settings.mark
+            if passing and not await self._netlink.would_accept(passing[0], _ELSEWHERE, link, mark):
+                found.append(
+                    f"src_valid_mark keeps steered packets that come in by {link.name} from passing its reverse path "
+                    f"check: sysctl -w net.ipv4.conf.all.src_valid_mark=0, or net.ipv4.conf.{link.name}.rp_filter=2"
+                )
+        return tuple(found)
+
+    async def lower(self) -> None:
+        """Remove everything of ours, also from the disk. The IKE sockets are closed before. Raises KernelError."""
+        async with self._lock:
+            self.close()
+            self._floor = ""
+            await flush(self._netlink, self._nftables, self._store)
+
+    def close(self) -> None:
+        """Stop, leaving all but the TUN."""
+        if self.tun is not None:
+            self.tun.close()
+            self.tun = None
+
+    async def _raise_routing(self) -> list[str]:
+        """Rules and unreachable routes, in that order; what a former run left with other numbers goes."""
+        restored = []
+        wanted = [rule for version in self._netlink.versions for rule in self.settings.rules(version)]
+        there = await self._netlink.rules()
+        ends = [self.settings.unreachable(version) for version in self._netlink.versions]
+        routes = await self._netlink.routes()
+        for route in ends:
+            if route not in routes:
+                await self._netlink.add_route(route)
+                restored.append("route")
+        for rule in set(there) - set(wanted):
+            await self._netlink.remove_rule(rule)
+        for rule in wanted:
+            if rule not in there:
+                await self._netlink.add_rule(rule)
+                restored.append("rule")
+        for route in routes:
+            if route.kind == "unreachable" and route not in ends:
+                await self._netlink.remove_route(route)
+        return restored
+
+    async def _make_tun(self) -> Tun:
+        tun = Tun(self.settings.tun, self.settings.mtu)
+        try:
+            link = await self._netlink.quieten(tun.name)
+            tun.up()
+            await self._add_routes(link)
+        except KernelError:
+            tun.close()
+            raise
+        self.tun, self._index = tun, link.index
+        return tun
+
+    async def _repair_tun(self, tun: Tun, link: Link) -> list[str]:
+        restored = []
+        if link.generates or not link.reverse_mark:
+            await self._netlink.quieten(tun.name)
+            restored.append("tun-settings")
+        if link.mtu != self.settings.mtu:
+            tun.set_mtu(self.settings.mtu)
+            restored.append("tun-mtu")
+        if not link.up:
+            tun.up()
+            restored.append("tun-up")
+        if await self._add_routes(link):
+            restored.append("route")
+        return restored
+
+    async def _add_routes(self, link: Link) -> bool:
+        """The default routes through the TUN; True if one was added."""
+        there = await self._netlink.routes()
+        added = False
+        for route in (self.settings.through(link, version) for version in self._netlink.versions):
+            if route not in there:
+                added |= await self._add_route(route)
+        return added
+
+    async def _add_route(self, route: Route) -> bool:
+        try:
+            await self._netlink.add_route(route)
+        except KernelError as error:
+            if route.version == 6 and error.errno in _NO_IPV6_HERE:
+                return False  # what is steered meets the unreachable route
+            raise
+        return True
+
+
+async def flush(netlink: Netlink, nftables: Nftables, store: FloorStore) -> None:
+    """Remove what any run of ipsecd has left: rules and routes of our protocol number, the table, the saved floor.
+    In reverse of the order in which it was raised; needs no policy and no daemon. Raises KernelError."""
+    for rule in sorted(await netlink.rules(), key=lambda rule: (rule.version, rule.action == "nop", rule.preference)):
+        await netlink.remove_rule(rule)
+    for route in await netlink.routes():
+        await netlink.remove_route(route)
+    await nftables.remove()
+    store.remove()
+    left = (*await netlink.rules(), *await netlink.routes())
+    if left or await nftables.exists():
+        raise KernelError(f"still there after removal: {left or nftables.table}", f"protocol number {PROTOCOL} is ours")

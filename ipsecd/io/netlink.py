@@ -1,0 +1,354 @@
+"""Routing rules, routes, links and addresses, over rtnetlink.
+
+Everything written is read back and compared as a whole value: the library drops keywords it doesn't know without a
+word, and a rule that lost its mark would steer every packet of the machine. What is ours carries our protocol
+number, by which a later run of ipsecd, or one without its policy, finds it again; nothing else is touched.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
+from types import TracebackType
+from typing import Any, Self
+
+from pyroute2 import AsyncIPRoute, NetlinkError
+from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST, nla, nlmsg
+
+from ipsecd.errors import KernelError
+
+Address = IPv4Address | IPv6Address
+
+PROTOCOL = 50  # who made a route or rule (rtnetlink(7), rtm_protocol): a number nobody else has; that of ESP
+WORST_METRIC = 4_294_967_295
+
+_FAMILY = {4: AF_INET, 6: AF_INET6}
+_VERSION = {AF_INET: 4, AF_INET6: 6}
+_RULE_ACTIONS = {1: "table", 2: "goto", 3: "nop"}
+_ROUTE_KINDS = {1: "unicast", 7: "unreachable"}
+_RTM_NEWLINK = 16
+_ADDRESS_GENERATION_NONE = 1  # IN6_ADDR_GEN_MODE_NONE
+_INVERT = 2  # FIB_RULE_INVERT; the kernel sets the other flags by itself
+_IFA_F_TENTATIVE, _IFA_F_DADFAILED = 0x40, 0x08
+_COMPARED = {"FRA_TABLE", "FRA_PRIORITY", "FRA_FWMARK", "FRA_FWMASK", "FRA_IIFNAME", "FRA_GOTO", "FRA_PROTOCOL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of the routing policy database. ``action`` is table, goto or nop; ``target`` the table's number or the
+    preference to go to. ``interface`` is the one a packet came in by. ``other`` names what else a rule says that the
+    kernel shows us; ours say nothing else."""
+
+    version: int
+    preference: int
+    action: str
+    target: int = 0
+    mark: int = 0
+    mask: int = 0
+    interface: str = ""
+    other: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A default route in a table of ours, ``kind`` unicast or unreachable. ``link`` is the index of the interface."""
+
+    version: int
+    table: int
+    kind: str
+    link: int = 0
+    metric: int = 0
+    destination: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An interface. ``reverse_mark``: the reverse path check of IPv4 goes by the mark (src_valid_mark);
+    ``generates``: the kernel gives it IPv6 addresses by itself; ``forwards``: IPv4 forwarding is on for it."""
+
+    index: int
+    name: str
+    kind: str
+    mtu: int
+    up: bool
+    reverse_mark: bool
+    generates: bool
+    forwards: bool
+
+
+class _Conf(nla):  # type: ignore[misc]  # untyped library
+    nla_map = ((24, "SRC_VMARK", "uint32"),)
+
+
+class _Inet(nla):  # type: ignore[misc]  # untyped library
+    nla_map = ((1, "IFLA_INET_CONF", "conf"),)
+    conf = _Conf
+
+
+class _Inet6(nla):  # type: ignore[misc]  # untyped library
+    nla_map = ((8, "IFLA_INET6_ADDR_GEN_MODE", "uint8"),)
+
+
+class _Families(nla):  # type: ignore[misc]  # untyped library
+    nla_map = ((2, "AF_INET", "inet"), (10, "AF_INET6", "inet6"))
+    inet, inet6 = _Inet, _Inet6
+
+
+class _LinkSettings(nlmsg):  # type: ignore[misc]  # untyped library
+    """RTM_NEWLINK with per-family settings, which pyroute2 decodes but doesn't encode. The same can be written to
+    /proc/sys, but a hardened service finds that read-only."""
+
+    prefix = "IFLA_"
+    fields = (("family", "B"), ("__align", "x"), ("type", "H"), ("index", "i"), ("flags", "I"), ("change", "I"))
+    nla_map = ((26, "IFLA_AF_SPEC", "af_spec"),)
+    af_spec = _Families
+
+
+class Netlink:
+    """A conversation with the kernel of the network namespace it was opened in."""
+
+    def __init__(self) -> None:
+        self._route = AsyncIPRoute(strict_check=True)
+        self.versions = tuple(version for version, family in _FAMILY.items() if _spoken(family))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._route.close()
+
+    # --- rules and routes -------------------------------------------------------------------------------------------
+
+    async def rules(self) -> tuple[Rule, ...]:
+        """The rules that are ours, of both families, in order of preference."""
+        found: list[Rule] = []
+        for version in self.versions:
+            dump = await self._route.rule("dump", family=_FAMILY[version])
+            found += [_rule(message) async for message in dump if message.get_attr("FRA_PROTOCOL") == PROTOCOL]
+        return tuple(found)
+
+    async def add_rule(self, rule: Rule) -> None:
+        """Add a rule and see that it is there as asked; raises KernelError, leaving none that says something else."""
+        await self._change("add", rule)
+        present = [other for other in await self.rules() if _place(other) == _place(rule)]
+        if present != [rule]:
+            for other in present:
+                await self.remove_rule(other)
+            raise KernelError(f"asked for {rule}, the kernel has {present}", "please report this as a bug in ipsecd")
+
+    async def remove_rule(self, rule: Rule) -> None:
+        """Remove one of ours; none is fine too."""
+        await self._change("del", rule)
+
+    async def routes(self) -> tuple[Route, ...]:
+        """The routes that are ours, of both families and every table."""
+        found: list[Route] = []
+        for version in self.versions:
+            dump = await self._route.route("dump", family=_FAMILY[version], proto=PROTOCOL)
+            found += [_route(message) async for message in dump if message["proto"] == PROTOCOL]
+        return tuple(found)
+
+    async def add_route(self, route: Route) -> None:
+        """Add a route and see that it is there as asked; raises KernelError."""
+        await self._change_route("add", route)
+        present = await self.routes()
+        if route not in present:
+            raise KernelError(f"asked for {route}, the kernel has {present}", "please report this as a bug in ipsecd")
+
+    async def remove_route(self, route: Route) -> None:
+        """Remove one of ours; none is fine too."""
+        await self._change_route("del", route)
+
+    async def _change(self, command: str, rule: Rule) -> None:
+        keys: dict[str, Any] = {"action": {"table": "to_tbl"}.get(rule.action, rule.action)}
+        if rule.action == "table":
+            keys["table"] = rule.target
+        if rule.action == "goto":
+            keys["goto"] = rule.target
+        if rule.mask:
+            keys |= {"fwmark": rule.mark, "fwmask": rule.mask}
+        if rule.interface:
+            keys["iifname"] = rule.interface
+        try:
+            await self._route.rule(
+                command, family=_FAMILY[rule.version], priority=rule.preference, protocol=PROTOCOL, **keys
+            )
+        except NetlinkError as error:
+            _tolerate(error, command, f"routing rule {rule.preference}")
+
+    async def _change_route(self, command: str, route: Route) -> None:
+        keys: dict[str, Any] = {"type": route.kind, "dst": route.destination, "table": route.table, "proto": PROTOCOL}
+        if route.kind == "unicast":
+            keys |= {"oif": route.link, "scope": "link" if route.version == 4 else "universe"}
+        if route.metric:
+            keys["priority"] = route.metric
+        try:
+            await self._route.route(command, family=_FAMILY[route.version], **keys)
+        except NetlinkError as error:
+            _tolerate(error, command, f"route in table {route.table}")
+
+    # --- links and addresses ----------------------------------------------------------------------------------------
+
+    async def link(self, name: str) -> Link | None:
+        """The interface of that name, if there is one."""
+        try:
+            (message,) = await self._route.link("get", ifname=name)
+        except NetlinkError as error:
+            if error.code == errno.ENODEV:
+                return None
+            raise _said_no(error, f"can't look at interface {name}") from error
+        return _link(message)
+
+    async def links(self) -> tuple[Link, ...]:
+        """Every interface."""
+        return tuple([_link(message) async for message in await self._route.link("dump")])
+
+    async def quieten(self, name: str) -> Link:
+        """Make an interface fit for our packets alone, before it is up: no IPv6 addresses by itself, and its reverse
+        path check by mark. Raises KernelError if it isn't so afterwards."""
+        link = await self.link(name)
+        if link is None:
+            raise KernelError(f"interface {name} is gone", "something else removed it")
+        message = _LinkSettings()
+        message["index"] = link.index
+        inet = {"attrs": [("IFLA_INET_CONF", {"attrs": [("SRC_VMARK", 1)]})]}
+        inet6 = {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _ADDRESS_GENERATION_NONE)]}
+        families = [("AF_INET", inet), *([("AF_INET6", inet6)] if link.generates else [])]
+        message["attrs"] = [("IFLA_AF_SPEC", {"attrs": families})]
+        try:
+            async for _ in await self._route.nlm_request(
+                message, msg_type=_RTM_NEWLINK, msg_flags=NLM_F_REQUEST | NLM_F_ACK
+            ):
+                pass
+        except NetlinkError as error:
+            raise _said_no(error, f"can't configure interface {name}") from error
+        link = await self.link(name)
+        if link is None or link.generates or not link.reverse_mark:
+            raise KernelError(f"interface {name} didn't take its settings: {link}", "please report this as a bug")
+        return link
+
+    async def addresses(self) -> tuple[tuple[str, Address], ...]:
+        """Our own addresses with the interface each is on; those still being checked or found double are left out."""
+        names = {link.index: link.name for link in await self.links()}
+        found = []
+        async for message in await self._route.addr("dump"):
+            flags = message.get_attr("IFA_FLAGS") or message["flags"]
+            if message["family"] == AF_INET6 and flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED):
+                continue
+            text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+            found.append((names.get(message["index"], ""), ip_address(text)))
+        return tuple(found)
+
+    async def source_for(self, remote: Address, mark: int) -> Address | None:
+        """The address the kernel would send from to reach ``remote`` with a socket of that mark; None: no route."""
+        try:
+            (message,) = await self._route.route("get", family=_FAMILY[remote.version], dst=str(remote), mark=mark)
+        except NetlinkError:
+            return None
+        text = message.get_attr("RTA_PREFSRC")
+        return ip_address(text) if text else None
+
+    async def would_accept(self, source: Address, destination: Address, link: Link, mark: int = 0) -> bool:
+        """Whether a packet that came in by ``link`` with that mark passes the kernel's checks of its source."""
+        try:
+            await self._route.route(
+                "get",
+                family=_FAMILY[source.version],
+                dst=str(destination),
+                src=str(source),
+                iif=link.index,
+                mark=mark,
+            )
+        except NetlinkError as error:
+            return error.code not in {errno.EXDEV, errno.EINVAL}
+        return True
+
+
+def _spoken(family: int) -> bool:
+    """Whether this kernel speaks that IP version at all (``ipv6.disable=1`` on its command line)."""
+    try:
+        socket(family, SOCK_DGRAM).close()
+    except OSError:
+        return False
+    return True
+
+
+def _place(rule: Rule) -> tuple[int, int]:
+    return rule.version, rule.preference
+
+
+def _rule(message: Any) -> Rule:
+    """``message`` is the library's own type."""
+    action = _RULE_ACTIONS.get(message["action"], str(message["action"]))
+    target = message.get_attr("FRA_TABLE") if action == "table" else message.get_attr("FRA_GOTO")
+    other = [name for name, value in message["attrs"] if name not in _COMPARED and not _is_default(name, value)]
+    other += [key for key in ("src_len", "dst_len", "tos") if message[key]]
+    other += ["not"] if message["flags"] & _INVERT else []
+    return Rule(
+        version=_VERSION[message["family"]],
+        preference=message.get_attr("FRA_PRIORITY") or 0,
+        action=action,
+        target=target or 0,
+        mark=message.get_attr("FRA_FWMARK") or 0,
+        mask=message.get_attr("FRA_FWMASK") or 0,
+        interface=message.get_attr("FRA_IIFNAME") or "",
+        other=tuple(other),
+    )
+
+
+def _is_default(name: str, value: object) -> bool:
+    return name.startswith("FRA_SUPPRESS") and value == WORST_METRIC
+
+
+def _route(message: Any) -> Route:
+    """``message`` is the library's own type."""
+    kind = _ROUTE_KINDS.get(message["type"], str(message["type"]))
+    version = _VERSION[message["family"]]
+    metric = message.get_attr("RTA_PRIORITY") or 0
+    destination = message.get_attr("RTA_DST")
+    return Route(
+        version=version,
+        table=message.get_attr("RTA_TABLE"),
+        kind=kind,
+        link=(message.get_attr("RTA_OIF") or 0) if kind == "unicast" else 0,  # IPv6 shows lo for the others
+        metric=0 if (version, kind, metric) == (6, "unicast", 1_024) else metric,  # what IPv6 makes of none
+        destination=f"{destination}/{message['dst_len']}" if destination else "default",
+    )
+
+
+def _link(message: Any) -> Link:
+    """``message`` is the library's own type."""
+    families = message.get_attr("IFLA_AF_SPEC")
+    inet = families.get_attr("AF_INET") if families is not None else None
+    inet6 = families.get_attr("AF_INET6") if families is not None else None
+    return Link(
+        index=message["index"],
+        name=message.get_attr("IFLA_IFNAME"),
+        kind=message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") or "",
+        mtu=message.get_attr("IFLA_MTU") or 0,
+        up=bool(message["flags"] & 1),
+        reverse_mark=bool(inet is not None and inet["src_vmark"]),
+        generates=bool(inet6 is not None and inet6.get_attr("IFLA_INET6_ADDR_GEN_MODE") != _ADDRESS_GENERATION_NONE),
+        forwards=bool(inet is not None and inet["forwarding"]),
+    )
+
+
+def _tolerate(error: NetlinkError, command: str, what: str) -> None:
+    """Adding what is there and removing what isn't are no mistakes: what counts is read back."""
+    if error.code == errno.EEXIST and command == "add":
+        return
+    if error.code in {errno.ENOENT, errno.ESRCH, errno.ENODEV} and command == "del":
+        return
+    raise _said_no(error, f"can't {command} a {what}") from error
+
+
+def _said_no(error: NetlinkError, what: str) -> KernelError:
+    hint = "ipsecd needs CAP_NET_ADMIN" if error.code in {errno.EPERM, errno.EACCES} else ""
+    return KernelError(f"{what}: {error.args[-1]}", hint, errno=error.code)

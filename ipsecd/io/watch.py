@@ -1,0 +1,145 @@
+"""What others change in the kernel: multicast news of rtnetlink and nftables, sorted only as far as to know what to
+look at again."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+from enum import Enum
+
+from ipsecd.errors import KernelError
+
+NETLINK_NETFILTER = 12
+_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
+_ROUTE_GROUPS = (1, 5, 9, 7, 11, 8, 19)  # link, IPv4 and IPv6 address, IPv4 and IPv6 route, IPv4 and IPv6 rule
+_NFTABLES_GROUP = 7
+_NFTABLES_SUBSYSTEM = 10
+_HEADER = struct.Struct("=IHHII")
+_ATTRIBUTE = struct.Struct("=HH")
+_READ = 65_536
+
+
+class Change(Enum):
+    """Something of this kind changed, or news of it was lost."""
+
+    LINK = "link"
+    ADDRESS = "address"
+    ROUTE = "route"
+    RULE = "rule"
+    TABLE = "table"  # our nftables table
+
+
+_KINDS = {
+    16: Change.LINK,
+    17: Change.LINK,
+    20: Change.ADDRESS,
+    21: Change.ADDRESS,
+    24: Change.ROUTE,
+    25: Change.ROUTE,
+    32: Change.RULE,
+    33: Change.RULE,
+}
+
+
+class Watch:
+    """Waits for changes in the network namespace it was opened in. Routes count only in the routing table given,
+    nftables only in the table given."""
+
+    def __init__(self, routes: int, table: str) -> None:
+        self._table = table.encode() + b"\0"
+        self._compat = routes if routes < 256 else 252  # RT_TABLE_COMPAT: the header has one octet for the table
+        self._route = _listen(socket.NETLINK_ROUTE, _ROUTE_GROUPS)
+        self._nftables = _listen(NETLINK_NETFILTER, (_NFTABLES_GROUP,))
+
+    def close(self) -> None:
+        self._route.close()
+        self._nftables.close()
+
+    async def wait(self) -> frozenset[Change]:
+        """The next changes; several that come together are reported together."""
+        loop = asyncio.get_running_loop()
+        while True:
+            news = asyncio.Event()
+            for opened in (self._route, self._nftables):
+                loop.add_reader(opened, news.set)
+            try:
+                await news.wait()
+            finally:
+                for opened in (self._route, self._nftables):
+                    loop.remove_reader(opened)
+            if changes := self.read():
+                return changes
+
+    def read(self) -> frozenset[Change]:
+        """What has changed since the last call, without waiting."""
+        changes: set[Change] = set()
+        for data in _drain(self._route):
+            changes |= set(Change) - {Change.TABLE} if data is None else self._routing(data)
+        for data in _drain(self._nftables):
+            if data is None or self._concerns_table(data):
+                changes.add(Change.TABLE)
+        return frozenset(changes)
+
+    def _routing(self, data: bytes) -> set[Change]:
+        changes = set()
+        for kind, body in _messages(data):
+            change = _KINDS.get(kind)
+            # struct rtmsg: family, lengths, TOS, then the table; busy routers change others all the time
+            if change is not None and (change is not Change.ROUTE or body[4:5] == bytes([self._compat])):
+                changes.add(change)
+        return changes
+
+    def _concerns_table(self, data: bytes) -> bool:
+        """Every nftables object names its table in its first attribute."""
+        for kind, body in _messages(data):
+            if kind >> 8 == _NFTABLES_SUBSYSTEM and (1, self._table) in _attributes(body[4:]):
+                return True
+        return False
+
+
+def _listen(protocol: int, groups: tuple[int, ...]) -> socket.socket:
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+    try:
+        opened.bind((0, 0))
+        for group in groups:
+            opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+    except OSError as error:
+        opened.close()
+        raise KernelError(f"can't watch the kernel's state: {error.strerror}", "ipsecd needs CAP_NET_ADMIN") from error
+    return opened
+
+
+def _drain(opened: socket.socket) -> Iterator[bytes | None]:
+    """Waiting datagrams; None where the kernel had to throw some away."""
+    while True:
+        try:
+            yield opened.recv(_READ)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise KernelError(f"can't watch the kernel's state: {error.strerror}") from error
+            yield None
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Type and body of each netlink message."""
+    while len(data) >= _HEADER.size:
+        length, kind, _, _, _ = _HEADER.unpack_from(data)
+        if not _HEADER.size <= length <= len(data):
+            return
+        yield kind, data[_HEADER.size : length]
+        data = data[(length + 3) & ~3 :]
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Type and content of each attribute."""
+    while len(data) >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(data)
+        if not _ATTRIBUTE.size <= length <= len(data):
+            return
+        yield kind & 0x3FFF, data[_ATTRIBUTE.size : length]
+        data = data[(length + 3) & ~3 :]
