@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import yaml
 
 from tests.interop.waiting import eventually
 from tests.netns.sites import Sites
@@ -22,23 +19,21 @@ IPSECCTL = Path(sys.executable).with_name("ipsecctl")
 
 
 class Gateway:
-    """Runs while it is entered. ``keys`` are the pre-shared keys by the file name that the policy gives them."""
+    """Runs while it is entered. ``files`` are written into its folder first, ``policy.yaml`` among them, readable by
+    their owner alone. Its log goes to a file there, or to the descriptor ``output``."""
 
     def __init__(
-        self, sites: Sites, place: str, folder: Path, policy: Mapping[str, Any], keys: Mapping[str, str]
+        self, sites: Sites, place: str, folder: Path, files: Mapping[str, str], *, output: int | None = None
     ) -> None:
         self._sites, self._place, self._folder = sites, place, folder
-        self._policy, self._keys = policy, keys
+        self._files, self._output = files, output
         self._log = folder / "log"
         self._control = folder / "control"
 
     def __enter__(self) -> Self:
         self._folder.mkdir()
-        for name, key in self._keys.items():
-            path = self._folder / name
-            path.touch(mode=0o600)
-            path.write_text(key)
-        self.write(self._policy)
+        for name, text in self._files.items():
+            self.write(name, text)
         self.start()
         return self
 
@@ -48,17 +43,21 @@ class Gateway:
         if self._process.poll() is None:
             self.stop(signal.SIGTERM)
 
-    def write(self, policy: Mapping[str, Any]) -> None:
-        """Put another policy into the file; ``reload`` makes it count."""
-        (self._folder / "policy.yaml").write_text(yaml.safe_dump(dict(policy), sort_keys=False))
+    def write(self, name: str, text: str) -> None:
+        """Write a file of its folder; another policy counts from the next ``reload`` on."""
+        path = self._folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(text)
 
     def start(self) -> None:
         """Start the daemon and wait until it answers."""
-        command = [IPSECD, "run", "--policy", self._folder / "policy.yaml", "--state-dir", self._folder / "state"]
-        with self._log.open("a") as output:
-            self._process = self._sites.popen(
-                self._place, [*command, "--control", self._control], stdout=output, stderr=subprocess.STDOUT
-            )
+        options = {"--policy": self._folder / "policy.yaml", "--state-dir": self._folder / "state"}
+        options["--control"] = self._control
+        command = [IPSECD, "run", *(word for option in options.items() for word in option)]
+        with self._log.open("a") as log:
+            output = log if self._output is None else self._output
+            self._process = self._sites.popen(self._place, command, stdout=output, stderr=subprocess.STDOUT)
         eventually(lambda: self._process.poll() is not None or self._answers(), "ipsecd answers")
         if self._process.poll() is not None:
             raise RuntimeError(f"ipsecd ended with {self._process.returncode}:\n{self.log()}")
@@ -69,12 +68,16 @@ class Gateway:
         self._process.wait(30)
 
     def ctl(self, *words: str) -> Any:
-        """What `ipsecctl WORDS --json` prints."""
-        command = [str(IPSECCTL), "--control", str(self._control), "--json", *words]
-        done = subprocess.run(command, text=True, capture_output=True, check=False, env=os.environ)
+        """What `ipsecctl WORDS --json` says."""
+        return json.loads(self.show(*words, "--json"))
+
+    def show(self, *words: str) -> str:
+        """What `ipsecctl WORDS` prints."""
+        command = [str(IPSECCTL), "--control", str(self._control), *words]
+        done = subprocess.run(command, text=True, capture_output=True, check=False)
         if done.returncode:
             raise RuntimeError(f"ipsecctl {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-        return json.loads(done.stdout)
+        return done.stdout
 
     def children(self) -> list[dict[str, Any]]:
         """The child SAs that carry traffic."""
@@ -86,7 +89,7 @@ class Gateway:
 
     def _answers(self) -> bool:
         try:
-            self.ctl("status")
+            self.show("status")
         except RuntimeError:
             return False
         return True

@@ -10,6 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.interop.gateway import Gateway
 from tests.interop.strongswan import StrongSwan, Tree, Tunnel
 from tests.interop.traffic import answers
@@ -90,8 +92,9 @@ def pair(folder: Path, ours: Terms, theirs: Terms | None = None, *, behind_nat: 
             "gb": OUTSIDE_B[ours.outside],
         }
         seen = address | ({"ga": NAT_OUTSIDE[ours.outside]} if behind_nat else {})
-        keys = {"shared.psk": ours.psk}
         caller = "any" if behind_nat == "theirs" else seen[there]
+        text = yaml.safe_dump(policy(ours, address[here], caller), sort_keys=False)
+        files = {"policy.yaml": text, "shared.psk": ours.psk}
         with (
             StrongSwan(
                 sites,
@@ -100,7 +103,7 @@ def pair(folder: Path, ours: Terms, theirs: Terms | None = None, *, behind_nat: 
                 tunnel(theirs, address[there], _expected(seen[here], behind_nat)),
                 theirs.charon,
             ) as peer,
-            Gateway(sites, here, folder / "ours", policy(ours, address[here], caller), keys) as gateway,
+            Gateway(sites, here, folder / "ours", files) as gateway,
             Wire(sites) as wire,
         ):
             yield Pair(sites, gateway, peer, wire, here.replace("g", "h"), there.replace("g", "h"))

@@ -1,0 +1,140 @@
+"""Two sites, two gateways, one tunnel: what `scripts/demo` shows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from scripts import packages
+from tests.interop.gateway import Gateway
+from tests.interop.waiting import eventually
+from tests.interop.wire import Wire
+from tests.netns.sites import Sites
+
+EXAMPLES = Path(__file__).parents[1] / "etc/examples"
+PICTURE = """
+  host A ---------- gateway A ============ gateway B ---------- host B
+  10.1.0.2     10.1.0.1  192.0.2.1    192.0.2.2  10.2.0.1     10.2.0.2
+"""
+SIDES = {"a": ("ga", "36"), "b": ("gb", "35")}  # its namespace, and the colour of its lines
+KINDS = {"link": "ARP and neighbour discovery"}
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    parser.parse_args()
+    if os.geteuid() != 0:
+        print("scripts/demo builds network namespaces and needs root: sudo scripts/demo", file=sys.stderr)
+        return 1
+    packages.ensure(packages.NETWORK)
+    for number in ENDINGS:
+        signal.signal(number, _interrupt)
+    try:
+        return _tour()
+    except KeyboardInterrupt:
+        print("\ninterrupted, and cleaned up", file=sys.stderr)
+        return 130
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Leave the tour; a second Ctrl-C doesn't break into the cleaning up that follows."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _tour() -> int:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ipsecd-demo-")))
+        sites = stack.enter_context(Sites())
+        _title("Two sites in network namespaces")
+        print(PICTURE)
+        with Wire(sites) as wire:
+            _title("An ipsecd in each gateway; the first ping wants the tunnel, and waits for it")
+            key = secrets.token_urlsafe(32)
+            gateways = [stack.enter_context(_gateway(sites, side, folder, key)) for side in SIDES]
+            lost = _ping(sites, "ha", "10.2.0.2") + _ping(sites, "hb", "10.1.0.2")
+        _title("What crossed the wire between the gateways")
+        clear = _tell_wire(wire)
+        for side, gateway in zip(SIDES, gateways, strict=True):
+            _title(f"ipsecctl status, gateway {side.upper()}")
+            print(gateway.show("status"))
+        _title("Throughput")
+        print(f"  {_throughput(sites)}")
+        _title("Stopping")
+    return 1 if lost or clear else 0
+
+
+@contextmanager
+def _gateway(sites: Sites, side: str, folder: Path, key: str) -> Iterator[Gateway]:
+    """An ipsecd with the example policy of its side, its log on the terminal."""
+    place, colour = SIDES[side]
+    files = {"policy.yaml": (EXAMPLES / f"site-{side}.yaml").read_text(), "secrets/peer.psk": key}
+    read, write = os.pipe()
+    teller = threading.Thread(target=_tell, args=(read, _coloured(f"{side.upper()} |", colour)), daemon=True)
+    teller.start()
+    try:
+        with Gateway(sites, place, folder / side, files, output=write) as gateway:
+            yield gateway
+    finally:
+        os.close(write)
+        teller.join()
+
+
+def _tell(descriptor: int, prefix: str) -> None:
+    with os.fdopen(descriptor, errors="replace") as lines:
+        for line in lines:
+            print(f"{prefix} {line}", end="", flush=True)
+
+
+def _ping(sites: Sites, place: str, target: str, count: int = 5) -> int:
+    """Ping, show it, and say how many were lost."""
+    print(f"$ ping -c {count} {target}    # on host {place[1].upper()}", flush=True)
+    command = ["ping", "-n", "-c", str(count), "-i", "0.2", "-W", "10", target]
+    told = sites.run(place, command, check=False).stdout
+    print(told, flush=True)
+    answered = re.search(r"(\d+) received", told)
+    return count - int(answered[1]) if answered else count
+
+
+def _tell_wire(wire: Wire) -> int:
+    """Frames by kind; returns how many were in clear."""
+    for kind, count in sorted(wire.kinds().items()):
+        print(f"  {count:6}  {KINDS.get(kind, kind)}")
+    clear = sum(wire.cleartext().values())
+    print(f"  {clear:6}  in clear")
+    return clear
+
+
+def _throughput(sites: Sites, seconds: int = 3) -> str:
+    """One TCP stream from host A to host B."""
+    sites.popen("hb", ["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
+    eventually(lambda: "5201" in sites.run("hb", ["ss", "-Hltn"]).stdout, "iperf3 listens")
+    done = sites.run("ha", ["iperf3", "-c", "10.2.0.2", "-t", str(seconds), "-J"])
+    rate = json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"]
+    return f"{rate / 1e6:.0f} Mbit/s: one TCP stream, host A to host B, {seconds} s, everything on this one machine"
+
+
+def _title(text: str) -> None:
+    print(f"\n{_coloured(f'-- {text} ', '1')}", flush=True)
+
+
+def _coloured(text: str, colour: str) -> str:
+    return f"\033[{colour}m{text}\033[0m" if sys.stdout.isatty() else text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
