@@ -31,7 +31,7 @@ build_venv() {
     "$base" -m venv --clear "$venv"
     "$python" -m pip install --quiet --quiet --disable-pip-version-check --prefer-binary --editable ".[test]" >&2
     echo "$stamp" >"$venv/stamp"
-    chown -R --reference=. "$venv" ipsecd.egg-info
+    [ "$(id -u)" != 0 ] || chown -R --reference=. "$venv" ipsecd.egg-info
 }
 
 venv=$(realpath -m "${IPSECD_VENV:-.venv}")
