@@ -1,0 +1,97 @@
+"""Our ESP held against Scapy's, an independent implementation: each opens what the other seals."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.ipsec import ESP, SecurityAssociation
+from scapy.packet import Raw, raw
+
+from ipsecd.dataplane.results import Out, ToTun
+from ipsecd.ipsec.sa import InboundSa, OutboundSa
+from tests.unit.crypto.suites import SUITES, Suite
+from tests.unit.dataplane.ends import End, only, tunnel
+from tests.unit.ipsec.packets import echo, sized, syn
+
+CIPHERS = {"gcm16": "AES-GCM", "ctr": "AES-CTR", "": "AES-CBC", "chacha20poly1305": "CHACHA20-POLY1305"}
+MACS = {"sha1": "HMAC-SHA1-96", "sha256": "SHA2-256-128", "sha384": "SHA2-384-192", "sha512": "SHA2-512-256"}
+KNOWN = [suite for suite in SUITES if suite.encryption.name.lstrip("aes0123456789") in (*CIPHERS, "chacha20poly1305")]
+ENDS = {4: ("10.1.0.1", "10.2.0.1"), 6: ("2001:db8:1::1", "2001:db8:2::1")}
+SIZES = (48, 49, 50, 51, 61, 62, 63, 64, 65, 575, 1_280, 1_380)
+
+
+def scapy_sa(suite: Suite, end: End, outer: int, esn: bool) -> SecurityAssociation:
+    """Scapy's side of the SA that the near end sends on."""
+    name = suite.encryption.name
+    cipher = CIPHERS[name if name in CIPHERS else name[6:]]
+    mac = {"auth_algo": MACS[suite.integrity.name], "auth_key": suite.key_a} if suite.integrity else {}
+    here, there = str(end.outside.local), str(end.outside.remote)
+    header = IP(src=here, dst=there) if outer == 4 else IPv6(src=here, dst=there)
+    ports = UDP(sport=4500, dport=4500)
+    return SecurityAssociation(
+        ESP,
+        spi=end.outbound,
+        crypt_algo=cipher,
+        crypt_key=suite.key_e,
+        tunnel_header=header,
+        nat_t_header=ports,
+        esn_en=esn,
+        **mac,
+    )
+
+
+def the_outbound(end: End) -> OutboundSa:
+    (sa,) = end.roads._outbound._sad
+    return sa
+
+
+def the_inbound(end: End) -> InboundSa:
+    (sa,) = end.roads._inbound._sad
+    return sa
+
+
+COMBINATIONS = list(itertools.product(KNOWN, (4, 6), (4, 6), (False, True)))
+
+
+def label(value: object) -> str:
+    return value.name if isinstance(value, Suite) else str(value)
+
+
+def test_scapy_knows_all_suites_but_the_short_icvs_of_gcm() -> None:
+    missing = {suite.encryption.name for suite in SUITES} - {suite.encryption.name for suite in KNOWN}
+    assert missing == {f"aes{bits}gcm{icv}" for bits in (128, 192, 256) for icv in (8, 12)}
+
+
+@pytest.mark.parametrize(("suite", "outer", "inner", "esn"), COMBINATIONS, ids=label)
+def test_scapy_opens_what_we_seal(suite: Suite, outer: int, inner: int, esn: bool) -> None:
+    near, _ = tunnel(outer=outer, suite=suite, esn=esn)
+    high = 3 if esn else 0
+    the_outbound(near).sequence = (high << 32) + 0x1234
+    other = scapy_sa(suite, near, outer, esn)
+    packets = [*(sized(*ENDS[inner], octets) for octets in SIZES), echo(*ENDS[inner]), syn(*ENDS[inner], 1_300)]
+    for number, packet in enumerate(packets, 0x1235):
+        (out,) = only(near.send(packet), Out)
+        wire = raw(other.tunnel_header / UDP(sport=4500, dport=4500) / Raw(out.datagram))
+        received = (IP if outer == 4 else IPv6)(wire)
+        assert received[ESP].seq == number
+        assert raw(other.decrypt(received, esn_en=esn, esn=high)) == packet
+
+
+@pytest.mark.parametrize(("suite", "outer", "inner", "esn"), COMBINATIONS, ids=label)
+def test_we_open_what_scapy_seals(suite: Suite, outer: int, inner: int, esn: bool) -> None:
+    near, far = tunnel(outer=outer, suite=suite, esn=esn)
+    high = 3 if esn else 0
+    the_inbound(far).window.top = (high << 32) + 0x1234
+    other = scapy_sa(suite, near, outer, esn)
+    kind = IP if inner == 4 else IPv6
+    for number, octets in enumerate(SIZES, 0x1235):
+        packet = sized(*ENDS[inner], octets)
+        iv = number.to_bytes(suite.encryption.iv_octets, "big")
+        sealed = other.encrypt(kind(packet), seq_num=number, iv=iv, esn_en=esn, esn=high)
+        datagram = raw(sealed[UDP].payload)
+        assert only(far.receive(datagram), ToTun) == [ToTun(packet)]
+    assert the_inbound(far).window.top == (high << 32) + 0x1234 + len(SIZES)
+    assert far.drops == {}
