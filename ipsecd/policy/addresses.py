@@ -12,7 +12,8 @@ from ipsecd.wire.selector import Address
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _DNS_NAME = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(?:\.{_LABEL})*\.?")
-_FORMS = "an address, a subnet, a range first-last, a DNS name, me or any"
+_FORMS = "expected an address, a subnet, a range first-last, a DNS name, me or any"
+_END_FORMS = "expected an address, a DNS name, or any"
 
 
 class Kind(Enum):
@@ -48,7 +49,7 @@ class AddressSet:
 
 def address_set(value: object) -> AddressSet:
     """The addresses that a filter's ``source`` or ``destination`` means; raises Complaint."""
-    text = _text(value)
+    text = _text(value, _FORMS)
     word = text.lower()
     if word in ("me", "any"):
         return AddressSet(Kind(word), word)
@@ -61,7 +62,7 @@ def address_set(value: object) -> AddressSet:
     first, dash, last = text.partition("-")
     if dash and (start := _address(first.strip())) is not None:
         return _range(text, start, last.strip())
-    return AddressSet(Kind.NAME, _name(text))
+    return AddressSet(Kind.NAME, _name(text, _FORMS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +82,22 @@ class TunnelEnd:
 
 def tunnel_end(value: object) -> TunnelEnd:
     """The end of a tunnel; raises Complaint."""
-    text = _text(value)
+    text = _text(value, _END_FORMS)
     if text.lower() == "any":
         return TunnelEnd()
+    if text.lower() == "me":
+        raise complaint("me may be several addresses", "write any: the route to the peer then decides")
     address = _address(text)
     if address is None:
-        return TunnelEnd(name=_name(text))
+        return TunnelEnd(name=_name(text, _END_FORMS))
     if address.is_unspecified or address.is_multicast:
         raise complaint(f"{text} can't be the end of a tunnel", "write any for an end whose address isn't known")
     return TunnelEnd(address)
 
 
-def _text(value: object) -> str:
+def _text(value: object, forms: str) -> str:
     if not isinstance(value, str):
-        raise complaint(f"expected {_FORMS}")
+        raise complaint(forms)
     return value.strip()
 
 
@@ -138,10 +141,10 @@ def _range(text: str, start: Address, last: str) -> AddressSet:
     return AddressSet(Kind.RANGE, f"{start}-{end}", start, end)
 
 
-def _name(text: str) -> str:
+def _name(text: str, forms: str) -> str:
     name = text.rstrip(".").lower()
     if ":" in name or name.rpartition(".")[2].isdigit():
-        raise complaint(f"{quoted(text)} isn't an address", f"expected {_FORMS}")
+        raise complaint(f"{quoted(text)} isn't an address", forms)
     if not _DNS_NAME.fullmatch(text):
-        raise complaint(f"{quoted(text)} isn't a DNS name", f"expected {_FORMS}")
+        raise complaint(f"{quoted(text)} isn't a DNS name", forms)
     return name

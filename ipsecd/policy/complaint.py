@@ -36,10 +36,10 @@ def quoted(text: object) -> str:
     return repr(printable(str(text), 60)) if isinstance(text, str) else printable(str(text), 60)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint that names the closest known word, or all of them if they are few, or nothing."""
+def did_you_mean(word: str, known: Iterable[str], *, list_all: bool = True) -> str:
+    """A hint that names the closest known word; or else, if wanted, all of them if they are few; or nothing."""
     names = sorted(known)
     close = get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
-    return "one of " + ", ".join(names) if 0 < len(names) <= 8 else ""
+    return "one of " + ", ".join(names) if list_all and 0 < len(names) <= 8 else ""

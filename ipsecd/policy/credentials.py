@@ -37,7 +37,7 @@ class PskSource(Strict):
 def _not_a_key(value: object) -> object:
     if not isinstance(value, dict):
         raise complaint(
-            "the key itself never stands here", "say where it is: {file: ...}, {systemd: ...}, {command: [...]}"
+            "the key itself never stands here", "say where it is: {file: ...}, {systemd: ...} or {command: [...]}"
         )
     return value
 

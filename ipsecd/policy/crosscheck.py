@@ -131,7 +131,8 @@ def _negotiation(tree: Tree, where: Path, rule: dict[str, Value]) -> None:
 
 
 def _add(tree: Tree, path: Path, message: str, hint: str = "") -> None:
-    tree.mistakes.append(tree.mistake(path, message, hint))
+    if not tree.is_spoilt(path):
+        tree.mistakes.append(tree.mistake(path, message, hint))
 
 
 def _mapping(value: Value | None) -> dict[str, Value]:

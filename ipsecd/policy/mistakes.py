@@ -22,10 +22,8 @@ _WANTED = {
     "int_type": "expected a whole number",
     "bool_type": "expected true or false",
     "tuple_type": "expected a list",
-    "list_type": "expected a list",
     "dict_type": "expected a mapping of names",
     "model_type": "expected a mapping",
-    "model_attributes_type": "expected a mapping",
 }
 _BOUNDS: Mapping[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
     "greater_than_equal": ("at least {}", lambda ctx: ctx["ge"]),
@@ -70,9 +68,10 @@ def _plain_words(kind: str, ctx: dict[str, Any], value: object) -> tuple[str, st
         return f"{value} is out of range", words.format(bound(ctx))
     if kind == "literal_error":
         known = _QUOTED.findall(ctx["expected"])
-        shown = quoted(value) if isinstance(value, str | int) else "this"
-        return f"{shown} isn't one of {', '.join(known)}", did_you_mean(str(value), known)
-    raise NotImplementedError(kind)
+        if isinstance(value, str):
+            return f"{quoted(value)} isn't one of {', '.join(known)}", did_you_mean(value, known, list_all=False)
+        return f"expected one of {', '.join(known)}", ""
+    return "isn't what belongs here", ""
 
 
 def _type_hint(kind: str, value: object) -> str:

@@ -20,7 +20,7 @@ from ipsecd.printable import printable
 Path: TypeAlias = tuple[str | int, ...]
 Value: TypeAlias = "str | int | bool | dict[str, Value] | list[Value]"
 
-_TAB = re.compile(r"^ *\t[ \t]*[^ \t#\r\n]", re.MULTILINE)
+_TAB = re.compile(r"^ *\t", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _plain_words(problem: str, text: str, place: Mark) -> tuple[str, str]:
     if "mapping values are not allowed" in problem:
         return (
             "a second ': ' in one line",
-            "text that holds ': ' has to be quoted; nested keys go on lines of their own",
+            "quote text that holds one, and give nested keys lines of their own",
         )
     if "did not find expected key" in problem or "block sequence" in problem or "expected '-'" in problem:
         return "this line doesn't fit those above it", "check its indentation"

@@ -94,7 +94,7 @@ def ports(value: object) -> Ports:
         first, last = int(found[1]), int(found[2])
     else:
         what = quoted(value) if isinstance(value, str | int) and not isinstance(value, bool) else "this"
-        raise complaint(f"{what} isn't a port", "a number, a range such as 1024-65535, or any")
+        raise complaint(f"{what} isn't a port", "a number without quotes, a range such as 1024-65535, or any")
     if not 0 <= first <= 65_535 or not 0 <= last <= 65_535:
         raise complaint("a port is a number from 1 to 65535")
     if first > last:
@@ -107,9 +107,8 @@ def icmp_type(value: object) -> int | str:
     names = {*ICMP_TYPES, *ICMPV6_TYPES}
     if isinstance(value, str):
         if value not in names:
-            raise complaint(
-                f"{quoted(value)} isn't an ICMP message known by name", did_you_mean(value, names) or "write its number"
-            )
+            hint = did_you_mean(value, names) or "such as echo-request, or its number"
+            raise complaint(f"{quoted(value)} isn't an ICMP message known by name", hint)
         return value
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
         raise complaint("expected an ICMP message's name or its number from 0 to 255")
