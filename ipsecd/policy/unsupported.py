@@ -95,7 +95,7 @@ def _negotiation(path: Path, rule: Rule) -> Found:
 def _action(path: Path, action: FilterAction, built_in: bool) -> Found:
     if built_in:
         if action.fallback_to_clear is not None:
-            yield path, "request-security, whose essence is fallback to clear"
+            yield path, "request-security (it falls back to clear)"
         return
     if action.inbound_passthrough:
         yield (*path, "inbound_passthrough"), "inbound passthrough"

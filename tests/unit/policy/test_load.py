@@ -5,8 +5,6 @@ Most of the cases stand in mistakes.txt, where a text can be read beside what is
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
@@ -15,27 +13,16 @@ from ipsecd.errors import ConfigError
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.mistakes import fields_at, of
 from ipsecd.policy.nodes import parse
-from tests.unit.policy.texts import TUNNEL, load, mistakes, with_filters
+from tests.unit.policy.texts import TUNNEL, blocks, load, mistakes, with_filters
 
 
-def blocks() -> list[tuple[str, list[str]]]:
-    """The texts of mistakes.txt, each with what is expected of it."""
-    found = []
-    for block in Path(__file__).with_name("mistakes.txt").read_text().split("\n\n"):
-        lines = [line for line in block.splitlines() if not line.startswith("# ")]
-        text = "".join(f"{line}\n" for line in lines if not line.startswith("=> "))
-        if text:
-            found.append((text, [line.removeprefix("=> ") for line in lines if line.startswith("=> ")]))
-    return found
-
-
-@pytest.mark.parametrize(("text", "said"), blocks(), ids=[said[0] for _, said in blocks()])
+@pytest.mark.parametrize(("text", "said"), blocks("mistakes.txt"), ids=[said[0] for _, said in blocks("mistakes.txt")])
 def test_a_mistake_is_told_at_its_place_in_plain_words(text: str, said: list[str]) -> None:
     assert mistakes(text) == said
 
 
 def test_no_message_repeats_what_stands_among_credentials() -> None:
-    texts = [(text, said) for text, said in blocks() if "s3cret" in text]
+    texts = [(text, said) for text, said in blocks("mistakes.txt") if "s3cret" in text]
     assert len(texts) >= 5
     assert [said for _, said in texts if any("s3cret" in line for line in said)] == []
 

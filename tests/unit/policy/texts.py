@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from pathlib import Path
 from textwrap import dedent, indent
 
 import pytest
@@ -67,3 +68,14 @@ def resolve(name: str) -> tuple[Address, ...]:
 def planned(text: str, me: tuple[str, ...] = ME) -> Plan:
     """The plan of this text, on a machine with these addresses."""
     return plan(load(text), resolve, tuple(ip_address(text) for text in me))
+
+
+def blocks(name: str) -> list[tuple[str, list[str]]]:
+    """The texts in a file of this folder, each with the lines expected of it."""
+    found = []
+    for block in Path(__file__).with_name(name).read_text().split("\n\n"):
+        lines = [line for line in block.splitlines() if not line.startswith("# ")]
+        text = "".join(f"{line}\n" for line in lines if not line.startswith("=> "))
+        if text:
+            found.append((text, [line.removeprefix("=> ") for line in lines if line.startswith("=> ")]))
+    return found
