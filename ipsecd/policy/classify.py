@@ -7,6 +7,10 @@ arguments.
 Ports and ICMP types are read from the transport header. Where that can't be done (a fragment, a truncated packet, an
 extension header the kernel doesn't follow), the addresses alone decide, and of all entries that might be meant the
 strictest wins: block before protect before permit (RFC 4301 section 7 leaves no port to match either).
+
+An ICMP error quotes the packet it complains of. One about a packet that came out of an SA would carry its beginning
+back in clear, so an error also belongs to the entry of the packet it quotes, reversed (RFC 4301 section 6.2); and one
+that arrives in clear can't speak of a packet that left inside an SA (section 6.1.1).
 """
 
 from __future__ import annotations
@@ -84,6 +88,43 @@ def chains(name: str, flows: Sequence[Flow], verdicts: Mapping[tuple[int, Action
         blocks: [*_opaque_blocks(flows, verdicts, rest), f"goto {rest}"],
         rest: list(_opaque_rest(flows, verdicts)),
     }
+
+
+def quoting(name: str, flows: Sequence[Flow], verdicts: Mapping[tuple[int, Action], str], exempt: str = "") -> Chains:
+    """The chain ``name`` that gives an ICMP error the verdict of the protecting flow its quoted packet answers, by
+    addresses alone. What quotes a packet sent from one of the UDP ports ``exempt`` (an nft set), or ESP or AH, is left
+    alone if that is given."""
+    result = {
+        name: [
+            f"meta l4proto {protocol} @th,0,8 {errors} goto {name}_v{version}"
+            for version, (protocol, errors) in _ICMP_ERRORS.items()
+        ]
+    }
+    for version, (protocol, sport, source, destination) in _QUOTED.items():
+        ours = [f"{protocol} 17 {sport} {exempt} return", f"{protocol} {{ 50, 51 }} return"] if exempt else []
+        result[f"{name}_v{version}"] = ours + [
+            " ".join(
+                (
+                    f"{destination} {_number(flow.source)} {source} {_number(flow.destination)}",
+                    verdicts[flow.index, flow.action] if flow.action is Action.PROTECT else "return",
+                )
+            )
+            for flow in flows
+            if flow.source.version == version and (flow.action is Action.PROTECT or flow.certain)
+        ]
+    return result
+
+
+_ICMP_ERRORS = {4: (1, "{ 3, 4, 5, 11, 12 }"), 6: (58, "{ 1, 2, 3, 4 }")}  # RFC 792, RFC 4443
+_QUOTED = {  # protocol, source port, source and destination of the packet behind the eight octets of an ICMP header
+    4: ("@th,136,8", "@th,224,16", "@th,160,32", "@th,192,32"),
+    6: ("@th,112,8", "@th,384,16", "@th,128,128", "@th,256,128"),
+}
+
+
+def _number(selector: Selector) -> str:
+    first, last = hex(int(selector.start)), hex(int(selector.end))
+    return first if first == last else f"{first}-{last}"
 
 
 def _opaque_blocks(flows: Sequence[Flow], verdicts: Mapping[tuple[int, Action], str], rest: str) -> Iterator[str]:

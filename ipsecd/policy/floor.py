@@ -108,22 +108,28 @@ def _subordinate_chains(plan: Plan) -> classify.Chains:
         "exempt_arriving": [
             f"fib daddr type local udp dport {ports} accept",
             "fib daddr type local meta l4proto { 50, 51 } accept",
-            *_EXEMPT,
+            *_NEIGHBOURS,
+            *_DHCP,
         ],
         "exempt_departing": [
             f"{_has_mark(settings, settings.own_mark)} udp sport {ports} accept",
             f"{_has_mark(settings, settings.own_mark)} meta l4proto {{ 50, 51 }} accept",
-            *_EXEMPT,
+            *_NEIGHBOURS,
+            *(f"iif 0 {rule}" for rule in _DHCP),
         ],
         **classify.chains("steer", leaving, steer),
         **classify.chains("leaving", leaving, judge),
         **classify.chains("arriving", arriving, judge),
+        **classify.quoting("leaving_quoted", leaving, judge),
+        **classify.quoting("arriving_quoted", arriving, judge, exempt=ports),
     }
 
 
-_EXEMPT = (
+_NEIGHBOURS = (  # with these hop limits, none of them was or will be forwarded
     f"icmpv6 type {_DISCOVERY} ip6 hoplimit 255 accept",
     f"icmpv6 type {_LISTENERS} ip6 hoplimit 1 accept",
+)
+_DHCP = (
     "meta nfproto ipv4 udp sport { 67, 68 } udp dport { 67, 68 } accept",  # RFC 2131
     "meta nfproto ipv6 udp sport { 546, 547 } udp dport { 546, 547 } accept",  # RFC 8415
 )
@@ -145,6 +151,7 @@ def _base_chains(plan: Plan) -> classify.Chains:
             'iifname "lo" accept',
             "jump exempt_arriving",
             "jump arriving",
+            "jump arriving_quoted",
         ],
         "steer_forwarded": [
             _hook("filter", "prerouting", STEERING),
@@ -165,11 +172,12 @@ def _base_chains(plan: Plan) -> classify.Chains:
             f"oifname {tun} {steered} accept",
             f"iifname != {tun} jump arriving",
             f"oifname != {tun} jump leaving",
+            f"oifname != {tun} jump leaving_quoted",
         ],
         "steer_local": [
             _hook("route", "output", STEERING),
             'oifname "lo" accept',
-            f"{_has_mark(settings, settings.own_mark)} accept",
+            "jump exempt_departing",
             foreign_mark,
             "fib daddr type { broadcast, anycast, multicast } accept",
             "jump steer",
@@ -181,6 +189,7 @@ def _base_chains(plan: Plan) -> classify.Chains:
             "jump exempt_departing",
             f"{steered} accept",
             "jump leaving",
+            "jump leaving_quoted",
         ],
         "to_wire": [
             _hook("filter", "postrouting", LATE),
@@ -188,7 +197,7 @@ def _base_chains(plan: Plan) -> classify.Chains:
             f"oifname {tun} {steered} accept",
             f'oifname {tun} counter name "{NOT_STEERED}" drop',
             f'{steered} counter name "{BESIDE_THE_TUN}" drop',
-            "iif 0 jump exempt_departing",
+            "jump exempt_departing",
             "jump leaving",
         ],
     }

@@ -1,0 +1,161 @@
+"""The kernel state of a daemon in a place of the sites, without its daemon: marks, table and TUN are real, and nobody
+seals what comes out of the TUN."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import threading
+import time
+from collections.abc import Coroutine, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from ipsecd.io.clock import Clock
+from ipsecd.io.floor_store import FloorStore
+from ipsecd.io.keeper import Keeper
+from ipsecd.io.kernel_state import KernelSettings, KernelState
+from ipsecd.io.netlink import Netlink
+from ipsecd.io.nftables import Nftables
+from ipsecd.io.tun import Tun
+from ipsecd.io.watch import Watch
+from ipsecd.policy import floor
+from ipsecd.policy.plan import Action, Entry, Plan
+from ipsecd.wire.selector import Selector
+from tests.netns.capture import PATIENCE
+from tests.netns.places import NET_A, NET_B
+from tests.netns.sites import Sites
+
+T = TypeVar("T")
+
+
+def entry(action: Action, local: Selector, remote: Selector, name: str = "rule/1") -> Entry:
+    return Entry(name, name.partition("/")[0], action, ((local, remote),))
+
+
+def between_sites(action: Action, protocol: int = 0, ports: tuple[int, int] = (0, 65_535)) -> Plan:
+    """Both networks of the sites, IPv4 and IPv6, seen from ga; ``ports`` are those of the far side."""
+    return Plan(
+        policy="test",
+        entries=tuple(
+            entry(
+                action,
+                Selector.net(NET_A[version], protocol),
+                Selector.net(NET_B[version], protocol, ports),
+                f"rule/{version}",
+            )
+            for version in (4, 6)
+        ),
+    )
+
+
+def others_table(sites: Sites, *chains: tuple[str, str], place: str = "ga") -> None:
+    """A table of somebody else in ga: for each chain what stands behind ``type``, and its one rule."""
+    lines = [f"chain c{number} {{ type {base}; {rule}; }}" for number, (base, rule) in enumerate(chains)]
+    sites.run(place, ["nft", "-f", "-"], stdin="\n".join(["table inet others {", *lines, "}", ""]))
+
+
+class Gateway:
+    """Kernel state for a plan in ``place``, raised on entering unless ``raised`` is False. Its event loop runs in a
+    thread of that place. Leaving ends it as the end of a process would: the TUN goes, all else stays."""
+
+    def __init__(self, sites: Sites, folder: Path, plan: Plan, *, place: str = "ga", raised: bool = True) -> None:
+        self.sites, self.place, self.plan = sites, place, plan
+        self._raised = raised
+        self.saved = folder / f"floor-{place}.nft"
+        self.events: list[tuple[str, dict[str, str]]] = []
+        self.new_tuns: list[Tun] = []
+        self.address_news = 0
+        self._keeping: Any = None
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"loop in {self.place}", daemon=True)
+        self.sites.inside(self.place, self._thread.start)
+        self.do(self._build())
+        if self._raised:
+            self.up()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.do(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _build(self) -> None:
+        settings = self.plan.settings
+        self.netlink, self.nftables = Netlink(), Nftables(floor.TABLE)
+        self.watch = Watch(settings.table, floor.TABLE)
+        self.state = KernelState(
+            self.netlink,
+            self.nftables,
+            FloorStore(self.saved),
+            KernelSettings(
+                tun=settings.tun,
+                mtu=settings.mtu or 1_400,
+                mark=settings.mark,
+                own_mark=settings.own_mark,
+                inside_mark=floor.inside_mark(settings),
+                mask=settings.mask,
+                table=settings.table,
+                preference=settings.preference,
+            ),
+            self._report,
+            self.new_tuns.append,
+        )
+        self.keeper = Keeper(self.state, self.watch, self._report, self._addresses, Clock())
+
+    async def _end(self) -> None:
+        if self._keeping is not None:
+            self._keeping.cancel()
+        self.state.close()
+        self.watch.close()
+        self.netlink.close()
+
+    def _report(self, event: str, level: str, fields: dict[str, str]) -> None:
+        self.events.append((event, fields))
+
+    def _addresses(self) -> None:
+        self.address_news += 1
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await something in the gateway's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def up(self) -> None:
+        self.do(self.state.raise_floor(floor.ruleset(self.plan)))
+        self.do(self.state.raise_tun())
+
+    def keep(self) -> None:
+        """Let the keeper run from now on."""
+        self._keeping = asyncio.run_coroutine_threadsafe(self.keeper.run(), self._loop)
+
+    @property
+    def tun(self) -> Tun:
+        assert self.state.tun is not None
+        return self.state.tun
+
+    def out_of_tun(self, mark: bytes) -> list[bytes]:
+        """The packets with this mark that the kernel gave to the TUN so far."""
+        return [packet for packet in self.tun.read_packets(1_000) if mark in packet]
+
+    def wait_in_tun(self, mark: bytes, packets: int = 1) -> list[bytes]:
+        """The next packets with this mark that the kernel gives to the TUN; fails if fewer come."""
+        end, found = time.monotonic() + PATIENCE, self.out_of_tun(mark)
+        while len(found) < packets:
+            assert time.monotonic() < end, f"{len(found)} packets with {mark!r} went into the TUN"
+            select.select([self.tun], [], [], 0.2)
+            found += self.out_of_tun(mark)
+        return found
+
+    def into_tun(self, packets: Iterable[bytes]) -> None:
+        """What the inbound road would do with opened packets."""
+        for packet in packets:
+            assert self.tun.write(packet)
+
+    def counters(self) -> dict[str, int]:
+        return {name: packets for name, packets in self.do(self.nftables.counters()).items() if packets}

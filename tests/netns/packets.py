@@ -1,0 +1,41 @@
+"""IP packets for tests, built by Scapy: an opinion that isn't ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, fragment6
+from scapy.packet import Packet
+
+FRAGMENT_OCTETS = 256
+
+
+def header(source: str, destination: str) -> Packet:
+    return IPv6(src=source, dst=destination) if ":" in source else IP(src=source, dst=destination)
+
+
+def udp(source: str, destination: str, mark: bytes, sport: int = 4000, dport: int = 4001) -> bytes:
+    """One UDP packet whose payload is the mark."""
+    return bytes(header(source, destination) / UDP(sport=sport, dport=dport) / mark)
+
+
+def tcp(source: str, destination: str, mark: bytes, sport: int = 4000, dport: int = 4001, flags: str = "PA") -> bytes:
+    """One TCP packet whose payload is the mark."""
+    return bytes(header(source, destination) / TCP(sport=sport, dport=dport, flags=flags) / mark)
+
+
+def ping(source: str, destination: str, mark: bytes) -> bytes:
+    """One echo request whose payload is the mark."""
+    if ":" in source:
+        return bytes(header(source, destination) / ICMPv6EchoRequest(id=7, data=mark))
+    return bytes(header(source, destination) / ICMP(id=7) / mark)
+
+
+def fragments(source: str, destination: str, mark: bytes, sport: int = 4000, dport: int = 4001) -> Sequence[bytes]:
+    """One UDP packet in at least four fragments, with the mark in each."""
+    payload = UDP(sport=sport, dport=dport) / (mark * (4 * FRAGMENT_OCTETS // len(mark)))
+    if ":" in source:
+        whole = IPv6(src=source, dst=destination) / IPv6ExtHdrFragment(id=0x1234) / payload
+        return [bytes(piece) for piece in fragment6(whole, FRAGMENT_OCTETS + 48)]  # type: ignore[no-untyped-call]
+    return [bytes(piece) for piece in fragment(IP(src=source, dst=destination, id=0x1234) / payload, FRAGMENT_OCTETS)]  # type: ignore[no-untyped-call]
