@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from ipsecd.dataplane import codec
 from ipsecd.errors import WireError
 from ipsecd.wire.checksum import checksum
 from ipsecd.wire.decoders import DECODERS, Decoder
+from tests.unit.dataplane.samples import MESSAGES
 
 LONG = os.environ.get("IPSECD_FUZZ") == "long"
 LONG_FACTOR = 20
@@ -60,4 +62,7 @@ def _of(decoder: Decoder) -> Target:
     return Target(decoder.name, decoder.decode, decoder.encode, decoder.samples, cases, repair=repair)
 
 
-TARGETS: tuple[Target, ...] = (*map(_of, DECODERS.values()),)
+TARGETS: tuple[Target, ...] = (
+    *map(_of, DECODERS.values()),
+    Target("control-message", codec.decode, codec.encode, tuple(map(codec.encode, MESSAGES)), 20_000, plain=False),
+)

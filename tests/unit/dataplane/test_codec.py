@@ -2,53 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from ipaddress import ip_address
-from typing import get_args
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ipsecd import limits
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.codec import TYPES, codec_of, decode, encode
 from ipsecd.errors import LocalError, WireError
-from ipsecd.wire.selector import OPAQUE, Selector
-
-OUTSIDE = m.Outside(ip_address("192.0.2.1"), 4500, ip_address("2001:db8::1"), 61_000)
-KEYS = m.EspKeys(20, 128, 0, True, b"k" * 20, b"")
-LOCAL = (Selector.net("10.1.0.0/16"), Selector.net("2001:db8:1::/48", 6, (80, 443)))
-REMOTE = (Selector.net("10.2.0.0/16", 17, OPAQUE),)
-LIMITS = m.Limits(soft_seconds=3_060.5, hard_seconds=3_600.0, soft_packets=1 << 31)
-ENTRY = m.SpdEntry("to-hq", "rule 1", "protect", ((LOCAL[0], REMOTE[0]),), "to-hq#1", inbound=False)
-
-MESSAGES: list[m.ToRoads | m.ToControl] = [
-    m.InstallInbound(0xC0FFEE00, "to-hq#1", KEYS, LOCAL, REMOTE, OUTSIDE, LIMITS, 1_024),
-    m.InstallOutbound(0xFFFFFFFF, 1, "to-hq#1", KEYS, LOCAL, REMOTE, OUTSIDE, LIMITS),
-    m.InstallOutbound(2, 3, "x", KEYS, (), (), OUTSIDE, m.Limits(), m.OuterHeader(46, "set")),
-    m.RemoveInbound(7),
-    m.RemoveOutbound(7, 8),
-    m.MovePath((1, 2, 0xFFFFFFFF), OUTSIDE),
-    m.SetSpd(1 << 63, (ENTRY, ENTRY)),
-    m.SetSpd(1, ()),
-    m.GiveUp("büro"),
-    m.SetPathMtu(ip_address("192.0.2.9"), 1_400),
-    m.AskCounters(),
-    m.Done(12),
-    m.Done(13, "inbound SPI c0ffee00 is in use"),
-    m.Acquire("to-hq#1", ip_address("10.1.0.1"), ip_address("10.2.0.1"), 6, 40_000, None),
-    m.InboundUsed(7),
-    m.SoftExpired(7, "octets"),
-    m.HardExpired(7, "seconds"),
-    m.PeerMoved(7, OUTSIDE),
-    m.PeerAlive((1, 2)),
-    m.IkeDatagram(b"\x00" * 200, ip_address("192.0.2.1"), 500, ip_address("192.0.2.2"), 500, False),
-    m.Counters(
-        (m.SaCounters(1, 2, "out", 3, 4, 5, 6.25), m.SaCounters(1, 1, "in", 0, 0, 0, None)),
-        {"replayed": 1, "bad-icv": 1 << 64 - 1},
-        {},
-        {"to-hq": 9},
-    ),
-]
+from ipsecd.wire.selector import OPAQUE, Address, Selector
+from tests.unit.dataplane.samples import KEYS, MESSAGES, OUTSIDE
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
@@ -146,3 +113,64 @@ def test_keys_do_not_show_in_the_messages_that_carry_them() -> None:
     assert "6b6b" not in repr(MESSAGES[0])
     assert "kkkk" not in repr(MESSAGES[0])
     assert "kkkk" not in str(MESSAGES[1])
+
+
+# --- any message ------------------------------------------------------------------------------------------------
+
+NUMBERS = st.integers(0, (1 << 64) - 1)
+TEXT = st.text(max_size=20)
+ADDRESSES = st.ip_addresses()
+
+
+@st.composite
+def selectors(draw: st.DrawFn) -> Selector:
+    start, end = sorted(draw(st.tuples(*[st.ip_addresses(v=draw(st.sampled_from((4, 6))))] * 2)), key=int)
+    ports = draw(st.one_of(st.just(OPAQUE), st.tuples(st.integers(0, 9), st.integers(9, 65_535))))
+    return Selector(start, end, draw(st.integers(0, 255)), ports)
+
+
+BY_TYPE: dict[object, st.SearchStrategy[object]] = {
+    int: NUMBERS,
+    str: TEXT,
+    bytes: st.binary(max_size=80),
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    bool: st.booleans(),
+    Address: ADDRESSES,
+    Selector: selectors(),
+    m.OuterHeader: st.builds(m.OuterHeader, st.none() | st.integers(0, 63), st.sampled_from(("copy", "set", "clear"))),
+    m.EspKeys: st.builds(
+        m.EspKeys,
+        st.integers(0, 65_535),
+        st.none() | NUMBERS,
+        st.integers(0, 65_535),
+        st.booleans(),
+        st.binary(max_size=80),
+        st.binary(max_size=80),
+    ),
+}
+
+
+def values(annotation: Any) -> st.SearchStrategy[Any]:
+    """Any value of an annotation."""
+    if annotation in BY_TYPE:
+        return BY_TYPE[annotation]
+    if is_dataclass(annotation):
+        hints = get_type_hints(annotation)
+        return st.builds(annotation, **{field.name: values(hints[field.name]) for field in fields(annotation)})
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is dict:
+        return st.dictionaries(values(arguments[0]), values(arguments[1]), max_size=2)
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return st.lists(values(arguments[0]), max_size=2).map(tuple)
+    if origin is tuple:
+        return st.tuples(*(values(argument) for argument in arguments))
+    return st.none() | values(arguments[0])
+
+
+@pytest.mark.parametrize("kind", TYPES.values(), ids=lambda kind: kind.__name__)
+@given(st.data())
+def test_any_message_comes_back_as_it_was(kind: type, data: st.DataObject) -> None:
+    message = data.draw(values(kind))
+    octets = encode(message)
+    assert decode(octets) == message
+    assert encode(decode(octets)) == octets
