@@ -28,7 +28,8 @@ def pseudo_checksum(source: Address, destination: Address, protocol: int, octets
 
 
 def repair(old_checksum: int, old_word: int, new_word: int) -> int:
-    """The checksum after one aligned 16-bit word changed: HC' = ~(~HC + ~m + m') (RFC 1624 section 3, equation 3)."""
+    """The checksum after one aligned 16-bit word changed: HC' = ~(~HC + ~m + m') (RFC 1624 section 3, equation 3), over
+    data that isn't all zero, as no packet is."""
     total = (0xFFFF ^ old_checksum) + (0xFFFF ^ old_word) + new_word
     total = (total >> 16) + (total & 0xFFFF)
     total = (total >> 16) + (total & 0xFFFF)
