@@ -79,6 +79,7 @@ PMTU_FLOOR_V4, PMTU_FLOOR_V6 = 576, 1_280  # unauthenticated ICMP never lowers a
 TOO_BIG_RATE, TOO_BIG_BURST = 50.0, 50  # ICMP errors a second that we send to hosts
 MAX_PATHS = 10_000  # remembered path MTUs: one for each IKE SA there may be
 MAX_EXTENSION_HEADERS = 8  # of an IPv6 packet: each kind once, destination options twice, and some room
+TUN_MTU = 1_438  # leaves as 1,500 octets with AES-GCM in UDP over IPv4; who has less room learns it by ICMP
 LINK_MTU = 1_500  # of a path nobody has said anything about
 ACQUIRE_AGAIN = 3.0  # a policy entry whose negotiation ended without a usable SA isn't asked for again sooner
 ACQUIRE_STALE = 90.0  # later than any negotiation gives up: an acquire nobody answered is sent again
@@ -113,6 +114,7 @@ RESOLVE_TIME = 10.0  # for the system's resolver to answer
 RESOLVE_AGAIN = 60.0  # DNS names are asked for again this often, and sooner when an attempt with one failed
 RESOLVE_REST = 5.0  # but not more often than this
 BURST = 64  # packets or datagrams taken from one descriptor before the others have their turn
+GOODBYE = 0.2  # seconds between the Deletes of a stop and the closing of the sockets, for the answers
 EXIT_TIME = 3.0  # what a stop may take
 KEYLOG_LINES = 4_096  # of each kind, kept for export; the oldest go first
 

@@ -7,7 +7,7 @@ use it leaves; so effects stand in one queue, and while an installation isn't ac
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import structlog
@@ -34,7 +34,7 @@ class Negotiation(Protocol):
     def hard_expired(self, spi: bytes, now: float) -> Effects: ...
     def inbound_used(self, spi: bytes, now: float) -> Effects: ...
     def peer_moved(self, spi: bytes, path: Path, now: float) -> Effects: ...
-    def peer_alive(self, spis: Sequence[bytes], now: float) -> Effects: ...
+    def peer_alive(self, spis: tuple[bytes, ...], now: float) -> Effects: ...
     def install_failed(self, spi: bytes, reason: str, now: float) -> Effects: ...
 
 
@@ -184,7 +184,7 @@ class Conductor:
             case messages.PeerMoved(spi, outside):
                 todo = negotiation.peer_moved(translate.octets(spi), translate.path(outside), now)
             case messages.PeerAlive(spis):
-                todo = negotiation.peer_alive([translate.octets(spi) for spi in spis], now)
+                todo = negotiation.peer_alive(tuple(translate.octets(spi) for spi in spis), now)
             case _:  # Done and Counters have no business here: results() deals with them
                 pass
         return todo

@@ -1,0 +1,261 @@
+"""``ipsecctl``: asks the running daemon, and tells it what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console, RenderableType
+
+import ipsecd
+from ipsecd.cli import render
+from ipsecd.cli.client import FAILED, Client, Failure
+from ipsecd.daemon.options import CONTROL
+from ipsecd.daemon.protocol import LEVELS
+
+_WIDE = 200  # columns where nobody sees the edge: a pipe, a file
+
+Render = Callable[[Mapping[str, Any]], Iterable[RenderableType]]
+
+
+def _console() -> Console:
+    width = None if sys.stdout.isatty() else _WIDE
+    return Console(markup=False, emoji=False, highlight=False, width=width)
+
+
+def _failing(function: Callable[..., None]) -> Callable[..., None]:
+    """A command whose failures become a line on standard error and an exit code."""
+
+    @wraps(function)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            function(*arguments, **options)
+        except Failure as failure:
+            for line in failure.lines:
+                click.echo(line, err=True)
+            click.echo(f"ipsecctl: {failure}", err=True)
+            sys.exit(failure.code)
+        except (KeyboardInterrupt, BrokenPipeError):
+            os.close(sys.stdout.fileno())  # nobody reads: nothing to flush at exit
+            sys.exit(130)
+
+    return run
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print the daemon's answer as JSON.")
+
+
+def _tell(answer: Mapping[str, Any], as_json: bool, form: Render) -> None:
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        render.show(_console(), *form(answer))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--control", type=click.Path(path_type=Path), default=CONTROL, envvar="IPSECD_CONTROL", show_default=True,
+    help="The daemon's socket.",
+)  # fmt: skip
+@click.version_option(ipsecd.__version__, prog_name="ipsecctl")
+@click.pass_context
+def main(context: click.Context, control: Path) -> None:
+    """Ask and command a running ipsecd.
+
+    Exits with 0 if it was done, 1 if the daemon refused, 2 for wrong usage, 3 if no daemon runs, 4 without
+    permission.
+    """
+    context.obj = control
+
+
+@main.command()
+@_json
+@click.pass_obj
+@_failing
+def status(control: Path, as_json: bool) -> None:
+    """The daemon, and the state of each rule."""
+    with Client(control) as client:
+        _tell(client.ask("status"), as_json, render.status)
+
+
+@main.command()
+@_json
+@click.pass_obj
+@_failing
+def sas(control: Path, as_json: bool) -> None:
+    """All security associations, and what they have carried."""
+    with Client(control) as client:
+        _tell(client.ask("sas"), as_json, render.sas)
+
+
+@main.command()
+@_json
+@click.pass_obj
+@_failing
+def policy(control: Path, as_json: bool) -> None:
+    """The policy in force, in the order in which it's tried."""
+    with Client(control) as client:
+        _tell(client.ask("policy"), as_json, render.policy)
+
+
+@main.command()
+@click.argument("source")
+@click.argument("destination")
+@click.argument("protocol", required=False)
+@click.argument("port", required=False, type=click.IntRange(0, 65_535))
+@_json
+@click.pass_obj
+@_failing
+def explain(
+    control: Path, source: str, destination: str, protocol: str | None, port: int | None, as_json: bool
+) -> None:
+    """What happens to a packet from SOURCE to DESTINATION, and which rule says so.
+
+    PROTOCOL is a name or a number; PORT is the destination's, or the type of an ICMP message.
+    """
+    with Client(control) as client:
+        answer = client.ask("explain", source=source, destination=destination, protocol=protocol, port=port)
+        _tell(answer, as_json, render.explain)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--wait", type=click.FloatRange(min=0), help="Wait so many seconds until it's up; fail if it isn't.")
+@_json
+@click.pass_obj
+@_failing
+def up(control: Path, name: str, wait: float | None, as_json: bool) -> None:
+    """Negotiate the child SAs of NAME: a rule, a peer, or a child."""
+    with Client(control) as client:
+        answer = client.ask("up", name=name)
+        if wait is not None:
+            _wait(client, answer["names"], wait)
+        _tell(answer, as_json, lambda _: ())
+
+
+@main.command()
+@click.argument("name")
+@_json
+@click.pass_obj
+@_failing
+def down(control: Path, name: str, as_json: bool) -> None:
+    """Close the SAs of NAME, a rule, a peer or a child. They stay down until `up`."""
+    with Client(control) as client:
+        _tell(client.ask("down", name=name), as_json, lambda _: ())
+
+
+@main.command()
+@click.argument("name")
+@_json
+@click.pass_obj
+@_failing
+def rekey(control: Path, name: str, as_json: bool) -> None:
+    """Replace the keys of NAME now: of a peer's IKE SA, or of a child SA."""
+    with Client(control) as client:
+        _tell(client.ask("rekey", name=name), as_json, lambda _: ())
+
+
+@main.command()
+@_json
+@click.pass_obj
+@_failing
+def reload(control: Path, as_json: bool) -> None:
+    """Read the policy file again, and change what differs. A file with mistakes changes nothing."""
+    with Client(control) as client:
+        _tell(client.ask("reload"), as_json, render.difference)
+
+
+@main.command()
+@click.option("--level", type=click.Choice(LEVELS), default="info", show_default=True, help="And above.")
+@_json
+@click.pass_obj
+@_failing
+def monitor(control: Path, level: str, as_json: bool) -> None:
+    """Show what happens, as it happens."""
+    console = _console()
+    with Client(control) as client:
+        client.ask("monitor", level=level)
+        for event in client.events():
+            if as_json:
+                click.echo(json.dumps(event))
+            else:
+                console.print(render.event(event), soft_wrap=True)
+
+
+@main.command(name="log-level")
+@click.argument("level", required=False, type=click.Choice(LEVELS))
+@_json
+@click.pass_obj
+@_failing
+def log_level(control: Path, level: str | None, as_json: bool) -> None:
+    """Show the level of the log, or set it."""
+    with Client(control) as client:
+        _tell(client.ask("log-level", level=level), as_json, lambda answer: (str(answer["level"]) + "\n",))
+
+
+@main.group()
+def keys() -> None:
+    """Keys for Wireshark, of policies that say `keylog: true`."""
+
+
+@keys.command()
+@click.option(
+    "--directory", type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Write Wireshark's files ikev2_decryption_table and esp_sa there.",
+)  # fmt: skip
+@_json
+@click.pass_obj
+@_failing
+def export(control: Path, directory: Path | None, as_json: bool) -> None:
+    """Print the keys of the SAs made while `keylog: true` stood in the policy. For root alone."""
+    with Client(control) as client:
+        tables = client.ask("keys-export")
+    unknown = tables["unknown"]
+    if directory is not None:
+        for name in ("ikev2_decryption_table", "esp_sa"):
+            _write_private(directory / name, tables[name])
+    elif as_json:
+        click.echo(json.dumps(tables, indent=2))
+    else:
+        for name in ("ikev2_decryption_table", "esp_sa"):
+            click.echo("\n".join([f"# {name}", *tables[name]]))
+    if unknown:
+        click.echo(f"Wireshark can't decrypt {', '.join(unknown)}: those keys aren't here", err=True)
+
+
+@main.command()
+@_json
+@click.pass_obj
+@_failing
+def unassign(control: Path, as_json: bool) -> None:
+    """Take the policy out of force: what it protected leaves in clear, until the next reload."""
+    with Client(control) as client:
+        _tell(client.ask("unassign"), as_json, lambda _: ())
+
+
+def _wait(client: Client, names: list[str], seconds: float) -> None:
+    """Until each name has an SA; raises Failure after so many seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        sas = client.ask("sas")["sas"]
+        children = {child["name"] for sa in sas for child in sa["children"] if child["stage"] == "up"}
+        peers = {sa["peer"] for sa in sas if sa["children"] and sa["stage"] == "established"}
+        missing = [name for name in names if name not in children | peers]
+        if not missing:
+            return
+        if time.monotonic() > end:
+            raise Failure(FAILED, f"{', '.join(missing)}: not up after {seconds:g} s", "the log says why")
+        time.sleep(0.1)
+
+
+def _write_private(path: Path, lines: list[str]) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.writelines(f"{line}\n" for line in lines)

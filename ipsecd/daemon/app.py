@@ -1,0 +1,287 @@
+"""The daemon: starts, puts the policy in force, keeps it in force as the world changes, reloads, and stops.
+
+What changes what is in force (start, reload, new addresses, unassign) happens one after the other, under one lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+import ipsecd
+from ipsecd import limits
+from ipsecd.crypto import selftest
+from ipsecd.daemon.control import Access, ControlServer, Handler
+from ipsecd.daemon.guard import Guard
+from ipsecd.daemon.keyring import Sources
+from ipsecd.daemon.lock import Lock
+from ipsecd.daemon.log import Log
+from ipsecd.daemon.options import Options
+from ipsecd.daemon.prepare import Prepared, Surroundings, prepare, read_policy
+from ipsecd.daemon.protection import Host, Protection
+from ipsecd.daemon.resolver import Resolver
+from ipsecd.daemon.systemd import Systemd
+from ipsecd.errors import ConfigError, IpsecdError, KernelError, OperatorError
+from ipsecd.ike.effects import Report
+from ipsecd.io.clock import Clock
+from ipsecd.io.floor_store import FloorStore
+from ipsecd.io.kernel_state import flush
+from ipsecd.io.netlink import Netlink
+from ipsecd.io.nftables import Nftables
+from ipsecd.policy.diff import PlanDiff
+from ipsecd.policy.floor import TABLE
+
+log = structlog.get_logger()
+
+
+class App:
+    """One daemon. ``protection`` is the policy in force, None while none is assigned."""
+
+    def __init__(self, options: Options, journal: Log, systemd: Systemd) -> None:
+        self.options = options
+        self.journal = journal
+        self.guard = Guard()
+        self.clock = Clock()
+        self.started = self.clock.now()
+        self.protection: Protection | None = None
+        self.resolver = Resolver()
+        self.on_report: list[Callable[[Report], None]] = []
+        self._systemd = systemd
+        self._store = FloorStore(options.floor)
+        self._changing = asyncio.Lock()
+        self._look = asyncio.Event()  # names or addresses may mean something else now
+        self._hangup = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._cause = ""
+
+    async def run(self, handlers: dict[str, Handler]) -> None:
+        """Until a signal ends it. Raises IpsecdError if it can't start; the last good floor stands then."""
+        try:
+            with contextlib.closing(self._take_place()):
+                async with Netlink() as netlink:
+                    self._netlink = netlink
+                    await self._run(handlers)
+        except IpsecdError as error:
+            _tell_failure("start-failed", error)
+            raise
+
+    def _take_place(self) -> Lock:
+        """Make the folders, and be the only daemon in them."""
+        try:
+            self.options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.options.control.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        except OSError as error:
+            raise OperatorError(f"can't make {error.filename}: {error.strerror}", "is ipsecd run as root?") from error
+        return Lock(self.options.lock)
+
+    async def _run(self, handlers: dict[str, Handler]) -> None:
+        self._handle_signals()
+        self._test_algorithms()
+        try:
+            prepared = await prepare(read_policy(self.options.policy), self._surroundings())
+            log.info("starting", version=ipsecd.__version__, policy=prepared.plan.policy, file=self.options.policy)
+            await self._put_in_force(prepared)
+        except IpsecdError:
+            await self._raise_last_floor()
+            raise
+        server = ControlServer(handlers, self.journal, self.guard, Access(os.geteuid(), self.options.group_id))
+        try:
+            await self._listen(server)
+            self._systemd.ready(self.summary())
+            log.info("ready", summary=self.summary())
+            gc.freeze()  # what lives now lives long: full collections needn't look at it
+            await self._until_stopped()
+        finally:
+            self._systemd.stopping()
+            await self._wind_up(server)
+        log.info("stopped")
+
+    async def reload(self) -> PlanDiff:
+        """Read the policy file again and put in force what has changed. Raises IpsecdError, and has then changed
+        nothing."""
+        async with self._changing:
+            try:
+                prepared = await prepare(read_policy(self.options.policy), self._surroundings())
+                return await self._put_in_force(prepared)
+            except IpsecdError as error:
+                _tell_failure("reload-failed", error)
+                raise
+
+    async def unassign(self) -> None:
+        """Take the policy out of force, and everything of ours out of the kernel, until the next reload."""
+        async with self._changing:
+            await self._unassign()
+
+    def summary(self) -> str:
+        """The state in a few words."""
+        if self.protection is None:
+            return "no policy is assigned, nothing is protected"
+        plan = self.protection.prepared.plan
+        rules = "1 rule" if len(plan.rules) == 1 else f"{len(plan.rules)} rules"
+        children = sum(len(sa.children) for sa in self.protection.negotiation.status())
+        return f"policy {plan.policy}, {rules}, {children} child SAs"
+
+    # --- what is in force -------------------------------------------------------------------------------------------
+
+    async def _put_in_force(self, prepared: Prepared) -> PlanDiff:
+        if not prepared.plan.policy:
+            await self._unassign()
+        elif self.protection is None:
+            protection = Protection(prepared, self._host())
+            await protection.start()
+            self.protection = protection
+        else:
+            difference = await self.protection.change(prepared)
+            log.info("policy-changed", difference=difference)
+            self._look.set()
+            return difference
+        self._look.set()
+        return PlanDiff(added=tuple(rule.name for rule in prepared.plan.rules))
+
+    async def _unassign(self) -> None:
+        protection, self.protection = self.protection, None
+        if protection is not None:
+            await protection.lower()
+        else:  # nothing in force in this process, but maybe left by the one before
+            await flush(self._netlink, Nftables(TABLE), self._store)
+        log.warning("unassigned")
+
+    async def _raise_last_floor(self) -> None:
+        """The start has failed: see that the floor of the last good policy stands, so that nothing leaves in clear."""
+        nftables = Nftables(TABLE)
+        try:
+            text = self._store.load()
+            if text is not None and not await nftables.exists():
+                await nftables.replace(text)
+            if text is not None:
+                log.warning("last-floor-stands")
+        except KernelError as error:
+            _tell_failure("no-floor", error)
+
+    # --- the world changes ------------------------------------------------------------------------------------------
+
+    async def _until_stopped(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in (self._follow(), self._tick(), self._reload_on_signal())]
+            await self._stop.wait()
+            log.info("stopping", cause=self._cause)
+            for task in tasks:
+                task.cancel()
+
+    async def _wind_up(self, server: ControlServer) -> None:
+        """Hang up and say goodbye, in bounded time."""
+        try:
+            async with asyncio.timeout(limits.EXIT_TIME):
+                await server.close()
+                async with self._changing:
+                    if self.protection is not None:
+                        await self.protection.stop()
+        except TimeoutError:
+            log.warning("stop-hurried", seconds=limits.EXIT_TIME)
+
+    async def _follow(self) -> None:
+        """Ask for DNS names again, and look at our addresses again, when there is a reason or it's time."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limits.RESOLVE_AGAIN):
+                    await self._look.wait()
+            self._look.clear()
+            with self.guard.over("names and addresses"):
+                await self._look_again()
+            await asyncio.sleep(limits.RESOLVE_REST)
+
+    async def _look_again(self) -> None:
+        await self.resolver.refresh(self.resolver.names)
+        async with self._changing:
+            if self.protection is None:
+                return
+            now = self.protection.prepared
+            try:
+                prepared = await prepare(now.file, self._surroundings(), now.ring)
+                if prepared.plan != now.plan:
+                    difference = await self.protection.change(prepared)
+                    log.info("policy-follows", difference=difference)
+            except IpsecdError as error:
+                _tell_failure("policy-does-not-follow", error)
+
+    async def _tick(self) -> None:
+        """Signs of life, and what else happens each second."""
+        interval = min(1.0, self._systemd.watchdog_interval or 1.0)
+        shown = ""
+        while True:
+            self._systemd.alive()
+            self.journal.tell_suppressed()
+            if shown != (shown := self.summary()):
+                self._systemd.status(shown)
+            await asyncio.sleep(interval)
+
+    def _reported(self, report: Report) -> None:
+        if report.level == "warning" and self.resolver.names:  # an attempt has failed: maybe a name has moved
+            self._look.set()
+        for listener in list(self.on_report):
+            listener(report)
+
+    # --- surroundings -----------------------------------------------------------------------------------------------
+
+    def _surroundings(self) -> Surroundings:
+        users = frozenset({0, os.geteuid()})
+        sources = Sources(self.options.policy.parent, os.environ.get("CREDENTIALS_DIRECTORY"), users)
+        return Surroundings(self.resolver, sources, self._netlink.addresses, self._netlink.source_for)
+
+    def _host(self) -> Host:
+        return Host(self._netlink, self._store, self.guard, self.clock, self._reported, self._look.set)
+
+    async def _listen(self, server: ControlServer) -> None:
+        try:
+            await server.start(self.options.control)
+        except OSError as error:
+            message = f"can't listen at {self.options.control}: {error.strerror}"
+            raise OperatorError(message, "--control names another place") from error
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end, number.name)
+        loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
+        loop.set_exception_handler(self._lost)
+
+    def _end(self, cause: str) -> None:
+        self._cause = cause
+        self._stop.set()
+
+    async def _reload_on_signal(self) -> None:
+        while True:
+            await self._hangup.wait()
+            self._hangup.clear()
+            self._systemd.reloading(time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000)
+            with self.guard.over("a reload"), contextlib.suppress(IpsecdError):  # reload has told the log
+                await self.reload()
+            self._systemd.ready(self.summary())
+
+    def _lost(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody waited for has failed."""
+        error = context.get("exception")
+        with self.guard.over("a task"):
+            raise error if isinstance(error, Exception) else RuntimeError(context.get("message"))
+
+    def _test_algorithms(self) -> None:
+        for name, reason in selftest.run().items():
+            log.error("algorithm-withdrawn", algorithm=name, reason=reason)
+
+
+def _tell_failure(event: str, error: IpsecdError) -> None:
+    """One line for each mistake of a policy, then what it has led to."""
+    reason = str(error)
+    if isinstance(error, ConfigError):
+        for mistake in error.mistakes:
+            log.error("policy-mistake", mistake=mistake)
+        reason = f"{len(error.mistakes)} mistakes in the policy"
+    log.error(event, reason=reason)

@@ -1,0 +1,88 @@
+"""The policy in force as plain values: rules, entries in order of precedence, peers. Credentials by name alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ipsecd.policy.floor import entry_counters
+from ipsecd.policy.plan import Entry, EspProposal, IkeProposal, Peer, Plan
+
+
+def describe_plan(plan: Plan, counters: Mapping[str, int]) -> dict[str, Any]:
+    """``counters`` are those of the kernel's table, by counter name."""
+    counted = entry_counters(plan, counters)
+    return {
+        "policy": plan.policy,
+        "rules": [
+            {
+                "name": rule.name,
+                "description": rule.description,
+                "action": rule.action_name,
+                "peer": rule.peer,
+                "line": rule.line,
+            }
+            for rule in plan.rules
+        ],
+        "entries": [
+            _entry(entry) | {"steered": counted[entry.name].hits, "dropped": counted[entry.name].drops}
+            for entry in plan.entries
+        ],
+        "peers": [_peer(peer) for peer in plan.peers],
+        "unresolved": list(plan.unresolved),
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    both = entry.outbound and entry.inbound
+    return {
+        "name": entry.name,
+        "rule": entry.rule,
+        "action": entry.action.value,
+        "direction": "both" if both else "out" if entry.outbound else "in",
+        "pairs": [[str(local), str(remote)] for local, remote in entry.pairs],
+        "child": entry.child,
+        "line": entry.line,
+    }
+
+
+def _peer(peer: Peer) -> dict[str, Any]:
+    return {
+        "name": peer.name,
+        "local": str(peer.local) if peer.local else None,
+        "remotes": [str(remote) for remote in peer.remotes],
+        "remote_name": peer.remote_name,
+        "anywhere": peer.anywhere,
+        "local_id": str(peer.local_id),
+        "remote_id": str(peer.remote_id),
+        "credentials": list(peer.shared_keys),
+        "proposals": [_ike_proposal(proposal) for proposal in peer.proposals],
+        "keylog": peer.keylog,
+        "children": [
+            {
+                "name": child.name,
+                "local": [str(selector) for selector in child.local],
+                "remote": [str(selector) for selector in child.remote],
+                "proposals": [_esp_proposal(proposal) for proposal in child.proposals],
+                "lifetime": child.lifetime.seconds,
+                "start": child.start,
+            }
+            for child in peer.children
+        ],
+    }
+
+
+def _ike_proposal(proposal: IkeProposal) -> dict[str, Any]:
+    return _proposal(proposal) | {"prf": [str(prf) for prf in proposal.prf]}
+
+
+def _esp_proposal(proposal: EspProposal) -> dict[str, Any]:
+    return _proposal(proposal) | {"esn": proposal.esn}
+
+
+def _proposal(proposal: IkeProposal | EspProposal) -> dict[str, Any]:
+    return {
+        "encryption": [f"{cipher}-{bits}" if bits else str(cipher) for cipher, bits in proposal.encryption],
+        "integrity": [str(integrity) for integrity in proposal.integrity],
+        "groups": [str(group) for group in proposal.groups],
+    }

@@ -1,0 +1,22 @@
+"""Removing everything of ours from the kernel while no daemon runs: ``ipsecd flush``."""
+
+from __future__ import annotations
+
+import contextlib
+
+from ipsecd.daemon.lock import Lock
+from ipsecd.daemon.options import Options
+from ipsecd.io.floor_store import FloorStore
+from ipsecd.io.kernel_state import flush
+from ipsecd.io.netlink import Netlink
+from ipsecd.io.nftables import Nftables
+from ipsecd.policy.floor import TABLE
+
+
+async def flush_kernel(options: Options) -> None:
+    """Remove table, rules, routes and the floor kept for the next boot. Raises OperatorError while a daemon runs, and
+    KernelError."""
+    options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.closing(Lock(options.lock)):
+        async with Netlink() as netlink:
+            await flush(netlink, Nftables(TABLE), FloorStore(options.floor))

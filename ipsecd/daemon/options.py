@@ -1,0 +1,39 @@
+"""Where a daemon finds and puts its files. Every path is an option, so that several can run in several namespaces."""
+
+from __future__ import annotations
+
+import grp
+from dataclasses import dataclass
+from pathlib import Path
+
+POLICY = Path("/etc/ipsecd/policy.yaml")
+STATE = Path("/var/lib/ipsecd")
+CONTROL = Path("/run/ipsecd/control")
+GROUP = "ipsecd"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``group`` may give commands besides root and the daemon's own user; empty, or unknown here: nobody else."""
+
+    policy: Path = POLICY
+    state: Path = STATE
+    control: Path = CONTROL
+    group: str = GROUP
+
+    @property
+    def lock(self) -> Path:
+        return self.state / "lock"
+
+    @property
+    def floor(self) -> Path:
+        """The last floor that stood, for the next boot."""
+        return self.state / "floor.nft"
+
+    @property
+    def group_id(self) -> int | None:
+        """The number of the group, if there is one of that name."""
+        try:
+            return grp.getgrnam(self.group).gr_gid if self.group else None
+        except KeyError:
+            return None

@@ -1,0 +1,92 @@
+"""From the policy file on disk to everything needed to put it in force: plan, keys, our own addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ipsecd import limits
+from ipsecd.daemon.compose import ike_config, spd_entries, unusable
+from ipsecd.daemon.keyring import Keyring, Sources, gather
+from ipsecd.daemon.resolver import Resolver
+from ipsecd.errors import ConfigError, Mistake, OperatorError
+from ipsecd.ike.config import IkeConfig
+from ipsecd.ipsec.spd import SpdEntry
+from ipsecd.policy.floor import ruleset
+from ipsecd.policy.load import load_policy
+from ipsecd.policy.model import PolicyFile
+from ipsecd.policy.plan import Peer, Plan
+from ipsecd.policy.planning import plan as make_plan
+from ipsecd.wire.selector import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A policy ready to be put in force. ``unusable`` has the peers that can't be negotiated with, and why."""
+
+    file: PolicyFile
+    plan: Plan
+    ring: Keyring
+    floor: str
+    entries: tuple[SpdEntry, ...]
+    config: IkeConfig
+    unusable: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a plan depends on besides the file. ``addresses`` are those of this machine; ``source_for`` is the address
+    the kernel would send from to reach a peer, with a mark."""
+
+    resolver: Resolver
+    sources: Sources
+    addresses: Callable[[], Awaitable[tuple[tuple[str, Address], ...]]]
+    source_for: Callable[[Address, int], Awaitable[Address | None]]
+
+
+def read_policy(path: Path) -> PolicyFile:
+    """The policy file, checked. Raises ConfigError with all mistakes, or OperatorError if it can't be read."""
+    return load_policy(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a policy file. Raises ConfigError if it isn't UTF-8, or OperatorError if it can't be read."""
+    try:
+        with path.open("rb") as file:
+            octets = file.read(limits.MAX_POLICY_FILE + 1)
+    except OSError as error:
+        raise OperatorError(f"can't read the policy {path}: {error.strerror}", "--policy names another") from None
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = octets.count(b"\n", 0, error.start) + 1
+        column = error.start - octets.rfind(b"\n", 0, error.start)
+        message = Mistake(str(path), line, column, "", "isn't UTF-8", "save the file as UTF-8")
+        raise ConfigError((message,)) from None
+
+
+async def prepare(file: PolicyFile, around: Surroundings, ring: Keyring | None = None) -> Prepared:
+    """Everything that follows from the file, as names and addresses are now. ``ring`` gives keys already read; without
+    it they are read. Raises ConfigError for what isn't supported."""
+    me = tuple(address for interface, address in await around.addresses() if interface != "lo")
+    around.resolver.forget()
+    plan = make_plan(file, around.resolver.addresses, me)
+    plan = replace(plan, peers=tuple([await _here(peer, plan.settings.own_mark, around) for peer in plan.peers]))
+    ring = ring if ring is not None else await gather(plan.credentials, around.sources)
+    return Prepared(
+        file=file,
+        plan=plan,
+        ring=ring,
+        floor=ruleset(plan),
+        entries=spd_entries(plan),
+        config=ike_config(plan, ring.keys),
+        unusable=unusable(plan, ring.keys, ring.problems),
+    )
+
+
+async def _here(peer: Peer, mark: int, around: Surroundings) -> Peer:
+    """The peer with the address of ours that the route to it gives, where the policy leaves that open."""
+    if peer.local is not None or not peer.remotes:
+        return peer
+    return replace(peer, local=await around.source_for(peer.remotes[0], mark))

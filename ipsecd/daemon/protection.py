@@ -1,0 +1,209 @@
+"""A policy in force: the kernel's state, the sockets, the negotiation and the roads, and how they come and go.
+
+Up in this order: floor, routing and TUN, sockets, negotiation. Down in reverse, and the floor stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from ipsecd import limits
+from ipsecd.crypto.entropy import SystemEntropy
+from ipsecd.daemon.effects import Conductor
+from ipsecd.daemon.guard import Guard
+from ipsecd.daemon.keylog import Keys
+from ipsecd.daemon.prepare import Prepared
+from ipsecd.daemon.sockets import Sockets
+from ipsecd.daemon.wires import TunPort, Wires
+from ipsecd.dataplane.inline import InlineRoads
+from ipsecd.dataplane.messages import AskCounters, Counters, SetSpd
+from ipsecd.errors import OperatorError
+from ipsecd.ike import Ike
+from ipsecd.ike.effects import Report
+from ipsecd.io.clock import Clock
+from ipsecd.io.floor_store import FloorStore
+from ipsecd.io.keeper import Keeper
+from ipsecd.io.kernel_state import KernelSettings, KernelState
+from ipsecd.io.netlink import Netlink
+from ipsecd.io.nftables import Nftables
+from ipsecd.io.tun import Tun
+from ipsecd.io.watch import Watch
+from ipsecd.policy.diff import PlanDiff, diff
+from ipsecd.policy.floor import TABLE, inside_mark
+from ipsecd.policy.plan import Settings
+
+log = structlog.get_logger()
+
+_FIXED = ("ike_port", "natt_port", "settings")  # of a plan: what can't change while it is in force
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a protection stands on, and whom it tells. ``reports`` sees what the negotiation reports; ``addresses`` is
+    called when this machine's addresses may have changed."""
+
+    netlink: Netlink
+    store: FloorStore
+    guard: Guard
+    clock: Clock
+    reports: Callable[[Report], None]
+    addresses: Callable[[], None]
+
+
+class Protection:
+    """One policy in force, from ``start`` to ``stop``. Made inside a running event loop."""
+
+    def __init__(self, prepared: Prepared, host: Host) -> None:
+        plan = prepared.plan
+        entropy = SystemEntropy()
+        self.prepared = prepared
+        self.keys = Keys()
+        self.negotiation = Ike(prepared.config, entropy)
+        self.kernel = KernelState(
+            host.netlink, Nftables(TABLE), host.store, kernel_settings(plan.settings), _report, self._new_tun
+        )
+        self._host = host
+        self._port = TunPort()
+        self._roads = InlineRoads(entropy.octets, tun_mtu=self.kernel.settings.mtu)
+        self._generation = 0
+        self._keeping: asyncio.Task[None] | None = None
+        self._open = contextlib.ExitStack()  # what must be closed again, in reverse
+
+    async def start(self) -> None:
+        """Put everything in its place. Raises KernelError; the floor stands then, if the kernel took it."""
+        try:
+            await self._start()
+        except BaseException:
+            self._open.close()
+            raise
+
+    async def _start(self) -> None:
+        plan = self.prepared.plan
+        self._open.callback(self.kernel.close)
+        await self.kernel.raise_floor(self.prepared.floor)
+        watch = Watch(plan.settings.table, TABLE)
+        self._open.callback(watch.close)
+        self._port.tun = await self.kernel.raise_tun()
+        for problem in await self.kernel.problems():
+            log.warning("kernel-setting", problem=problem)
+        self._sockets = Sockets(plan.ike_port, plan.natt_port, plan.settings.own_mark)
+        self._open.callback(self._sockets.close)
+        self._conductor = Conductor(
+            self.negotiation,
+            self._roads,
+            self._sockets,
+            self._port,
+            self.keys,
+            window=plan.settings.replay_window,
+            on_report=self._host.reports,
+        )
+        self.wires = Wires(
+            self.negotiation,
+            self._roads,
+            self._conductor,
+            self._sockets,
+            self._port,
+            self._host.guard,
+            self._host.clock.now,
+        )
+        self._set_spd()
+        self._tell()
+        self.wires.connect()
+        self._open.callback(self.wires.disconnect)
+        self.wires.turn(self.negotiation.start)
+        keeper = Keeper(self.kernel, watch, _report, self._host.addresses, self._host.clock)
+        self._keeping = asyncio.create_task(self._keep(keeper))
+
+    async def change(self, prepared: Prepared) -> PlanDiff:
+        """Put another plan in force in the place of this one, touching only what differs. The floor comes first, as
+        it is what may fail. Raises OperatorError or KernelError, and has then changed nothing."""
+        old, new = self.prepared, prepared
+        fixed = [name.replace("_", " ") for name in _FIXED if getattr(old.plan, name) != getattr(new.plan, name)]
+        if fixed:
+            raise OperatorError(f"{', '.join(fixed)} can't change while ipsecd runs", "systemctl restart ipsecd")
+        if new.floor != old.floor:
+            await self.kernel.raise_floor(new.floor)
+        self.prepared = new
+        if new.entries != old.entries:
+            self._set_spd()
+        if (new.unusable, new.plan.peers) != (old.unusable, old.plan.peers):
+            self._tell()
+        if new.config != old.config:
+            self.wires.turn(lambda now: self.negotiation.reconfigure(new.config, now))
+        return diff(old.plan, new.plan)
+
+    def counters(self) -> Counters | None:
+        """What the roads have counted until now."""
+        self._conductor.tell_roads(AskCounters(), self._host.clock.now())
+        return self._conductor.counters
+
+    def drops(self) -> Counter[str]:
+        """Packets and datagrams that got no further than the negotiation, the sockets or the TUN, by reason."""
+        total = self.negotiation.counters + self._sockets.counters()
+        return total + self.kernel.tun.drops if self.kernel.tun is not None else total
+
+    async def stop(self) -> None:
+        """Say goodbye to the peers and let go of everything but the floor, in bounded time."""
+        with self._host.guard.over("the goodbyes"):
+            self.wires.turn(self.negotiation.shutdown)
+        await asyncio.sleep(limits.GOODBYE)
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        self.keys.forget()
+        self._open.close()
+
+    async def lower(self) -> None:
+        """Stop, and remove everything of ours from the kernel: the policy is no longer in force. Raises KernelError."""
+        await self.stop()
+        await self.kernel.lower()
+
+    async def _keep(self, keeper: Keeper) -> None:
+        while True:
+            with self._host.guard.over("the kernel's state"):
+                await keeper.run()
+            await asyncio.sleep(limits.RESTORE_PAUSE)
+
+    def _new_tun(self, tun: Tun) -> None:
+        self._port.tun = tun
+        self.wires.watch_tun()
+
+    def _set_spd(self) -> None:
+        self._generation += 1
+        self._conductor.tell_roads(SetSpd(self._generation, self.prepared.entries), self._host.clock.now())
+
+    def _tell(self) -> None:
+        """What an operator should know of the plan that is in force from now on."""
+        plan = self.prepared.plan
+        for rule in plan.rules:
+            if rule.peer in self.prepared.unusable:
+                log.warning("rule-unusable", rule=rule.name, reason=self.prepared.unusable[rule.peer])
+        logged = [peer.name for peer in plan.peers if peer.keylog]
+        if logged:
+            log.warning("keylog-on", peers=", ".join(logged))
+        else:
+            self.keys.forget()
+
+
+def kernel_settings(settings: Settings) -> KernelSettings:
+    """The numbers that the kernel's state is made with."""
+    return KernelSettings(
+        tun=settings.tun,
+        mtu=settings.mtu if settings.mtu is not None else limits.TUN_MTU,
+        mark=settings.mark,
+        own_mark=settings.own_mark,
+        inside_mark=inside_mark(settings),
+        mask=settings.mask,
+        table=settings.table,
+        preference=settings.preference,
+    )
+
+
+def _report(event: str, level: str, fields: dict[str, str]) -> None:
+    getattr(log, level)(event, **fields)

@@ -1,0 +1,109 @@
+"""What the daemon shows of itself: plain values for the control protocol, never a secret."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+import ipsecd
+from ipsecd.daemon.app import App
+from ipsecd.daemon.protection import Protection
+from ipsecd.dataplane.messages import SaCounters
+from ipsecd.ike.status import ChildSaStatus, IkeSaStatus
+from ipsecd.policy.plan import Action, Rule
+
+_NOTHING = {"packets": 0, "octets": 0, "idle": None}
+
+
+def status(app: App) -> dict[str, Any]:
+    """The daemon as a whole, and each rule of the policy in force."""
+    protection = app.protection
+    return {
+        "version": ipsecd.__version__,
+        "pid": os.getpid(),
+        "uptime": app.clock.now() - app.started,
+        "policy": protection.prepared.plan.policy if protection else None,
+        "file": str(app.options.policy),
+        "log_level": app.journal.level,
+        "log_lines_lost": app.journal.dropped,
+        "faults": dict(app.guard.faults),
+        "unresolved": list(protection.prepared.plan.unresolved) if protection else [],
+        **(_in_force(protection) if protection else {"rules": [], "ike_sas": 0, "child_sas": 0, "drops": {}}),
+    }
+
+
+def sas(app: App) -> dict[str, Any]:
+    """Every IKE SA with its children, and what these have carried."""
+    protection = app.protection
+    if protection is None:
+        return {"sas": []}
+    counted = _counted(protection)
+    now = app.clock.now()
+    return {"sas": [_ike(sa, counted, now) for sa in protection.negotiation.status()]}
+
+
+def _in_force(protection: Protection) -> dict[str, Any]:
+    sas = protection.negotiation.status()
+    counters = protection.counters()
+    drops = protection.drops() + Counter(counters.drops if counters else {})
+    settings = protection.kernel.settings
+    return {
+        "rules": [_rule(rule, protection, sas) for rule in protection.prepared.plan.rules],
+        "ike_sas": sum(sa.stage == "established" for sa in sas),
+        "child_sas": sum(len(sa.children) for sa in sas),
+        "drops": {reason: count for reason, count in sorted(drops.items()) if count},
+        "packets": dict(counters.paths) if counters else {},
+        "tun": {"name": settings.tun, "mtu": settings.mtu},
+        "data_plane": "inline",
+    }
+
+
+def _rule(rule: Rule, protection: Protection, sas: list[IkeSaStatus]) -> dict[str, Any]:
+    up = [child.name for sa in sas for child in sa.children if child.rule == rule.name and child.stage == "up"]
+    calling = any(sa.peer == rule.peer and sa.stage in {"connecting", "half-open"} for sa in sas)
+    reason = protection.prepared.unusable.get(rule.peer, "") if rule.peer else ""
+    if rule.action is not Action.PROTECT:
+        state = rule.action.value
+    elif up:
+        state = "up"
+    else:
+        state = "unusable" if reason else "negotiating" if calling else "down"
+    return {
+        "name": rule.name,
+        "description": rule.description,
+        "action": rule.action_name,
+        "peer": rule.peer,
+        "state": state,
+        "reason": reason,
+        "children": list(rule.children),
+        "up": sorted(set(up)),
+    }
+
+
+def _counted(protection: Protection) -> dict[tuple[str, str], SaCounters]:
+    """What the roads know of each SA, by direction and SPI as the negotiation writes it."""
+    counters = protection.counters()
+    found = counters.sas if counters else ()
+    return {
+        (each.direction, f"{each.inbound:08x}" if each.direction == "out" else f"{each.spi:08x}"): each
+        for each in found
+    }
+
+
+def _ike(sa: IkeSaStatus, counted: dict[tuple[str, str], SaCounters], now: float) -> dict[str, Any]:
+    return asdict(sa) | {"children": [_child(child, counted, now) for child in sa.children]}
+
+
+def _child(child: ChildSaStatus, counted: dict[tuple[str, str], SaCounters], now: float) -> dict[str, Any]:
+    return asdict(child) | {
+        direction: _traffic(counted.get((direction, child.spi_in)), now) for direction in ("in", "out")
+    }
+
+
+def _traffic(counters: SaCounters | None, now: float) -> dict[str, Any]:
+    if counters is None:
+        return dict(_NOTHING)
+    idle = None if counters.last_used is None else now - counters.last_used
+    return {"packets": counters.packets, "octets": counters.octets, "idle": idle}
