@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
-from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, fragment6
+from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6TimeExceeded, IPv6, IPv6ExtHdrFragment, fragment6
 from scapy.packet import Packet
 
 FRAGMENT_OCTETS = 256
 
 
-def header(source: str, destination: str) -> Packet:
-    return IPv6(src=source, dst=destination) if ":" in source else IP(src=source, dst=destination)
+def header(source: str, destination: str, hops: int = 64) -> Packet:
+    if ":" in source:
+        return IPv6(src=source, dst=destination, hlim=hops)
+    return IP(src=source, dst=destination, ttl=hops)
 
 
-def udp(source: str, destination: str, mark: bytes, sport: int = 4000, dport: int = 4001) -> bytes:
+def udp(source: str, destination: str, mark: bytes, sport: int = 4000, dport: int = 4001, hops: int = 64) -> bytes:
     """One UDP packet whose payload is the mark."""
-    return bytes(header(source, destination) / UDP(sport=sport, dport=dport) / mark)
+    return bytes(header(source, destination, hops) / UDP(sport=sport, dport=dport) / mark)
 
 
 def tcp(source: str, destination: str, mark: bytes, sport: int = 4000, dport: int = 4001, flags: str = "PA") -> bytes:
@@ -30,6 +32,13 @@ def ping(source: str, destination: str, mark: bytes) -> bytes:
     if ":" in source:
         return bytes(header(source, destination) / ICMPv6EchoRequest(id=7, data=mark))
     return bytes(header(source, destination) / ICMP(id=7) / mark)
+
+
+def time_exceeded(router: str, packet: bytes) -> bytes:
+    """The error of a router about a packet, sent to where that came from."""
+    if ":" in router:
+        return bytes(IPv6(src=router, dst=IPv6(packet).src) / ICMPv6TimeExceeded() / packet)
+    return bytes(IP(src=router, dst=IP(packet).src) / ICMP(type=11) / packet)
 
 
 def fragments(source: str, destination: str, mark: bytes, sport: int = 4000, dport: int = 4001) -> Sequence[bytes]:
