@@ -138,6 +138,11 @@ class ChildSa:
         if self._switch is not None:
             self.open_outbound()
 
+    @property
+    def awaits_peer(self) -> bool:
+        """The peer may not have seen our response that makes this SA."""
+        return self._switch is not None
+
     def stay_silent(self) -> None:
         """This SA lost a collision; we never send by it and wait for its Delete."""
         self._stop_waiting()

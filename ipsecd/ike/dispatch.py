@@ -71,8 +71,10 @@ def _request(sa: IkeSa, message: Message, path: Path) -> None:
     opened = _open(sa, message.sealed, header.message_id, sa.requests)
     if opened is None:
         return
-    sa.heard(path)
     authenticating = sa.stage is Stage.HALF_OPEN
+    if authenticating:
+        sa.move(path)  # the initiator has gone over to port 4500 (2.23)
+    sa.heard(path)
     reply = _answer(sa, header.exchange, opened, path)
     sa.respond(header.exchange, reply.payloads, path)
     if reply.then is not None:
@@ -162,8 +164,7 @@ def _response(sa: IkeSa, message: Message, data: bytes, path: Path) -> None:
         sa.active.hear(message, data, path)
         return
     if message.sealed is None:
-        # 2.21.4: a hint at most
-        sa.liveness.suspect()
+        # 2.21.4: at most a hint to ask whether the peer is there; the request that waits for its answer asks just that
         raise PeerError("not-sealed", str(header.exchange))
     if sa.active is not None and header.exchange != sa.active.response.exchange:
         raise PeerError("wrong-exchange", str(header.exchange))

@@ -86,27 +86,23 @@ class Ike:
             if known in (theirs, NO_SPI):
                 return sa
         if not header.is_response and ours not in self._core.promised:
-            self._complain(header, path, NotifyType.INVALID_IKE_SPI)
+            self._complain(header, path, Notify(NotifyType.INVALID_IKE_SPI))
         raise PeerError("unknown-ike-spi", ours.hex())
 
     def _other_version(self, header: Header, path: Path) -> None:
         """2.5: only a higher version is told, and only in answer to a request."""
         if header.major > MAJOR_VERSION and not header.is_response:
-            self._complain(header, path, NotifyType.INVALID_MAJOR_VERSION)
+            self._complain(header, path, Notify(NotifyType.INVALID_MAJOR_VERSION))
         raise PeerError("major-version", str(header.major))
 
-    def _complain(self, header: Header, path: Path, notify: NotifyType, data: bytes = b"") -> None:
-        """An error in clear, with SPIs, message ID and exchange of the request (1.5, 2.21.4), to few and seldom."""
-        if not self._guard.may_complain(path.remote, self._core.now):
-            self._core.drop("complaint-rate")
-            return
-        self._answer_in_clear(header, path, Notify(notify, data))
-
-    def _answer_in_clear(self, header: Header, path: Path, notify: Notify) -> None:
-        envelope = Envelope(
-            header.spi_i, header.spi_r, header.exchange, not header.from_initiator, True, header.message_id
-        )
-        self._core.emit(Send(encode(envelope.header(), (notify,)), path))
+    def _complain(self, header: Header, path: Path, notify: Notify) -> bool:
+        """An error in clear (1.5, 2.21.4), seldom, and never longer than what it answers; whether it was sent."""
+        answer = _in_clear(header, notify)
+        if len(answer) > header.length or not self._guard.may_complain(path.remote, self._core.now):
+            self._core.drop("complaint-withheld")
+            return False
+        self._core.emit(Send(answer, path))
+        return True
 
     # --- IKE_SA_INIT ---
 
@@ -123,7 +119,7 @@ class Ike:
         )
         if cookie is not None:
             core.drop("cookie-asked")
-            self._answer_in_clear(header, path, Notify(NotifyType.COOKIE, cookie))
+            core.emit(Send(_in_clear(header, Notify(NotifyType.COOKIE, cookie)), path))
             return
         if len(core.ikes) >= limits.MAX_IKE_SAS:
             raise PeerError("too-many-ike-sas")
@@ -146,10 +142,8 @@ class Ike:
 
     def _refuse(self, header: Header, path: Path, error: PeerError | Refused) -> None:
         """2.21.1: errors that help an honest peer are told; what is malformed gets no answer."""
-        if error.notify is None:
-            return
-        self._complain(header, path, NotifyType(error.notify), error.data)
-        if isinstance(error, Refused) and error.reason != "other-group-wanted":
+        told = error.notify is not None and self._complain(header, path, Notify(NotifyType(error.notify), error.data))
+        if told and isinstance(error, Refused) and error.reason != "other-group-wanted":
             reports.stranger_failed(self._core, "sa-init-refused", path.remote, error.detail)
 
     def _known(self, sa: IkeSa) -> None:
@@ -305,3 +299,16 @@ class Ike:
     def status(self) -> list[IkeSaStatus]:
         """Every IKE SA that isn't on its way out, and its children."""
         return describe(self._core)
+
+
+def _in_clear(header: Header, notify: Notify) -> bytes:
+    """A response outside of any IKE SA: SPIs, exchange and message ID are those of the request."""
+    back = Envelope(
+        header.spi_i,
+        header.spi_r,
+        header.exchange,
+        from_initiator=not header.from_initiator,
+        response=True,
+        message_id=header.message_id,
+    )
+    return encode(back.header(), (notify,))

@@ -25,7 +25,7 @@ class Liveness:
     def start(self) -> None:
         self.stop()
         self._heard = self._sa.core.now
-        self._wait(self._sa.peer.dpd)
+        self._wait_until(self._heard + self._sa.peer.dpd)
         if self._sa.nat.here and self._sa.path.natt:
             self._keepalive = self._sa.core.after(limits.NAT_KEEPALIVE, self._keep_alive)
 
@@ -39,21 +39,10 @@ class Liveness:
         """Something fresh and authentic came, by the IKE SA or by one of its children."""
         self._heard = self._sa.core.now
 
-    @property
-    def quiet(self) -> float:
-        """Seconds since something authentic came."""
-        return self._sa.core.now - self._heard
-
-    def suspect(self) -> None:
-        """Somebody unauthenticated says the peer has lost the SA: a hint, worth one question a while (2.4, 2.21.4)."""
-        if self._probe is not None and self.quiet >= limits.SUSPECT_AFTER:
-            self._probe.cancel()
-            self._ask()
-
     def _due(self) -> None:
-        rest = self._sa.peer.dpd - self.quiet
-        if rest > 0:
-            self._wait(rest)
+        quiet_enough = self._heard + self._sa.peer.dpd
+        if quiet_enough > self._sa.core.now:
+            self._wait_until(quiet_enough)
         else:
             self._ask()
 
@@ -61,10 +50,10 @@ class Liveness:
         # a request on its way, of any kind, asks the same question
         if self._sa.window.idle:
             self._sa.submit(Probe())
-        self._wait(self._sa.peer.dpd)
+        self._wait_until(self._sa.core.now + self._sa.peer.dpd)
 
-    def _wait(self, seconds: float) -> None:
-        self._probe = self._sa.core.after(seconds, self._due)
+    def _wait_until(self, when: float) -> None:
+        self._probe = self._sa.core.timers.at(when, self._due)
 
     def _keep_alive(self) -> None:
         self._sa.core.emit(Keepalive(self._sa.path))

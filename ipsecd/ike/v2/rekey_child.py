@@ -30,6 +30,10 @@ class RekeyChild(AskingForChild):
         old = self._old
         if old.stage is not ChildStage.UP:
             return None
+        if old.awaits_peer:
+            # the peer may not know this SA yet: our response that made it can still be on its way, or lost
+            sa.retry_later(self, limits.OUTBOUND_SWITCH)
+            return None
         old.rekeying = True
         # 2.9.2: the same selectors, so that the successor takes all the traffic
         ask = Ask.later(sa, old.peer, old.config, (old.local, old.remote), self.group)
@@ -116,6 +120,8 @@ def answer_rekey_child(sa: IkeSa, request: Admitted, which: Notify) -> Reply:
     if sa.rekeying or not sa.live:
         return TEMPORARY_FAILURE  # 2.25.2
     old = next((child for child in sa.children.values() if child.spi_out == which.spi), None)
+    if old is None and sa.changing_children:
+        return TEMPORARY_FAILURE  # it may be the one that the answer we wait for makes
     if old is None or which.protocol != Protocol.ESP:
         return Reply((Notify(NotifyType.CHILD_SA_NOT_FOUND, b"", which.protocol, which.spi),))
     if old.stage is not ChildStage.UP or _standing(old) is not None:
