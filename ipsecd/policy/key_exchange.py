@@ -40,7 +40,7 @@ class IkeLifetime(Strict):
 
 
 class IkePorts(Strict):
-    """Our UDP ports."""
+    """The UDP ports that ipsecd listens at."""
 
     ike: Port = Field(500, description="For IKE as long as no NAT is in between.")
     nat_traversal: Port = Field(4500, description="For IKE and ESP together (RFC 3948).")

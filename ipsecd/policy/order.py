@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from ipsecd.policy.plan import Entry
+from ipsecd.policy.traffic import ICMP, ICMPV6
 from ipsecd.wire.selector import Selector
 
 Rank: TypeAlias = tuple[int, int, int]
@@ -23,8 +24,10 @@ Rank: TypeAlias = tuple[int, int, int]
 
 def rank(local: Selector, remote: Selector) -> Rank:
     """How specific a pair is; smaller is more. Only ranks of one family say anything about each other."""
-    addresses = _addresses(local) * _addresses(remote)
-    return addresses, 0 if local.protocol or remote.protocol else 1, _ports(local) * _ports(remote)
+    ports = _ports(local), _ports(remote)
+    # a message of ICMP has one type, which stands on the side of each possible sender
+    messages = min(ports) if local.protocol in (ICMP, ICMPV6) else ports[0] * ports[1]
+    return _addresses(local) * _addresses(remote), 0 if local.protocol else 1, messages
 
 
 def by_precedence(entries: Iterable[Entry]) -> tuple[Entry, ...]:

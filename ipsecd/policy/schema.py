@@ -131,9 +131,7 @@ class File(Strict):
     """A policy file."""
 
     assigned: Name | None = Field(
-        None,
-        description="The policy in force, one at most. With none, nothing is protected.",
-        json_schema_extra={"default": None},
+        None, description="The policy in force, one at most. With none, nothing is protected."
     )
     description: Text = Field("", description="For people.")
     settings: Settings = Field(Settings(), description="What this machine is told.", json_schema_extra={"default": {}})
@@ -165,7 +163,7 @@ class _WithoutNull(GenerateJsonSchema):
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a policy file (draft 2020-12), with a description for every field."""
     schema = File.model_json_schema(schema_generator=_WithoutNull)
-    return {"$schema": GenerateJsonSchema.schema_dialect, "title": "ipsecd policy", **schema}
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": "ipsecd policy"}
 
 
 def schema_json() -> str:

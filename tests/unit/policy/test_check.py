@@ -1,0 +1,199 @@
+"""What ``ipsecd check`` says of a file beyond its mistakes."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipsecd import limits
+from ipsecd.policy.check import Verdict, check
+from tests.unit.policy.texts import TUNNEL, blocks, with_rules
+
+
+def lines(text: str) -> list[str]:
+    verdict = check(text, "p.yaml")
+    assert verdict.good
+    return [line.removeprefix("p.yaml:") for line in verdict.lines()]
+
+
+def two(first: str, second: str, actions: tuple[str, str] = ("permit", "block")) -> str:
+    """Two rules of one filter each, in lines 6 and 7."""
+    rule = "- {{name: {}, filters: [{{{}}}], action: {}}}\n"
+    return with_rules(rule.format("a", first, actions[0]) + rule.format("b", second, actions[1])).replace(
+        "credentials: {hq: {psk: {file: hq.psk}}}", "description: two"
+    )
+
+
+def test_a_file_with_mistakes_gets_its_mistakes_alone() -> None:
+    verdict = check("assigned: x\nsettings: {mtu: 1}\n", "p.yaml")
+    assert not verdict.good
+    assert verdict.lines() == (
+        "p.yaml:1:11: assigned: there is no policy 'x'",
+        "p.yaml:2:17: settings.mtu: 1 is out of range (at least 1280)",
+    )
+
+
+def test_a_file_without_fault_gets_no_lines() -> None:
+    assert lines(with_rules("- name: r\n  filters: [{source: me, destination: 10.2.0.0/16}]\n" + TUNNEL)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), blocks("unsupported.txt"), ids=[said[0] for _, said in blocks("unsupported.txt")]
+)
+def test_what_is_not_supported_yet_is_noted_and_the_file_is_good(text: str, said: list[str]) -> None:
+    verdict = check(text, "p.yaml")
+    assert verdict.good
+    assert [str(mistake).removeprefix("p.yaml:") for mistake in verdict.refused] == said
+    assert {f"p.yaml:{line} [note]" for line in said} <= set(verdict.lines())
+
+
+def test_what_other_policies_use_is_a_note_and_nothing_is_refused() -> None:
+    text = "assigned: p\npolicies: {p: {}, q: {exemptions: {level: 1}, key_exchange: {versions: [ikev1]}}}\n"
+    assert check(text, "p.yaml").refused == ()
+    assert lines(text) == [
+        "2:43: policies.q.exemptions.level: not supported yet: exemptions other than the default ones [note]",
+        "2:73: policies.q.key_exchange.versions.0: not supported yet: IKEv1 [note]",
+    ]
+
+
+def test_that_nothing_is_protected_is_noted() -> None:
+    assert lines("policies: {p: {}, q: {}}\n") == [
+        "1:1: no policy is assigned: nothing is protected (assigned: one of p, q) [note]"
+    ]
+    assert lines("policies: {}\n") == ["1:1: no policy is assigned: nothing is protected [note]"]
+
+
+def test_what_is_never_used_is_noted_at_its_name() -> None:
+    text = """\
+assigned: p
+credentials:
+  hq: {psk: {file: hq.psk}}
+  old: {psk: {file: old.psk}}
+  machine: {kerberos: {}}
+filter_lists:
+  web: [{source: me, destination: any, protocol: tcp, destination_port: 443}]
+filter_actions:
+  weak: {action: permit}
+  used: {action: permit}
+policies:
+  p:
+    rules:
+      - {name: r, filter_list: all-ip, action: used}
+    default_response: {active: false, authentication: [{kerberos: machine}]}
+persistent:
+  rules:
+    - {name: s, filter_list: all-icmp, action: require-security, authentication: [{psk: hq}]}
+"""
+    assert [line for line in lines(text) if "never used" in line] == [
+        "4:3: credentials.old: is never used [note]",
+        "7:3: filter_lists.web: is never used [note]",
+        "9:3: filter_actions.weak: is never used [note]",
+    ]
+
+
+def test_that_keys_are_kept_is_noted() -> None:
+    assert lines("assigned: p\npolicies: {p: {keylog: true}}\n") == [
+        "2:24: policies.p.keylog: keys are kept for export: whoever gets them reads the traffic [note]"
+    ]
+
+
+FIRST = "in line 6 of rule 'a'"
+NETS = "source: 10.1.0.0/16, destination: 10.2.0.0/16"
+BACK = "source: 10.2.0.0/16, destination: 10.1.0.0/16"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (NETS, NETS),
+        (NETS, BACK),
+        (f"{NETS}, protocol: tcp", f"{NETS}, protocol: 6, description: again"),
+        ("source: me, destination: www.example", "source: me, destination: www.example"),
+        ("source: me, destination: any", "source: any, destination: me"),
+        (NETS, f"{NETS}, mirrored: false"),
+        ("source: 10.1.0.0/16, destination: 10.2.0.0-10.2.255.255", NETS),
+    ],
+)
+def test_a_filter_that_covers_what_an_earlier_one_covers_is_noted_with_both_lines(first: str, second: str) -> None:
+    said = (
+        f"7:29: policies.p.rules.1.filters.0: never matches: the filter {FIRST} covers the same and comes first [note]"
+    )
+    assert lines(two(first, second)) == [said]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (NETS, "source: any, destination: 10.2.3.4"),
+        (f"{NETS}, mirrored: false", NETS),
+        ("source: me, destination: any, protocol: tcp, source_port: 5",
+         "source: me, destination: any, protocol: tcp, destination_port: 5"),
+        ("source: any, destination: www.example", "source: me, destination: any"),
+    ],
+)  # fmt: skip
+def test_filters_that_are_equally_specific_and_overlap_are_noted_with_both_lines(first: str, second: str) -> None:
+    how = "comes first and wins where both match"
+    said = f"7:29: policies.p.rules.1.filters.0: is as specific as the filter {FIRST}, which {how} [note]"
+    assert lines(two(first, second)) == [said]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "actions"),
+    [
+        # equally specific, and nothing in common
+        (NETS, "source: 10.1.0.0/16, destination: 10.3.0.0/16", ("permit", "block")),
+        (f"{NETS}, protocol: tcp", f"{NETS}, protocol: udp", ("permit", "block")),
+        ("source: me, destination: one.example", "source: me, destination: two.example", ("permit", "block")),
+        # me and a name may be anything: nothing is claimed
+        ("source: me, destination: 10.2.0.0/16", "source: 10.1.0.1, destination: 10.2.0.0/16", ("permit", "block")),
+        # one is inside the other, which is what order is for
+        (NETS, "source: 10.1.0.0/16, destination: 10.2.0.0/24", ("permit", "block")),
+        # the outcome is the same
+        (NETS, "source: any, destination: 10.2.3.4", ("block", "block")),
+        # one way each
+        (f"{NETS}, mirrored: false", f"{BACK}, mirrored: false", ("permit", "block")),
+    ],
+)
+def test_filters_that_do_not_compete_are_not_noted(first: str, second: str, actions: tuple[str, str]) -> None:
+    assert lines(two(first, second, actions)) == []
+
+
+def test_within_a_rule_a_filter_that_never_matches_is_noted_and_an_overlap_is_not() -> None:
+    filters = f"{{{NETS}}}, {{source: any, destination: 10.2.3.4}}, {{{BACK}}}"
+    rule = f"- {{name: r, action: block, filters: [{filters}]}}\n"
+    assert [line.partition(" covers")[0] for line in lines(with_rules(rule)) if "hq" not in line] == [
+        "6:131: policies.p.rules.0.filters.2: never matches: the filter in line 6"
+    ]
+
+
+def test_a_clash_of_a_shared_filter_list_is_noted_where_the_list_is_used() -> None:
+    text = with_rules(
+        "- {name: a, filter_list: nets, action: permit}\n- {name: b, filter_list: nets, action: block}\n",
+        "filter_lists: {nets: [{source: 10.1.0.0/16, destination: 10.2.0.0/16}]}\n",
+    )
+    where = "7:32: policies.p.rules.1.filter_list"
+    said = f"{where}: never matches: the filter {FIRST} covers the same and comes first [note]"
+    assert [line for line in lines(text) if "hq" not in line] == [said]
+
+
+def test_two_tunnels_for_overlapping_traffic_are_noted() -> None:
+    text = with_rules(
+        f"- name: a\n  filters: [{{{NETS}}}]\n{TUNNEL}- name: b\n"
+        f"  filters: [{{source: 0.0.0.0/0, destination: 10.2.3.4}}]\n{TUNNEL.replace('192.0.2.2', '192.0.2.3')}"
+    )
+    assert len(lines(text)) == 1
+
+
+def test_notes_are_bounded_and_in_file_order() -> None:
+    text = "policies: {}\ncredentials:\n" + "".join(f"  c{number}: {{psk: {{file: f}}}}\n" for number in range(200))
+    verdict = check(text, "p.yaml")
+    assert len(verdict.lines()) == limits.MAX_MISTAKES
+    assert verdict.lines()[:3] == (
+        "p.yaml:1:1: no policy is assigned: nothing is protected [note]",
+        "p.yaml:3:3: credentials.c0: is never used [note]",
+        "p.yaml:4:3: credentials.c1: is never used [note]",
+    )
+
+
+def test_an_empty_verdict_is_a_good_one() -> None:
+    assert Verdict().good
+    assert Verdict().lines() == ()

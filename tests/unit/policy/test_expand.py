@@ -1,0 +1,85 @@
+"""Which packets a filter covers: its entries, for each family and each way a packet can go."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.policy.texts import TUNNEL, planned, with_filters
+
+BLOCK = "  action: block\n"
+Rows = list[tuple[str, str, list[tuple[str, str]]]]
+
+
+def rows(fields: str, rule: str = BLOCK) -> Rows:
+    """Name, directions and (local, remote) pairs of the entries of one filter; the machine is 10.1.0.1 and fd01::1."""
+    plan = planned(with_filters("{" + fields + "}", rule=rule), me=("10.1.0.1", "fd01::1"))
+    return [
+        (
+            entry.name,
+            "out" * entry.outbound + "in" * entry.inbound,
+            [(str(local), str(remote)) for local, remote in entry.pairs],
+        )
+        for entry in plan.entries
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        # me is always the local side
+        ("source: me, destination: 10.2.0.0/16", [("r/1", "outin", [("10.1.0.1", "10.2.0.0/16")])]),
+        ("source: 10.2.0.0/16, destination: me", [("r/1", "outin", [("10.1.0.1", "10.2.0.0/16")])]),
+        ("source: me, destination: 10.2.0.0/16, mirrored: false", [("r/1", "out", [("10.1.0.1", "10.2.0.0/16")])]),
+        ("source: 10.2.0.0/16, destination: me, mirrored: false", [("r/1", "in", [("10.1.0.1", "10.2.0.0/16")])]),
+        # without me, a packet may cross this machine either way round
+        ("source: 10.2.0.0/16, destination: 10.3.0.0/16",
+         [("r/1", "outin", [("10.2.0.0/16", "10.3.0.0/16"), ("10.3.0.0/16", "10.2.0.0/16")])]),
+        ("source: 10.2.0.0/16, destination: 10.3.0.0/16, mirrored: false",
+         [("r/1", "out", [("10.2.0.0/16", "10.3.0.0/16")]), ("r/1-in", "in", [("10.3.0.0/16", "10.2.0.0/16")])]),
+        ("source: 0.0.0.0/0, destination: 0.0.0.0/0", [("r/1", "outin", [("0.0.0.0/0", "0.0.0.0/0")])]),
+        # any and me are of both families, the rest of the filter permitting
+        ("source: any, destination: me",
+         [("r/1", "outin", [("10.1.0.1", "0.0.0.0/0")]), ("r/1-v6", "outin", [("fd01::1", "::/0")])]),
+        ("source: any, destination: 'fd02::/64'", [("r/1", "outin", [("::/0", "fd02::/64"), ("fd02::/64", "::/0")])]),
+        ("source: me, destination: any, protocol: icmp", [("r/1", "outin", [("10.1.0.1[icmp]", "0.0.0.0/0[icmp]")])]),
+        ("source: me, destination: any, protocol: icmpv6", [("r/1", "outin", [("fd01::1[icmpv6]", "::/0[icmpv6]")])]),
+        # names are whatever they are now
+        ("source: me, destination: both.example",
+         [("r/1", "outin", [("10.1.0.1", "198.51.100.7"), ("10.1.0.1", "198.51.100.8")]),
+          ("r/1-v6", "outin", [("fd01::1", "2001:db8::7")])]),
+        ("source: me, destination: six.example", [("r/1-v6", "outin", [("fd01::1", "2001:db8::9")])]),
+        ("source: 10.1.0.0/16, destination: six.example", []),
+        ("source: me, destination: none.example", []),
+        # ports stay with their side
+        ("source: me, destination: 10.2.0.0/16, protocol: tcp, source_port: 1024-65535, destination_port: 443",
+         [("r/1", "outin", [("10.1.0.1[tcp/1024-65535]", "10.2.0.0/16[tcp/443]")])]),
+        ("source: 10.2.0.0/16, destination: me, protocol: tcp, destination_port: 22, mirrored: false",
+         [("r/1", "in", [("10.1.0.1[tcp/22]", "10.2.0.0/16[tcp]")])]),
+        ("source: me, destination: 10.2.0.0/16, protocol: 47",
+         [("r/1", "outin", [("10.1.0.1[ipprotocol_47]", "10.2.0.0/16[ipprotocol_47]")])]),
+        # an ICMP message stands on the side of whoever may send it: type*256+code, and all codes if none is named
+        ("source: me, destination: 10.2.0.0/16, protocol: icmp, icmp_type: echo-request",
+         [("r/1", "outin", [("10.1.0.1[icmp/2048-2303]", "10.2.0.0/16[icmp/2048-2303]")])]),
+        ("source: me, destination: 10.2.0.0/16, protocol: icmp, icmp_type: 3, icmp_code: 1, mirrored: false",
+         [("r/1", "out", [("10.1.0.1[icmp/769]", "10.2.0.0/16[icmp]")])]),
+        ("source: 10.2.0.0/16, destination: me, protocol: icmp, icmp_type: 8, icmp_code: 0, mirrored: false",
+         [("r/1", "in", [("10.1.0.1[icmp]", "10.2.0.0/16[icmp/2048]")])]),
+        ("source: me, destination: any, protocol: icmpv6, icmp_type: echo-request",
+         [("r/1", "outin", [("fd01::1[icmpv6/32768-33023]", "::/0[icmpv6/32768-33023]")])]),
+    ],
+)  # fmt: skip
+def test_a_filter_covers(fields: str, expected: Rows) -> None:
+    assert rows(fields) == expected
+
+
+def test_the_source_of_a_protected_filter_is_the_side_behind_us() -> None:
+    assert rows("source: 10.1.0.0/16, destination: 10.2.0.0/16", TUNNEL) == [
+        ("r/1", "outin", [("10.1.0.0/16", "10.2.0.0/16")])
+    ]
+    assert rows("source: 10.2.0.0/16, destination: me", TUNNEL) == [("r/1", "outin", [("10.1.0.1", "10.2.0.0/16")])]
+
+
+def test_a_machine_without_an_address_of_a_family_has_no_entry_of_it() -> None:
+    plan = planned(with_filters("{source: me, destination: any}"), me=("10.1.0.1",))
+    assert [entry.name for entry in plan.entries] == ["r/1"]
+    assert planned(with_filters("{source: me, destination: any}"), me=()).entries == ()

@@ -1,0 +1,298 @@
+"""From a policy to its plan: who may negotiate what with whom."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from ipsecd.errors import ConfigError
+from ipsecd.policy.plan import Action, Credential, Encapsulation, EspProposal, IkeProposal, Lifetime, Plan, Settings
+from ipsecd.wire.identity import Identity
+from ipsecd.wire.registry import Encr, Group, Integ, Prf
+from tests.unit.policy.texts import TUNNEL, planned, with_filters, with_rules
+
+FILTER = "{source: 10.1.0.0/16, destination: 10.2.0.0/16}"
+RULE = f"- name: r\n  filters: [{FILTER}]\n"
+
+WHOLE = ((Encr.AES_GCM_16, 128), (Encr.AES_GCM_16, 256), (Encr.CHACHA20_POLY1305, None))
+BARE = ((Encr.AES_CBC, 128), (Encr.AES_CBC, 256))
+MACS = (Integ.HMAC_SHA2_256_128, Integ.HMAC_SHA2_384_192, Integ.HMAC_SHA2_512_256)
+PRFS = (Prf.HMAC_SHA2_256, Prf.HMAC_SHA2_384, Prf.HMAC_SHA2_512)
+GROUPS = (
+    *(Group.CURVE25519, Group.ECP_256, Group.ECP_384, Group.ECP_521, Group.CURVE448),
+    *(Group.MODP_2048, Group.MODP_3072, Group.MODP_4096),
+)
+
+
+def with_tunnel(tunnel: str, more: str = "") -> str:
+    return with_rules(RULE + TUNNEL.replace("{local: 192.0.2.1, remote: 192.0.2.2}", tunnel) + more)
+
+
+def test_no_assigned_policy_makes_an_empty_plan() -> None:
+    assert planned("policies: {p: {rules: []}}") == Plan()
+    assert planned("settings: {tun: vpn0}").settings == Settings(tun="vpn0")
+
+
+def test_a_rule_becomes_a_peer_with_a_child_and_an_entry() -> None:
+    plan = planned(with_filters(FILTER))
+    [rule], [entry], [peer] = plan.rules, plan.entries, plan.peers
+    [child] = peer.children
+    assert (plan.policy, rule.name, rule.action_name, rule.action) == ("p", "r", "require-security", Action.PROTECT)
+    assert (rule.peer, rule.children, rule.entries, rule.line) == ("r", ("r/1",), ("r/1",), 6)
+    assert (entry.name, entry.rule, entry.action, entry.child, entry.line) == ("r/1", "r", Action.PROTECT, "r/1", 8)
+    assert (entry.outbound, entry.inbound) == (True, True)
+    assert [tuple(map(str, pair)) for pair in entry.pairs] == [("10.1.0.0/16", "10.2.0.0/16")]
+    assert (child.name, child.rule, child.start) == ("r/1", "r", False)
+    assert (tuple(map(str, child.local)), tuple(map(str, child.remote))) == (("10.1.0.0/16",), ("10.2.0.0/16",))
+    assert (peer.name, peer.local, peer.remotes) == ("r", ip_address("192.0.2.1"), (ip_address("192.0.2.2"),))
+    assert (peer.anywhere, peer.remote_name, peer.remote_port) == (False, "", 500)
+    assert plan.credentials == (Credential("hq", file="hq.psk"),)
+    assert (plan.ike_port, plan.natt_port, plan.cookie_threshold, plan.unresolved) == (500, 4500, 30, ())
+
+
+def test_identities_are_the_ends_of_the_tunnel_unless_given() -> None:
+    [peer] = planned(with_filters(FILTER)).peers
+    assert (peer.local_id, peer.remote_id) == (Identity.parse("192.0.2.1"), Identity.parse("192.0.2.2"))
+    [peer] = planned(with_tunnel("{local: both.example, remote: one.example}")).peers
+    assert (peer.local_id, peer.remote_id) == (Identity.parse("fqdn:both.example"), Identity.parse("fqdn:one.example"))
+    [peer] = planned(with_filters(FILTER, rule=TUNNEL + "  identity: {local: a@x.example, remote: 'keyid:7'}\n")).peers
+    assert (peer.local_id, peer.remote_id) == (Identity.parse("a@x.example"), Identity.parse("keyid:7"))
+
+
+@pytest.mark.parametrize(
+    ("tunnel", "local", "remotes", "anywhere", "name"),
+    [
+        ("{remote: 192.0.2.2}", None, ["192.0.2.2"], False, ""),
+        ("{local: any, remote: any}", None, [], True, ""),
+        ("{local: 192.0.2.1, remote: any}", "192.0.2.1", [], True, ""),
+        # of a name, the addresses that our end can reach
+        ("{remote: both.example}", None, ["198.51.100.7", "198.51.100.8", "2001:db8::7"], False, "both.example"),
+        ("{local: 192.0.2.1, remote: both.example}",
+         "192.0.2.1", ["198.51.100.7", "198.51.100.8"], False, "both.example"),
+        ("{local: '2001:db8::1', remote: both.example}", "2001:db8::1", ["2001:db8::7"], False, "both.example"),
+        ("{local: both.example, remote: six.example}", "2001:db8::7", ["2001:db8::9"], False, "six.example"),
+        ("{local: both.example, remote: any}", "198.51.100.7", [], True, ""),
+        # without an address nothing may be negotiated, and it is told whose is missing
+        ("{remote: none.example}", None, [], False, "none.example"),
+        ("{local: 192.0.2.1, remote: none.example}", None, [], False, "none.example"),
+        ("{local: 192.0.2.1, remote: six.example}", None, [], False, "six.example"),
+        ("{local: none.example, remote: 192.0.2.2}", None, [], False, "none.example"),
+        ("{local: none.example, remote: any}", None, [], False, "none.example"),
+        ("{local: six.example, remote: one.example}", None, [], False, "six.example"),
+    ],
+)  # fmt: skip
+def test_the_ends_of_a_tunnel_are_resolved(
+    tunnel: str, local: str | None, remotes: list[str], anywhere: bool, name: str
+) -> None:
+    [peer] = planned(with_tunnel(tunnel, "  identity: {local: a.example, remote: b.example}\n")).peers
+    assert peer.local == (None if local is None else ip_address(local))
+    assert (peer.remotes, peer.anywhere, peer.remote_name) == (tuple(map(ip_address, remotes)), anywhere, name)
+
+
+def test_names_without_an_address_are_told() -> None:
+    plan = planned(
+        with_rules(
+            RULE + TUNNEL.replace("192.0.2.2", "none.example")
+            + "- name: s\n  action: block\n  filters:\n"
+            "    - {source: me, destination: gone.example}\n    - {source: me, destination: one.example}\n"
+        )
+    )  # fmt: skip
+    assert plan.unresolved == ("none.example", "gone.example")
+    assert [entry.name for entry in plan.entries] == ["s/2", "r/1"]
+
+
+def test_rules_of_one_peer_share_it() -> None:
+    plan = planned(
+        with_rules(
+            "".join(
+                f"- name: {name}\n  filters: [{{source: 10.1.{number}.0/24, destination: 10.2.0.0/16}}]\n{tunnel}"
+                for number, (name, tunnel) in enumerate(
+                    {
+                        "a": TUNNEL,
+                        "b": TUNNEL + "  start: always\n",
+                        "c": TUNNEL.replace("192.0.2.2", "192.0.2.3"),
+                        "d": TUNNEL + "  identity: {remote: d.example}\n",
+                        "e": TUNNEL + "  encapsulation: udp\n",
+                        "f": TUNNEL.replace("192.0.2.2}", "192.0.2.2, remote_port: 5500}"),
+                    }.items()
+                )
+            )
+        )
+    )
+    assert {peer.name: tuple(child.name for child in peer.children) for peer in plan.peers} == {
+        "a": ("a/1", "b/1"),
+        "c": ("c/1",),
+        "d": ("d/1",),
+        "e": ("e/1",),
+        "f": ("f/1",),
+    }
+    assert {rule.name: rule.peer for rule in plan.rules} == {"a": "a", "b": "a", "c": "c", "d": "d", "e": "e", "f": "f"}
+    assert [child.start for child in plan.peers[0].children] == [False, True]
+    assert plan.peers[3].encapsulation is Encapsulation.UDP
+    assert plan.peers[4].remote_port == 5500
+
+
+def test_each_filter_has_a_child_of_its_own_unless_the_rule_merges_them() -> None:
+    filters = (
+        "{source: 10.1.0.0/24, destination: 10.2.0.0/24, protocol: tcp, destination_port: 443}",
+        "{source: 10.1.1.0/24, destination: 10.2.1.0/24}",
+        "{source: 'fd01::/64', destination: 'fd02::/64'}",
+        "{source: 10.1.1.0/24, destination: 10.3.0.0/24}",
+    )
+    plan = planned(with_filters(*filters))
+    assert [child.name for child in plan.peers[0].children] == ["r/1", "r/2", "r/3", "r/4"]
+    plan = planned(with_filters(*filters, rule=TUNNEL + "  children: merged\n"))
+    [child] = plan.peers[0].children
+    assert child.name == "r"
+    assert [str(selector) for selector in child.local] == ["10.1.0.0/24[tcp]", "10.1.1.0/24", "fd01::/64"]
+    assert [str(selector) for selector in child.remote] == [
+        *("10.2.0.0/24[tcp/443]", "10.2.1.0/24", "fd02::/64", "10.3.0.0/24")
+    ]
+    assert {entry.name: entry.child for entry in plan.entries} == {f"r/{number}": "r" for number in (1, 2, 3, 4)}
+    assert plan.rules[0].children == ("r",)
+
+
+def test_a_filter_of_both_families_has_a_child_for_each() -> None:
+    plan = planned(with_filters("{source: me, destination: any}"))
+    assert {child.name: tuple(map(str, child.local)) for child in plan.peers[0].children} == {
+        "r/1": ("192.0.2.1", "10.1.0.1"),
+        "r/1-v6": ("2001:db8::1",),
+    }
+    assert [tuple(map(str, child.remote)) for child in plan.peers[0].children] == [("0.0.0.0/0",), ("::/0",)]
+
+
+def test_an_sa_has_no_more_selectors_than_ike_can_carry() -> None:
+    filters = [f"{{source: 10.1.{number}.0/24, destination: 10.2.0.0/16}}" for number in range(65)]
+    with pytest.raises(ConfigError) as caught:
+        planned(with_filters(*filters, rule=TUNNEL + "  children: merged\n"))
+    assert str(caught.value) == "p.yaml:6:9: policies.p.rules.0: 65 selectors; one SA holds 64 (make it several rules)"
+    assert len(planned(with_filters(*filters)).entries) == 65
+
+
+def test_what_is_offered_without_saying_is_modern() -> None:
+    [peer] = planned(with_filters(FILTER)).peers
+    assert peer.proposals == (IkeProposal(WHOLE, (), PRFS, GROUPS), IkeProposal(BARE, MACS, PRFS, GROUPS))
+    assert peer.children[0].proposals == (EspProposal(WHOLE, (), (), True), EspProposal(BARE, MACS, (), True))
+    assert peer.lifetime == Lifetime(28800.0)
+    assert peer.children[0].lifetime == Lifetime(3600.0)
+    assert (peer.dpd, peer.fragmentation, peer.keylog, peer.encapsulation) == (30.0, True, False, Encapsulation.AUTO)
+
+
+def test_what_is_said_is_offered_in_its_order() -> None:
+    text = with_rules(
+        RULE + TUNNEL.replace("require-security", "own"),
+        """\
+            key_exchange:
+              proposals:
+                - {encryption: [aes256gcm16, aes128gcm8], prf: prfsha384, groups: [ecp384, x448]}
+                - {encryption: aes192ctr, integrity: sha1, prf: prfsha1, groups: [modp2048, ecp384]}
+              lifetime: {seconds: 7200}
+              dpd: 5
+              fragmentation: false
+              ports: {ike: 1500, nat_traversal: 14500}
+              cookie_threshold: 0
+            keylog: true
+        settings: {esn: false, mtu: 1400, mark: 0x1, own_mark: 0x2, mask: 0xF}
+        filter_actions:
+          own:
+            action: negotiate
+            security_methods:
+              - {esp: {encryption: [chacha20poly1305, aes256gcm12]}}
+              - {esp: {encryption: aes192, integrity: [sha512, sha1]}}
+            lifetime: {seconds: 900, kilobytes: 100000, packets: 1000000}
+            pfs: true
+        """,
+    )
+    plan = planned(text)
+    [peer] = plan.peers
+    assert peer.proposals == (
+        IkeProposal(
+            ((Encr.AES_GCM_16, 256), (Encr.AES_GCM_8, 128)), (), (Prf.HMAC_SHA2_384,), (Group.ECP_384, Group.CURVE448)
+        ),
+        IkeProposal(((Encr.AES_CTR, 192),), (Integ.HMAC_SHA1_96,), (Prf.HMAC_SHA1,), (Group.MODP_2048, Group.ECP_384)),
+    )
+    pfs = (Group.ECP_384, Group.CURVE448, Group.MODP_2048)
+    assert peer.children[0].proposals == (
+        EspProposal(((Encr.CHACHA20_POLY1305, None), (Encr.AES_GCM_12, 256)), (), pfs, False),
+        EspProposal(((Encr.AES_CBC, 192),), (Integ.HMAC_SHA2_512_256, Integ.HMAC_SHA1_96), pfs, False),
+    )
+    assert peer.children[0].lifetime == Lifetime(900.0, 102_400_000, 1_000_000)
+    assert (peer.lifetime, peer.dpd, peer.fragmentation, peer.keylog) == (Lifetime(7200.0), 5.0, False, True)
+    assert (plan.ike_port, plan.natt_port, plan.cookie_threshold) == (1500, 14500, 0)
+    assert plan.settings == Settings(mtu=1400, mark=1, own_mark=2, mask=15)
+
+
+def test_pfs_may_name_its_groups() -> None:
+    text = with_rules(
+        RULE + TUNNEL.replace("require-security", "own"),
+        "filter_actions: {own: {action: negotiate, pfs: [x25519, modp3072]}}\n",
+    )
+    [child] = planned(text).peers[0].children
+    assert [proposal.groups for proposal in child.proposals] == [(Group.CURVE25519, Group.MODP_3072)] * 2
+
+
+def test_a_security_method_may_have_the_lifetime_that_all_have() -> None:
+    text = with_rules(
+        RULE + TUNNEL.replace("require-security", "own"),
+        "filter_actions: {own: {action: negotiate, security_methods: "
+        "[{esp: {encryption: aes128gcm16}, lifetime: {seconds: 60}}]}}\n",
+    )
+    assert planned(text).peers[0].children[0].lifetime == Lifetime(60.0)
+
+
+def test_credentials_are_those_that_peers_use_and_say_where_keys_are() -> None:
+    text = with_rules(RULE + TUNNEL.replace("[{psk: hq}]", "[{psk: b}, {psk: a}]")).replace(
+        "{hq: {psk: {file: hq.psk}}}",
+        "{a: {psk: {command: [/bin/pass, hq]}}, b: {psk: {systemd: hq-key}}, c: {psk: {file: c.psk}}}",
+    )
+    plan = planned(text)
+    assert plan.peers[0].shared_keys == ("b", "a")
+    assert plan.credentials == (Credential("b", systemd="hq-key"), Credential("a", command=("/bin/pass", "hq")))
+    assert [credential.line for credential in plan.credentials] == [2, 2]
+
+
+def test_a_rule_that_is_not_enabled_is_not_in_the_plan() -> None:
+    assert planned(with_filters(FILTER, rule=TUNNEL + "  enabled: false\n")) == Plan(policy="p")
+
+
+def test_shared_and_built_in_filter_lists_are_written_out() -> None:
+    text = with_rules(
+        "- {name: a, filter_list: all-icmp, action: permit}\n"
+        "- {name: b, filter_list: nets, action: block}\n"
+        "- {name: c, filter_list: all-ip, action: block}\n",
+        "filter_lists: {nets: [{source: 10.1.0.0/16, destination: 10.2.0.0/16}]}\n",
+    )
+    plan = planned(text, me=("10.1.0.1", "fd01::1"))
+    assert [(entry.name, entry.line, *map(str, entry.pairs[0])) for entry in plan.entries] == [
+        ("a/1", 0, "10.1.0.1[icmp]", "0.0.0.0/0[icmp]"),
+        ("b/1", 9, "10.1.0.0/16", "10.2.0.0/16"),
+        ("c/1", 0, "10.1.0.1", "0.0.0.0/0"),
+        ("a/2", 0, "fd01::1[icmpv6]", "::/0[icmpv6]"),
+        ("c/1-v6", 0, "fd01::1", "::/0"),
+    ]
+    assert [rule.action for rule in plan.rules] == [Action.PERMIT, Action.BLOCK, Action.BLOCK]
+    assert plan.peers == ()
+    assert plan.credentials == ()
+
+
+def test_a_default_action_of_block_stands_behind_all_entries() -> None:
+    text = with_rules(
+        "- {name: a, filters: [{source: any, destination: any}], action: permit}\n",
+        "    default_action: block\nsettings: {}\n",
+    )
+    plan = planned(text)
+    assert [(entry.name, entry.rule, entry.action.value, entry.line) for entry in plan.entries] == [
+        ("a/1", "a", "permit", 6),
+        ("a/1-v6", "a", "permit", 6),
+        ("default-action", "", "block", 7),
+        ("default-action-v6", "", "block", 7),
+    ]
+    assert [tuple(map(str, entry.pairs[0])) for entry in plan.entries[2:]] == [("0.0.0.0/0",) * 2, ("::/0",) * 2]
+    assert all(entry.outbound and entry.inbound for entry in plan.entries)
+
+
+def test_the_same_policy_makes_the_same_plan() -> None:
+    text = with_filters("{source: me, destination: both.example}", FILTER)
+    assert planned(text) == planned(text)
+    assert planned(text, me=("10.1.0.1", "10.1.0.1")) == planned(text, me=("10.1.0.1",))
