@@ -30,6 +30,7 @@ from ipsecd.dataplane.results import Result, ToTun, expiry
 from ipsecd.dataplane.tally import Tally
 from ipsecd.errors import PeerError, Refused, WireError
 from ipsecd.ipsec import esp
+from ipsecd.ipsec.icmperror import answered_flow
 from ipsecd.ipsec.pmtu import PathMtus, tcp_mss, tunnel_mtu
 from ipsecd.ipsec.sa import InboundSa
 from ipsecd.ipsec.sad import InboundSad
@@ -91,8 +92,7 @@ class Inbound:
         self._note(sa, opened, outside, now, results)
         packet, inner = self._unwrap(opened)
         packet = self._mark(packet, inner, tos)
-        flow = Flow.of(inner)
-        self._select(sa, flow)
+        flow = self._select(sa, packet, inner)
         self._decide(sa, flow)
         results.append(self._deliver(sa, packet, inner, now))
 
@@ -138,9 +138,16 @@ class Inbound:
             raise PeerError("ecn-ce-on-not-ect")
         return marked
 
-    def _select(self, sa: InboundSa, flow: Flow) -> None:
-        if not sa.selectors.hold_inbound(flow):
+    def _select(self, sa: InboundSa, packet: bytes, inner: ip.IpPacket) -> Flow:
+        """The flow by which the packet is inside. An ICMP error that isn't by its own addresses may be so by those of
+        the packet it quotes (RFC 4301 section 6.2)."""
+        flow = Flow.of(inner)
+        if sa.selectors.hold_inbound(flow):
+            return flow
+        answered = answered_flow(packet, inner)
+        if answered is None or not sa.selectors.hold_inbound(answered):
             raise PeerError("outside-selectors", str(flow))
+        return answered
 
     def _decide(self, sa: InboundSa, flow: Flow) -> None:
         entry = self._spd.lookup(flow, Direction.INBOUND)

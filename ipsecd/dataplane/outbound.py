@@ -25,11 +25,12 @@ from ipsecd.dataplane.waiting import WaitingRoom
 from ipsecd.errors import Refused, WireError
 from ipsecd.ipsec import esp
 from ipsecd.ipsec.fragment import fragments
+from ipsecd.ipsec.icmperror import answered_flow
 from ipsecd.ipsec.pmtu import PathMtus, tcp_mss, tunnel_mtu
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.ipsec.sad import OutboundSad
 from ipsecd.ipsec.selectors import UNSEEN, Flow
-from ipsecd.ipsec.spd import BYPASS, DISCARD, Direction, Spd, SpdEntry
+from ipsecd.ipsec.spd import BYPASS, DISCARD, Direction, Spd
 from ipsecd.ipsec.toobig import TooBig
 from ipsecd.wire import ip
 from ipsecd.wire.registry import IpProtocol
@@ -38,6 +39,14 @@ from ipsecd.wire.tcp import clamp_mss
 
 _NEXT_HEADER = {4: IpProtocol.IPV4, 6: IpProtocol.IPV6}
 _LEAST_V6 = 1_280  # RFC 8200 section 5: every IPv6 link carries this much
+
+
+class _Decided(NamedTuple):
+    """The child that protects a packet, the flow that the packet counts as, and whether an SA may be asked for."""
+
+    child: str
+    flow: Flow
+    may_ask: bool
 
 
 class _Fitted(NamedTuple):
@@ -73,13 +82,12 @@ class Outbound:
     def _send(self, packet: bytes, now: float, results: list[Result], *, again: bool) -> None:
         try:
             packet, inner = self._parse(packet)
-            flow = Flow.of(inner)
-            entry = self._decide(flow, again=again)
-            sa = self._choose(entry.child, flow, now, results)
+            decided = self._decide(packet, inner, again=again)
+            sa = self._choose(decided, now, results)
             if sa is None:
-                self._wait(entry.child, flow, packet, now, results)
+                self._wait(decided, packet, now, results)
                 return
-            fitted = self._fit(sa, packet, inner, flow, now, results)
+            fitted = self._fit(sa, packet, inner, decided.flow, now, results)
             first = self._number(sa, len(fitted.packets), results)
         except Refused as refusal:
             self.tally.drops[refusal.reason] += 1
@@ -97,8 +105,14 @@ class Outbound:
             raise Refused("malformed-packet", str(error)) from None
         return packet[: inner.total_octets], inner
 
-    def _decide(self, flow: Flow, *, again: bool) -> SpdEntry:
+    def _decide(self, packet: bytes, inner: ip.IpPacket, *, again: bool) -> _Decided:
+        """An ICMP error that no entry holds goes where answers to the packet it quotes go, if there is an SA for them
+        (RFC 4301 section 6.2)."""
+        flow = Flow.of(inner)
         entry = self._spd.lookup(flow, Direction.OUTBOUND)
+        may_ask = entry is not None
+        if entry is None and (answered := answered_flow(packet, inner)) is not None:
+            entry, flow = self._spd.lookup(answered, Direction.OUTBOUND), answered
         if entry is None:
             raise Refused("no-policy", str(flow))
         if not again:
@@ -107,16 +121,19 @@ class Outbound:
             raise Refused("bypass-on-tun", str(flow))
         if entry.action == DISCARD:
             raise Refused("policy-discard", str(flow))
-        return entry
+        return _Decided(entry.child, flow, may_ask)
 
-    def _choose(self, child: str, flow: Flow, now: float, results: list[Result]) -> OutboundSa | None:
-        while (sa := self._sad.choose(child, flow)) is not None:
+    def _choose(self, decided: _Decided, now: float, results: list[Result]) -> OutboundSa | None:
+        while (sa := self._sad.choose(decided.child, decided.flow)) is not None:
             self._expire(sa, now, results)
             if not sa.lifetime.over:
                 return sa
         return None
 
-    def _wait(self, child: str, flow: Flow, packet: bytes, now: float, results: list[Result]) -> None:
+    def _wait(self, decided: _Decided, packet: bytes, now: float, results: list[Result]) -> None:
+        child, flow, may_ask = decided
+        if not may_ask:
+            raise Refused("no-sa-for-error", str(flow))
         entered = self._waiting.enter(child, packet, now)
         if entered.drop:
             self.tally.drops[entered.drop] += 1

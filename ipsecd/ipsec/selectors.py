@@ -57,6 +57,13 @@ class Flow(NamedTuple):
             packet.source, packet.destination, packet.protocol, packet.source_port, packet.destination_port
         )
 
+    def answer(self) -> Flow:
+        """The flow of what comes back. ICMP's one field stays where it is: it is the sender's, whoever that is."""
+        version, source, destination, protocol, source_port, destination_port = self
+        if protocol not in ONE_FIELD:
+            source_port, destination_port = destination_port, source_port
+        return Flow(version, destination, source, protocol, source_port, destination_port)
+
     def addresses(self) -> tuple[Address, Address]:
         """Source and destination as addresses."""
         kind = IPv4Address if self.version == 4 else IPv6Address

@@ -14,7 +14,7 @@ from ipsecd.wire.ip import parse
 from ipsecd.wire.selector import Selector
 from ipsecd.wire.tcp import mss_offset
 from tests.unit.dataplane.ends import End, carry, only, protect, tunnel
-from tests.unit.ipsec.packets import UDP, echo, ipv4, sized, syn, udp
+from tests.unit.ipsec.packets import UDP, echo, error, ipv4, sized, syn, udp
 
 V4 = ("10.1.0.1", "10.2.0.1")
 V6 = ("2001:db8:1::1", "2001:db8:2::1")
@@ -360,3 +360,41 @@ def test_what_an_sa_has_carried_can_be_asked_for() -> None:
     end.send(udp(*V4), udp(*V4), now=5.5)
     (sa,) = end.counters().sas
     assert sa == m.SaCounters(end.outbound, end.inbound, "out", 2, 2 * 36, 2, 5.5)
+
+
+# --- ICMP errors ------------------------------------------------------------------------------------------------
+
+
+def only_web() -> End:
+    """The near end, which protects TCP port 80 of its own net and nothing else."""
+    end = End(near=True)
+    end.policy(protect((Selector.net("10.1.0.0/16", 6, (80, 80)), Selector.net("10.2.0.0/16", 6))))
+    return end
+
+
+ABOUT = syn("10.2.0.1", "10.1.0.1", 1_400)  # came out of the tunnel, to port 80
+ROUTER = "172.16.0.1"
+
+
+def test_an_icmp_error_goes_where_answers_to_what_it_quotes_go() -> None:
+    """RFC 4301 section 6.2."""
+    end = only_web()
+    end.install_outbound(local=(Selector.net("10.1.0.0/16", 6, (80, 80)),), remote=(Selector.net("10.2.0.0/16", 6),))
+    assert len(only(end.send(error(ROUTER, ABOUT)), Out)) == 1
+    assert end.counters().entries == {"all": 1}
+    assert end.send(error(ROUTER, udp("10.2.0.1", "10.1.0.1"))) == []
+    assert end.send(error(ROUTER, ABOUT, to="10.2.0.2")) == []
+    assert end.drops == {"no-policy": 2}
+
+
+def test_no_sa_is_asked_for_because_of_an_icmp_error() -> None:
+    end = only_web()
+    assert end.send(error(ROUTER, ABOUT)) == []
+    assert end.drops == {"no-sa-for-error": 1}
+
+
+def test_an_icmp_error_that_an_entry_holds_is_like_any_packet() -> None:
+    end = End(near=True)
+    end.policy()
+    (acquire,) = end.send(error("10.1.0.9", ABOUT))
+    assert acquire == m.Acquire("child", ip_address("10.1.0.9"), ip_address("10.2.0.1"), 1, 0x0301, None)

@@ -89,3 +89,14 @@ def echo(source: str, destination: str, kind: int | None = None, data: bytes = b
         return ipv6(source, destination, ICMPV6, _summed(source, destination, ICMPV6, body, 2))
     body = struct.pack("!BBHHH", 8 if kind is None else kind, 0, 0, 7, 1) + data
     return ipv4(source, destination, ICMP, body[:2] + checksum(body).to_bytes(2, "big") + body[4:])
+
+
+def error(router: str, about: bytes, *, kind: int | None = None, to: str = "") -> bytes:
+    """An ICMP "unreachable" from a router about a packet, to its sender unless told."""
+    version = about[0] >> 4
+    sender = to or str(ip_address(about[12:16] if version == 4 else about[8:24]))
+    if version == 6:
+        body = struct.pack("!BBHI", 1 if kind is None else kind, 0, 0, 0) + about
+        return ipv6(router, sender, ICMPV6, _summed(router, sender, ICMPV6, body, 2))
+    body = struct.pack("!BBHI", 3 if kind is None else kind, 1, 0, 0) + about
+    return ipv4(router, sender, ICMP, body[:2] + checksum(body).to_bytes(2, "big") + body[4:])
