@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from scripts import packages
-from tests.interop.gateway import Gateway
+from tests.interop.ipsecd import Ipsecd
 from tests.interop.waiting import eventually
 from tests.interop.wire import Wire
 from tests.netns.sites import Sites
@@ -79,7 +79,7 @@ def _tour() -> int:
 
 
 @contextmanager
-def _gateway(sites: Sites, side: str, folder: Path, key: str) -> Iterator[Gateway]:
+def _gateway(sites: Sites, side: str, folder: Path, key: str) -> Iterator[Ipsecd]:
     """An ipsecd with the example policy of its side, its log on the terminal."""
     place, colour = SIDES[side]
     files = {"policy.yaml": (EXAMPLES / f"site-{side}.yaml").read_text(), "secrets/peer.psk": key}
@@ -87,7 +87,7 @@ def _gateway(sites: Sites, side: str, folder: Path, key: str) -> Iterator[Gatewa
     teller = threading.Thread(target=_tell, args=(read, _coloured(f"{side.upper()} |", colour)), daemon=True)
     teller.start()
     try:
-        with Gateway(sites, place, folder / side, files, output=write) as gateway:
+        with Ipsecd(sites, place, folder / side, files, output=write) as gateway:
             yield gateway
     finally:
         os.close(write)

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.interop.gateway import Gateway
+from tests.interop.ipsecd import Ipsecd
 from tests.interop.strongswan import StrongSwan, Tree, Tunnel
 from tests.interop.traffic import answers
 from tests.interop.wire import Wire
@@ -53,7 +53,7 @@ class Pair:
     """Both sides at work. ``near`` is the namespace of the host behind ipsecd, ``far`` that behind strongSwan."""
 
     sites: Sites
-    ours: Gateway
+    ours: Ipsecd
     theirs: StrongSwan
     wire: Wire
     near: str
@@ -103,7 +103,7 @@ def pair(folder: Path, ours: Terms, theirs: Terms | None = None, *, behind_nat: 
                 tunnel(theirs, address[there], _expected(seen[here], behind_nat)),
                 theirs.charon,
             ) as peer,
-            Gateway(sites, here, folder / "ours", files) as gateway,
+            Ipsecd(sites, here, folder / "ours", files) as gateway,
             Wire(sites) as wire,
         ):
             yield Pair(sites, gateway, peer, wire, here.replace("g", "h"), there.replace("g", "h"))

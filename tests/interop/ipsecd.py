@@ -18,7 +18,7 @@ IPSECD = Path(sys.executable).with_name("ipsecd")
 IPSECCTL = Path(sys.executable).with_name("ipsecctl")
 
 
-class Gateway:
+class Ipsecd:
     """Runs while it is entered. ``files`` are written into its folder first, ``policy.yaml`` among them, readable by
     their owner alone. Its log goes to a file there, or to the descriptor ``output``."""
 
@@ -82,7 +82,7 @@ class Gateway:
     def children(self) -> list[dict[str, Any]]:
         """The child SAs that carry traffic."""
         sas: list[dict[str, Any]] = self.ctl("sas")["sas"]
-        return [child for sa in sas for child in sa["children"] if child["stage"] == "installed"]
+        return [child for sa in sas for child in sa["children"] if child["stage"] == "up"]
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")
