@@ -203,6 +203,12 @@ def test_only_so_many_subspaces_are_tried_and_none_behind_the_last() -> None:
     assert refused(receiver, send(sender, sequence=0xFFFF_0000)) == "bad-icv"
 
 
+def test_the_very_next_subspace_is_tried_too() -> None:
+    sender, receiver = outbound(esn=True), inbound(esn=True)
+    receiver.failures = limits.ESN_RESYNC_AFTER - 1
+    assert receive(receiver, send(sender, sequence=2**32 + 1)).sequence == 2**32 + 1
+
+
 def test_without_extended_numbers_nothing_is_tried_twice() -> None:
     receiver = inbound()
     receiver.failures = limits.ESN_RESYNC_AFTER - 1
@@ -289,7 +295,17 @@ def test_transforms_we_do_not_have_and_keys_that_do_not_fit_are_refused(chosen: 
         InboundSa(SPI, "c", chosen, LOCAL, REMOTE, OUTSIDE, Limits(), 1_024, 0.0)
 
 
+def test_the_lowest_and_the_highest_spi_there_may_be() -> None:
+    for spi in (256, 0xFFFF_FFFF):
+        assert InboundSa(spi, "c", keys(), LOCAL, REMOTE, OUTSIDE, Limits(), 1_024, 0.0).spi == spi
+    for spi in (0, 255, 1 << 32):
+        with pytest.raises(LocalError, match="reserved"):
+            InboundSa(spi, "c", keys(), LOCAL, REMOTE, OUTSIDE, Limits(), 1_024, 0.0)
+    assert inbound().failures == 0
+
+
 def test_a_number_that_is_no_transform_is_refused() -> None:
+    assert EspKeys(65_535, 128, 65_535, False, b"", b"").encryption == 65_535
     for numbers in ((65_536, 0), (20, 1 << 40)):
         with pytest.raises(LocalError, match="no transforms"):
             EspKeys(numbers[0], 128, numbers[1], False, bytes(20), b"")
@@ -297,6 +313,6 @@ def test_a_number_that_is_no_transform_is_refused() -> None:
 
 def test_a_key_does_not_show() -> None:
     shown = repr(keys(CBC))
-    assert "encryption_key" not in shown
-    assert repr(CBC.key_e)[2:10] not in shown
+    for key in (CBC.key_e, CBC.key_a):
+        assert repr(key)[2:10] not in shown
     assert str(ip_address("192.0.2.1")) in repr(OUTSIDE)

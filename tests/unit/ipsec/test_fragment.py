@@ -91,6 +91,11 @@ def test_what_fits_stays_whole() -> None:
     assert cut(packet, len(packet)) == [packet]
 
 
+def test_pieces_of_eight_octets_are_the_smallest() -> None:
+    pieces = cut(udp(*ENDS, data=bytes(9)), 28)
+    assert [shape(parse(piece)) for piece in pieces] == [(28, 0, True), (28, 8, True), (21, 16, False)]
+
+
 def test_what_must_not_be_fragmented_or_can_not_is_our_own_mistake() -> None:
     with pytest.raises(LocalError, match="must not"):
         cut(udp(*ENDS, df=True), 28)

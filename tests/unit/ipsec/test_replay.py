@@ -76,6 +76,16 @@ def test_every_number_of_a_window_passes_once_forwards_and_backwards() -> None:
         assert [window.commit(number) for number in order] == [REPLAYED] * W
 
 
+@pytest.mark.parametrize("jump", [63, 64, 65, 128, 500, 1_000])
+def test_what_a_jump_passes_over_is_fresh_however_often_the_ring_went_round(jump: int) -> None:
+    window = ReplayWindow(W)
+    for number in range(1, 5_001):
+        window.commit(number)
+    assert window.commit(5_000 + jump) is FRESH
+    assert {window.check(number) for number in range(5_001, 5_000 + jump)} == {FRESH}
+    assert {window.check(number) for number in range(5_000 + jump - W + 1, 5_001)} == {REPLAYED}
+
+
 @pytest.mark.parametrize("size", [limits.REPLAY_WINDOW_MIN, 65, 127, 128, 1_000, limits.REPLAY_WINDOW_MAX])
 @pytest.mark.parametrize("top", [1, 63, 64, 65, 8_191, 100_000, 2**32 + 5])
 def test_a_window_is_exactly_as_wide_as_asked(size: int, top: int) -> None:
@@ -108,6 +118,7 @@ EXTENSIONS = [  # (T, Seql, Seq) for W = 1,024: RFC 4303 appendix A2.2
     (0x1_000003FE, 0xFFFFFFFF, 0xFFFFFFFF),  # the last of case B
     (0x1_000003FF, 0xFFFFFFFF, 0x1_FFFFFFFF),  # the first of case A
     (0x7_00000005, 5, 0x7_00000005),
+    (0xFFFFFFFF_FFFFFFF0, 0xFFFFFFFF, LAST),
     (0xFFFFFFFF_FFFFFFFF, 0, 0),  # there is no subspace behind the last
 ]
 

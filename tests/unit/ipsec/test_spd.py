@@ -35,6 +35,22 @@ def test_the_first_entry_that_holds_a_packet_wins() -> None:
     assert SPD.lookup(tcp(443, source="10.9.0.1"), OUT) is None
 
 
+@pytest.mark.parametrize(
+    ("source", "destination", "held"),
+    [
+        ("10.1.0.0", "10.2.0.0", True),
+        ("10.1.255.255", "10.2.255.255", True),
+        ("10.0.255.255", "10.2.0.0", False),
+        ("10.2.0.0", "10.2.0.0", False),
+        ("10.1.0.0", "10.1.255.255", False),
+        ("10.1.0.0", "10.3.0.0", False),
+    ],
+)
+def test_both_ends_of_a_range_are_inside(source: str, destination: str, held: bool) -> None:
+    entry = SpdEntry("x", "r", "discard", ((NEAR, FAR),))
+    assert (Spd((entry,)).lookup(tcp(1, source, destination), OUT) is entry) is held
+
+
 def test_coming_in_the_sides_change_places() -> None:
     back = Flow.build(B, A, 6, 80, 40_000)
     assert SPD.lookup(back, IN) is WEB

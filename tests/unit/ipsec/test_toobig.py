@@ -39,6 +39,13 @@ def test_errors_are_rate_limited() -> None:
     assert [errors.answer(packet, inner, 1_400, 99.0) is not None for _ in range(51)] == [True] * 50 + [False]
 
 
+def test_which_icmp_types_are_errors() -> None:
+    v4 = {kind for kind in range(256) if may_be_answered(parse(echo(*V4, kind)))}
+    v6 = {kind for kind in range(256) if may_be_answered(parse(echo(*V6, kind)))}
+    assert v4 == {0, 8, 9, 10, 13, 14, 15, 16, 17, 18}
+    assert v6 == set(range(128, 256))
+
+
 @pytest.mark.parametrize(
     ("packet", "answered"),
     [
