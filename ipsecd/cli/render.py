@@ -141,12 +141,15 @@ def policy(answer: Mapping[str, Any]) -> Iterable[RenderableType]:
 
 def explain(answer: Mapping[str, Any]) -> Iterable[RenderableType]:
     """``ipsecctl explain``."""
+    ways = [(name, answer[way]) for way, name in (("outbound", "leaving"), ("inbound", "arriving"))]
+    covered = [(name, told) for name, told in ways if told["verdict"] != "clear"]
+    if not covered:
+        yield _text(f"passes in clear: {ways[0][1]['why']}\n")
+        return
     table = _table("such a packet", "verdict", "by", "instead of", "that is")
-    for way, name in (("outbound", "leaving"), ("inbound", "arriving")):
-        told = answer[way]
-        by = f"{told['entry']}, line {told['line']}" if told.get("line") else told.get("entry", "")
-        others = ", ".join(told.get("instead_of", ()))
-        table.add_row(*_cells(name, _state(told["verdict"]), by, others, told["why"]))
+    for name, told in covered:
+        by = f"{told['entry']}, line {told['line']}" if told["line"] else told["entry"]
+        table.add_row(*_cells(name, _state(told["verdict"]), by, ", ".join(told["instead_of"]), told["why"]))
     yield table
 
 

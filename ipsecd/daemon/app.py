@@ -85,9 +85,9 @@ class App:
     async def _run(self, handlers: dict[str, Handler]) -> None:
         self._handle_signals()
         self._test_algorithms()
+        log.info("starting", version=ipsecd.__version__, file=self.options.policy)
         try:
             prepared = await prepare(read_policy(self.options.policy), self._surroundings())
-            log.info("starting", version=ipsecd.__version__, policy=prepared.plan.policy, file=self.options.policy)
             await self._put_in_force(prepared)
         except IpsecdError:
             await self._raise_last_floor()
@@ -126,7 +126,7 @@ class App:
             return "no policy is assigned, nothing is protected"
         plan = self.protection.prepared.plan
         rules = "1 rule" if len(plan.rules) == 1 else f"{len(plan.rules)} rules"
-        children = sum(len(sa.children) for sa in self.protection.negotiation.status())
+        children = sum(len(sa.children) for sa in self.protection.sas())
         return f"policy {plan.policy}, {rules}, {children} child SAs"
 
     # --- what is in force -------------------------------------------------------------------------------------------
@@ -140,7 +140,10 @@ class App:
             self.protection = protection
         else:
             difference = await self.protection.change(prepared)
-            log.info("policy-changed", difference=difference)
+            if difference.empty:
+                log.info("policy-unchanged")
+            else:
+                log.info("policy-changed", difference=difference)
             self._look.set()
             return difference
         self._look.set()

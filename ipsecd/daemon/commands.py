@@ -75,7 +75,7 @@ class Commands:
     async def _rekey(self, arguments: Arguments) -> dict[str, Any]:
         protection = self._in_force()
         names = _targets(protection, arguments["name"])
-        sas = protection.negotiation.status()
+        sas = protection.sas()
         there = {sa.peer for sa in sas} | {child.name for sa in sas for child in sa.children}
         if not there.intersection(names):
             raise OperatorError(f"{names[0]} has no SA to rekey", f"ipsecctl up {names[0]} makes one")

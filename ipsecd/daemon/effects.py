@@ -18,6 +18,7 @@ from ipsecd.dataplane import messages
 from ipsecd.dataplane.results import Out, Result, ToTun
 from ipsecd.ike import effects
 from ipsecd.ike.config import Endpoint, Path
+from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import ANY_PORT, Address, Selector
 
 log = structlog.get_logger()
@@ -174,6 +175,13 @@ class Conductor:
                 path = Path(Endpoint(local, local_port), Endpoint(remote, remote_port), natt)
                 todo = negotiation.receive(data, path, now)
             case messages.Acquire():
+                log.info(
+                    "child-wanted",
+                    child=result.child,
+                    source=result.source,
+                    destination=result.destination,
+                    protocol=IpProtocol(result.protocol).name.lower(),
+                )
                 todo = negotiation.acquire(result.child, _selectors(result), now)
             case messages.InboundUsed(spi):
                 todo = negotiation.inbound_used(translate.octets(spi), now)

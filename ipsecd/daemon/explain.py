@@ -26,7 +26,7 @@ def explain(protection: Protection | None, arguments: Mapping[str, Any]) -> dict
         return {"outbound": clear, "inbound": clear}
     prepared = protection.prepared
     spd = Spd(prepared.entries)
-    sas = protection.negotiation.status()
+    sas = protection.sas()
     return {
         "outbound": _verdict(spd, flow, Direction.OUTBOUND, prepared.plan, prepared.unusable, sas),
         "inbound": _verdict(spd, flow, Direction.INBOUND, prepared.plan, prepared.unusable, sas),

@@ -26,6 +26,7 @@ from ipsecd.dataplane.messages import AskCounters, Counters, SetSpd
 from ipsecd.errors import OperatorError
 from ipsecd.ike import Ike
 from ipsecd.ike.effects import Report
+from ipsecd.ike.status import IkeSaStatus
 from ipsecd.io.clock import Clock
 from ipsecd.io.floor_store import FloorStore
 from ipsecd.io.keeper import Keeper
@@ -137,6 +138,11 @@ class Protection:
         if new.config != old.config:
             self.wires.turn(lambda now: self.negotiation.reconfigure(new.config, now))
         return diff(old.plan, new.plan)
+
+    def sas(self) -> list[IkeSaStatus]:
+        """The negotiation's SAs as they are now."""
+        self.wires.turn(self.negotiation.timer)  # it knows no other time than that of its last turn
+        return self.negotiation.status()
 
     def counters(self) -> Counters | None:
         """What the roads have counted until now."""

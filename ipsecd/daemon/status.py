@@ -41,11 +41,11 @@ def sas(app: App) -> dict[str, Any]:
         return {"sas": []}
     counted = _counted(protection)
     now = app.clock.now()
-    return {"sas": [_ike(sa, counted, now) for sa in protection.negotiation.status()]}
+    return {"sas": [_ike(sa, counted, now) for sa in protection.sas()]}
 
 
 def _in_force(protection: Protection) -> dict[str, Any]:
-    sas = protection.negotiation.status()
+    sas = protection.sas()
     counters = protection.counters()
     drops = protection.drops() + Counter(counters.drops if counters else {})
     settings = protection.kernel.settings

@@ -1,5 +1,6 @@
 """What each event says to an operator: a sentence with the event's fields in it.
 
+Besides the fields of the event a sentence may name ``who``: the rule, else the peer, else the address it is about.
 An event without a sentence here still comes out, as its words and fields.
 """
 
@@ -21,18 +22,65 @@ class Told:
 
 STORY: dict[str, Told] = {
     # --- the daemon -----------------------------------------------------------------------------------------------
-    "starting": Told("ipsecd {version} starts with policy {policy!r} of {file}"),
+    "starting": Told("ipsecd {version} starts with {file}"),
     "ready": Told("Ready: {summary}"),
-    "stopping": Told("Stopping on {cause}; the floor stays, so protected traffic stays off the wire"),
+    "start-failed": Told("ipsecd can't start: {reason}"),
+    "last-floor-stands": Told("The floor of the last good policy stands: what it protects doesn't leave in clear"),
+    "no-floor": Told("The floor of the last good policy can't be raised: {reason}"),
+    "stopping": Told("Stopping on {cause}; the floor stays, so what is protected doesn't leave in clear"),
+    "stop-hurried": Told("Stopping took longer than {seconds:g} s and was cut short"),
     "stopped": Told("Stopped"),
     "fault": Told("Fault in ipsecd while handling {what}: {error}; please report it", unauthenticated=True),
+    "library": Told("{library}: {message}"),
+    "lines-suppressed": Told("{count} more lines that anybody on the network can cause were left out"),
     "control-refused": Told("User {uid} (process {pid}) may not control ipsecd"),
+    "algorithm-withdrawn": Told("{algorithm} fails its self-test and isn't offered: {reason}"),
+    "no-ipv6": Told("This machine has no IPv6"),
+    # --- the policy -----------------------------------------------------------------------------------------------
+    "policy-mistake": Told("{mistake}"),
+    "policy-changed": Told("The policy has changed: {difference}"),
+    "policy-unchanged": Told("The policy is what it was"),
+    "policy-follows": Told("Names or addresses have changed, the policy follows: {difference}"),
+    "policy-does-not-follow": Told("Names or addresses have changed, but the policy can't follow: {reason}"),
+    "reload-failed": Told("Nothing was changed: {reason}"),
+    "unassigned": Told("No policy is in force: nothing is protected"),
+    "rule-unusable": Told("{rule}: nothing can be negotiated, {reason}"),
+    "keylog-on": Told("KEYS ARE KEPT for export (keylog: true): {peers}. Whoever gets them reads the traffic"),
     "short-key": Told("Credential {credential} has {octets} octets; a pre-shared key should be random and longer"),
     "name-resolved": Told("{name} is {addresses}"),
     "name-unknown": Told("{name} has no address"),
     "name-unanswered": Told("The DNS says nothing about {name}: {reason}; what was known of it stays"),
-    "lines-suppressed": Told("{count} further lines about unauthenticated datagrams were left out"),
-    "library": Told("{library}: {message}"),
+    # --- the kernel -----------------------------------------------------------------------------------------------
+    "kernel-setting": Told("A setting of this machine is in the way: {problem}"),
+    "kernel-state-restored": Told("Something has removed or changed what is ours in the kernel; put back: {what}"),
+    "kernel-state-not-restored": Told("What is ours in the kernel can't be put back: {error}"),
+    "kernel-state-contested": Told("Quarrel over the kernel's state: {hint}"),
+    "floor-not-saved": Told("The floor stands, but wouldn't after a reboot: {error}"),
+    "tun-lost": Told("The TUN device is gone: {reason}"),
+    "roads-refuse": Told("The data plane refuses a message: {reason}"),
+    # --- IKE SAs --------------------------------------------------------------------------------------------------
+    "child-wanted": Told("{child}: {source} wants to send to {destination} ({protocol})"),
+    "ike-calling": Told("{rule}: calling {remote}"),
+    "ike-established": Told("{who}: IKE SA established, {path}, {suite}"),
+    "ike-rekeyed": Told("{who}: IKE SA rekeyed, {suite}"),
+    "ike-rekey-failed": Told("{who}: IKE SA not rekeyed: {reason}"),
+    "ike-closed": Told("{who}: IKE SA closed: {reason}"),
+    "ike-failed": Told("{who}: no IKE SA: {reason}"),
+    "ike-refused": Told("{who}: refused: {reason}", unauthenticated=True),
+    "sa-init-refused": Told("{remote} asked for an IKE SA, and was refused: {reason}", unauthenticated=True),
+    "auth-failed": Told("{who}: authentication failed: {reason}", unauthenticated=True),
+    "bad-request": Told("{who}: a request that breaks the protocol: {reason}", unauthenticated=True),
+    "peer-dead": Told("{who}: the peer doesn't answer any more: {reason}"),
+    "peer-complains": Told("{who}: {reason}"),
+    "internal-error": Told("Fault in the negotiation with {path}: {error}; please report it", unauthenticated=True),
+    # --- child SAs ------------------------------------------------------------------------------------------------
+    "child-established": Told("{child}: child SA established, {local} = {remote}, {suite}"),
+    "child-rekeyed": Told("{child}: child SA rekeyed, {suite}"),
+    "child-rekey-failed": Told("{child}: child SA not rekeyed: {reason}"),
+    "child-closed": Told("{child}: child SA closed: {reason}"),
+    "child-expired": Told("{child}: child SA expired"),
+    "child-failed": Told("{who}: no child SA: {reason}"),
+    "install-failed": Told("{child}: {reason}"),
 }
 
 
@@ -45,8 +93,9 @@ def is_unauthenticated(event: str) -> bool:
 def sentence(event: str, fields: Mapping[str, Any]) -> str:
     """The event in words. Fields a sentence needs but the event lacks make it fall back to a plain listing."""
     told = STORY.get(event)
-    if told is not None and all(name is None or name in fields for name in _NEEDS[event]):
-        return told.text.format_map(fields)
+    known = {"who": fields.get("rule") or fields.get("peer") or fields.get("remote") or "", **fields}
+    if told is not None and all(name is None or name in known for name in _NEEDS[event]):
+        return told.text.format_map(known)
     listed = " ".join(f"{name}={_shown(value)}" for name, value in fields.items() if name != "traceback")
     words = event.replace("-", " ")
     return f"{words}: {listed}" if listed else words

@@ -1,0 +1,53 @@
+"""Every event that the code can cause has a sentence, and every sentence belongs to an event."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import ipsecd
+from ipsecd.daemon.log import LEVELS
+from ipsecd.daemon.story import STORY, is_unauthenticated, sentence
+
+PACKAGE = Path(ipsecd.__file__).parent
+CALLS = {*LEVELS, "report", "_report", "ike_failed", "child_failed", "stranger_failed", "_tell_failure", "emit"}
+BY_VALUE = {"auth-failed", "child-failed", "bad-request"}  # ike/dispatch.py picks one of these by exchange
+
+
+def events() -> Iterator[tuple[str, str]]:
+    """The first text among the arguments of every call that logs or reports, and where it stands."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                words = [each.value for each in node.args if isinstance(each, ast.Constant)]
+                found = [word for word in words if isinstance(word, str) and word not in LEVELS]
+                if name in CALLS and found:
+                    yield found[0], f"{path.name}:{node.lineno}"
+
+
+def test_every_event_has_a_sentence() -> None:
+    assert [(event, where) for event, where in events() if event not in STORY] == []
+
+
+def test_every_sentence_belongs_to_an_event() -> None:
+    assert set(STORY) - {event for event, _ in events()} - BY_VALUE == set()
+
+
+def test_what_strangers_can_cause_is_rate_limited() -> None:
+    assert {event for event in STORY if is_unauthenticated(event)} == {
+        "fault",
+        "ike-refused",
+        "sa-init-refused",
+        "auth-failed",
+        "bad-request",
+        "internal-error",
+    }
+
+
+def test_a_sentence_is_about_the_rule_else_the_peer_else_the_address() -> None:
+    reason = {"reason": "the key isn't the one we have"}
+    assert sentence("auth-failed", {"rule": "to-hq", "peer": "hq", **reason}).startswith("to-hq: authentication failed")
+    assert sentence("auth-failed", {"rule": "", "peer": "hq", **reason}).startswith("hq: ")
+    assert sentence("auth-failed", {"rule": "", "peer": "", "remote": "192.0.2.2:500", **reason}).startswith(
+        "192.0.2.2"
+    )
