@@ -35,7 +35,7 @@ from ipsecd.ipsec.pmtu import PathMtus, tcp_mss, tunnel_mtu
 from ipsecd.ipsec.sa import InboundSa
 from ipsecd.ipsec.sad import InboundSad
 from ipsecd.ipsec.selectors import Flow
-from ipsecd.ipsec.spd import DISCARD, Direction, Spd
+from ipsecd.ipsec.spd import BYPASS, DISCARD, Direction, Spd
 from ipsecd.ipsec.tunnel import inner_packet, propagate_ecn
 from ipsecd.wire import ip
 from ipsecd.wire.esp import EspHeader, decode_header
@@ -146,18 +146,18 @@ class Inbound:
             return flow
         answered = answered_flow(packet, inner)
         if answered is None or not sa.selectors.hold_inbound(answered):
-            raise PeerError("outside-selectors", str(flow))
+            raise PeerError("outside-selectors")
         return answered
 
     def _decide(self, sa: InboundSa, flow: Flow) -> None:
         entry = self._spd.lookup(flow, Direction.INBOUND)
         if entry is None:
-            raise Refused("no-policy", str(flow))
+            raise Refused("no-policy")
         self.tally.entries[entry.name] += 1
         if entry.action == DISCARD:
-            raise Refused("policy-discard", str(flow))
-        if entry.child != sa.child:
-            raise Refused("policy-mismatch", str(flow))
+            raise Refused("policy-discard")
+        if entry.action == BYPASS or entry.child != sa.child:
+            raise Refused("policy-mismatch")
 
     def _deliver(self, sa: InboundSa, packet: bytes, inner: ip.IpPacket, now: float) -> ToTun:
         room = tunnel_mtu(self._paths.to(sa.outside.remote, now), sa.outside.remote.version, sa.cipher)

@@ -101,8 +101,8 @@ class Outbound:
     def _parse(self, packet: bytes) -> tuple[bytes, ip.IpPacket]:
         try:
             inner = ip.parse(packet)
-        except WireError as error:
-            raise Refused("malformed-packet", str(error)) from None
+        except WireError:
+            raise Refused("malformed-packet") from None
         return packet[: inner.total_octets], inner
 
     def _decide(self, packet: bytes, inner: ip.IpPacket, *, again: bool) -> _Decided:
@@ -114,13 +114,13 @@ class Outbound:
         if entry is None and (answered := answered_flow(packet, inner)) is not None:
             entry, flow = self._spd.lookup(answered, Direction.OUTBOUND), answered
         if entry is None:
-            raise Refused("no-policy", str(flow))
+            raise Refused("no-policy")
         if not again:
             self.tally.entries[entry.name] += 1
         if entry.action == BYPASS:
-            raise Refused("bypass-on-tun", str(flow))
+            raise Refused("bypass-on-tun")
         if entry.action == DISCARD:
-            raise Refused("policy-discard", str(flow))
+            raise Refused("policy-discard")
         return _Decided(entry.child, flow, may_ask)
 
     def _choose(self, decided: _Decided, now: float, results: list[Result]) -> OutboundSa | None:
@@ -133,7 +133,7 @@ class Outbound:
     def _wait(self, decided: _Decided, packet: bytes, now: float, results: list[Result]) -> None:
         child, flow, may_ask = decided
         if not may_ask:
-            raise Refused("no-sa-for-error", str(flow))
+            raise Refused("no-sa-for-error")
         entered = self._waiting.enter(child, packet, now)
         if entered.drop:
             self.tally.drops[entered.drop] += 1
@@ -156,7 +156,7 @@ class Outbound:
             if (answer := self._too_big.answer(packet, inner, max(room, least), now)) is not None:
                 self.tally.paths["too-big-sent"] += 1
                 results.append(ToTun(answer))
-            raise Refused("too-big", f"{len(packet)} octets, {room} fit")
+            raise Refused("too-big")
         if not sa.selectors.hold_outbound(flow._replace(source_port=UNSEEN, destination_port=UNSEEN)):
             # The peer would refuse all fragments but the first (RFC 4301 section 7): let the outer packet be cut.
             return _Fitted([packet], may_fragment=True)

@@ -295,7 +295,7 @@ def test_a_valid_packet_outside_its_sas_selectors_is_dropped_and_counted(packet:
             "policy-discard",
         ),
         (
-            m.SpdEntry("x", "r", "bypass", ((Selector.net("10.2.0.0/16"), Selector.net("10.1.0.0/16")),)),
+            m.SpdEntry("x", "r", "bypass", ((Selector.net("10.2.0.0/16"), Selector.net("10.1.0.0/16")),), "child"),
             "policy-mismatch",
         ),
         (protect((Selector.net("10.2.0.0/16"), Selector.net("10.1.0.0/16")), child="other"), "policy-mismatch"),
