@@ -55,7 +55,8 @@ OLD_INBOUND_KEPT = 5.0  # after a rekey, for packets still on the way
 IKE_LINGER = 30.0  # an ended IKE SA still answers repeats of its last request: they come at 2, 5.6, 12 and 24 s
 REPLACED_KEPT = 90.0  # a rekeyed IKE SA whose Delete never comes: longer than the peer repeats its rekey request
 REDUNDANT_KEPT = 10.0  # an IKE SA from a collision that its maker has forgotten (RFC 7296 section 2.8.2)
-OUTBOUND_SWITCH = 3.0  # a rekey responder uses its new outbound SA at the latest after this
+OUTBOUND_SWITCH = 90.0  # a rekey responder uses its new outbound SA at the latest after this: a peer that is going to
+# get our response has asked for it again by then, and until it has it, only the old SA is sure to reach it
 MAX_IKE_SAS = 10_000
 MAX_CHILDREN_PER_IKE_SA = 1_024
 

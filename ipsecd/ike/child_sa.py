@@ -22,10 +22,10 @@ from ipsecd.ike.effects import (
     ChildKeys,
     InstallInbound,
     InstallOutbound,
-    KeyLog,
     RemoveInbound,
     RemoveOutbound,
 )
+from ipsecd.ike.keylog import log_child_keys
 from ipsecd.ike.lifetimes import child_limits
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.suites import EspSuite
@@ -102,7 +102,7 @@ class ChildSa:
                 self.hard,
             )
         )
-        self._log_keys()
+        log_child_keys(self, self._keys_in, self._keys_out)
         if self.soft.seconds is not None:
             self._timers.append(core.after(self.soft.seconds, self._soft))
         if self.hard.seconds is not None:
@@ -207,26 +207,6 @@ class ChildSa:
             "local": show(self.local),
             "remote": show(self.remote),
         }
-
-    def _log_keys(self) -> None:
-        if not self.peer.keylog:
-            return
-        here, there = self.ike.path.local.address, self.ike.path.remote.address
-        for source, destination, spi, keys in (
-            (there, here, self.spi_in, self._keys_in),
-            (here, there, self.spi_out, self._keys_out),
-        ):
-            fields = {
-                "source": source,
-                "destination": destination,
-                "spi": spi,
-                "encryption": keys.encryption,
-                "key_bits": keys.key_bits,
-                "integrity": keys.integrity,
-                "encryption_key": keys.encryption_key.reveal(),
-                "integrity_key": keys.integrity_key.reveal(),
-            }
-            self.ike.core.emit(KeyLog("esp", fields))
 
 
 def directions(suite: EspSuite, material: ChildKeyMaterial, *, initiator: bool) -> tuple[ChildKeys, ChildKeys]:

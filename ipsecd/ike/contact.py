@@ -35,6 +35,6 @@ def settle_crossing(sa: IkeSa) -> None:
     for other in others(sa):
         crossed = other.established is not None and other.established >= sa.begun and other.initiator != sa.initiator
         if crossed and other.first and sa.first:
-            loser = min(sa, other, key=lambda each: min(each.nonces))
+            loser = min(sa, other, key=lambda each: min(each.secured.nonces))
             if loser.initiator:
                 loser.close("both ends called each other; one IKE SA is enough")

@@ -88,7 +88,7 @@ def _repeat(sa: IkeSa, sealed: Sk | Skf, path: Path) -> None:
     """2.1; of a fragmented request only the first fragment counts (RFC 7383 section 2.6.1)."""
     if isinstance(sealed, Skf) and sealed.number != 1:
         raise PeerError("fragment-repeated")
-    sa.protection.open(sealed)
+    sa.secured.protection.open(sealed)
     sa.core.drop("request-repeated")
     sa.transmit(sa.window.response, path)
 
@@ -191,8 +191,8 @@ def _response(sa: IkeSa, message: Message, data: bytes, path: Path) -> None:
 def _open(sa: IkeSa, sealed: Sk | Skf, message_id: int, queue: Reassembly) -> tuple[int, bytes] | None:
     """The first payload's type and the octets inside; None while fragments are missing. Raises PeerError."""
     if isinstance(sealed, Sk):
-        return sealed.first, sa.protection.open(sealed)
+        return sealed.first, sa.secured.protection.open(sealed)
     if not sa.fragmentation:
         raise PeerError("fragment-unasked")
     queue.screen(message_id, sealed)
-    return queue.add(message_id, sealed, sa.protection.open(sealed))
+    return queue.add(message_id, sealed, sa.secured.protection.open(sealed))

@@ -13,8 +13,9 @@ from ipsecd.ike import reports
 from ipsecd.ike.child_sa import ChildSa, ChildStage
 from ipsecd.ike.config import Path, Peer
 from ipsecd.ike.core import Core
-from ipsecd.ike.effects import KeyLog, MovePath, Send
+from ipsecd.ike.effects import MovePath, Send
 from ipsecd.ike.fragments import Reassembly, largest_message
+from ipsecd.ike.keylog import log_ike_keys
 from ipsecd.ike.lifetimes import soft_seconds
 from ipsecd.ike.liveness import Liveness
 from ipsecd.ike.nat import Nat
@@ -27,7 +28,7 @@ from ipsecd.ike.v2.rekey_child import RekeyChild
 from ipsecd.ike.v2.rekey_ike import RekeyIke
 from ipsecd.ike.window import REKEY_MESSAGE_ID, Window
 from ipsecd.wire.payloads import AnyPayload
-from ipsecd.wire.registry import Exchange, Integ
+from ipsecd.wire.registry import Exchange
 
 
 class Stage(Enum):
@@ -47,6 +48,16 @@ class Rival:
     lowest_nonce: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """What an IKE SA has once algorithms and public values are exchanged. ``nonces``: initiator's, responder's."""
+
+    suite: IkeSuite
+    keys: IkeKeys
+    nonces: tuple[bytes, bytes]
+    protection: Protection
+
+
 class IkeSa:
     """``initiator``: we are the original initiator, so the first SPI is ours (RFC 7296 section 2.2)."""
 
@@ -61,9 +72,6 @@ class IkeSa:
         self.children: dict[bytes, ChildSa] = {}
         self.first = True  # made by IKE_SA_INIT, not by a rekey
         self.messages = (b"", b"")  # of IKE_SA_INIT, until both have proven that they sent them
-        self.nonces = (b"", b"")
-        self.suite: IkeSuite | None = None
-        self.keys: IkeKeys | None = None
         self.nat = Nat(here=False, there=False)
         self.fragmentation = False
         self.begun = core.now
@@ -78,7 +86,7 @@ class IkeSa:
         self.deleted_early: set[bytes] = set()  # outbound SPIs whose Delete overtook the response that made them
         self.soft_at: float | None = None
         self.settled = False
-        self._protection: Protection | None = None
+        self._secured: Secured | None = None
         self._tasks: deque[Task] = deque()
         self._timers: list[Timer] = []
         core.ikes[self.spi] = self
@@ -104,32 +112,20 @@ class IkeSa:
 
     # --- keys and messages ---
 
-    def protect(self, suite: IkeSuite, keys: IkeKeys, nonces: tuple[bytes, bytes]) -> None:
+    def secure(self, suite: IkeSuite, keys: IkeKeys, nonces: tuple[bytes, bytes]) -> None:
         """From now on messages are sealed."""
-        self.suite, self.keys, self.nonces = suite, keys, nonces
-        self._protection = Protection(suite, keys, self.core.entropy, initiator=self.initiator)
-
-    @property
-    def protection(self) -> Protection:
-        if self._protection is None:
-            raise LocalError("this IKE SA has no keys yet")
-        return self._protection
+        protection = Protection(suite, keys, self.core.entropy, initiator=self.initiator)
+        self._secured = Secured(suite, keys, nonces, protection)
 
     @property
     def has_keys(self) -> bool:
-        return self._protection is not None
+        return self._secured is not None
 
     @property
-    def known_suite(self) -> IkeSuite:
-        if self.suite is None:
-            raise LocalError("this IKE SA has no suite yet")
-        return self.suite
-
-    @property
-    def known_keys(self) -> IkeKeys:
-        if self.keys is None:
-            raise LocalError("this IKE SA has no keys")
-        return self.keys
+    def secured(self) -> Secured:
+        if self._secured is None:
+            raise LocalError("this IKE SA has no keys yet")
+        return self._secured
 
     def transmit(self, datagrams: tuple[bytes, ...], path: Path | None = None) -> None:
         for datagram in datagrams:
@@ -145,7 +141,8 @@ class IkeSa:
         self, exchange: Exchange, message_id: int, payloads: tuple[AnyPayload, ...], *, response: bool
     ) -> tuple[bytes, ...]:
         envelope = Envelope(self.spi_i, self.spi_r, exchange, self.initiator, response, message_id)
-        return self.protection.seal(envelope, payloads, largest_message(self.path) if self.fragmentation else None)
+        largest = largest_message(self.path) if self.fragmentation else None
+        return self.secured.protection.seal(envelope, payloads, largest)
 
     # --- tasks ---
 
@@ -209,7 +206,7 @@ class IkeSa:
         """It is the IKE SA with this peer from now on."""
         self.stage = Stage.ESTABLISHED
         self.settled = True
-        self._log_keys()
+        log_ike_keys(self)
         seconds = self.peer.lifetime.seconds
         if seconds is not None:
             soft = soft_seconds(seconds, self.core.fraction())
@@ -317,8 +314,8 @@ class IkeSa:
         self.window.drop_request()
         self.requests.clear()
         self.responses.clear()
-        if self.keys is not None:
-            self.keys.wipe()
+        if self._secured is not None:
+            self._secured.keys.wipe()
         if linger:
             self.core.after(linger, self._forget)
         else:
@@ -399,22 +396,5 @@ class IkeSa:
             "path": str(self.path),
             "spi_i": self.spi_i.hex(),
             "spi_r": self.spi_r.hex(),
-            "suite": str(self.suite),
+            "suite": str(self._secured.suite) if self._secured else "",
         }
-
-    def _log_keys(self) -> None:
-        if not self.peer.keylog or self.suite is None or self.keys is None:
-            return
-        keys, suite = self.keys, self.suite
-        fields = {
-            "spi_i": self.spi_i,
-            "spi_r": self.spi_r,
-            "ei": keys.ei.reveal(),
-            "er": keys.er.reveal(),
-            "ai": keys.ai.reveal(),
-            "ar": keys.ar.reveal(),
-            "encryption": suite.encryption.id,
-            "key_bits": suite.encryption.key_bits,
-            "integrity": suite.integrity.id if suite.integrity else Integ.NONE,
-        }
-        self.core.emit(KeyLog("ike", fields))

@@ -67,7 +67,7 @@ def _ike(sa: IkeSa) -> IkeSaStatus:
         remote=str(sa.path.remote),
         spi_i=sa.spi_i.hex(),
         spi_r=sa.spi_r.hex(),
-        suite=str(sa.suite) if sa.suite else "",
+        suite=str(sa.secured.suite) if sa.has_keys else "",
         nat_here=sa.nat.here,
         nat_there=sa.nat.there,
         fragmentation=sa.fragmentation,

@@ -60,6 +60,7 @@ class Node:
     moves: list[MovePath] = field(default_factory=list)
     keys: list[KeyLog] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    used: set[bytes] = field(default_factory=set)  # inbound SPIs that a packet has come by
 
     def events(self, event: str) -> list[Report]:
         return [report for report in self.reports if report.event == event]
@@ -88,6 +89,16 @@ class Datagram:
     natt: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One packet of a child's traffic under way: the SPI it was sealed for."""
+
+    spi: bytes
+    sent: float
+    sender: Node
+    receiver: Node
+
+
 class Network:
     def __init__(self, seed: int | str = 0, link: Link | None = None) -> None:
         self.random = Random(f"network {seed}")
@@ -97,7 +108,10 @@ class Network:
         self.nodes: dict[str, Node] = {}
         self.sent: list[tuple[float, Datagram]] = []
         self.hook: Callable[[Datagram], Datagram | None] = lambda datagram: datagram
-        self._flying: list[tuple[float, int, Datagram]] = []
+        self._packets: tuple[Node, Node, str, float, float] | None = None
+        self._next_packet = 0.0
+        self.lost_packets: list[str] = []
+        self._flying: list[tuple[float, int, Datagram | Packet]] = []
         self._number = count()
 
     # --- nodes ---
@@ -172,16 +186,55 @@ class Network:
             self.carry_out(node, node.ike.receive(datagram.data, path, self.now))
             assert node.ike.counters["internal-error"] == 0, node.reports[-1]
 
+    # --- traffic ---
+
+    def exchange_packets(self, one: Node, two: Node, child: str, every: float, until: float) -> None:
+        """From now on both send packets of a child, which the network delays but never drops."""
+        self._packets = (one, two, child, every, until)
+        self._next_packet = self.now
+
+    def _send_packets(self) -> None:
+        assert self._packets is not None
+        one, two, child, every, until = self._packets
+        for sender, receiver in ((one, two), (two, one)):
+            ours = [installed for installed in sender.outbound.values() if installed.child == child]
+            if ours:  # the newest one installed
+                packet = Packet(ours[-1].spi, self.now, sender, receiver)
+                heapq.heappush(
+                    self._flying, (self.now + self.random.uniform(*self.link.delay), next(self._number), packet)
+                )
+            else:
+                self.lost_packets.append(f"{self.now:.3f} {sender.name} has no outbound SA")
+        self._next_packet = self.now + every
+        if self._next_packet > until:
+            self._packets = None
+
+    def _receive_packet(self, packet: Packet) -> None:
+        node = packet.receiver
+        if packet.spi not in node.inbound:
+            self.lost_packets.append(f"{packet.sent:.3f} from {packet.sender.name} by {packet.spi.hex()}")
+        elif packet.spi not in node.used:
+            node.used.add(packet.spi)
+            self.carry_out(node, node.ike.inbound_used(packet.spi, self.now))
+
     # --- time ---
 
     def step(self) -> bool:
         """The next thing that happens; False if nothing will."""
         deadlines = [(deadline, node) for node in self.nodes.values() if (deadline := node.ike.deadline()) is not None]
         due, late = min(deadlines, key=lambda entry: entry[0], default=(None, None))
-        if self._flying and (due is None or self._flying[0][0] <= due):
-            when, _, datagram = heapq.heappop(self._flying)
+        flying = self._flying[0][0] if self._flying else float("inf")
+        if self._packets is not None and self._next_packet <= min(flying, due or float("inf")):
+            self.now = max(self.now, self._next_packet)
+            self._send_packets()
+            return True
+        if self._flying and (due is None or flying <= due):
+            when, _, thing = heapq.heappop(self._flying)
             self.now = max(self.now, when)
-            self._arrive(datagram)
+            if isinstance(thing, Packet):
+                self._receive_packet(thing)
+            else:
+                self._arrive(thing)
             return True
         if late is None or due is None:
             return False
@@ -203,6 +256,8 @@ class Network:
         times = [deadline for node in self.nodes.values() if (deadline := node.ike.deadline()) is not None]
         if self._flying:
             times.append(self._flying[0][0])
+        if self._packets is not None:
+            times.append(self._next_packet)
         return min(times, default=float("inf"))
 
 

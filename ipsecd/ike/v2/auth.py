@@ -36,8 +36,8 @@ _FIRST_CHILD = (Sa, TsI, TsR)
 
 def _proof(sa: IkeSa, identity: Identity, key: SharedKey, *, of_initiator: bool) -> bytes:
     """The AUTH data that proves one end's IKE_SA_INIT message and identity with this key (2.15)."""
-    suite, keys = sa.known_suite, sa.known_keys
-    (message_i, message_r), (nonce_i, nonce_r) = sa.messages, sa.nonces
+    suite, keys = sa.secured.suite, sa.secured.keys
+    (message_i, message_r), (nonce_i, nonce_r) = sa.messages, sa.secured.nonces
     said = (message_i, nonce_r, keys.pi) if of_initiator else (message_r, nonce_i, keys.pr)
     message, nonce, sk_p = said
     octets = signed_octets(message, nonce, suite.prf.id, sk_p, identity.encode())
@@ -137,7 +137,7 @@ class Auth(Task):
             self._peer,
             others,
             claimed,
-            sa.known_suite,
+            sa.secured.suite,
             lambda key: _proves(sa, claimed, auth, key, of_initiator=False),
         )
 
@@ -148,7 +148,7 @@ class Auth(Task):
             self._childless(sa, reports.PEER, reason)
             return
         try:
-            new = ask.accept(sa, answer, sa.nonces)
+            new = ask.accept(sa, answer, sa.secured.nonces)
         except PeerError as error:
             sa.core.drop(error.reason)
             sa.submit(DeleteUnmade(ask.spi))
@@ -178,7 +178,7 @@ def answer_auth(sa: IkeSa, request: Admitted, path: Path) -> Reply:
         callers(sa.core.config.peers, path),
         claimed,
         asked.identity if asked else None,
-        sa.known_suite,
+        sa.secured.suite,
         lambda key: _proves(sa, claimed, auth, key, of_initiator=True),
     )
     of_child = request.count(*_FIRST_CHILD)

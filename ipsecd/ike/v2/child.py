@@ -51,7 +51,7 @@ class Ask:
         """For IKE_AUTH: keys come from the nonces of IKE_SA_INIT, without a key exchange (1.2)."""
         spi = sa.core.fresh_child_spi()
         proposals = offer(esp_menus(child.proposals, pfs=False), Protocol.ESP, spi)
-        return cls(peer, child, spi, proposals, *offer_for(child, packet), sa.nonces[0], None)
+        return cls(peer, child, spi, proposals, *offer_for(child, packet), sa.secured.nonces[0], None)
 
     @classmethod
     def later(
@@ -240,7 +240,7 @@ def grant_first(
     """The same for IKE_AUTH, where a child has neither nonces nor a key exchange of its own (1.2)."""
     menus = esp_menus(child.proposals, pfs=False)
     chosen, picked = pick(menus, offered, Protocol.ESP, sent_group=None, ignore_groups=True)
-    new, answer = _grant(sa, peer, child, chosen, esp_suite(picked), selectors, sa.nonces, None)
+    new, answer = _grant(sa, peer, child, chosen, esp_suite(picked), selectors, sa.secured.nonces, None)
     return new, (answer, TsI(new.remote), TsR(new.local))
 
 
@@ -283,5 +283,6 @@ def _make(
     *,
     initiator: bool,
 ) -> ChildSa:
-    material = derive_child(sa.known_suite.prf.id, sa.known_keys.d, suite.encryption, suite.integrity, *nonces, shared)
+    prf, sk_d = sa.secured.suite.prf.id, sa.secured.keys.d
+    material = derive_child(prf, sk_d, suite.encryption, suite.integrity, *nonces, shared)
     return ChildSa(sa, peer, child, suite, spis, selectors, directions(suite, material, initiator=initiator))

@@ -32,7 +32,7 @@ class RekeyChild(AskingForChild):
             return None
         if old.awaits_peer:
             # the peer may not know this SA yet: our response that made it can still be on its way, or lost
-            sa.retry_later(self, limits.OUTBOUND_SWITCH)
+            sa.retry_later(self, limits.TEMPORARY_FAILURE_FIRST)
             return None
         old.rekeying = True
         # 2.9.2: the same selectors, so that the successor takes all the traffic

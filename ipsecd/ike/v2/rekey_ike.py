@@ -49,7 +49,7 @@ class RekeyIke(Asking):
 
     def _groups(self, sa: IkeSa) -> tuple[Group, ...]:
         """Those we offer: first the one asked for, else the present one, which both have."""
-        best = self.group or sa.known_suite.group.id
+        best = self.group or sa.secured.suite.group.id
         return tuple(sorted(groups_of(ike_menus(sa.peer.proposals)), key=lambda group: group != best))
 
     def process(self, sa: IkeSa, answer: Admitted) -> None:
@@ -126,8 +126,8 @@ def answer_rekey_ike(sa: IkeSa, request: Admitted) -> Reply:
 
 def _protect(sa: IkeSa, new: IkeSa, suite: IkeSuite, nonces: tuple[bytes, bytes], shared: Secret) -> None:
     keys = derive_ike_rekey(
-        sa.known_suite.prf.id,
-        sa.known_keys.d,
+        sa.secured.suite.prf.id,
+        sa.secured.keys.d,
         suite.prf.id,
         suite.encryption,
         suite.integrity,
@@ -136,4 +136,4 @@ def _protect(sa: IkeSa, new: IkeSa, suite: IkeSuite, nonces: tuple[bytes, bytes]
         new.spi_i,
         new.spi_r,
     )
-    new.protect(suite, keys, nonces)
+    new.secure(suite, keys, nonces)

@@ -153,7 +153,7 @@ class SaInit(Task):
         sa.spi_r = spi_r
         nonces = (self._nonce, answer.one(Nonce).data)
         keys = derive_ike(suite.prf.id, suite.encryption, suite.integrity, *nonces, shared, sa.spi_i, sa.spi_r)
-        sa.protect(suite, keys, nonces)
+        sa.secure(suite, keys, nonces)
         sa.nat = found
         sa.fragmentation = self._peer.fragmentation and _can_fragment(answer)
         sa.path = nat.floated(path, sa.core.config.natt_port)
@@ -190,7 +190,7 @@ def answer_sa_init(core: Core, message: Message, data: bytes, path: Path) -> Ike
     sa = IkeSa(core, path, initiator=False, spi_i=header.spi_i, spi_r=core.fresh_ike_spi())
     nonces = (request.one(Nonce).data, core.entropy.octets(limits.NONCE_OCTETS))
     keys = derive_ike(suite.prf.id, suite.encryption, suite.integrity, *nonces, shared, sa.spi_i, sa.spi_r)
-    sa.protect(suite, keys, nonces)
+    sa.secure(suite, keys, nonces)
     sa.nat = found
     sa.fragmentation = _can_fragment(request) and all(peer.fragmentation for peer in peers)
     response = _response(core, sa, path, suite, chosen, pair, request)
@@ -206,7 +206,7 @@ def _response(
     payloads: list[AnyPayload] = [
         Sa((replace(chosen, spi=b""),)),
         Ke(suite.group.id, pair.public),
-        Nonce(sa.nonces[1]),
+        Nonce(sa.secured.nonces[1]),
         *nat.notifies(sa.spi_i, sa.spi_r, path, core.entropy, to_ipsecd=nat.is_ipsecd(request)),
     ]
     if sa.fragmentation:
