@@ -1,7 +1,8 @@
-"""Octets that are nearly right: what a broken or hostile sender makes of a good message."""
+"""Octets and text that are nearly right: what a broken or hostile sender makes of a good message."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -86,3 +87,69 @@ def mutated(rng: Random, pool: Sequence[bytes]) -> bytes:
         operation = rng.choice(_OPERATIONS) if data else _insert
         operation(data, rng, pool)
     return bytes(data)
+
+
+_WORD = re.compile(r"[^\s{}\[\],:#]+")
+_ODD_WORDS = (
+    *(
+        "no",
+        "yes",
+        "~",
+        "null",
+        "12:30",
+        "0o17",
+        "1e3",
+        ".inf",
+        "-1",
+        "0",
+        "65536",
+        "4294967296",
+        "*",
+        "&a",
+        "*a",
+        "<<",
+    ),
+    *("!!python/none", "''", '"', "'", "{", "}", "[", "]", ",", ":", "- ", "? ", "|", ">", "%TAG", "---", "...", "\t"),
+    *(
+        "::/0",
+        "0.0.0.0/0",
+        "10.0.0.1-10.0.0.0",
+        "2001:db8::1%eth0",
+        "any",
+        "me",
+        "[]",
+        "{}",
+        "\x00",
+        "\u202e",
+        "\ud7ff",
+    ),
+)
+
+
+def mutated_text(rng: Random, pool: Sequence[bytes]) -> bytes:
+    """A text of ``pool`` with one to four changes to its words and lines: one left out, doubled, moved to another
+    depth, or replaced by one that a text of the pool has in some place, or that YAML reads in a way of its own."""
+    text = rng.choice(pool).decode()
+    for _ in range(rng.randint(1, 4)):
+        lines = text.splitlines(keepends=True) or ["\n"]
+        at = rng.randrange(len(lines))
+        match rng.randrange(6):
+            case 0:
+                del lines[at]
+            case 1:
+                lines.insert(rng.randint(0, len(lines)), lines[at])
+            case 2:
+                lines[at] = " " * rng.randrange(8) + lines[at].lstrip(" ")
+            case 3:
+                lines[at:] = rng.choice(pool).decode().splitlines(keepends=True)[at:]
+            case _:
+                lines[at] = _with_another_word(lines[at], rng, pool)
+        text = "".join(lines)
+    return text.encode()
+
+
+def _with_another_word(line: str, rng: Random, pool: Sequence[bytes]) -> str:
+    words = list(_WORD.finditer(line))
+    others = _ODD_WORDS if rng.random() < 0.5 else _WORD.findall(rng.choice(pool).decode())
+    start, end = rng.choice(words).span() if words else (0, 0)
+    return line[:start] + rng.choice(others) + line[end:]

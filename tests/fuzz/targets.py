@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from ipsecd.dataplane import codec
-from ipsecd.errors import WireError
+from ipsecd.errors import ConfigError, PeerError, WireError
 from ipsecd.wire.checksum import checksum
 from ipsecd.wire.decoders import DECODERS, Decoder
+from tests.fuzz import policies, sealed
+from tests.fuzz.mutate import mutated, mutated_text
 from tests.unit.dataplane.samples import MESSAGES
 
 LONG = os.environ.get("IPSECD_FUZZ") == "long"
@@ -24,8 +26,8 @@ Repair = Callable[[bytes, Random], bytes]
 @dataclass(frozen=True, slots=True)
 class Target:
     """``decode`` returns a value or raises one of ``errors``. ``repair`` puts right what would keep a mutated input
-    from getting any further, such as a checksum; it is used for half of the cases. ``plain`` is false for values that
-    can't be compared, hashed and shown."""
+    from getting any further, such as a checksum; it is used for half of the cases. ``mutate`` makes a case of the
+    samples. ``plain`` is false for values that can't be compared, hashed and shown."""
 
     name: str
     decode: Callable[[bytes], object]
@@ -34,6 +36,7 @@ class Target:
     cases: int = CASES
     errors: tuple[type[Exception], ...] = (WireError,)
     repair: Repair | None = None
+    mutate: Callable[[Random, Sequence[bytes]], bytes] = mutated
     plain: bool = True
 
 
@@ -64,5 +67,8 @@ def _of(decoder: Decoder) -> Target:
 
 TARGETS: tuple[Target, ...] = (
     *map(_of, DECODERS.values()),
+    Target("ike-inside-sealed", sealed.decode_inside, None, sealed.INSIDES, 20_000),
+    Target("ike-sealed", sealed.decode_datagram, None, sealed.DATAGRAMS, errors=(PeerError,), repair=_right_ike_length),
+    Target("policy-file", policies.enforced, None, policies.TEXTS, 2_000, (ConfigError,), mutate=mutated_text),
     Target("control-message", codec.decode, codec.encode, tuple(map(codec.encode, MESSAGES)), 20_000, plain=False),
 )

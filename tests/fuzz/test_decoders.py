@@ -11,7 +11,6 @@ from random import Random
 
 import pytest
 
-from tests.fuzz.mutate import mutated
 from tests.fuzz.plain import plain
 from tests.fuzz.targets import LONG, LONG_FACTOR, TARGETS, Target
 
@@ -61,7 +60,7 @@ def test_mutated_samples_are_survived(target: Target) -> None:
     rng = Random(f"{SEED} {target.name}")
     accepted = 0
     for case in range(target.cases * (LONG_FACTOR if LONG else 1)):
-        data = mutated(rng, target.samples)
+        data = target.mutate(rng, target.samples)
         if target.repair and case % 2:
             data = target.repair(data, rng)
         accepted += check(target, data, f"seed {SEED} case {case}")
