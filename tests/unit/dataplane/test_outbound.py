@@ -225,7 +225,7 @@ def test_a_packet_for_an_sa_with_ports_is_cut_behind_esp() -> None:
     end = End(near=True)
     end.policy()
     ports = (Selector.net("10.2.0.0/16", 17, (2_000, 2_000)),)
-    end.install_outbound(remote=ports)
+    end.install_outbound(remote=ports, header=m.OuterHeader(df="set"))
     (out,) = only(end.send(sized(*V4, 3_000)), Out)
     assert not out.df
     assert len(out.datagram) > 3_000
