@@ -32,7 +32,6 @@ V4_UNREACHABLE, V4_NEEDS_FRAGMENTATION = 3, 4
 V6_TOO_BIG = 2
 _V4_ERRORS = (3, 4, 5, 11, 12)  # unreachable, source quench, redirect, time exceeded, parameter problem
 V6_FIRST_INFORMATION = 128  # RFC 4443 section 2.1: types below are errors
-_V6_FIRST_INFORMATION = V6_FIRST_INFORMATION
 _CONTROL_CLASS = 0xC0  # RFC 1812 section 4.3.2.5: errors have precedence 6
 
 
