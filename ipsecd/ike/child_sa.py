@@ -46,10 +46,19 @@ class ChildStage(Enum):
 
 @dataclass(slots=True)
 class Rival:
-    """The successor that the peer made of a child SA while our own rekey of it was under way (2.8.1)."""
+    """What the peer made of a child, or of a child SA being rekeyed, while we asked for the same (2.8.1)."""
 
     child: ChildSa
     lowest_nonce: bytes
+
+    @property
+    def stands(self) -> bool:
+        return self.child.stage is ChildStage.UP
+
+    def outlasts(self, ours: ChildSa, lowest_nonce: bytes) -> bool:
+        """Whether ours is one too many: it takes no more traffic and was made with the lowest of the four nonces."""
+        same = (self.child.local, self.child.remote) == (ours.local, ours.remote)
+        return self.stands and same and lowest_nonce < self.lowest_nonce
 
 
 class ChildSa:

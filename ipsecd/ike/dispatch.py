@@ -145,10 +145,11 @@ def _refusal(sa: IkeSa, exchange: Exchange, error: PeerError | Refused) -> Reply
 
 def _report(sa: IkeSa, exchange: Exchange, error: PeerError | Refused) -> None:
     event = {Exchange.IKE_AUTH: "auth-failed", Exchange.CREATE_CHILD_SA: "child-failed"}.get(exchange, "bad-request")
+    why = error.detail or error.reason
     if sa.peers:
-        reports.ike_failed(sa.core, event, sa.peer, reports.ME, error.detail or error.reason, remote=sa.name)
+        reports.ike_failed(sa.core, event, sa.peer, reports.ME, why, remote=str(sa.path.remote))
     else:
-        reports.stranger_failed(sa.core, event, sa.path.remote, error.detail or error.reason)
+        reports.stranger_failed(sa.core, event, sa.path.remote, why, sa.claim)
 
 
 # --- responses ---------------------------------------------------------------------------------------------------

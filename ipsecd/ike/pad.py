@@ -25,6 +25,14 @@ class Opened:
     key: SharedKey
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who an initiator says it is, and the peers that would fit; proven by nothing yet, so for reports alone."""
+
+    identity: Identity
+    peers: tuple[Peer, ...]
+
+
 def callers(peers: Iterable[Peer], path: Path) -> tuple[Peer, ...]:
     """The peers that may speak to us along this path; those that name its far end stand before those that don't."""
     near = [peer for peer in peers if peer.local is None or peer.local == path.local.address]

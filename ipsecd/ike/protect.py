@@ -75,3 +75,13 @@ class Protection:
         while self._ours.sealed_octets(octets) > space:
             octets -= 1
         return octets
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """What an IKE SA has once algorithms and public values are exchanged. ``nonces``: initiator's, responder's."""
+
+    suite: IkeSuite
+    keys: IkeKeys
+    nonces: tuple[bytes, bytes]
+    protection: Protection

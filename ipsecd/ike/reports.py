@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipsecd.ike.config import Child, Endpoint, Peer
 from ipsecd.ike.core import Core
+from ipsecd.ike.pad import Claim
 from ipsecd.printable import printable
 from ipsecd.wire.payloads import Notify
 from ipsecd.wire.registry import NotifyType
@@ -52,7 +53,12 @@ def child_failed(core: Core, event: str, peer: Peer, child: Child, point: str, r
     core.report(event, "warning", **fields, reason=printable(reason, 1_024), **more)
 
 
-def stranger_failed(core: Core, event: str, remote: Endpoint, reason: str) -> None:
-    """Something failed before it was known who the peer is."""
-    fields = {"peer": "", "rule": "", "point": ME, "remote": str(remote), "reason": printable(reason, 1_024)}
-    core.report(event, "warning", **fields)
+def stranger_failed(core: Core, event: str, remote: Endpoint, reason: str, claim: Claim | None = None) -> None:
+    """Something failed before it was proven who the peer is. ``claim`` is who it says it is."""
+    peers = claim.peers if claim else ()
+    fields = {
+        "peer": ", ".join(peer.name for peer in peers),
+        "rule": ", ".join(dict.fromkeys(rules_of(peer) for peer in peers)),
+        "identity": str(claim.identity) if claim else "",
+    }
+    core.report(event, "warning", **fields, point=ME, remote=str(remote), reason=printable(reason, 1_024))

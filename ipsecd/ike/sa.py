@@ -19,7 +19,8 @@ from ipsecd.ike.keylog import log_ike_keys
 from ipsecd.ike.lifetimes import soft_seconds
 from ipsecd.ike.liveness import Liveness
 from ipsecd.ike.nat import Nat
-from ipsecd.ike.protect import Envelope, Protection
+from ipsecd.ike.pad import Claim
+from ipsecd.ike.protect import Envelope, Protection, Secured
 from ipsecd.ike.suites import IkeSuite
 from ipsecd.ike.task import Task
 from ipsecd.ike.timers import Timer
@@ -48,16 +49,6 @@ class Rival:
     lowest_nonce: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Secured:
-    """What an IKE SA has once algorithms and public values are exchanged. ``nonces``: initiator's, responder's."""
-
-    suite: IkeSuite
-    keys: IkeKeys
-    nonces: tuple[bytes, bytes]
-    protection: Protection
-
-
 class IkeSa:
     """``initiator``: we are the original initiator, so the first SPI is ours (RFC 7296 section 2.2)."""
 
@@ -72,6 +63,7 @@ class IkeSa:
         self.children: dict[bytes, ChildSa] = {}
         self.first = True  # made by IKE_SA_INIT, not by a rekey
         self.messages = (b"", b"")  # of IKE_SA_INIT, until both have proven that they sent them
+        self.claim: Claim | None = None
         self.nat = Nat(here=False, there=False)
         self.fragmentation = False
         self.begun = core.now

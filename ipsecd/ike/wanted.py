@@ -169,17 +169,18 @@ class Wanted:
         return next((sa for sa in fit if sa.settled or sa.established is None), None)
 
     def _call(self, want: _Want, packet: Packet | None) -> None:
-        peer = want.peer
+        core, peer = self._core, want.peer
         remote = peer.remotes[want.failures % len(peer.remotes)]
         local = peer.local or type(remote)(0)  # unspecified: whoever sends fills it in
-        natt = peer.remote_port == self._core.config.natt_port
-        port = self._core.config.natt_port if natt else self._core.config.ike_port
+        natt = peer.remote_port == core.config.natt_port
+        port = core.config.natt_port if natt else core.config.ike_port
         path = Path(Endpoint(local, port), Endpoint(remote, peer.remote_port), natt)
-        sa = IkeSa(self._core, path, initiator=True, spi_i=self._core.fresh_ike_spi(), spi_r=NO_SPI)
+        sa = IkeSa(core, path, initiator=True, spi_i=core.fresh_ike_spi(), spi_r=NO_SPI)
         sa.peers = (peer,)
         self._core.report(
             "ike-calling", "info", peer=peer.name, rule=want.child.rule, child=want.child.name, remote=str(path.remote)
         )
+        core.report("ike-calling", "info", peer=peer.name, rule=want.child.rule, remote=str(path.remote))
         call(sa, peer, want.child, packet)
 
     def _cannot(self, want: _Want, reason: str) -> None:

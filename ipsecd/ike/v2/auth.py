@@ -14,7 +14,7 @@ from ipsecd.ike import contact, reports
 from ipsecd.ike.config import Child, Path, Peer, SharedKey
 from ipsecd.ike.exchange import AUTH_RESPONSE, Admitted
 from ipsecd.ike.narrowing import Packet, narrow_in
-from ipsecd.ike.pad import Opened, callers, open_for_initiator, open_for_responder
+from ipsecd.ike.pad import Claim, Opened, callers, open_for_initiator, open_for_responder
 from ipsecd.ike.task import Task
 from ipsecd.ike.v2.child import Ask, CreateChild, begin, grant_first, granted, holds
 from ipsecd.ike.v2.informational import Complain, DeleteUnmade
@@ -174,8 +174,10 @@ def answer_auth(sa: IkeSa, request: Admitted, path: Path) -> Reply:
     if auth is None:
         raise Refused("eap-asked", "the peer wants EAP", notify=NotifyType.AUTHENTICATION_FAILED)
     _check_method(auth)
+    peers = callers(sa.core.config.peers, path)
+    sa.claim = Claim(claimed, tuple(peer for peer in peers if peer.remote_id.matches(claimed)))
     opened = open_for_initiator(
-        callers(sa.core.config.peers, path),
+        peers,
         claimed,
         asked.identity if asked else None,
         sa.secured.suite,

@@ -11,7 +11,7 @@ from ipsecd.crypto.keymat import derive_child
 from ipsecd.crypto.secret import Secret
 from ipsecd.errors import LocalError, PeerError, Refused
 from ipsecd.ike import reports
-from ipsecd.ike.child_sa import ChildSa, directions
+from ipsecd.ike.child_sa import ChildSa, Rival, directions
 from ipsecd.ike.config import Child, Peer
 from ipsecd.ike.exchange import CHILD_RESPONSE, Admitted
 from ipsecd.ike.narrowing import Packet, Selectors, check_answer, covers, narrow_in, offer_for
@@ -144,6 +144,11 @@ class CreateChild(AskingForChild):
         self.peer = peer
         self.child = child
         self._packet = packet
+        self._rival: Rival | None = None
+
+    def note_rival(self, made: ChildSa, lowest_nonce: bytes) -> None:
+        """The peer asks for the same child at the same time, and has got it."""
+        self._rival = Rival(made, lowest_nonce)
 
     def build(self, sa: IkeSa) -> tuple[AnyPayload, ...] | None:
         if served(sa, self.child, self._packet):
@@ -158,15 +163,21 @@ class CreateChild(AskingForChild):
             if not self.asks_again(sa, answer.error, ask.groups):
                 self._failed(sa, reports.PEER, reports.meaning(answer.error))
             return
+        nonces = (ask.nonce, answer.one(Nonce).data)
         try:
-            new = ask.accept(sa, answer, (ask.nonce, answer.one(Nonce).data))
+            new = ask.accept(sa, answer, nonces)
         except PeerError as error:
             self._failed(sa, reports.ME, self.undo(sa, ask, error))
             return
         if new is None:
             sa.core.wanted.lost(self.child.name)
             return
-        begin(new)
+        if self._rival is not None and self._rival.outlasts(new, min(nonces)):
+            # as in a rekey (2.8.1): the one made with the lowest of the four nonces is closed by its maker
+            new.open_inbound()
+            sa.delete_child(new)
+        else:
+            begin(new)
         sa.core.wanted.made(self.child, covered=holds(new, self._packet))
 
     def abandon(self, sa: IkeSa, reason: str) -> None:
@@ -208,6 +219,8 @@ def answer_child(sa: IkeSa, request: Admitted) -> Reply:
     best = narrow_in(sa.peers, local=request.one(TsR).selectors, remote=request.one(TsI).selectors)
     nonce = sa.core.entropy.octets(limits.NONCE_OCTETS)
     new, payloads = grant(sa, request, best.peer, best.child, (best.local, best.remote), nonce)
+    if isinstance(sa.active, CreateChild) and sa.active.child == best.child:
+        sa.active.note_rival(new, min(nonce, request.one(Nonce).data))
     if best.more:
         payloads = (*payloads, Notify(NotifyType.ADDITIONAL_TS_POSSIBLE))
     return Reply(payloads, lambda: granted(new))

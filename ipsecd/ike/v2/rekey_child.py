@@ -112,7 +112,7 @@ def settle_rival(old: ChildSa) -> bool:
 
 def _standing(old: ChildSa) -> Rival | None:
     rival = old.rival
-    return rival if rival is not None and rival.child.stage is ChildStage.UP else None
+    return rival if rival is not None and rival.stands else None
 
 
 def answer_rekey_child(sa: IkeSa, request: Admitted, which: Notify) -> Reply:
