@@ -106,7 +106,11 @@ def pair(folder: Path, ours: Terms, theirs: Terms | None = None, *, behind_nat: 
             Ipsecd(sites, here, folder / "ours", files) as gateway,
             Wire(sites) as wire,
         ):
-            yield Pair(sites, gateway, peer, wire, here.replace("g", "h"), there.replace("g", "h"))
+            try:
+                yield Pair(sites, gateway, peer, wire, here.replace("g", "h"), there.replace("g", "h"))
+            except BaseException:
+                print(f"--- ipsecd\n{gateway.log()}\n--- charon\n{peer.log()}\n--- wire\n{dict(wire.kinds())}")
+                raise
     assert wire.cleartext() == {}
 
 

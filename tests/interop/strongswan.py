@@ -96,14 +96,23 @@ class StrongSwan:
         shell = f"mount -t tmpfs none /run && STRONGSWAN_CONF={configuration} exec {CHARON}"
         output = (self._folder / "output").open("w")
         self._process = self._sites.popen(self._place, ["sh", "-c", shell], stdout=output, stderr=subprocess.STDOUT)
-        eventually(lambda: vici_socket.is_socket() or self._process.poll() is not None, "charon opens its vici socket")
-        connection = socket.socket(socket.AF_UNIX)
-        connection.connect(str(vici_socket))
-        connection.settimeout(60)
+        connection = eventually(lambda: self._connected(vici_socket), "charon listens at its vici socket")
         self._session = vici.Session(connection)
         identities = [self._tunnel.local_id, self._tunnel.remote_id]
         self._session.load_shared({"type": "IKE", "data": self._tunnel.psk, "owners": identities})
         self._session.load_conn(self._tunnel.tree())
+
+    def _connected(self, path: Path) -> socket.socket | None:
+        if self._process.poll() is not None:
+            raise RuntimeError(f"charon ended: {(self._folder / 'output').read_text()}")
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(str(path))
+        except OSError:
+            connection.close()
+            return None
+        connection.settimeout(60)
+        return connection
 
     def _settings(self, vici_socket: Path) -> dict[str, Any]:
         log = {"path": str(self._folder / "log"), "flush_line": "yes", "default": 1, "ike": 2}

@@ -23,7 +23,8 @@ ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 NEIGHBOURS = range(130, 138)  # ICMPv6: multicast listeners, routers and neighbours (RFC 2710, RFC 4861)
 LISTENER_REPORT_V2 = 143  # RFC 3810
 PROTOCOLS = {ICMP: "ICMP", TCP: "TCP", UDP: "UDP", ICMPV6: "ICMPv6", 50: "ESP", 51: "AH"}
-PROTECTED = frozenset({"IKE", "ESP in UDP", "NAT keepalive", "link"})
+PROTECTED = frozenset({"IKE", "ESP in UDP", "NAT keepalive", "link", "ICMP error about IKE or ESP"})
+ERRORS = {ICMP: {3, 11, 12}, ICMPV6: {1, 2, 3, 4}}
 
 
 class Wire:
@@ -114,6 +115,10 @@ def _ipv6(packet: bytes) -> str:
 
 
 def _transport(protocol: int, segment: bytes, between: str) -> str:
+    if segment[0] in ERRORS.get(protocol, ()):
+        inner = segment[8:]  # the packet that the error is about
+        if (_ipv4 if protocol == ICMP else _ipv6)(inner) in PROTECTED:
+            return "ICMP error about IKE or ESP"
     if protocol != UDP:
         return f"{_name(protocol)} {between}"
     ports, data = set(struct.unpack_from("!HH", segment)), segment[8:]
