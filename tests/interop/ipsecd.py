@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ipsecd.cli.client import Client, Failure
 from tests.interop.waiting import eventually
 from tests.netns.sites import Sites
 
@@ -79,9 +80,14 @@ class Ipsecd:
             raise RuntimeError(f"ipsecctl {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
 
+    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """The same without the program, for asking often."""
+        with Client(self._control) as client:
+            return client.ask(command, **arguments)
+
     def children(self) -> list[dict[str, Any]]:
         """The child SAs that carry traffic."""
-        sas: list[dict[str, Any]] = self.ctl("sas")["sas"]
+        sas: list[dict[str, Any]] = self.ask("sas")["sas"]
         return [child for sa in sas for child in sa["children"] if child["stage"] == "up"]
 
     def log(self) -> str:
@@ -89,7 +95,7 @@ class Ipsecd:
 
     def _answers(self) -> bool:
         try:
-            self.show("status")
-        except RuntimeError:
+            self.ask("status")
+        except Failure:
             return False
         return True
