@@ -66,7 +66,7 @@ def _tour() -> int:
             _title("An ipsecd in each gateway; the first ping wants the tunnel, and waits for it")
             key = secrets.token_urlsafe(32)
             gateways = [stack.enter_context(_gateway(sites, side, folder, key)) for side in SIDES]
-            lost = _ping(sites, "ha", "10.2.0.2") + _ping(sites, "hb", "10.1.0.2")
+            lost = _ping(sites, "ha", "10.2.0.2") + _ping(sites, "hb", "fd01::2")
         _title("What crossed the wire between the gateways")
         clear = _tell_wire(wire)
         for side, gateway in zip(SIDES, gateways, strict=True):

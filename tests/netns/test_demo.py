@@ -1,0 +1,74 @@
+"""The demo shows what it promises, and leaves nothing behind, interrupted or not."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.root
+
+
+@contextmanager
+def demo() -> Iterator[subprocess.Popen[str]]:
+    """The demo in a session of its own; its output is text."""
+    command = [sys.executable, "-m", "scripts.tour"]
+    with subprocess.Popen(
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def left_behind(process: subprocess.Popen[str]) -> list[str]:
+    """Namespaces of that demo, and processes of its session."""
+    namespaces = [path.name for path in Path("/run/netns").glob(f"ipsecd-{process.pid}-*")]
+    return namespaces + [str(pid) for pid in processes() if session(pid) == process.pid]
+
+
+def processes() -> Iterator[int]:
+    yield from (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+
+
+def session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def test_the_demo_shows_a_tunnel_and_leaves_nothing_behind() -> None:
+    with demo() as process:
+        told, _ = process.communicate()
+        assert process.returncode == 0, told
+        assert left_behind(process) == []
+    assert told.count(" 0% packet loss") == 2
+    assert re.search(r"^A \| .*IKE SA established", told, re.MULTILINE)
+    assert re.search(r"^B \| .*child SA established", told, re.MULTILINE)
+    assert re.search(r"^ +20  ESP in UDP$", told, re.MULTILINE)
+    assert re.search(r"^ +0  in clear$", told, re.MULTILINE)
+    assert re.search(r"^ +to-b +up ", told, re.MULTILINE)
+    assert re.search(r"^ +to-a +up ", told, re.MULTILINE)
+    assert re.search(r"^ +\d+ Mbit/s: one TCP stream", told, re.MULTILINE)
+
+
+@pytest.mark.parametrize("moment", ["Two sites", "A \\|", "established", "Throughput", "Stopping"])
+def test_an_interrupted_demo_leaves_nothing_behind(moment: str) -> None:
+    """Ctrl-C reaches everything in the terminal's foreground: the demo, its daemons, whatever runs just then."""
+    with demo() as process:
+        assert process.stdout is not None
+        assert any(re.search(moment, line) for line in process.stdout)
+        os.killpg(process.pid, signal.SIGINT)
+        told = process.stdout.read()
+        assert process.wait() == 130, told
+        assert left_behind(process) == []
+    assert "Traceback" not in told
