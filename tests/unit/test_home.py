@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ipsecd.cli import ipsecctl as control
+from ipsecd.cli import ipsecd as daemon
 from scripts import packages, suites
 
 ROOT = Path(__file__).parents[2]
@@ -114,14 +116,22 @@ def test_places_of_some_machine_are_recognised(line: str, names_a_place: bool) -
     assert (WORKPLACE.search(line.replace("|", "/")) is not None) == names_a_place
 
 
-def test_each_program_starts_and_names_its_version() -> None:
+def test_each_program_starts_and_says_what_it_takes() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert set(project["scripts"]) == {"ipsecd", "ipsecctl"}
     for name in project["scripts"]:
-        done = subprocess.run(
-            [Path(sys.executable).with_name(name), "--version"], check=True, text=True, capture_output=True
-        )
-        assert re.search(r"\d+\.\d+", done.stdout)
+        program = Path(sys.executable).with_name(name)
+        told = subprocess.run([program, "--help"], check=True, text=True, capture_output=True).stdout
+        assert told.startswith(f"Usage: {name} ")
+
+
+def test_commands_of_the_readme_are_those_of_the_programs() -> None:
+    readme = (ROOT / "README.md").read_text()
+    known = {"ipsecd": set(daemon.main.commands), "ipsecctl": set(control.main.commands)}
+    for program, command in re.findall(
+        r"\b(ipsecd|ipsecctl) ([a-z]+)\b", "\n".join(re.findall(r"`[^`]+`|^    .*$", readme, re.MULTILINE))
+    ):
+        assert command in known[program], f"{program} {command}"
 
 
 def test_a_missing_program_is_named_by_its_package() -> None:
