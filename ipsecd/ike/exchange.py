@@ -47,6 +47,7 @@ class Row:
     sealed: bool
     required: tuple[type, ...]
     optional: tuple[type, ...] = ()
+    instead: NotifyType | None = None  # in a response: this notify may stand in place of all the rest, as errors may
 
     def admit(self, payloads: Iterable[AnyPayload]) -> Admitted:
         """The declared payloads. PeerError("unknown-critical-payload" | "payload-repeated" | "payload-missing").
@@ -63,7 +64,7 @@ class Row:
             raise PeerError("payload-repeated", self.story, notify=NotifyType.INVALID_SYNTAX)
         admitted = Admitted(kept)
         missing = [kind.__name__ for kind in self.required if not any(isinstance(payload, kind) for payload in kept)]
-        if missing and not (self.response and admitted.error is not None):
+        if missing and not (self.response and (admitted.error or (self.instead and admitted.notify(self.instead)))):
             raise PeerError("payload-missing", f"{', '.join(missing)}: {self.story}", notify=NotifyType.INVALID_SYNTAX)
         return admitted
 
@@ -144,6 +145,7 @@ SA_INIT_RESPONSE = Row(
     sealed=False,
     required=(Sa, Ke, Nonce),
     optional=(CertReq, *_SIDE),
+    instead=NotifyType.COOKIE,
 )
 AUTH_REQUEST = Row(
     "the initiator says who it is, proves it, and may ask for the first child SA",

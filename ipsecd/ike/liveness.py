@@ -47,8 +47,9 @@ class Liveness:
             self._ask()
 
     def _ask(self) -> None:
-        # a request on its way, of any kind, asks the same question
-        if self._sa.window.idle:
+        # A request on its way, of any kind, asks the same question. And while the SA we took over from isn't deleted,
+        # the peer may still wait for the answer that makes this one: it couldn't reply.
+        if self._sa.window.idle and self._sa.old is None:
             self._sa.submit(Probe())
         self._wait_until(self._sa.core.now + self._sa.peer.dpd)
 

@@ -9,7 +9,7 @@ from ipsecd import limits
 from ipsecd.errors import PeerError, Refused
 from ipsecd.ike.config import Child, Peer
 from ipsecd.wire.registry import NotifyType
-from ipsecd.wire.selector import Address, Selector, narrow
+from ipsecd.wire.selector import Selector, narrow
 
 Selectors = tuple[Selector, ...]
 Packet = tuple[Selector, Selector]  # a packet's own ends: (local, remote)
@@ -94,11 +94,6 @@ def meets(local: Selectors, remote: Selectors) -> bool:
 
 def show(selectors: Iterable[Selector]) -> str:
     return ", ".join(str(selector) for selector in selectors) or "nothing"
-
-
-def exactly(address: Address, protocol: int, port: int | None) -> Selector:
-    """One end of a packet as a selector."""
-    return Selector(address, address, protocol, (0, 65_535) if port is None else (port, port))
 
 
 def _narrow(offered: Selectors, allowed: Selectors) -> Selectors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipsecd import limits
 from ipsecd.ike.config import Child, Endpoint, Peer
 from ipsecd.ike.core import Core
 from ipsecd.ike.pad import Claim
@@ -43,14 +44,19 @@ def rules_of(peer: Peer) -> str:
 
 def ike_failed(core: Core, event: str, peer: Peer, point: str, reason: str, **more: object) -> None:
     """Something about a whole IKE SA failed. ``point`` is ME or PEER: whose side said no."""
-    fields = {"peer": peer.name, "rule": rules_of(peer), "point": point, "reason": printable(reason, 1_024)}
+    fields = {
+        "peer": peer.name,
+        "rule": rules_of(peer),
+        "point": point,
+        "reason": _shown(reason),
+    }
     core.report(event, "warning", **fields, **more)
 
 
 def child_failed(core: Core, event: str, peer: Peer, child: Child, point: str, reason: str, **more: object) -> None:
     """Something about one child SA failed."""
     fields = {"peer": peer.name, "rule": child.rule, "child": child.name, "point": point}
-    core.report(event, "warning", **fields, reason=printable(reason, 1_024), **more)
+    core.report(event, "warning", **fields, reason=_shown(reason), **more)
 
 
 def stranger_failed(core: Core, event: str, remote: Endpoint, reason: str, claim: Claim | None = None) -> None:
@@ -61,4 +67,8 @@ def stranger_failed(core: Core, event: str, remote: Endpoint, reason: str, claim
         "rule": ", ".join(dict.fromkeys(rules_of(peer) for peer in peers)),
         "identity": str(claim.identity) if claim else "",
     }
-    core.report(event, "warning", **fields, point=ME, remote=str(remote), reason=printable(reason, 1_024))
+    core.report(event, "warning", **fields, point=ME, remote=str(remote), reason=_shown(reason))
+
+
+def _shown(reason: str) -> str:
+    return printable(reason, limits.LOGGED_REASON)

@@ -74,6 +74,7 @@ class IkeSa:
         self.liveness = Liveness(self)
         self.active: Task | None = None
         self.heir: IkeSa | None = None
+        self.old: IkeSa | None = None  # the SA it took over from, until that ends or the peer speaks by this one
         self.rival: Rival | None = None
         self.deleted_early: set[bytes] = set()  # outbound SPIs whose Delete overtook the response that made them
         self.soft_at: float | None = None
@@ -240,6 +241,7 @@ class IkeSa:
 
     def take_over(self, old: IkeSa) -> None:
         self._stop_timers()
+        self.old = old
         for child in old.children.values():
             child.ike = self
         self.children.update(old.children)
@@ -306,6 +308,8 @@ class IkeSa:
         self.window.drop_request()
         self.requests.clear()
         self.responses.clear()
+        if self.heir is not None:
+            self.heir.old = None
         if self._secured is not None:
             self._secured.keys.wipe()
         if linger:
@@ -366,6 +370,7 @@ class IkeSa:
 
     def heard(self, path: Path) -> None:
         """A fresh authentic message came along this path."""
+        self.old = None
         self.liveness.heard()
         if path != self.path and not self.nat.here:
             self.move(path)

@@ -177,10 +177,9 @@ class Wanted:
         path = Path(Endpoint(local, port), Endpoint(remote, peer.remote_port), natt)
         sa = IkeSa(core, path, initiator=True, spi_i=core.fresh_ike_spi(), spi_r=NO_SPI)
         sa.peers = (peer,)
-        self._core.report(
+        core.report(
             "ike-calling", "info", peer=peer.name, rule=want.child.rule, child=want.child.name, remote=str(path.remote)
         )
-        core.report("ike-calling", "info", peer=peer.name, rule=want.child.rule, remote=str(path.remote))
         call(sa, peer, want.child, packet)
 
     def _cannot(self, want: _Want, reason: str) -> None:

@@ -107,6 +107,7 @@ class Network:
         self.now = 1_000.0
         self.nodes: dict[str, Node] = {}
         self.sent: list[tuple[float, Datagram]] = []
+        self.after_step: Callable[[], None] = lambda: None
         self.hook: Callable[[Datagram], Datagram | None] = lambda datagram: datagram
         self._packets: tuple[Node, Node, str, float, float] | None = None
         self._next_packet = 0.0
@@ -250,6 +251,7 @@ class Network:
                 self.now = end
                 return until()
             self.step()
+            self.after_step()
         return True
 
     def _next(self) -> float:

@@ -19,7 +19,6 @@ from ipsecd.ike.task import Task
 from ipsecd.ike.v2.child import Ask, CreateChild, begin, grant_first, granted, holds
 from ipsecd.ike.v2.informational import Complain, DeleteUnmade
 from ipsecd.ike.v2.reply import Reply
-from ipsecd.wire.identity import Identity
 from ipsecd.wire.payloads import AnyPayload, IdI, IdR, Notify, Sa, TsI, TsR
 from ipsecd.wire.payloads import Auth as AuthPayload
 from ipsecd.wire.registry import AuthMethod, NotifyType
@@ -34,19 +33,19 @@ _FIRST_CHILD = (Sa, TsI, TsR)
 # --- proving -----------------------------------------------------------------------------------------------------
 
 
-def _proof(sa: IkeSa, identity: Identity, key: SharedKey, *, of_initiator: bool) -> bytes:
+def _proof(sa: IkeSa, who: IdI | IdR, key: SharedKey) -> bytes:
     """The AUTH data that proves one end's IKE_SA_INIT message and identity with this key (2.15)."""
     suite, keys = sa.secured.suite, sa.secured.keys
     (message_i, message_r), (nonce_i, nonce_r) = sa.messages, sa.secured.nonces
-    said = (message_i, nonce_r, keys.pi) if of_initiator else (message_r, nonce_i, keys.pr)
-    message, nonce, sk_p = said
-    octets = signed_octets(message, nonce, suite.prf.id, sk_p, identity.encode())
+    of_initiator = isinstance(who, IdI)
+    message, nonce, sk_p = (message_i, nonce_r, keys.pi) if of_initiator else (message_r, nonce_i, keys.pr)
+    octets = signed_octets(message, nonce, suite.prf.id, sk_p, who.body)
     return shared_key_auth(suite.prf.id, key.key, octets)
 
 
-def _proves(sa: IkeSa, identity: Identity, auth: AuthPayload, key: SharedKey, *, of_initiator: bool) -> bool:
+def _proves(sa: IkeSa, who: IdI | IdR, auth: AuthPayload, key: SharedKey) -> bool:
     # an empty key would let everybody in
-    return len(key.key) > 0 and equal(_proof(sa, identity, key, of_initiator=of_initiator), auth.data)
+    return len(key.key) > 0 and equal(_proof(sa, who, key), auth.data)
 
 
 def _check_method(auth: AuthPayload) -> None:
@@ -77,10 +76,11 @@ class Auth(Task):
         peer = self._peer
         ask = self._ask = Ask.first(sa, peer, self._child, self._packet)
         sa.core.promised.add(ask.spi)
-        proof = _proof(sa, peer.local_id, peer.shared_keys[0], of_initiator=True)
+        us = IdI(peer.local_id)
+        proof = _proof(sa, us, peer.shared_keys[0])
         alone = () if contact.others(sa) else (Notify(NotifyType.INITIAL_CONTACT),)
         return (
-            IdI(peer.local_id),
+            us,
             *alone,
             IdR(peer.remote_id),
             AuthPayload(AuthMethod.SHARED_KEY, proof),
@@ -96,7 +96,7 @@ class Auth(Task):
             sa.vanish("the peer refuses us")
             return
         try:
-            opened = self._check(sa, claimed.identity, auth)
+            opened = self._check(sa, claimed, auth)
         except Refused as refusal:
             sa.core.drop(refusal.reason)
             self._ended(sa, reports.ME, refusal.detail)
@@ -130,15 +130,15 @@ class Auth(Task):
         reports.ike_failed(sa.core, "auth-failed", self._peer, point, reason, remote=str(sa.path.remote))
         sa.core.wanted.failed(self._child.name, reason)
 
-    def _check(self, sa: IkeSa, claimed: Identity, auth: AuthPayload) -> Opened:
+    def _check(self, sa: IkeSa, claimed: IdR, auth: AuthPayload) -> Opened:
         _check_method(auth)
         others = callers(sa.core.config.peers, sa.path)
         return open_for_responder(
             self._peer,
             others,
-            claimed,
+            claimed.identity,
             sa.secured.suite,
-            lambda key: _proves(sa, claimed, auth, key, of_initiator=False),
+            lambda key: _proves(sa, claimed, auth, key),
         )
 
     def _take_child(self, sa: IkeSa, ask: Ask, answer: Admitted) -> None:
@@ -168,28 +168,28 @@ class Auth(Task):
 
 def answer_auth(sa: IkeSa, request: Admitted, path: Path) -> Reply:
     """Check the initiator's proof, give ours, and grant the first child SA. Raises Refused or PeerError."""
-    claimed = request.one(IdI).identity
+    claimed = request.one(IdI)
     asked = request.maybe(IdR)
     auth = request.maybe(AuthPayload)
     if auth is None:
         raise Refused("eap-asked", "the peer wants EAP", notify=NotifyType.AUTHENTICATION_FAILED)
     _check_method(auth)
     peers = callers(sa.core.config.peers, path)
-    sa.claim = Claim(claimed, tuple(peer for peer in peers if peer.remote_id.matches(claimed)))
+    sa.claim = Claim(claimed.identity, tuple(peer for peer in peers if peer.remote_id.matches(claimed.identity)))
     opened = open_for_initiator(
         peers,
-        claimed,
+        claimed.identity,
         asked.identity if asked else None,
         sa.secured.suite,
-        lambda key: _proves(sa, claimed, auth, key, of_initiator=True),
+        lambda key: _proves(sa, claimed, auth, key),
     )
     of_child = request.count(*_FIRST_CHILD)
     if 0 < of_child < len(_FIRST_CHILD):
         raise PeerError("payload-missing", "half a child SA", notify=NotifyType.INVALID_SYNTAX)
-    identity = opened.peers[0].local_id
-    proof = _proof(sa, identity, opened.key, of_initiator=False)
+    us = IdR(opened.peers[0].local_id)
+    proof = _proof(sa, us, opened.key)
     sa.establish(opened.peers)
-    payloads: tuple[AnyPayload, ...] = (IdR(identity), AuthPayload(AuthMethod.SHARED_KEY, proof))
+    payloads: tuple[AnyPayload, ...] = (us, AuthPayload(AuthMethod.SHARED_KEY, proof))
     new: ChildSa | None = None
     if of_child:
         new, about_child = _first_child(sa, request)

@@ -41,8 +41,6 @@ class Probe(Informational):
 class DeleteIke(Informational):
     """The last request on an IKE SA (1.4.1, 2.8)."""
 
-    tries = limits.DPD_TRIES
-
     def build(self, sa: IkeSa) -> tuple[AnyPayload, ...]:
         return (Delete(Protocol.IKE),)
 
