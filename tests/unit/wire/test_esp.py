@@ -69,6 +69,10 @@ def test_padding_that_does_not_count_up_is_refused(octets: str) -> None:
         strip_trailer(bytes.fromhex(octets))
 
 
+def test_a_packet_may_hold_nothing_but_its_trailer() -> None:
+    assert strip_trailer(bytes.fromhex("0102 02 3b")) == (b"", 59)  # a dummy packet, RFC 4303 section 2.6
+
+
 def test_the_longest_padding_is_255_octets() -> None:
     plaintext = b"payload" + bytes(range(1, 256)) + b"\xff\x29"
     assert strip_trailer(plaintext) == (b"payload", 41)

@@ -54,10 +54,25 @@ def test_a_text_that_is_no_identity_is_explained(written: str, complaint: str) -
         Identity.parse(written)
 
 
-def test_octets_keep_what_they_say() -> None:
-    body = bytes.fromhex("02 000000") + b"gw.example"
-    assert Identity.decode(body) == Identity(IdType.FQDN, b"gw.example")
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (IdType.FQDN, b"gw.example"),
+        (IdType.IPV4_ADDR, bytes([192, 0, 2, 1])),
+        (IdType.IPV6_ADDR, bytes.fromhex("20010db8000000000000000000000001")),
+    ],
+)
+def test_octets_keep_what_they_say(kind: IdType, data: bytes) -> None:
+    body = bytes([kind, 0, 0, 0]) + data
+    assert Identity.decode(body) == Identity(kind, data)
     assert Identity.decode(body).encode() == body
+
+
+def test_a_mistake_is_told_behind_the_header() -> None:
+    for octets in ("01000000 c0", "02000000"):
+        with pytest.raises(WireError) as caught:
+            Identity.decode(bytes.fromhex(octets))
+        assert caught.value.offset == 4
 
 
 @pytest.mark.parametrize(

@@ -270,6 +270,10 @@ class TestHeadersOfOurOwn:
         header = ipv6_header(HERE6, THERE6, 50, 0xABCD, hop_limit=3, dscp_ecn=0xB9, flow_label=0xABCDE)
         assert header == bytes.fromhex("6b9abcde abcd 32 03") + HERE6.packed + THERE6.packed
 
+    def test_what_is_not_said_is_zero_and_64_hops(self) -> None:
+        assert ipv6_header(HERE6, THERE6, 50, 8)[:8] == bytes.fromhex("60000000 0008 32 40")
+        assert ipv4_header(HERE, THERE, 50, 8)[:10] == bytes.fromhex("4500001c 00000000 4032")
+
     @pytest.mark.parametrize(
         "fields", [{"payload_octets": 65_516}, {"ttl": 256}, {"dscp_ecn": -1}, {"identification": 1 << 16}], ids=str
     )
