@@ -52,6 +52,7 @@ TEMPORARY_FAILURE_FIRST, TEMPORARY_FAILURE_LAST = 2.0, 60.0  # back-off
 TEMPORARY_FAILURE_TRIES = 5
 RECONNECT_FIRST, RECONNECT_LAST = 1.0, 60.0  # back-off of a peer that is to be kept up
 OLD_INBOUND_KEPT = 5.0  # after a rekey, for packets still on the way
+REFUSALS_REMEMBERED = 64  # IKE_SA_INIT requests whose repeats aren't reported again
 IKE_LINGER = 30.0  # an ended IKE SA still answers repeats of its last request: they come at 2, 5.6, 12 and 24 s
 REPLACED_KEPT = 90.0  # a rekeyed IKE SA whose Delete never comes: longer than the peer repeats its rekey request
 REDUNDANT_KEPT = 10.0  # an IKE SA from a collision that its maker has forgotten (RFC 7296 section 2.8.2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 
 from ipsecd import limits
 from ipsecd.crypto.entropy import Entropy
@@ -37,6 +37,7 @@ class Ike:
         self._core.wanted.configure()
         self._guard = Guard(entropy)
         self._asked: dict[bytes, IkeSa] = {}  # IKE_SA_INIT requests answered lately, whole (RFC 7296 section 2.1)
+        self._refused: deque[bytes] = deque(maxlen=limits.REFUSALS_REMEMBERED)  # SPIs: a repeat is no news
         self._strangers: dict[bytes, Endpoint] = {}  # by SPI: SAs counted as half-open, and where they came from
 
     # --- time ---
@@ -143,7 +144,9 @@ class Ike:
     def _refuse(self, header: Header, path: Path, error: PeerError | Refused) -> None:
         """2.21.1: errors that help an honest peer are told; what is malformed gets no answer."""
         told = error.notify is not None and self._complain(header, path, Notify(NotifyType(error.notify), error.data))
-        if told and isinstance(error, Refused) and error.reason != "other-group-wanted":
+        new = header.spi_i not in self._refused
+        self._refused.append(header.spi_i)
+        if told and new and isinstance(error, Refused) and error.reason != "other-group-wanted":
             reports.stranger_failed(self._core, "sa-init-refused", path.remote, error.detail)
 
     def _known(self, sa: IkeSa) -> None:
