@@ -175,14 +175,9 @@ class Conductor:
                 path = Path(Endpoint(local, local_port), Endpoint(remote, remote_port), natt)
                 todo = negotiation.receive(data, path, now)
             case messages.Acquire():
-                log.info(
-                    "child-wanted",
-                    child=result.child,
-                    source=result.source,
-                    destination=result.destination,
-                    protocol=IpProtocol(result.protocol).name.lower(),
-                )
                 todo = negotiation.acquire(result.child, _selectors(result), now)
+                if not all(isinstance(effect, effects.GiveUp) for effect in todo):
+                    _tell_wanted(result)
             case messages.InboundUsed(spi):
                 todo = negotiation.inbound_used(translate.octets(spi), now)
             case messages.SoftExpired(spi):
@@ -196,6 +191,17 @@ class Conductor:
             case _:  # Done and Counters have no business here: results() deals with them
                 pass
         return todo
+
+
+def _tell_wanted(packet: messages.Acquire) -> None:
+    """Only of the packet that begins something: those behind it wait silently."""
+    log.info(
+        "child-wanted",
+        child=packet.child,
+        source=packet.source,
+        destination=packet.destination,
+        protocol=IpProtocol(packet.protocol).name.lower(),
+    )
 
 
 def _selectors(packet: messages.Acquire) -> tuple[Selector, Selector]:

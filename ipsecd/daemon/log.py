@@ -84,6 +84,11 @@ class Log:
         """Lines lost because whoever reads the log was too slow."""
         return self._writer.dropped
 
+    @property
+    def taps(self) -> int:
+        """How many read along."""
+        return len(self._taps)
+
     def set_level(self, level: str) -> None:
         """Write events of this level and above from now on; raises OperatorError for an unknown level."""
         if level not in LEVELS:

@@ -27,6 +27,7 @@ def status(app: App) -> dict[str, Any]:
         "policy": protection.prepared.plan.policy if protection else None,
         "file": str(app.options.policy),
         "log_level": app.journal.level,
+        "monitors": app.journal.taps,
         "log_lines_lost": app.journal.dropped,
         "faults": dict(app.guard.faults),
         "unresolved": list(protection.prepared.plan.unresolved) if protection else [],
