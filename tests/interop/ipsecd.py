@@ -63,10 +63,10 @@ class Ipsecd:
         if self._process.poll() is not None:
             raise RuntimeError(f"ipsecd ended with {self._process.returncode}:\n{self.log()}")
 
-    def stop(self, number: int = signal.SIGKILL) -> None:
-        """End the daemon: with SIGKILL the peer hears nothing of it; with SIGTERM it is told."""
+    def stop(self, number: int = signal.SIGKILL) -> int:
+        """End the daemon: with SIGKILL the peer hears nothing of it; with SIGTERM it is told. Its exit code."""
         self._process.send_signal(number)
-        self._process.wait(30)
+        return self._process.wait(30)
 
     def ctl(self, *words: str) -> Any:
         """What `ipsecctl WORDS --json` says."""
