@@ -218,12 +218,15 @@ class KernelState:
 
     async def _repair_tun(self, tun: Tun, link: Link) -> list[str]:
         restored = []
-        if link.generates or not link.reverse_mark:
-            await self._netlink.quieten(tun.name)
-            restored.append("tun-settings")
         if link.mtu != self.settings.mtu:
             tun.set_mtu(self.settings.mtu)
             restored.append("tun-mtu")
+            link = await self._netlink.link(tun.name) or link  # across 1,280 octets IPv6 comes or goes
+        if link.generates or not link.reverse_mark:
+            tun.down()  # addresses it has already given itself go with that
+            await self._netlink.quieten(tun.name)
+            tun.up()
+            restored.append("tun-settings")
         if not link.up:
             tun.up()
             restored.append("tun-up")

@@ -57,6 +57,13 @@ class Tun:
         except OSError as error:
             raise _failed(f"can't bring {self.name} up", error) from error
 
+    def down(self) -> None:
+        """Let no packet in; the kernel drops the routes through it."""
+        try:
+            self._device.down()
+        except OSError as error:
+            raise _failed(f"can't bring {self.name} down", error) from error
+
     def fileno(self) -> int:
         """For the event loop: readable when a packet waits."""
         return self._file

@@ -192,16 +192,21 @@ class UdpSocket:
         return reason
 
     def _send_in(self, mode: int, data: bytes, ancillary: Ancillary, target: tuple[str, int]) -> str:
-        try:
-            if mode != self._rest:
-                self._discover(mode)
-            self._socket.sendmsg((data,), ancillary, 0, target)
-        except OSError as error:
-            return _REASONS.get(error.errno or 0, "send-failed")
-        finally:
-            if mode != self._rest:
-                self._discover(self._rest)
-        return ""
+        """Twice if need be: an ICMP error about any earlier datagram makes the next call fail, whoever it is for."""
+        if mode != self._rest:
+            self._discover(mode)
+        reason = ""
+        for _ in range(2):
+            try:
+                self._socket.sendmsg((data,), ancillary, 0, target)
+            except OSError as error:
+                reason = _REASONS.get(error.errno or 0, "send-failed")
+            else:
+                reason = ""
+                break
+        if mode != self._rest:
+            self._discover(self._rest)
+        return reason
 
     def _discover(self, mode: int) -> None:
         """Whether datagrams may be fragmented is the socket's to say, not the datagram's."""

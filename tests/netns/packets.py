@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
-from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6TimeExceeded, IPv6, IPv6ExtHdrFragment, fragment6
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    ICMPv6PacketTooBig,
+    ICMPv6TimeExceeded,
+    IPv6,
+    IPv6ExtHdrFragment,
+    fragment6,
+)
 from scapy.packet import Packet
 
 FRAGMENT_OCTETS = 256
@@ -48,3 +55,10 @@ def fragments(source: str, destination: str, mark: bytes, sport: int = 4000, dpo
         whole = IPv6(src=source, dst=destination) / IPv6ExtHdrFragment(id=0x1234) / payload
         return [bytes(piece) for piece in fragment6(whole, FRAGMENT_OCTETS + 48)]  # type: ignore[no-untyped-call]
     return [bytes(piece) for piece in fragment(IP(src=source, dst=destination, id=0x1234) / payload, FRAGMENT_OCTETS)]  # type: ignore[no-untyped-call]
+
+
+def too_big(router: str, packet: bytes, mtu: int) -> bytes:
+    """A router's claim that a packet doesn't fit."""
+    if ":" in router:
+        return bytes(IPv6(src=router, dst=IPv6(packet).src) / ICMPv6PacketTooBig(mtu=mtu) / packet)
+    return bytes(IP(src=router, dst=IP(packet).src) / ICMP(type=3, code=4, nexthopmtu=mtu) / packet)

@@ -1,0 +1,331 @@
+"""What ipsecd has in the kernel: raised whole, kept, left standing at every end, and removed without a trace."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyroute2 import AsyncIPRoute
+
+from ipsecd.errors import KernelError
+from ipsecd.io import kernel_state
+from ipsecd.io.floor_store import FloorStore
+from ipsecd.io.nftables import Nftables
+from ipsecd.io.tun import Tun
+from ipsecd.policy import floor
+from ipsecd.policy.plan import Action, Plan, Settings
+from tests.netns.capture import PATIENCE, Capture, send
+from tests.netns.gateway import Gateway, between_sites, others_table
+from tests.netns.packets import ping, udp
+from tests.netns.places import GA_LAN, GB_WAN, HA, HB
+from tests.netns.sites import Sites
+
+pytestmark = pytest.mark.root
+
+MARK = b"<covered packet>"
+CONTROL = b"<control packet>"
+PLAN = between_sites(Action.PROTECT)
+
+
+def kernel(sites: Sites) -> dict[str, Any]:
+    """Everything in ga that we might have changed, as iproute2 and nft show it; counters and clocks left out."""
+    still = {"handle": 0, "packets": 0, "bytes": 0}
+    found: dict[str, Any] = {}
+    for version in (4, 6):
+        for words in ("rule", "route show table all", "addr"):
+            text = sites.run("ga", ["ip", f"-{version}", *words.split()]).stdout
+            found[f"{version} {words}"] = sorted(line for line in text.splitlines() if "valid_lft" not in line)
+    found["links"] = sites.run("ga", ["ip", "-o", "link"]).stdout
+    ruleset = json.loads(sites.run("ga", ["nft", "-j", "list", "ruleset"]).stdout)["nftables"]
+    found["nft"] = [{kind: item[kind] | still for kind in item} for item in ruleset]
+    return found
+
+
+def eventually(question: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not question():
+        assert time.monotonic() < end, what
+        time.sleep(0.01)  # another process changes the kernel
+
+
+def others_state(sites: Sites) -> None:
+    """What another program might have: near to ours, but not ours."""
+    others_table(sites, ("filter hook forward priority 5", "counter"))
+    for words in (
+        "rule add pref 4499 fwmark 0x1000000/0x3000000 lookup 4501 protocol 51",
+        "rule add pref 4504 lookup 4500 protocol static",
+        "route add 10.66.0.0/16 via 192.0.2.2 table 4500 proto static",
+        "route add 10.67.0.0/16 via 192.0.2.2 proto 51",
+        "-6 rule add pref 4499 fwmark 0x1000000/0x3000000 lookup 4501 protocol 51",
+    ):
+        sites.run("ga", ["ip", *words.split()])
+
+
+def test_everything_stays_but_the_tun_when_the_process_ends(sites: Sites, tmp_path: Path) -> None:
+    with Gateway(sites, tmp_path, PLAN):
+        during = kernel(sites)
+    after = kernel(sites)
+    assert after["nft"] == during["nft"]
+    assert [line.replace(" [detached]", "") for line in after["4 rule"]] == during["4 rule"]
+    assert "ipsec0" not in after["links"]
+    assert [line for line in after["4 route show table all"] if "4500" in line] == [
+        "unreachable default table 4500 proto 50 metric 4294967295 "
+    ]
+    with Capture(sites, "ha", "eth0") as lan, Capture(sites, "ga", "wan0") as wan:
+        send(sites, "ha", udp(HA[4], HB[4], MARK))
+        lan.wait(lambda seen: not seen.outgoing and seen.packet[9] == 1 and MARK in seen.packet, "host unreachable")
+        assert wan.count(MARK) == 0
+
+
+def test_removal_leaves_no_trace_and_touches_nothing_else(sites: Sites, tmp_path: Path) -> None:
+    others_state(sites)
+    before = kernel(sites)
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        assert kernel(sites) != before
+        assert gateway.saved.exists()
+        gateway.do(gateway.state.lower())
+        assert kernel(sites) == before
+        assert not gateway.saved.exists()
+
+
+def test_removal_needs_no_daemon_and_no_policy(sites: Sites, tmp_path: Path) -> None:
+    others_state(sites)
+    before = kernel(sites)
+    odd = Plan(PLAN.policy, entries=PLAN.entries, settings=Settings("odd0", None, 16, 32, 48, 77, 900))
+    with Gateway(sites, tmp_path, odd) as gateway:
+        store = FloorStore(gateway.saved)
+    with Gateway(sites, tmp_path, PLAN, raised=False) as stranger:
+        stranger.do(kernel_state.flush(stranger.netlink, stranger.nftables, store))
+        assert kernel(sites) == before
+        assert store.load() is None
+        stranger.do(kernel_state.flush(stranger.netlink, stranger.nftables, store))  # nothing there: nothing to say
+
+
+def test_a_restart_finds_its_state_and_doubles_nothing(sites: Sites, tmp_path: Path) -> None:
+    with Gateway(sites, tmp_path, PLAN):
+        first = kernel(sites)
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        second = kernel(sites)
+        assert second["4 rule"] == first["4 rule"]
+        assert second["6 rule"] == first["6 rule"]
+        assert second["nft"] == first["nft"]
+        send(sites, "ha", udp(HA[4], HB[4], MARK))
+        gateway.wait_in_tun(MARK)
+
+
+def test_a_restart_with_other_numbers_removes_the_old_ones(sites: Sites, tmp_path: Path) -> None:
+    odd = Plan(PLAN.policy, entries=PLAN.entries, settings=Settings("odd0", None, 16, 32, 48, 77, 900))
+    with Gateway(sites, tmp_path, odd):
+        pass
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        assert {rule.preference for rule in gateway.do(gateway.netlink.rules())} == {4500, 4501, 4502, 4503}
+        assert {route.table for route in gateway.do(gateway.netlink.routes())} == {4500}
+
+
+def test_the_saved_floor_stands_without_us(sites: Sites, tmp_path: Path) -> None:
+    """As after a reboot: nothing but nft has run."""
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        saved = gateway.saved
+        kept = saved.read_text()
+        gateway.do(gateway.state.lower())
+    saved.write_text(kept)
+    with Capture(sites, "ga", "wan0") as wan, Capture(sites, "ha", "eth0") as lan:
+        sites.run("ga", ["nft", "-f", saved])
+        send(sites, "ha", udp(HA[4], HB[4], MARK), udp(HA[6], HB[6], MARK))
+        send(sites, "hb", udp(HB[4], HA[4], MARK), udp(HB[6], HA[6], MARK))
+        send(sites, "ha", ping(HA[4], GB_WAN[4], CONTROL))
+        lan.wait(lambda seen: not seen.outgoing and CONTROL in seen.packet, "an uncovered answer")
+        assert not [seen for seen in wan.seen if seen.outgoing and MARK in seen.packet]
+        assert not [seen for seen in lan.seen if not seen.outgoing and MARK in seen.packet]
+
+
+def test_the_tun_has_no_address_at_all(sites: Sites, tmp_path: Path) -> None:
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        assert sites.run("ga", ["ip", "-o", "addr", "show", "dev", "ipsec0"]).stdout == ""
+        link = gateway.do(gateway.netlink.link("ipsec0"))
+        assert link is not None
+        assert (link.kind, link.mtu, link.up, link.generates, link.reverse_mark) == ("tun", 1_400, True, False, True)
+
+
+def test_a_changed_mtu_reaches_the_tun(sites: Sites, tmp_path: Path) -> None:
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        gateway.do(gateway.state.set_mtu(1_300))
+        assert gateway.do(gateway.netlink.link("ipsec0")).mtu == 1_300  # type: ignore[union-attr]  # it is there
+        assert gateway.do(gateway.state.restore()) == ()
+
+
+def test_where_ipv6_is_off_the_rest_works(sites: Sites, tmp_path: Path) -> None:
+    sites.sysctl("ga", "ipv6/conf/default/disable_ipv6", 1)
+    with Gateway(sites, tmp_path, PLAN) as gateway, Capture(sites, "ga", "wan0") as wan:
+        send(sites, "ha", udp(HA[4], HB[4], MARK))
+        gateway.wait_in_tun(MARK)
+        send(sites, "ha", udp(HA[6], HB[6], MARK))  # wan0 still speaks it: this must not leave there
+        send(sites, "ha", udp(HA[6], GB_WAN[6], CONTROL))
+        wan.wait_for(CONTROL)
+        assert wan.count(MARK) == 0
+        assert gateway.do(gateway.state.restore()) == ()
+
+
+def test_an_interface_of_somebody_else_is_not_taken(sites: Sites, tmp_path: Path) -> None:
+    sites.run("ga", ["ip", "tuntap", "add", "ipsec0", "mode", "tun"])
+    with (
+        Gateway(sites, tmp_path, PLAN, raised=False) as gateway,
+        pytest.raises(KernelError, match=r"can't make the TUN interface ipsec0: .*set another name"),
+    ):
+        gateway.up()
+    assert "ipsec0" in kernel(sites)["links"]
+
+
+def test_a_keyword_the_library_drops_is_noticed(sites: Sites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyroute2 ignores what it doesn't know; a rule without its mark would steer everything."""
+    honest = AsyncIPRoute.rule
+
+    async def forgetful(self: AsyncIPRoute, command: str, **keys: Any) -> Any:
+        keys = {{"fwmark": "fw_mark", "fwmask": "fw_mask"}.get(key, key): value for key, value in keys.items()}
+        return await honest(self, command, **keys)
+
+    monkeypatch.setattr(AsyncIPRoute, "rule", forgetful)
+    with Gateway(sites, tmp_path, PLAN, raised=False) as gateway:
+        with pytest.raises(KernelError, match="asked for Rule"):
+            gateway.up()
+        monkeypatch.setattr(AsyncIPRoute, "rule", honest)
+        assert all(rule.action == "nop" for rule in gateway.do(gateway.netlink.rules()))
+
+
+def test_a_rule_of_the_table_that_got_lost_is_noticed(
+    sites: Sites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Nftables._nft
+
+    async def forgetful(self: Nftables, text: str, *words: str) -> str:
+        if words == ("-f", "-"):
+            text = text.replace("ip saddr 10.1.0.0/24 ", "", 1)
+        return await honest(self, text, *words)
+
+    monkeypatch.setattr(Nftables, "_nft", forgetful)
+    with (
+        Gateway(sites, tmp_path, PLAN, raised=False) as gateway,
+        pytest.raises(KernelError, match="the kernel holds other rules in chain steer than it was given"),
+    ):
+        gateway.do(gateway.state.raise_floor(floor.ruleset(PLAN)))
+
+
+def test_a_floor_that_cant_be_kept_stands_all_the_same(sites: Sites, tmp_path: Path) -> None:
+    with Gateway(sites, tmp_path / "missing", PLAN) as gateway:
+        assert [event for event, _ in gateway.events] == ["floor-not-saved"]
+        assert gateway.do(gateway.nftables.holds())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "nft flush ruleset",
+        "nft delete table inet ipsecd",
+        "nft flush chain inet ipsecd leaving",
+        "nft insert rule inet ipsecd to_wire accept",
+        "ip rule del pref 4500",
+        "ip rule del pref 4503",
+        "ip rule flush",
+        "ip -6 rule del pref 4502",
+        "ip route flush table 4500",
+        "ip -6 route del default dev ipsec0 table 4500",
+        "ip link del ipsec0",
+        "ip link set ipsec0 down",
+        "ip link set ipsec0 mtu 1200",
+        "ip link set ipsec0 addrgenmode eui64",
+    ],
+)
+def test_what_disappears_is_put_back_at_once(sites: Sites, tmp_path: Path, change: str) -> None:
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        before = kernel(sites)
+        gateway.keep()
+        sites.run("ga", change.split())
+        eventually(lambda: "kernel-state-restored" in [event for event, _ in gateway.events], "nothing was put back")
+        if change == "ip rule flush":
+            sites.run("ga", ["ip", "rule", "add", "pref", "32766", "lookup", "main"])
+            sites.run("ga", ["ip", "rule", "add", "pref", "32767", "lookup", "default"])
+        eventually(lambda: gateway.do(gateway.state.restore()) == (), "never came to rest")
+        after = kernel(sites)
+        after.pop("links"), before.pop("links")  # a new TUN has a new index
+        assert after == before
+        assert len(gateway.new_tuns) == (1 if change == "ip link del ipsec0" else 0)
+        send(sites, "ha", udp(HA[4], HB[4], MARK), udp(HA[6], HB[6], MARK))
+        gateway.wait_in_tun(MARK, 2)
+
+
+def test_changes_of_others_are_none_of_our_business(sites: Sites, tmp_path: Path) -> None:
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        gateway.keep()
+        others_state(sites)
+        sites.run("ga", ["ip", "addr", "add", "10.55.0.1/24", "dev", "lan0"])
+        eventually(lambda: gateway.address_news > 0, "nobody told of a new address")
+        others = kernel(sites)
+        sites.run("ga", ["ip", "link", "del", "ipsec0"])
+        eventually(lambda: len(gateway.new_tuns) == 1, "the TUN didn't come back")
+        eventually(lambda: gateway.do(gateway.state.restore()) == (), "never came to rest")
+        assert kernel(sites)["4 rule"] == others["4 rule"]
+        assert gateway.events == [("kernel-state-restored", {"what": "tun"})]
+
+
+def test_a_marked_reverse_path_check_of_others_is_named_with_its_remedy(tmp_path: Path) -> None:
+    with Sites(rp_filter=1) as sites, Gateway(sites, tmp_path, PLAN) as gateway:
+        sites.sysctl("ga", "ipv4/conf/all/src_valid_mark", 1)
+        problems = gateway.do(gateway.state.problems())
+        assert [problem.partition(":")[0] for problem in problems] == [
+            f"src_valid_mark keeps steered packets that come in by {name} from passing its reverse path check"
+            for name in ("lan0", "wan0")
+        ]
+        for problem in problems:
+            name, value = problem.rpartition(" ")[2].split("=")
+            sites.sysctl("ga", name.removeprefix("net.").replace(".", "/"), value)
+        assert gateway.do(gateway.state.problems()) == ()
+        send(sites, "ha", udp(HA[4], HB[4], MARK))
+        gateway.wait_in_tun(MARK)
+
+
+def test_a_tun_without_its_reverse_mark_is_named_with_its_remedy(tmp_path: Path) -> None:
+    with Sites(rp_filter=1) as sites, Gateway(sites, tmp_path, PLAN) as gateway:
+        sites.sysctl("ga", "ipv4/conf/ipsec0/src_valid_mark", 0)
+        (problem,) = gateway.do(gateway.state.problems())
+        assert problem.startswith("packets out of ipsec0 fail the reverse path check: sysctl -w ")
+        sites.run("ga", problem.partition(": ")[2].split())
+        assert gateway.do(gateway.state.problems()) == ()
+        with Capture(sites, "ha", "eth0") as lan:
+            gateway.into_tun([udp(HB[4], HA[4], MARK)])
+            lan.wait_for(MARK)
+
+
+def test_addresses_and_the_source_for_a_peer(sites: Sites, tmp_path: Path) -> None:
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        addresses = {(name, str(address)) for name, address in gateway.do(gateway.netlink.addresses())}
+        assert {("lan0", GA_LAN[4]), ("lan0", GA_LAN[6]), ("wan0", "192.0.2.1"), ("wan0", "2001:db8::1")} < addresses
+        own = PLAN.settings.own_mark
+
+        def source(remote: str) -> str:
+            return str(gateway.do(gateway.netlink.source_for(ip_address(remote), own)))
+
+        assert source("192.0.2.2") == "192.0.2.1"
+        assert source("2001:db8::2") == "2001:db8::1"
+        assert source("10.1.0.2") == GA_LAN[4]
+        sites.run("ga", ["ip", "route", "del", "default"])
+        assert source("203.0.113.1") == "None"
+
+
+def test_a_tun_counts_what_the_kernel_refuses(sites: Sites) -> None:
+    tun = sites.inside("ga", Tun, "test0", 1_400)
+    assert tun.write(udp(HB[4], HA[4], MARK)) is False
+    sites.inside("ga", tun.up)
+    assert tun.write(b"\x00 is no version of IP") is False
+    assert tun.write(udp(HB[4], HA[4], MARK)) is True
+    assert tun.drops == {"tun-down": 1, "tun-invalid": 1}
+    sites.run("ga", ["ip", "link", "del", "test0"])
+    with pytest.raises(KernelError, match="can't read from test0"):
+        tun.read_packets(1)
+    with pytest.raises(KernelError, match="can't write to test0"):
+        tun.write(udp(HB[4], HA[4], MARK))
+    tun.close()
