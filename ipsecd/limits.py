@@ -83,6 +83,7 @@ MAX_EXTENSION_HEADERS = 8  # of an IPv6 packet: each kind once, destination opti
 TUN_MTU = 1_438  # leaves as 1,500 octets with AES-GCM in UDP over IPv4; who has less room learns it by ICMP
 LINK_MTU = 1_500  # of a path nobody has said anything about
 ACQUIRE_AGAIN = 3.0  # a policy entry whose negotiation ended without a usable SA isn't asked for again sooner
+ACQUIRE_LOSSES = 3  # so often in a row a child whose SA was of use and is gone is asked for at once
 ACQUIRE_STALE = 90.0  # later than any negotiation gives up: an acquire nobody answered is sent again
 SOCKET_BUFFER = 4_194_304  # receive buffer of a UDP socket: about 30 ms at 1 Gbit/s while something else is done
 PEER_ALIVE_EVERY = 1.0  # authentic inbound traffic is reported this often at most

@@ -201,7 +201,9 @@ class Outbound:
         return results
 
     def remove(self, spi: int, inbound: int) -> None:
-        self._sad.remove(spi, inbound)
+        sa = self._sad.remove(spi, inbound)
+        if sa is not None and sa.lifetime.packets:
+            self._waiting.lost(sa.child)
 
     def move(self, inbound: tuple[int, ...], outside: Outside) -> None:
         """The pairs with these inbound SPIs use another path from now on."""

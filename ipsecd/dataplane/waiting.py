@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ipsecd import limits
+from ipsecd.ratelimit import RateLimit
 
 
 class Entered(NamedTuple):
@@ -22,11 +23,20 @@ class Entered(NamedTuple):
 class _Child:
     asked: float
     pending: bool = True  # an acquire is out, and neither an SA nor a refusal has come back
+    lost: bool = False  # what came back has carried packets, and has gone since
+    losses: RateLimit = field(default_factory=lambda: RateLimit(1 / limits.ACQUIRE_AGAIN, limits.ACQUIRE_LOSSES))
     packets: deque[bytes] = field(default_factory=deque)
+
+    def may_ask(self, now: float) -> bool:
+        """At once if an SA that was of use is lost, but not for ever if each is lost; else after a while."""
+        if self.lost and not self.pending:
+            return self.losses.take(now)
+        return now - self.asked >= (limits.ACQUIRE_STALE if self.pending else limits.ACQUIRE_AGAIN)
 
 
 class WaitingRoom:
-    """One bounded queue per child. A child is asked for once; again only if that came to nothing, and not at once."""
+    """One bounded queue per child. A child is asked for once; again if what came of it is gone, or, not at once, if
+    nothing came of it."""
 
     def __init__(self) -> None:
         self._children: dict[str, _Child] = {}
@@ -38,11 +48,11 @@ class WaitingRoom:
             room = self._children[child] = _Child(now)
             acquire = True
         else:
-            acquire = now - room.asked >= (limits.ACQUIRE_STALE if room.pending else limits.ACQUIRE_AGAIN)
+            acquire = room.may_ask(now)
             if not (room.pending or acquire):
                 return Entered(acquire=False, drop="acquire-throttled")
         if acquire:
-            room.asked, room.pending = now, True
+            room.asked, room.pending, room.lost = now, True, False
         overflow = len(room.packets) >= limits.ACQUIRE_QUEUE
         if overflow:
             room.packets.popleft()
@@ -56,6 +66,12 @@ class WaitingRoom:
             return []
         packets, room.packets, room.pending = list(room.packets), deque(), False
         return packets
+
+    def lost(self, child: str) -> None:
+        """An SA of this child that has carried packets is gone."""
+        room = self._children.get(child)
+        if room is not None:
+            room.lost = True
 
     def keep_only(self, children: Collection[str]) -> int:
         """Forget the children that are gone; returns how many packets waited for them."""

@@ -104,17 +104,18 @@ class OutboundSad:
         self._by_child.setdefault(sa.child, []).insert(0, sa)
         self.alarms.set(name, sa.lifetime.deadline())
 
-    def remove(self, spi: int, inbound: int) -> None:
-        """Forget an SA; it's fine if there is none."""
+    def remove(self, spi: int, inbound: int) -> OutboundSa | None:
+        """Forget an SA, and hand it back; it's fine if there is none."""
         sa = self._by_name.pop((spi, inbound), None)
         self.alarms.set((spi, inbound), None)
         if sa is None:
-            return
+            return None
         rest = [other for other in self._by_child[sa.child] if other is not sa]
         if rest:
             self._by_child[sa.child] = rest
         else:
             del self._by_child[sa.child]
+        return sa
 
     def due(self, now: float) -> Iterator[OutboundSa]:
         """The SAs that time has brought to a limit. Whoever asks has them told of it before the next."""

@@ -117,6 +117,26 @@ def test_giving_up_drops_what_waits_and_asks_again_only_later() -> None:
     assert isinstance(acquire, m.Acquire)
 
 
+def test_an_sa_that_was_of_use_and_is_deleted_is_asked_for_again_at_once() -> None:
+    end = End(near=True)
+    end.policy()
+    end.send(udp(*V4), now=10.0)
+    end.install_outbound(10.1)
+    end.roads.handle(m.RemoveOutbound(end.outbound, end.inbound), 10.2)
+    (acquire,) = end.send(udp(*V4), now=10.3)
+    assert isinstance(acquire, m.Acquire)
+
+
+def test_an_sa_that_carried_nothing_is_not() -> None:
+    end = End(near=True)
+    end.policy()
+    end.send(udp(*V4), now=10.0)
+    end.install_outbound(10.1, remote=(Selector.net("10.2.99.0/24"),))
+    end.roads.handle(m.RemoveOutbound(end.outbound, end.inbound), 10.2)
+    assert end.send(udp(*V4), now=10.3) == []
+    assert end.drops["acquire-throttled"] == 2
+
+
 def test_a_narrower_sa_than_asked_for_does_not_take_the_packet() -> None:
     end = End(near=True)
     end.policy()

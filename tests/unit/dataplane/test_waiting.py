@@ -45,6 +45,26 @@ def test_a_child_that_was_asked_for_in_vain_is_not_asked_for_again_at_once() -> 
     assert room.leave("a") == [b"3", b"4"]
 
 
+def test_a_child_that_was_of_use_and_is_lost_is_asked_for_at_once_but_not_for_ever() -> None:
+    room = WaitingRoom()
+    assert room.enter("a", b"1", 100.0) == ASK
+    for _ in range(3):
+        room.leave("a")
+        room.lost("a")
+        assert room.enter("a", b"2", 100.1) == ASK
+        assert room.enter("a", b"3", 100.1) == WAIT
+    room.leave("a")
+    room.lost("a")
+    assert room.enter("a", b"4", 100.2) == Entered(acquire=False, drop="acquire-throttled")
+    assert room.enter("a", b"5", 103.2) == ASK
+
+
+def test_the_loss_of_a_child_nobody_waits_for_is_no_matter() -> None:
+    room = WaitingRoom()
+    room.lost("a")
+    assert room.enter("a", b"1", 0.0) == ASK
+
+
 def test_an_acquire_nobody_answers_is_sent_again_in_the_end() -> None:
     room = WaitingRoom()
     room.enter("a", b"0", 0.0)
