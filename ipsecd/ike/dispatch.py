@@ -57,7 +57,9 @@ def _request(sa: IkeSa, message: Message, path: Path) -> None:
     arrival = sa.window.judge(header.message_id)
     if message.sealed is None:
         raise PeerError("not-sealed", str(header.exchange))
-    if arrival is Arrival.OUTSIDE or not sa.has_keys:
+    # an initiator's message 0, on an SA that no rekey made, is IKE_SA_INIT in clear: a sealed one can't repeat it
+    in_clear = sa.first and header.from_initiator and header.message_id == 0
+    if arrival is Arrival.OUTSIDE or not sa.has_keys or in_clear:
         raise PeerError("message-id", f"{header.message_id}, expected {sa.window.expected}")
     if arrival is Arrival.REPEAT:
         _repeat(sa, message.sealed, path)
