@@ -124,6 +124,8 @@ def _plain_words(problem: str, text: str, place: Mark) -> tuple[str, str]:
         return "a tab where YAML wants spaces", "use spaces"
     if "cannot start any token" in problem:
         return f"text can't begin with {letter!r} in YAML", "quote the text"
+    if "nesting depth" in problem:  # libyaml's own limit, met first where it has to look far ahead
+        return f"nested deeper than {limits.MAX_POLICY_DEPTH} levels", ""
     if "mapping values are not allowed" in problem:
         return (
             "a second ': ' in one line",

@@ -135,7 +135,7 @@ def test_nesting_is_bounded() -> None:
     depth = limits.MAX_POLICY_DEPTH
     assert parse("[" * depth + "]" * depth, "f").mistakes == []
     assert failure("[" * (depth + 1)) == f"f:1:{depth + 1}: nested deeper than {depth} levels"
-    assert failure("[" * 900_000) == f"f:1:{depth + 1}: nested deeper than {depth} levels"
+    assert failure("[" * 900_000).endswith(f": nested deeper than {depth} levels")
 
 
 def test_size_is_bounded_in_octets() -> None:
