@@ -22,7 +22,7 @@ _SURPRISES = tuple(
         (r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9]){1,6}(?:\.[0-9_]*)?", "is a number in base 60 in YAML 1.1", _TEXT),
         (r"[-+]?0[0-9_]+|[-+]?0o[0-7_]+|[-+]?0b[01_]+", "is octal or binary in one YAML and not in another", _NUMBER),
         (r"[-+]?(?:[0-9][0-9_]*_[0-9_]*|0x[0-9A-Fa-f_]+)|\+[0-9]+", "is a number in one YAML only", _NUMBER),
-        (r"[-+]?(?:[0-9]+\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?", "isn't a whole number", _TEXT),
+        (r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?", "isn't a whole number", _TEXT),
         (r"(?i:[-+]?\.inf|\.nan)", "isn't a whole number", _TEXT),
         (r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?", "is a date in YAML 1.1", _TEXT),
         (r"=|<<", "has a meaning of its own in YAML 1.1", _TEXT),

@@ -17,7 +17,7 @@ from tests.fuzz.mutate import mutated, mutated_text
 from tests.unit.dataplane.samples import MESSAGES
 
 LONG = os.environ.get("IPSECD_FUZZ") == "long"
-LONG_FACTOR = 20
+LONG_FACTOR = 40  # two million IKE datagrams
 CASES = 5_000  # for each target that doesn't say otherwise
 
 Repair = Callable[[bytes, Random], bytes]

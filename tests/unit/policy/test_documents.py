@@ -35,7 +35,7 @@ def test_every_part_of_the_schema_is_listed(document: Path) -> None:
     assert marked(document.read_text()) == {"File", *SCHEMA["$defs"]}
 
 
-@pytest.mark.parametrize(("name", "text"), examples(), ids=[name for name, _ in examples()])
+@pytest.mark.parametrize(("name", "text"), list(examples()), ids=[name for name, _ in examples()])
 def test_an_example_has_no_mistakes(name: str, text: str) -> None:
     verdict = check(text, name)
     assert [str(mistake) for mistake in verdict.mistakes] == []
