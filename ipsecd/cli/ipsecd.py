@@ -21,7 +21,7 @@ from ipsecd.errors import ConfigError, IpsecdError
 from ipsecd.policy.check import check
 from ipsecd.policy.schema import schema_json
 
-_PATH = click.Path(path_type=Path)
+_PATH = click.Path(path_type=Path, readable=False)  # what is wrong with a file is ours to say
 _state = click.option(
     "--state-dir", "state", type=_PATH, default=STATE, envvar="IPSECD_STATE_DIR", show_default=True,
     help="Where the lock and the floor for the next boot are kept.",

@@ -32,7 +32,7 @@ class Ipsecd:
         self._control = folder / "control"
 
     def __enter__(self) -> Self:
-        self._folder.mkdir()
+        self._folder.mkdir(parents=True)
         for name, text in self._files.items():
             self.write(name, text)
         self.start()

@@ -269,7 +269,7 @@ def test_strangers_may_not_command_it(sites: Sites, tmp_path: Path) -> None:
         command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         command += [str(IPSECCTL), "--control", str(tmp_path / "a" / "control"), "status"]
         done = subprocess.run(command, text=True, capture_output=True, check=False)
-        assert (done.returncode, done.stdout) == (4, "")
+        assert (done.returncode, done.stdout) == (4, ""), done.stderr
         assert "you may not use" in done.stderr
 
 
