@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scripts import packages
 
-WORKERS = min(os.cpu_count() or 1, 4)
+WORKERS = 2 * min(os.cpu_count() or 1, 4)  # many tests wait for packets rather than for a processor
 ROOTLESS = ("tests/unit", "tests/property", "tests/exchange", "tests/negative", "tests/fuzz")
 CACHES = (".coverage", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 CHECKS = (

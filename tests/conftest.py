@@ -18,10 +18,11 @@ settings.load_profile(os.environ.get("IPSECD_PROFILE", "commit"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the network run one after the other, first, beside those that need only a processor."""
+    """Tests of the network run first, those of one file one after the other: they mostly wait, each in namespaces of
+    its own."""
     for item in items:
         if item.get_closest_marker("root"):
-            item.add_marker(pytest.mark.xdist_group("network"))
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
     items.sort(key=lambda item: item.get_closest_marker("root") is None)
 
 
