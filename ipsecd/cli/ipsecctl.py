@@ -61,8 +61,8 @@ def _tell(answer: Mapping[str, Any], as_json: bool, form: Render) -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--control", type=click.Path(path_type=Path, readable=False), default=CONTROL, envvar="IPSECD_CONTROL", show_default=True,
-    help="The daemon's socket.",
+    "--control", type=click.Path(path_type=Path, readable=False), default=CONTROL, envvar="IPSECD_CONTROL",
+    show_default=True, help="The daemon's socket.",
 )  # fmt: skip
 @click.version_option(ipsecd.__version__, prog_name="ipsecctl")
 @click.pass_context
