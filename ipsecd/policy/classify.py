@@ -4,6 +4,9 @@ A chain here is a list of rules in nft's own words. One set of entries is writte
 out, dropping one that leaves, dropping one that arrives), because an nft chain can't be given its verdicts as
 arguments.
 
+A packet that is forwarded arrives and leaves, so an entry may cover it either way. Each protecting entry that does is
+obeyed. A block counts only if nothing that stands before it covers the packet, in either way (``crossing``).
+
 Ports and ICMP types are read from the transport header. Where that can't be done (a fragment, a truncated packet, an
 extension header the kernel doesn't follow), the addresses alone decide, and of all entries that might be meant the
 strictest wins: block before protect before permit (RFC 4301 section 7 leaves no port to match either).
@@ -15,7 +18,7 @@ that arrives in clear can't speak of a packet that left inside an SA (section 6.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import summarize_address_range
 
@@ -31,12 +34,13 @@ WITH_TYPES = (int(IpProtocol.ICMP), int(IpProtocol.ICMPV6))  # type and code in 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One direction of a pair, belonging to the entry at ``index`` of the plan."""
+    """One direction of a pair of an entry, and what happens to its packets in nft's words. ``action`` says how strict
+    that is."""
 
-    index: int
     action: Action
     source: Selector
     destination: Selector
+    verdict: str
 
     @property
     def certain(self) -> bool:
@@ -44,34 +48,59 @@ class Flow:
         return not _protocol(self.source, self.destination) and self.source.ports == self.destination.ports == ANY_PORT
 
 
-def outgoing(entries: Sequence[Entry]) -> tuple[Flow, ...]:
-    """The flows of packets that leave, in order of precedence."""
+Verdict = Callable[[int, Entry], str]
+"""What happens to the packets of an entry, by its index in the plan."""
+
+Way = Callable[[int, Entry, Action, str], tuple[Flow, ...]]
+"""``out`` or ``into``: an entry's flows of that direction, with an action and a verdict; none if it has no such."""
+
+
+def out(_index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow, ...]:
+    """The flows of packets that leave."""
+    if not entry.outbound:
+        return ()
+    return tuple(Flow(action, local, remote, verdict) for local, remote in entry.pairs)
+
+
+def into(_index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow, ...]:
+    """The flows of packets that arrive."""
+    if not entry.inbound:
+        return ()
+    return tuple(Flow(action, remote, local, verdict) for local, remote in entry.pairs)
+
+
+def flows(entries: Sequence[Entry], way: Way, verdict: Verdict) -> tuple[Flow, ...]:
+    """The flows of one direction, in order of precedence."""
     return tuple(
-        Flow(index, entry.action, local, remote)
-        for index, entry in enumerate(entries)
-        if entry.outbound
-        for local, remote in entry.pairs
+        flow for index, entry in enumerate(entries) for flow in way(index, entry, entry.action, verdict(index, entry))
     )
 
 
-def incoming(entries: Sequence[Entry]) -> tuple[Flow, ...]:
-    """The flows of packets that arrive, in order of precedence."""
-    return tuple(
-        Flow(index, entry.action, remote, local)
-        for index, entry in enumerate(entries)
-        if entry.inbound
-        for local, remote in entry.pairs
-    )
+def crossing(name: str, entries: Sequence[Entry], way: Way, verdict: Verdict) -> Chains:
+    """The chain ``name`` for forwarded packets: the flows of one direction, but a block doesn't count for a packet that
+    an entry before it covers in the other direction."""
+    other = into if way is out else out
+    both = f"{name}_both"
+    merged: list[Flow] = []
+    for index, entry in enumerate(entries):
+        merged += way(index, entry, entry.action, verdict(index, entry))
+        if entry.action is Action.BLOCK:
+            merged += other(index, entry, Action.BLOCK, verdict(index, entry))
+        else:
+            merged += other(index, entry, Action.PERMIT, f"goto {both}")
+    covered = flows(entries, way, lambda index, entry: _but_for_blocks(verdict, index, entry))
+    return chains(name, merged) | chains(both, covered)
 
 
-def chains(name: str, flows: Sequence[Flow], verdicts: Mapping[tuple[int, Action], str]) -> Chains:
-    """The chain ``name`` that gives a packet the verdict of its first flow, and the chains it needs.
+def _but_for_blocks(verdict: Verdict, index: int, entry: Entry) -> str:
+    return "return" if entry.action is Action.BLOCK else verdict(index, entry)
 
-    ``verdicts`` says what happens in nft's words, by the entry's index and action. A packet of no flow falls out at
-    the end of the chain, to whoever jumped there.
-    """
+
+def chains(name: str, flows: Sequence[Flow]) -> Chains:
+    """The chain ``name`` that gives a packet the verdict of its first flow, and the chains it needs. A packet of no
+    flow falls out at the end of the chain, to whoever jumped there."""
     if all(flow.certain for flow in flows):
-        return {name: [_rule(flow, verdicts) for flow in flows]}
+        return {name: [_rule(flow) for flow in flows]}
     clear, blocks, rest = f"{name}_clear", f"{name}_opaque", f"{name}_opaque_rest"
     ports, types = (", ".join(map(str, protocols)) for protocols in (WITH_PORTS, WITH_TYPES))
     dispatch = [
@@ -84,13 +113,13 @@ def chains(name: str, flows: Sequence[Flow], verdicts: Mapping[tuple[int, Action
     ]
     return {
         name: dispatch,
-        clear: [_rule(flow, verdicts) for flow in flows if OPAQUE not in (flow.source.ports, flow.destination.ports)],
-        blocks: [*_opaque_blocks(flows, verdicts, rest), f"goto {rest}"],
-        rest: list(_opaque_rest(flows, verdicts)),
+        clear: [_rule(flow) for flow in flows if OPAQUE not in (flow.source.ports, flow.destination.ports)],
+        blocks: [*_opaque_blocks(flows, rest), f"goto {rest}"],
+        rest: list(_opaque_rest(flows)),
     }
 
 
-def quoting(name: str, flows: Sequence[Flow], verdicts: Mapping[tuple[int, Action], str], exempt: str = "") -> Chains:
+def quoting(name: str, flows: Sequence[Flow], exempt: str = "") -> Chains:
     """The chain ``name`` that gives an ICMP error the verdict of the protecting flow its quoted packet answers, by
     addresses alone. What quotes a packet sent from one of the UDP ports ``exempt`` (an nft set), or ESP or AH, is left
     alone if that is given."""
@@ -106,7 +135,7 @@ def quoting(name: str, flows: Sequence[Flow], verdicts: Mapping[tuple[int, Actio
             " ".join(
                 (
                     f"{destination} {_number(flow.source)} {source} {_number(flow.destination)}",
-                    verdicts[flow.index, flow.action] if flow.action is Action.PROTECT else "return",
+                    flow.verdict if flow.action is Action.PROTECT else "return",
                 )
             )
             for flow in flows
@@ -127,24 +156,24 @@ def _number(selector: Selector) -> str:
     return first if first == last else f"{first}-{last}"
 
 
-def _opaque_blocks(flows: Sequence[Flow], verdicts: Mapping[tuple[int, Action], str], rest: str) -> Iterator[str]:
+def _opaque_blocks(flows: Sequence[Flow], rest: str) -> Iterator[str]:
     """Blocks the packet might belong to; a certain match of another kind ends the search for them."""
     for flow in flows:
         if flow.action is Action.BLOCK:
-            yield _addresses(flow) + " " + verdicts[flow.index, flow.action]
+            yield f"{_addresses(flow)} {flow.verdict}"
         elif flow.certain:
-            yield _addresses(flow) + f" goto {rest}"
+            yield f"{_addresses(flow)} goto {rest}"
 
 
-def _opaque_rest(flows: Sequence[Flow], verdicts: Mapping[tuple[int, Action], str]) -> Iterator[str]:
+def _opaque_rest(flows: Sequence[Flow]) -> Iterator[str]:
     """What no block wants: protects that might be meant, until an entry is certain."""
     for flow in flows:
         if flow.action is Action.PROTECT or (flow.action is Action.PERMIT and flow.certain):
-            yield _addresses(flow) + " " + verdicts[flow.index, flow.action]
+            yield f"{_addresses(flow)} {flow.verdict}"
 
 
-def _rule(flow: Flow, verdicts: Mapping[tuple[int, Action], str]) -> str:
-    words = (_addresses(flow), _transport(flow), verdicts[flow.index, flow.action])
+def _rule(flow: Flow) -> str:
+    words = (_addresses(flow), _transport(flow), flow.verdict)
     return " ".join(word for word in words if word)
 
 

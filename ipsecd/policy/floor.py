@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ipsecd.policy import classify
-from ipsecd.policy.plan import Action, Plan, Settings
+from ipsecd.policy.plan import Action, Entry, Plan, Settings
 
 TABLE = "ipsecd"
 
@@ -91,19 +91,11 @@ def _counter(kind: str, index: int, name: str) -> str:
 
 def _subordinate_chains(plan: Plan) -> classify.Chains:
     """Those that base chains jump to: the entries by direction and use, and what is exempt."""
-    settings = plan.settings
-    steer: dict[tuple[int, Action], str] = {}
-    judge: dict[tuple[int, Action], str] = {}
-    for index, entry in enumerate(plan.entries):
-        hits = f'counter name "{_counter("hits", index, entry.name)}"'
-        drop = f'counter name "{_counter("drops", index, entry.name)}" drop'
-        steer[index, Action.PERMIT] = f"{hits} return"
-        steer[index, Action.BLOCK] = drop
-        steer[index, Action.PROTECT] = f"{_set_mark(settings, settings.mark)} {hits} return"
-        judge[index, Action.PERMIT] = "return"
-        judge[index, Action.BLOCK] = judge[index, Action.PROTECT] = drop
-    leaving, arriving = classify.outgoing(plan.entries), classify.incoming(plan.entries)
+    steer, judge = _steering(plan.settings), _judge
+    entries = plan.entries
+    leaving, arriving = (classify.flows(entries, way, judge) for way in (classify.out, classify.into))
     ports = f"{{ {plan.ike_port}, {plan.natt_port} }}"
+    ours = _has_mark(plan.settings, plan.settings.own_mark)
     return {
         "exempt_arriving": [
             f"fib daddr type local udp dport {ports} accept",
@@ -112,18 +104,44 @@ def _subordinate_chains(plan: Plan) -> classify.Chains:
             *_DHCP,
         ],
         "exempt_departing": [
-            f"{_has_mark(settings, settings.own_mark)} udp sport {ports} accept",
-            f"{_has_mark(settings, settings.own_mark)} meta l4proto {{ 50, 51 }} accept",
+            f"{ours} udp sport {ports} accept",
+            f"{ours} meta l4proto {{ 50, 51 }} accept",
             *_NEIGHBOURS,
             *(f"iif 0 {rule}" for rule in _DHCP),
         ],
-        **classify.chains("steer", leaving, steer),
-        **classify.chains("leaving", leaving, judge),
-        **classify.chains("arriving", arriving, judge),
-        **classify.quoting("leaving_quoted", leaving, judge),
-        **classify.quoting("arriving_quoted", arriving, judge, exempt=ports),
+        **classify.chains("steer", classify.flows(entries, classify.out, steer)),
+        **classify.chains("leaving", leaving),
+        **classify.chains("arriving", arriving),
+        **classify.crossing("steer_crossing", entries, classify.out, steer),
+        **classify.crossing("leaving_crossing", entries, classify.out, judge),
+        **classify.crossing("arriving_crossing", entries, classify.into, judge),
+        **classify.quoting("leaving_quoted", leaving),
+        **classify.quoting("arriving_quoted", arriving, exempt=ports),
     }
 
+
+def _steering(settings: Settings) -> classify.Verdict:
+    """What becomes of packets that may leave: marked, let go, or dropped."""
+
+    def verdict(index: int, entry: Entry) -> str:
+        hits = f'counter name "{_counter("hits", index, entry.name)}"'
+        match entry.action:
+            case Action.PERMIT:
+                return f"{hits} return"
+            case Action.PROTECT:
+                return f"{_set_mark(settings, settings.mark)} {hits} return"
+            case Action.BLOCK:
+                return _judge(index, entry)
+
+    return verdict
+
+
+def _judge(index: int, entry: Entry) -> str:
+    """What becomes of packets in clear."""
+    return "return" if entry.action is Action.PERMIT else f'counter name "{_counter("drops", index, entry.name)}" drop'
+
+
+_TO_US = "{ local, broadcast, anycast, multicast }"  # by what the routing tables say of the destination
 
 _NEIGHBOURS = (  # with these hop limits, none of them was or will be forwarded
     f"icmpv6 type {_DISCOVERY} ip6 hoplimit 255 accept",
@@ -150,15 +168,16 @@ def _base_chains(plan: Plan) -> classify.Chains:
             foreign_mark,
             'iifname "lo" accept',
             "jump exempt_arriving",
-            "jump arriving",
+            f"fib daddr type {_TO_US} jump arriving",
+            f"fib daddr type != {_TO_US} jump arriving_crossing",
             "jump arriving_quoted",
         ],
         "steer_forwarded": [
             _hook("filter", "prerouting", STEERING),
             'iifname "lo" accept',
             f"iifname != {tun} {foreign_mark}",
-            "fib daddr type { local, broadcast, anycast, multicast } accept",
-            "jump steer",
+            f"fib daddr type {_TO_US} accept",
+            "jump steer_crossing",
             f'{steered} iifname != {tun} fib saddr . iif oif missing counter name "{WRONG_SIDE}" drop',
         ],
         "to_us": [
@@ -170,8 +189,8 @@ def _base_chains(plan: Plan) -> classify.Chains:
         "through_us": [
             _hook("filter", "forward", LATE),
             f"oifname {tun} {steered} accept",
-            f"iifname != {tun} jump arriving",
-            f"oifname != {tun} jump leaving",
+            f"iifname != {tun} jump arriving_crossing",
+            f"oifname != {tun} jump leaving_crossing",
             f"oifname != {tun} jump leaving_quoted",
         ],
         "steer_local": [
@@ -198,7 +217,8 @@ def _base_chains(plan: Plan) -> classify.Chains:
             f'oifname {tun} counter name "{NOT_STEERED}" drop',
             f'{steered} counter name "{BESIDE_THE_TUN}" drop',
             "jump exempt_departing",
-            "jump leaving",
+            "iif 0 jump leaving",
+            "iif != 0 jump leaving_crossing",
         ],
     }
 

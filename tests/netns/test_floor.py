@@ -345,3 +345,40 @@ def test_what_must_work_without_keys_is_exempt(sites: Sites, tmp_path: Path, ver
         with pytest.raises(PermissionError):
             sites.inside("ga", transmit, 5000, (GB_WAN[version], 5001), MARK)
         assert wan.count(MARK) == 0
+
+
+def test_a_block_that_covers_all_takes_nothing_from_the_rules_before_it(
+    sites: Sites, tmp_path: Path, version: int
+) -> None:
+    """What is forwarded arrives and leaves: a narrower rule that covers it either way stands before a block of all."""
+    everything = Selector.net(EVERYTHING[version])
+    plan = Plan(
+        "test",
+        entries=(
+            entry(Action.PROTECT, Selector.net(NET_A[version]), Selector.net(NET_B[version]), "tunnel/1"),
+            entry(Action.PERMIT, Selector.net(HA[version]), Selector.net(GB_WAN[version]), "open/1"),
+            entry(Action.BLOCK, everything, everything, "default-action"),
+        ),
+    )
+    with (
+        Gateway(sites, tmp_path, plan) as gateway,
+        Capture(sites, "ha", "eth0") as lan,
+        Capture(sites, "ga", "wan0") as wan,
+    ):
+        send(sites, "ha", *traffic(HA[version], HB[version], MARK))
+        gateway.wait_in_tun(MARK, packets=4)
+        gateway.into_tun([udp(HB[version], HA[version], CONTROL)])
+        lan.wait_for(CONTROL)
+        send(sites, "ha", ping(HA[version], GB_WAN[version], FENCE))
+        lan.wait(lambda seen: not seen.outgoing and FENCE in seen.packet, "the answer of a permitted host")
+        assert wan.count(MARK) == 0
+        lan.seen.clear()
+        send(sites, "hb", udp(HB[version], HA[version], b"<in clear>"))
+        send(sites, "gb", udp(GB_WAN[version], HA[version], b"<permitted>"))
+        lan.wait_for(b"<permitted>")
+        assert lan.count(b"<in clear>") == 0
+        others = {4: "10.1.0.77", 6: "fd01::77"}[version]
+        send(sites, "ha", udp(others, GB_WAN[version], b"<blocked>"))
+        send(sites, "ha", udp(HA[version], GB_WAN[version], b"<behind it>"))
+        wan.wait_for(b"<behind it>")
+        assert wan.count(b"<blocked>") == 0
