@@ -54,6 +54,18 @@ def test_they_die_and_come_back(tmp_path: Path) -> None:
         both.theirs.start()
         eventually(both.theirs.children, "the tunnel is back")
         assert both.carries()
+        assert "t: the peer doesn't answer any more" in both.ours.log()
+
+
+def test_they_called_and_die_and_traffic_brings_the_tunnel_back(tmp_path: Path) -> None:
+    with pair(tmp_path, Terms(key_exchange={"dpd": 1})) as both:
+        both.up("theirs")
+        both.theirs.kill()
+        eventually(lambda: both.ours.children() == [], "their death is noticed")
+        both.theirs.start()
+        both.up("ours")
+        assert both.carries()
+        assert "t: the peer doesn't answer any more" in both.ours.log()
 
 
 def test_we_die_and_come_back(tmp_path: Path) -> None:
@@ -70,10 +82,11 @@ def test_we_die_and_come_back(tmp_path: Path) -> None:
         assert len(both.theirs.sas()) == 1
 
 
-def test_they_notice_that_we_died(tmp_path: Path) -> None:
+@pytest.mark.parametrize("initiator", ["ours", "theirs"])
+def test_they_notice_that_we_died(tmp_path: Path, initiator: str) -> None:
     terms = Terms(connection={"dpd_delay": "1s"}, charon={"retransmit_tries": 1})
     with pair(tmp_path, terms) as both:
-        both.up("ours")
+        both.up(initiator)
         both.ours.stop(signal.SIGKILL)
         eventually(lambda: both.theirs.sas() == [], "strongSwan notices")
 
