@@ -9,7 +9,7 @@ from ipsecd import limits
 from ipsecd.errors import PeerError, Refused
 from ipsecd.ike.config import Child, Peer
 from ipsecd.wire.registry import NotifyType
-from ipsecd.wire.selector import Selector, narrow
+from ipsecd.wire.selector import Selector, common, narrow, outermost
 
 Selectors = tuple[Selector, ...]
 Packet = tuple[Selector, Selector]  # a packet's own ends: (local, remote)
@@ -30,30 +30,36 @@ def narrow_in(peers: Iterable[Peer], local: Selectors, remote: Selectors) -> Nar
     """What the responder answers to an offer; ``local`` is our side of it (TSr), ``remote`` the peer's (TSi).
 
     A child that takes the offer's first selectors goes before one that doesn't; among those, one that takes the whole
-    offer; then the order of the policy. Raises Refused("selectors-unacceptable") with TS_UNACCEPTABLE.
+    offer; then the order of the policy. The search ends with ``limits.NARROWING_STEPS``. Raises
+    Refused("selectors-unacceptable") with TS_UNACCEPTABLE.
     """
-    found: list[tuple[bool, bool, Narrowed]] = []
-    for peer in peers:
-        for child in peer.children:
-            ours, theirs = _narrow(local, child.local), _narrow(remote, child.remote)
-            if meets(ours, theirs):
-                first = covers(child.local, local[:1]) and covers(child.remote, remote[:1])
-                whole = covers(child.local, local) and covers(child.remote, remote)
-                found.append((first, whole, Narrowed(peer, child, ours, theirs, more=False)))
+    ours, theirs = _distilled(local), _distilled(remote)
+    found: list[tuple[bool, bool, Peer, Child]] = []
+    steps = 0
+    for each, child in ((peer, child) for peer in peers for child in peer.children):
+        steps += len(ours) * len(child.local) + len(theirs) * len(child.remote)
+        if steps > limits.NARROWING_STEPS:
+            break
+        here = common(ours, child.local)
+        there = common(theirs, child.remote) if here else ()
+        if meets(here, there):
+            first = covers(child.local, local[:1]) and covers(child.remote, remote[:1])
+            whole = set(ours) <= set(here) and set(theirs) <= set(there)
+            found.append((first, whole, each, child))
     if not found:
         raise Refused(
             "selectors-unacceptable",
             f"the peer asks for {show(local)} here and {show(remote)} there, which no rule it has opened allows",
             notify=NotifyType.TS_UNACCEPTABLE,
         )
-    first, whole, best = max(found, key=lambda entry: entry[:2])
+    first, whole, peer, child = max(found, key=lambda entry: entry[:2])
     more = len(found) > 1 and not whole
-    return Narrowed(best.peer, best.child, best.local, best.remote, more)
+    return Narrowed(peer, child, narrow(ours, child.local), narrow(theirs, child.remote), more)
 
 
 def narrow_again(child: Child, local: Selectors, remote: Selectors) -> tuple[Selectors, Selectors]:
     """The same for a rekey: only within the child that is being rekeyed (2.9.2). Raises Refused as above."""
-    ours, theirs = _narrow(local, child.local), _narrow(remote, child.remote)
+    ours, theirs = narrow(_distilled(local), child.local), narrow(_distilled(remote), child.remote)
     if not meets(ours, theirs):
         raise Refused(
             "selectors-unacceptable",
@@ -85,20 +91,27 @@ def covers(wide: Selectors, parts: Selectors) -> bool:
 
 def meets(local: Selectors, remote: Selectors) -> bool:
     """Whether any packet at all can go between the two: one family, one protocol."""
+    ours, theirs = ({(selector.version, selector.protocol) for selector in side} for side in (local, remote))
     return any(
-        one.version == two.version and (one.protocol == two.protocol or 0 in (one.protocol, two.protocol))
-        for one in local
-        for two in remote
+        version == other_version and (protocol == other_protocol or 0 in (protocol, other_protocol))
+        for version, protocol in ours
+        for other_version, other_protocol in theirs
     )
 
 
-def show(selectors: Iterable[Selector]) -> str:
-    return ", ".join(str(selector) for selector in selectors) or "nothing"
+def show(selectors: Selectors) -> str:
+    """For people: the first few, and how many more there are."""
+    shown = ", ".join(str(selector) for selector in selectors[: limits.SHOWN_SELECTORS]) or "nothing"
+    more = len(selectors) - limits.SHOWN_SELECTORS
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _narrow(offered: Selectors, allowed: Selectors) -> Selectors:
-    return narrow(offered, allowed)[: limits.MAX_SELECTORS]
+def _distilled(offered: Selectors) -> Selectors:
+    """What lies inside another selector says nothing of its own. But the first is the initiator's choice (2.9): it
+    stands in front, also where the rest is too much for one payload."""
+    outer = outermost(offered)
+    return outer if offered[:1] == outer[:1] else (*offered[:1], *outer)
 
 
 def _led_by(first: Selector, rest: Selectors) -> Selectors:
-    return rest if first in rest else (first, *rest)[: limits.MAX_SELECTORS]
+    return (first, *(each for each in rest if each != first))[: limits.MAX_SELECTORS]

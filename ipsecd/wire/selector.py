@@ -7,14 +7,17 @@ all that narrowing (RFC 7296 section 2.9) and the inbound check (RFC 4301 sectio
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_network, summarize_address_range
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
+from ipsecd import limits
 from ipsecd.wire.registry import IpProtocol
 
 Address = IPv4Address | IPv6Address
 
 ANY_PORT = (0, 65_535)
 OPAQUE = (65_535, 0)  # RFC 7296 section 3.13.1: matches only packets whose ports can't be seen
+
+_Box = tuple[int, int, int, int, tuple[int, int]]  # family, protocol, first and last address, ports: quick to compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +54,19 @@ class Selector:
 
     def intersect(self, other: Selector) -> Selector | None:
         """The largest selector inside both, or None."""
-        if self.version != other.version:
-            return None
-        if self.protocol and other.protocol and self.protocol != other.protocol:
-            return None
-        start, end = max(int(self.start), int(other.start)), min(int(self.end), int(other.end))
-        ports = _common_ports(self.ports, other.ports)
-        if start > end or ports is None:
-            return None
-        kind = IPv4Address if self.version == 4 else IPv6Address
-        return Selector(kind(start), kind(end), self.protocol or other.protocol, ports)
+        both = _common(_box(self), _box(other))
+        return None if both is None else _selector(both)
 
     def contains(self, other: Selector) -> bool:
         """Whether each packet that ``other`` selects is selected by this one too."""
-        return self.intersect(other) == other
+        return _inside(_box(other), _box(self))
 
     def __str__(self) -> str:
-        networks = list(summarize_address_range(self.start, self.end))
-        text = str(networks[0]) if len(networks) == 1 else f"{self.start}-{self.end}"
-        text = text.removesuffix("/32" if self.version == 4 else "/128")
+        text, size = f"{self.start}-{self.end}", int(self.end) - int(self.start) + 1
+        if size == 1:
+            text = str(self.start)
+        elif size & (size - 1) == 0 and int(self.start) % size == 0:
+            text = f"{self.start}/{self.start.max_prefixlen - size.bit_length() + 1}"
         protocol = IpProtocol(self.protocol).name.lower() if self.protocol else ""
         first, last = self.ports
         ports = "" if self.ports == ANY_PORT else "opaque" if self.ports == OPAQUE else str(first)
@@ -80,9 +77,32 @@ class Selector:
         return f"{text}[{protocol or 'any'}{'/' + ports if ports else ''}]"
 
 
+def _box(selector: Selector) -> _Box:
+    start, end = selector.start, selector.end
+    return start.version, selector.protocol, int(start), int(end), selector.ports
+
+
+def _selector(box: _Box) -> Selector:
+    version, protocol, start, end, ports = box
+    kind = IPv4Address if version == 4 else IPv6Address
+    return Selector(kind(start), kind(end), protocol, ports)
+
+
+def _common(one: _Box, two: _Box) -> _Box | None:
+    """The largest box inside both, or None."""
+    version, protocol, start, end, ports = one
+    other_version, other_protocol, other_start, other_end, other_ports = two
+    if version != other_version or start > other_end or other_start > end:
+        return None
+    if protocol != other_protocol and protocol and other_protocol:
+        return None
+    shared = ports if ports == other_ports else _common_ports(ports, other_ports)
+    if shared is None:
+        return None
+    return version, protocol or other_protocol, max(start, other_start), min(end, other_end), shared
+
+
 def _common_ports(one: tuple[int, int], two: tuple[int, int]) -> tuple[int, int] | None:
-    if one == two:
-        return one
     if ANY_PORT in (one, two):
         return two if one == ANY_PORT else one
     if OPAQUE in (one, two):
@@ -91,16 +111,38 @@ def _common_ports(one: tuple[int, int], two: tuple[int, int]) -> tuple[int, int]
     return (low, high) if low <= high else None
 
 
+def _inside(one: _Box, two: _Box) -> bool:
+    return _common(one, two) == one
+
+
+def _outermost(boxes: list[_Box]) -> list[_Box]:
+    distinct = list(dict.fromkeys(boxes))
+    return [box for box in distinct if not any(_inside(box, other) for other in distinct if other is not box)]
+
+
+def outermost(selectors: tuple[Selector, ...]) -> tuple[Selector, ...]:
+    """Those that lie inside no other, each once, in the same order: they select the same packets."""
+    return tuple(_selector(box) for box in _outermost([_box(selector) for selector in selectors]))
+
+
+def common(offered: tuple[Selector, ...], allowed: tuple[Selector, ...]) -> tuple[Selector, ...]:
+    """What each offered selector shares with each allowed one, in offered order, each once. The search ends with
+    ``limits.MAX_SELECTORS`` results: one payload holds no more, and what was offered first counts most."""
+    allows = [_box(allow) for allow in allowed]
+    found: dict[_Box, None] = {}
+    for offer in map(_box, offered):
+        for allow in allows:
+            both = _common(offer, allow)
+            if both is not None:
+                found[both] = None
+                if len(found) == limits.MAX_SELECTORS:
+                    return tuple(map(_selector, found))
+    return tuple(map(_selector, found))
+
+
 def narrow(offered: tuple[Selector, ...], allowed: tuple[Selector, ...]) -> tuple[Selector, ...]:
     """The offered selectors cut down to what is allowed (RFC 7296 section 2.9), without repeats, in offered order.
 
     Each result lies inside one offered and one allowed selector; empty if they have nothing in common.
     """
-    found: list[Selector] = []
-    for offer in offered:
-        for allow in allowed:
-            both = offer.intersect(allow)
-            if both is not None and not any(kept.contains(both) for kept in found):
-                found = [kept for kept in found if not both.contains(kept)]
-                found.append(both)
-    return tuple(found)
+    return outermost(common(offered, allowed))

@@ -4,7 +4,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from ipsecd.wire.selector import ANY_PORT, OPAQUE, Selector, narrow
+from ipsecd import limits
+from ipsecd.wire.selector import ANY_PORT, OPAQUE, Selector, narrow, outermost
 
 LAN = Selector.net("10.1.0.0/16")
 HOST = Selector.net("10.1.2.3/32")
@@ -74,7 +75,12 @@ def test_a_box_contains_what_it_does_not_cut() -> None:
         (Selector.net("10.1.0.0/16", 0, OPAQUE), "10.1.0.0/16[any/opaque]"),
         (Selector.net("10.1.0.0/16", 200), "10.1.0.0/16[ipprotocol_200]"),
         (Selector(ip_address("10.0.0.5"), ip_address("10.0.0.20")), "10.0.0.5-10.0.0.20"),
+        (Selector(ip_address("10.0.0.2"), ip_address("10.0.0.5")), "10.0.0.2-10.0.0.5"),
+        (Selector(ip_address("10.0.0.4"), ip_address("10.0.0.9")), "10.0.0.4-10.0.0.9"),
+        (Selector(ip_address("::1"), ip_address("::ffff")), "::1-::ffff"),
+        (Selector.net("2001:db8::/32"), "2001:db8::/32"),
         (Selector.net("0.0.0.0/0"), "0.0.0.0/0"),
+        (Selector.net("::/0"), "::/0"),
     ],
 )
 def test_a_box_reads_like_a_subnet(selector: Selector, text: str) -> None:
@@ -93,3 +99,17 @@ def test_narrowing_says_nothing_twice() -> None:
     assert narrow((HOST, LAN), (LAN,)) == (LAN,)
     assert narrow((LAN, HOST), (LAN,)) == (LAN,)
     assert narrow((LAN, LAN), (HOST, LAN)) == (LAN,)
+
+
+def test_what_lies_inside_another_says_nothing_of_its_own() -> None:
+    assert outermost((HOST, OTHER, LAN, WEB, OTHER)) == (OTHER, LAN)
+    assert outermost((WEB, HOST)) == (WEB, HOST)
+    assert outermost(()) == ()
+
+
+def test_narrowing_ends_with_as_many_results_as_a_payload_holds_and_begins_with_what_was_offered_first() -> None:
+    ports = tuple(Selector.net("10.0.0.0/8", 17, (port, port)) for port in range(64))
+    subnets = tuple(Selector.net(f"10.1.{number}.0/24") for number in range(64))
+    narrowed = narrow(ports, subnets)
+    assert len(narrowed) == limits.MAX_SELECTORS == 64
+    assert narrowed == tuple(Selector.net(f"10.1.{number}.0/24", 17, (0, 0)) for number in range(64))
