@@ -1,6 +1,7 @@
 """Known answers for every algorithm we offer, asked for once at start. What fails is withdrawn.
 
-This finds a broken build of the library, or one whose policy forbids an algorithm, before a peer is promised it.
+This finds a broken build of the library, or one whose policy forbids an algorithm, before a peer is promised it. What
+checks integrity is shown forgeries too, and has to refuse them.
 The answers are published ones; where each comes from stands beside it.
 """
 
@@ -10,6 +11,7 @@ from cryptography.exceptions import InternalError, InvalidTag, UnsupportedAlgori
 
 from ipsecd.crypto import algorithms, ciphers, modp
 from ipsecd.crypto.algorithms import Algorithm, Encryption, GroupInfo, Integrity
+from ipsecd.crypto.ciphers import Aead
 from ipsecd.crypto.exchange import load
 from ipsecd.crypto.mac import Mac
 from ipsecd.crypto.prf import prf
@@ -18,12 +20,38 @@ from ipsecd.wire.registry import Encr
 
 _octets = bytes.fromhex
 
-# The GCM specification by McGrew and Viega, appendix B, cases 2, 8 and 14 (RFC 4106 section 9 points there): key,
-# nonce and plaintext of zeros. By key length: ciphertext and tag.
+# The GCM specification by McGrew and Viega, appendix B, cases 4, 10 and 16 (RFC 4106 section 9 points there): they have
+# associated data, as ESP and IKE always do. By key length: key, ciphertext, tag.
+_GCM_NONCE, _GCM_ASSOCIATED = "cafebabefacedbaddecaf888", "feedfacedeadbeeffeedfacedeadbeefabaddad2"
+_GCM_PLAINTEXT = (
+    "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+    "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39"
+)
 _GCM = {
-    128: ("0388dace60b6a392f328c2b971b2fe78", "ab6e47d42cec13bdf53a67b21257bddf"),
-    192: ("98e7247c07f0fe411c267e4384b0f600", "2ff58d80033927ab8ef4d4587514f0fb"),
-    256: ("cea7403d4d606b6e074ec5d3baf39d18", "d0d1c8a799996bf0265b98b5d48ab919"),
+    128: (
+        "feffe9928665731c6d6a8f9467308308",
+        (
+            "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e"
+            "21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091"
+        ),
+        "5bc94fbc3221a5db94fae95ae7121a47",
+    ),
+    192: (
+        "feffe9928665731c6d6a8f9467308308feffe9928665731c",
+        (
+            "3980ca0b3c00e841eb06fac4872a2757859e1ceaa6efd984628593b40ca1e19c"
+            "7d773d00c144c525ac619d18c84a3f4718e2448b2fe324d9ccda2710"
+        ),
+        "2519498e80f1478f37ba55bd6d27618c",
+    ),
+    256: (
+        "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308",
+        (
+            "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
+            "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662"
+        ),
+        "76fc6ece0f4e1768cddf8853bb2d551b",
+    ),
 }
 
 # RFC 7634 appendix B: key, nonce, associated data, plaintext, ciphertext and tag
@@ -166,8 +194,8 @@ def _check(algorithm: Algorithm) -> bool:
     if isinstance(algorithm, Encryption):
         return _check_aead(algorithm) if algorithm.aead else _check_mode(algorithm)
     if isinstance(algorithm, Integrity):
-        keyed = Mac(algorithm, b"\x0b" * algorithm.key_octets)
-        return keyed.verify(_octets(_INTEGRITY[algorithm.name]), b"Hi There")
+        keyed, icv = Mac(algorithm, b"\x0b" * algorithm.key_octets), _octets(_INTEGRITY[algorithm.name])
+        return keyed.verify(icv, b"Hi There") and not any(keyed.verify(wrong, b"Hi There") for wrong in _altered(icv))
     if isinstance(algorithm, GroupInfo):
         return _check_group(algorithm)
     return prf(algorithm.id, b"Jefe", b"what do ya want for nothing?") == _octets(_PRF[algorithm.name])
@@ -177,17 +205,27 @@ def _check_aead(encryption: Encryption) -> bool:
     if encryption.id == Encr.CHACHA20_POLY1305:
         key, nonce, associated, plaintext, sealed = map(_octets, _CHACHA20)
     else:
-        ciphertext, tag = map(_octets, _GCM[8 * encryption.key_octets])
-        key, nonce, associated, plaintext = bytes(encryption.key_octets), bytes(12), b"", bytes(16)
+        key, ciphertext, tag = map(_octets, _GCM[8 * encryption.key_octets])
+        nonce, associated, plaintext = map(_octets, (_GCM_NONCE, _GCM_ASSOCIATED, _GCM_PLAINTEXT))
         sealed = ciphertext + tag[: encryption.icv_octets]
     aead = ciphers.aead(encryption, key)
-    try:
-        aead.decrypt(nonce, bytes([sealed[0] ^ 1]) + sealed[1:], associated)
-    except InvalidTag:
-        pass
-    else:
+    if aead.encrypt(nonce, plaintext, associated) != sealed or aead.decrypt(nonce, sealed, associated) != plaintext:
         return False
-    return aead.encrypt(nonce, plaintext, associated) == sealed and aead.decrypt(nonce, sealed, associated) == plaintext
+    forged = [(wrong, associated) for wrong in _altered(sealed)] + [(sealed, wrong) for wrong in _altered(associated)]
+    return all(_refuses(aead, nonce, *each) for each in forged)
+
+
+def _altered(octets: bytes) -> tuple[bytes, bytes]:
+    """The octets with one bit of the first, and with one bit of the last, turned over."""
+    return bytes([octets[0] ^ 0x80]) + octets[1:], octets[:-1] + bytes([octets[-1] ^ 0x01])
+
+
+def _refuses(aead: Aead, nonce: bytes, sealed: bytes, associated: bytes) -> bool:
+    try:
+        aead.decrypt(nonce, sealed, associated)
+    except InvalidTag:
+        return True
+    return False
 
 
 def _check_mode(encryption: Encryption) -> bool:

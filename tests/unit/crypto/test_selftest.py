@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 
 from ipsecd.crypto import algorithms, ciphers, exchange, selftest
 from ipsecd.crypto.algorithms import Encryption, Integrity, PrfAlgorithm
@@ -34,8 +35,7 @@ def test_an_algorithm_without_a_known_answer_is_withdrawn(monkeypatch: pytest.Mo
 
 def test_a_wrong_mac_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Mac, "icv", lambda self, *parts: bytes(self.octets))
-    wrong = {name for name, algorithm in algorithms.offered().items() if isinstance(algorithm, Integrity)}
-    assert selftest.run() == dict.fromkeys(wrong, "gave a wrong answer")
+    assert selftest.run() == dict.fromkeys(MACS, "gave a wrong answer")
 
 
 def test_a_wrong_prf_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,22 +52,89 @@ def test_a_wrong_cipher_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert selftest.run() == dict.fromkeys(wrong, "gave a wrong answer")
 
 
+AEADS = {
+    name for name, algorithm in algorithms.offered().items() if isinstance(algorithm, Encryption) and algorithm.aead
+}
+MACS = {name for name, algorithm in algorithms.offered().items() if isinstance(algorithm, Integrity)}
+
+
 class Careless:
-    """An AEAD that takes every ciphertext."""
+    """An AEAD that encrypts as it should and looks at nothing when it decrypts but the part that ``sees`` picks."""
 
-    def encrypt(self, nonce: object, data: object, associated: object) -> bytes:
-        return b""
+    def __init__(self, real: ciphers.Aead, sees: Callable[[bytes, bytes], bytes]) -> None:
+        self._real = real
+        self._sees = sees
+        self._sealed: dict[bytes, bytes] = {}
 
-    def decrypt(self, nonce: object, data: object, associated: object) -> bytes:
-        return b""
+    def encrypt(self, nonce: bytes, data: bytes, associated: bytes) -> bytes:
+        sealed = self._real.encrypt(nonce, data, associated)
+        self._sealed[self._sees(sealed, associated)] = data
+        return sealed
+
+    def decrypt(self, nonce: bytes, data: bytes, associated: bytes) -> bytes:
+        if self._sees(data, associated) not in self._sealed:
+            raise InvalidTag
+        return self._sealed[self._sees(data, associated)]
 
 
-def test_an_aead_that_accepts_a_forgery_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ciphers, "aead", lambda encryption, key: Careless())
-    wrong = {
-        name for name, algorithm in algorithms.offered().items() if isinstance(algorithm, Encryption) and algorithm.aead
-    }
-    assert selftest.run() == dict.fromkeys(wrong, "gave a wrong answer")
+@pytest.fixture
+def no_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is quick to test."""
+    monkeypatch.setattr(algorithms, "_GROUP", {})
+
+
+@pytest.mark.usefixtures("no_groups")
+@pytest.mark.parametrize(
+    "sees",
+    [
+        lambda sealed, associated: b"",
+        lambda sealed, associated: sealed,
+        lambda sealed, associated: sealed[:-1] + associated,
+        lambda sealed, associated: sealed[1:] + associated,
+        lambda sealed, associated: sealed + associated[:-1],
+        lambda sealed, associated: sealed + associated[1:],
+    ],
+    ids=[
+        "nothing",
+        "no associated data",
+        "not the last octet of the ICV",
+        "not the first octet of the ciphertext",
+        "not the last associated octet",
+        "not the first associated octet",
+    ],
+)
+def test_an_aead_that_accepts_a_forgery_is_noticed(
+    sees: Callable[[bytes, bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ciphers.aead
+    monkeypatch.setattr(ciphers, "aead", lambda encryption, key: Careless(real(encryption, key), sees))
+    assert selftest.run() == dict.fromkeys(AEADS, "gave a wrong answer")
+
+
+@pytest.mark.usefixtures("no_groups")
+@pytest.mark.parametrize("kept", [slice(0), slice(-1), slice(1, None)], ids=["nothing", "all but the last", "the rest"])
+def test_a_mac_that_looks_at_a_part_of_the_icv_alone_is_noticed(kept: slice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Mac, "verify", lambda self, icv, *parts: self.icv(*parts)[kept] == icv[kept])
+    assert selftest.run() == dict.fromkeys(MACS, "gave a wrong answer")
+
+
+@pytest.mark.usefixtures("no_groups")
+def test_an_aead_that_leaves_out_the_associated_data_altogether_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # it agrees with itself, and with every answer that has none
+    real = ciphers.aead
+
+    class Blind:
+        def __init__(self, encryption: Encryption, key: bytes) -> None:
+            self._real = real(encryption, key)
+
+        def encrypt(self, nonce: bytes, data: bytes, associated: bytes) -> bytes:
+            return self._real.encrypt(nonce, data, b"")
+
+        def decrypt(self, nonce: bytes, data: bytes, associated: bytes) -> bytes:
+            return self._real.decrypt(nonce, data, b"")
+
+    monkeypatch.setattr(ciphers, "aead", Blind)
+    assert selftest.run().keys() == AEADS
 
 
 @pytest.mark.parametrize("error", [UnsupportedAlgorithm("x"), ValueError("x"), LocalError("x")])
