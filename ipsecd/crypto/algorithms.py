@@ -176,8 +176,17 @@ def group(id_: int) -> GroupInfo | None:
 
 def offered() -> dict[str, Algorithm]:
     """Every algorithm we offer, by keyword."""
+    return {name: algorithm for name, algorithm in _all().items() if name not in _withdrawn}
+
+
+def withdrawn() -> dict[str, Algorithm]:
+    """Every algorithm we would offer if its self-test hadn't failed, by keyword."""
+    return {name: algorithm for name, algorithm in _all().items() if name in _withdrawn}
+
+
+def _all() -> dict[str, Algorithm]:
     tables: tuple[Algorithm, ...] = (*_ENCRYPTION.values(), *_INTEGRITY.values(), *_PRF.values(), *_GROUP.values())
-    return {algorithm.name: algorithm for algorithm in tables if algorithm.name not in _withdrawn}
+    return {algorithm.name: algorithm for algorithm in tables}
 
 
 def withdraw(name: str) -> None:

@@ -1,7 +1,8 @@
 """Choosing algorithms (RFC 7296 sections 2.7 and 3.3): what we offer, what we pick, what we accept as an answer.
 
 A *menu* is one combination of lists we would use, by transform type. AEADs and other ciphers need different integrity
-lists, so a configured proposal that has both becomes two menus.
+lists, so a configured proposal that has both becomes two menus. An algorithm that failed its self-test stands in none,
+and a menu left without a choice of some type is none.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ipsecd.crypto import algorithms
+from ipsecd.crypto.algorithms import Algorithm
 from ipsecd.errors import LocalError, PeerError, Refused
 from ipsecd.ike.config import EspProposal, IkeProposal
 from ipsecd.ike.suites import EspSuite, IkeSuite, describe
@@ -41,25 +43,31 @@ def ike_menus(proposals: Iterable[IkeProposal]) -> tuple[Menu, ...]:
                     TransformType.DH: groups,
                 }
             )
-    return tuple(found)
+    return _with_choices(found)
 
 
 def esp_menus(proposals: Iterable[EspProposal], *, pfs: bool) -> tuple[Menu, ...]:
     """``pfs`` False: for IKE_AUTH, where a child has no key exchange of its own (RFC 7296 section 1.2)."""
     found: list[Menu] = []
     for proposal in proposals:
-        groups = _transforms(TransformType.DH, proposal.groups) if pfs and proposal.groups else (_NO_GROUP,)
+        groups = _transforms(TransformType.DH, proposal.groups)
+        if not proposal.groups or (groups and not pfs):  # a child that could never be rekeyed isn't begun
+            groups = (_NO_GROUP,)
         esn = (Esn.YES, Esn.NO) if proposal.esn else (Esn.NO,)
         for ciphers, macs in _cipher_lists(proposal):
             menu = {
                 TransformType.ENCR: ciphers,
                 TransformType.INTEG: macs,
                 TransformType.DH: groups,
-                TransformType.ESN: _transforms(TransformType.ESN, esn),
+                TransformType.ESN: tuple(Transform(TransformType.ESN, number) for number in esn),
             }
             if menu not in found:
                 found.append(menu)
-    return tuple(found)
+    return _with_choices(found)
+
+
+def _with_choices(menus: Iterable[Menu]) -> tuple[Menu, ...]:
+    return tuple(menu for menu in menus if all(menu.values()))
 
 
 def _cipher_lists(
@@ -80,8 +88,44 @@ def _cipher_lists(
     return lists
 
 
+_LOOK_UP = {
+    TransformType.PRF: algorithms.prf,
+    TransformType.INTEG: algorithms.integrity,
+    TransformType.DH: algorithms.group,
+}
+
+
 def _transforms(kind: TransformType, ids: Iterable[int]) -> tuple[Transform, ...]:
-    return tuple(Transform(kind, number) for number in ids)
+    return tuple(Transform(kind, number) for number in ids if _LOOK_UP[kind](number) is not None)
+
+
+def nothing_left(of_ike: Iterable[IkeProposal], of_esp: Iterable[EspProposal]) -> str:
+    """Why a child can't be negotiated from these proposals, whoever the peer is; empty if it can."""
+    of_ike, of_esp = tuple(of_ike), tuple(of_esp)
+    for what, proposals, menus in (
+        ("key exchange", of_ike, ike_menus(of_ike)),
+        ("ESP", of_esp, esp_menus(of_esp, pfs=True)),
+    ):
+        if not menus:
+            failed = [
+                name
+                for name, algorithm in algorithms.withdrawn().items()
+                if any(_names(proposal, algorithm) for proposal in proposals)
+            ]
+            return f"each {what} proposal of the rule needs what failed its self-test: {', '.join(failed)}"
+    return ""
+
+
+def _names(proposal: IkeProposal | EspProposal, algorithm: Algorithm) -> bool:
+    match algorithm:
+        case algorithms.Encryption():
+            return (algorithm.id, algorithm.key_bits) in proposal.encryption
+        case algorithms.Integrity():
+            return algorithm.id in proposal.integrity
+        case algorithms.GroupInfo():
+            return algorithm.id in proposal.groups
+        case algorithms.PrfAlgorithm():
+            return isinstance(proposal, IkeProposal) and algorithm.id in proposal.prf
 
 
 # --- what we offer -----------------------------------------------------------------------------------------------
@@ -133,7 +177,7 @@ def pick(
             if picked is not None:
                 shown = tuple(choice for choice in picked.values() if choice not in (_NO_INTEGRITY, _NO_GROUP))
                 return Proposal(proposal.number, protocol, proposal.spi, shown), picked
-    ours = describe(offer(menus, protocol, b""))
+    ours = describe(offer(menus, protocol, b"")) or "nothing, since what our rule names failed its self-test"
     raise Refused(
         "no-proposal-chosen",
         f"no common proposal: the peer offers {describe(offered)}; we accept {ours}",

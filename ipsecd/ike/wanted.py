@@ -11,6 +11,7 @@ from ipsecd.ike.config import Child, Endpoint, Path, Peer
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import GiveUp
 from ipsecd.ike.narrowing import Packet, covers
+from ipsecd.ike.negotiate import nothing_left
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.timers import Timer
 from ipsecd.ike.v2.child import CreateChild
@@ -155,7 +156,10 @@ class Wanted:
         want.rest()
         want.pursued = True
         sa = self._carrier(want.peer)
-        if sa is not None:
+        nothing = nothing_left(want.peer.proposals, want.child.proposals)
+        if nothing:
+            self._cannot(want, nothing)
+        elif sa is not None:
             sa.submit(CreateChild(want.peer, want.child, packet))
         elif not want.peer.remotes:
             self._cannot(want, "the peer's address isn't known; it has to call us")
