@@ -197,7 +197,7 @@ def monitor(control: Path, level: str, as_json: bool) -> None:
 def log_level(control: Path, level: str | None, as_json: bool) -> None:
     """Show the level of the log, or set it."""
     with Client(control) as client:
-        _tell(client.ask("log-level", level=level), as_json, lambda answer: (str(answer["level"]) + "\n",))
+        _tell(client.ask("log-level", level=level), as_json, lambda answer: (str(answer["level"]),))
 
 
 @main.group()

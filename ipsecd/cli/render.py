@@ -144,7 +144,7 @@ def explain(answer: Mapping[str, Any]) -> Iterable[RenderableType]:
     ways = [(name, answer[way]) for way, name in (("outbound", "leaving"), ("inbound", "arriving"))]
     covered = [(name, told) for name, told in ways if told["verdict"] != "clear"]
     if not covered:
-        yield _text(f"passes in clear: {ways[0][1]['why']}\n")
+        yield _text(f"passes in clear: {ways[0][1]['why']}")
         return
     table = _table("such a packet", "verdict", "by", "instead of", "that is")
     for name, told in covered:
@@ -157,11 +157,13 @@ def difference(answer: Mapping[str, Any]) -> Iterable[RenderableType]:
     """``ipsecctl reload``."""
     changes = {name: names for name, names in answer["difference"].items() if names and name != "kept"}
     if not changes:
-        yield _text("nothing has changed\n")
+        yield _text("nothing has changed")
     for name, names in changes.items():
-        yield _text(f"{name}: {', '.join(names)}\n")
+        yield _text(f"{name}: {', '.join(names)}")
     for peer, reason in answer["unusable"].items():
-        yield _text(f"{peer} can't be used: {reason}\n", "red")
+        yield _text(f"{peer} can't be used: {reason}", "red")
+    if answer["policy"] is None:
+        yield _text("WARNING: the policy file assigns no policy, so nothing is protected any more", "red")
 
 
 def event(told: Mapping[str, Any]) -> Text:

@@ -36,8 +36,9 @@ from ipsecd.io.floor_store import FloorStore
 from ipsecd.io.kernel_state import flush
 from ipsecd.io.netlink import Netlink
 from ipsecd.io.nftables import Nftables
-from ipsecd.policy.diff import PlanDiff
+from ipsecd.policy.diff import PlanDiff, diff
 from ipsecd.policy.floor import TABLE
+from ipsecd.policy.plan import Plan
 
 log = structlog.get_logger()
 
@@ -105,8 +106,8 @@ class App:
         log.info("stopped")
 
     async def reload(self) -> PlanDiff:
-        """Read the policy file again and put in force what has changed. Raises IpsecdError, and has then changed
-        nothing."""
+        """Read the policy file again and put in force what has changed; a file that assigns none takes the policy out
+        of force. Raises IpsecdError, and has then changed nothing."""
         async with self._changing:
             try:
                 prepared = await prepare(read_policy(self.options.policy), self._surroundings())
@@ -118,7 +119,7 @@ class App:
     async def unassign(self) -> None:
         """Take the policy out of force, and everything of ours out of the kernel, until the next reload."""
         async with self._changing:
-            await self._unassign()
+            await self._unassign("put out of force by command")
 
     def summary(self) -> str:
         """The state in a few words."""
@@ -132,30 +133,31 @@ class App:
     # --- what is in force -------------------------------------------------------------------------------------------
 
     async def _put_in_force(self, prepared: Prepared) -> PlanDiff:
+        before = Plan() if self.protection is None else self.protection.prepared.plan
         if not prepared.plan.policy:
-            await self._unassign()
+            difference = PlanDiff(removed=diff(before, Plan()).removed)
+            await self._unassign(f"{self.options.policy} assigns none")
         elif self.protection is None:
             protection = Protection(prepared, self._host())
             await protection.start()
             self.protection = protection
+            difference = PlanDiff(added=diff(before, prepared.plan).added)
         else:
             difference = await self.protection.change(prepared)
             if difference.empty:
                 log.info("policy-unchanged")
             else:
                 log.info("policy-changed", difference=difference)
-            self._look.set()
-            return difference
         self._look.set()
-        return PlanDiff(added=tuple(rule.name for rule in prepared.plan.rules))
+        return difference
 
-    async def _unassign(self) -> None:
+    async def _unassign(self, cause: str) -> None:
         protection, self.protection = self.protection, None
         if protection is not None:
             await protection.lower()
         else:  # nothing in force in this process, but maybe left by the one before
             await flush(self._netlink, Nftables(TABLE), self._store)
-        log.warning("unassigned")
+        log.warning("unassigned", cause=cause)
 
     async def _raise_last_floor(self) -> None:
         """The start has failed: see that the floor of the last good policy stands, so that nothing leaves in clear."""

@@ -87,7 +87,12 @@ class Commands:
         difference = await self._app.reload()
         protection = self._app.protection
         unusable = protection.prepared.unusable if protection else {}
-        return {"difference": asdict(difference), "unusable": unusable, "summary": self._app.summary()}
+        return {
+            "policy": protection.prepared.plan.policy if protection else None,
+            "difference": asdict(difference),
+            "unusable": unusable,
+            "summary": self._app.summary(),
+        }
 
     async def _log_level(self, arguments: Arguments) -> dict[str, Any]:
         if "level" in arguments:

@@ -218,7 +218,8 @@ def test_a_policy_that_assigns_nothing_protects_nothing(sites: Sites, tmp_path: 
     before = kernel(sites, "ga")
     with Ipsecd(sites, "ga", tmp_path / "a", files(rule("a"))) as daemon:
         daemon.write("policy.yaml", policy(rule("a")).replace("assigned: sites\n", ""))
-        daemon.ctl("reload")
+        answer = daemon.ctl("reload")
+        assert (answer["policy"], answer["difference"]["removed"]) == (None, ["site"])
         assert kernel(sites, "ga") == before
 
 
