@@ -42,6 +42,8 @@ from ipsecd.policy.plan import Plan
 
 log = structlog.get_logger()
 
+_REFUSALS = (ConfigError, OperatorError, KernelError)  # what isn't among them is a fault of ours
+
 
 class App:
     """One daemon. ``protection`` is the policy in force, None while none is assigned."""
@@ -90,7 +92,7 @@ class App:
         try:
             prepared = await prepare(read_policy(self.options.policy), self._surroundings())
             await self._put_in_force(prepared)
-        except IpsecdError:
+        except BaseException:
             await self._raise_last_floor()
             raise
         server = ControlServer(handlers, self.journal, self.guard, Access(os.geteuid(), self.options.group_id))
@@ -107,12 +109,12 @@ class App:
 
     async def reload(self) -> PlanDiff:
         """Read the policy file again and put in force what has changed; a file that assigns none takes the policy out
-        of force. Raises IpsecdError, and has then changed nothing."""
+        of force. Raises ConfigError, OperatorError or KernelError, and has then changed nothing."""
         async with self._changing:
             try:
                 prepared = await prepare(read_policy(self.options.policy), self._surroundings())
                 return await self._put_in_force(prepared)
-            except IpsecdError as error:
+            except _REFUSALS as error:
                 _tell_failure("reload-failed", error)
                 raise
 
@@ -214,7 +216,7 @@ class App:
                 if prepared.plan != now.plan:
                     difference = await self.protection.change(prepared)
                     log.info("policy-follows", difference=difference)
-            except IpsecdError as error:
+            except _REFUSALS as error:
                 _tell_failure("policy-does-not-follow", error)
 
     async def _tick(self) -> None:
@@ -267,7 +269,7 @@ class App:
             await self._hangup.wait()
             self._hangup.clear()
             self._systemd.reloading(time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000)
-            with self.guard.over("a reload"), contextlib.suppress(IpsecdError):  # reload has told the log
+            with self.guard.over("a reload"), contextlib.suppress(*_REFUSALS):  # reload has told the log
                 await self.reload()
             self._systemd.ready(self.summary())
 

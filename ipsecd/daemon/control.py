@@ -26,7 +26,7 @@ from ipsecd.daemon.protocol import (
     encode_result,
     parse_request,
 )
-from ipsecd.errors import IpsecdError
+from ipsecd.errors import IpsecdError, LocalError
 
 log = structlog.get_logger()
 
@@ -139,6 +139,8 @@ class ControlServer:
                     await self._handlers[request.command](request.arguments) if request.command != "monitor" else {}
                 )
                 writer.write(encode_result(request.id, result))
+            except LocalError:  # a fault, for the guard to count and log
+                raise
             except IpsecdError as error:
                 writer.write(encode_error(request.id, error))
         if watch.error is not None:

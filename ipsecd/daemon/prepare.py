@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ipsecd import limits
-from ipsecd.daemon.compose import ike_config, spd_entries, unusable
+from ipsecd.daemon.compose import check_offers, ike_config, spd_entries, unusable
 from ipsecd.daemon.keyring import Keyring, Sources, gather
 from ipsecd.daemon.resolver import Resolver
 from ipsecd.errors import ConfigError, Mistake, OperatorError
 from ipsecd.ike.config import IkeConfig
-from ipsecd.ipsec.spd import SpdEntry
+from ipsecd.ipsec.spd import Spd, SpdEntry
 from ipsecd.policy.floor import ruleset
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.model import PolicyFile
@@ -68,19 +68,22 @@ def read_text(path: Path) -> str:
 
 async def prepare(file: PolicyFile, around: Surroundings, ring: Keyring | None = None) -> Prepared:
     """Everything that follows from the file, as names and addresses are now. ``ring`` gives keys already read; without
-    it they are read. Raises ConfigError for what isn't supported."""
+    it they are read. Raises ConfigError for what isn't supported, or OperatorError for what can't be negotiated."""
     me = tuple(address for interface, address in await around.addresses() if interface != "lo")
     around.resolver.forget()
     plan = make_plan(file, around.resolver.addresses, me)
     plan = replace(plan, peers=tuple([await _here(peer, plan.settings.own_mark, around) for peer in plan.peers]))
     ring = ring if ring is not None else await gather(plan.credentials, around.sources)
+    config, entries = ike_config(plan, ring.keys), spd_entries(plan)
+    check_offers(config)
+    Spd(entries)  # what the roads would refuse, they refuse before anything has changed
     return Prepared(
         file=file,
         plan=plan,
         ring=ring,
         floor=ruleset(plan),
-        entries=spd_entries(plan),
-        config=ike_config(plan, ring.keys),
+        entries=entries,
+        config=config,
         unusable=unusable(plan, ring.keys, ring.problems),
     )
 

@@ -23,7 +23,7 @@ from ipsecd.daemon.sockets import Sockets
 from ipsecd.daemon.wires import TunPort, Wires
 from ipsecd.dataplane.inline import InlineRoads
 from ipsecd.dataplane.messages import AskCounters, Counters, SetSpd
-from ipsecd.errors import OperatorError
+from ipsecd.errors import KernelError, OperatorError
 from ipsecd.ike import Ike
 from ipsecd.ike.effects import Report
 from ipsecd.ike.status import IkeSaStatus
@@ -122,22 +122,43 @@ class Protection:
         self._keeping = asyncio.create_task(self._keep(keeper))
 
     async def change(self, prepared: Prepared) -> PlanDiff:
-        """Put another plan in force in the place of this one, touching only what differs. The floor comes first, as
-        it is what may fail. Raises OperatorError or KernelError, and has then changed nothing."""
-        old, new = self.prepared, prepared
-        fixed = [name.replace("_", " ") for name in _FIXED if getattr(old.plan, name) != getattr(new.plan, name)]
+        """Put another plan in force in the place of this one, touching only what differs; all of it or nothing.
+
+        Raises OperatorError or KernelError, or whatever else has gone wrong: then this plan is in force as before,
+        though SAs that the other one would have ended may have to be negotiated again.
+        """
+        old = self.prepared
+        fixed = [name.replace("_", " ") for name in _FIXED if getattr(old.plan, name) != getattr(prepared.plan, name)]
         if fixed:
             raise OperatorError(f"{', '.join(fixed)} can't change while ipsecd runs", "systemctl restart ipsecd")
-        if new.floor != old.floor:
-            await self.kernel.raise_floor(new.floor)
-        self.prepared = new
+        try:
+            if prepared.floor != old.floor:
+                await self.kernel.raise_floor(prepared.floor)
+            self._take(prepared)
+        except BaseException:
+            await self._go_back(old)
+            raise
+        if (prepared.unusable, prepared.plan.peers) != (old.unusable, old.plan.peers):
+            self._tell()
+        return diff(old.plan, prepared.plan)
+
+    def _take(self, new: Prepared) -> None:
+        """Give the roads and the negotiation another plan."""
+        old, self.prepared = self.prepared, new
         if new.entries != old.entries:
             self._set_spd()
-        if (new.unusable, new.plan.peers) != (old.unusable, old.plan.peers):
-            self._tell()
         if new.config != old.config:
             self.wires.turn(lambda now: self.negotiation.reconfigure(new.config, now))
-        return diff(old.plan, new.plan)
+
+    async def _go_back(self, old: Prepared) -> None:
+        """A change has failed somewhere on its way: undo what it has done, in reverse."""
+        if self.prepared is not old:
+            with self._host.guard.over("going back to the policy before"):
+                self._take(old)
+        try:
+            await self.kernel.raise_floor(old.floor)
+        except KernelError as error:
+            _report("floor-not-as-before", "error", {"reason": str(error)})
 
     def sas(self) -> list[IkeSaStatus]:
         """The negotiation's SAs as they are now."""

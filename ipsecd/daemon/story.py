@@ -43,6 +43,7 @@ STORY: dict[str, Told] = {
     "policy-follows": Told("Names or addresses have changed, the policy follows: {difference}"),
     "policy-does-not-follow": Told("Names or addresses have changed, but the policy can't follow: {reason}"),
     "reload-failed": Told("Nothing was changed: {reason}"),
+    "floor-not-as-before": Told("The change was undone, but the floor of before can't be put back: {reason}"),
     "unassigned": Told("No policy is in force any more, {cause}: nothing is protected"),
     "rule-unusable": Told("{rule}: nothing can be negotiated, {reason}"),
     "keylog-on": Told("KEYS ARE KEPT for export (keylog: true): {peers}. Whoever gets them reads the traffic"),

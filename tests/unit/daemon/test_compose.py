@@ -6,7 +6,8 @@ from ipaddress import ip_address
 import pytest
 
 from ipsecd.crypto.secret import Secret
-from ipsecd.daemon.compose import ike_config, spd_entries, unusable
+from ipsecd.daemon.compose import check_offers, ike_config, spd_entries, unusable
+from ipsecd.errors import OperatorError
 from ipsecd.ike import config as ike
 from ipsecd.ipsec.spd import SpdEntry
 from ipsecd.policy.plan import Action, Child, Encapsulation, Entry, EspProposal, IkeProposal, Lifetime, Peer, Plan
@@ -120,3 +121,37 @@ def test_entries_keep_their_order_and_get_their_names_of_rfc_4301() -> None:
         SpdEntry("b", "block", "discard", ((NEAR, FAR),), "", outbound=False, inbound=True),
         SpdEntry("c", "to-hq", "protect", ((NEAR, FAR),), "to-hq/1", outbound=True, inbound=True),
     )
+
+
+@pytest.mark.parametrize(
+    ("peer", "said"),
+    [
+        (
+            replace(PEER, proposals=(replace(PEER.proposals[0], groups=(Group.MODP_2048,) * 253),)),
+            "rule to-hq: what it offers doesn't fit into a message: Sa can't be encoded: ",
+        ),
+        (
+            replace(PEER, proposals=PEER.proposals * 256),
+            "rule to-hq: what it offers doesn't fit into a message: Sa can't be encoded: ",
+        ),
+        (
+            replace(PEER, children=(replace(CHILD, proposals=(EspProposal(((Encr.AES_GCM_16, 128),) * 254, ()),)),)),
+            "rule to-hq: what it offers doesn't fit into a message: Sa can't be encoded: ",
+        ),
+        (
+            replace(PEER, proposals=(replace(PEER.proposals[0], groups=()),)),
+            "rule to-hq: none of its algorithms for the IKE SA can be used here",
+        ),
+    ],
+    ids=["253 groups", "256 proposals", "254 ciphers for ESP", "no group"],
+)
+def test_an_offer_that_can_not_be_made_is_refused_by_the_name_of_its_rule(peer: Peer, said: str) -> None:
+    """A proposal has at most 255 transforms, an offer at most 255 proposals (RFC 7296 section 3.3)."""
+    config = ike_config(replace(PLAN, peers=(peer,)), {"old": KEY})
+    with pytest.raises(OperatorError, match=said):
+        check_offers(config)
+
+
+def test_an_offer_that_just_fits_is_accepted() -> None:
+    peer = replace(PEER, proposals=(replace(PEER.proposals[0], groups=(Group.MODP_2048,) * 252),))
+    check_offers(ike_config(replace(PLAN, peers=(peer,)), {"old": KEY}))

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from ipsecd.daemon import compose
+from ipsecd.errors import KernelError, LocalError
 from tests.unit.daemon.daemons import Daemon, beside, policy, rule
 
 ASSIGNS_NONE = policy().replace("assigned: sites\n", "")
@@ -63,3 +68,113 @@ def test_unassign_names_its_cause(tmp_path: Path) -> None:
         assert (await daemon.ctl("reload")).output == "added: site\n"
 
     beside(tmp_path, scenario)
+
+
+# --- a reload that fails --------------------------------------------------------------------------------------------
+
+
+WIDER = policy(rule("site", "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"))
+
+
+def state(daemon: Daemon) -> tuple[object, ...]:
+    """All that a policy decides: the floor, the SPD of the roads, and what the negotiation knows."""
+    roads: Any = daemon.protection._roads
+    return (
+        daemon.kernel.floor,
+        roads._outbound._spd.entries,
+        roads._inbound._spd.entries,
+        daemon.protection.negotiation._core.config,
+        sorted(daemon.protection.negotiation._core.wanted._wants),
+        daemon.protection.prepared.plan,
+    )
+
+
+def breaking(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Let the negotiation fail in the middle of taking the next configuration, and only that one."""
+    begin = daemon.protection.negotiation._core.wanted.begin
+
+    def fail() -> None:
+        monkeypatch.setattr(daemon.protection.negotiation._core.wanted, "begin", begin)
+        raise error
+
+    monkeypatch.setattr(daemon.protection.negotiation._core.wanted, "begin", fail)
+
+
+@pytest.mark.parametrize("error", [LocalError("a payload doesn't fit"), KeyError("oops")])
+def test_a_fault_on_the_way_puts_everything_back_and_is_called_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        before = state(daemon)
+        daemon.write("policy.yaml", WIDER)
+        breaking(daemon, monkeypatch, error)
+        done = await daemon.ctl("reload", code=1)
+        assert done.output == "ipsecctl: ipsecd met an error of its own (the log has the details)\n"
+        assert state(daemon) == before
+        assert daemon.app.guard.faults == {"a control line": 1}
+        assert "reload-failed" not in daemon.events
+        assert (await daemon.ctl("reload")).output == "changed: site\n"
+
+    beside(tmp_path, scenario)
+
+
+def test_a_floor_that_the_kernel_refuses_changes_nothing(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        before = state(daemon)
+        daemon.write("policy.yaml", WIDER)
+        daemon.kernel.refuses["floor"] = KernelError("nft refused the table")
+        assert (await daemon.ctl("reload", code=1)).output == "ipsecctl: nft refused the table\n"
+        assert state(daemon) == before
+        assert daemon.texts("reload-failed") == ["Nothing was changed: nft refused the table"]
+
+    beside(tmp_path, scenario)
+
+
+def test_a_floor_that_can_not_be_put_back_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        daemon.write("policy.yaml", WIDER)
+        breaking(daemon, monkeypatch, KernelError("no memory"))
+        raised = daemon.kernel.raise_floor
+
+        async def once(text: str) -> None:
+            await raised(text)
+            daemon.kernel.refuses["floor"] = KernelError("nft is gone")
+
+        monkeypatch.setattr(daemon.kernel, "raise_floor", once)
+        await daemon.ctl("reload", code=1)
+        assert daemon.texts("floor-not-as-before") == [
+            "The change was undone, but the floor of before can't be put back: nft is gone"
+        ]
+
+    beside(tmp_path, scenario)
+
+
+def test_a_hangup_that_meets_a_fault_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        daemon.write("policy.yaml", WIDER)
+        breaking(daemon, monkeypatch, LocalError("a payload doesn't fit"))
+        daemon.manager.told.clear()
+        daemon.app._hangup.set()
+        await daemon.manager.told.wait()
+        assert daemon.app.guard.faults == {"a reload": 1}
+
+    beside(tmp_path, scenario)
+
+
+def test_an_offer_that_fits_no_message_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        before = state(daemon)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(compose, "encode_body", _too_much)
+            done = await daemon.ctl("reload", code=1)
+        assert done.output == (
+            "ipsecctl: rule site: what it offers doesn't fit into a message: 256 transforms "
+            "(fewer algorithms, or fewer security methods)\n"
+        )
+        assert state(daemon) == before
+
+    beside(tmp_path, scenario)
+
+
+def _too_much(_: object) -> bytes:
+    raise LocalError("256 transforms")
