@@ -17,6 +17,7 @@ from rich.console import Console, RenderableType
 import ipsecd
 from ipsecd.cli import render
 from ipsecd.cli.client import FAILED, Client, Failure
+from ipsecd.cli.private_file import write_private
 from ipsecd.daemon.options import CONTROL
 from ipsecd.daemon.protocol import LEVELS
 
@@ -220,7 +221,7 @@ def export(control: Path, directory: Path | None, as_json: bool) -> None:
     unknown = tables["unknown"]
     if directory is not None:
         for name in ("ikev2_decryption_table", "esp_sa"):
-            _write_private(directory / name, tables[name])
+            write_private(directory / name, tables[name])
     elif as_json:
         click.echo(json.dumps(tables, indent=2))
     else:
@@ -253,9 +254,3 @@ def _wait(client: Client, names: list[str], seconds: float) -> None:
         if time.monotonic() > end:
             raise Failure(FAILED, f"{', '.join(missing)}: not up after {seconds:g} s", "the log says why")
         time.sleep(0.1)
-
-
-def _write_private(path: Path, lines: list[str]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.writelines(f"{line}\n" for line in lines)
