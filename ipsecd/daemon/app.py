@@ -89,15 +89,17 @@ class App:
         self._handle_signals()
         self._test_algorithms()
         log.info("starting", version=ipsecd.__version__, file=self.options.policy)
+        server = ControlServer(handlers, self.journal, self.guard, Access(os.geteuid(), self.options.group_id))
         try:
+            server.claim(self.options.control)  # first: a daemon that is already there isn't to be disturbed
             prepared = await prepare(read_policy(self.options.policy), self._surroundings())
             await self._put_in_force(prepared)
         except BaseException:
             await self._raise_last_floor()
+            await server.close()
             raise
-        server = ControlServer(handlers, self.journal, self.guard, Access(os.geteuid(), self.options.group_id))
         try:
-            await self._listen(server)
+            await server.start()
             self._systemd.ready(self.summary())
             log.info("ready", summary=self.summary())
             gc.freeze()  # what lives now lives long: full collections needn't look at it
@@ -245,13 +247,6 @@ class App:
 
     def _host(self) -> Host:
         return Host(self._netlink, self._store, self.guard, self.clock, self._reported, self._look.set)
-
-    async def _listen(self, server: ControlServer) -> None:
-        try:
-            await server.start(self.options.control)
-        except OSError as error:
-            message = f"can't listen at {self.options.control}: {error.strerror}"
-            raise OperatorError(message, "--control names another place") from error
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

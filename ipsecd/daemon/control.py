@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import structlog
 
 from ipsecd import limits
+from ipsecd.daemon.control_place import Place
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.log import Log
 from ipsecd.daemon.protocol import (
@@ -66,21 +66,28 @@ class ControlServer:
         self._guard = guard
         self._access = access
         self._clients: set[asyncio.Task[None]] = set()
+        self._place: Place | None = None
         self._server: asyncio.Server | None = None
-        self._path: Path | None = None
 
-    async def start(self, path: Path) -> None:
-        """Listen at ``path``, replacing a socket that a daemon now dead left there. Raises OSError."""
-        listener = _listener(path, self._access.group)
+    def claim(self, path: Path) -> None:
+        """Make the socket at ``path``; whoever connects waits for ``start``. Raises OperatorError."""
+        self._place = Place(path, self._access.group)
+
+    async def start(self) -> None:
+        """Answer from now on. Raises LocalError if nothing was claimed."""
+        if self._place is None:
+            raise LocalError("no place for the control socket was claimed")
+        listener = self._place.listener
         self._server = await asyncio.start_unix_server(self._accepted, sock=listener, limit=limits.CONTROL_LINE)
-        self._path = path
 
     async def close(self) -> None:
         """Stop listening, and hang up on everybody."""
-        if self._server is None or self._path is None:
+        if self._place is None:
             return
-        self._server.close()
-        self._path.unlink(missing_ok=True)
+        self._place.leave()
+        if self._server is not None:
+            self._server.close()
+        self._place.listener.close()
         for client in self._clients:
             client.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
@@ -178,21 +185,3 @@ def caller_of(connection: socket.socket) -> Caller:
         octets = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * MAX_GROUPS)
         groups.update(struct.unpack(f"{len(octets) // 4}I", octets))
     return Caller(pid, uid, frozenset(groups))
-
-
-def _listener(path: Path, group: int | None) -> socket.socket:
-    """A listening socket of mode 0660 from its first moment on."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-    before = os.umask(0o117)
-    try:
-        path.unlink(missing_ok=True)
-        listener.bind(str(path))
-        if group is not None and path.stat().st_gid != group:  # a hardened service may not even call chown
-            os.chown(path, -1, group)
-        listener.listen(limits.CONTROL_CLIENTS)
-    except OSError:
-        listener.close()
-        raise
-    finally:
-        os.umask(before)
-    return listener

@@ -107,7 +107,8 @@ def test_a_server_answers_every_line_of_a_hostile_client_and_then_an_honest_one(
         guard = Guard()
         handlers = dict.fromkeys((name for name in COMMANDS if name != "monitor"), handler)
         server = ControlServer(handlers, Log(Writer(Silent())), guard, Access(os.getuid(), None))
-        await server.start(tmp_path / "control")
+        server.claim(tmp_path / "control")
+        await server.start()
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "control"))
         hostile = [
             line for line in lines(random.Random(SEED), LINES // 5) if b"\n" not in line and b"monitor" not in line

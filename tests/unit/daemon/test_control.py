@@ -19,7 +19,7 @@ from ipsecd.daemon.control import Access, Caller, ControlServer, caller_of
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.log import Log, use
 from ipsecd.daemon.log_sinks import Line, Writer
-from ipsecd.errors import OperatorError
+from ipsecd.errors import LocalError, OperatorError
 
 
 class Silent:
@@ -72,7 +72,8 @@ def run(tmp_path: Path) -> Callable[..., None]:
     def go(scenario: Callable[[Served], Awaitable[None]], access: Access | None = None) -> None:
         async def main() -> None:
             served = Served(tmp_path, access or Access(os.getuid(), None))
-            await served.server.start(served.path)
+            served.server.claim(served.path)
+            await served.server.start()
             try:
                 await scenario(served)
             finally:
@@ -116,21 +117,22 @@ def test_the_socket_is_for_its_owner_and_group_from_the_start(run: Callable[...,
     run(scenario, Access(os.getuid(), os.getgid()))
 
 
-def test_a_stale_socket_is_replaced_and_ours_is_removed(run: Callable[..., None], tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as stale:
-        stale.bind(str(tmp_path / "control"))
+def test_who_calls_before_it_is_ready_is_answered_when_it_is(tmp_path: Path) -> None:
+    async def main() -> None:
+        served = Served(tmp_path, Access(os.getuid(), None))
+        served.server.claim(served.path)
+        reader, writer = await served.connect()
+        await served.server.start()
+        assert "result" in await ask(reader, writer, b'{"command":"status"}')
+        await served.server.close()
 
-    async def scenario(served: Served) -> None:
-        assert "result" in await ask(*await served.connect(), b'{"command":"status"}')
-
-    run(scenario)
-    assert not (tmp_path / "control").exists()
+    asyncio.run(asyncio.wait_for(main(), 30))
 
 
-def test_a_path_that_can_not_be_bound_is_an_error_at_start(tmp_path: Path) -> None:
+def test_what_is_not_claimed_can_not_be_served(tmp_path: Path) -> None:
     served = Served(tmp_path, Access(0, None))
-    with pytest.raises(OSError, match="No such file"):
-        asyncio.run(served.server.start(tmp_path / "missing" / "control"))
+    with pytest.raises(LocalError):
+        asyncio.run(served.server.start())
     asyncio.run(served.server.close())
 
 
