@@ -121,9 +121,14 @@ class App:
                 raise
 
     async def unassign(self) -> None:
-        """Take the policy out of force, and everything of ours out of the kernel, until the next reload."""
+        """Take the policy out of force, and everything of ours out of the kernel, until the next reload. Raises
+        KernelError; a policy that was in force is in force then."""
         async with self._changing:
-            await self._unassign("put out of force by command")
+            try:
+                await self._unassign("put out of force by command")
+            except KernelError as error:
+                _tell_failure("unassign-failed", error)
+                raise
 
     def summary(self) -> str:
         """The state in a few words."""
@@ -156,9 +161,9 @@ class App:
         return difference
 
     async def _unassign(self, cause: str) -> None:
-        protection, self.protection = self.protection, None
-        if protection is not None:
-            await protection.lower()
+        if self.protection is not None:
+            await self.protection.lower()
+            self.protection = None
         else:  # nothing in force in this process, but maybe left by the one before
             await flush(self._netlink, Nftables(TABLE), self._store)
         log.warning("unassigned", cause=cause)

@@ -118,8 +118,8 @@ class Protection:
         self.wires.connect()
         self._open.callback(self.wires.disconnect)
         self.wires.turn(self.negotiation.start)
-        keeper = Keeper(self.kernel, watch, _report, self._host.addresses, self._host.clock)
-        self._keeping = asyncio.create_task(self._keep(keeper))
+        self._keeper = Keeper(self.kernel, watch, _report, self._host.addresses, self._host.clock)
+        self._keeping = asyncio.create_task(self._keep())
 
     async def change(self, prepared: Prepared) -> PlanDiff:
         """Put another plan in force in the place of this one, touching only what differs; all of it or nothing.
@@ -155,8 +155,11 @@ class Protection:
         if self.prepared is not old:
             with self._host.guard.over("going back to the policy before"):
                 self._take(old)
+        await self._floor_back(old.floor)
+
+    async def _floor_back(self, floor: str) -> None:
         try:
-            await self.kernel.raise_floor(old.floor)
+            await self.kernel.raise_floor(floor)
         except KernelError as error:
             _report("floor-not-as-before", "error", {"reason": str(error)})
 
@@ -180,22 +183,35 @@ class Protection:
         with self._host.guard.over("the goodbyes"):
             self.wires.turn(self.negotiation.shutdown)
         await asyncio.sleep(limits.GOODBYE)
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+        await self._let_go()
         self.keys.forget()
         self._open.close()
 
     async def lower(self) -> None:
-        """Stop, and remove everything of ours from the kernel: the policy is no longer in force. Raises KernelError."""
+        """Remove everything of ours from the kernel, and stop: the policy is no longer in force. Raises KernelError;
+        then the policy is still in force, and what was removed already is put back."""
+        await self._let_go()
+        try:
+            await self.kernel.lower()
+        except KernelError:
+            await self._floor_back(self.prepared.floor)
+            await self._keeper.restore()
+            self._keeping = asyncio.create_task(self._keep())
+            raise
         await self.stop()
-        await self.kernel.lower()
 
-    async def _keep(self, keeper: Keeper) -> None:
+    async def _keep(self) -> None:
         while True:
             with self._host.guard.over("the kernel's state"):
-                await keeper.run()
+                await self._keeper.run()
             await asyncio.sleep(limits.RESTORE_PAUSE)
+
+    async def _let_go(self) -> None:
+        """Keep the kernel's state no longer."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+            self._keeping = None
 
     def _new_tun(self, tun: Tun) -> None:
         self._port.tun = tun

@@ -170,11 +170,11 @@ class KernelState:
         return tuple(found)
 
     async def lower(self) -> None:
-        """Remove everything of ours, also from the disk. The IKE sockets are closed before. Raises KernelError."""
+        """Remove all of ours, also from the disk. Raises KernelError; ``restore`` then puts back what is gone."""
         async with self._lock:
-            self.close()
-            self._floor = ""
             await flush(self._netlink, self._nftables, self._store)
+            self._floor = ""
+            self.close()
 
     def close(self) -> None:
         """Stop, leaving all but the TUN."""

@@ -94,8 +94,14 @@ class Ipsecd:
         return self._log.read_text(errors="replace")
 
     def _answers(self) -> bool:
-        try:
-            self.ask("status")
-        except Failure:
-            return False
-        return True
+        return answers(self._control)
+
+
+def answers(control: Path) -> bool:
+    """Whether the daemon of this socket is ready."""
+    try:
+        with Client(control) as client:
+            client.ask("status")
+    except Failure:
+        return False
+    return True

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.interop.ipsecd import IPSECCTL, IPSECD, Ipsecd
+from tests.interop.ipsecd import answers as ready
 from tests.interop.traffic import Ping, answers
 from tests.interop.waiting import eventually
 from tests.netns.pair import KEY, files, pair, policy, rule
@@ -256,7 +257,7 @@ def test_it_works_with_three_capabilities_and_without_root(sites: Sites, tmp_pat
     words += [f"--inh-caps=-all,{rights}", f"--ambient-caps=-all,{rights}", f"--bounding-set=-all,{rights}"]
     with Ipsecd(sites, "gb", tmp_path / "b", files(rule("b"))):
         daemon = sites.popen("ga", [*words, IPSECD, "run", *options(folder)], stderr=subprocess.PIPE)
-        eventually(lambda: daemon.poll() is not None or (folder / "control").exists(), "it listens")
+        eventually(lambda: daemon.poll() is not None or ready(folder / "control"), "it's ready")
         assert daemon.poll() is None, daemon.stderr and daemon.stderr.read()
         assert answers(sites, "ha", HB[4]) == 3
         daemon.terminate()

@@ -128,6 +128,7 @@ class Kernel:
         self.floor = ""
         self.refuses: dict[str, KernelError] = {}
         self.lowered = False
+        self.restored = 0
 
     async def raise_floor(self, text: str) -> None:
         if error := self.refuses.pop("floor", None):
@@ -142,6 +143,7 @@ class Kernel:
         return ()
 
     async def restore(self) -> tuple[str, ...]:
+        self.restored += 1
         return ()
 
     async def lower(self) -> None:

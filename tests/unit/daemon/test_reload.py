@@ -70,6 +70,23 @@ def test_unassign_names_its_cause(tmp_path: Path) -> None:
     beside(tmp_path, scenario)
 
 
+def test_a_policy_that_the_kernel_does_not_let_go_of_stays_in_force(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        before = state(daemon)
+        daemon.kernel.refuses["lower"] = KernelError("still there after removal")
+        done = await daemon.ctl("unassign", code=1)
+        assert done.output == "ipsecctl: still there after removal\n"
+        assert daemon.texts("unassign-failed") == ["The policy stays in force: still there after removal"]
+        assert state(daemon) == before
+        assert daemon.kernel.restored == 1
+        assert not daemon.protection._keeping.done()
+        assert "policy sites of" in (await daemon.ctl("status")).output
+        await daemon.ctl("unassign")
+        assert daemon.app.protection is None
+
+    beside(tmp_path, scenario)
+
+
 # --- a reload that fails --------------------------------------------------------------------------------------------
 
 
@@ -143,7 +160,7 @@ def test_a_floor_that_can_not_be_put_back_is_told(tmp_path: Path, monkeypatch: p
         monkeypatch.setattr(daemon.kernel, "raise_floor", once)
         await daemon.ctl("reload", code=1)
         assert daemon.texts("floor-not-as-before") == [
-            "The change was undone, but the floor of before can't be put back: nft is gone"
+            "What failed was undone, but the floor of before can't be put back: nft is gone"
         ]
 
     beside(tmp_path, scenario)
