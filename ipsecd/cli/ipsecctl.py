@@ -133,7 +133,7 @@ def explain(
 @click.pass_obj
 @_failing
 def up(control: Path, name: str, wait: float | None, as_json: bool) -> None:
-    """Negotiate the child SAs of NAME: a rule, a peer, or a child."""
+    """Negotiate child SAs. NAME is a rule, for all of its children, one child, or peer:RULE, for all of a peer's."""
     with Client(control) as client:
         answer = client.ask("up", name=name)
         if wait is not None:
@@ -147,7 +147,10 @@ def up(control: Path, name: str, wait: float | None, as_json: bool) -> None:
 @click.pass_obj
 @_failing
 def down(control: Path, name: str, as_json: bool) -> None:
-    """Close the SAs of NAME, a rule, a peer or a child. They stay down until `up`."""
+    """Close child SAs, which stay down until `up`. NAME is a rule, a child, or peer:RULE.
+
+    The IKE SA is closed too if a rule or peer is named that leaves no other child to it.
+    """
     with Client(control) as client:
         _tell(client.ask("down", name=name), as_json, lambda _: ())
 
@@ -158,7 +161,7 @@ def down(control: Path, name: str, as_json: bool) -> None:
 @click.pass_obj
 @_failing
 def rekey(control: Path, name: str, as_json: bool) -> None:
-    """Replace the keys of NAME now: of a peer's IKE SA, or of a child SA."""
+    """Replace keys now: NAME is a rule, for all of its child SAs, one child, or peer:RULE, for a peer's IKE SA."""
     with Client(control) as client:
         _tell(client.ask("rekey", name=name), as_json, lambda _: ())
 

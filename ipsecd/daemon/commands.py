@@ -14,11 +14,10 @@ from ipsecd.daemon.effects import Effects
 from ipsecd.daemon.explain import explain
 from ipsecd.daemon.keylog import Keys
 from ipsecd.daemon.protection import Protection
+from ipsecd.daemon.target import find
 from ipsecd.errors import OperatorError
 from ipsecd.io.nftables import Nftables
 from ipsecd.policy.floor import TABLE
-from ipsecd.policy.plan import Action
-from ipsecd.printable import printable
 
 Arguments = Mapping[str, Any]
 
@@ -60,28 +59,33 @@ class Commands:
 
     async def _up(self, arguments: Arguments) -> dict[str, Any]:
         protection = self._in_force()
-        names = _targets(protection, arguments["name"])
-        for name in names:
-            self._turn(name, protection.negotiation.up)
-        return {"names": names}
+        target = find(protection.prepared, arguments["name"])
+        for child in target.children:
+            self._turn(child, protection.negotiation.up)
+        return {"names": list(target.children)}
 
     async def _down(self, arguments: Arguments) -> dict[str, Any]:
         protection = self._in_force()
-        names = _targets(protection, arguments["name"])
-        for name in names:
-            self._turn(name, protection.negotiation.down)
-        return {"names": names}
+        target = find(protection.prepared, arguments["name"])
+        if target.whole:
+            self._turn(target.peer, protection.negotiation.down_peer)
+        else:
+            for child in target.children:
+                self._turn(child, protection.negotiation.down)
+        return {"names": list(target.children)}
 
     async def _rekey(self, arguments: Arguments) -> dict[str, Any]:
         protection = self._in_force()
-        names = _targets(protection, arguments["name"])
-        sas = protection.sas()
-        there = {sa.peer for sa in sas} | {child.name for sa in sas for child in sa.children}
-        if not there.intersection(names):
-            raise OperatorError(f"{names[0]} has no SA to rekey", f"ipsecctl up {names[0]} makes one")
-        for name in names:
-            self._turn(name, protection.negotiation.rekey)
-        return {"names": names}
+        target = find(protection.prepared, arguments["name"])
+        sas = [sa for sa in protection.sas() if sa.peer == target.peer and sa.stage == "established"]
+        children = {child.name for sa in sas for child in sa.children}.intersection(target.children)
+        if not (sas if target.ike else children):
+            raise OperatorError(f"{target.names[0]} has no SA to rekey", f"ipsecctl up {target.names[0]} makes one")
+        if target.ike:
+            self._turn(target.peer, protection.negotiation.rekey_peer)
+        for child in () if target.ike else sorted(children):
+            self._turn(child, protection.negotiation.rekey)
+        return {"names": target.names if target.ike else sorted(children)}
 
     async def _reload(self, _: Arguments) -> dict[str, Any]:
         difference = await self._app.reload()
@@ -114,19 +118,3 @@ class Commands:
 
     def _turn(self, name: str, command: Callable[[str, float], Effects]) -> None:
         self._in_force().wires.turn(lambda now: command(name, now))
-
-
-def _targets(protection: Protection, name: str) -> list[str]:
-    """The peers and children that a name stands for: those of that name, or the children of the rule of that name."""
-    plan = protection.prepared.plan
-    rule = next((rule for rule in plan.rules if rule.name == name or name in rule.children or name == rule.peer), None)
-    if rule is None:
-        known = ", ".join(rule.name for rule in plan.rules if rule.action is Action.PROTECT)
-        raise OperatorError(f"nothing is called {printable(name)!r}", f"there is {known}" if known else "")
-    if rule.action is not Action.PROTECT:
-        raise OperatorError(f"rule {rule.name} negotiates nothing: its action is {rule.action_name}")
-    if rule.peer in protection.prepared.unusable:
-        raise OperatorError(f"rule {rule.name} can't be used: {protection.prepared.unusable[rule.peer]}")
-    if name == rule.peer or name in rule.children:
-        return [name]
-    return list(rule.children)

@@ -179,59 +179,68 @@ class Ike:
         self._core.wanted.begin()
         return self._core.take_effects()
 
-    def up(self, name: str, now: float) -> list[Effect]:
-        """An operator wants a child, or all children of a peer."""
+    def up(self, child: str, now: float) -> list[Effect]:
+        """An operator wants a child up."""
         self._core.now = now
-        for child in self._children_of(name):
-            self._core.wanted.up(child)
+        self._core.wanted.up(child)
         return self._core.take_effects()
 
-    def down(self, name: str, now: float) -> list[Effect]:
-        """An operator wants a child, or a peer and all its children, down, until an ``up``."""
+    def down(self, child: str, now: float) -> list[Effect]:
+        """An operator wants a child down, until an ``up``. Its IKE SA stays."""
         self._core.now = now
-        names = self._children_of(name)
+        self._core.wanted.hold(child)
+        for sa in list(self._core.ikes.values()):
+            self._delete(sa, {child})
+        return self._core.take_effects()
+
+    def down_peer(self, peer: str, now: float) -> list[Effect]:
+        """An operator wants all children of a peer down, until an ``up``, and its IKE SA with them."""
+        self._core.now = now
+        names = {child.name for each in self._core.config.peers if each.name == peer for child in each.children}
         for child in names:
             self._core.wanted.hold(child)
         for sa in list(self._core.ikes.values()):
-            if (
-                sa.peers
-                and name in {peer.name for peer in sa.peers}
-                and {c.config.name for c in sa.children.values()} <= names
-            ):
+            known = {each.name for each in sa.peers}
+            if peer in known and {child.config.name for child in sa.children.values()} <= names:
                 sa.close("put down by command")
             else:
-                for child_sa in list(sa.children.values()):
-                    if child_sa.config.name in names:
-                        sa.delete_child(child_sa)
+                self._delete(sa, names)
         return self._core.take_effects()
 
-    def rekey(self, name: str, now: float) -> list[Effect]:
-        """An operator wants a child, or the IKE SA of a peer, rekeyed."""
+    def rekey(self, child: str, now: float) -> list[Effect]:
+        """An operator wants a child rekeyed."""
         self._core.now = now
         for sa in list(self._core.ikes.values()):
-            if sa.settled and sa.live and sa.peer.name == name:
-                sa.submit(RekeyIke())
-            for child in list(sa.children.values()):
-                if child.config.name == name:
-                    sa.rekey_child(child)
+            for each in list(sa.children.values()):
+                if each.config.name == child:
+                    sa.rekey_child(each)
         return self._core.take_effects()
+
+    def rekey_peer(self, peer: str, now: float) -> list[Effect]:
+        """An operator wants the IKE SA of a peer rekeyed."""
+        self._core.now = now
+        for sa in list(self._core.ikes.values()):
+            if sa.settled and sa.live and sa.peer.name == peer:
+                sa.submit(RekeyIke())
+        return self._core.take_effects()
+
+    def held(self, child: str) -> bool:
+        """Whether an operator has put this child down."""
+        return self._core.wanted.held(child)
 
     def shutdown(self, now: float) -> list[Effect]:
         """Close everything; the peers are told once."""
         self._core.now = now
-        for name in self._names():
-            self._core.wanted.hold(name)
+        for child in [child.name for peer in self._core.config.peers for child in peer.children]:
+            self._core.wanted.hold(child)
         for sa in list(self._core.ikes.values()):
             sa.close("ipsecd is stopping")
         return self._core.take_effects()
 
-    def _names(self) -> set[str]:
-        return {child.name for peer in self._core.config.peers for child in peer.children}
-
-    def _children_of(self, name: str) -> set[str]:
-        """The names of the children a command is about: a child's own, or those of a peer."""
-        of_peer = {child.name for peer in self._core.config.peers if peer.name == name for child in peer.children}
-        return of_peer | ({name} & self._names())
+    def _delete(self, sa: IkeSa, names: set[str]) -> None:
+        for child in list(sa.children.values()):
+            if child.config.name in names:
+                sa.delete_child(child)
 
     # --- what the data plane tells ---
 

@@ -26,7 +26,7 @@ def rekey_child(node: Node, now: float) -> list[Effect]:
 
 
 def rekey_ike(node: Node, now: float) -> list[Effect]:
-    return node.ike.rekey("b" if node.name == "a" else "a", now)
+    return node.ike.rekey_peer("b" if node.name == "a" else "a", now)
 
 
 def delete_child(node: Node, now: float) -> list[Effect]:
@@ -34,7 +34,7 @@ def delete_child(node: Node, now: float) -> list[Effect]:
 
 
 def delete_ike(node: Node, now: float) -> list[Effect]:
-    return node.ike.down("b" if node.name == "a" else "a", now)
+    return node.ike.down_peer("b" if node.name == "a" else "a", now)
 
 
 def new_child(node: Node, now: float) -> list[Effect]:

@@ -75,7 +75,7 @@ ESP_SUITES = [
 def test_every_kind_of_ike_suite_works(suite: IkeProposal) -> None:
     pair = Pair(of_a=peer_b(proposals=(suite,)), of_b=peer_a(proposals=(suite,)))
     assert pair.up()
-    pair.do(pair.a, pair.a.ike.rekey("b", pair.net.now))
+    pair.do(pair.a, pair.a.ike.rekey_peer("b", pair.net.now))
     pair.net.run(10)
     assert pair.agree(1)
     assert pair.a.events("ike-rekeyed")

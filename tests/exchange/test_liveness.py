@@ -119,7 +119,7 @@ def test_the_peers_delete_of_the_ike_sa_ends_everything_on_both_sides() -> None:
     pair = Pair()
     assert pair.up()
     tap = Tap(pair.net)
-    pair.do(pair.b, pair.b.ike.down("a", pair.net.now))
+    pair.do(pair.b, pair.b.ike.down_peer("a", pair.net.now))
     pair.net.run(1)
     assert tap.lines() == ["b -> INFORMATIONAL 0 {D}", "a <- INFORMATIONAL 0 {}"]
     assert not pair.a.inbound | pair.b.inbound
@@ -158,15 +158,15 @@ def test_nothing_is_left_in_a_core_whose_sas_have_ended() -> None:
     pair = Pair()
     for _ in range(5):
         assert pair.up()
-        pair.do(pair.a, pair.a.ike.rekey("b", pair.net.now))
+        pair.do(pair.a, pair.a.ike.rekey_peer("b", pair.net.now))
         pair.net.run(5)
         pair.do(pair.a, pair.a.ike.rekey("net", pair.net.now))
         pair.net.run(5)
-        pair.do(pair.b, pair.b.ike.down("a", pair.net.now))
+        pair.do(pair.b, pair.b.ike.down_peer("a", pair.net.now))
         pair.net.run(200)
         pair.do(pair.b, pair.b.ike.up("net", pair.net.now))  # no longer held
         pair.net.run(5)
-        pair.do(pair.a, pair.a.ike.down("b", pair.net.now))
+        pair.do(pair.a, pair.a.ike.down_peer("b", pair.net.now))
         pair.net.run(200)
     for node in (pair.a, pair.b):
         core = node.ike._core

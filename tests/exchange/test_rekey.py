@@ -26,7 +26,9 @@ def up(**changes: object) -> tuple[Pair, Tap]:
 
 
 def rekey(pair: Pair, node: Node, name: str = "net") -> None:
-    pair.do(node, node.ike.rekey(name, pair.net.now))
+    """``name`` is the child, or the peer whose IKE SA is meant."""
+    act = node.ike.rekey if name == "net" else node.ike.rekey_peer
+    pair.do(node, act(name, pair.net.now))
 
 
 def kinds(node: Node) -> list[str]:

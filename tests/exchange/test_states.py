@@ -59,20 +59,20 @@ def _authenticating() -> Pair:
 
 def _replaced() -> Pair:
     pair = _up()
-    pair.do(pair.b, pair.b.ike.rekey("a", pair.net.now))
+    pair.do(pair.b, pair.b.ike.rekey_peer("a", pair.net.now))
     pair.net.run(0.015)
     return pair
 
 
 def _closing() -> Pair:
     pair = _up()
-    pair.do(pair.a, pair.a.ike.down("b", pair.net.now))
+    pair.do(pair.a, pair.a.ike.down_peer("b", pair.net.now))
     return pair
 
 
 def _gone() -> Pair:
     pair = _up()
-    pair.do(pair.b, pair.b.ike.down("a", pair.net.now))
+    pair.do(pair.b, pair.b.ike.down_peer("a", pair.net.now))
     pair.net.run(0.015)
     return pair
 
@@ -160,7 +160,7 @@ def _stranger_up() -> Stranger:
 
 def _stranger_down() -> Stranger:
     stranger = _stranger_up()
-    stranger.ike.down("a", stranger.now)
+    stranger.ike.down_peer("a", stranger.now)
     return stranger
 
 
@@ -172,7 +172,7 @@ def _stranger_deleted() -> Stranger:
 
 def _stranger_rekeyed() -> Stranger:
     stranger = _stranger_up()
-    stranger.ike.rekey("a", stranger.now)
+    stranger.ike.rekey_peer("a", stranger.now)
     return stranger
 
 

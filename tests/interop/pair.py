@@ -21,7 +21,7 @@ from tests.netns.sites import Sites
 GROUPS = ("modp", "ecp", "x25519", "x448")
 HOSTS = {("a", 4): "10.1.0.2", ("a", 6): "fd01::2", ("b", 4): "10.2.0.2", ("b", 6): "fd02::2"}
 OUTSIDE_B = {4: "192.0.2.2", 6: "2001:db8::2"}
-IKE, CHILD = "t", "t/1"  # what `ipsecctl` calls the IKE SA and its first child: by the rule
+RULE, IKE, CHILD = "t", "peer:t", "t/1"  # what `ipsecctl` calls the rule, its IKE SA and its first child
 NAT_OUTSIDE = {4: "192.0.2.1", 6: "2001:db8::1"}  # what the other side sees of whoever is behind the router
 
 
@@ -135,7 +135,7 @@ def policy(terms: Terms, local: str, remote: str) -> dict[str, Any]:
         if ip_network(source).version == ip_network(destination).version
     ]
     rule = {
-        "name": IKE,
+        "name": RULE,
         "filters": filters,
         "action": "protect",
         "tunnel": {"local": local, "remote": remote},

@@ -92,9 +92,9 @@ def _send_all(sender: socket.socket, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("side", "ab")
-@pytest.mark.parametrize("name", ["site", "site/1"])
+@pytest.mark.parametrize("name", ["peer:site", "site"])
 def test_a_rekey_under_ping_loses_nothing(sites: Sites, tmp_path: Path, side: str, name: str) -> None:
-    """``site`` is the IKE SA, ``site/1`` the child."""
+    """``peer:site`` is the IKE SA, ``site`` means the child."""
     with pair(sites, tmp_path) as both:
         asker = {"a": both.a, "b": both.b}[side]
         with Ping(sites, "ha", HB[4], tmp_path / "ping") as ping:
@@ -107,10 +107,10 @@ def test_a_rekey_under_ping_loses_nothing(sites: Sites, tmp_path: Path, side: st
                 if len(sas) != 1 or len(children) != 1:
                     return False
                 changed = {
-                    "site": sas[0]["spi_i"] != before["spi_i"],
-                    "site/1": children[0]["spi_in"] != before["children"][0]["spi_in"],
+                    "peer:site": sas[0]["spi_i"] != before["spi_i"],
+                    "site": children[0]["spi_in"] != before["children"][0]["spi_in"],
                 }
-                return changed == {"site": name == "site", "site/1": name == "site/1"}
+                return changed == {"peer:site": name == "peer:site", "site": name == "site"}
 
             eventually(replaced, f"{name} is replaced, and nothing else")
             ping.flows()

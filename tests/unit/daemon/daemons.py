@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import itertools
 import logging
 import socket
 from collections import Counter
@@ -66,15 +67,16 @@ def policy(*rules: str, here: str = "192.0.2.1", there: str = "192.0.2.2", **mor
 
 def rule(
     name: str = "site",
-    near: str = "10.1.0.0/16",
+    near: str | tuple[str, ...] = "10.1.0.0/16",
     *far: str,
     here: str = "192.0.2.1",
     there: str = "192.0.2.2",
     psk: str = "peer",
     **more: str,
 ) -> str:
-    """One protecting rule in YAML's flow form, with a filter for each of ``far``."""
-    filters = ", ".join(f"{{source: {near}, destination: {each}}}" for each in far or ("10.2.0.0/16",))
+    """One protecting rule in YAML's flow form, with a filter for each pair of ``near`` and ``far``."""
+    pairs = itertools.product((near,) if isinstance(near, str) else near, far or ("10.2.0.0/16",))
+    filters = ", ".join(f"{{source: {source}, destination: {destination}}}" for source, destination in pairs)
     words = [
         f"name: {name}",
         f"filters: [{filters}]",
