@@ -125,5 +125,7 @@ KEYLOG_LINES = 4_096  # of each kind, kept for export; the oldest go first
 # --- policies ---------------------------------------------------------------------------------------------------
 MIN_LIFETIME, MAX_LIFETIME = 10, 604_800  # seconds of an SA: below it never rests, above it never changes
 MIN_KILOBYTES = 1_024  # less is gone within the rekey itself
+MAX_KILOBYTES = 1 << 40  # a week at 10 Gbit/s; as octets well inside a 64-bit counter
 MIN_PACKETS = 1_000
+MAX_LIFETIME_PACKETS = (1 << 32) - 1  # SOFT_PACKETS comes first anyway
 MAX_MISTAKES = 100  # shown of one file

@@ -19,9 +19,14 @@ class Lifetime(Strict):
     seconds: int = Field(
         int(limits.CHILD_LIFETIME), ge=limits.MIN_LIFETIME, le=limits.MAX_LIFETIME, description="Seconds of age."
     )
-    kilobytes: int | None = Field(None, ge=limits.MIN_KILOBYTES, description="Units of 1,024 octets carried.")
+    kilobytes: int | None = Field(
+        None, ge=limits.MIN_KILOBYTES, le=limits.MAX_KILOBYTES, description="Units of 1,024 octets carried."
+    )
     packets: int | None = Field(
-        None, ge=limits.MIN_PACKETS, description="Packets carried. A limit that keeps the cipher safe always holds."
+        None,
+        ge=limits.MIN_PACKETS,
+        le=limits.MAX_LIFETIME_PACKETS,
+        description="Packets carried. A limit that keeps the cipher safe always holds.",
     )
 
 
@@ -99,6 +104,7 @@ class FilterAction(Strict):
     )
     security_methods: Several[SecurityMethod] = Field(
         (),
+        max_length=limits.MAX_PROPOSALS,
         description="What to offer and accept, in order of preference. Without any: AES-GCM and ChaCha20-Poly1305, "
         "then AES-CBC with SHA-2.",
     )

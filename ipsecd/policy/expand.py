@@ -10,7 +10,10 @@ from typing import Final, TypeAlias
 from ipsecd.policy import traffic
 from ipsecd.policy.addresses import AddressSet, Kind
 from ipsecd.policy.filters import Filter
+from ipsecd.policy.model import PolicyFile
+from ipsecd.policy.nodes import Path
 from ipsecd.policy.plan import Action, Entry
+from ipsecd.policy.rules import Rule
 from ipsecd.wire.selector import ANY_PORT, Address, Selector
 
 Span: TypeAlias = tuple[Address, Address]
@@ -47,6 +50,14 @@ class Surroundings:
             )
         known = self.me if addresses.kind is Kind.ME else self.addresses(addresses.text)
         return tuple((address, address) for address in dict.fromkeys(known) if address.version == version)
+
+
+def of_rule(policy_file: PolicyFile, path: Path, rule: Rule, around: Surroundings) -> Iterator[tuple[Path, Entry]]:
+    """The entries of the rule at this path, each with the path of its filter, which is empty for a built-in one."""
+    action = ACTIONS[policy_file.action(rule).action]
+    for number, (place, each) in enumerate(policy_file.filters(path, rule), start=1):
+        for entry in entries(f"{rule.name}/{number}", rule.name, each, action, policy_file.line(place), around):
+            yield place, entry
 
 
 def entries(name: str, rule: str, each: Filter, action: Action, line: int, around: Surroundings) -> Iterator[Entry]:

@@ -60,6 +60,7 @@ class KeyExchange(Strict):
     )
     proposals: Several[IkeProposal] = Field(
         (),
+        max_length=limits.MAX_PROPOSALS,
         description="What to offer and accept, in order of preference. Without any: AES-GCM and ChaCha20-Poly1305, "
         "then AES-CBC with SHA-2; X25519, ECP and MODP from 2,048 bits.",
     )
@@ -84,5 +85,8 @@ class KeyExchange(Strict):
     )
     master_key_pfs: bool = Field(False, description="A new IKE SA for each child SA. Not supported yet.")
     sessions: int = Field(
-        0, ge=0, description="Child SAs made from one IKE SA; 0: no limit. Others are not supported yet."
+        0,
+        ge=0,
+        le=limits.MAX_CHILDREN_PER_IKE_SA,
+        description="Child SAs made from one IKE SA; 0: no limit. Others are not supported yet.",
     )

@@ -8,6 +8,7 @@ from ipsecd import limits
 from ipsecd.errors import ConfigError, Mistake
 from ipsecd.policy import mistakes, nodes
 from ipsecd.policy.crosscheck import crosscheck
+from ipsecd.policy.fit import unfit
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.schema import File
 
@@ -22,7 +23,10 @@ def load_policy(text: str, file: str) -> PolicyFile:
         raise _all(tree, tuple(mistakes.of(error, tree))) from None
     if tree.mistakes:
         raise _all(tree, ())
-    return PolicyFile(file, content, tree)
+    policy_file = PolicyFile(file, content, tree)
+    if too_large := tuple(unfit(policy_file)):
+        raise _all(tree, too_large)
+    return policy_file
 
 
 def _all(tree: nodes.Tree, more: tuple[Mistake, ...]) -> ConfigError:

@@ -56,6 +56,8 @@ def _mistakes(details: ErrorDetails, path: Path, tree: Tree) -> Iterator[Mistake
     elif kind == "too_short":
         if not details["input"]:  # pydantic counts good items only
             yield tree.mistake(path, "the list is empty")
+    elif kind == "too_long":
+        yield tree.mistake(path, f"{len(details['input'])} are too many", f"at most {ctx['max_length']}")
     else:
         yield tree.mistake(path, *_plain_words(kind, ctx, details["input"]))
 

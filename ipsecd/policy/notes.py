@@ -4,7 +4,7 @@ equally specific, so that only their order decides."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from itertools import combinations, count
 
@@ -97,12 +97,9 @@ def _places(policy_file: PolicyFile, policy: str) -> Iterator[_Place]:
 
     around = expand.Surroundings(resolve, resolve(""))
     for path, rule in policy_file.rules(policy):
-        action = expand.ACTIONS[policy_file.action(rule).action]
-        for number, (place, each) in enumerate(policy_file.filters(path, rule)):
+        for place, entry in expand.of_rule(policy_file, path, rule, around):
             where = place if place[:1] == ("policies",) else (*path, "filter_list")  # shared ones are told at their use
-            line = policy_file.line(where)
-            for entry in expand.entries(f"{rule.name}/{number}", rule.name, each, action, line, around):
-                yield _Place(entry, where)
+            yield _Place(replace(entry, line=policy_file.line(where)), where)
 
 
 def _tie(first: Entry, second: Entry) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 
-from ipsecd import limits
 from ipsecd.errors import ConfigError
 from ipsecd.policy import builtin, expand
 from ipsecd.policy import plan as planned
 from ipsecd.policy.actions import FilterAction
 from ipsecd.policy.addresses import TunnelEnd
+from ipsecd.policy.fit import overfull, sides
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.nodes import Path
@@ -30,7 +30,8 @@ def plan(policy_file: PolicyFile, resolve: Callable[[str], tuple[Address, ...]],
     """The plan of the assigned policy. ``resolve`` answers for a DNS name at once, with nothing if it has no address
     now; ``me`` are this machine's addresses.
 
-    Raises ConfigError if the policy uses what isn't supported yet, or needs more selectors than one SA may have.
+    Raises ConfigError if the policy uses what isn't supported yet, or needs more selectors than one SA may have with
+    the addresses that its names and this machine have now.
     """
     if refused := unsupported(policy_file):
         raise ConfigError(refused)
@@ -82,14 +83,7 @@ class _Planner:
 
     def _rule(self, path: Path, rule: Rule) -> None:
         action = self._file.action(rule)
-        kind = expand.ACTIONS[action.action]
-        entries = [
-            entry
-            for number, (place, each) in enumerate(self._file.filters(path, rule), start=1)
-            for entry in expand.entries(
-                f"{rule.name}/{number}", rule.name, each, kind, self._file.line(place), self._around
-            )
-        ]
+        entries = [entry for _, entry in expand.of_rule(self._file, path, rule, self._around)]
         children: tuple[planned.Child, ...] = ()
         peer = ""
         if rule.tunnel is not None:
@@ -105,7 +99,7 @@ class _Planner:
                 name=rule.name,
                 description=rule.description,
                 action_name=rule.action,
-                action=kind,
+                action=expand.ACTIONS[action.action],
                 peer=peer,
                 children=tuple(child.name for child in children),
                 entries=tuple(entry.name for entry in entries),
@@ -122,10 +116,9 @@ class _Planner:
         methods = action.security_methods or builtin.SECURITY_METHODS
         lifetime = methods[0].lifetime or action.lifetime
         for name, found in pairs.items():
-            local, remote = (tuple(dict.fromkeys(side)) for side in zip(*found, strict=True))
-            if max(len(local), len(remote)) > limits.MAX_SELECTORS:
-                message = f"{max(len(local), len(remote))} selectors; one SA holds {limits.MAX_SELECTORS}"
-                raise ConfigError((self._file.mistake(path, message, "make it several rules"),))
+            if mistake := overfull(self._file, path, tuple(found)):
+                raise ConfigError((mistake,))
+            local, remote = sides(tuple(found))
             yield planned.Child(
                 name=name,
                 rule=rule.name,

@@ -31,7 +31,9 @@ class DefaultResponse(Strict):
     """How to answer peers that ask for security where no rule says anything. Not supported yet."""
 
     active: bool = Field(True, description="`false`: don't answer.")
-    security_methods: Several[SecurityMethod] = Field((), description="As in a filter action.")
+    security_methods: Several[SecurityMethod] = Field(
+        (), max_length=limits.MAX_PROPOSALS, description="As in a filter action."
+    )
     authentication: Several[Authentication] = Field((), description="As in a rule.")
 
 

@@ -51,21 +51,18 @@ def kind(part: dict[str, Any], *, linked: bool) -> str:
         [inner] = part["patternProperties"].values()
         return f"names, each with {article(kind(inner, linked=linked))}"
     if "items" in part:
-        return f"list of {kind(part['items'], linked=linked)}"
-    return {"boolean": "`true`, `false`", "integer": whole(part), "string": "name" if "pattern" in part else "text"}[
-        part["type"]
-    ]
+        most = f", {part['maxItems']} at most" if "maxItems" in part else ""
+        return f"list of {kind(part['items'], linked=linked)}{most}"
+    match part["type"]:
+        case "boolean":
+            return "`true`, `false`"
+        case "integer":
+            return f"{part['minimum']} to {part['maximum']}"
+    return "name" if "pattern" in part else "text"
 
 
 def article(words: str) -> str:
     return f"a {words}"
-
-
-def whole(part: dict[str, Any]) -> str:
-    low, high = part.get("minimum"), part.get("maximum")
-    if high is not None and low is not None:
-        return f"{low} to {high}"
-    return "number" if low is None else f"number, at least {low}"
 
 
 def default(part: dict[str, Any], required: bool) -> str:

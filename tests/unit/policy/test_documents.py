@@ -80,4 +80,6 @@ def test_kinds_are_said_in_words() -> None:
     assert kind(schema["FilterAction"]["properties"]["fallback_to_clear"], linked=False) == (
         "`true`, `false` or FallbackToClear"
     )
-    assert kind(schema["Lifetime"]["properties"]["packets"], linked=False) == "number, at least 1000"
+    assert kind(schema["FilterAction"]["properties"]["security_methods"], linked=False) == (
+        "list of SecurityMethod, 32 at most"
+    )

@@ -67,6 +67,22 @@ def test_an_identity_that_cannot_be_is_refused_with_the_reason() -> None:
     assert found.startswith("12:28: policies.p.rules.0.identity.remote: ")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("policies: {{p: {{key_exchange: {{proposals: [{}]}}}}}}\n", "1:42: policies.p.key_exchange.proposals"),
+        ("filter_actions: {{a: {{action: negotiate, security_methods: [{}]}}}}\n",
+         "1:59: filter_actions.a.security_methods"),
+        ("policies: {{p: {{default_response: {{security_methods: [{}]}}}}}}\n",
+         "1:53: policies.p.default_response.security_methods"),
+    ],
+)  # fmt: skip
+def test_no_more_is_offered_than_a_peer_of_our_own_kind_would_read(text: str, said: str) -> None:
+    one = "{encryption: aes128gcm16, groups: x25519}" if "proposals" in text else "{esp: {encryption: aes128gcm16}}"
+    assert load(text.format(", ".join([one] * limits.MAX_PROPOSALS))).assigned is None
+    assert mistakes(text.format(", ".join([one] * 33))) == [f"{said}: 33 are too many (at most 32)"]
+
+
 def test_what_is_shown_of_a_file_is_bounded() -> None:
     text = "policies:\n" + "".join(f"  p{number}: 5\n" for number in range(500))
     found = mistakes(text)

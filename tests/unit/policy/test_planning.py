@@ -8,9 +8,10 @@ import pytest
 
 from ipsecd.errors import ConfigError
 from ipsecd.policy.plan import Action, Credential, Encapsulation, EspProposal, IkeProposal, Lifetime, Plan, Settings
+from ipsecd.policy.planning import plan
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
-from tests.unit.policy.texts import TUNNEL, planned, with_filters, with_rules
+from tests.unit.policy.texts import TUNNEL, load, planned, with_filters, with_rules
 
 FILTER = "{source: 10.1.0.0/16, destination: 10.2.0.0/16}"
 RULE = f"- name: r\n  filters: [{FILTER}]\n"
@@ -162,12 +163,36 @@ def test_a_filter_of_both_families_has_a_child_for_each() -> None:
     assert [tuple(map(str, child.remote)) for child in plan.peers[0].children] == [("0.0.0.0/0",), ("::/0",)]
 
 
-def test_an_sa_has_no_more_selectors_than_ike_can_carry() -> None:
-    filters = [f"{{source: 10.1.{number}.0/24, destination: 10.2.0.0/16}}" for number in range(65)]
+MERGED = TUNNEL + "  children: merged\n"
+TOO_MANY = "p.yaml:6:9: policies.p.rules.0: 65 selectors; one SA holds 64 (make it several rules)"
+
+
+@pytest.mark.parametrize(
+    "each",
+    [
+        "{{source: 10.1.{}.0/24, destination: 10.2.0.0/16}}",
+        "{{source: me, destination: 10.1.{}.0/24}}",
+        "{{source: 0.0.0.0/0, destination: any, protocol: tcp, destination_port: {}}}",
+    ],
+)
+def test_an_sa_has_no_more_selectors_than_ike_can_carry(each: str) -> None:
+    filters = [each.format(number) for number in range(1, 66)]
     with pytest.raises(ConfigError) as caught:
-        planned(with_filters(*filters, rule=TUNNEL + "  children: merged\n"))
-    assert str(caught.value) == "p.yaml:6:9: policies.p.rules.0: 65 selectors; one SA holds 64 (make it several rules)"
-    assert len(planned(with_filters(*filters)).entries) == 65
+        load(with_filters(*filters, rule=MERGED).replace("assigned: p\n", "description: x\n"))
+    assert str(caught.value) == TOO_MANY
+    assert len(planned(with_filters(*filters)).rules[0].children) >= 65
+    half = filters[:32]
+    assert len(planned(with_filters(*half, rule=MERGED)).peers[0].children) == 1
+    assert load(with_filters(*filters, rule=MERGED + "  enabled: false\n")).assigned is not None
+
+
+def test_names_with_more_addresses_than_an_sa_can_carry_are_met_only_when_they_are_resolved() -> None:
+    policy_file = load(with_filters("{source: me, destination: www.example}"))
+    many = tuple(ip_address("198.51.100.1") + number for number in range(65))
+    with pytest.raises(ConfigError) as caught:
+        plan(policy_file, lambda _: many, (ip_address("10.1.0.1"),))
+    assert str(caught.value) == TOO_MANY
+    assert len(plan(policy_file, lambda _: many[:64], (ip_address("10.1.0.1"),)).peers[0].children[0].remote) == 64
 
 
 def test_what_is_offered_without_saying_is_modern() -> None:
