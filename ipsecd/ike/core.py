@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class Core:
-    """``ikes`` is the table of IKE SAs by our own SPI, ``children`` that of child SAs by our inbound SPI."""
+    """``ikes`` is the table of IKE SAs by our own SPI, ``children`` that of child SAs by our inbound SPI.
+
+    ``candidates`` holds the answers to IKE_SA_INIT requests of ours, by both SPIs, until one of them proves itself.
+    """
 
     def __init__(self, config: IkeConfig, entropy: Entropy) -> None:
         self.config = config
@@ -31,6 +34,7 @@ class Core:
         self.timers = Timers()
         self.counters: Counter[str] = Counter()
         self.ikes: dict[bytes, IkeSa] = {}
+        self.candidates: dict[tuple[bytes, bytes], IkeSa] = {}
         self.children: dict[bytes, ChildSa] = {}
         self.promised: set[bytes] = set()  # SPIs, of IKE and of children, in proposals that aren't answered yet
         self.fragment_octets = 0  # held for reassembly by all IKE SAs together

@@ -24,7 +24,8 @@ from ipsecd.ike.exchange import (
     refuse_critical,
 )
 from ipsecd.ike.fragments import Reassembly
-from ipsecd.ike.sa import IkeSa, Stage
+from ipsecd.ike.sa import IkeSa
+from ipsecd.ike.stage import Stage
 from ipsecd.ike.v2.auth import answer_auth
 from ipsecd.ike.v2.child import answer_child
 from ipsecd.ike.v2.informational import answer_informational
@@ -159,7 +160,8 @@ def _report(sa: IkeSa, exchange: Exchange, error: PeerError | Refused) -> None:
 
 def _response(sa: IkeSa, message: Message, data: bytes, path: Path) -> None:
     header = message.header
-    if not sa.window.awaits(header.message_id):
+    to_first = isinstance(sa.active, SaInit) and header.message_id == 0
+    if not to_first and not sa.window.awaits(header.message_id):
         raise PeerError("unexpected-response", f"{header.exchange} {header.message_id}")
     if isinstance(sa.active, SaInit):
         if message.sealed is not None or header.exchange != Exchange.IKE_SA_INIT:

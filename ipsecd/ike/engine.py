@@ -17,10 +17,11 @@ from ipsecd.ike.guard import Guard
 from ipsecd.ike.narrowing import Packet
 from ipsecd.ike.protect import Envelope
 from ipsecd.ike.reconfigure import apply
-from ipsecd.ike.sa import IkeSa, Stage
+from ipsecd.ike.sa import IkeSa
+from ipsecd.ike.stage import Stage
 from ipsecd.ike.status import IkeSaStatus, describe
 from ipsecd.ike.v2.rekey_ike import RekeyIke
-from ipsecd.ike.v2.sa_init import answer_sa_init
+from ipsecd.ike.v2.sa_init_responder import answer_sa_init
 from ipsecd.ike.wanted import Wanted
 from ipsecd.wire.ike import NO_SPI, Header, decode_header
 from ipsecd.wire.ikev2 import MAJOR_VERSION, decode, encode
@@ -81,7 +82,7 @@ class Ike:
     def _find(self, header: Header, path: Path) -> IkeSa:
         """2.6: by our own SPI, which is the second one if the sender is the original initiator."""
         ours, theirs = (header.spi_r, header.spi_i) if header.from_initiator else (header.spi_i, header.spi_r)
-        sa = self._core.ikes.get(ours)
+        sa = self._core.candidates.get((ours, theirs)) or self._core.ikes.get(ours)
         if sa is not None and sa.initiator != header.from_initiator:
             known = sa.spi_r if sa.initiator else sa.spi_i
             if known in (theirs, NO_SPI):

@@ -8,7 +8,8 @@ from ipsecd.ike.child_sa import ChildSa, ChildStage
 from ipsecd.ike.config import Child, Peer
 from ipsecd.ike.core import Core
 from ipsecd.ike.narrowing import covers
-from ipsecd.ike.sa import IkeSa, Stage
+from ipsecd.ike.sa import IkeSa
+from ipsecd.ike.stage import Stage
 
 _CHANGED = "the policy has changed"
 

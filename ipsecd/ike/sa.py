@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from enum import Enum
 
 from ipsecd import limits
 from ipsecd.crypto.keymat import IkeKeys
@@ -21,6 +19,7 @@ from ipsecd.ike.liveness import Liveness
 from ipsecd.ike.nat import Nat
 from ipsecd.ike.pad import Claim
 from ipsecd.ike.protect import Envelope, Protection, Secured
+from ipsecd.ike.stage import Rival, Stage
 from ipsecd.ike.suites import IkeSuite
 from ipsecd.ike.task import Task
 from ipsecd.ike.timers import Timer
@@ -32,27 +31,13 @@ from ipsecd.wire.payloads import AnyPayload
 from ipsecd.wire.registry import Exchange
 
 
-class Stage(Enum):
-    CONNECTING = "connecting"  # we began it and don't know yet who answers
-    HALF_OPEN = "half-open"  # we answered IKE_SA_INIT and don't know yet who asked
-    ESTABLISHED = "established"
-    REPLACED = "replaced"  # its heir has the children; a Delete ends it
-    CLOSING = "closing"  # our Delete is queued or on its way
-    GONE = "gone"  # repeats of the last request are still answered for a while
-
-
-@dataclass(slots=True)
-class Rival:
-    """The heir that the peer made of an IKE SA while our own rekey of it was under way (RFC 7296 section 2.8.2)."""
-
-    sa: IkeSa
-    lowest_nonce: bytes
-
-
 class IkeSa:
-    """``initiator``: we are the original initiator, so the first SPI is ours (RFC 7296 section 2.2)."""
+    """``initiator``: we are the original initiator, so the first SPI is ours (RFC 7296 section 2.2). ``candidate``:
+    it's one of the answers to our IKE_SA_INIT, of which at most one will be established (2.4)."""
 
-    def __init__(self, core: Core, path: Path, *, initiator: bool, spi_i: bytes, spi_r: bytes) -> None:
+    def __init__(
+        self, core: Core, path: Path, *, initiator: bool, spi_i: bytes, spi_r: bytes, candidate: bool = False
+    ) -> None:
         self.core = core
         self.path = path
         self.initiator = initiator
@@ -62,6 +47,7 @@ class IkeSa:
         self.peers: tuple[Peer, ...] = ()  # what its credential has opened; the first is whom it belongs to
         self.children: dict[bytes, ChildSa] = {}
         self.first = True  # made by IKE_SA_INIT, not by a rekey
+        self.answered = False  # somebody has answered our IKE_SA_INIT, and may prove to be the peer
         self.messages = (b"", b"")  # of IKE_SA_INIT, until both have proven that they sent them
         self.claim: Claim | None = None
         self.nat = Nat(here=False, there=False)
@@ -82,7 +68,10 @@ class IkeSa:
         self._secured: Secured | None = None
         self._tasks: deque[Task] = deque()
         self._timers: list[Timer] = []
-        core.ikes[self.spi] = self
+        if candidate:
+            core.candidates[spi_i, spi_r] = self
+        else:
+            core.ikes[self.spi] = self
 
     @property
     def spi(self) -> bytes:
@@ -189,6 +178,8 @@ class IkeSa:
 
     def establish(self, peers: tuple[Peer, ...]) -> None:
         """The peer has proven who it is."""
+        self.core.candidates.pop((self.spi_i, self.spi_r), None)
+        self.core.ikes[self.spi] = self
         self.peers = peers
         self.messages = (b"", b"")
         self.established = self.core.now
@@ -330,7 +321,9 @@ class IkeSa:
             self.core.wanted.lost(child.config.name)
 
     def _forget(self) -> None:
-        self.core.ikes.pop(self.spi, None)
+        self.core.candidates.pop((self.spi_i, self.spi_r), None)
+        if self.core.ikes.get(self.spi) is self:
+            del self.core.ikes[self.spi]
 
     def _gave_up(self) -> None:
         reason = "the peer doesn't answer"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ipsecd.ike.child_sa import ChildSa
 from ipsecd.ike.core import Core
-from ipsecd.ike.sa import IkeSa, Stage
+from ipsecd.ike.sa import IkeSa
+from ipsecd.ike.stage import Stage
 
 _SHOWN = (Stage.CONNECTING, Stage.HALF_OPEN, Stage.ESTABLISHED, Stage.CLOSING)
 

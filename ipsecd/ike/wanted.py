@@ -13,6 +13,7 @@ from ipsecd.ike.effects import GiveUp
 from ipsecd.ike.narrowing import Packet, covers
 from ipsecd.ike.negotiate import nothing_left
 from ipsecd.ike.sa import IkeSa
+from ipsecd.ike.stage import Stage
 from ipsecd.ike.timers import Timer
 from ipsecd.ike.v2.child import CreateChild
 from ipsecd.ike.v2.sa_init import call
@@ -136,7 +137,7 @@ class Wanted:
         """A peer has called us. Where we are calling it too and it hasn't answered yet, our call is needless."""
         names = {peer.name for peer in sa.peers}
         for other in list(self._core.ikes.values()):
-            if other.initiator and other.live and not other.has_keys and other.peer.name in names:
+            if other.stage is Stage.CONNECTING and not other.answered and other.peer.name in names:
                 other.give_way(sa)
 
     # --- bringing it up ---

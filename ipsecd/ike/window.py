@@ -8,7 +8,7 @@ from enum import Enum
 
 from ipsecd import limits
 from ipsecd.ike.core import Core
-from ipsecd.ike.timers import Timer
+from ipsecd.ike.repeats import Repeats
 
 LAST_MESSAGE_ID = 0xFFFF_FFFF
 REKEY_MESSAGE_ID = 0x8000_0000  # RFC 7296 section 2.2: the IKE SA must be rekeyed before message IDs run out
@@ -26,9 +26,7 @@ class Arrival(Enum):
 class _Outstanding:
     message_id: int
     datagrams: tuple[bytes, ...]
-    delay: float
-    tries: int
-    timer: Timer
+    repeats: Repeats
 
 
 class Window:
@@ -56,17 +54,10 @@ class Window:
 
     def request(self, datagrams: tuple[bytes, ...], tries: int = limits.RETRANSMIT_TRIES) -> None:
         """Send a request and repeat it, bit by bit the same, until it's answered (2.1)."""
-        first = limits.RETRANSMIT_FIRST
-        timer = self._core.after(self._jittered(first), self._again)
-        self._outstanding = _Outstanding(self.next_request, datagrams, first, tries, timer)
+        repeats = Repeats(self._core, tries, self._again, self._silence)
+        self._outstanding = _Outstanding(self.next_request, datagrams, repeats)
         self.next_request += 1
         self._transmit(datagrams)
-
-    def again_with(self, datagrams: tuple[bytes, ...]) -> None:
-        """The request is made anew with its message ID: IKE_SA_INIT after COOKIE or INVALID_KE_PAYLOAD (2.2)."""
-        self.drop_request()
-        self.next_request -= 1
-        self.request(datagrams)
 
     def awaits(self, message_id: int) -> bool:
         """Whether a response with this message ID answers our request."""
@@ -75,24 +66,16 @@ class Window:
     def drop_request(self) -> None:
         """It was answered, or its answer no longer matters."""
         if self._outstanding is not None:
-            self._outstanding.timer.cancel()
+            self._outstanding.repeats.stop()
             self._outstanding = None
 
     def _again(self) -> None:
-        waiting = self._outstanding
-        if waiting is None:
-            return
-        if waiting.tries == 0:
-            self._outstanding = None
-            self._gave_up()
-            return
-        waiting.tries -= 1
-        waiting.delay *= limits.RETRANSMIT_FACTOR
-        waiting.timer = self._core.after(self._jittered(waiting.delay), self._again)
-        self._transmit(waiting.datagrams)
+        if self._outstanding is not None:
+            self._transmit(self._outstanding.datagrams)
 
-    def _jittered(self, delay: float) -> float:
-        return self._core.jittered(delay, limits.RETRANSMIT_JITTER)
+    def _silence(self) -> None:
+        self._outstanding = None
+        self._gave_up()
 
     # --- requests of the peer ---
 

@@ -15,7 +15,8 @@ import pytest
 from ipsecd.ike import Ike
 from ipsecd.ike.config import IkeConfig, Path
 from ipsecd.ike.effects import Send
-from ipsecd.ike.sa import IkeSa, Stage
+from ipsecd.ike.sa import IkeSa
+from ipsecd.ike.stage import Stage
 from ipsecd.wire.ike import HEADER_OCTETS, Header
 from ipsecd.wire.ikev2 import decode
 from ipsecd.wire.payloads import AnyPayload, Delete, Nonce, Notify
@@ -96,7 +97,12 @@ STATES: dict[Stage, Callable[[], Pair]] = {
 
 
 def _the_sa(pair: Pair, stage: Stage) -> IkeSa:
-    return next(sa for sa in pair.a.ike._core.ikes.values() if sa.stage is stage)
+    return next(sa for sa in _all_sas(pair) if sa.stage is stage)
+
+
+def _all_sas(pair: Pair) -> list[IkeSa]:
+    core = pair.a.ike._core
+    return [*core.candidates.values(), *core.ikes.values()]
 
 
 @pytest.mark.parametrize("state", [*STATES, "authenticating", "none"], ids=str)
@@ -139,7 +145,7 @@ def _frozen(pair: Pair) -> list[object]:
     """What must not have changed."""
     return [
         (sa.stage, sa.window.expected, sa.window.next_request, sa.window.idle, sa.path, set(sa.children), sa.active)
-        for sa in pair.a.ike._core.ikes.values()
+        for sa in _all_sas(pair)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipsecd.ike.protect import Protection
+from ipsecd.wire.ike import Header
 from ipsecd.wire.ikev2 import Message, decode, decode_chain
 from ipsecd.wire.payloads import AnyPayload, Delete, Notify, Sk, Skf
 from ipsecd.wire.registry import NotifyType, Protocol
@@ -36,16 +37,22 @@ class Tap:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._from = len(network.sent)
-        self._keys: dict[bytes, Protection] = {}
+        self._keys: dict[tuple[bytes, bytes], Protection] = {}  # by the receiver's SPI and the sender's
         before = network.after_step
         network.after_step = lambda: (before(), self._look())[0]
         self._look()
 
     def _look(self) -> None:
         for node in self._network.nodes.values():
-            for spi, sa in node.ike._core.ikes.items():
-                if sa.has_keys and spi not in self._keys:
-                    self._keys[spi] = sa.secured.protection
+            core = node.ike._core
+            for sa in (*core.ikes.values(), *core.candidates.values()):
+                ends = (sa.spi_i, sa.spi_r) if sa.initiator else (sa.spi_r, sa.spi_i)
+                if sa.has_keys and ends not in self._keys:
+                    self._keys[ends] = sa.secured.protection
+
+    def _receiver(self, header: Header) -> Protection | None:
+        ends = (header.spi_r, header.spi_i) if header.from_initiator else (header.spi_i, header.spi_r)
+        return self._keys.get(ends)
 
     def lines(self) -> list[str]:
         """``a CREATE_CHILD_SA 2 {SA, N, TSi, TSr}``; an arrow in front of responses: ``b <- ...``."""
@@ -66,8 +73,8 @@ class Tap:
         message = decode(data)
         if not isinstance(message.sealed, Sk):
             return message.payloads
-        header = message.header
-        receiver = self._keys[header.spi_r if header.from_initiator else header.spi_i]
+        receiver = self._receiver(message.header)
+        assert receiver is not None
         return decode_chain(message.sealed.first, receiver.open(message.sealed))
 
     def _inside(self, message: Message) -> str:
@@ -76,8 +83,7 @@ class Tap:
         if message.sealed is None:
             payloads = message.payloads
         else:
-            header = message.header
-            keys = self._keys.get(header.spi_r if header.from_initiator else header.spi_i)
+            keys = self._receiver(message.header)
             if keys is None:
                 return "{?}"
             payloads = decode_chain(message.sealed.first, keys.open(message.sealed))

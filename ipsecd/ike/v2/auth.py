@@ -5,7 +5,7 @@ RFC 7296 sections 1.2, 2.15 and 2.21.2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ipsecd.crypto.keymat import shared_key_auth, signed_octets
 from ipsecd.crypto.secret import equal
@@ -16,7 +16,7 @@ from ipsecd.ike.exchange import AUTH_RESPONSE, Admitted
 from ipsecd.ike.narrowing import Packet, narrow_in
 from ipsecd.ike.pad import Claim, Opened, callers, open_for_initiator, open_for_responder
 from ipsecd.ike.task import Task
-from ipsecd.ike.v2.child import Ask, CreateChild, begin, grant_first, granted, holds
+from ipsecd.ike.v2.child import Ask, begin, grant_first, granted, holds
 from ipsecd.ike.v2.informational import Complain, DeleteUnmade
 from ipsecd.ike.v2.reply import Reply
 from ipsecd.wire.payloads import AnyPayload, IdI, IdR, Notify, Sa, TsI, TsR
@@ -60,12 +60,23 @@ def _check_method(auth: AuthPayload) -> None:
 # --- the initiator -----------------------------------------------------------------------------------------------
 
 
+class Attempt(Protocol):
+    """The call that an IKE_AUTH is part of; several may follow up one IKE_SA_INIT (RFC 7296 section 2.4)."""
+
+    def proven(self, sa: IkeSa) -> None:
+        """Whoever answered is the peer."""
+
+    def failed(self, sa: IkeSa, point: str, reason: str) -> None:
+        """It isn't, or it refuses us, or is silent."""
+
+
 class Auth(Task):
     """Prove ourselves, check the peer's proof, and ask for the first child SA."""
 
     response = AUTH_RESPONSE
 
-    def __init__(self, peer: Peer, child: Child, packet: Packet | None) -> None:
+    def __init__(self, attempt: Attempt, peer: Peer, child: Child, packet: Packet | None) -> None:
+        self._attempt = attempt
         self._peer = peer
         self._child = child
         self._packet = packet
@@ -92,16 +103,18 @@ class Auth(Task):
         auth, claimed = answer.maybe(AuthPayload), answer.maybe(IdR)
         if auth is None or claimed is None:
             # 2.21.2: whoever answered IKE_SA_INIT says no
-            self._ended(sa, reports.PEER, reports.meaning(answer.error) if answer.error else "it proves nothing")
+            reason = reports.meaning(answer.error) if answer.error else "it proves nothing"
+            self._attempt.failed(sa, reports.PEER, reason)
             sa.vanish("the peer refuses us")
             return
         try:
             opened = self._check(sa, claimed, auth)
         except Refused as refusal:
             sa.core.drop(refusal.reason)
-            self._ended(sa, reports.ME, refusal.detail)
+            self._attempt.failed(sa, reports.ME, refusal.detail)
             sa.reject(Complain(), refusal.detail)
             return
+        self._attempt.proven(sa)
         sa.establish(opened.peers)
         self._take_child(sa, ask, answer)
         contact.settle_crossing(sa)
@@ -109,15 +122,7 @@ class Auth(Task):
     def abandon(self, sa: IkeSa, reason: str) -> None:
         if self._ask is not None:
             self._answered(sa)
-            self._ended(sa, reports.PEER, reason)
-
-    def elsewhere(self) -> Task:
-        """The child is all that is left to make."""
-        return CreateChild(self._peer, self._child, self._packet)
-
-    def give_up(self, sa: IkeSa, reason: str) -> None:
-        """It never came to proving anything."""
-        sa.core.wanted.failed(self._child.name, reason)
+            self._attempt.failed(sa, reports.PEER, reason)
 
     def _answered(self, sa: IkeSa) -> Ask:
         ask, self._ask = self._ask, None
@@ -125,10 +130,6 @@ class Auth(Task):
             raise LocalError("an answer to an IKE_AUTH that was never sent")
         sa.core.promised.discard(ask.spi)
         return ask
-
-    def _ended(self, sa: IkeSa, point: str, reason: str) -> None:
-        reports.ike_failed(sa.core, "auth-failed", self._peer, point, reason, remote=str(sa.path.remote))
-        sa.core.wanted.failed(self._child.name, reason)
 
     def _check(self, sa: IkeSa, claimed: IdR, auth: AuthPayload) -> Opened:
         _check_method(auth)

@@ -1,0 +1,77 @@
+"""IKE_SA_INIT, the responder's side: one of the initiator's proposals, our public value and our nonce.
+
+RFC 7296 sections 1.2, 2.7, 2.21.1 and 2.23. What a request costs before this stands in ``guard.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ipsecd import limits
+from ipsecd.crypto.exchange import KeyPair
+from ipsecd.crypto.keymat import derive_ike
+from ipsecd.errors import Refused
+from ipsecd.ike import nat
+from ipsecd.ike.config import Path
+from ipsecd.ike.core import Core
+from ipsecd.ike.exchange import SA_INIT_REQUEST, Admitted
+from ipsecd.ike.negotiate import ike_menus, ike_suite, pick
+from ipsecd.ike.pad import callers
+from ipsecd.ike.protect import Envelope
+from ipsecd.ike.sa import IkeSa
+from ipsecd.ike.suites import IkeSuite
+from ipsecd.ike.v2.asking import other_group_wanted
+from ipsecd.wire.ikev2 import Message, encode
+from ipsecd.wire.payloads import AnyPayload, Ke, Nonce, Notify, Proposal, Sa
+from ipsecd.wire.registry import Exchange, NotifyType, Protocol
+
+
+def answer_sa_init(core: Core, message: Message, data: bytes, path: Path) -> IkeSa:
+    """Answer a request to begin an IKE SA; the half-open SA, its response sent. Raises PeerError or Refused."""
+    header = message.header
+    request = SA_INIT_REQUEST.admit(message.payloads)
+    peers = callers(core.config.peers, path)
+    if not peers:
+        raise Refused("no-rule-for-peer", "no rule names this address", notify=NotifyType.NO_PROPOSAL_CHOSEN)
+    ke = request.one(Ke)
+    menus = ike_menus(proposal for peer in peers for proposal in peer.proposals)
+    chosen, picked = pick(menus, request.one(Sa), Protocol.IKE, sent_group=ke.group)
+    suite = ike_suite(picked)
+    if ke.group != suite.group.id:
+        raise other_group_wanted(suite.group)
+    found = nat.detect(request, header.spi_i, header.spi_r, path)
+    if found is None:
+        raise Refused("no-nat-traversal", "the peer can't carry ESP in UDP", notify=NotifyType.NO_PROPOSAL_CHOSEN)
+    pair = core.entropy.key_pair(suite.group.id)
+    shared = pair.shared(ke.data)
+    sa = IkeSa(core, path, initiator=False, spi_i=header.spi_i, spi_r=core.fresh_ike_spi())
+    nonces = (request.one(Nonce).data, core.entropy.octets(limits.NONCE_OCTETS))
+    keys = derive_ike(suite.prf.id, suite.encryption, suite.integrity, *nonces, shared, sa.spi_i, sa.spi_r)
+    sa.secure(suite, keys, nonces)
+    sa.nat = found
+    sa.fragmentation = request.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None and all(
+        peer.fragmentation for peer in peers
+    )
+    response = _response(core, sa, path, suite, chosen, pair, request)
+    sa.messages = (data, response)
+    sa.window.answer((response,))
+    sa.transmit((response,), path)
+    return sa
+
+
+def _response(
+    core: Core, sa: IkeSa, path: Path, suite: IkeSuite, chosen: Proposal, pair: KeyPair, request: Admitted
+) -> bytes:
+    payloads: list[AnyPayload] = [
+        Sa((replace(chosen, spi=b""),)),
+        Ke(suite.group.id, pair.public),
+        Nonce(sa.secured.nonces[1]),
+        *nat.notifies(sa.spi_i, sa.spi_r, path, core.entropy, to_ipsecd=nat.is_ipsecd(request)),
+    ]
+    if sa.fragmentation:
+        payloads.append(Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
+    # said in response only to what it's an answer to: a response must not be much longer than its request
+    if request.notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED) is not None:
+        payloads.append(Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED))  # RFC 6023
+    envelope = Envelope(sa.spi_i, sa.spi_r, Exchange.IKE_SA_INIT, from_initiator=False, response=True, message_id=0)
+    return encode(envelope.header(), payloads)

@@ -1,0 +1,288 @@
+"""C32: what anybody could have said ends no attempt, and the true answer wins however late it comes (RFC 7296 sections
+2.4, 2.6.1 and 2.21.1).
+
+Whoever sees our IKE_SA_INIT request can answer it, and sooner than the peer. Here somebody does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from ipsecd import limits
+from ipsecd.crypto.secret import Secret
+from ipsecd.ike import Ike
+from ipsecd.ike.config import IkeConfig, Path, SharedKey
+from ipsecd.ike.effects import Send
+from ipsecd.wire.ike import NO_SPI, Header, decode_header
+from ipsecd.wire.ikev2 import decode, encode
+from ipsecd.wire.payloads import Ke, Notify
+from ipsecd.wire.registry import Exchange, Flag, Group, NotifyType
+from tests.exchange.entropy import SeededEntropy
+from tests.exchange.gateways import IKE_X25519, A, B, Pair, child_of_a, mirrored, peer_a, peer_b
+from tests.exchange.network import Datagram, Link, endpoint
+from tests.exchange.transcript import Tap
+
+ATTEMPT = 92.0  # the longest that one attempt takes
+GROUPS = (Group.CURVE25519, Group.ECP_256, Group.ECP_384)
+WRONG_KEY = SharedKey("site", Secret(b"what somebody else takes for the key"))
+
+
+def said(*notifies: Notify) -> Callable[[bytes], bytes]:
+    """The answer with these notifies, to a request."""
+
+    def answer(request: bytes) -> bytes:
+        header = decode_header(request)
+        back = Header(header.spi_i, NO_SPI, 0, 2, 0, Exchange.IKE_SA_INIT, Flag.RESPONSE, 0, 0)
+        return encode(back, notifies)
+
+    return answer
+
+
+def full(seed: int = 0) -> Callable[[bytes], bytes]:
+    """The answer of somebody who does as the peer would, but isn't the peer."""
+
+    def answer(request: bytes) -> bytes:
+        evil = Ike(IkeConfig((peer_a(shared_keys=(WRONG_KEY,)),)), SeededEntropy(f"evil {seed}"))
+        (sent,) = evil.receive(request, Path(endpoint(B), endpoint(A)), 0.0)
+        assert isinstance(sent, Send)
+        return sent.data
+
+    return answer
+
+
+FORGED: dict[str, tuple[Callable[[bytes], bytes], ...]] = {
+    "a cookie": (said(Notify(NotifyType.COOKIE, b"made up")),),
+    "three cookies": tuple(said(Notify(NotifyType.COOKIE, bytes([n]) * 16)) for n in range(3)),
+    "a cookie that is too long": (said(Notify(NotifyType.COOKIE, bytes(65))),),
+    "an offered group": (said(Notify(NotifyType.INVALID_KE_PAYLOAD, b"\0\x13")),),
+    "groups back and forth": tuple(said(Notify(NotifyType.INVALID_KE_PAYLOAD, bytes([0, g]))) for g in (19, 31, 19)),
+    "a group nobody offered": (said(Notify(NotifyType.INVALID_KE_PAYLOAD, b"\0\x0e")),),
+    "another version": (said(Notify(NotifyType.INVALID_MAJOR_VERSION)),),
+    "no proposal": (said(Notify(NotifyType.NO_PROPOSAL_CHOSEN)),),
+    "an authentication failure": (said(Notify(NotifyType.AUTHENTICATION_FAILED)),),
+    "a full answer": (full(),),
+    "four full answers": tuple(full(n) for n in range(4)),
+    "a cookie and a full answer": (said(Notify(NotifyType.COOKIE, b"made up")), full()),
+}
+
+
+def calling(cookie_threshold: int = 30, link: Link | None = None) -> Pair:
+    """Gateway a offers three groups, of which b takes the last."""
+    pair = Pair(
+        of_a=peer_b(proposals=(replace(IKE_X25519, groups=GROUPS),)),
+        of_b=peer_a(proposals=(replace(IKE_X25519, groups=GROUPS[-1:]),)),
+        cookie_threshold=cookie_threshold,
+        link=link,
+    )
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    return pair
+
+
+def forge(pair: Pair, answer: Callable[[bytes], bytes], delay: float = 0.0) -> None:
+    request = pair.net.sent[0][1].data
+    pair.net.inject(Datagram(answer(request), endpoint(B), endpoint(A), natt=False), delay)
+
+
+@pytest.mark.parametrize("forged", FORGED)
+@pytest.mark.parametrize("cookies", [False, True], ids=["", "cookies wanted"])
+def test_the_true_answer_wins_whatever_somebody_says_before_or_after_it(forged: str, cookies: bool) -> None:
+    # the peer's answers take 20 ms; its last one comes after 40 or, with a cookie, after 60 ms
+    for delay in (0.0, 0.019, 0.021, 0.039, 0.041, 0.059, 0.061):
+        pair = Pair(cookie_threshold=0 if cookies else 30)
+        pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+        for answer in FORGED[forged]:
+            forge(pair, answer, delay)
+        assert pair.net.run(ATTEMPT, until=lambda: pair.agree(1)), (delay, pair.a.ike.counters)  # noqa: B023 - run here
+        assert len(pair.a.events("ike-calling")) == 1, "that took more than one attempt"
+
+
+@pytest.mark.parametrize("forged", [name for name in FORGED if "full" not in name])
+@pytest.mark.parametrize("cookies", [False, True], ids=["", "cookies wanted"])
+def test_the_true_wish_for_another_group_is_heard_too(forged: str, cookies: bool) -> None:
+    for delay in (0.0, 0.021, 0.041, 0.061):
+        pair = calling(0 if cookies else 30)
+        for answer in FORGED[forged]:
+            forge(pair, answer, delay)
+        assert pair.net.run(ATTEMPT, until=lambda: pair.agree(1)), (delay, pair.a.ike.counters)  # noqa: B023 - run here
+        assert len(pair.a.events("ike-calling")) == 1
+
+
+def test_forgeries_in_any_number_and_order_on_a_bad_network_end_with_agreement() -> None:
+    """As often as the network alone lets it."""
+    done = 0
+    for seed in range(100):
+        rng = Random(seed)
+        pair = calling(rng.choice((0, 30)), Link(loss=0.1, delay=(0.01, 0.3)))
+        answers = [answer for name, several in FORGED.items() if "full" not in name for answer in several]
+        for answer in rng.sample(answers, 5):
+            forge(pair, answer, rng.uniform(0.0, 3.0))
+        pair.net.run(ATTEMPT, until=lambda: pair.agree(1))  # noqa: B023 - run here
+        done += pair.agree(1)
+    assert done >= 97
+
+
+def test_a_cookie_that_changes_while_the_answer_is_on_its_way_costs_no_attempt() -> None:
+    """A responder whose cookies change each second, at a distance of 1.2 s: our first request was repeated by then."""
+    pair = Pair(cookie_threshold=0, link=Link(delay=(1.2, 1.2)))
+    jar = pair.b.ike._guard._jar
+    baked = iter(range(1, 100))
+    jar.bake = lambda *_: b"\1" + bytes([next(baked)]) * 16  # type: ignore[method-assign]  # another each time
+    jar.good = lambda *_: True  # type: ignore[method-assign]  # and all of them are good
+    assert pair.up(seconds=40)
+    assert pair.a.events("auth-failed") == pair.b.events("auth-failed") == []
+
+
+def test_an_answer_to_the_request_before_a_forged_cookie_is_followed_by_the_one_to_the_request_after_it() -> None:
+    pair = Pair()
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    forge(pair, FORGED["a cookie"][0])
+    tap = Tap(pair.net)
+    assert pair.net.run(1, until=lambda: pair.agree(1))
+    assert [line for line in tap.lines() if line.startswith("b")] == [
+        "b <- IKE_SA_INIT 0 {SA, KE, N}",  # to the request without a cookie
+        "b <- IKE_SA_INIT 0 {SA, KE, N}",  # to the one with it
+        "b <- IKE_AUTH 1 {N(AUTHENTICATION_FAILED)}",  # our proof covered the second
+        "b <- IKE_AUTH 1 {IDr, AUTH, SA, TSi, TSr}",
+    ]
+    assert not pair.a.ike._core.candidates
+
+
+def test_the_request_is_repeated_while_nobody_has_proven_to_be_the_peer() -> None:
+    """A forged answer, and the true one is lost: it comes again with the next repeat."""
+    pair = Pair()
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    forge(pair, full())
+    lost: list[Datagram] = []
+
+    def lose_first_answer(datagram: Datagram) -> Datagram | None:
+        if str(datagram.source.address) == B and not lost:
+            lost.append(datagram)
+            return None
+        return datagram
+
+    pair.net.hook = lose_first_answer
+    assert pair.net.run(10, until=lambda: pair.agree(1))
+
+
+def test_what_is_wanted_meanwhile_waits_for_the_true_answer() -> None:
+    children = (child_of_a(), child_of_a("more", local=(peer_a().children[0].local[0],)))
+    pair = Pair(of_a=peer_b(*children), of_b=peer_a(*map(mirrored, children)))
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    forge(pair, full())
+    pair.do(pair.a, pair.a.ike.up("more", pair.net.now))
+    assert pair.net.run(10, until=lambda: pair.agree(2))
+
+
+def test_somebody_who_forges_without_end_costs_bounded_work_and_the_attempt_ends_in_time() -> None:
+    pair = Pair()
+    pair.net.hook = lambda datagram: None  # the peer hears nothing
+    start = pair.net.now
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    made = iter(range(10_000))
+    while not pair.a.gave_up:
+        number = next(made)
+        forge(pair, full(number))
+        forge(pair, said(Notify(NotifyType.COOKIE, number.to_bytes(4, "big"))))
+        pair.net.run(0.25)
+    assert pair.net.now - start < 2 * ATTEMPT  # the last to answer has had its time too
+    assert pair.a.ike.counters["too-many-answers"] > 100
+    assert pair.a.ike.counters["cookie-ignored"] > 100
+    requests = [datagram for _, datagram in pair.net.sent if decode_header(datagram.data).exchange == 34]
+    assert len(requests) <= 2 * (1 + limits.RETRANSMIT_TRIES)
+    assert len({datagram.data[:16] for _, datagram in pair.net.sent}) <= 1 + 4 * (1 + limits.RETRANSMIT_TRIES)
+    assert not pair.a.ike._core.ikes
+    assert not pair.a.ike._core.candidates
+    assert not pair.a.ike._core.promised
+
+
+def test_a_peer_that_refuses_us_is_told_at_once_and_the_attempt_ends_before_the_request_is_repeated() -> None:
+    pair = Pair(of_b=peer_a(shared_keys=(WRONG_KEY,)))
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    pair.net.run(0.1)
+    (report,) = pair.a.events("auth-failed")
+    assert report.fields["reason"] == "the peer refuses our identity or our credential (AUTHENTICATION_FAILED)"
+    assert not pair.a.gave_up
+    assert pair.net.run(2.5, until=lambda: bool(pair.a.gave_up))
+    assert len(pair.net.sent) == 4
+    assert [report.event for report in pair.a.reports] == ["ike-calling", "auth-failed"]
+    assert not pair.a.ike.status()
+
+
+def test_putting_it_down_while_answers_are_followed_up_leaves_nothing() -> None:
+    pair = Pair()
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    forge(pair, full(1))
+    forge(pair, full(2))
+    pair.net.run(0.025)
+    pair.do(pair.a, pair.a.ike.down("b", pair.net.now))
+    core = pair.a.ike._core
+    assert (core.ikes, core.candidates, core.promised) == ({}, {}, set())
+    pair.net.run(200)
+    assert (pair.a.established, pair.a.inbound) == ([], {})
+
+
+def test_an_answer_that_is_of_no_use_is_told_and_the_attempt_goes_on() -> None:
+    """Ends with the cause, not with "the peer doesn't answer"."""
+    pair = Pair()
+
+    def without_nat_detection(datagram: Datagram) -> Datagram:
+        message = decode(datagram.data)
+        if str(datagram.source.address) != B or message.sealed is not None:
+            return datagram
+        left = tuple(
+            payload
+            for payload in message.payloads
+            if not (isinstance(payload, Notify) and payload.type in (16_388, 16_389))
+        )
+        return replace(datagram, data=encode(message.header, left))
+
+    pair.net.hook = without_nat_detection
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    pair.net.run(1)
+    (told,) = pair.a.events("ike-refused")
+    assert told.fields["final"] is False
+    assert told.fields["point"] == "me"
+    reason = "the peer's answer is of no use: the peer can't carry ESP in UDP, which is all we can do yet"
+    assert told.fields["reason"] == reason
+    assert pair.net.run(ATTEMPT, until=lambda: bool(pair.a.gave_up))
+    (failed,) = pair.a.events("ike-failed")
+    assert failed.fields["reason"] == reason
+    assert len(pair.a.events("ike-refused")) == 1
+
+
+def test_a_public_value_of_no_group_begins_no_candidate() -> None:
+    pair = Pair()
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+
+    def bent(request: bytes) -> bytes:
+        message = decode(full()(request))
+        return encode(
+            message.header,
+            tuple(Ke(payload.group, bytes(32)) if isinstance(payload, Ke) else payload for payload in message.payloads),
+        )
+
+    forge(pair, bent)
+    assert pair.net.run(1, until=lambda: pair.agree(1))
+    assert pair.a.ike.counters["bad-public-value"] == 1
+
+
+def test_forged_requests_of_every_kind_are_covered() -> None:
+    """The product above holds what section 2.21 lets anybody say in clear."""
+    kinds = {decode(answer(_request())).payloads[0] for several in FORGED.values() for answer in several}
+    types = {payload.type for payload in kinds if isinstance(payload, Notify)}
+    assert types == {
+        NotifyType.COOKIE,
+        NotifyType.INVALID_KE_PAYLOAD,
+        NotifyType.INVALID_MAJOR_VERSION,
+        NotifyType.NO_PROPOSAL_CHOSEN,
+        NotifyType.AUTHENTICATION_FAILED,
+    }
+
+
+def _request() -> bytes:
+    pair = calling()
+    return pair.net.sent[0][1].data
