@@ -59,8 +59,9 @@ def unusable(plan: Plan, keys: Mapping[str, Secret], problems: Mapping[str, str]
 
 
 def spd_entries(plan: Plan) -> tuple[SpdEntry, ...]:
-    """The entries of the SPD in order of precedence (RFC 4301 section 4.4.1)."""
-    return tuple(_entry(entry) for entry in plan.entries)
+    """The entries of the SPD in order of precedence (RFC 4301 section 4.4.1), but for those of ``me`` on a machine that
+    has no address."""
+    return tuple(_entry(entry) for entry in plan.entries if entry.pairs)
 
 
 def _entry(entry: Entry) -> SpdEntry:

@@ -69,7 +69,7 @@ def read_text(path: Path) -> str:
 async def prepare(file: PolicyFile, around: Surroundings, ring: Keyring | None = None) -> Prepared:
     """Everything that follows from the file, as names and addresses are now. ``ring`` gives keys already read; without
     it they are read. Raises ConfigError for what isn't supported, or OperatorError for what can't be negotiated."""
-    me = tuple(address for interface, address in await around.addresses() if interface != "lo")
+    me = tuple(address for _, address in await around.addresses() if not address.is_loopback)
     around.resolver.forget()
     plan = make_plan(file, around.resolver.addresses, me)
     plan = replace(plan, peers=tuple([await _here(peer, plan.settings.own_mark, around) for peer in plan.peers]))

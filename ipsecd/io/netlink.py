@@ -31,7 +31,7 @@ _ROUTE_KINDS = {1: "unicast", 7: "unreachable"}
 _RTM_NEWLINK = 16
 _ADDRESS_GENERATION_NONE = 1  # IN6_ADDR_GEN_MODE_NONE
 _INVERT = 2  # FIB_RULE_INVERT; the kernel sets the other flags by itself
-_IFA_F_TENTATIVE, _IFA_F_DADFAILED = 0x40, 0x08
+_IFA_F_DADFAILED = 0x08
 _COMPARED = {"FRA_TABLE", "FRA_PRIORITY", "FRA_FWMARK", "FRA_FWMASK", "FRA_IIFNAME", "FRA_GOTO", "FRA_PROTOCOL"}
 
 
@@ -235,12 +235,13 @@ class Netlink:
         return link
 
     async def addresses(self) -> tuple[tuple[str, Address], ...]:
-        """Our own addresses with the interface each is on; those still being checked or found double are left out."""
+        """Our own addresses with the interface each is on. Those found double are left out; those still being checked
+        are not, as they may already be in use (RFC 4429)."""
         names = {link.index: link.name for link in await self.links()}
         found = []
         async for message in await self._route.addr("dump"):
             flags = message.get_attr("IFA_FLAGS") or message["flags"]
-            if message["family"] == AF_INET6 and flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED):
+            if message["family"] == AF_INET6 and flags & _IFA_F_DADFAILED:
                 continue
             text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
             found.append((names.get(message["index"], ""), ip_address(text)))

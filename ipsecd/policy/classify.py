@@ -19,7 +19,7 @@ that arrives in clear can't speak of a packet that left inside an SA (section 6.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import summarize_address_range
 
 from ipsecd.policy.plan import Action, Entry
@@ -35,12 +35,14 @@ WITH_TYPES = (int(IpProtocol.ICMP), int(IpProtocol.ICMPV6))  # type and code in 
 @dataclass(frozen=True, slots=True)
 class Flow:
     """One direction of a pair of an entry, and what happens to its packets in nft's words. ``action`` says how strict
-    that is."""
+    that is; ``me`` is the side that is this machine, in nft's words too: saddr, daddr, or none. The kernel knows which
+    addresses that are at each moment, also before anybody has told us of a new one."""
 
     action: Action
     source: Selector
     destination: Selector
     verdict: str
+    me: str = ""
 
     @property
     def certain(self) -> bool:
@@ -59,14 +61,16 @@ def out(_index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow, 
     """The flows of packets that leave."""
     if not entry.outbound:
         return ()
-    return tuple(Flow(action, local, remote, verdict) for local, remote in entry.pairs)
+    pairs, me = (entry.me, "saddr") if entry.me else (entry.pairs, "")
+    return tuple(Flow(action, local, remote, verdict, me) for local, remote in pairs)
 
 
 def into(_index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow, ...]:
     """The flows of packets that arrive."""
     if not entry.inbound:
         return ()
-    return tuple(Flow(action, remote, local, verdict) for local, remote in entry.pairs)
+    pairs, me = (entry.me, "daddr") if entry.me else (entry.pairs, "")
+    return tuple(Flow(action, remote, local, verdict, me) for local, remote in pairs)
 
 
 def flows(entries: Sequence[Entry], way: Way, verdict: Verdict) -> tuple[Flow, ...]:
@@ -74,6 +78,21 @@ def flows(entries: Sequence[Entry], way: Way, verdict: Verdict) -> tuple[Flow, .
     return tuple(
         flow for index, entry in enumerate(entries) for flow in way(index, entry, entry.action, verdict(index, entry))
     )
+
+
+def strays(entries: Sequence[Entry], verdict: Verdict) -> tuple[Flow, ...]:
+    """The flows of what this machine sends from an address that isn't its own: what ``me`` protects or blocks, by the
+    destination alone. IPv6 lets a socket keep an address that the machine has lost, and what it sends mustn't escape
+    with it."""
+    return tuple(
+        replace(flow, me="", source=Selector.net(_ANY[flow.source.version], flow.source.protocol, flow.source.ports))
+        for index, entry in enumerate(entries)
+        if entry.me and entry.action is not Action.PERMIT
+        for flow in out(index, entry, entry.action, verdict(index, entry))
+    )
+
+
+_ANY = {4: "0.0.0.0/0", 6: "::/0"}
 
 
 def crossing(name: str, entries: Sequence[Entry], way: Way, verdict: Verdict) -> Chains:
@@ -134,7 +153,8 @@ def quoting(name: str, flows: Sequence[Flow], exempt: str = "") -> Chains:
         result[f"{name}_v{version}"] = ours + [
             " ".join(
                 (
-                    f"{destination} {_number(flow.source)} {source} {_number(flow.destination)}",
+                    _quoted("saddr", destination, flow.source, flow),
+                    _quoted("daddr", source, flow.destination, flow),
                     flow.verdict if flow.action is Action.PROTECT else "return",
                 )
             )
@@ -151,9 +171,13 @@ _QUOTED = {  # protocol, source port, source and destination of the packet behin
 }
 
 
-def _number(selector: Selector) -> str:
+def _quoted(side: str, place: str, selector: Selector, flow: Flow) -> str:
+    """One address of the quoted packet. Who complains of a packet to this machine is this machine, and who gets the
+    complaint about one from it is it too: then the address of the error itself tells."""
+    if side == flow.me:
+        return _LOCAL[side]
     first, last = hex(int(selector.start)), hex(int(selector.end))
-    return first if first == last else f"{first}-{last}"
+    return f"{place} {first}" if first == last else f"{place} {first}-{last}"
 
 
 def _opaque_blocks(flows: Sequence[Flow], rest: str) -> Iterator[str]:
@@ -180,8 +204,13 @@ def _rule(flow: Flow) -> str:
 def _addresses(flow: Flow) -> str:
     family = "ip" if flow.source.version == 4 else "ip6"
     sides = (("saddr", flow.source), ("daddr", flow.destination))
-    words = [f"{family} {side} {_range(selector)}" for side, selector in sides if not _everything(selector)]
-    return " ".join(words) or f"meta nfproto ipv{flow.source.version}"
+    given = [(side, selector) for side, selector in sides if side != flow.me and not _everything(selector)]
+    words = [f"{family} {side} {_range(selector)}" for side, selector in given]
+    words = words or [f"meta nfproto ipv{flow.source.version}"]
+    return " ".join([*words, _LOCAL[flow.me]] if flow.me else words)
+
+
+_LOCAL = {side: f"fib {side} type local" for side in ("saddr", "daddr")}
 
 
 def _everything(selector: Selector) -> bool:

@@ -26,21 +26,25 @@ ACTIONS: Final = {"permit": Action.PERMIT, "block": Action.BLOCK, "negotiate": A
 class Surroundings:
     """What a policy's names mean here and now: this machine's addresses, and a resolver that answers at once.
 
-    ``unresolved`` gathers the DNS names it had no answer for.
+    ``gone`` are names of which the DNS says that they have no address any more, whatever they meant before.
+    ``unresolved`` gathers the DNS names there was no address for.
     """
 
     resolve: Callable[[str], tuple[Address, ...]]
     me: tuple[Address, ...]
+    gone: frozenset[str] = frozenset()
     unresolved: dict[str, None] = field(default_factory=dict)
 
-    def addresses(self, name: str) -> tuple[Address, ...]:
-        """The addresses of a DNS name, in a fixed order; none are noted."""
-        found = tuple(sorted(set(self.resolve(name)), key=lambda address: (address.version, int(address))))
+    def addresses(self, name: str, *, lasting: bool = True) -> tuple[Address, ...]:
+        """The addresses of a DNS name, in a fixed order; none are noted. With ``lasting`` a name that is gone means
+        what it meant before."""
+        known = self.resolve(name) if lasting or name not in self.gone else ()
+        found = tuple(sorted(set(known), key=lambda address: (address.version, int(address))))
         if not found:
             self.unresolved[name] = None
         return found
 
-    def spans(self, addresses: AddressSet, version: int) -> tuple[Span, ...]:
+    def spans(self, addresses: AddressSet, version: int, *, lasting: bool = True) -> tuple[Span, ...]:
         """The address ranges of one family that one side of a filter covers; all are of one size."""
         if addresses.first is not None and addresses.last is not None:
             return ((addresses.first, addresses.last),) if addresses.version == version else ()
@@ -48,8 +52,14 @@ class Surroundings:
             return (
                 (IPv4Address(0), IPv4Address(2**32 - 1)) if version == 4 else (IPv6Address(0), IPv6Address(2**128 - 1)),
             )
-        known = self.me if addresses.kind is Kind.ME else self.addresses(addresses.text)
+        known = self.me if addresses.kind is Kind.ME else self.addresses(addresses.text, lasting=lasting)
         return tuple((address, address) for address in dict.fromkeys(known) if address.version == version)
+
+
+_THIS_HOST: Final[dict[int, tuple[Span, ...]]] = {
+    4: ((IPv4Address(0), IPv4Address(0)),),
+    6: ((IPv6Address(0), IPv6Address(0)),),
+}
 
 
 def of_rule(policy_file: PolicyFile, path: Path, rule: Rule, around: Surroundings) -> Iterator[tuple[Path, Entry]]:
@@ -61,17 +71,33 @@ def of_rule(policy_file: PolicyFile, path: Path, rule: Rule, around: Surrounding
 
 
 def entries(name: str, rule: str, each: Filter, action: Action, line: int, around: Surroundings) -> Iterator[Entry]:
-    """The entries of one filter, by family; none for a family in which it covers nothing at present."""
+    """The entries of one filter, by family; none for a family in which it covers nothing at present. ``me`` always
+    covers something, as this machine can get an address at any moment.
+
+    A DNS name that is gone still protects and blocks what it meant before, but it permits nothing.
+    """
     for version in (4, 6):
         if each.version not in (None, version):
             continue
-        sources, destinations = (around.spans(side, version) for side in (each.source, each.destination))
-        if not sources or not destinations:
-            continue
+        sources, destinations = (
+            around.spans(side, version, lasting=action is not Action.PERMIT) for side in (each.source, each.destination)
+        )
+        forth, me = _pairs(sources, destinations, each), _pairs(*_symbolic(each, version, sources, destinations), each)
         family = "-v6" if version == 6 and each.version is None else ""
-        forth = _pairs(sources, destinations, each)
-        for suffix, pairs, outbound, inbound in _directions(each, action, forth):
-            yield Entry(f"{name}{family}{suffix}", rule, action, pairs, outbound, inbound, line=line)
+        for (suffix, pairs, outbound, inbound), (_, ours, _, _) in zip(
+            _directions(each, action, forth), _directions(each, action, me), strict=True
+        ):
+            if pairs or ours:
+                yield Entry(f"{name}{family}{suffix}", rule, action, pairs, outbound, inbound, me=ours, line=line)
+
+
+def _symbolic(
+    each: Filter, version: int, sources: tuple[Span, ...], destinations: tuple[Span, ...]
+) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    """The two sides with this host in the place of ``me``; nothing if neither is ``me``."""
+    if each.destination.kind is Kind.ME:
+        return sources, _THIS_HOST[version]
+    return (_THIS_HOST[version], destinations) if each.source.kind is Kind.ME else ((), ())
 
 
 def _pairs(sources: Iterable[Span], destinations: Iterable[Span], each: Filter) -> Pairs:

@@ -32,7 +32,7 @@ def rank(local: Selector, remote: Selector) -> Rank:
 
 def by_precedence(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     """The entries, given in file order, in order of precedence. All pairs of an entry are equally specific."""
-    return tuple(sorted(entries, key=lambda entry: rank(*entry.pairs[0])))
+    return tuple(sorted(entries, key=lambda entry: rank(*(entry.me or entry.pairs)[0])))
 
 
 def _addresses(selector: Selector) -> int:

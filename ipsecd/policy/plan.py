@@ -39,6 +39,10 @@ class Entry:
     destination in remote; one that arrives has them the other way round. ``outbound`` and ``inbound`` say which of
     the two the entry covers. A filter without ``me`` that permits or blocks stands here in both orientations, so
     nobody has to know on which side of this machine its addresses are. ``child`` names the Child that protects it.
+
+    ``me`` is empty for a filter without ``me``. Else it says the same as ``pairs`` for those who can ask the kernel
+    which addresses are this machine's at that moment: local has the unspecified address, which stands for all of them
+    (RFC 1122 section 3.2.1.3: this host). ``pairs`` may be empty then, as long as there is no address.
     """
 
     name: str  # "to-hq/1": unique in the plan
@@ -48,6 +52,7 @@ class Entry:
     outbound: bool = True
     inbound: bool = True
     child: str = ""
+    me: tuple[tuple[Selector, Selector], ...] = ()
     line: int = field(default=0, compare=False)  # of the filter in the policy file; 0: built in
 
 

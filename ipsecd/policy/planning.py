@@ -26,9 +26,14 @@ from ipsecd.wire.registry import Group
 from ipsecd.wire.selector import Address, Selector
 
 
-def plan(policy_file: PolicyFile, resolve: Callable[[str], tuple[Address, ...]], me: tuple[Address, ...]) -> Plan:
-    """The plan of the assigned policy. ``resolve`` answers for a DNS name at once, with nothing if it has no address
-    now; ``me`` are this machine's addresses.
+def plan(
+    policy_file: PolicyFile,
+    resolve: Callable[[str], tuple[Address, ...]],
+    me: tuple[Address, ...],
+    gone: frozenset[str] = frozenset(),
+) -> Plan:
+    """The plan of the assigned policy. ``resolve`` answers for a DNS name at once, with what it last meant, or nothing
+    if that was never known; the names in ``gone`` have no address any more. ``me`` are this machine's addresses.
 
     Raises ConfigError if the policy uses what isn't supported yet, or needs more selectors than one SA may have with
     the addresses that its names and this machine have now.
@@ -38,7 +43,7 @@ def plan(policy_file: PolicyFile, resolve: Callable[[str], tuple[Address, ...]],
     settings = _settings(policy_file.content)
     if policy_file.content.assigned is None or policy_file.assigned is None:
         return Plan(settings=settings)
-    return _Planner(policy_file, policy_file.content.assigned, expand.Surroundings(resolve, me)).plan(settings)
+    return _Planner(policy_file, policy_file.content.assigned, expand.Surroundings(resolve, me, gone)).plan(settings)
 
 
 def _settings(content: File) -> planned.Settings:
@@ -88,7 +93,8 @@ class _Planner:
         peer = ""
         if rule.tunnel is not None:
             entries = [
-                replace(entry, child=rule.name if rule.children == "merged" else entry.name) for entry in entries
+                replace(entry, child=rule.name if rule.children == "merged" else entry.name) if entry.pairs else entry
+                for entry in entries
             ]
             children = tuple(self._children(path, rule, action, entries))
             peer, known = self._peers.setdefault(self._peer(rule, rule.tunnel), (rule.name, []))
@@ -112,7 +118,8 @@ class _Planner:
     ) -> Iterator[planned.Child]:
         pairs: dict[str, list[tuple[Selector, Selector]]] = {}
         for entry in entries:
-            pairs.setdefault(entry.child, []).extend(entry.pairs)
+            if entry.pairs:
+                pairs.setdefault(entry.child, []).extend(entry.pairs)
         methods = action.security_methods or builtin.SECURITY_METHODS
         lifetime = methods[0].lifetime or action.lifetime
         for name, found in pairs.items():

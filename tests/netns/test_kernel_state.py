@@ -304,6 +304,11 @@ def test_addresses_and_the_source_for_a_peer(sites: Sites, tmp_path: Path) -> No
     with Gateway(sites, tmp_path, PLAN) as gateway:
         addresses = {(name, str(address)) for name, address in gateway.do(gateway.netlink.addresses())}
         assert {("lan0", GA_LAN[4]), ("lan0", GA_LAN[6]), ("wan0", "192.0.2.1"), ("wan0", "2001:db8::1")} < addresses
+        for name, value in (("accept_dad", 1), ("dad_transmits", 100)):
+            sites.sysctl("ga", f"ipv6/conf/lan0/{name}", value)
+        sites.run("ga", ["ip", "addr", "add", "fd01::77/64", "dev", "lan0"])
+        assert "tentative" in sites.run("ga", ["ip", "addr", "show", "to", "fd01::77"]).stdout
+        assert ("lan0", ip_address("fd01::77")) in gateway.do(gateway.netlink.addresses())
         own = PLAN.settings.own_mark
 
         def source(remote: str) -> str:

@@ -179,7 +179,7 @@ def test_the_data_plane_lets_the_most_specific_filter_decide(filters: list[Writt
 
 @given(st.lists(written, min_size=2, max_size=6))
 def test_a_filter_inside_another_stands_before_it(filters: list[Written]) -> None:
-    found = [entry for entry in entries(filters) if entry.pairs[0][0].version == 4]
+    found = [entry for entry in entries(filters) if entry.pairs and entry.pairs[0][0].version == 4]
     for index, entry in enumerate(found):
         for later in found[index + 1 :]:
             if all(any(a.contains(c) and b.contains(d) for a, b in entry.pairs) for c, d in later.pairs):

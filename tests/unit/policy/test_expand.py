@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.policy.texts import TUNNEL, planned, with_filters
+from ipsecd.daemon.compose import spd_entries
+from ipsecd.policy.plan import Plan
+from ipsecd.policy.planning import plan
+from tests.unit.policy.texts import TUNNEL, load, planned, resolve, with_filters
 
 BLOCK = "  action: block\n"
 Rows = list[tuple[str, str, list[tuple[str, str]]]]
@@ -79,7 +82,57 @@ def test_the_source_of_a_protected_filter_is_the_side_behind_us() -> None:
     assert rows("source: 10.2.0.0/16, destination: me", TUNNEL) == [("r/1", "outin", [("10.1.0.1", "10.2.0.0/16")])]
 
 
-def test_a_machine_without_an_address_of_a_family_has_no_entry_of_it() -> None:
+def symbolic(fields: str, me: tuple[str, ...] = ()) -> list[tuple[str, int, list[tuple[str, str]]]]:
+    """Name, number of pairs, and the pairs that name no address of this machine, of the entries of one filter."""
+    plan = planned(with_filters("{" + fields + "}", rule=BLOCK), me=me)
+    return [
+        (entry.name, len(entry.pairs), [(str(local), str(remote)) for local, remote in entry.me])
+        for entry in plan.entries
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ("source: me, destination: any",
+         [("r/1", 0, [("0.0.0.0", "0.0.0.0/0")]), ("r/1-v6", 0, [("::", "::/0")])]),
+        ("source: 10.2.0.0/16, destination: me, protocol: tcp, destination_port: 22, mirrored: false",
+         [("r/1", 0, [("0.0.0.0[tcp/22]", "10.2.0.0/16[tcp]")])]),
+        ("source: me, destination: both.example, protocol: icmp",
+         [("r/1", 0, [("0.0.0.0[icmp]", "198.51.100.7[icmp]"), ("0.0.0.0[icmp]", "198.51.100.8[icmp]")])]),
+        ("source: me, destination: none.example", []),
+    ],
+)  # fmt: skip
+def test_me_covers_this_machine_before_it_has_an_address(fields: str, expected: object) -> None:
+    assert symbolic(fields) == expected
+
+
+def test_me_says_the_same_whatever_the_addresses_are() -> None:
+    assert symbolic("source: me, destination: 10.2.0.0/16", ("10.1.0.1", "10.1.0.2", "fd01::1")) == [
+        ("r/1", 2, [("0.0.0.0", "10.2.0.0/16")])
+    ]
+    assert symbolic("source: 10.1.0.0/16, destination: 10.2.0.0/16")[0][2] == []
+
+
+def test_without_an_address_me_has_no_child_and_no_entry_in_the_data_plane() -> None:
     plan = planned(with_filters("{source: me, destination: any}"), me=("10.1.0.1",))
-    assert [entry.name for entry in plan.entries] == ["r/1"]
-    assert planned(with_filters("{source: me, destination: any}"), me=()).entries == ()
+    assert [(entry.name, entry.child) for entry in plan.entries] == [("r/1", "r/1"), ("r/1-v6", "")]
+    assert [child.name for child in plan.peers[0].children] == ["r/1"]
+    assert [entry.name for entry in spd_entries(plan)] == ["r/1"]
+
+
+def test_me_is_as_specific_as_one_address_even_if_it_has_none() -> None:
+    text = with_filters("{source: 10.1.0.0/31, destination: any}", "{source: me, destination: any}", rule=BLOCK)
+    assert [entry.name for entry in planned(text, me=()).entries] == ["r/2", "r/1", "r/2-v6"]
+
+
+def test_a_name_that_is_gone_still_protects_and_blocks_what_it_meant_but_permits_nothing() -> None:
+    def made(rule: str) -> Plan:
+        text = with_filters("{source: 10.1.0.0/16, destination: one.example}", rule=rule)
+        return plan(load(text), resolve, (), frozenset({"one.example"}))
+
+    for rule in (BLOCK, TUNNEL):
+        assert [(entry.name, str(entry.pairs[0][1])) for entry in made(rule).entries] == [("r/1", "198.51.100.7")]
+        assert made(rule).unresolved == ()
+    assert made("  action: permit\n").entries == ()
+    assert made("  action: permit\n").unresolved == ("one.example",)
