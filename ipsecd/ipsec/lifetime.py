@@ -73,13 +73,12 @@ class Lifetime:
         if self.over:
             return None
         given = self._limits
-        age = now - self.installed
-        if reason := _first(age, self, given.hard_seconds, given.hard_octets, given.hard_packets):
+        if reason := _first(now, self, given.hard_seconds, given.hard_octets, given.hard_packets):
             self.over = True
             return Expiry(hard=True, reason=reason)
         if self._soft_told:
             return None
-        if reason := _first(age, self, given.soft_seconds, given.soft_octets, given.soft_packets):
+        if reason := _first(now, self, given.soft_seconds, given.soft_octets, given.soft_packets):
             self._soft_told = True
             return Expiry(hard=False, reason=reason)
         return None
@@ -98,8 +97,8 @@ def _least(*values: int | None) -> int:
     return min(value for value in values if value is not None)
 
 
-def _first(age: float, spent: Lifetime, seconds: float | None, octets: int | None, packets: int | None) -> str | None:
-    if seconds is not None and age >= seconds:
+def _first(now: float, spent: Lifetime, seconds: float | None, octets: int | None, packets: int | None) -> str | None:
+    if seconds is not None and now >= spent.installed + seconds:  # the very sum that ``deadline`` gave
         return "seconds"
     if octets is not None and spent.octets >= octets:
         return "octets"

@@ -61,6 +61,14 @@ def test_soft_then_hard() -> None:
     assert lifetime.reached(10.0) == Expiry(hard=True, reason="seconds")
 
 
+def test_at_its_deadline_a_limit_is_reached_however_the_numbers_are_rounded() -> None:
+    """``deadline`` less ``installed`` may come out a little below the seconds they are apart."""
+    installed, seconds = 105875.6, 2417.9
+    assert installed + seconds - installed < seconds
+    lifetime = Lifetime(Limits(soft_seconds=seconds), installed)
+    assert lifetime.reached(installed + seconds) == Expiry(hard=False, reason="seconds")
+
+
 def test_when_both_are_reached_at_once_only_the_hard_one_is_told() -> None:
     lifetime = Lifetime(Limits(soft_octets=10, hard_octets=10), 0.0)
     lifetime.carry(1, 10, 0.0)
