@@ -34,6 +34,7 @@ TYPES: dict[int, type[m.ToRoads | m.ToControl]] = {
     7: m.GiveUp,
     8: m.SetPathMtu,
     9: m.AskCounters,
+    10: m.SetLinkMtu,
     64: m.Done,
     65: m.Acquire,
     66: m.InboundUsed,

@@ -8,7 +8,7 @@
  6. mark       congestion on the way, carried inside (RFC 6040)
  7. select     the packet lies within its SA's selectors (RFC 4301 section 5.2)
  8. decide     the SPD entry that holds the packet wants just this protection
- 9. deliver    TCP segment size; one packet for the TUN device
+ 9. deliver    TCP segment size; one packet for the TUN device, or several if its source had cut it
 
 Nothing before step 3 changes any state but counters; nothing gets past it that isn't authentic and fresh. Whatever
 doesn't get through is dropped under a name of ``tally.DROPS``.
@@ -30,8 +30,9 @@ from ipsecd.dataplane.results import Result, ToTun, expiry
 from ipsecd.dataplane.tally import Tally
 from ipsecd.errors import PeerError, Refused, WireError
 from ipsecd.ipsec import esp
+from ipsecd.ipsec.fragment import fragments
 from ipsecd.ipsec.icmperror import answered_flow
-from ipsecd.ipsec.pmtu import PathMtus, tcp_mss, tunnel_mtu
+from ipsecd.ipsec.pmtu import PathMtus, least, tcp_mss, tunnel_mtu
 from ipsecd.ipsec.sa import InboundSa
 from ipsecd.ipsec.sad import InboundSad
 from ipsecd.ipsec.selectors import Flow
@@ -48,12 +49,12 @@ from ipsecd.wire.udpencap import Kind, classify, ike_message
 class Inbound:
     """The state of the road in: SPD, inbound SAs, path MTUs, who was heard of, counters."""
 
-    def __init__(self, *, tun_mtu: int, link_mtu: int = limits.LINK_MTU) -> None:
+    def __init__(self, *, tun_mtu: int, pmtu_age: float = limits.PMTU_AGE) -> None:
         self.tally = Tally()
         self._tun_mtu = tun_mtu
         self._spd = Spd()
         self._sad = InboundSad()
-        self._paths = PathMtus(link_mtu)
+        self._paths = PathMtus(pmtu_age)
         self._alive: set[int] = set()
         self._alive_again = float("-inf")
 
@@ -92,9 +93,8 @@ class Inbound:
         self._note(sa, opened, outside, now, results)
         packet, inner = self._unwrap(opened)
         packet = self._mark(packet, inner, tos)
-        flow = self._select(sa, packet, inner)
-        self._decide(sa, flow)
-        results.append(self._deliver(sa, packet, inner, now))
+        self._decide(sa, *self._select(sa, packet, inner))
+        results += self._deliver(sa, packet, inner, now)
 
     def _header(self, datagram: bytes) -> EspHeader:
         try:
@@ -138,19 +138,26 @@ class Inbound:
             raise PeerError("ecn-ce-on-not-ect")
         return marked
 
-    def _select(self, sa: InboundSa, packet: bytes, inner: ip.IpPacket) -> Flow:
-        """The flow by which the packet is inside. An ICMP error that isn't by its own addresses may be so by those of
-        the packet it quotes (RFC 4301 section 6.2)."""
+    def _select(self, sa: InboundSa, packet: bytes, inner: ip.IpPacket) -> tuple[Flow, Flow | None]:
+        """The packet's flow, and the one by which it is inside if that isn't the same: an ICMP error from outside the
+        selectors may be inside by the packet it quotes (RFC 4301 section 6.2), but comes from nobody on our side."""
         flow = Flow.of(inner)
         if sa.selectors.hold_inbound(flow):
-            return flow
+            return flow, None
         answered = answered_flow(packet, inner)
-        if answered is None or not sa.selectors.hold_inbound(answered):
+        if (
+            answered is None
+            or sa.selectors.hold_local(flow.version, flow.source)
+            or not sa.selectors.hold_inbound(answered)
+        ):
             raise PeerError("outside-selectors")
-        return answered
+        return flow, answered
 
-    def _decide(self, sa: InboundSa, flow: Flow) -> None:
+    def _decide(self, sa: InboundSa, flow: Flow, answered: Flow | None) -> None:
+        """An entry that holds the packet itself decides; only if there is none, the one for what it quotes."""
         entry = self._spd.lookup(flow, Direction.INBOUND)
+        if entry is None and answered is not None:
+            entry = self._spd.lookup(answered, Direction.INBOUND)
         if entry is None:
             raise Refused("no-policy")
         self.tally.entries[entry.name] += 1
@@ -159,13 +166,18 @@ class Inbound:
         if entry.action == BYPASS or entry.child != sa.child:
             raise Refused("policy-mismatch")
 
-    def _deliver(self, sa: InboundSa, packet: bytes, inner: ip.IpPacket, now: float) -> ToTun:
+    def _deliver(self, sa: InboundSa, packet: bytes, inner: ip.IpPacket, now: float) -> list[Result]:
+        """An IPv6 packet whose fragments the peer has put together is cut again, as no router beyond will: into pieces
+        that any link carries."""
         room = tunnel_mtu(self._paths.to(sa.outside.remote, now), sa.outside.remote.version, sa.cipher)
         clamped = clamp_mss(inner, packet, tcp_mss(min(room, self._tun_mtu), inner.version))
         if clamped is not packet:
             self.tally.paths["mss-clamped"] += 1
         self.tally.paths["to-tun"] += 1
-        return ToTun(clamped)
+        if inner.fragment_header and not inner.is_fragment and len(packet) > least(inner):
+            self.tally.paths["cut-again"] += 1
+            return [ToTun(piece) for piece in fragments(clamped, inner, least(inner))]
+        return [ToTun(clamped)]
 
     # --- what the control side says -----------------------------------------------------------------------------
 
@@ -187,6 +199,9 @@ class Inbound:
 
     def set_spd(self, spd: Spd) -> None:
         self._spd = spd
+
+    def set_link_mtu(self, remote: Address, mtu: int) -> None:
+        self._paths.link(remote, mtu)
 
     def set_path_mtu(self, remote: Address, mtu: int, now: float) -> None:
         self._paths.learn(remote, mtu, now)

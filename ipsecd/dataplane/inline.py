@@ -21,6 +21,7 @@ from ipsecd.dataplane.messages import (
     Outside,
     RemoveInbound,
     RemoveOutbound,
+    SetLinkMtu,
     SetPathMtu,
     SetSpd,
     ToRoads,
@@ -34,12 +35,12 @@ from ipsecd.wire.selector import Address
 
 
 class InlineRoads:
-    """``iv_source`` gives octets nobody can predict, for CBC. ``tun_mtu`` is the TUN device's; ``link_mtu`` is what a
-    path to a peer has until something else is learned."""
+    """``iv_source`` gives octets nobody can predict, for CBC. ``tun_mtu`` is the TUN device's; ``pmtu_age`` is for how
+    many seconds a path MTU that ICMP has told counts."""
 
-    def __init__(self, iv_source: IvSource, *, tun_mtu: int, link_mtu: int = limits.LINK_MTU) -> None:
-        self._outbound = Outbound(iv_source, tun_mtu=tun_mtu, link_mtu=link_mtu)
-        self._inbound = Inbound(tun_mtu=tun_mtu, link_mtu=link_mtu)
+    def __init__(self, iv_source: IvSource, *, tun_mtu: int, pmtu_age: float = limits.PMTU_AGE) -> None:
+        self._outbound = Outbound(iv_source, tun_mtu=tun_mtu, pmtu_age=pmtu_age)
+        self._inbound = Inbound(tun_mtu=tun_mtu, pmtu_age=pmtu_age)
         self._generation = 0
         self._handled = 0
 
@@ -56,6 +57,10 @@ class InlineRoads:
     def from_tun(self, packets: Iterable[bytes], now: float) -> list[Result]:
         """Send packets read from the TUN device, in order."""
         return self._outbound.carry(packets, now)
+
+    def again(self, packet: bytes, now: float) -> list[Result]:
+        """Send a packet that didn't fit the link, now that SetLinkMtu has told what does."""
+        return self._outbound.carry_again(packet, now)
 
     def from_udp(
         self,
@@ -96,6 +101,9 @@ class InlineRoads:
                 self._set_spd(generation, Spd(entries))
             case GiveUp(child):
                 self._outbound.give_up(child)
+            case SetLinkMtu(remote, mtu):
+                self._outbound.set_link_mtu(remote, mtu)
+                self._inbound.set_link_mtu(remote, mtu)
             case SetPathMtu(remote, mtu):
                 self._outbound.set_path_mtu(remote, mtu, now)
                 self._inbound.set_path_mtu(remote, mtu, now)
@@ -117,6 +125,6 @@ class InlineRoads:
         return Counters(
             sas=out.counters() + into.counters(),
             drops=dict(out.tally.drops + into.tally.drops),
-            paths=dict(out.tally.paths + into.tally.paths) | {"waiting": out.waiting},
+            paths=dict(out.tally.paths + into.tally.paths) | {"waiting": out.waiting, "held": out.held},
             entries=dict(out.tally.entries + into.tally.entries),
         )

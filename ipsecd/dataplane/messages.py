@@ -1,8 +1,8 @@
 """The messages between the control process and the two roads. Inline roads take the same messages as calls.
 
-Control -> roads: InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound, MovePath, SetSpd, GiveUp, SetPathMtu,
-AskCounters. Roads -> control: Acquire, InboundUsed, SoftExpired, HardExpired, PeerMoved, PeerAlive, IkeDatagram,
-Counters, and Done, which acknowledges each message that changes something.
+Control -> roads: InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound, MovePath, SetSpd, GiveUp, SetLinkMtu,
+SetPathMtu, AskCounters. Roads -> control: Acquire, InboundUsed, SoftExpired, HardExpired, PeerMoved, PeerAlive,
+IkeDatagram, Counters, and Done, which acknowledges each message that changes something.
 
 Both ends count the messages to the roads, from 1, in the order they go: that number is the ``sequence`` of Done.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipsecd.ipsec.lifetime import Limits
 from ipsecd.ipsec.sa import EspKeys, Outside
 from ipsecd.ipsec.spd import SpdEntry
-from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
+from ipsecd.ipsec.tunnel import OuterHeader
 from ipsecd.wire.selector import Address, Selector
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "RemoveInbound",
     "RemoveOutbound",
     "SaCounters",
+    "SetLinkMtu",
     "SetPathMtu",
     "SetSpd",
     "SoftExpired",
@@ -71,7 +72,6 @@ class InstallOutbound:
     remote: tuple[Selector, ...]
     outside: Outside
     limits: Limits
-    header: OuterHeader = AS_INNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,17 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
+class SetLinkMtu:
+    """What the kernel says the link towards a peer carries: octets of the outer IP packet. It holds until the next."""
+
+    remote: Address
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
 class SetPathMtu:
-    """What the kernel or an ICMP error says about the path to a peer: octets of the outer IP packet. It only lowers
-    the path, never below its floor, and is forgotten after ``limits.PMTU_AGE``."""
+    """What an ICMP error says about the path to a peer: octets of the outer IP packet. It only lowers the path, never
+    below its floor, and is forgotten after a while (RFC 4301 section 8.2)."""
 
     remote: Address
     mtu: int
@@ -215,6 +223,7 @@ ToRoads = (
     | MovePath
     | SetSpd
     | GiveUp
+    | SetLinkMtu
     | SetPathMtu
     | AskCounters
 )

@@ -1,13 +1,14 @@
 """The way out, from the TUN device to the network. The methods stand in the order in which a packet meets them.
 
  1. parse      the packet that the kernel routed to the TUN device
- 2. decide     the SPD entry, remembered per flow: PROTECT, or BYPASS and DISCARD, which end here
- 3. choose     the newest outbound SA of the entry's child that may carry the packet
+ 2. gather     a fragment waits for the others where ports decide: they all go by what the first one shows
+ 3. decide     the SPD entry, remembered per flow: PROTECT, or BYPASS and DISCARD, which end here
+ 4. choose     the newest outbound SA of the entry's child that may carry the packet
     or wait    there is none: the packet is queued and the child is asked for, once
- 4. fit        TCP segment size; too big for the path: an ICMP error to the sender, or fragments
- 5. number     sequence numbers, never twice
- 6. seal       ESP
- 7. wrap       what the outer header takes from the inner one; one UDP datagram
+ 5. fit        TCP segment size; too big for the path: an ICMP error to the sender, or fragments
+ 6. number     sequence numbers, never twice
+ 7. seal       ESP
+ 8. wrap       what the outer header takes from the inner one; one UDP datagram
 
 Whatever doesn't get through is dropped under a name of ``tally.DROPS``.
 """
@@ -15,7 +16,7 @@ Whatever doesn't get through is dropped under a name of ``tally.DROPS``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from ipsecd import limits
 from ipsecd.dataplane.messages import Acquire, HardExpired, InstallOutbound, Outside, SaCounters
@@ -26,25 +27,29 @@ from ipsecd.errors import Refused, WireError
 from ipsecd.ipsec import esp
 from ipsecd.ipsec.fragment import fragments
 from ipsecd.ipsec.icmperror import answered_flow
-from ipsecd.ipsec.pmtu import PathMtus, tcp_mss, tunnel_mtu
+from ipsecd.ipsec.pmtu import PathMtus, least, tcp_mss, tunnel_mtu
+from ipsecd.ipsec.reassembly import Loss, Reassembly
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.ipsec.sad import OutboundSad
 from ipsecd.ipsec.selectors import UNSEEN, Flow
 from ipsecd.ipsec.spd import BYPASS, DISCARD, Direction, Spd
 from ipsecd.ipsec.toobig import TooBig
+from ipsecd.ipsec.tunnel import OuterHeader
 from ipsecd.wire import ip
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import Address
 from ipsecd.wire.tcp import clamp_mss
 
 _NEXT_HEADER = {4: IpProtocol.IPV4, 6: IpProtocol.IPV6}
-_LEAST_V6 = 1_280  # RFC 8200 section 5: every IPv6 link carries this much
+_EXTENSIONS = frozenset({0, IpProtocol.ROUTING, IpProtocol.DESTINATION})
 
 
 class _Decided(NamedTuple):
-    """The child that protects a packet, the flow that the packet counts as, and whether an SA may be asked for."""
+    """The child that protects a packet, what the outer header takes from it, the flow that the packet counts as, and
+    whether an SA may be asked for."""
 
     child: str
+    header: OuterHeader
     flow: Flow
     may_ask: bool
 
@@ -57,15 +62,16 @@ class _Fitted(NamedTuple):
 
 
 class Outbound:
-    """The state of the road out: SPD, outbound SAs, path MTUs, waiting packets, counters."""
+    """The state of the road out: SPD, outbound SAs, path MTUs, waiting packets and fragments, counters."""
 
-    def __init__(self, iv_source: esp.IvSource, *, tun_mtu: int, link_mtu: int = limits.LINK_MTU) -> None:
+    def __init__(self, iv_source: esp.IvSource, *, tun_mtu: int, pmtu_age: float = limits.PMTU_AGE) -> None:
         self.tally = Tally()
         self._iv_source = iv_source
         self._tun_mtu = tun_mtu
         self._spd = Spd()
         self._sad = OutboundSad()
-        self._paths = PathMtus(link_mtu)
+        self._paths = PathMtus(pmtu_age)
+        self._fragments = Reassembly()
         self._waiting = WaitingRoom()
         self._too_big = TooBig()
 
@@ -79,22 +85,36 @@ class Outbound:
             self._send(packet, now, results, again=False)
         return results
 
+    def carry_again(self, packet: bytes, now: float) -> list[Result]:
+        """Send a packet that this road had sealed, and that didn't fit the link then."""
+        results: list[Result] = []
+        self.tally.paths["sent-again"] += 1
+        self._send(packet, now, results, again=True)
+        return results
+
     def _send(self, packet: bytes, now: float, results: list[Result], *, again: bool) -> None:
         try:
             packet, inner = self._parse(packet)
+            if inner.is_fragment and self._ports_decide(packet, inner):
+                whole = self._gather(packet, inner, now)
+                if whole is None:
+                    return
+                packet, inner = self._parse(whole)
             decided = self._decide(packet, inner, again=again)
             sa = self._choose(decided, now, results)
             if sa is None:
                 self._wait(decided, packet, now, results)
                 return
-            fitted = self._fit(sa, packet, inner, decided.flow, now, results)
+            fitted = self._fit(sa, packet, inner, decided.header, now, results)
             first = self._number(sa, len(fitted.packets), results)
         except Refused as refusal:
             self.tally.drops[refusal.reason] += 1
             return
         for sequence, piece in enumerate(fitted.packets, first):
             datagram = self._seal(sa, sequence, inner.version, piece, now)
-            results.append(self._wrap(sa, inner, datagram, may_fragment=fitted.may_fragment))
+            df = decided.header.dont_fragment(inner) and not fitted.may_fragment
+            results.append(Out(datagram, sa.outside, decided.header.tos(inner), df, piece))
+            self.tally.paths["datagrams"] += 1
         self.tally.paths["sealed"] += 1
         self._expire(sa, now, results)
 
@@ -104,6 +124,21 @@ class Outbound:
         except WireError:
             raise Refused("malformed-packet") from None
         return packet[: inner.total_octets], inner
+
+    def _ports_decide(self, packet: bytes, inner: ip.IpPacket) -> bool:
+        """Of an IPv6 fragment the header says which protocol comes next, the same in all of them; if that is another
+        extension header, only the first shows the protocol."""
+        protocol = packet[inner.fragment_header] if inner.fragment_header else inner.protocol
+        flow = Flow.of(inner)._replace(protocol=UNSEEN if protocol in _EXTENSIONS else protocol)
+        return self._spd.ports_decide(flow, Direction.OUTBOUND)
+
+    def _gather(self, packet: bytes, inner: ip.IpPacket, now: float) -> bytes | None:
+        gathered = self._fragments.add(packet, inner, now)
+        if gathered.loss is not None:
+            self.tally.drops[gathered.loss.value] += gathered.lost
+        if gathered.whole is not None:
+            self.tally.paths["joined"] += gathered.fragments - 1
+        return gathered.whole
 
     def _decide(self, packet: bytes, inner: ip.IpPacket, *, again: bool) -> _Decided:
         """An ICMP error that no entry holds goes where answers to the packet it quotes go, if there is an SA for them
@@ -121,7 +156,7 @@ class Outbound:
             raise Refused("bypass-on-tun")
         if entry.action == DISCARD:
             raise Refused("policy-discard")
-        return _Decided(entry.child, flow, may_ask)
+        return _Decided(entry.child, entry.header, flow, may_ask)
 
     def _choose(self, decided: _Decided, now: float, results: list[Result]) -> OutboundSa | None:
         while (sa := self._sad.choose(decided.child, decided.flow)) is not None:
@@ -131,8 +166,8 @@ class Outbound:
         return None
 
     def _wait(self, decided: _Decided, packet: bytes, now: float, results: list[Result]) -> None:
-        child, flow, may_ask = decided
-        if not may_ask:
+        child, flow = decided.child, decided.flow
+        if not decided.may_ask:
             raise Refused("no-sa-for-error")
         entered = self._waiting.enter(child, packet, now)
         if entered.drop:
@@ -141,27 +176,44 @@ class Outbound:
             results.append(Acquire(child, *flow.addresses(), flow.protocol, *flow.ports()))
 
     def _fit(
-        self, sa: OutboundSa, packet: bytes, inner: ip.IpPacket, flow: Flow, now: float, results: list[Result]
+        self,
+        sa: OutboundSa,
+        packet: bytes,
+        inner: ip.IpPacket,
+        header: OuterHeader,
+        now: float,
+        results: list[Result],
     ) -> _Fitted:
-        """RFC 4301 section 8.2.1. An IPv6 packet of up to 1,280 octets has to get through, in outer fragments where
-        the path is that narrow (RFC 2473 section 7.1)."""
-        room = tunnel_mtu(self._paths.to(sa.outside.remote, now), sa.outside.remote.version, sa.cipher)
+        """RFC 4301 section 8.2.1. What can be cut neither here nor by its sender, once it is told, goes in outer
+        fragments. ``df: clear`` means that senders needn't know."""
+        version = sa.outside.remote.version
+        room = tunnel_mtu(self._paths.to(sa.outside.remote, now), version, sa.cipher)
         packet = self._clamp(packet, inner, room)
         if len(packet) <= room:
             return _Fitted([packet])
-        least = _LEAST_V6 if inner.version == 6 else 0
-        if len(packet) <= least:
-            return _Fitted([packet], may_fragment=True)
-        if inner.dont_fragment:
-            if (answer := self._too_big.answer(packet, inner, max(room, least), now)) is not None:
-                self.tally.paths["too-big-sent"] += 1
-                results.append(ToTun(answer))
-            raise Refused("too-big")
-        if not sa.selectors.hold_outbound(flow._replace(source_port=UNSEEN, destination_port=UNSEEN)):
-            # The peer would refuse all fragments but the first (RFC 4301 section 7): let the outer packet be cut.
-            return _Fitted([packet], may_fragment=True)
-        self.tally.paths["fragmented"] += 1
-        return _Fitted(fragments(packet, inner, room))
+        smallest = least(inner)
+        cut_by_its_source = inner.fragment_header and not inner.is_fragment  # and joined since: see ipsec/reassembly.py
+        if len(packet) > smallest and not cut_by_its_source and header.df != "clear" and inner.dont_fragment:
+            self._answer(packet, inner, max(room, smallest), now, results)
+        if len(packet) > smallest and not inner.dont_fragment and self._may_be_cut(sa, inner):
+            self.tally.paths["fragmented"] += 1
+            return _Fitted(fragments(packet, inner, max(room, smallest)), may_fragment=room < smallest)
+        if len(packet) > (most := tunnel_mtu(ip.MAX_PACKET, version, sa.cipher)):
+            self._answer(packet, inner, most, now, results)
+        return _Fitted([packet], may_fragment=True)
+
+    def _answer(self, packet: bytes, inner: ip.IpPacket, mtu: int, now: float, results: list[Result]) -> NoReturn:
+        """Drop it, and tell its sender what fits; Refused."""
+        if (answer := self._too_big.answer(packet, inner, mtu, now)) is not None:
+            self.tally.paths["too-big-sent"] += 1
+            results.append(ToTun(answer))
+        raise Refused("too-big")
+
+    def _may_be_cut(self, sa: OutboundSa, inner: ip.IpPacket) -> bool:
+        """Whether all fragments find their way: by their own addresses, as only the whole shows what an ICMP error
+        quotes, and without ports, as only the first shows those (RFC 4301 section 7)."""
+        flow = Flow.of(inner)._replace(source_port=UNSEEN, destination_port=UNSEEN)
+        return sa.selectors.hold_outbound(flow) and not self._spd.ports_decide(flow, Direction.OUTBOUND)
 
     def _clamp(self, packet: bytes, inner: ip.IpPacket, room: int) -> bytes:
         clamped = clamp_mss(inner, packet, tcp_mss(min(room, self._tun_mtu), inner.version))
@@ -182,19 +234,12 @@ class Outbound:
         sa.lifetime.carry(1, encrypted, now)
         return datagram
 
-    def _wrap(self, sa: OutboundSa, inner: ip.IpPacket, datagram: bytes, *, may_fragment: bool) -> Out:
-        self.tally.paths["datagrams"] += 1
-        df = sa.header.dont_fragment(inner) and not may_fragment
-        return Out(datagram, sa.outside, sa.header.tos(inner), df)
-
     # --- what the control side says -----------------------------------------------------------------------------
 
     def install(self, message: InstallOutbound, now: float) -> list[Result]:
         """Use a new SA for all that comes, beginning with what waits for it. Raises LocalError if it can't be."""
         m = message
-        self._sad.add(
-            OutboundSa(m.spi, m.inbound, m.child, m.keys, m.local, m.remote, m.outside, m.header, m.limits, now)
-        )
+        self._sad.add(OutboundSa(m.spi, m.inbound, m.child, m.keys, m.local, m.remote, m.outside, m.limits, now))
         results: list[Result] = []
         for packet in self._waiting.leave(message.child):
             self._send(packet, now, results, again=True)
@@ -218,6 +263,9 @@ class Outbound:
     def give_up(self, child: str) -> None:
         self.tally.drops["gave-up"] += len(self._waiting.leave(child))
 
+    def set_link_mtu(self, remote: Address, mtu: int) -> None:
+        self._paths.link(remote, mtu)
+
     def set_path_mtu(self, remote: Address, mtu: int, now: float) -> None:
         self._paths.learn(remote, mtu, now)
 
@@ -228,11 +276,14 @@ class Outbound:
         results: list[Result] = []
         for sa in self._sad.due(now):
             self._expire(sa, now, results)
+        if late := self._fragments.expire(now):
+            self.tally.drops[Loss.LATE.value] += late
         return results
 
     def deadline(self) -> float | None:
         """When ``timer`` has something to do next."""
-        return self._sad.alarms.next()
+        moments = (self._sad.alarms.next(), self._fragments.deadline())
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def _expire(self, sa: OutboundSa, now: float, results: list[Result]) -> None:
         report = expiry(sa.lifetime, sa.inbound, now)
@@ -254,3 +305,8 @@ class Outbound:
     def waiting(self) -> int:
         """Packets queued for a negotiation now."""
         return len(self._waiting)
+
+    @property
+    def held(self) -> int:
+        """Fragments that wait for the rest of their packet now."""
+        return self._fragments.held

@@ -11,12 +11,14 @@ from ipsecd.ipsec.lifetime import Lifetime
 @dataclass(frozen=True, slots=True)
 class Out:
     """Send this ESP packet as the payload of one UDP datagram. ``tos`` is the TOS or traffic class octet of the outer
-    header; ``df`` says that no router, and not this host either, may fragment it."""
+    header; ``df`` says that no router, and not this host either, may fragment it. If the kernel says that it doesn't
+    fit the link, the roads take ``packet``, the one inside, once more."""
 
     datagram: bytes
     outside: Outside
     tos: int
     df: bool
+    packet: bytes
 
 
 @dataclass(frozen=True, slots=True)

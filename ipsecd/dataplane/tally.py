@@ -1,6 +1,10 @@
 """What became of each packet. A drop always has one of these names, and the numbers add up:
 
-from-tun = sealed + waiting + drops (outbound)          from-udp = ike + keepalive + to-tun + drops (inbound)
+from-tun + sent-again = sealed + waiting + held + joined + drops (outbound)
+from-udp = ike + keepalive + to-tun + drops (inbound)
+
+``held`` fragments wait for the rest of their packet, ``joined`` ones went on as part of another. ``sent-again`` are
+those that were sealed and didn't fit the link.
 """
 
 from __future__ import annotations
@@ -21,6 +25,10 @@ DROPS = {
     "policy-changed": "it waited for a child that the policy no longer has",
     "too-big": "it doesn't fit in the tunnel and may not be fragmented",
     "sequence-exhausted": "its SA has no sequence number left",
+    "fragment-mismatch": "a fragment whose packet's fragments overlap (RFC 5722), or don't make a packet together",
+    "fragment-duplicate": "a fragment that is there already",
+    "fragment-late": "a fragment, and the rest of its packet didn't come in time",
+    "fragment-full": "a fragment, and too many younger ones wait for the rest of their packets",
     # the way in
     "runt": "too short for anything that is expected here",
     "unknown-spi": "no inbound SA has its SPI",

@@ -1,51 +1,76 @@
-"""Fragments of inner IPv4 packets, made before ESP (RFC 4301 section 8.2.1 case 2; RFC 791 section 3.2)."""
+"""Packets cut into fragments: IPv4 before ESP (RFC 4301 section 8.2.1 case 2; RFC 791 section 3.2), and IPv6 packets
+that their source had cut and that came through the tunnel in one piece (RFC 8200 section 4.5)."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 from ipsecd.errors import LocalError
 from ipsecd.wire.checksum import checksum
-from ipsecd.wire.ip import IPV4_OCTETS, IpPacket
+from ipsecd.wire.ip import IPV4_OCTETS, IPV6_OCTETS, IpPacket
+
+IPV6_FRAGMENT_OCTETS = 8
 
 _COPIED = 0x80  # RFC 791 section 3.1: the option stands in every fragment
 _END, _NO_OPERATION = 0, 1
-_MORE_FRAGMENTS = 0x2000
+_MORE_V4 = 0x2000
+_MORE_V6 = 0x0001
 
 
 def fragments(packet: bytes, inner: IpPacket, mtu: int) -> list[bytes]:
     """The packet in pieces of at most ``mtu`` octets, in order. A piece of a fragment keeps its place in the whole.
 
-    LocalError for a packet that must not be fragmented, or an ``mtu`` without room for a header and 8 octets.
+    LocalError for a packet that must not be fragmented, which an IPv6 packet without a fragment header of its source
+    is, or an ``mtu`` without room for a header and 8 octets.
     """
-    if inner.dont_fragment:
+    if inner.dont_fragment and not inner.fragment_header:
         raise LocalError("this packet must not be fragmented")
-    first_header = packet[: inner.header_octets]
-    later_header = first_header[:IPV4_OCTETS] + _copied_options(first_header[IPV4_OCTETS:])
-    body = packet[inner.header_octets : inner.total_octets]
-    pieces: list[bytes] = []
-    offset = 0
-    while offset < len(body):
-        header = first_header if offset == 0 else later_header
+    if inner.version == 6:
+        header = packet[: inner.fragment_header + IPV6_FRAGMENT_OCTETS]
+        pieces = _cut(packet[len(header) : inner.total_octets], inner, mtu, header, header)
+        return [_ipv6_piece(inner.fragment_header, *piece) for piece in pieces]
+    header = packet[: inner.header_octets]
+    later = header[:IPV4_OCTETS] + _copied_options(header[IPV4_OCTETS:])
+    return [_ipv4_piece(*piece) for piece in _cut(packet[len(header) : inner.total_octets], inner, mtu, header, later)]
+
+
+def _cut(
+    body: bytes, inner: IpPacket, mtu: int, first: bytes, later: bytes
+) -> Iterator[tuple[bytes, bytes, int, bool]]:
+    """Header, octets, offset in the whole and whether more follow, of each piece."""
+    at = 0
+    while at < len(body):
+        header = first if at == 0 else later
         room = mtu - len(header)
         if room < 8:
             raise LocalError(f"an MTU of {mtu} has no room for a fragment")
-        left = len(body) - offset
+        left = len(body) - at
         octets = left if left <= room else room & ~7
-        more = inner.more_fragments or octets < left
-        pieces.append(_piece(header, body[offset : offset + octets], inner.fragment_offset + offset, more=more))
-        offset += octets
-    return pieces
+        yield header, body[at : at + octets], inner.fragment_offset + at, inner.more_fragments or octets < left
+        at += octets
 
 
-def _piece(header: bytes, body: bytes, offset: int, *, more: bool) -> bytes:
+def _ipv4_piece(header: bytes, body: bytes, offset: int, more: bool) -> bytes:
     rebuilt = bytearray(header)
     rebuilt[0] = 4 << 4 | len(header) // 4
-    struct.pack_into("!H", rebuilt, 2, len(header) + len(body))
-    struct.pack_into("!H", rebuilt, 6, (_MORE_FRAGMENTS if more else 0) | offset >> 3)
-    struct.pack_into("!H", rebuilt, 10, 0)
-    struct.pack_into("!H", rebuilt, 10, checksum(memoryview(rebuilt)))
+    return ipv4_with_length(rebuilt, len(body), (_MORE_V4 if more else 0) | offset >> 3) + body
+
+
+def _ipv6_piece(at: int, header: bytes, body: bytes, offset: int, more: bool) -> bytes:
+    rebuilt = bytearray(header)
+    struct.pack_into("!H", rebuilt, 4, len(header) - IPV6_OCTETS + len(body))
+    struct.pack_into("!H", rebuilt, at + 2, offset | (_MORE_V6 if more else 0))
     return bytes(rebuilt) + body
+
+
+def ipv4_with_length(header: bytearray, body_octets: int, flags_and_offset: int) -> bytes:
+    """The header of a packet with so many octets behind it, its checksum renewed."""
+    struct.pack_into("!H", header, 2, len(header) + body_octets)
+    struct.pack_into("!H", header, 6, flags_and_offset)
+    struct.pack_into("!H", header, 10, 0)
+    struct.pack_into("!H", header, 10, checksum(memoryview(header)))
+    return bytes(header)
 
 
 def _copied_options(options: bytes) -> bytes:

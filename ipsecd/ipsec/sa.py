@@ -10,7 +10,6 @@ from ipsecd.errors import LocalError
 from ipsecd.ipsec.lifetime import Lifetime, Limits, before_the_numbers_end, last_sequence
 from ipsecd.ipsec.replay import ReplayWindow
 from ipsecd.ipsec.selectors import SaSelectors
-from ipsecd.ipsec.tunnel import OuterHeader
 from ipsecd.wire.esp import MIN_SPI
 from ipsecd.wire.registry import Encr, Integ
 from ipsecd.wire.selector import Address, Selector
@@ -84,7 +83,7 @@ class _Sa:
 class OutboundSa(_Sa):
     """An SA we send on. (spi, inbound) names it: ``inbound`` is the SPI of its other half."""
 
-    __slots__ = ("header", "inbound", "sequence")
+    __slots__ = ("inbound", "sequence")
 
     def __init__(
         self,
@@ -95,13 +94,11 @@ class OutboundSa(_Sa):
         local: tuple[Selector, ...],
         remote: tuple[Selector, ...],
         outside: Outside,
-        header: OuterHeader,
         limits: Limits,
         now: float,
     ) -> None:
         super().__init__(spi, child, keys, local, remote, outside, limits, now)
         self.inbound = inbound
-        self.header = header
         self.sequence = 0
 
     def take(self, count: int) -> int | None:

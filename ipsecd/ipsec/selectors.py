@@ -130,6 +130,10 @@ class SaSelectors:
         self._from_remote = _compile(remote, sending=True)
         self._to_remote = _compile(remote, sending=False)
 
+    def hold_local(self, version: int, address: int) -> bool:
+        """Whether an address is one of those on our side."""
+        return any(side.low <= address <= side.high for side in self._from_local[version])
+
     def hold_outbound(self, flow: Flow) -> bool:
         """Whether a packet going out belongs on this SA."""
         version, source, destination, protocol, source_port, destination_port = flow

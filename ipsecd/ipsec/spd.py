@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from ipsecd import limits
 from ipsecd.errors import LocalError
-from ipsecd.ipsec.selectors import Flow, Side, compile_side
+from ipsecd.ipsec.selectors import UNSEEN, Flow, Side, compile_side
+from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
 from ipsecd.wire.selector import Selector
 
 
@@ -31,8 +32,9 @@ PROTECT, BYPASS, DISCARD = ACTIONS = ("protect", "bypass", "discard")
 @dataclass(frozen=True, slots=True)
 class SpdEntry:
     """One entry of the SPD, in order of precedence (RFC 4301 section 4.4.1). ``action`` is protect, bypass or discard;
-    ``child`` names the child that protects it. A packet belongs to the first entry one of whose pairs holds it:
-    going out, ``local`` matches its source and ``remote`` its destination; coming in, the other way round."""
+    ``child`` names the child that protects it, ``header`` says what the outer header takes from the packet (section
+    4.4.1.2). A packet belongs to the first entry one of whose pairs holds it: going out, ``local`` matches its source
+    and ``remote`` its destination; coming in, the other way round."""
 
     name: str
     rule: str
@@ -41,6 +43,7 @@ class SpdEntry:
     child: str = ""
     outbound: bool = True  # applies to packets going out
     inbound: bool = True  # applies to packets coming in
+    header: OuterHeader = AS_INNER
 
 
 class _Row(NamedTuple):
@@ -93,25 +96,43 @@ class Spd:
         cache[flow] = entry
         return entry
 
+    def ports_decide(self, flow: Flow, direction: Direction) -> bool:
+        """Whether it may depend on ports which entry decides about a packet of this flow; those in ``flow`` don't
+        count. ``protocol`` UNSEEN: nor is the protocol known, and it may decide too (RFC 4301 section 7)."""
+        for row in self._between(flow, direction):
+            if row.protocol not in (0, flow.protocol) and flow.protocol != UNSEEN:
+                continue
+            return (row.protocol != 0 and flow.protocol == UNSEEN) or not (
+                row.remote_ports[0] <= UNSEEN <= row.remote_ports[1]
+                and row.local_ports[0] <= UNSEEN <= row.local_ports[1]
+            )
+        return False
+
     def explain(self, flow: Flow, direction: Direction) -> Explanation:
         """Who decides about a packet of this flow, and who would after them."""
         found = list(dict.fromkeys(self._matches(flow, direction)))
         return Explanation(found[0] if found else None, tuple(found[1:]))
 
     def _matches(self, flow: Flow, direction: Direction) -> Iterator[SpdEntry]:
-        if direction is Direction.OUTBOUND:
-            version, local, remote, protocol, local_port, remote_port = flow
-        else:
-            version, remote, local, protocol, remote_port, local_port = flow
-        for row in self._rows[direction][version]:
+        remote_port, local_port = flow.destination_port, flow.source_port
+        if direction is Direction.INBOUND:
+            remote_port, local_port = local_port, remote_port
+        for row in self._between(flow, direction):
             if (
-                row[0] <= remote <= row[1]
-                and row[2] <= local <= row[3]
-                and row[4] in (0, protocol)
+                row[4] in (0, flow.protocol)
                 and row[5][0] <= remote_port <= row[5][1]
                 and row[6][0] <= local_port <= row[6][1]
             ):
                 yield row[7]
+
+    def _between(self, flow: Flow, direction: Direction) -> Iterator[_Row]:
+        """The rows that hold the addresses of a flow."""
+        local, remote = flow.source, flow.destination
+        if direction is Direction.INBOUND:
+            local, remote = remote, local
+        for row in self._rows[direction][flow.version]:
+            if row[0] <= remote <= row[1] and row[2] <= local <= row[3]:
+                yield row
 
 
 def _compile(entries: tuple[SpdEntry, ...], direction: Direction) -> dict[int, tuple[_Row, ...]]:

@@ -5,6 +5,7 @@ The error seems to come from the packet's own destination: the kernel drops one 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from ipaddress import IPv4Address
 
 from ipsecd import limits
@@ -12,6 +13,7 @@ from ipsecd.ratelimit import RateLimit
 from ipsecd.wire.icmp import too_big
 from ipsecd.wire.ip import IpPacket
 from ipsecd.wire.registry import IpProtocol
+from ipsecd.wire.selector import Address
 
 _BROADCAST = IPv4Address(0xFFFF_FFFF)
 _V4_QUERIES = frozenset({0, 8, 9, 10, 13, 14, 15, 16, 17, 18})  # RFC 1122 section 3.2.2: all other types are errors
@@ -19,16 +21,27 @@ _V6_INFORMATION = 128  # RFC 4443 section 2.1: types below are errors
 
 
 class TooBig:
-    """Writes the errors, at most so many a second (RFC 4443 section 2.4 (f))."""
+    """Writes the errors, at most so many a second (RFC 4443 section 2.4 (f)), and to each host a few of these, so that
+    none keeps the others from being told."""
 
     def __init__(self) -> None:
         self._limit = RateLimit(limits.TOO_BIG_RATE, limits.TOO_BIG_BURST)
+        self._hosts: OrderedDict[Address, RateLimit] = OrderedDict()
 
     def answer(self, packet: bytes, inner: IpPacket, mtu: int, now: float) -> bytes | None:
         """The error about a packet, IP header included; None if none may be sent, or none more now."""
-        if not may_be_answered(inner) or not self._limit.take(now):
+        if not may_be_answered(inner) or not self._host(inner.source).take(now) or not self._limit.take(now):
             return None
         return too_big(packet, inner, mtu)
+
+    def _host(self, address: Address) -> RateLimit:
+        limit = self._hosts.get(address)
+        if limit is None:
+            limit = self._hosts[address] = RateLimit(limits.TOO_BIG_HOST_RATE, limits.TOO_BIG_HOST_BURST)
+            if len(self._hosts) > limits.TOO_BIG_HOSTS:
+                self._hosts.popitem(last=False)
+        self._hosts.move_to_end(address)
+        return limit
 
 
 def may_be_answered(packet: IpPacket) -> bool:

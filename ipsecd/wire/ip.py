@@ -62,8 +62,9 @@ class IpPacket:
 
     ``header_octets`` counts IPv4 options, but no IPv6 extension headers; ``total_octets`` is what the header claims, at
     most the data's length. ``protocol`` and ``transport_offset`` are those of the upper layer behind the extension
-    headers, or of the fragment's data. ``fragment_offset`` counts octets. IPv6 packets are never fragmented on the
-    way, so ``dont_fragment`` is true for them.
+    headers, or of the fragment's data. ``fragment_offset`` counts octets; ``fragment_header`` is where an IPv6 fragment
+    header stands, 0 if there is none. IPv6 packets are never fragmented on the way, so ``dont_fragment`` is true for
+    them.
 
     ``source_port`` and ``destination_port`` are None where the packet doesn't show ports: other protocols, and
     fragments other than the first. For ICMP and for the IPv6 mobility header ``destination_port`` holds
@@ -84,6 +85,7 @@ class IpPacket:
     more_fragments: bool
     source_port: int | None
     destination_port: int | None
+    fragment_header: int = 0
 
     @property
     def is_fragment(self) -> bool:
@@ -185,6 +187,7 @@ def _parse_v6(data: bytes | memoryview, *, whole: bool) -> IpPacket:
             if offset == 0
             else (None, None)
         ),
+        chain.fragment_header,
     )
 
 

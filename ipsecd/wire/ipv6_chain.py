@@ -31,12 +31,14 @@ _SKIPPED = (HOP_BY_HOP, IpProtocol.ROUTING, IpProtocol.FRAGMENT, IpProtocol.DEST
 @dataclass(frozen=True, slots=True)
 class Chain:
     """The upper layer's protocol and where it stands, counted from the start of the packet; or, of a fragment other
-    than the first, its next header and where its data stands. ``fragment_offset`` counts octets."""
+    than the first, its next header and where its data stands. ``fragment_offset`` counts octets; ``fragment_header``
+    is where the fragment header stands, 0 if there is none."""
 
     protocol: int
     offset: int
     fragment_offset: int = 0
     more_fragments: bool = False
+    fragment_header: int = 0
 
 
 def walk(first: int, r: Reader, *, whole: bool = True) -> Chain:
@@ -44,11 +46,11 @@ def walk(first: int, r: Reader, *, whole: bool = True) -> Chain:
     ends where the octets do. Raises WireError: ``bad-extension-header``, ``truncated``, and ``tiny-fragment`` for a
     first fragment that doesn't hold all headers (RFC 8200 section 4.5)."""
     protocol, headers = first, 0
-    fragment_offset, more, fragmented = 0, False, False
+    fragment_offset, more, fragment_header = 0, False, 0
     while protocol in _SKIPPED:
         if headers == limits.MAX_EXTENSION_HEADERS:
             raise WireError("bad-extension-header", "too many", offset=r.offset)
-        if (protocol == HOP_BY_HOP and headers) or (protocol == IpProtocol.FRAGMENT and fragmented):
+        if (protocol == HOP_BY_HOP and headers) or (protocol == IpProtocol.FRAGMENT and fragment_header):
             raise WireError("bad-extension-header", f"header {protocol} out of place", offset=r.offset)
         octets = _octets(protocol, r)
         if octets > r.remaining:
@@ -57,14 +59,15 @@ def walk(first: int, r: Reader, *, whole: bool = True) -> Chain:
             reason = "tiny-fragment" if more else "truncated"
             raise WireError(reason, "extension headers don't end", offset=r.offset)
         headers += 1
+        at = r.offset
         header = r.take(octets)
         if protocol == IpProtocol.FRAGMENT:
             field = int.from_bytes(header[2:4], "big")
-            fragment_offset, more, fragmented = field & 0xFFF8, bool(field & 1), True
+            fragment_offset, more, fragment_header = field & 0xFFF8, bool(field & 1), at
         protocol = header[0]
         if fragment_offset:  # what follows is data, whatever it is called
             break
-    return Chain(protocol, r.offset, fragment_offset, more)
+    return Chain(protocol, r.offset, fragment_offset, more, fragment_header)
 
 
 def _octets(protocol: int, r: Reader) -> int:

@@ -141,13 +141,13 @@ def test_roads_that_refuse_anything_else_are_told_about() -> None:
 
 def test_packets_and_datagrams_leave() -> None:
     world = World()
-    world.conductor.results([Out(b"esp", OUTSIDE, 0, False), ToTun(b"packet")], 1.0)
+    world.conductor.results([Out(b"esp", OUTSIDE, 0, False, b"inside"), ToTun(b"packet")], 1.0)
     assert world.story == [("esp", b"esp"), ("tun", b"packet")]
 
 
 def test_packets_that_waited_leave_when_their_sa_is_installed() -> None:
     world = World()
-    world.extra = [Out(b"waited", OUTSIDE, 0, True)]
+    world.extra = [Out(b"waited", OUTSIDE, 0, True, b"inside")]
     world.conductor.perform([OUTBOUND, effects.Send(b"x", PATH)], 1.0)
     assert world.story == ["InstallOutbound", ("esp", b"waited"), ("send", b"x")]
 

@@ -13,6 +13,8 @@ from typing import TypeVar
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.inline import InlineRoads
 from ipsecd.dataplane.results import Out, Result, ToTun
+from ipsecd.ipsec import esp
+from ipsecd.ipsec.tunnel import AS_INNER
 from ipsecd.wire.selector import Address, Selector
 from tests.unit.crypto.suites import Suite
 from tests.unit.ipsec.pairs import GCM, fixed_iv, keys
@@ -34,8 +36,8 @@ def only(results: Iterable[Result], kind: type[Of]) -> list[Of]:
     return [result for result in results if isinstance(result, kind)]
 
 
-def protect(*pairs: tuple[Selector, Selector], child: str = "child") -> m.SpdEntry:
-    return m.SpdEntry("all", "rule", "protect", pairs, child)
+def protect(*pairs: tuple[Selector, Selector], child: str = "child", header: m.OuterHeader = AS_INNER) -> m.SpdEntry:
+    return m.SpdEntry("all", "rule", "protect", pairs, child, header=header)
 
 
 class End:
@@ -69,7 +71,6 @@ class End:
     ) -> list[Result]:
         limits = given.pop("limits", m.Limits())
         local, remote = given.pop("local", self.local), given.pop("remote", self.remote)
-        header = given.pop("header", m.OuterHeader())
         return self.roads.handle(
             m.InstallOutbound(
                 spi or self.outbound,
@@ -79,8 +80,7 @@ class End:
                 local,
                 remote,
                 self.outside,
-                limits,
-                header,  # type: ignore[arg-type]  # the caller's care
+                limits,  # type: ignore[arg-type]  # the caller's care
             ),
             now,
         )
@@ -115,6 +115,14 @@ class End:
         return Counter(self.counters().paths)
 
 
+def up() -> End:
+    """The near end of a tunnel, ready to send."""
+    end = End(near=True)
+    end.policy()
+    end.install_outbound()
+    return end
+
+
 def tunnel(*, outer: int = 4, suite: Suite = GCM, esn: bool = False) -> tuple[End, End]:
     """Near and far end of a tunnel that is up."""
     ends = End(near=True, outer=outer, suite=suite, esn=esn), End(near=False, outer=outer, suite=suite, esn=esn)
@@ -131,3 +139,11 @@ def carry(sender: End, receiver: End, packet: bytes) -> list[bytes]:
     for out in only(sender.send(packet), Out):
         arrived += [result.packet for result in only(receiver.receive(out.datagram, tos=out.tos), ToTun)]
     return arrived
+
+
+def authentic(near: End, next_header: int, payload: bytes) -> bytes:
+    """A datagram that only the peer can make, with anything inside."""
+    (sa,) = near.roads._outbound._sad
+    number = sa.take(1)
+    assert number is not None
+    return esp.seal(sa, number, next_header, payload, fixed_iv)[0]

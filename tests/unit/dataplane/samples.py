@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from ipsecd.dataplane import messages as m
@@ -13,17 +14,19 @@ LOCAL = (Selector.net("10.1.0.0/16"), Selector.net("2001:db8:1::/48", 6, (80, 44
 REMOTE = (Selector.net("10.2.0.0/16", 17, OPAQUE),)
 LIMITS = m.Limits(soft_seconds=3_060.5, hard_seconds=3_600.0, soft_packets=1 << 31)
 ENTRY = m.SpdEntry("to-hq", "rule 1", "protect", ((LOCAL[0], REMOTE[0]),), "to-hq#1", inbound=False)
+MARKED = replace(ENTRY, header=m.OuterHeader(46, "set"))
 
 MESSAGES: list[m.ToRoads | m.ToControl] = [
     m.InstallInbound(0xC0FFEE00, "to-hq#1", KEYS, LOCAL, REMOTE, OUTSIDE, LIMITS, 1_024),
     m.InstallOutbound(0xFFFFFFFF, 1, "to-hq#1", KEYS, LOCAL, REMOTE, OUTSIDE, LIMITS),
-    m.InstallOutbound(2, 3, "x", KEYS, (), (), OUTSIDE, m.Limits(), m.OuterHeader(46, "set")),
+    m.InstallOutbound(2, 3, "x", KEYS, (), (), OUTSIDE, m.Limits()),
     m.RemoveInbound(7),
     m.RemoveOutbound(7, 8),
     m.MovePath((1, 2, 0xFFFFFFFF), OUTSIDE),
-    m.SetSpd(1 << 63, (ENTRY, ENTRY)),
+    m.SetSpd(1 << 63, (ENTRY, MARKED)),
     m.SetSpd(1, ()),
     m.GiveUp("büro"),
+    m.SetLinkMtu(ip_address("2001:db8::9"), 9_000),
     m.SetPathMtu(ip_address("192.0.2.9"), 1_400),
     m.AskCounters(),
     m.Done(12),

@@ -15,7 +15,7 @@ from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.codec import TYPES, codec_of, decode, encode
 from ipsecd.errors import LocalError, WireError
 from ipsecd.wire.selector import OPAQUE, Address, Selector
-from tests.unit.dataplane.samples import KEYS, MESSAGES, OUTSIDE
+from tests.unit.dataplane.samples import KEYS, MARKED, MESSAGES, OUTSIDE
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
@@ -42,7 +42,7 @@ def test_the_octets_of_some_messages() -> None:
         ("", "truncated"),
         ("01", "truncated"),
         ("0209", "bad-version"),
-        ("010a", "unknown-message"),
+        ("010b", "unknown-message"),
         ("010900", "trailing-octets"),
         ("0103", "truncated"),
         ("0103808080808080808080808000", "bad-number"),  # more than 64 bits
@@ -75,7 +75,7 @@ def test_too_long_to_be_a_message() -> None:
 
 
 def test_an_impossible_outer_header_is_refused() -> None:
-    good = encode(MESSAGES[2])
+    good = encode(m.SetSpd(1, (MARKED,)))
     assert good.endswith(b"\x01\x2e\x03set")
     with pytest.raises(WireError) as caught:
         decode(good[:-5] + b"\x40\x03set")

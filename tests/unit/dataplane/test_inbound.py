@@ -8,11 +8,9 @@ import pytest
 
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.results import Out, ToTun
-from ipsecd.ipsec import esp
 from ipsecd.wire.selector import Selector
-from tests.unit.dataplane.ends import End, carry, only, protect, tunnel
-from tests.unit.ipsec.packets import UDP, error, ipv4, sized, syn, udp
-from tests.unit.ipsec.pairs import fixed_iv
+from tests.unit.dataplane.ends import End, authentic, carry, only, protect, tunnel
+from tests.unit.ipsec.packets import UDP, ipv4, sized, syn, udp
 
 V4 = ("10.1.0.1", "10.2.0.1")
 V6 = ("2001:db8:1::1", "2001:db8:2::1")
@@ -22,14 +20,6 @@ PEER = (ip_address("192.0.2.1"), 4500)
 def datagram(near: End, packet: bytes = udp(*V4)) -> bytes:
     (out,) = only(near.send(packet), Out)
     return out.datagram
-
-
-def authentic(near: End, next_header: int, payload: bytes) -> bytes:
-    """A datagram that only the peer can make, with anything inside."""
-    (sa,) = near.roads._outbound._sad
-    number = sa.take(1)
-    assert number is not None
-    return esp.seal(sa, number, next_header, payload, fixed_iv)[0]
 
 
 # --- classify ---------------------------------------------------------------------------------------------------
@@ -342,25 +332,3 @@ def test_what_an_sa_has_received_can_be_asked_for() -> None:
     received = [counter for counter in far.counters().sas if counter.direction == "in"]
     assert received == [m.SaCounters(far.inbound, far.inbound, "in", 1, 36, 42, 5.5)]
     assert far.counters().entries == {"all": 1}
-
-
-# --- ICMP errors ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("ends", "router", "stranger"),
-    [(V4, "172.16.0.1", "10.2.0.2"), (V6, "2001:db8:f::1", "2001:db8:2::2")],
-)
-def test_an_icmp_error_from_outside_the_selectors_passes_only_about_a_packet_inside(
-    ends: tuple[str, str], router: str, stranger: str
-) -> None:
-    """RFC 4301 section 6.2: a peer must not end connections with others."""
-    near, far = tunnel()
-    next_header = 4 if ends == V4 else 41
-    about = udp(*ends[::-1])  # the far host sent this
-    passing = error(router, about)
-    assert only(far.receive(authentic(near, next_header, passing)), ToTun) == [ToTun(passing)]
-    others = {4: udp("10.2.0.1", "10.7.0.1"), 41: udp("2001:db8:2::1", "2001:db8:7::1")}[next_header]
-    for refused in (error(router, others), error(router, udp(*ends)), error(router, about, to=stranger)):
-        assert only(far.receive(authentic(near, next_header, refused)), ToTun) == []
-    assert far.drops == {"outside-selectors": 3}

@@ -6,26 +6,15 @@ from ipaddress import ip_address
 
 import pytest
 
-from ipsecd import limits
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.results import Out, ToTun
-from ipsecd.wire.icmp import parse_error
-from ipsecd.wire.ip import parse
 from ipsecd.wire.selector import Selector
-from ipsecd.wire.tcp import mss_offset
-from tests.unit.dataplane.ends import End, carry, only, protect, tunnel
-from tests.unit.ipsec.packets import UDP, echo, error, ipv4, sized, syn, udp
+from tests.unit.dataplane.ends import End, carry, only, protect, tunnel, up
+from tests.unit.ipsec.packets import UDP, ipv4, sized, udp
 
 V4 = ("10.1.0.1", "10.2.0.1")
 V6 = ("2001:db8:1::1", "2001:db8:2::1")
 LARGEST = {4: 1_438, 6: 1_418}  # AES-GCM-16 within 1,500 octets of IPv4 or IPv6
-
-
-def up() -> End:
-    end = End(near=True)
-    end.policy()
-    end.install_outbound()
-    return end
 
 
 # --- parse, decide ----------------------------------------------------------------------------------------------
@@ -180,112 +169,6 @@ def test_the_newest_sa_sends_and_the_older_one_again_when_it_is_gone() -> None:
     assert isinstance(acquire, m.Acquire)
 
 
-# --- fit --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("outer", [4, 6])
-@pytest.mark.parametrize("ends", [V4, V6])
-def test_a_packet_that_just_fits_goes_and_one_octet_more_is_answered(outer: int, ends: tuple[str, str]) -> None:
-    near, far = tunnel(outer=outer)
-    largest = LARGEST[outer]
-    fitting = sized(*ends, largest, df=True)
-    (out,) = only(near.send(fitting), Out)
-    assert out.df
-    assert len(out.datagram) + 8 + {4: 20, 6: 40}[outer] <= 1_500
-    assert only(far.receive(out.datagram), ToTun) == [ToTun(fitting)]
-
-    (answer,) = near.send(sized(*ends, largest + 1, df=True))
-    assert isinstance(answer, ToTun)
-    error = parse_error(answer.packet)
-    assert error.mtu == largest
-    assert parse(answer.packet).source == ip_address(ends[1])
-    assert near.drops == {"too-big": 1}
-    assert near.paths["too-big-sent"] == 1
-
-
-def test_a_learned_path_mtu_counts_and_ages() -> None:
-    end = up()
-    end.roads.handle(m.SetPathMtu(ip_address("198.51.100.1"), 1_300), 100.0)
-    (answer,) = end.send(sized(*V4, 1_400, df=True), now=699.0)
-    assert parse_error(answer.packet).mtu == 1_238  # type: ignore[union-attr]  # ToTun
-    (out,) = end.send(sized(*V4, 1_400, df=True), now=700.0)
-    assert isinstance(out, Out)
-
-
-def test_an_ipv6_packet_of_1280_octets_gets_through_any_path() -> None:
-    """RFC 8200 section 5; RFC 2473 section 7.1."""
-    near, far = tunnel()
-    near.roads.handle(m.SetPathMtu(ip_address("198.51.100.1"), 0), 0.0)
-    packet = sized(*V6, 1_280)
-    (out,) = near.send(packet)
-    assert isinstance(out, Out)
-    assert not out.df
-    assert only(far.receive(out.datagram), ToTun) == [ToTun(packet)]
-    (answer,) = near.send(sized(*V6, 1_281))
-    assert parse_error(answer.packet).mtu == 1_280  # type: ignore[union-attr]  # ToTun
-    (answer,) = near.send(sized(*V4, 1_280, df=True))
-    assert parse_error(answer.packet).mtu == 514  # type: ignore[union-attr]  # ToTun
-
-
-def test_an_ipv4_packet_without_df_is_cut_before_esp() -> None:
-    near, far = tunnel()
-    outs = only(near.send(sized(*V4, 3_000)), Out)
-    assert len(outs) == 3
-    pieces = [only(far.receive(out.datagram), ToTun)[0].packet for out in outs]
-    views = [parse(piece) for piece in pieces]
-    assert [view.fragment_offset for view in views] == [0, 1_416, 2_832]
-    assert all(len(piece) <= 1_438 for piece in pieces)
-    assert not any(out.df for out in outs)
-    assert near.paths["fragmented"] == 1
-    assert (near.paths["sealed"], near.paths["datagrams"]) == (1, 3)
-
-
-def test_a_packet_for_an_sa_with_ports_is_cut_behind_esp() -> None:
-    """RFC 4301 section 7: the peer would drop the fragments that show no ports."""
-    end = End(near=True)
-    end.policy()
-    ports = (Selector.net("10.2.0.0/16", 17, (2_000, 2_000)),)
-    end.install_outbound(remote=ports, header=m.OuterHeader(df="set"))
-    (out,) = only(end.send(sized(*V4, 3_000)), Out)
-    assert not out.df
-    assert len(out.datagram) > 3_000
-
-
-def test_too_big_answers_are_rate_limited_but_the_drops_are_counted() -> None:
-    end = up()
-    answers = only(end.send(*[sized(*V4, 1_500, df=True)] * 60), ToTun)
-    assert len(answers) == limits.TOO_BIG_BURST == 50
-    assert end.drops == {"too-big": 60}
-
-
-def test_no_error_is_sent_about_an_icmp_error() -> None:
-    end = up()
-    error = bytearray(echo(*V4, 3, data=bytes(1_480)))
-    error[6] |= 0x40  # DF
-    assert end.send(bytes(error)) == []
-    assert end.drops == {"too-big": 1}
-
-
-@pytest.mark.parametrize(("ends", "mss"), [(V4, 1_360), (V6, 1_340)])
-def test_the_segment_size_of_a_syn_is_lowered_to_what_fits(ends: tuple[str, str], mss: int) -> None:
-    """The TUN MTU of 1,400 is the narrower limit here."""
-    near, far = tunnel()
-    (arrived,) = carry(near, far, syn(*ends, 1_460))
-    assert arrived == syn(*ends, mss)
-    assert near.paths["mss-clamped"] == 1
-    assert carry(near, far, syn(*ends, 536)) == [syn(*ends, 536)]
-    assert carry(near, far, syn(*ends, 1_460, flags=0x10)) == [syn(*ends, 1_460, flags=0x10)]
-
-
-def test_the_segment_size_follows_the_path() -> None:
-    near, far = tunnel()
-    near.roads.handle(m.SetPathMtu(ip_address("198.51.100.1"), 1_300), 0.0)
-    (arrived,) = carry(near, far, syn(*V4, 1_460))
-    at = mss_offset(parse(arrived), arrived)
-    assert at is not None
-    assert arrived[at : at + 2] == (1_198).to_bytes(2, "big")
-
-
 # --- number, seal, wrap -----------------------------------------------------------------------------------------
 
 
@@ -353,12 +236,15 @@ def test_what_the_outer_header_takes_from_the_inner(outer: int, ends: tuple[str,
         assert out.df
 
 
-def test_an_sa_may_have_an_outer_header_of_its_own() -> None:
-    end = End(near=True)
-    end.policy()
-    end.install_outbound(header=m.OuterHeader(dscp=46, df="set"))
+def test_an_entry_may_have_an_outer_header_of_its_own_and_another_one_at_once() -> None:
+    end = up()
+    pairs = tuple(zip(end.local, end.remote, strict=True))
+    end.policy(protect(*pairs, header=m.OuterHeader(dscp=46, df="set")))
     (out,) = only(end.send(udp(*V4, tos=0x02)), Out)
     assert (out.tos, out.df) == (0xBA, True)
+    end.policy(protect(*pairs, header=m.OuterHeader(dscp=0, df="clear")))
+    (out,) = only(end.send(udp(*V4, tos=0xB9, df=True)), Out)
+    assert (out.tos, out.df) == (0x01, False)
 
 
 def test_a_moved_pair_sends_elsewhere() -> None:
@@ -380,41 +266,3 @@ def test_what_an_sa_has_carried_can_be_asked_for() -> None:
     end.send(udp(*V4), udp(*V4), now=5.5)
     (sa,) = end.counters().sas
     assert sa == m.SaCounters(end.outbound, end.inbound, "out", 2, 2 * 36, 2, 5.5)
-
-
-# --- ICMP errors ------------------------------------------------------------------------------------------------
-
-
-def only_web() -> End:
-    """The near end, which protects TCP port 80 of its own net and nothing else."""
-    end = End(near=True)
-    end.policy(protect((Selector.net("10.1.0.0/16", 6, (80, 80)), Selector.net("10.2.0.0/16", 6))))
-    return end
-
-
-ABOUT = syn("10.2.0.1", "10.1.0.1", 1_400)  # came out of the tunnel, to port 80
-ROUTER = "172.16.0.1"
-
-
-def test_an_icmp_error_goes_where_answers_to_what_it_quotes_go() -> None:
-    """RFC 4301 section 6.2."""
-    end = only_web()
-    end.install_outbound(local=(Selector.net("10.1.0.0/16", 6, (80, 80)),), remote=(Selector.net("10.2.0.0/16", 6),))
-    assert len(only(end.send(error(ROUTER, ABOUT)), Out)) == 1
-    assert end.counters().entries == {"all": 1}
-    assert end.send(error(ROUTER, udp("10.2.0.1", "10.1.0.1"))) == []
-    assert end.send(error(ROUTER, ABOUT, to="10.2.0.2")) == []
-    assert end.drops == {"no-policy": 2}
-
-
-def test_no_sa_is_asked_for_because_of_an_icmp_error() -> None:
-    end = only_web()
-    assert end.send(error(ROUTER, ABOUT)) == []
-    assert end.drops == {"no-sa-for-error": 1}
-
-
-def test_an_icmp_error_that_an_entry_holds_is_like_any_packet() -> None:
-    end = End(near=True)
-    end.policy()
-    (acquire,) = end.send(error("10.1.0.9", ABOUT))
-    assert acquire == m.Acquire("child", ip_address("10.1.0.9"), ip_address("10.2.0.1"), 1, 0x0301, None)

@@ -6,7 +6,6 @@ from ipaddress import ip_address
 
 from ipsecd.ipsec.lifetime import Limits
 from ipsecd.ipsec.sa import EspKeys, InboundSa, OutboundSa, Outside
-from ipsecd.ipsec.tunnel import AS_INNER
 from ipsecd.wire.registry import Integ
 from ipsecd.wire.selector import Selector
 from tests.unit.crypto.suites import SUITES, Suite
@@ -31,7 +30,7 @@ def keys(suite: Suite = GCM, *, esn: bool = False) -> EspKeys:
 def outbound(suite: Suite = GCM, *, esn: bool = False, limits: Limits | None = None) -> OutboundSa:
     """Our end, 10.1 and 2001:db8:1 behind it."""
     given = limits or Limits()
-    return OutboundSa(SPI, 0x1111, "child", keys(suite, esn=esn), LOCAL, REMOTE, OUTSIDE, AS_INNER, given, 0.0)
+    return OutboundSa(SPI, 0x1111, "child", keys(suite, esn=esn), LOCAL, REMOTE, OUTSIDE, given, 0.0)
 
 
 def inbound(suite: Suite = GCM, *, esn: bool = False, window: int = 1_024) -> InboundSa:

@@ -11,7 +11,6 @@ from ipsecd.errors import LocalError, PeerError
 from ipsecd.ipsec import esp
 from ipsecd.ipsec.lifetime import Limits
 from ipsecd.ipsec.sa import EspKeys, InboundSa, OutboundSa
-from ipsecd.ipsec.tunnel import AS_INNER
 from ipsecd.wire.registry import Encr, Integ
 from tests.unit.crypto.suites import SUITES, Suite
 from tests.unit.crypto.vectors import cases, octets, vectors
@@ -66,7 +65,7 @@ def test_the_chacha20_poly1305_packet_of_rfc_7634_appendix_a() -> None:
     receiver = InboundSa(spi, "c", chosen, LOCAL, REMOTE, OUTSIDE, Limits(), 1_024, 0.0)
     assert receive(receiver, packet) == (5, 4, octets(case["source_packet"]), True, 88)
 
-    sender = OutboundSa(spi, 1, "c", chosen, LOCAL, REMOTE, OUTSIDE, AS_INNER, Limits(), 0.0)
+    sender = OutboundSa(spi, 1, "c", chosen, LOCAL, REMOTE, OUTSIDE, Limits(), 0.0)
     sender.counter_iv = False  # the published IV isn't the sequence number
     sealed, encrypted = esp.seal(sender, 5, 4, octets(case["source_packet"]), lambda _: octets(published["iv"]))
     assert sealed == packet
@@ -82,7 +81,7 @@ def test_the_padded_plaintexts_of_rfc_3602_section_4(case: dict[str, str]) -> No
     ours on top."""
     key = octets(case["key"])
     chosen = EspKeys(Encr.AES_CBC, 128, Integ.HMAC_SHA2_256_128, False, key, bytes(32))
-    sender = OutboundSa(int(case["spi"], 16), 1, "c", chosen, LOCAL, REMOTE, OUTSIDE, AS_INNER, Limits(), 0.0)
+    sender = OutboundSa(int(case["spi"], 16), 1, "c", chosen, LOCAL, REMOTE, OUTSIDE, Limits(), 0.0)
     plaintext = octets(case["plaintext"])
     next_header = plaintext[-1]
     payload = plaintext[: len(plaintext) - 2 - plaintext[-2]]

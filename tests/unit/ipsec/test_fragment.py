@@ -1,4 +1,4 @@
-"""Inner IPv4 packets cut before ESP."""
+"""Packets cut into fragments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ipsecd.errors import LocalError
 from ipsecd.ipsec.fragment import fragments
 from ipsecd.wire.checksum import checksum
 from ipsecd.wire.ip import IpPacket, parse
-from tests.unit.ipsec.packets import UDP, ipv4, udp
+from tests.unit.ipsec.packets import FRAGMENT, UDP, ipv4, ipv6, udp
 
 ENDS = ("10.1.0.1", "10.2.0.1")
 
@@ -103,3 +103,32 @@ def test_what_must_not_be_fragmented_or_can_not_is_our_own_mistake() -> None:
         cut(udp("2001:db8::1", "2001:db8::2"), 60)
     with pytest.raises(LocalError, match="no room"):
         cut(udp(*ENDS), 27)
+
+
+V6 = ("2001:db8:1::1", "2001:db8:2::1")
+OPTIONS = bytes.fromhex("2c00010400000000")  # hop-by-hop, then a fragment header
+HEADER = bytes.fromhex("11000000cafef00d")  # UDP is next; the whole packet
+
+
+def test_an_ipv6_packet_that_its_source_had_cut_is_cut_again() -> None:
+    """RFC 8200 section 4.5: what stands before the fragment header stands in each piece."""
+    body = bytes(range(256)) * 10
+    pieces = cut(ipv6(*V6, 0, OPTIONS + HEADER + body, tos=0xB8), 1_280)
+    assert [shape(parse(piece)) for piece in pieces] == [(1_280, 0, True), (1_280, 1_224, True), (168, 2_448, False)]
+    for piece in pieces:
+        assert piece[:4] == bytes.fromhex("6b8abcde")
+        assert piece[6:48] == ipv6(*V6, 0, OPTIONS)[6:48]
+        assert (piece[48:50], piece[52:56]) == (HEADER[:2], HEADER[4:])
+        assert len(piece) == 40 + int.from_bytes(piece[4:6], "big")
+    assert b"".join(piece[56:] for piece in pieces) == body
+
+
+def test_a_piece_of_an_ipv6_fragment_keeps_its_place() -> None:
+    (first, last) = cut(ipv6(*V6, FRAGMENT, bytes.fromhex("11000bb9cafef00d") + bytes(1_600)), 1_280)
+    assert shape(parse(first)) == (1_280, 3_000, True)
+    assert shape(parse(last)) == (416, 4_232, True)
+
+
+def test_an_ipv6_packet_that_its_source_had_not_cut_is_left_alone() -> None:
+    with pytest.raises(LocalError):
+        cut(udp(*V6, data=bytes(2_000)), 1_280)

@@ -29,6 +29,12 @@ def test_an_error_counts_as_an_answer_to_the_packet_it_quotes(ends: tuple[str, s
     )
 
 
+@pytest.mark.parametrize(("ends", "kinds"), [(V4, (3, 11, 12)), (V6, (1, 2, 3, 4))])
+def test_which_types_say_that_a_packet_did_not_arrive(ends: tuple[str, str], kinds: tuple[int, ...]) -> None:
+    router = ROUTERS[ip_address(ends[0]).version]
+    assert tuple(kind for kind in range(256) if flow_of(error(router, udp(*ends), kind=kind))) == kinds
+
+
 def test_what_is_cut_off_or_a_fragment_shows_no_ports() -> None:
     later = ipv4(*V4, UDP, bytes(64), offset=64)
     nobody = Flow.build(ip_address(V4[1]), ip_address(V4[0]), 17)
@@ -48,6 +54,8 @@ def test_an_error_for_somebody_who_did_not_send_that_packet_belongs_to_nothing()
         echo(*V4),
         echo(*V6),
         error(ROUTERS[4], udp(*V4), kind=0),
+        error(ROUTERS[4], udp(*V4), kind=4),  # a source quench
+        error(ROUTERS[4], udp(*V4), kind=5),  # a redirect
         error(ROUTERS[4], udp(*V4)[:19]),
         error(ROUTERS[6], udp(*V6)[:39]),
         ipv4(*V4, 1, error(ROUTERS[4], udp(*V4))[20:][:40], more=True),

@@ -7,20 +7,47 @@ from ipaddress import ip_address
 import pytest
 
 from ipsecd import limits
-from ipsecd.ipsec.pmtu import PathMtus, tcp_mss, tunnel_mtu
+from ipsecd.ipsec.pmtu import PathMtus, outer_octets, tcp_mss, tunnel_mtu
 from tests.unit.crypto.suites import Suite
 from tests.unit.ipsec.pairs import CBC, CHACHA, CTR, GCM, outbound
 
 PEER, PEER6 = ip_address("198.51.100.1"), ip_address("2001:db8::1")
 
 
-def test_a_path_has_the_mtu_of_the_link_until_something_is_learned() -> None:
-    paths = PathMtus(1_492)
+def test_a_path_has_the_mtu_of_its_link_until_something_is_learned() -> None:
+    paths = PathMtus()
+    assert paths.to(PEER, 0.0) == 1_500
+    paths.link(PEER, 1_492)
     assert paths.to(PEER, 0.0) == 1_492
     paths.learn(PEER, 1_400, 10.0)
     assert paths.to(PEER, 10.0) == 1_400
-    assert paths.to(PEER6, 10.0) == 1_492
-    assert PathMtus().to(PEER, 0.0) == 1_500
+    assert paths.to(PEER6, 10.0) == 1_500
+
+
+@pytest.mark.parametrize("mtu", [68, 500, 1_300, 9_000, 65_535])
+def test_what_the_kernel_says_of_a_link_is_believed_and_lasts(mtu: int) -> None:
+    paths = PathMtus()
+    paths.link(PEER, mtu)
+    assert paths.to(PEER, 1e9) == mtu
+    paths.link(PEER, 1_500)
+    assert paths.to(PEER, 1e9) == 1_500
+
+
+def test_a_link_that_gets_narrower_is_narrower_than_what_was_learned_on_it() -> None:
+    paths = PathMtus()
+    paths.learn(PEER, 1_400, 0.0)
+    paths.link(PEER, 1_300)
+    assert paths.to(PEER, 1.0) == 1_300
+    paths.link(PEER, 9_000)
+    assert paths.to(PEER, 2.0) == 1_400
+    assert paths.to(PEER, 600.0) == 9_000
+
+
+def test_how_long_it_counts_can_be_chosen() -> None:
+    paths = PathMtus(60.0)
+    paths.learn(PEER, 1_400, 10.0)
+    assert paths.to(PEER, 69.9) == 1_400
+    assert paths.to(PEER, 70.0) == 1_500
 
 
 def test_what_was_learned_is_forgotten_after_ten_minutes() -> None:
@@ -63,6 +90,9 @@ def test_the_memory_of_paths_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     for peer in peers:
         paths.learn(peer, 1_400, 0.0)
     assert [paths.to(peer, 0.0) for peer in peers] == [1_500, 1_500, 1_400, 1_400, 1_400]
+    for peer in peers:
+        paths.link(peer, 1_300)
+    assert [paths.to(peer, 0.0) for peer in peers] == [1_500, 1_500, 1_300, 1_300, 1_300]
 
 
 @pytest.mark.parametrize(
@@ -85,3 +115,8 @@ def test_the_largest_inner_packet(suite: Suite, version: int, largest: int) -> N
 def test_the_largest_tcp_segment() -> None:
     assert tcp_mss(1_438, 4) == 1_398
     assert tcp_mss(1_438, 6) == 1_378
+    assert [tcp_mss(-50, version) for version in (4, 6)] == [28, 28]  # a link too narrow for a whole packet
+
+
+def test_what_the_outer_headers_take() -> None:
+    assert (outer_octets(1_464, 4), outer_octets(1_464, 6)) == (1_492, 1_512)

@@ -11,7 +11,6 @@ from ipsecd.ipsec.lifetime import Expiry, Limits
 from ipsecd.ipsec.sa import InboundSa, OutboundSa
 from ipsecd.ipsec.sad import Alarms, InboundSad, OutboundSad
 from ipsecd.ipsec.selectors import Flow
-from ipsecd.ipsec.tunnel import AS_INNER
 from ipsecd.wire.selector import Selector
 from tests.unit.ipsec.pairs import LOCAL, OUTSIDE, REMOTE, inbound, keys
 
@@ -21,7 +20,7 @@ FLOW = Flow.build(ip_address("10.1.0.1"), ip_address("10.2.0.1"), 6, 1, 2)
 def out(spi: int, inbound_spi: int = 1, child: str = "a", remote: str = "10.2.0.0/16", **given: float) -> OutboundSa:
     there = (Selector.net(remote),)
     limits = Limits(**given)  # type: ignore[arg-type]  # seconds only
-    return OutboundSa(spi, inbound_spi, child, keys(), LOCAL, there, OUTSIDE, AS_INNER, limits, 0.0)
+    return OutboundSa(spi, inbound_spi, child, keys(), LOCAL, there, OUTSIDE, limits, 0.0)
 
 
 def into(spi: int, limits: Limits) -> InboundSa:

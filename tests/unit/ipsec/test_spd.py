@@ -8,7 +8,7 @@ import pytest
 
 from ipsecd import limits
 from ipsecd.errors import LocalError
-from ipsecd.ipsec.selectors import Flow
+from ipsecd.ipsec.selectors import UNSEEN, Flow
 from ipsecd.ipsec.spd import Direction, Explanation, Spd, SpdEntry
 from ipsecd.wire.selector import OPAQUE, Selector
 
@@ -49,6 +49,35 @@ def test_the_first_entry_that_holds_a_packet_wins() -> None:
 def test_both_ends_of_a_range_are_inside(source: str, destination: str, held: bool) -> None:
     entry = SpdEntry("x", "r", "discard", ((NEAR, FAR),))
     assert (Spd((entry,)).lookup(tcp(1, source, destination), OUT) is entry) is held
+
+
+ANY = SpdEntry("any", "rule 5", "protect", ((NEAR, FAR),), "hq")
+
+
+@pytest.mark.parametrize(
+    ("entries", "protocol", "decide"),
+    [
+        ((ANY,), 6, False),
+        ((WEB, ANY), 6, True),
+        ((WEB, ANY), 17, False),
+        ((WEB, ANY), UNSEEN, True),
+        ((ANY, WEB), 6, False),
+        ((ANY, WEB), UNSEEN, False),
+        ((WEB,), 6, True),
+        ((WEB,), 17, False),
+        ((SpdEntry("tcp", "r", "discard", ((NEAR, Selector.net("10.2.0.0/16", 6)),)), WEB), 6, False),
+        ((SpdEntry("tcp", "r", "discard", ((NEAR, Selector.net("10.2.0.0/16", 6)),)), WEB), UNSEEN, True),
+        ((SpdEntry("opaque", "r", "discard", ((NEAR, Selector.net("10.2.0.0/16", 6, OPAQUE)),)), WEB), 6, False),
+        ((SpdEntry("far", "r", "discard", ((NEAR, Selector.net("10.9.0.0/16", 6, (80, 80))),)),), 6, False),
+        ((), 6, False),
+    ],
+)
+def test_whether_ports_decide(entries: tuple[SpdEntry, ...], protocol: int, decide: bool) -> None:
+    """RFC 4301 section 7: then a fragment that shows none may belong to the same entry as the first, or to another."""
+    flow = Flow.build(A, B, protocol)
+    assert Spd(entries).ports_decide(flow, OUT) is decide
+    assert Spd(entries).ports_decide(flow.answer(), IN) is decide
+    assert not Spd(entries).ports_decide(flow, IN)
 
 
 def test_coming_in_the_sides_change_places() -> None:

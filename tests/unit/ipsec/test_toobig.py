@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from ipsecd import limits
 from ipsecd.ipsec.toobig import TooBig, may_be_answered
 from ipsecd.wire.icmp import parse_error
 from ipsecd.wire.ip import parse
@@ -30,13 +31,39 @@ def test_the_error_comes_from_the_original_destination_and_names_the_mtu(
     assert (error.quoted.source_port, error.quoted.destination_port) == (1_000, 2_000)
 
 
+def told(errors: TooBig, source: str, times: int, now: float) -> int:
+    """How many of so many packets at once are answered."""
+    packet = sized(source, "10.2.0.1", 1_500, df=True)
+    return sum(errors.answer(packet, parse(packet), 1_400, now) is not None for _ in range(times))
+
+
 def test_errors_are_rate_limited() -> None:
     errors = TooBig()
-    packet = sized(*V4, 1_500, df=True)
-    inner = parse(packet)
-    assert [errors.answer(packet, inner, 1_400, 5.0) is not None for _ in range(52)] == [True] * 50 + [False] * 2
-    assert [errors.answer(packet, inner, 1_400, 5.125) is not None for _ in range(8)] == [True] * 6 + [False] * 2
-    assert [errors.answer(packet, inner, 1_400, 99.0) is not None for _ in range(51)] == [True] * 50 + [False]
+    assert told(errors, "10.1.0.1", 12, 5.0) == 10
+    assert told(errors, "10.1.0.1", 8, 5.5) == 5
+    assert told(errors, "10.1.0.1", 12, 99.0) == 10
+
+
+def test_a_host_that_floods_keeps_no_other_from_being_told() -> None:
+    errors = TooBig()
+    assert told(errors, "10.1.0.66", 10_000, 5.0) == 10
+    assert told(errors, "10.1.0.7", 2, 5.0) == 2
+
+
+def test_all_hosts_together_have_a_limit_too() -> None:
+    errors = TooBig()
+    assert sum(told(errors, f"10.1.1.{host}", 10, 5.0) for host in range(30)) == 200
+    assert told(errors, "10.1.0.7", 1, 5.0) == 0
+    assert told(errors, "10.1.0.7", 1, 5.01) == 1
+
+
+def test_the_memory_of_hosts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "TOO_BIG_HOSTS", 2)
+    errors = TooBig()
+    for source in ("10.1.0.1", "10.1.0.2", "10.1.0.1", "10.1.0.3"):
+        told(errors, source, 10, 5.0)
+    assert [told(errors, source, 1, 5.0) for source in ("10.1.0.1", "10.1.0.3")] == [0, 0]
+    assert told(errors, "10.1.0.2", 1, 5.0) == 1  # the one that was quiet longest is the one forgotten
 
 
 def test_which_icmp_types_are_errors() -> None:
