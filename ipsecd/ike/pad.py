@@ -65,14 +65,21 @@ def open_for_responder(
     """What an IKE_AUTH response opens: at least ``peer``, which we called. Raises Refused as above."""
     if not peer.remote_id.matches(claimed):
         raise _failed("wrong-remote-identity", f"the peer says it is {claimed}; the rule wants {peer.remote_id}")
-    kin = [other for other in peers if other != peer and other.remote_id.matches(claimed)]
     opened = _open([peer], claimed, suite, proves)
-    others = tuple(
+    return Opened((peer, *kin(peer, peers, suite, (opened.key,))), opened.key)
+
+
+def kin(peer: Peer, peers: Iterable[Peer], suite: IkeSuite, keys: tuple[SharedKey, ...]) -> tuple[Peer, ...]:
+    """The other peers that open to whoever opened ``peer`` with one of these keys, whichever it was."""
+    return tuple(
         other
-        for other in kin
-        if other.local_id == peer.local_id and permits(other.proposals, suite) and opened.key in other.shared_keys
+        for other in peers
+        if other != peer
+        and other.local_id == peer.local_id
+        and other.remote_id.matches(peer.remote_id)
+        and permits(other.proposals, suite)
+        and all(key in other.shared_keys for key in keys)
     )
-    return Opened((peer, *others), opened.key)
 
 
 def _open(candidates: list[Peer], claimed: Identity, suite: IkeSuite, proves: Callable[[SharedKey], bool]) -> Opened:

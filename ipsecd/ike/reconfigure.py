@@ -1,63 +1,92 @@
-"""A new configuration meets the SAs there are: what it still allows stays untouched, the rest is closed."""
+"""A new configuration meets the SAs there are: what it still allows stays untouched, the rest is closed.
+
+Names decide nothing about a peer: it is the same peer as long as it would be authenticated in the same way, with the
+same algorithms, at the same address. A child is the same as long as its name is and it would be negotiated alike.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ipsecd.ike.child_sa import ChildSa, ChildStage
-from ipsecd.ike.config import Child, Peer
+from ipsecd.ike.child_sa import ChildStage
+from ipsecd.ike.config import Peer
 from ipsecd.ike.core import Core
-from ipsecd.ike.narrowing import covers
+from ipsecd.ike.current import alike
+from ipsecd.ike.pad import callers, kin
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
+from ipsecd.wire.identity import Identity
 
 _CHANGED = "the policy has changed"
+_ByIdentities = Mapping[tuple[Identity, Identity], Iterable[Peer]]
 
 
 def apply(core: Core) -> None:
     """Bring every IKE SA in line with ``core.config``."""
-    peers = {peer.name: peer for peer in core.config.peers}
+    configured: dict[tuple[Identity, Identity], list[Peer]] = {}
+    for peer in core.config.peers:
+        configured.setdefault((peer.local_id, peer.remote_id), []).append(peer)
     for sa in list(core.ikes.values()):
         if not sa.peers or sa.stage not in (Stage.CONNECTING, Stage.ESTABLISHED):
             continue
-        first = peers.get(sa.peer.name)
-        if first is None or not _same_terms(sa, sa.peer, first):
+        kept = _kept(sa, configured)
+        if kept:
+            _take(sa, kept, configured)
+            _keep_children(sa, kept)
+        else:
             sa.close(_CHANGED)
-            continue
-        kept = [peers.get(peer.name) for peer in sa.peers]
-        sa.peers = tuple(
-            new for old, new in zip(sa.peers, kept, strict=True) if new is not None and _same_terms(sa, old, new)
-        )
-        _keep_children(sa)
+
+
+def _kept(sa: IkeSa, configured: _ByIdentities) -> tuple[Peer, ...]:
+    """What has become of the peers that the IKE SA has opened."""
+    kept: list[Peer] = []
+    for old in sa.peers:
+        for new in configured.get((old.local_id, old.remote_id), ()):
+            if new not in kept and _same_terms(sa, old, new):
+                kept.append(new)
+    return tuple(kept)
 
 
 def _same_terms(sa: IkeSa, old: Peer, new: Peer) -> bool:
-    """Whether the peer would be authenticated in the same way, with the same algorithms, at the same address."""
     as_before = replace(
-        new, children=old.children, remotes=old.remotes, lifetime=old.lifetime, dpd=old.dpd, keylog=old.keylog
+        new,
+        name=old.name,
+        local=old.local,
+        remotes=old.remotes,
+        children=old.children,
+        lifetime=old.lifetime,
+        dpd=old.dpd,
+        keylog=old.keylog,
     )
-    if as_before != old:
-        return False
-    return new.remotes == old.remotes or not new.remotes or sa.path.remote.address in new.remotes
+    ours, theirs = sa.path.local.address, sa.path.remote.address
+    return (
+        as_before == old
+        and (new.local == old.local or new.local in (None, ours))
+        and (new.remotes == old.remotes or not new.remotes or theirs in new.remotes)
+    )
 
 
-def _keep_children(sa: IkeSa) -> None:
-    allowed = {child.name: (peer, child) for peer in sa.peers for child in peer.children}
+def _take(sa: IkeSa, kept: tuple[Peer, ...], configured: _ByIdentities) -> None:
+    """The peers that the IKE SA opens from now on: those kept, and those that its credential would open as well."""
+    waits = sa.peer.dpd
+    sa.peers = kept
+    if not sa.settled:
+        return
+    first = kept[0]
+    near = callers(configured[first.local_id, first.remote_id], sa.path)
+    too = kin(first, near, sa.secured.suite, first.shared_keys)
+    sa.peers = (*kept, *(peer for peer in too if peer not in kept))
+    if first.dpd != waits:
+        sa.liveness.start()
+
+
+def _keep_children(sa: IkeSa, kept: tuple[Peer, ...]) -> None:
+    allowed = {child.name: (peer, child) for peer in kept for child in peer.children}
     for child_sa in list(sa.children.values()):
         peer, child = allowed.get(child_sa.config.name, (None, None))
-        if peer is not None and child is not None and _still_fits(child_sa, child):
+        if peer is not None and child is not None and alike(child_sa.config, child):
             child_sa.peer, child_sa.config = peer, child
         elif child_sa.stage is not ChildStage.DELETING:
             child_sa.close_outbound()
             sa.delete_child(child_sa)
-
-
-def _still_fits(child_sa: ChildSa, child: Child) -> bool:
-    """Whether nothing that was negotiated from has changed. What has only grown is renegotiated too: a packet of the
-    new part would otherwise find an SA that doesn't take it."""
-    old = child_sa.config
-    return (
-        (old.local, old.remote, old.proposals) == (child.local, child.remote, child.proposals)
-        and covers(child.local, child_sa.local)
-        and covers(child.remote, child_sa.remote)
-    )
