@@ -27,7 +27,7 @@ def apply(core: Core) -> None:
     configured: dict[tuple[Identity, Identity], list[Peer]] = {}
     for peer in core.config.peers:
         configured.setdefault((peer.local_id, peer.remote_id), []).append(peer)
-    for sa in list(core.ikes.values()):
+    for sa in [*core.ikes.values(), *core.candidates.values()]:
         if not sa.peers or sa.stage not in (Stage.CONNECTING, Stage.ESTABLISHED):
             continue
         kept = _kept(sa, configured)

@@ -106,6 +106,13 @@ class Wanted:
         if not covered:
             self._core.emit(GiveUp(child.name, "the peer has narrowed the selectors so that the packet is outside"))
 
+    def granted(self, child: Child) -> None:
+        """The peer has asked for a child SA and has got it. So it is wanted, whoever has put it down before."""
+        want = self._wants.get(child.name)
+        if want is not None:
+            want.held = False
+        self.made(child, covered=True)
+
     def failed(self, name: str, reason: str) -> None:
         """A negotiation has ended without a child SA."""
         self._core.emit(GiveUp(name, reason))

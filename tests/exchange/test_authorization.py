@@ -292,9 +292,8 @@ def test_a_responder_that_cannot_prove_itself_is_told_so_and_forgotten() -> None
     spoiled = SharedKey("site", Secret(b"something else than what b has"))
     pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
     pair.net.run(0.025)
-    task = next(iter(pair.a.ike._core.candidates.values())).active
-    assert task is not None
-    task._peer = replace(task._peer, shared_keys=(spoiled,))  # type: ignore[attr-defined]  # it is Auth
+    (sa,) = pair.a.ike._core.candidates.values()
+    sa.peers = (replace(sa.peer, shared_keys=(spoiled,)),)
     tap = Tap(pair.net)
     pair.net.run(5)
     assert tap.lines()[-2:] == ["a -> INFORMATIONAL 2 {N(AUTHENTICATION_FAILED)}", "b <- INFORMATIONAL 2 {}"]

@@ -12,11 +12,12 @@ from ipsecd.crypto.secret import equal
 from ipsecd.errors import LocalError, PeerError, Refused
 from ipsecd.ike import contact, reports
 from ipsecd.ike.config import Child, Path, Peer, SharedKey
+from ipsecd.ike.current import current, overtaken
 from ipsecd.ike.exchange import AUTH_RESPONSE, Admitted
 from ipsecd.ike.narrowing import Packet, narrow_in
 from ipsecd.ike.pad import Claim, Opened, callers, open_for_initiator, open_for_responder
 from ipsecd.ike.task import Task
-from ipsecd.ike.v2.child import Ask, begin, grant_first, granted, holds
+from ipsecd.ike.v2.child import Ask, begin, grant_first, granted, holds, start_over
 from ipsecd.ike.v2.informational import Complain, DeleteUnmade
 from ipsecd.ike.v2.reply import Reply
 from ipsecd.wire.payloads import AnyPayload, IdI, IdR, Notify, Sa, TsI, TsR
@@ -82,10 +83,15 @@ class Auth(Task):
         self._packet = packet
         self._ask: Ask | None = None
 
-    def build(self, sa: IkeSa) -> tuple[AnyPayload, ...]:
+    def build(self, sa: IkeSa) -> tuple[AnyPayload, ...] | None:
         """IDi, [N(INITIAL_CONTACT),] IDr, AUTH, SA, TSi, TSr."""
-        peer = self._peer
-        ask = self._ask = Ask.first(sa, peer, self._child, self._packet)
+        try:
+            self._peer, self._child = peer, child = current(sa, self._child)
+        except Refused as refusal:
+            self._attempt.failed(sa, reports.ME, refusal.detail)
+            sa.vanish(refusal.detail)
+            return None
+        ask = self._ask = Ask.first(sa, peer, child, self._packet)
         sa.core.promised.add(ask.spi)
         us = IdI(peer.local_id)
         proof = _proof(sa, us, peer.shared_keys[0])
@@ -135,7 +141,7 @@ class Auth(Task):
         _check_method(auth)
         others = callers(sa.core.config.peers, sa.path)
         return open_for_responder(
-            self._peer,
+            sa.peer,
             others,
             claimed.identity,
             sa.secured.suite,
@@ -147,6 +153,9 @@ class Auth(Task):
         if answer.error is not None or answer.count(*_FIRST_CHILD) < len(_FIRST_CHILD):
             reason = reports.meaning(answer.error) if answer.error else "the peer made no child SA"
             self._childless(sa, reports.PEER, reason)
+            return
+        if overtaken(sa, ask.child):
+            start_over(sa, ask, self._packet)
             return
         try:
             new = ask.accept(sa, answer, sa.secured.nonces)

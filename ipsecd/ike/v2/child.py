@@ -13,6 +13,7 @@ from ipsecd.errors import LocalError, PeerError, Refused
 from ipsecd.ike import reports
 from ipsecd.ike.child_sa import ChildSa, Rival, directions
 from ipsecd.ike.config import Child, Peer
+from ipsecd.ike.current import current, overtaken
 from ipsecd.ike.exchange import CHILD_RESPONSE, Admitted
 from ipsecd.ike.narrowing import Packet, Selectors, check_answer, covers, narrow_in, offer_for
 from ipsecd.ike.negotiate import accepted, esp_menus, esp_suite, groups_of, offer, pick
@@ -93,9 +94,9 @@ class Ask:
         if proposal.spi in sa.deleted_early:
             return None
         shared = self._shared(suite, answer)
-        return _make(
-            sa, self.peer, self.child, suite, (self.spi, proposal.spi), (local, remote), nonces, shared, initiator=True
-        )
+        peer, child = current(sa, self.child)
+        spis = (self.spi, proposal.spi)
+        return _make(sa, peer, child, suite, spis, (local, remote), nonces, shared, initiator=True)
 
     def _shared(self, suite: EspSuite, answer: Admitted) -> Secret | None:
         if suite.group is None:
@@ -151,6 +152,11 @@ class CreateChild(AskingForChild):
         self._rival = Rival(made, lowest_nonce)
 
     def build(self, sa: IkeSa) -> tuple[AnyPayload, ...] | None:
+        try:
+            self.peer, self.child = current(sa, self.child)
+        except Refused as refusal:
+            self.abandon(sa, refusal.detail)
+            return None
         if served(sa, self.child, self._packet):
             sa.core.wanted.made(self.child, covered=True)
             return None
@@ -162,6 +168,9 @@ class CreateChild(AskingForChild):
         if answer.error is not None:
             if not self.asks_again(sa, answer.error, ask.groups):
                 self._failed(sa, reports.PEER, reports.meaning(answer.error))
+            return
+        if overtaken(sa, ask.child):
+            start_over(sa, ask, self._packet)
             return
         nonces = (ask.nonce, answer.one(Nonce).data)
         try:
@@ -187,6 +196,12 @@ class CreateChild(AskingForChild):
     def _failed(self, sa: IkeSa, point: str, reason: str) -> None:
         reports.child_failed(sa.core, "child-failed", self.peer, self.child, point, reason)
         sa.core.wanted.failed(self.child.name, reason)
+
+
+def start_over(sa: IkeSa, ask: Ask, packet: Packet | None) -> None:
+    """The peer has made what isn't wanted any more, or not in this way: have it removed, and ask for what is wanted."""
+    sa.submit(DeleteUnmade(ask.spi))
+    sa.submit(CreateChild(ask.peer, ask.child, packet))
 
 
 def begin(new: ChildSa) -> None:
@@ -230,7 +245,7 @@ def granted(new: ChildSa) -> None:
     """Our response with a new child SA has left."""
     new.open_outbound()
     new.ike.core.report("child-established", "info", **new.story())
-    new.ike.core.wanted.made(new.config, covered=True)
+    new.ike.core.wanted.granted(new.config)
 
 
 def grant(

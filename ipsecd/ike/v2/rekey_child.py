@@ -8,9 +8,11 @@ from ipsecd import limits
 from ipsecd.errors import PeerError
 from ipsecd.ike import reports
 from ipsecd.ike.child_sa import ChildSa, ChildStage, Rival
+from ipsecd.ike.current import overtaken
 from ipsecd.ike.exchange import Admitted
 from ipsecd.ike.narrowing import narrow_again
 from ipsecd.ike.v2.child import TEMPORARY_FAILURE, Ask, AskingForChild, CreateChild, grant
+from ipsecd.ike.v2.informational import DeleteUnmade
 from ipsecd.ike.v2.reply import Reply
 from ipsecd.wire.payloads import AnyPayload, Nonce, Notify, TsI, TsR
 from ipsecd.wire.registry import NotifyType, Protocol
@@ -45,6 +47,9 @@ class RekeyChild(AskingForChild):
         old.rekeying = False
         if answer.error is not None:
             self._refused(sa, ask, answer.error)
+            return
+        if overtaken(sa, ask.child):
+            sa.submit(DeleteUnmade(ask.spi))  # the old one is on its way out already
             return
         try:
             nonces = (ask.nonce, answer.one(Nonce).data)
