@@ -60,6 +60,10 @@ REDUNDANT_KEPT = 10.0  # an IKE SA from a collision that its maker has forgotten
 OUTBOUND_SWITCH = 90.0  # a rekey responder uses its new outbound SA at the latest after this: a peer that is going to
 # get our response has asked for it again by then, and until it has it, only the old SA is sure to reach it
 MAX_IKE_SAS = 10_000
+MAX_IKE_SAS_PER_PEER = (
+    16  # one is enough; heirs, crossed calls and what a restarted peer has forgotten come and go. The
+)
+# oldest ends, so that no one credential uses up MAX_IKE_SAS
 MAX_CHILDREN_PER_IKE_SA = 1_024
 
 # --- lifetimes --------------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
-"""One IKE SA for one pair of identities: INITIAL_CONTACT, and both ends calling at once (RFC 7296 section 2.4)."""
+"""One IKE SA is enough for one peer: INITIAL_CONTACT, both ends calling at once (RFC 7296 section 2.4), and a limit."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from ipsecd import limits
 
 if TYPE_CHECKING:
     from ipsecd.ike.sa import IkeSa
@@ -38,3 +40,21 @@ def settle_crossing(sa: IkeSa) -> None:
             loser = min(sa, other, key=lambda each: min(each.secured.nonces))
             if loser.initiator:
                 loser.close("both ends called each other; one IKE SA is enough")
+
+
+def make_room(sa: IkeSa) -> None:
+    """``sa`` stands now. Of more than one peer may have, the oldest end. Those that are ending anyway have a limit too:
+    a peer may log in and out, or rekey, as fast as it can."""
+    of_peer = [
+        other
+        for other in sa.core.ikes.values()
+        if other.established is not None and other.peers and other.peer.name == sa.peer.name
+    ]
+    of_peer.sort(key=lambda other: other.established or 0.0)
+    standing = [other for other in of_peer if other.live and other.settled]
+    ending = [other for other in of_peer if not other.live]
+    for other in standing[: -limits.MAX_IKE_SAS_PER_PEER]:
+        other.close("the peer has made too many others since")
+    for other in ending[: -limits.MAX_IKE_SAS_PER_PEER]:
+        other.vanish()
+        sa.core.ikes.pop(other.spi, None)

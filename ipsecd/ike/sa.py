@@ -7,7 +7,7 @@ from collections import deque
 from ipsecd import limits
 from ipsecd.crypto.keymat import IkeKeys
 from ipsecd.errors import LocalError
-from ipsecd.ike import reports
+from ipsecd.ike import contact, reports
 from ipsecd.ike.child_sa import ChildSa, ChildStage
 from ipsecd.ike.config import Path, Peer
 from ipsecd.ike.core import Core
@@ -198,6 +198,7 @@ class IkeSa:
             self._timers.append(self.core.after(soft, lambda: self.submit(RekeyIke())))
             self._timers.append(self.core.after(seconds, self._expired))
         self.liveness.start()
+        contact.make_room(self)
 
     def successor(self, *, initiator: bool, spi_i: bytes, spi_r: bytes) -> IkeSa:
         """A new IKE SA with the same peer, authenticated by this one (RFC 7296 section 2.18).

@@ -126,8 +126,10 @@ class Stranger:
 
     def _derive(self, public: bytes) -> None:
         shared = self.private.exchange(X25519PublicKey.from_public_bytes(public))
-        skeyseed = prf(self.nonce + self.nonce_r, shared)
-        stream = prf_plus(skeyseed, self.nonce + self.nonce_r + self.spi_i + self.spi_r, 32 + 20 + 20 + 32 + 32)
+        self._expand(prf(self.nonce + self.nonce_r, shared), self.nonce + self.nonce_r)
+
+    def _expand(self, skeyseed: bytes, nonces: bytes) -> None:
+        stream = prf_plus(skeyseed, nonces + self.spi_i + self.spi_r, 32 + 20 + 20 + 32 + 32)
         self.sk_d, self.sk_ei, self.sk_er = stream[:32], stream[32:52], stream[52:72]
         self.sk_pi, self.sk_pr = stream[72:104], stream[104:]
 
@@ -153,7 +155,8 @@ class Stranger:
 
     def ask(self, exchange: Exchange, message_id: int, *payloads: AnyPayload) -> tuple[AnyPayload, ...] | None:
         """A sealed request and what is in its answer; None without an answer."""
-        answers = self.send(self.seal(self.header(exchange, message_id), payloads))
+        said = self.send(self.seal(self.header(exchange, message_id), payloads))
+        answers = [data for data in said if data.startswith(self.spi_i)]  # not what others are told because of it
         return self.open(answers[0]) if answers else None
 
     # --- IKE_AUTH ---
@@ -192,6 +195,27 @@ class Stranger:
         answer = self.ask(Exchange.IKE_AUTH, 1, *self.auth_payloads(key))
         assert answer is not None
         return answer
+
+    # --- CREATE_CHILD_SA ---
+
+    def rekey_payloads(self) -> tuple[AnyPayload, ...]:
+        """For an heir of the IKE SA."""
+        _, public, nonce = self.sa_init_payloads()[:3]
+        return Sa((Proposal(1, Protocol.IKE, self.random.randbytes(8), IKE_GCM),)), public, nonce
+
+    def rekey(self, message_id: int) -> None:
+        """Ask for an heir of the IKE SA and go on with that (RFC 7296 section 2.18), in silence about the old one."""
+        payloads = self.rekey_payloads()
+        answer = self.ask(Exchange.CREATE_CHILD_SA, message_id, *payloads)
+        assert answer is not None
+        (asked, _, _), (granted, nonce, ke) = payloads, answer
+        assert isinstance(asked, Sa)
+        assert isinstance(granted, Sa)
+        assert isinstance(nonce, Nonce)
+        assert isinstance(ke, Ke)
+        shared = self.private.exchange(X25519PublicKey.from_public_bytes(ke.data))
+        self.spi_i, self.spi_r = asked.proposals[0].spi, granted.proposals[0].spi
+        self._expand(prf(self.sk_d, shared + self.nonce + nonce.data), self.nonce + nonce.data)
 
 
 def notified(payloads: tuple[AnyPayload, ...] | None) -> list[NotifyType]:
