@@ -72,6 +72,7 @@ STORY: dict[str, Told] = {
     "sa-init-refused": Told("{remote} asked for an IKE SA, and was refused: {reason}", unauthenticated=True),
     "auth-failed": Told("{who}: authentication failed: {reason}", unauthenticated=True),
     "bad-request": Told("{who}: a request that breaks the protocol: {reason}", unauthenticated=True),
+    "credential-refused": Told("{who}: the peer refuses credential {credential}; calling again with {next}"),
     "peer-dead": Told("{who}: the peer doesn't answer any more: {reason}"),
     "peer-complains": Told("{who}: {reason}"),
     "internal-error": Told("Fault in the negotiation with {path}: {error}; please report it", unauthenticated=True),

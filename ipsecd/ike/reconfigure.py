@@ -24,6 +24,7 @@ _ByIdentities = Mapping[tuple[Identity, Identity], Iterable[Peer]]
 
 def apply(core: Core) -> None:
     """Bring every IKE SA in line with ``core.config``."""
+    core.own_keys.forget_others(core.config.peers)
     configured: dict[tuple[Identity, Identity], list[Peer]] = {}
     for peer in core.config.peers:
         configured.setdefault((peer.local_id, peer.remote_id), []).append(peer)

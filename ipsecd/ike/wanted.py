@@ -180,7 +180,16 @@ class Wanted:
         fit.sort(key=lambda sa: not sa.settled)
         return next((sa for sa in fit if sa.settled or sa.established is None), None)
 
-    def _call(self, want: _Want, packet: Packet | None) -> None:
+    def call_again(self, sa: IkeSa, child: Child, packet: Packet | None) -> bool:
+        """The peer has refused a credential and is to be tried with another, on an IKE SA in the place of this one.
+        False if the child isn't wanted any more."""
+        want = self._wants.get(child.name)
+        if want is None or want.held:
+            return False
+        sa.give_way(self._call(want, packet))
+        return True
+
+    def _call(self, want: _Want, packet: Packet | None) -> IkeSa:
         core, peer = self._core, want.peer
         remote = peer.remotes[want.failures % len(peer.remotes)]
         local = peer.local or type(remote)(0)  # unspecified: whoever sends fills it in
@@ -193,6 +202,7 @@ class Wanted:
             "ike-calling", "info", peer=peer.name, rule=want.child.rule, child=want.child.name, remote=str(path.remote)
         )
         call(sa, peer, want.child, packet)
+        return sa
 
     def _cannot(self, want: _Want, reason: str) -> None:
         reports.child_failed(self._core, "child-failed", want.peer, want.child, reports.ME, reason)

@@ -218,7 +218,7 @@ def test_putting_it_down_while_answers_are_followed_up_leaves_nothing() -> None:
     forge(pair, full(1))
     forge(pair, full(2))
     pair.net.run(0.025)
-    pair.do(pair.a, pair.a.ike.down("b", pair.net.now))
+    pair.do(pair.a, pair.a.ike.down_peer("b", pair.net.now))
     core = pair.a.ike._core
     assert (core.ikes, core.candidates, core.promised) == ({}, {}, set())
     pair.net.run(200)

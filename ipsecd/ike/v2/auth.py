@@ -67,8 +67,9 @@ class Attempt(Protocol):
     def proven(self, sa: IkeSa) -> None:
         """Whoever answered is the peer."""
 
-    def failed(self, sa: IkeSa, point: str, reason: str) -> None:
-        """It isn't, or it refuses us, or is silent."""
+    def failed(self, sa: IkeSa, point: str, reason: str, *, again: bool = False) -> None:
+        """It isn't, or it refuses us, or is silent. ``again``: unless another answer proves itself, the call is to be
+        made once more, with another key."""
 
 
 class Auth(Task):
@@ -82,6 +83,7 @@ class Auth(Task):
         self._child = child
         self._packet = packet
         self._ask: Ask | None = None
+        self._key: SharedKey | None = None
 
     def build(self, sa: IkeSa) -> tuple[AnyPayload, ...] | None:
         """IDi, [N(INITIAL_CONTACT),] IDr, AUTH, SA, TSi, TSr."""
@@ -94,7 +96,8 @@ class Auth(Task):
         ask = self._ask = Ask.first(sa, peer, child, self._packet)
         sa.core.promised.add(ask.spi)
         us = IdI(peer.local_id)
-        proof = _proof(sa, us, peer.shared_keys[0])
+        self._key = key = sa.core.own_keys.best(peer)
+        proof = _proof(sa, us, key)
         alone = () if contact.others(sa) else (Notify(NotifyType.INITIAL_CONTACT),)
         return (
             us,
@@ -110,7 +113,7 @@ class Auth(Task):
         if auth is None or claimed is None:
             # 2.21.2: whoever answered IKE_SA_INIT says no
             reason = reports.meaning(answer.error) if answer.error else "it proves nothing"
-            self._attempt.failed(sa, reports.PEER, reason)
+            self._attempt.failed(sa, reports.PEER, reason, again=self._has_another_key(sa, answer.error))
             sa.vanish("the peer refuses us")
             return
         try:
@@ -121,6 +124,8 @@ class Auth(Task):
             sa.reject(Complain(), refusal.detail)
             return
         self._attempt.proven(sa)
+        if self._key is not None:
+            sa.core.own_keys.taken(self._peer, self._key)
         sa.establish(opened.peers)
         self._take_child(sa, ask, answer)
         contact.settle_crossing(sa)
@@ -129,6 +134,23 @@ class Auth(Task):
         if self._ask is not None:
             self._answered(sa)
             self._attempt.failed(sa, reports.PEER, reason)
+
+    def _has_another_key(self, sa: IkeSa, error: Notify | None) -> bool:
+        """Whether the peer refuses the key that we used, and there is a next one to try."""
+        if self._key is None or error is None or error.type != NotifyType.AUTHENTICATION_FAILED:
+            return False
+        other = sa.core.own_keys.refused(sa.peer, self._key)
+        if other is None:
+            return False
+        sa.core.report(
+            "credential-refused",
+            "info",
+            peer=sa.peer.name,
+            rule=reports.rules_of(sa.peer),
+            credential=self._key.name,
+            next=other.name,
+        )
+        return True
 
     def _answered(self, sa: IkeSa) -> Ask:
         ask, self._ask = self._ask, None

@@ -75,6 +75,7 @@ class SaInit(Task):
         self._candidates = Candidates(sa, lambda: Auth(self, peer, child, packet))
         self._repeats: Repeats | None = None
         self._silent = False  # it has been said often enough
+        self._call_again = False  # there is another key to try
         self._refusal: str | None = None  # reported already
         self._complaints: dict[object, str] = {}
 
@@ -212,11 +213,13 @@ class SaInit(Task):
         self._sa.finish()
         self._sa.give_way(sa)
 
-    def failed(self, sa: IkeSa, point: str, reason: str) -> None:
+    def failed(self, sa: IkeSa, point: str, reason: str, *, again: bool = False) -> None:
         """An answer has come to nothing. The true one may still come, so the attempt goes on until the next repeat."""
         if self._candidates.drop(sa):
             self._refusal = reason
-            reports.ike_failed(sa.core, "auth-failed", self._peer, point, reason, remote=str(sa.path.remote))
+            self._call_again |= again
+            if not again:
+                reports.ike_failed(sa.core, "auth-failed", self._peer, point, reason, remote=str(sa.path.remote))
             self._candidates.begin_next()
             self._follow()
 
@@ -226,6 +229,11 @@ class SaInit(Task):
             self._end()
 
     def _end(self) -> None:
+        if self._call_again:
+            self._stop()
+            self._sa.finish()
+            if self._sa.core.wanted.call_again(self._sa, self._child, self._packet):
+                return
         self._sa.vanish("the peer doesn't answer")
 
     def _stop(self, but: IkeSa | None = None) -> None:
