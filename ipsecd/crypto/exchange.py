@@ -101,6 +101,17 @@ def generate(group: Group) -> KeyPair:
     return LibraryModpKeyPair(group, _DH, _DH.generate(group))
 
 
+def check_public(group: Group, peer_public: bytes) -> None:
+    """What can be told of a public value before a key pair is made for it. PeerError("bad-public-value") as from
+    ``KeyPair.shared``, which alone refuses points of small order of X25519 and X448."""
+    if group in _CURVES:
+        _point(group, peer_public)
+    elif group in _MONTGOMERY:
+        _check_length(group, peer_public)
+    else:
+        _modp_value(group, peer_public)
+
+
 def load(group: Group, private: bytes) -> KeyPair:
     """The key pair of a given private value, for known answers: the scalar or exponent in big endian order, or the
     octets that X25519 and X448 take (RFC 7748 section 5). LocalError if it isn't one."""
@@ -127,13 +138,7 @@ class EcpKeyPair:
         self.public = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
 
     def shared(self, peer_public: bytes, /) -> Secret:
-        _check_length(self.group, peer_public)
-        try:
-            # refuses coordinates out of the field and points off the curve (RFC 6989 section 2.3)
-            peer = ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[self.group], _UNCOMPRESSED + peer_public)
-            return Secret(self._private.exchange(ec.ECDH(), peer))
-        except ValueError:
-            raise _bad_value(self.group, "no point of the curve") from None
+        return Secret(self._private.exchange(ec.ECDH(), _point(self.group, peer_public)))
 
 
 class MontgomeryKeyPair:
@@ -201,6 +206,15 @@ def _modp_value(group: Group, peer_public: bytes) -> int:
     if not modp.in_range(value, group):
         raise _bad_value(group, "not between 1 and p-1")
     return value
+
+
+def _point(group: Group, peer_public: bytes) -> ec.EllipticCurvePublicKey:
+    _check_length(group, peer_public)
+    try:
+        # refuses coordinates out of the field and points off the curve (RFC 6989 section 2.3)
+        return ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[group], _UNCOMPRESSED + peer_public)
+    except ValueError:
+        raise _bad_value(group, "no point of the curve") from None
 
 
 def _check_length(group: Group, peer_public: bytes) -> None:

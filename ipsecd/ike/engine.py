@@ -120,14 +120,14 @@ class Ike:
             header.next_payload, header.spi_i, data, path.remote, core.config.cookie_threshold, core.now
         )
         if cookie is not None:
-            core.drop("cookie-asked")
-            core.emit(Send(_in_clear(header, Notify(NotifyType.COOKIE, cookie)), path))
+            self._ask_for(cookie, header, path)
             return
         if len(core.ikes) >= limits.MAX_IKE_SAS:
             raise PeerError("too-many-ike-sas")
         try:
             sa = answer_sa_init(core, decode(data), data, path)
         except (PeerError, Refused) as error:
+            self._guard.failed(path.remote, core.now)
             self._refuse(header, path, error)
             raise
         self._asked[data] = sa
@@ -135,16 +135,30 @@ class Ike:
         self._strangers[sa.spi] = path.remote
         core.after(limits.HALF_OPEN_LIFETIME, lambda: self._half_open_over(data, sa))
 
+    def _ask_for(self, cookie: bytes, header: Header, path: Path) -> None:
+        answer = _in_clear(header, Notify(NotifyType.COOKIE, cookie))
+        if len(answer) > limits.COOKIE_SHARE * header.length:
+            raise PeerError("sa-init-too-short", f"{header.length} octets")  # no request that we could take is
+        self._core.drop("cookie-asked")
+        self._core.emit(Send(answer, path))
+
     def _repeat(self, sa: IkeSa, path: Path) -> None:
-        """2.1: the same response as long as IKE_AUTH hasn't come, then none."""
+        """2.1: the same response as long as IKE_AUTH hasn't come, then none. It goes nowhere but where it went first,
+        since whoever has seen the request could have it sent to anybody."""
         if sa.stage is not Stage.HALF_OPEN:
             raise PeerError("sa-init-late")
+        if path.remote.address != self._strangers[sa.spi].address:
+            raise PeerError("sa-init-elsewhere", str(path.remote))
+        if not self._guard.may_repeat(path.remote, self._core.now):
+            raise PeerError("repeat-rate")
         self._core.drop("request-repeated")
         sa.transmit(sa.window.response, path)
 
     def _refuse(self, header: Header, path: Path, error: PeerError | Refused) -> None:
-        """2.21.1: errors that help an honest peer are told; what is malformed gets no answer."""
-        told = error.notify is not None and self._complain(header, path, Notify(NotifyType(error.notify), error.data))
+        """2.21.1: errors that help an honest peer are told; what is malformed gets no answer (3.10.1)."""
+        told = False
+        if error.notify is not None and error.notify != NotifyType.INVALID_SYNTAX:
+            told = self._complain(header, path, Notify(NotifyType(error.notify), error.data))
         new = header.spi_i not in self._refused
         self._refused.append(header.spi_i)
         if told and new and isinstance(error, Refused) and error.reason != "other-group-wanted":

@@ -1,11 +1,13 @@
 """What stands in front of the state: rates and numbers that strangers can't exceed (RFC 7296 sections 2.6 and 2.21.4).
 
-Work before a cookie is a look at the header and one MAC; nothing is kept of a datagram that doesn't pass.
+Work before a cookie is a look at the header and one MAC; nothing is kept of a datagram that doesn't pass. Whoever
+hasn't shown a cookie may be anybody, so what such requests use up must not be what the owner of the address needs:
+those with a good cookie are counted apart, and a request that comes too soon without one is asked for it, not dropped.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from ipaddress import IPv4Address
 
 from ipsecd import limits
@@ -40,14 +42,45 @@ def source_of(address: Address) -> bytes:
     return address.packed if isinstance(address, IPv4Address) else address.packed[:8]
 
 
+class Failures:
+    """Requests of late that came to nothing, by source: they cost as much as those that are half-open."""
+
+    def __init__(self) -> None:
+        self._past: deque[tuple[float, bytes]] = deque()
+        self._by_source: Counter[bytes] = Counter()
+
+    def add(self, source: bytes, now: float) -> None:
+        self._past.append((now, source))
+        self._by_source[source] += 1
+        if len(self._past) > limits.MAX_HALF_OPEN:
+            self._forget_oldest()
+
+    def count(self, now: float) -> int:
+        while self._past and self._past[0][0] + limits.HALF_OPEN_LIFETIME <= now:
+            self._forget_oldest()
+        return len(self._past)
+
+    def of(self, source: bytes) -> int:
+        return self._by_source[source]
+
+    def _forget_oldest(self) -> None:
+        _, source = self._past.popleft()
+        self._by_source[source] -= 1
+        if not self._by_source[source]:
+            del self._by_source[source]
+
+
 class Guard:
     """Half-open SAs by source, cookies when there are too many, and how often strangers get an answer."""
 
     def __init__(self, entropy: Entropy) -> None:
         self._jar = CookieJar(entropy)
         self._inits = Rate(limits.INIT_RATE, limits.INIT_BURST, limits.INIT_BUCKETS)
+        self._shown = Rate(limits.INIT_RATE, limits.INIT_BURST, limits.INIT_BUCKETS)
+        self._repeats = Rate(limits.REPEAT_RATE, limits.REPEAT_BURST, limits.INIT_BUCKETS)
         self._errors = Rate(limits.ERROR_RATE, limits.ERROR_BURST, limits.INIT_BUCKETS)
         self._half_open: Counter[bytes] = Counter()
+        self._failures = Failures()
         self._total = 0
         self._calm_at = 0.0
 
@@ -62,6 +95,10 @@ class Guard:
         if not self._half_open[source]:
             del self._half_open[source]
 
+    def failed(self, remote: Endpoint, now: float) -> None:
+        """A request was let in, and refused or malformed."""
+        self._failures.add(source_of(remote.address), now)
+
     @property
     def half_open(self) -> int:
         return self._total
@@ -72,11 +109,11 @@ class Guard:
         """Whether an IKE_SA_INIT request may cost us something: None, or the cookie it must come back with. PeerError
         with the reason for which it is dropped. ``first`` is the type of its first payload."""
         source = source_of(remote.address)
-        if not self._inits.allows(source, now):
-            raise PeerError("sa-init-rate")
         cookie, nonce = peek(first, data)
-        shown = cookie is not None and self._jar.good(cookie, nonce, remote, spi_i, now)
-        if not shown and self._wants_cookies(source, threshold, now):
+        if cookie is not None and self._jar.good(cookie, nonce, remote, spi_i, now):
+            if not self._shown.allows(source, now):
+                raise PeerError("sa-init-rate")
+        elif self._wants_cookies(source, threshold, now) or not self._inits.allows(source, now):
             return self._jar.bake(nonce, remote, spi_i, now)
         if self._half_open[source] >= limits.MAX_HALF_OPEN_PER_ADDRESS or self._total >= limits.MAX_HALF_OPEN:
             raise PeerError("half-open-limit")
@@ -85,9 +122,14 @@ class Guard:
     def _wants_cookies(self, source: bytes, threshold: int, now: float) -> bool:
         """Once on, cookies stay on until it has been calm: AUTH covers them, so going back and forth hurts honest
         peers."""
-        if self._total >= threshold:
+        if self._total + self._failures.count(now) >= threshold:
             self._calm_at = now + limits.COOKIE_CALM
-        return now < self._calm_at or self._half_open[source] >= limits.COOKIE_THRESHOLD_PER_ADDRESS
+        of_source = self._half_open[source] + self._failures.of(source)
+        return now < self._calm_at or of_source >= limits.COOKIE_THRESHOLD_PER_ADDRESS
+
+    def may_repeat(self, remote: Endpoint, now: float) -> bool:
+        """Whether the response to an IKE_SA_INIT request is sent once more."""
+        return self._repeats.allows(source_of(remote.address), now)
 
     def may_complain(self, remote: Endpoint, now: float) -> bool:
         """Whether a stranger gets an unprotected error notify for this datagram."""

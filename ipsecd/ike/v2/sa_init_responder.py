@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ipsecd import limits
-from ipsecd.crypto.exchange import KeyPair
+from ipsecd.crypto.exchange import KeyPair, check_public
 from ipsecd.crypto.keymat import derive_ike
 from ipsecd.errors import Refused
 from ipsecd.ike import nat
@@ -42,6 +42,7 @@ def answer_sa_init(core: Core, message: Message, data: bytes, path: Path) -> Ike
     found = nat.detect(request, header.spi_i, header.spi_r, path)
     if found is None:
         raise Refused("no-nat-traversal", "the peer can't carry ESP in UDP", notify=NotifyType.NO_PROPOSAL_CHOSEN)
+    check_public(suite.group.id, ke.data)
     pair = core.entropy.key_pair(suite.group.id)
     shared = pair.shared(ke.data)
     sa = IkeSa(core, path, initiator=False, spi_i=header.spi_i, spi_r=core.fresh_ike_spi())

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ipsecd.crypto import algorithms, exchange, modp
-from ipsecd.crypto.exchange import generate, load
+from ipsecd.crypto.exchange import KeyPair, check_public, generate, load
 from ipsecd.crypto.secret import Secret
 from ipsecd.errors import LocalError, PeerError
 from ipsecd.wire.registry import Group, NotifyType
@@ -144,6 +144,22 @@ def test_a_shared_secret_keeps_its_leading_zeros(arithmetic: str) -> None:
     assert one.public == (8).to_bytes(256, "big")
 
 
+def refused(pair: KeyPair, value: bytes) -> PeerError:
+    """A public value is no good, which can be told before there is a key pair too."""
+    with pytest.raises(PeerError) as early:
+        check_public(pair.group, value)
+    with pytest.raises(PeerError) as caught:
+        pair.shared(value)
+    assert str(early.value) == str(caught.value)
+    assert early.value.reason == caught.value.reason == "bad-public-value"
+    return caught.value
+
+
+@pytest.mark.parametrize("group", OFFERED)
+def test_a_good_public_value_can_be_told_without_a_key_pair(group: Group) -> None:
+    check_public(group, generate(group).public)
+
+
 def small_and_large(group: Group) -> Iterator[int]:
     prime = modp.prime(group)
     yield from (0, 1, prime - 1, prime, prime + 5, 2 ** prime.bit_length() - 1)
@@ -153,11 +169,9 @@ def small_and_large(group: Group) -> Iterator[int]:
 def test_modp_values_outside_the_group_are_refused(group: Group, arithmetic: str) -> None:
     pair = load(group, b"\x05" * 20)
     for value in small_and_large(group):
-        with pytest.raises(PeerError) as caught:
-            pair.shared(value.to_bytes(len(pair.public), "big"))
-        assert caught.value.reason == "bad-public-value"
-        assert caught.value.notify == NotifyType.INVALID_SYNTAX
-        assert caught.value.__cause__ is None
+        error = refused(pair, value.to_bytes(len(pair.public), "big"))
+        assert error.notify == NotifyType.INVALID_SYNTAX
+        assert error.__cause__ is None
 
 
 def test_modp_values_just_inside_the_group_are_taken(arithmetic: str) -> None:
@@ -174,9 +188,7 @@ def test_public_values_of_every_wrong_length_are_refused(group: Group) -> None:
     wrong = [good[:size] for size in range(len(good))] + [good + bytes(extra) for extra in (1, 2, len(good), 4096)]
     wrong += [b"\x00" + good, b"\x04" + good]
     for value in wrong:
-        with pytest.raises(PeerError) as caught:
-            pair.shared(value)
-        assert caught.value.reason == "bad-public-value"
+        refused(pair, value)
 
 
 FIELD = {
@@ -205,9 +217,7 @@ def test_points_off_the_curve_are_refused(group: Group) -> None:
         field + field,
         x + (int.from_bytes(y, "big") ^ 1).to_bytes(half, "big"),
     ):
-        with pytest.raises(PeerError) as caught:
-            pair.shared(value)
-        assert caught.value.reason == "bad-public-value"
+        refused(pair, value)
 
 
 @pytest.mark.parametrize("group", ECP)
