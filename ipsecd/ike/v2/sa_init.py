@@ -141,12 +141,12 @@ class SaInit(Task):
 
     # 2.6: the cookie goes first, everything else stays as it was; later retries keep it (2.6.1)
     def _take_cookie(self, cookie: Notify) -> None:
-        taken = (Notify(NotifyType.COOKIE, cookie.data),)
+        taken = Notify(NotifyType.COOKIE, cookie.data)
         too_soon = self._group in self._cookie_lately
-        if too_soon or taken == self._cookie or not 1 <= len(cookie.data) <= limits.MAX_COOKIE:
+        if too_soon or taken in self._cookie or not 1 <= len(cookie.data) <= limits.MAX_COOKIE:
             raise PeerError("cookie-ignored")
         self._cookie_lately.add(self._group)
-        self._cookie = taken
+        self._cookie = (taken,)
         self._say()
 
     def _take_error(self, error: Notify) -> None:
