@@ -106,7 +106,7 @@ class ChildSa:
                 self._keys_in,
                 self.local,
                 self.remote,
-                self.ike.path,
+                self.ike.esp_path,
                 self.soft,
                 self.hard,
             )
@@ -132,7 +132,7 @@ class ChildSa:
                 self._keys_out,
                 self.local,
                 self.remote,
-                self.ike.path,
+                self.ike.esp_path,
                 self.soft,
                 self.hard,
             )

@@ -109,6 +109,9 @@ def _answer(sa: IkeSa, exchange: Exchange, opened: tuple[int, bytes], path: Path
 def _row(sa: IkeSa, exchange: Exchange, payloads: tuple[AnyPayload, ...], path: Path) -> tuple[Row, _Handler]:
     """The row of a request, and who answers it."""
     if sa.stage is Stage.HALF_OPEN:
+        if sa.nat.found and not path.natt:
+            why = "there is a NAT between us, and the peer stays on port 500 (RFC 7296 section 2.23)"
+            raise Refused("not-floated", why, notify=NotifyType.INVALID_SYNTAX)
         return AUTH_REQUEST, lambda sa, request: answer_auth(sa, request, path)
     if exchange == Exchange.INFORMATIONAL:
         return INFORMATIONAL_REQUEST, answer_informational

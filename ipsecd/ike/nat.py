@@ -29,6 +29,10 @@ class Nat:
     here: bool
     there: bool
 
+    @property
+    def found(self) -> bool:
+        return self.here or self.there
+
 
 def hash_of(spi_i: bytes, spi_r: bytes, end: Endpoint) -> bytes:
     """SHA-1 over the SPIs as in the header, the address and the port (2.23)."""
@@ -69,6 +73,11 @@ def detect(message: Admitted, spi_i: bytes, spi_r: bytes, path: Path) -> Nat | N
 
 def _hashes(message: Admitted, kind: NotifyType) -> set[bytes]:
     return {notify.data for notify in message.notifies if notify.type == kind}
+
+
+def carries_both(remote_port: int, natt_port: int) -> bool:
+    """Whether a peer that listens on this port expects the non-ESP marker there from the first message on (2.23)."""
+    return remote_port in (NATT_PORT, natt_port)
 
 
 def floated(path: Path, natt_port: int) -> Path:

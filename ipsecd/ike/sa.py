@@ -16,7 +16,7 @@ from ipsecd.ike.fragments import Reassembly, largest_message
 from ipsecd.ike.keylog import log_ike_keys
 from ipsecd.ike.lifetimes import soft_seconds
 from ipsecd.ike.liveness import Liveness
-from ipsecd.ike.nat import Nat
+from ipsecd.ike.nat import Nat, floated
 from ipsecd.ike.pad import Claim
 from ipsecd.ike.protect import Envelope, Protection, Secured
 from ipsecd.ike.stage import Rival, Stage
@@ -370,12 +370,17 @@ class IkeSa:
             self.move(path)
 
     def move(self, path: Path) -> None:
-        """Use another path from now on (RFC 7296 section 2.23)."""
-        if path == self.path:
+        """Use another path from now on (RFC 7296 section 2.23). There's no way back from port 4500 to port 500."""
+        if path == self.path or (self.path.natt and not path.natt):
             return
-        self.path = path
-        if self.children:
-            self.core.emit(MovePath(tuple(self.children), path))
+        before, self.path = self.esp_path, path
+        if self.children and self.esp_path != before:
+            self.core.emit(MovePath(tuple(self.children), self.esp_path))
+
+    @property
+    def esp_path(self) -> Path:
+        """Where ESP goes: UDP encapsulation isn't done on port 500 (2.23), even if IKE stays there."""
+        return floated(self.path, self.core.config.natt_port)
 
     # --- telling ---
 

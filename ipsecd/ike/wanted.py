@@ -11,6 +11,7 @@ from ipsecd.ike.config import Child, Endpoint, Path, Peer
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import GiveUp
 from ipsecd.ike.narrowing import Packet, covers
+from ipsecd.ike.nat import carries_both
 from ipsecd.ike.negotiate import nothing_left
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
@@ -193,7 +194,7 @@ class Wanted:
         core, peer = self._core, want.peer
         remote = peer.remotes[want.failures % len(peer.remotes)]
         local = peer.local or type(remote)(0)  # unspecified: whoever sends fills it in
-        natt = peer.remote_port == core.config.natt_port
+        natt = carries_both(peer.remote_port, core.config.natt_port)
         port = core.config.natt_port if natt else core.config.ike_port
         path = Path(Endpoint(local, port), Endpoint(remote, peer.remote_port), natt)
         sa = IkeSa(core, path, initiator=True, spi_i=core.fresh_ike_spi(), spi_r=NO_SPI)

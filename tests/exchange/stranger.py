@@ -122,7 +122,13 @@ class Stranger:
             self.spi_r = message.header.spi_r
             self.nonce_r = next(payload.data for payload in message.payloads if isinstance(payload, Nonce))
             self._derive(public)
+            self.float()
         return message
+
+    def float(self) -> None:
+        """Go over to port 4500."""
+        local, remote = self.path.local.address, self.path.remote.address
+        self.path = Path(Endpoint(local, 4500), Endpoint(remote, 4500), natt=True)
 
     def _derive(self, public: bytes) -> None:
         shared = self.private.exchange(X25519PublicKey.from_public_bytes(public))

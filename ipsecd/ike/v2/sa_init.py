@@ -217,7 +217,7 @@ class SaInit(Task):
         """An answer has come to nothing. The true one may still come, so the attempt goes on until the next repeat."""
         if self._candidates.drop(sa):
             self._refusal = reason
-            self._call_again |= again
+            self._call_again = again
             if not again:
                 reports.ike_failed(sa.core, "auth-failed", self._peer, point, reason, remote=str(sa.path.remote))
             self._candidates.begin_next()
