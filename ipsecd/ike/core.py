@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ipsecd.crypto.entropy import Entropy
 from ipsecd.ike.config import IkeConfig
 from ipsecd.ike.effects import Effect, Report
+from ipsecd.ike.fragments import Memory
 from ipsecd.ike.own_keys import OwnKeys
 from ipsecd.ike.timers import Timer, Timers
 
@@ -38,7 +39,7 @@ class Core:
         self.candidates: dict[tuple[bytes, bytes], IkeSa] = {}
         self.children: dict[bytes, ChildSa] = {}
         self.promised: set[bytes] = set()  # SPIs, of IKE and of children, in proposals that aren't answered yet
-        self.fragment_octets = 0  # held for reassembly by all IKE SAs together
+        self.fragments = Memory()
         self.own_keys = OwnKeys()
         self.wanted: Wanted
         self._effects: list[Effect] = []

@@ -23,7 +23,6 @@ from ipsecd.ike.exchange import (
     Row,
     refuse_critical,
 )
-from ipsecd.ike.fragments import Reassembly
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
 from ipsecd.ike.v2.auth import answer_auth
@@ -34,6 +33,7 @@ from ipsecd.ike.v2.rekey_ike import answer_rekey_ike
 from ipsecd.ike.v2.reply import Reply
 from ipsecd.ike.v2.sa_init import SaInit
 from ipsecd.ike.window import Arrival
+from ipsecd.wire.ike import Header
 from ipsecd.wire.ikev2 import Message, decode_chain
 from ipsecd.wire.payloads import AnyPayload, Notify, Sa, Sk, Skf
 from ipsecd.wire.registry import Exchange, NotifyType, Protocol
@@ -71,7 +71,7 @@ def _request(sa: IkeSa, message: Message, path: Path) -> None:
             raise PeerError("not-authenticated", str(header.exchange))
     elif sa.stage not in _AFTER_AUTH:
         raise PeerError("not-authenticated" if sa.stage is Stage.CONNECTING else "sa-gone", str(header.exchange))
-    opened = _open(sa, message.sealed, header.message_id, sa.requests)
+    opened = _open(sa, message.sealed, header)
     if opened is None:
         return
     authenticating = sa.stage is Stage.HALF_OPEN
@@ -176,7 +176,7 @@ def _response(sa: IkeSa, message: Message, data: bytes, path: Path) -> None:
         raise PeerError("not-sealed", str(header.exchange))
     if sa.active is not None and header.exchange != sa.active.response.exchange:
         raise PeerError("wrong-exchange", str(header.exchange))
-    opened = _open(sa, message.sealed, header.message_id, sa.responses)
+    opened = _open(sa, message.sealed, header)
     if opened is None:
         return
     sa.heard(path)
@@ -196,11 +196,13 @@ def _response(sa: IkeSa, message: Message, data: bytes, path: Path) -> None:
 # --- both --------------------------------------------------------------------------------------------------------
 
 
-def _open(sa: IkeSa, sealed: Sk | Skf, message_id: int, queue: Reassembly) -> tuple[int, bytes] | None:
+def _open(sa: IkeSa, sealed: Sk | Skf, header: Header) -> tuple[int, bytes] | None:
     """The first payload's type and the octets inside; None while fragments are missing. Raises PeerError."""
     if isinstance(sealed, Sk):
         return sealed.first, sa.secured.protection.open(sealed)
     if not sa.fragmentation:
         raise PeerError("fragment-unasked")
-    queue.screen(message_id, sealed)
-    return queue.add(message_id, sealed, sa.secured.protection.open(sealed))
+    response, known = header.is_response, sa.established is not None
+    sa.reassembly.screen(response, header.message_id, sealed)
+    piece = sa.secured.protection.open(sealed)
+    return sa.reassembly.add(response, header.message_id, sealed, piece, known=known)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ipsecd import limits
 from ipsecd.errors import PeerError
 from ipsecd.ike.config import Path
-from ipsecd.ike.core import Core
 from ipsecd.ike.timers import Timer
 from ipsecd.wire.payloads import Skf
 from ipsecd.wire.udpencap import NON_ESP_MARKER
+
+if TYPE_CHECKING:
+    from ipsecd.ike.core import Core
 
 _UDP_OCTETS = 8
 _IP_OCTETS = {4: 20, 6: 40}
@@ -28,28 +32,63 @@ def cut(plaintext: bytes, octets: int) -> list[bytes]:
     return [plaintext[start : start + octets] for start in range(0, len(plaintext), octets)] or [b""]
 
 
-@dataclass(slots=True)
+class Memory:
+    """For messages that aren't whole yet. Whoever has proven nothing gets little of it, and nothing of what is kept for
+    those who have."""
+
+    def __init__(self) -> None:
+        self.known = Pool(limits.MAX_FRAGMENTS_PER_SA, limits.MAX_FRAGMENTS_TOTAL)
+        self.strangers = Pool(limits.MAX_FRAGMENTS_HALF_OPEN, limits.MAX_FRAGMENTS_HALF_OPEN_TOTAL)
+
+
+class Pool:
+    """Octets that many IKE SAs share, ``of_each`` at most for one. When it's full the oldest message goes: whoever
+    fills it can only hinder those who take longer than that for theirs."""
+
+    def __init__(self, of_each: int, of_all: int) -> None:
+        self.of_each = of_each
+        self._of_all = of_all
+        self._queues: dict[_Queue, None] = {}  # oldest first
+        self.octets = 0
+
+    def keep(self, queue: _Queue, octets: int) -> None:
+        """Make room for a piece of a message."""
+        self._queues.setdefault(queue)
+        while self.octets + octets > self._of_all:
+            next(other for other in self._queues if other is not queue).displaced()
+        queue.octets += octets
+        self.octets += octets
+
+    def release(self, queue: _Queue) -> None:
+        self._queues.pop(queue, None)
+        self.octets -= queue.octets
+
+
+@dataclass(slots=True, eq=False)
 class _Queue:
     """The pieces of one message that have come so far."""
 
     message_id: int
     total: int
+    pool: Pool
     timer: Timer
+    displaced: Callable[[], None]
     first: int = 0  # the type of the first payload inside; only fragment 1 says it
     pieces: dict[int, bytes] = field(default_factory=dict)
     octets: int = 0
 
 
 class Reassembly:
-    """One direction's queue of one IKE SA. There is one message at a time: the window is one."""
+    """The messages of one IKE SA that aren't whole yet: at most one of each direction, since windows are one.
+    ``response`` tells the two apart."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._queue: _Queue | None = None
+        self._queues: dict[bool, _Queue] = {}
 
-    def screen(self, message_id: int, fragment: Skf) -> None:
+    def screen(self, response: bool, message_id: int, fragment: Skf) -> None:
         """The checks of 2.6 against what has come before; they stand before the integrity check. PeerError."""
-        queue = self._queue
+        queue = self._queues.get(response)
         if queue is None or queue.message_id != message_id:
             return
         if fragment.total < queue.total:
@@ -57,36 +96,52 @@ class Reassembly:
         if fragment.total == queue.total and fragment.number in queue.pieces:
             raise PeerError("fragment-repeated")
 
-    def add(self, message_id: int, fragment: Skf, piece: bytes) -> tuple[int, bytes] | None:
-        """Keep an authentic piece. The first payload's type and the whole plaintext once all are there."""
-        queue = self._queue
+    def add(
+        self, response: bool, message_id: int, fragment: Skf, piece: bytes, *, known: bool
+    ) -> tuple[int, bytes] | None:
+        """Keep an authentic piece. The first payload's type and the whole plaintext once all are there. ``known``: its
+        sender has proven who it is."""
+        queue = self._queues.get(response)
         if queue is None or queue.message_id != message_id or fragment.total > queue.total:
-            self.clear()
-            timer = self._core.after(limits.FRAGMENT_TIMEOUT, self._expired)
-            queue = self._queue = _Queue(message_id, fragment.total, timer)
-        if queue.octets + len(piece) > limits.MAX_IKE_MESSAGE:
-            self.clear()
+            queue = self._begin(response, message_id, fragment.total, known=known)
+        held = sum(each.octets for each in self._queues.values())
+        if queue.octets + len(piece) > limits.MAX_IKE_MESSAGE or held + len(piece) > queue.pool.of_each:
+            self._drop(response)
             raise PeerError("fragments-too-large")
-        if self._core.fragment_octets + len(piece) > limits.MAX_FRAGMENTS_TOTAL:
-            raise PeerError("fragment-memory")
+        queue.pool.keep(queue, len(piece))
         queue.pieces[fragment.number] = piece
-        queue.octets += len(piece)
-        self._core.fragment_octets += len(piece)
         if fragment.number == 1:
             queue.first = fragment.first
         if len(queue.pieces) < queue.total:
             return None
         whole = b"".join(queue.pieces[number] for number in range(1, queue.total + 1))
-        first = queue.first
-        self.clear()
-        return first, whole
+        self._drop(response)
+        return queue.first, whole
 
     def clear(self) -> None:
-        if self._queue is not None:
-            self._queue.timer.cancel()
-            self._core.fragment_octets -= self._queue.octets
-            self._queue = None
+        for response in list(self._queues):
+            self._drop(response)
 
-    def _expired(self) -> None:
-        self._core.drop("fragments-incomplete")
-        self.clear()
+    def _begin(self, response: bool, message_id: int, total: int, *, known: bool) -> _Queue:
+        self._drop(response)
+        memory = self._core.fragments
+        timer = self._core.after(limits.FRAGMENT_TIMEOUT, lambda: self._lose(response, "fragments-incomplete"))
+        queue = _Queue(
+            message_id,
+            total,
+            memory.known if known else memory.strangers,
+            timer,
+            lambda: self._lose(response, "fragments-displaced"),
+        )
+        self._queues[response] = queue
+        return queue
+
+    def _lose(self, response: bool, reason: str) -> None:
+        self._core.drop(reason)
+        self._drop(response)
+
+    def _drop(self, response: bool) -> None:
+        queue = self._queues.pop(response, None)
+        if queue is not None:
+            queue.timer.cancel()
+            queue.pool.release(queue)

@@ -55,8 +55,7 @@ class IkeSa:
         self.begun = core.now
         self.established: float | None = None
         self.window = Window(core, self.transmit, self._gave_up, first=0)
-        self.requests = Reassembly(core)
-        self.responses = Reassembly(core)
+        self.reassembly = Reassembly(core)
         self.liveness = Liveness(self)
         self.active: Task | None = None
         self.heir: IkeSa | None = None
@@ -298,8 +297,7 @@ class IkeSa:
         self.stage = Stage.GONE
         self._let_go(reason)
         self.window.drop_request()
-        self.requests.clear()
-        self.responses.clear()
+        self.reassembly.clear()
         if self.heir is not None:
             self.heir.old = None
         if self._secured is not None:

@@ -170,7 +170,8 @@ def test_nothing_is_left_in_a_core_whose_sas_have_ended() -> None:
         pair.net.run(200)
     for node in (pair.a, pair.b):
         core = node.ike._core
-        assert (core.ikes, core.children, core.promised, core.fragment_octets) == ({}, {}, set(), 0)
+        assert (core.ikes, core.candidates, core.children, core.promised) == ({}, {}, {}, set())
+        assert (core.fragments.known.octets, core.fragments.strangers.octets) == (0, 0)
         assert len(core.timers) == 0
         assert node.ike._guard.half_open == 0
 
