@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ipsecd import limits
 from ipsecd.errors import ConfigError, Mistake
 from ipsecd.policy.load import load_policy
+from ipsecd.policy.mistakes import in_order
 from ipsecd.policy.notes import notes
 from ipsecd.policy.unsupported import unsupported
 
@@ -27,8 +27,9 @@ class Verdict:
 
     def lines(self) -> tuple[str, ...]:
         """What to print, a line each."""
-        remarks = sorted({*self.refused, *self.notes}, key=lambda note: (note.line, note.column, note.message))
-        return (*map(str, self.mistakes), *(f"{note} [note]" for note in remarks[: limits.MAX_MISTAKES]))
+        refused = {replace(note, message=f"run refuses this: {note.message}") for note in self.refused}
+        remarks = in_order({*refused, *self.notes}, "notes")
+        return (*map(str, self.mistakes), *(f"{note} [note]" for note in remarks))
 
 
 def check(text: str, file: str) -> Verdict:

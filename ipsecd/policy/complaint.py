@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from ipsecd import limits
 from ipsecd.printable import printable
 
 
@@ -39,6 +40,8 @@ def quoted(text: object) -> str:
 def did_you_mean(word: str, known: Iterable[str], *, list_all: bool = True) -> str:
     """A hint that names the closest known word; or else, if wanted, all of them if they are few; or nothing."""
     names = sorted(known)
+    if len(names) > limits.MAX_SUGGESTIONS:
+        return ""
     close = get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"

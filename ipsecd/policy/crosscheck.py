@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from ipsecd import limits
 from ipsecd.policy.complaint import did_you_mean, quoted
 from ipsecd.policy.names import FILTER_ACTIONS, FILTER_LISTS
 from ipsecd.policy.nodes import Path, Tree, Value
@@ -39,7 +40,7 @@ def crosscheck(tree: Tree) -> None:
         filter_actions={name: _text(body, "action") for name, body in actions.items()} | dict(FILTER_ACTIONS),
     )
     if isinstance(assigned := top.get("assigned"), str) and assigned not in policies:
-        _add(tree, ("assigned",), f"there is no policy {quoted(assigned)}", did_you_mean(assigned, policies))
+        _unknown(tree, ("assigned",), "policy", assigned, policies)
     for name, body in policies.items():
         _rules(tree, ("policies", name, "rules"), _mapping(body).get("rules"), names)
         response = ("policies", name, "default_response")
@@ -74,8 +75,7 @@ def _rule(tree: Tree, where: Path, rule: dict[str, Value], names: _Names) -> Non
     _authentication(tree, where, rule, names)
     action = _text(rule, "action")
     if action and action not in names.filter_actions:
-        hint = did_you_mean(action, names.filter_actions)
-        _add(tree, (*where, "action"), f"there is no filter action {quoted(action)}", hint)
+        _unknown(tree, (*where, "action"), "filter action", action, names.filter_actions)
     kind = names.filter_actions.get(action, "")
     if kind == "negotiate":
         _negotiation(tree, where, rule)
@@ -90,8 +90,7 @@ def _rule(tree: Tree, where: Path, rule: dict[str, Value], names: _Names) -> Non
 def _filters(tree: Tree, where: Path, rule: dict[str, Value], names: _Names) -> None:
     name = _text(rule, "filter_list")
     if name and name not in names.filter_lists:
-        message = f"there is no filter list {quoted(name)}"
-        _add(tree, (*where, "filter_list"), message, did_you_mean(name, names.filter_lists))
+        _unknown(tree, (*where, "filter_list"), "filter list", name, names.filter_lists)
     if "filters" in rule and "filter_list" in rule:
         _add(tree, (*where, "filter_list"), "a rule has either filters or a filter_list", "remove one of them")
     elif "filters" not in rule and "filter_list" not in rule:
@@ -106,8 +105,7 @@ def _authentication(tree: Tree, where: Path, holder: dict[str, Value], names: _N
                 continue
             path = (*where, "authentication", index, kind)
             if name not in names.credentials:
-                hint = did_you_mean(name, names.credentials)
-                _add(tree, path, f"there is no credential {quoted(name)}", hint)
+                _unknown(tree, path, "credential", name, names.credentials)
             elif names.credentials[name] not in ("", kind):
                 _add(tree, path, f"{quoted(name)} is another kind of credential", f"it is a {names.credentials[name]}")
 
@@ -128,6 +126,11 @@ def _negotiation(tree: Tree, where: Path, rule: dict[str, Value]) -> None:
         _add(tree, (*where, "tunnel", "local"), "our address isn't known here, so our identity has to be", hint)
     if remote == "any" and rule.get("start") == "always":
         _add(tree, (*where, "start"), "nobody can call a peer whose address isn't known", "leave it out")
+
+
+def _unknown(tree: Tree, path: Path, kind: str, name: str, known: Collection[str]) -> None:
+    wanted = len(tree.mistakes) < limits.MAX_MISTAKES  # more aren't shown, and each look costs
+    _add(tree, path, f"there is no {kind} {quoted(name)}", did_you_mean(name, known) if wanted else "")
 
 
 def _add(tree: Tree, path: Path, message: str, hint: str = "") -> None:

@@ -65,6 +65,8 @@ def _several(table: Mapping[str, Any], what: str) -> Callable[[object], tuple[st
     def check(value: object) -> tuple[str, ...]:
         if not isinstance(value, list):
             return (proposals.keyword(value, table, what),)
+        if len(value) > len(table):  # some stand here twice
+            raise complaint(f"{len(value)} are too many", f"at most {len(table)}")
         return _each(value, lambda item: proposals.keyword(item, table, what))
 
     return check

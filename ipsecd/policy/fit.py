@@ -1,4 +1,4 @@
-"""Whether what a rule asks of one SA fits into the messages that negotiate it."""
+"""Whether a policy fits: what rules ask of one SA, and the number of filters."""
 
 from __future__ import annotations
 
@@ -33,8 +33,14 @@ def overfull(policy_file: PolicyFile, path: Path, pairs: expand.Pairs) -> Mistak
 
 
 def unfit(policy_file: PolicyFile) -> Iterator[Mistake]:
-    """The rules, of any policy, that need more selectors than one SA may have on every machine."""
-    for policy in policy_file.content.policies:
+    """What is too large: all filters together, or the selectors that rules of any policy need on every machine."""
+    policies = policy_file.content.policies
+    filters = sum(policy_file.size(rule) for policy in policies for _, rule in policy_file.rules(policy))
+    if filters > limits.MAX_FILTERS:
+        hint = "those of a filter list count for each rule that uses it"
+        yield policy_file.mistake(("policies",), f"{filters} filters; {limits.MAX_FILTERS} are allowed", hint)
+        return
+    for policy in policies:
         for path, rule in policy_file.rules(policy):
             if rule.children == "merged" and policy_file.action(rule).action == "negotiate":
                 entries = expand.of_rule(policy_file, path, rule, _ANYWHERE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from ipsecd import limits
 from ipsecd.errors import ConfigError, Mistake
 from ipsecd.policy import mistakes, nodes
 from ipsecd.policy.crosscheck import crosscheck
@@ -30,9 +29,4 @@ def load_policy(text: str, file: str) -> PolicyFile:
 
 
 def _all(tree: nodes.Tree, more: tuple[Mistake, ...]) -> ConfigError:
-    found = sorted({*tree.mistakes, *more}, key=lambda mistake: (mistake.line, mistake.column, str(mistake)))
-    if len(found) > limits.MAX_MISTAKES:
-        last = found[limits.MAX_MISTAKES]
-        rest = f"{len(found) - limits.MAX_MISTAKES} more mistakes from here on"
-        found[limits.MAX_MISTAKES :] = [Mistake(tree.file, last.line, last.column, "", rest)]
-    return ConfigError(tuple(found))
+    return ConfigError(mistakes.in_order({*tree.mistakes, *more}, "mistakes"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from ipsecd import limits
 from ipsecd.errors import Mistake
 from ipsecd.policy.complaint import Complaint, did_you_mean, quoted
 from ipsecd.policy.nodes import Path, Tree
@@ -33,14 +34,24 @@ _BOUNDS: Mapping[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
 
 def of(error: ValidationError, tree: Tree) -> Iterator[Mistake]:
     """The mistakes of a failed validation, except where the tree has been complained about already."""
-    for details in error.errors(include_url=False):
+    for number, details in enumerate(error.errors(include_url=False)):
         path = tuple(step for step in details["loc"] if step != "[key]")
-        for mistake in _mistakes(details, path, tree):
-            if not tree.is_spoilt(path):
-                yield mistake
+        if not tree.is_spoilt(path):
+            yield from _mistakes(details, path, tree, hints=number < limits.MAX_MISTAKES)
 
 
-def _mistakes(details: ErrorDetails, path: Path, tree: Tree) -> Iterator[Mistake]:
+def in_order(found: Iterable[Mistake], what: str) -> tuple[Mistake, ...]:
+    """The mistakes, or what else is told so, in file order; behind the first MAX_MISTAKES, how many more there are."""
+    ordered = sorted(found, key=lambda mistake: (mistake.line, mistake.column, str(mistake)))
+    if len(ordered) > limits.MAX_MISTAKES:
+        first = ordered[limits.MAX_MISTAKES]
+        rest = f"{len(ordered) - limits.MAX_MISTAKES} more {what} from here on"
+        ordered[limits.MAX_MISTAKES :] = [Mistake(first.file, first.line, first.column, "", rest)]
+    return tuple(ordered)
+
+
+def _mistakes(details: ErrorDetails, path: Path, tree: Tree, *, hints: bool) -> Iterator[Mistake]:
+    """``hints``: whether to look for the field that was meant, which costs, and more mistakes aren't shown."""
     kind, ctx = details["type"], details.get("ctx", {})
     found = ctx.get("error")
     if isinstance(found, Complaint):
@@ -49,7 +60,7 @@ def _mistakes(details: ErrorDetails, path: Path, tree: Tree) -> Iterator[Mistake
             where = (*path, *remark.at)
             yield tree.mistake(where, remark.message, remark.hint, tree.key(where) if key else None)
     elif kind == "extra_forbidden":
-        hint = did_you_mean(str(path[-1]), fields_at(path[:-1]))
+        hint = did_you_mean(str(path[-1]), fields_at(path[:-1])) if hints else ""
         yield tree.mistake(path, "there is no such field", hint, tree.key(path))
     elif kind == "missing":
         yield tree.mistake(path, "is missing")

@@ -35,15 +35,21 @@ class PolicyFile:
 
     def filters(self, path: Path, rule: Rule) -> Iterator[tuple[Path, Filter]]:
         """The filters of the rule at this path, each with its own path, which is empty for a built-in one."""
+        where: Path | None = (*path, "filters")
+        if rule.filter_list is not None:
+            where = None if rule.filter_list in builtin.FILTER_LISTS else ("filter_lists", rule.filter_list)
+        for index, each in enumerate(self._filters(rule)):
+            yield () if where is None else (*where, index), each
+
+    def size(self, rule: Rule) -> int:
+        """The number of the rule's filters."""
+        return len(self._filters(rule))
+
+    def _filters(self, rule: Rule) -> tuple[Filter, ...]:
         if rule.filters is not None:
-            yield from (((*path, "filters", index), each) for index, each in enumerate(rule.filters))
-            return
+            return rule.filters
         name = rule.filter_list or ""
-        if name in builtin.FILTER_LISTS:
-            yield from (((), each) for each in builtin.FILTER_LISTS[name])
-        else:
-            filters = self.content.filter_lists[name]
-            yield from ((("filter_lists", name, index), each) for index, each in enumerate(filters))
+        return builtin.FILTER_LISTS.get(name) or self.content.filter_lists[name]
 
     def action(self, rule: Rule) -> FilterAction:
         """The filter action of the rule."""

@@ -4,26 +4,24 @@ equally specific, so that only their order decides."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
-from itertools import combinations, count
+from itertools import count
 
 from ipsecd.errors import Mistake
 from ipsecd.policy import expand
-from ipsecd.policy.complaint import quoted
 from ipsecd.policy.model import PolicyFile
-from ipsecd.policy.nodes import Path
-from ipsecd.policy.order import Rank, rank
-from ipsecd.policy.plan import Action, Entry
 from ipsecd.policy.rules import Authentication, Rule
-from ipsecd.wire.selector import Address, Selector
+from ipsecd.policy.ties import Place, Work, ties
+from ipsecd.wire.selector import Address
 
 
 def notes(policy_file: PolicyFile) -> tuple[Mistake, ...]:
     """Remarks that stop nothing, in file order."""
     found = [*_assigned(policy_file), *_unused(policy_file), *_keylogs(policy_file)]
+    work = Work()
     for policy in policy_file.content.policies:
-        found += _ties(policy_file, policy)
+        found += _ties(policy_file, policy, work)
     return tuple(sorted(found, key=lambda note: (note.line, note.column)))
 
 
@@ -61,32 +59,18 @@ def _unused(policy_file: PolicyFile) -> Iterator[Mistake]:
                 yield policy_file.tree.mistake(path, "is never used", mark=policy_file.tree.key(path))
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """An entry and where its filter stands."""
-
-    entry: Entry
-    path: Path
-
-
-def _ties(policy_file: PolicyFile, policy: str) -> Iterator[Mistake]:
-    """Entries of one rank that overlap. What me and DNS names are isn't known here: each gets an address that nothing
-    else has, so nothing is claimed of them."""
-    groups: dict[tuple[int, Rank], list[_Place]] = {}
-    for place in _places(policy_file, policy):
-        local, remote = place.entry.pairs[0]
-        groups.setdefault((local.version, rank(local, remote)), []).append(place)
-    told: set[tuple[Path, Path]] = set()
-    for group in groups.values():
-        for first, second in combinations(group, 2):
-            where = (first.path, second.path)
-            if where not in told and (message := _tie(first.entry, second.entry)):
-                told.add(where)
-                yield policy_file.mistake(second.path, message)
+def _ties(policy_file: PolicyFile, policy: str, work: Work) -> Iterator[Mistake]:
+    for path, message in ties(places(policy_file, policy), work).items():
+        yield policy_file.mistake(path, message)
+    if not work.complete:
+        message = "so many filters are equally specific and overlap that not all of them were compared"
+        yield policy_file.mistake(("policies", policy), message)
 
 
-def _places(policy_file: PolicyFile, policy: str) -> Iterator[_Place]:
-    numbers = count(1)
+def places(policy_file: PolicyFile, policy: str) -> Iterator[Place]:
+    """The entries of a policy. What me and DNS names are isn't known here: each gets an address that nothing else has,
+    so nothing is claimed of them."""
+    numbers, order = count(1), count()
     known: dict[str, tuple[Address, ...]] = {}
 
     def resolve(name: str) -> tuple[Address, ...]:
@@ -99,24 +83,4 @@ def _places(policy_file: PolicyFile, policy: str) -> Iterator[_Place]:
     for path, rule in policy_file.rules(policy):
         for place, entry in expand.of_rule(policy_file, path, rule, around):
             where = place if place[:1] == ("policies",) else (*path, "filter_list")  # shared ones are told at their use
-            yield _Place(replace(entry, line=policy_file.line(where)), where)
-
-
-def _tie(first: Entry, second: Entry) -> str:
-    same_rule = first.rule == second.rule
-    covered = (first.outbound or not second.outbound) and (first.inbound or not second.inbound)
-    if covered and set(second.pairs) <= set(first.pairs):
-        whose = "" if same_rule else f" of rule {quoted(first.rule)}"
-        return f"never matches: the filter in line {first.line}{whose} covers the same and comes first"
-    if same_rule or (first.action is second.action and first.action is not Action.PROTECT):
-        return ""
-    if not (first.outbound and second.outbound) and not (first.inbound and second.inbound):
-        return ""
-    if any(_overlap(*one, *two) for one in first.pairs for two in second.pairs):
-        other = f"the filter in line {first.line} of rule {quoted(first.rule)}"
-        return f"is as specific as {other}, which comes first and wins where both match"
-    return ""
-
-
-def _overlap(local: Selector, remote: Selector, other_local: Selector, other_remote: Selector) -> bool:
-    return local.intersect(other_local) is not None and remote.intersect(other_remote) is not None
+            yield Place(next(order), replace(entry, line=policy_file.line(where)), where)

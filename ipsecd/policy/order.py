@@ -4,10 +4,12 @@
    narrow, so that it and its mirror image rank alike.
 2. Then a named protocol stands before any.
 3. Then the fewer pairs of ports, or ICMP messages, the earlier.
-4. Then the order of the file: of rules, and of filters in a rule.
+4. Then one direction stands before both.
+5. Then the order of the file: of rules, and of filters in a rule.
 
-A filter that lies wholly inside another therefore always stands before it. The action has no say: a block isn't
-stronger than a permit.
+A filter that lies wholly inside another, and covers less, therefore always stands before it. Me and DNS names count as
+one address each, so between one of them and an address it stands for, the file decides. The action has no say: a block
+isn't stronger than a permit.
 """
 
 from __future__ import annotations
@@ -19,20 +21,23 @@ from ipsecd.policy.plan import Entry
 from ipsecd.policy.traffic import ICMP, ICMPV6
 from ipsecd.wire.selector import Selector
 
-Rank: TypeAlias = tuple[int, int, int]
+Rank: TypeAlias = tuple[int, int, int, int]
 
 
-def rank(local: Selector, remote: Selector) -> Rank:
-    """How specific a pair is; smaller is more. Only ranks of one family say anything about each other."""
+def rank(entry: Entry) -> Rank:
+    """How specific an entry is; smaller is more. All its pairs are equally so. Only ranks of one family say anything
+    about each other."""
+    local, remote = (entry.me or entry.pairs)[0]
     ports = _ports(local), _ports(remote)
     # a message of ICMP has one type, which stands on the side of each possible sender
     messages = min(ports) if local.protocol in (ICMP, ICMPV6) else ports[0] * ports[1]
-    return _addresses(local) * _addresses(remote), 0 if local.protocol else 1, messages
+    directions = entry.outbound + entry.inbound
+    return _addresses(local) * _addresses(remote), 0 if local.protocol else 1, messages, directions
 
 
 def by_precedence(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """The entries, given in file order, in order of precedence. All pairs of an entry are equally specific."""
-    return tuple(sorted(entries, key=lambda entry: rank(*(entry.me or entry.pairs)[0])))
+    """The entries, given in file order, in order of precedence."""
+    return tuple(sorted(entries, key=rank))
 
 
 def _addresses(selector: Selector) -> int:

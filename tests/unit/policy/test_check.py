@@ -43,7 +43,8 @@ def test_what_is_not_supported_yet_is_noted_and_the_file_is_good(text: str, said
     verdict = check(text, "p.yaml")
     assert verdict.good
     assert [str(mistake).removeprefix("p.yaml:") for mistake in verdict.refused] == said
-    assert {f"p.yaml:{line} [note]" for line in said} <= set(verdict.lines())
+    told = {line.replace("not supported", "run refuses this: not supported") for line in said}
+    assert {f"p.yaml:{line} [note]" for line in told} <= set(verdict.lines())
 
 
 def test_what_other_policies_use_is_a_note_and_nothing_is_refused() -> None:
@@ -109,7 +110,7 @@ BACK = "source: 10.2.0.0/16, destination: 10.1.0.0/16"
         (f"{NETS}, protocol: tcp", f"{NETS}, protocol: 6, description: again"),
         ("source: me, destination: www.example", "source: me, destination: www.example"),
         ("source: me, destination: any", "source: any, destination: me"),
-        (NETS, f"{NETS}, mirrored: false"),
+        (f"{NETS}, mirrored: false", f"{NETS}, mirrored: false"),
         ("source: 10.1.0.0/16, destination: 10.2.0.0-10.2.255.255", NETS),
     ],
 )
@@ -124,7 +125,7 @@ def test_a_filter_that_covers_what_an_earlier_one_covers_is_noted_with_both_line
     ("first", "second"),
     [
         (NETS, "source: any, destination: 10.2.3.4"),
-        (f"{NETS}, mirrored: false", NETS),
+        (f"{NETS}, mirrored: false", "source: any, destination: 10.2.3.4, mirrored: false"),
         ("source: me, destination: any, protocol: tcp, source_port: 5",
          "source: me, destination: any, protocol: tcp, destination_port: 5"),
         ("source: any, destination: www.example", "source: me, destination: any"),
@@ -147,6 +148,8 @@ def test_filters_that_are_equally_specific_and_overlap_are_noted_with_both_lines
         ("source: me, destination: 10.2.0.0/16", "source: 10.1.0.1, destination: 10.2.0.0/16", ("permit", "block")),
         # one is inside the other, which is what order is for
         (NETS, "source: 10.1.0.0/16, destination: 10.2.0.0/24", ("permit", "block")),
+        (NETS, f"{NETS}, mirrored: false", ("permit", "block")),
+        (f"{NETS}, mirrored: false", NETS, ("permit", "block")),
         # the outcome is the same
         (NETS, "source: any, destination: 10.2.3.4", ("block", "block")),
         # one way each
@@ -183,10 +186,34 @@ def test_two_tunnels_for_overlapping_traffic_are_noted() -> None:
     assert len(lines(text)) == 1
 
 
+def test_a_filter_of_which_a_part_still_matches_is_not_said_to_never_match() -> None:
+    """The second filter is of both families; the first covers all of one."""
+    [said] = lines(two("source: 0.0.0.0/0, destination: any", "source: any, destination: any"))
+    how = "comes first and wins where both match"
+    assert said == f"7:29: policies.p.rules.1.filters.0: is as specific as the filter {FIRST}, which {how} [note]"
+    assert lines(two("source: 0.0.0.0/0, destination: any", "source: any, destination: any", ("block", "block"))) == []
+
+
+def test_of_several_filters_that_come_first_the_first_is_named() -> None:
+    rule = "- {{name: {}, filters: [{{{}}}], action: {}}}\n"
+    text = with_rules(
+        rule.format("a", NETS, "block")
+        + rule.format("b", "source: any, destination: 10.2.3.4", "permit")
+        + rule.format("c", "source: 10.1.2.3, destination: any", "block")
+    )
+    said = [line.partition(":")[2] for line in lines(text) if "hq" not in line]
+    how = "which comes first and wins where both match [note]"
+    assert [line.partition("filters.0: ")[2] for line in said] == [
+        f"is as specific as the filter in line 6 of rule 'a', {how}",
+        f"is as specific as the filter in line 7 of rule 'b', {how}",
+    ]
+
+
 def test_notes_are_bounded_and_in_file_order() -> None:
     text = "policies: {}\ncredentials:\n" + "".join(f"  c{number}: {{psk: {{file: f}}}}\n" for number in range(200))
     verdict = check(text, "p.yaml")
-    assert len(verdict.lines()) == limits.MAX_MISTAKES
+    assert len(verdict.lines()) == limits.MAX_MISTAKES + 1
+    assert verdict.lines()[-1] == "p.yaml:102:3: 101 more notes from here on [note]"
     assert verdict.lines()[:3] == (
         "p.yaml:1:1: no policy is assigned: nothing is protected [note]",
         "p.yaml:3:3: credentials.c0: is never used [note]",

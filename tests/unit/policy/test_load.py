@@ -120,3 +120,22 @@ def test_a_config_error_prints_all_its_mistakes_a_line_each() -> None:
         "dir/p.yaml:1:11: policies: expected a mapping of names",
         "dir/p.yaml:2:11: assigned: expected text (quote it if it is meant as text)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "looks"),
+    [
+        ("{" + ", ".join(f"polici{number}: 1" for number in range(500)) + "}", limits.MAX_MISTAKES),
+        ("policies:\n  p:\n    rules:\n" + "".join(f"      - {{name: r{number}, action: blokk, filter_list: all-ip}}\n"
+                                                   for number in range(500)), limits.MAX_MISTAKES),
+        ("assigned: p\npolicies:\n" + "".join(f"  p{number}: {{}}\n" for number in range(limits.MAX_SUGGESTIONS)), 1),
+        ("assigned: p\npolicies:\n" + "".join(f"  p{number}: {{}}\n" for number in range(1001)), 0),
+    ],
+    ids=["fields", "actions", "many names", "too many names"],
+)  # fmt: skip
+def test_what_was_meant_is_looked_for_so_often_only(text: str, looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look costs as much as there are names, and mistakes behind the first hundred aren't shown."""
+    words = []
+    monkeypatch.setattr("ipsecd.policy.complaint.get_close_matches", lambda word, *_, **__: words.append(word) or [])
+    mistakes(text)
+    assert len(words) == looks

@@ -55,6 +55,15 @@ def test_addresses_count_before_protocols_and_protocols_before_ports() -> None:
     ) == [2, 1, 3]
 
 
+def test_one_direction_comes_before_both() -> None:
+    nets = "source: 10.1.0.0/16, destination: 10.2.0.0/16"
+    assert order(nets, f"{nets}, mirrored: false") == [2, 2, 1]
+    assert order("source: me, destination: 10.2.0.0/16", "source: 10.2.0.0/16, destination: me, mirrored: false") == [
+        *(2, 1)
+    ]
+    assert order(f"{nets}, protocol: tcp", f"{nets}, mirrored: false") == [1, 2, 2]
+
+
 def test_the_file_decides_between_equals_and_the_action_never_does() -> None:
     rule = "- {{name: {}, filters: [{{source: 10.1.0.0/16, destination: 10.2.0.0/16}}], action: {}}}\n"
     for first, second in (("permit", "block"), ("block", "permit")):

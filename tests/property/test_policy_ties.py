@@ -1,0 +1,97 @@
+"""The search for filters that compete, against one that compares each with each."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipsecd.policy.load import load_policy
+from ipsecd.policy.model import PolicyFile
+from ipsecd.policy.nodes import Path
+from ipsecd.policy.notes import places
+from ipsecd.policy.order import rank
+from ipsecd.policy.plan import Action, Entry
+from ipsecd.policy.ties import Place, Work, ties
+from tests.property.test_policy_order import Written, lists
+
+TUNNELS = """\
+    action: require-security
+    tunnel: {local: 192.0.2.1, remote: 192.0.2.2}
+    authentication: [{psk: hq}]
+"""
+
+
+def rules(filters: list[Written], sizes: list[int], actions: list[str]) -> PolicyFile:
+    """The filters in rules of these sizes; what negotiates covers both directions."""
+    text = "credentials: {hq: {psk: {file: hq}}}\npolicies:\n  p:\n    rules:\n"
+    left = list(filters)
+    for number, (size, action) in enumerate(zip(sizes, actions, strict=True)):
+        some, left = left[:size], left[size:]
+        if some:
+            written = ", ".join(map(str, some))
+            text += f"    - name: r{number}\n      filters: [{written}]\n"
+            text += TUNNELS.replace("    ", "      ") if action == "tunnel" else f"      action: {action}\n"
+    return load_policy(text, "p.yaml")
+
+
+def same_rank(one: Place, two: Place) -> bool:
+    return one.entry.pairs[0][0].version == two.entry.pairs[0][0].version and rank(one.entry) == rank(two.entry)
+
+
+def covers(one: Entry, two: Entry) -> bool:
+    ways = one.outbound >= two.outbound and one.inbound >= two.inbound
+    return ways and all(pair in one.pairs for pair in two.pairs)
+
+
+def overlap(one: Entry, two: Entry) -> bool:
+    return any(
+        near.intersect(other_near) is not None and far.intersect(other_far) is not None
+        for near, far in one.pairs
+        for other_near, other_far in two.pairs
+    )
+
+
+def compete(one: Entry, two: Entry) -> bool:
+    if one.rule == two.rule or (one.action == two.action and one.action != Action.PROTECT):
+        return False
+    return (one.outbound and two.outbound) or (one.inbound and two.inbound)
+
+
+def slow(found: list[Place]) -> dict[Path, tuple[bool, int]]:
+    """By path: whether the filter never matches, and the line of the one it is told with."""
+    free: list[Place] = []
+    covered: dict[Path, Place] = {}
+    beaten: dict[Path, list[Place]] = {}
+    for place in found:
+        first = next((one for one in free if same_rank(one, place) and covers(one.entry, place.entry)), None)
+        if first is not None:
+            covered.setdefault(place.path, first)
+            rivals = [first]
+        else:
+            rivals = [one for one in free if same_rank(one, place) and overlap(one.entry, place.entry)]
+            free.append(place)
+        beaten.setdefault(place.path, []).extend(one for one in rivals if compete(one.entry, place.entry))
+    matching = {place.path for place in free}
+    wins = {
+        path: (False, min(rivals, key=lambda one: one.number).entry.line) for path, rivals in beaten.items() if rivals
+    }
+    never = {path: (True, first.entry.line) for path, first in covered.items() if path not in matching}
+    return wins | never
+
+
+@given(
+    lists,
+    st.lists(st.integers(1, 3), min_size=6, max_size=6),
+    st.lists(st.sampled_from(["permit", "block", "tunnel"]), min_size=6, max_size=6),
+)
+def test_what_is_told_is_what_a_slow_comparison_finds(
+    filters: list[Written], sizes: list[int], actions: list[str]
+) -> None:
+    found = list(places(rules(filters, sizes, actions), "p"))
+    told = ties(found, Work())
+    expected = slow(found)
+    assert told.keys() == expected.keys()
+    for path, message in told.items():
+        never, line = expected[path]
+        assert message.startswith("never matches" if never else "is as specific as")
+        assert f"the filter in line {line} " in message
