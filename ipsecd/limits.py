@@ -114,6 +114,7 @@ RESTORE_PAUSE = 5.0  # after this long, so that a quarrel with another program d
 UNAUTHENTICATED_LOG_RATE = 5.0  # lines a second about datagrams nobody vouches for
 CONTROL_CLIENTS = 64
 CONTROL_LINE = 1_048_576
+CONTROL_ANSWER = 67_108_864  # a client reads so much of one answer: a policy of 10,000 entries takes a tenth of it
 MAX_POLICY_FILE = 1_048_576
 MAX_POLICY_DEPTH = 32
 SHOWN_SELECTORS = 4  # of one side of an SA or an offer, in a log field

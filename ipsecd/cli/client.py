@@ -10,20 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
+import ipsecd
+from ipsecd import limits
+from ipsecd.cli.program import FAILED, NO_PERMISSION, NOT_RUNNING, Failure
 from ipsecd.daemon.protocol import encode_request
 from ipsecd.printable import printable
 
-FAILED, NOT_RUNNING, NO_PERMISSION = 1, 3, 4  # exit codes; 2 is click's for wrong usage
 _PATIENCE = 120.0  # seconds: a reload may run credential commands
-
-
-class Failure(Exception):
-    """The daemon said no, or isn't there. ``code`` is what ipsecctl exits with; ``lines`` are more to print."""
-
-    def __init__(self, code: int, message: str, hint: str = "", lines: tuple[str, ...] = ()) -> None:
-        super().__init__(f"{message} ({hint})" if hint else message)
-        self.code = code
-        self.lines = lines
 
 
 class Client:
@@ -54,29 +47,51 @@ class Client:
         self._requests += 1
         with contextlib.suppress(OSError):  # what it had to say before it hung up may still be there to read
             self._socket.sendall(encode_request(self._requests, command, arguments))
-        answer = self._read()
-        if "error" in answer:
-            _refused(answer["error"])
-        result: dict[str, Any] = answer["result"]
-        return result
+        match self._read():
+            case {"error": {"reason": str(reason), "message": str(message), "hint": str(hint)} as error}:
+                _refused(reason, message, hint, error.get("mistakes", []))
+            case {"id": self._requests, "result": dict(result)}:
+                return result
+        raise _not_understood()
 
     def events(self) -> Iterator[dict[str, Any]]:
         """What the daemon reports from now on, for as long as it lives."""
         self._socket.settimeout(None)
         while True:
-            yield self._read()["event"]
+            match self._read():
+                case {"event": {"level": str(), "time": str(), "text": str()} as event}:
+                    yield event
+                case _:
+                    raise _not_understood()
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> Any:
         try:
-            line = self._lines.readline()
+            line = self._lines.readline(limits.CONTROL_ANSWER)
         except TimeoutError:
             raise Failure(FAILED, f"no answer within {_PATIENCE:.0f} s") from None
         except OSError as error:
             raise Failure(NOT_RUNNING, f"ipsecd hung up: {error.strerror}") from None
         if not line.endswith(b"\n"):
+            if len(line) == limits.CONTROL_ANSWER:
+                raise _not_understood()
             raise Failure(NOT_RUNNING, "ipsecd hung up", "is it being stopped?")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        try:
+            return json.loads(line)
+        except (ValueError, RecursionError):  # bad UTF-8 and bad JSON are ValueErrors
+            raise _not_understood() from None
+
+
+@contextlib.contextmanager
+def taking_apart() -> Iterator[None]:
+    """Around whatever looks into an answer: one that lacks something is a Failure."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise _not_understood() from None
+
+
+def _not_understood() -> Failure:
+    return Failure(FAILED, "the answer makes no sense", f"is it an ipsecd {ipsecd.__version__} that listens there?")
 
 
 def _not_connected(path: Path, error: OSError) -> NoReturn:
@@ -90,7 +105,8 @@ def _not_connected(path: Path, error: OSError) -> NoReturn:
             raise Failure(NOT_RUNNING, f"can't connect to {path}: {error.strerror or error}") from None
 
 
-def _refused(error: dict[str, Any]) -> NoReturn:
-    code = NO_PERMISSION if error["reason"] == "permission" else FAILED
-    lines = tuple(printable(line, 1_024) for line in error.get("mistakes", ()))
-    raise Failure(code, printable(error["message"], 1_024), printable(error["hint"], 1_024), lines)
+def _refused(reason: str, message: str, hint: str, mistakes: Any) -> NoReturn:
+    code = NO_PERMISSION if reason == "permission" else FAILED
+    with taking_apart():
+        lines = tuple(printable(line, 1_024) for line in mistakes)
+    raise Failure(code, printable(message, 1_024), printable(hint, 1_024), lines)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,14 @@ from rich.console import Console, RenderableType
 
 import ipsecd
 from ipsecd.cli import render
-from ipsecd.cli.client import FAILED, Client, Failure
+from ipsecd.cli.client import Client, taking_apart
 from ipsecd.cli.private_file import write_private
+from ipsecd.cli.program import FAILED, Failure, Program
 from ipsecd.daemon.options import CONTROL
 from ipsecd.daemon.protocol import LEVELS
 
 _WIDE = 200  # columns where nobody sees the edge: a pipe, a file
+_TABLES = ("ikev2_decryption_table", "esp_sa")  # Wireshark's names, and those of the files in its profile folder
 
 Render = Callable[[Mapping[str, Any]], Iterable[RenderableType]]
 
@@ -31,23 +32,16 @@ def _console() -> Console:
     return Console(markup=False, emoji=False, highlight=False, width=width)
 
 
-def _failing(function: Callable[..., None]) -> Callable[..., None]:
-    """A command whose failures become a line on standard error and an exit code."""
+class Seconds(click.FloatRange):
+    """A time to wait, which has an end."""
 
-    @wraps(function)
-    def run(*arguments: Any, **options: Any) -> None:
-        try:
-            function(*arguments, **options)
-        except Failure as failure:
-            for line in failure.lines:
-                click.echo(line, err=True)
-            click.echo(f"ipsecctl: {failure}", err=True)
-            sys.exit(failure.code)
-        except (KeyboardInterrupt, BrokenPipeError):
-            os.close(sys.stdout.fileno())  # nobody reads: nothing to flush at exit
-            sys.exit(130)
+    name = "seconds"
 
-    return run
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
+            self.fail(f"{value} isn't a number of seconds.", param, ctx)
+        return seconds
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the daemon's answer as JSON.")
@@ -56,22 +50,24 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the daemon's
 def _tell(answer: Mapping[str, Any], as_json: bool, form: Render) -> None:
     if as_json:
         click.echo(json.dumps(answer, indent=2))
-    else:
-        render.show(_console(), *form(answer))
+        return
+    with taking_apart():
+        parts = tuple(form(answer))
+    render.show(_console(), *parts)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("ipsecctl", cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--control", type=click.Path(path_type=Path, readable=False), default=CONTROL, envvar="IPSECD_CONTROL",
     show_default=True, help="The daemon's socket.",
 )  # fmt: skip
-@click.version_option(ipsecd.__version__, prog_name="ipsecctl")
+@click.version_option(ipsecd.__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def main(context: click.Context, control: Path) -> None:
     """Ask and command a running ipsecd.
 
-    Exits with 0 if it was done, 1 if the daemon refused, 2 for wrong usage, 3 if no daemon runs, 4 without
-    permission.
+    Exits with 0 if it was done, 1 if the daemon refused or its answer couldn't be shown, 2 for wrong usage, 3 if no
+    daemon runs, 4 without permission, 130 after Ctrl-C.
     """
     context.obj = control
 
@@ -79,7 +75,6 @@ def main(context: click.Context, control: Path) -> None:
 @main.command()
 @_json
 @click.pass_obj
-@_failing
 def status(control: Path, as_json: bool) -> None:
     """The daemon, and the state of each rule."""
     with Client(control) as client:
@@ -89,7 +84,6 @@ def status(control: Path, as_json: bool) -> None:
 @main.command()
 @_json
 @click.pass_obj
-@_failing
 def sas(control: Path, as_json: bool) -> None:
     """All security associations, and what they have carried."""
     with Client(control) as client:
@@ -99,7 +93,6 @@ def sas(control: Path, as_json: bool) -> None:
 @main.command()
 @_json
 @click.pass_obj
-@_failing
 def policy(control: Path, as_json: bool) -> None:
     """The policy in force, in the order in which it's tried."""
     with Client(control) as client:
@@ -113,7 +106,6 @@ def policy(control: Path, as_json: bool) -> None:
 @click.argument("port", required=False, type=click.IntRange(0, 65_535))
 @_json
 @click.pass_obj
-@_failing
 def explain(
     control: Path, source: str, destination: str, protocol: str | None, port: int | None, as_json: bool
 ) -> None:
@@ -128,16 +120,17 @@ def explain(
 
 @main.command()
 @click.argument("name")
-@click.option("--wait", type=click.FloatRange(min=0), help="Wait so many seconds until it's up; fail if it isn't.")
+@click.option("--wait", type=Seconds(min=0), help="Wait so many seconds until all of it is up; fail if it isn't.")
 @_json
 @click.pass_obj
-@_failing
 def up(control: Path, name: str, wait: float | None, as_json: bool) -> None:
     """Negotiate child SAs. NAME is a rule, for all of its children, one child, or peer:RULE, for all of a peer's."""
     with Client(control) as client:
         answer = client.ask("up", name=name)
         if wait is not None:
-            _wait(client, answer["names"], wait)
+            with taking_apart():
+                names = [str(name) for name in answer["names"]]
+            _wait(client, names, wait)
         _tell(answer, as_json, lambda _: ())
 
 
@@ -145,7 +138,6 @@ def up(control: Path, name: str, wait: float | None, as_json: bool) -> None:
 @click.argument("name")
 @_json
 @click.pass_obj
-@_failing
 def down(control: Path, name: str, as_json: bool) -> None:
     """Close child SAs, which stay down until `up`. NAME is a rule, a child, or peer:RULE.
 
@@ -159,7 +151,6 @@ def down(control: Path, name: str, as_json: bool) -> None:
 @click.argument("name")
 @_json
 @click.pass_obj
-@_failing
 def rekey(control: Path, name: str, as_json: bool) -> None:
     """Replace keys now: NAME is a rule, for all of its child SAs, one child, or peer:RULE, for a peer's IKE SA."""
     with Client(control) as client:
@@ -169,7 +160,6 @@ def rekey(control: Path, name: str, as_json: bool) -> None:
 @main.command()
 @_json
 @click.pass_obj
-@_failing
 def reload(control: Path, as_json: bool) -> None:
     """Read the policy file again, and change what differs. A file with mistakes changes nothing."""
     with Client(control) as client:
@@ -180,7 +170,6 @@ def reload(control: Path, as_json: bool) -> None:
 @click.option("--level", type=click.Choice(LEVELS), default="info", show_default=True, help="And above.")
 @_json
 @click.pass_obj
-@_failing
 def monitor(control: Path, level: str, as_json: bool) -> None:
     """Show what happens, as it happens."""
     console = _console()
@@ -197,7 +186,6 @@ def monitor(control: Path, level: str, as_json: bool) -> None:
 @click.argument("level", required=False, type=click.Choice(LEVELS))
 @_json
 @click.pass_obj
-@_failing
 def log_level(control: Path, level: str | None, as_json: bool) -> None:
     """Show the level of the log, or set it."""
     with Client(control) as client:
@@ -216,28 +204,28 @@ def keys() -> None:
 )  # fmt: skip
 @_json
 @click.pass_obj
-@_failing
 def export(control: Path, directory: Path | None, as_json: bool) -> None:
     """Print the keys of the SAs made while `keylog: true` stood in the policy. For root alone."""
     with Client(control) as client:
         tables = client.ask("keys-export")
-    unknown = tables["unknown"]
+    with taking_apart():
+        lines = {name: [str(line) for line in tables[name]] for name in _TABLES}
+        unknown = ", ".join(tables["unknown"])
     if directory is not None:
-        for name in ("ikev2_decryption_table", "esp_sa"):
-            write_private(directory / name, tables[name])
+        for name in _TABLES:
+            write_private(directory / name, lines[name])
     elif as_json:
         click.echo(json.dumps(tables, indent=2))
     else:
-        for name in ("ikev2_decryption_table", "esp_sa"):
-            click.echo("\n".join([f"# {name}", *tables[name]]))
+        for name in _TABLES:
+            click.echo("\n".join([f"# {name}", *lines[name]]))
     if unknown:
-        click.echo(f"Wireshark can't decrypt {', '.join(unknown)}: those keys aren't here", err=True)
+        click.echo(f"Wireshark can't decrypt {unknown}: those keys aren't here", err=True)
 
 
 @main.command()
 @_json
 @click.pass_obj
-@_failing
 def unassign(control: Path, as_json: bool) -> None:
     """Take the policy out of force: what it protected leaves in clear, until the next reload."""
     with Client(control) as client:
@@ -245,13 +233,14 @@ def unassign(control: Path, as_json: bool) -> None:
 
 
 def _wait(client: Client, names: list[str], seconds: float) -> None:
-    """Until each name has an SA; raises Failure after so many seconds."""
+    """Until each child has an SA; raises Failure after so many seconds."""
     end = time.monotonic() + seconds
     while True:
-        sas = client.ask("sas")["sas"]
-        children = {child["name"] for sa in sas for child in sa["children"] if child["stage"] == "up"}
-        peers = {sa["peer"] for sa in sas if sa["children"] and sa["stage"] == "established"}
-        missing = [name for name in names if name not in children | peers]
+        answer = client.ask("sas")
+        with taking_apart():
+            found = (child for sa in answer["sas"] for child in sa["children"])
+            children = {child["name"] for child in found if child["stage"] == "up"}
+        missing = [name for name in names if name not in children]
         if not missing:
             return
         if time.monotonic() > end:

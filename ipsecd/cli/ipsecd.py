@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 import ipsecd
+from ipsecd.cli.program import FAILED, Failure, Program
 from ipsecd.daemon import log, systemd
 from ipsecd.daemon.app import App
 from ipsecd.daemon.commands import Commands
@@ -28,7 +30,8 @@ _state = click.option(
 )  # fmt: skip
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("ipsecd", cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(ipsecd.__version__, message="%(prog)s %(version)s")
 def main() -> None:
     """IPsec for Linux in user space."""
 
@@ -54,14 +57,17 @@ def main() -> None:
     "--log-level", "level", type=click.Choice(list(log.LEVELS)), default="info", envvar="IPSECD_LOG_LEVEL",
     show_default=True, help="ipsecctl log-level changes it later.",
 )  # fmt: skip
-def run(policy: Path, state: Path, control: Path, group: str, kind: str, level: str) -> None:
+@click.pass_context
+def run(context: click.Context, policy: Path, state: Path, control: Path, group: str, kind: str, level: str) -> None:
     """Put the assigned policy in force, and keep it in force until SIGTERM or Ctrl-C.
 
     SIGHUP reloads the policy. Exits with 0 when told to stop, with 1 if it can't start.
     """
     harden()
     journal = log.start(kind, level, os.environ)
-    app = App(Options(policy.absolute(), state, control, group), journal, systemd.from_environment())
+    given = context.get_parameter_source("group") is not ParameterSource.DEFAULT
+    options = Options(policy.absolute(), state, control, group, given)
+    app = App(options, journal, systemd.from_environment())
     try:
         asyncio.run(app.run(Commands(app).handlers()))
     except IpsecdError:
@@ -83,7 +89,7 @@ def check_file(file: Path) -> None:
         click.echo(str(error))
         sys.exit(1)
     except IpsecdError as error:
-        raise click.ClickException(str(error)) from None
+        raise Failure(FAILED, str(error)) from None
     for line in verdict.lines():
         click.echo(line)
     sys.exit(0 if verdict.good else 1)
@@ -105,10 +111,4 @@ def flush(state: Path) -> None:
     try:
         asyncio.run(flush_kernel(Options(state=state)))
     except IpsecdError as error:
-        raise click.ClickException(str(error)) from None
-
-
-@main.command()
-def version() -> None:
-    """Print the version."""
-    click.echo(f"ipsecd {ipsecd.__version__}")
+        raise Failure(FAILED, str(error)) from None

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from ipsecd.cli.client import FAILED, Failure
+from ipsecd.cli.program import FAILED, Failure
 
 
 def write_private(path: Path, lines: Iterable[str]) -> None:

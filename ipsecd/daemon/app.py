@@ -22,7 +22,7 @@ from ipsecd.crypto import selftest
 from ipsecd.daemon.control import Access, ControlServer, Handler
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keyring import Sources
-from ipsecd.daemon.lock import Lock
+from ipsecd.daemon.lock import Lock, make_folder
 from ipsecd.daemon.log import Log
 from ipsecd.daemon.options import Options
 from ipsecd.daemon.prepare import Prepared, Surroundings, prepare, read_policy
@@ -78,17 +78,15 @@ class App:
 
     def _take_place(self) -> Lock:
         """Make the folders, and be the only daemon in them."""
-        try:
-            self.options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.options.control.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        except OSError as error:
-            raise OperatorError(f"can't make {error.filename}: {error.strerror}", "is ipsecd run as root?") from error
+        make_folder(self.options.control.parent, 0o755)  # members of the group have to get through it
         return Lock(self.options.lock)
 
     async def _run(self, handlers: dict[str, Handler]) -> None:
         self._handle_signals()
         self._test_algorithms()
         log.info("starting", version=ipsecd.__version__, file=self.options.policy)
+        if self.options.group_given and self.options.group and self.options.group_id is None:
+            log.warning("group-unknown", group=self.options.group)
         server = ControlServer(handlers, self.journal, self.guard, Access(os.geteuid(), self.options.group_id))
         try:
             server.claim(self.options.control)  # first: a daemon that is already there isn't to be disturbed

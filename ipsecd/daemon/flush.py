@@ -16,7 +16,6 @@ from ipsecd.policy.floor import TABLE
 async def flush_kernel(options: Options) -> None:
     """Remove table, rules, routes and the floor kept for the next boot. Raises OperatorError while a daemon runs, and
     KernelError."""
-    options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.closing(Lock(options.lock)):
         async with Netlink() as netlink:
             await flush(netlink, Nftables(TABLE), FloorStore(options.floor))

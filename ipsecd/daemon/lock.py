@@ -1,4 +1,4 @@
-"""One daemon for each state folder, and so for each floor."""
+"""One daemon for each state folder, and so for each floor; and the folders it needs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,24 @@ from pathlib import Path
 from ipsecd.errors import OperatorError
 
 
+def make_folder(folder: Path, mode: int) -> None:
+    """A folder of this mode, and those missing above it; what is there stays as it is. Raises OperatorError."""
+    try:
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in missing:
+            each.chmod(mode)  # whatever the umask
+    except OSError as error:
+        message = f"can't make the folder {error.filename}: {error.strerror}"
+        raise OperatorError(message, "is ipsecd run as root?") from error
+
+
 class Lock:
     """Held from construction until ``close``, or until the process is gone, however it goes."""
 
     def __init__(self, path: Path) -> None:
-        """Raises OperatorError if another daemon holds it, or if the file can't be made."""
+        """Makes the folder too. Raises OperatorError if another daemon holds the lock, or if it can't be made."""
+        make_folder(path.parent, 0o700)
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:

@@ -14,12 +14,14 @@ GROUP = "ipsecd"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``group`` may give commands besides root and the daemon's own user; empty, or unknown here: nobody else."""
+    """``group`` may give commands besides root and the daemon's own user; empty, or unknown here: nobody else.
+    ``group_given``: somebody has named it, so it should be known."""
 
     policy: Path = POLICY
     state: Path = STATE
     control: Path = CONTROL
     group: str = GROUP
+    group_given: bool = False
 
     @property
     def lock(self) -> Path:

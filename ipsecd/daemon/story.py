@@ -23,6 +23,7 @@ class Told:
 STORY: dict[str, Told] = {
     # --- the daemon -----------------------------------------------------------------------------------------------
     "starting": Told("ipsecd {version} starts with {file}"),
+    "group-unknown": Told("There is no group {group} here: nobody but root may control ipsecd"),
     "ready": Told("Ready: {summary}"),
     "start-failed": Told("ipsecd can't start: {reason}"),
     "last-floor-stands": Told("The floor of the last good policy stands: what it protects doesn't leave in clear"),

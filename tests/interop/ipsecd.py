@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ipsecd.cli.client import Client, Failure
+from ipsecd.cli.client import Client
+from ipsecd.cli.program import Failure
 from tests.interop.waiting import eventually
 from tests.netns.sites import Sites
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ipsecd.cli.client import Failure
 from ipsecd.cli.private_file import write_private
+from ipsecd.cli.program import Failure
 
 
 def test_a_fresh_file_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
