@@ -13,6 +13,7 @@ from ipsecd.daemon.resolver import Resolver
 from ipsecd.errors import ConfigError, Mistake, OperatorError
 from ipsecd.ike.config import IkeConfig
 from ipsecd.ipsec.spd import Spd, SpdEntry
+from ipsecd.policy.diff import PlanDiff, diff
 from ipsecd.policy.floor import ruleset
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.model import PolicyFile
@@ -85,6 +86,21 @@ async def prepare(file: PolicyFile, around: Surroundings, ring: Keyring | None =
         entries=entries,
         config=config,
         unusable=unusable(plan, ring.keys, ring.problems),
+    )
+
+
+def difference(old: Prepared, new: Prepared) -> PlanDiff:
+    """What a change from one to the other touches: a key that is another one too, though the plan is the same."""
+    common = {credential.name for credential in old.plan.credentials}.intersection(
+        credential.name for credential in new.plan.credentials
+    )
+    before = {rule.name: rule.peer in old.unusable for rule in old.plan.rules if rule.peer}
+    after = {rule.name: rule.peer in new.unusable for rule in new.plan.rules if rule.peer and rule.name in before}
+    return replace(
+        diff(old.plan, new.plan),
+        credentials=tuple(name for name in sorted(common) if old.ring.keys.get(name) != new.ring.keys.get(name)),
+        usable=tuple(name for name, unusable in after.items() if before[name] and not unusable),
+        unusable=tuple(name for name, unusable in after.items() if unusable and not before[name]),
     )
 
 

@@ -18,7 +18,7 @@ from ipsecd.crypto.entropy import SystemEntropy
 from ipsecd.daemon.effects import Conductor
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keylog import Keys
-from ipsecd.daemon.prepare import Prepared
+from ipsecd.daemon.prepare import Prepared, difference
 from ipsecd.daemon.sockets import Sockets
 from ipsecd.daemon.wires import TunPort, Wires
 from ipsecd.dataplane.inline import InlineRoads
@@ -35,7 +35,7 @@ from ipsecd.io.netlink import Netlink
 from ipsecd.io.nftables import Nftables
 from ipsecd.io.tun import Tun
 from ipsecd.io.watch import Watch
-from ipsecd.policy.diff import PlanDiff, diff
+from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE, inside_mark
 from ipsecd.policy.plan import Settings
 
@@ -140,7 +140,7 @@ class Protection:
             raise
         if (prepared.unusable, prepared.plan.peers) != (old.unusable, old.plan.peers):
             self._tell()
-        return diff(old.plan, prepared.plan)
+        return difference(old, prepared)
 
     def _take(self, new: Prepared) -> None:
         """Give the roads and the negotiation another plan."""

@@ -1,4 +1,7 @@
-"""The difference of two plans, rule by rule: what a reload has to touch and what it must leave alone."""
+"""The difference of two plans, rule by rule: what a reload has to touch and what it must leave alone.
+
+What a plan doesn't hold, but is told beside it: keys that are other ones, and rules that can or can't be negotiated.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +16,31 @@ _MACHINE = ("ike_port", "natt_port", "cookie_threshold", "settings")
 @dataclass(frozen=True, slots=True)
 class PlanDiff:
     """Names of rules, each in the order of the plan it comes from. ``machine`` names the fields of the plan that
-    concern all rules and differ, and says ``precedence`` if entries that both plans have changed places."""
+    concern all rules and differ, and says ``precedence`` if entries that both plans have changed places.
+
+    Of what both plans have: ``credentials`` are names of those whose key is another, or is to be had in one plan alone;
+    ``usable`` and ``unusable`` are rules that can, or can't, be negotiated from now on."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     machine: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
+    usable: tuple[str, ...] = ()
+    unusable: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether the two plans mean the same."""
-        return not (self.added or self.removed or self.changed or self.machine)
+        return not self._parts()
 
     def __str__(self) -> str:
-        parts = ((field.name, getattr(self, field.name)) for field in fields(self) if field.name != "kept")
-        return "; ".join(f"{name}: {', '.join(names)}" for name, names in parts if names) or "no difference"
+        return "; ".join(f"{name}: {', '.join(names)}" for name, names in self._parts().items()) or "no difference"
+
+    def _parts(self) -> dict[str, tuple[str, ...]]:
+        parts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "kept"}
+        return {name: names for name, names in parts.items() if names}
 
 
 def diff(old: Plan, new: Plan) -> PlanDiff:

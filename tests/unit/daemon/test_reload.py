@@ -10,7 +10,7 @@ import pytest
 
 from ipsecd.daemon import compose
 from ipsecd.errors import KernelError, LocalError
-from tests.unit.daemon.daemons import Daemon, beside, policy, rule
+from tests.unit.daemon.daemons import KEY, Daemon, beside, policy, rule
 
 ASSIGNS_NONE = policy().replace("assigned: sites\n", "")
 
@@ -195,3 +195,39 @@ def test_an_offer_that_fits_no_message_is_refused_before_anything_changes(tmp_pa
 
 def _too_much(_: object) -> bytes:
     raise LocalError("256 transforms")
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_that_is_another_one_is_a_change_and_no_word_of_it_is_told(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        daemon.write("peer.psk", "another key of more than twenty octets")
+        assert (await daemon.ctl("reload")).output == "credentials: peer\n"
+        assert daemon.texts("policy-changed") == ["The policy has changed: credentials: peer"]
+        answer = json.loads((await daemon.ctl("reload", "--json")).output)["difference"]
+        assert answer == {
+            "added": [],
+            "removed": [],
+            "changed": [],
+            "kept": ["site"],
+            "machine": [],
+            "credentials": [],
+            "usable": [],
+            "unusable": [],
+        }
+
+    beside(tmp_path, scenario)
+
+
+def test_a_key_that_comes_and_goes_makes_its_rules_usable_and_unusable(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        (daemon.folder / "peer.psk").unlink()
+        lines = (await daemon.ctl("reload")).output.splitlines()
+        assert lines[:2] == ["credentials: peer", "unusable: site"]
+        assert lines[2].startswith("site can't be used: credential peer: the key file ")
+        assert daemon.texts("policy-changed") == ["The policy has changed: credentials: peer; unusable: site"]
+        daemon.write("peer.psk", KEY)
+        assert (await daemon.ctl("reload")).output == "credentials: peer\nusable: site\n"
+
+    beside(tmp_path, scenario)

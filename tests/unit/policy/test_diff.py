@@ -88,3 +88,9 @@ def test_a_name_that_resolves_anew_changes_its_rule_alone() -> None:
     text = with_rules("- {name: d, filters: [{source: me, destination: one.example}], action: block}\n" + RULE)
     found = diff(planned(text.replace("one.example", "six.example")), planned(text))
     assert (found.changed, found.kept) == (("d",), ("a",))
+
+
+def test_keys_and_usability_count_as_a_difference() -> None:
+    assert not PlanDiff(kept=("a",), credentials=("hq",)).empty
+    found = PlanDiff(kept=("a",), credentials=("hq",), usable=("a",), unusable=("b", "c"))
+    assert str(found) == "credentials: hq; usable: a; unusable: b, c"
