@@ -131,6 +131,7 @@ class ControlServer:
                 return
             async with asyncio.timeout(limits.CONTROL_IDLE):
                 await writer.drain()
+            await asyncio.sleep(0)  # neither readline nor drain waits while there is more: packets have their turn here
             patience = limits.CONTROL_IDLE
 
     async def _answer(self, line: bytes, caller: Caller, writer: asyncio.StreamWriter) -> Request | None:

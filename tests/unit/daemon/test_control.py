@@ -212,6 +212,40 @@ def test_half_a_line_before_hanging_up_does_nothing(run: Callable[..., None]) ->
     run(scenario)
 
 
+def test_between_two_lines_of_one_client_everything_else_has_its_turn(
+    tmp_path: Path,
+) -> None:
+    """However many lines come at once, a packet never waits for more than one of them."""
+    turns = 0
+    seen: list[int] = []
+
+    async def main() -> None:
+        nonlocal turns
+
+        async def count(_: Mapping[str, Any]) -> Mapping[str, Any]:
+            seen.append(turns)
+            return {}
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+            loop.call_soon(turn)
+
+        loop = asyncio.get_running_loop()
+        server = ControlServer({"status": count}, Log(Writer(Silent())), Guard(), Access(os.getuid(), None))
+        server.claim(tmp_path / "control")
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "control"))
+        turn()
+        writer.write(b'{"command":"status"}\n' * 2_000)
+        for _ in range(2_000):
+            await reader.readline()
+        await server.close()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    assert len(set(seen)) == len(seen) == 2_000
+
+
 def test_too_many_clients_are_told_so_and_idle_ones_make_room(
     run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
