@@ -15,5 +15,12 @@ def printable(text: str, limit: int = limits.LOGGED_TEXT) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def quoted(text: str, limit: int = limits.LOGGED_TEXT) -> str:
+    """The text between quotation marks, escaped once."""
+    shown = printable(text, limit)
+    mark = '"' if "'" in shown else "'"
+    return f"{mark}{shown}{mark}"
+
+
 def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")

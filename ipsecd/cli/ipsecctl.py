@@ -104,18 +104,17 @@ def policy(control: Path, as_json: bool) -> None:
 @click.argument("destination")
 @click.argument("protocol", required=False)
 @click.argument("port", required=False, type=click.IntRange(0, 65_535))
+@click.option("--source-port", type=click.IntRange(0, 65_535), help="The port it comes from.")
+@click.option("--icmp-code", type=click.IntRange(0, 255), help="The code of an ICMP message; 0 if it's left out.")
 @_json
 @click.pass_obj
-def explain(
-    control: Path, source: str, destination: str, protocol: str | None, port: int | None, as_json: bool
-) -> None:
+def explain(control: Path, /, as_json: bool, **packet: str | int | None) -> None:
     """What happens to a packet from SOURCE to DESTINATION, and which rule says so.
 
     PROTOCOL is a name or a number; PORT is the destination's, or the type of an ICMP message.
     """
     with Client(control) as client:
-        answer = client.ask("explain", source=source, destination=destination, protocol=protocol, port=port)
-        _tell(answer, as_json, render.explain)
+        _tell(client.ask("explain", **packet), as_json, render.explain)
 
 
 @main.command()

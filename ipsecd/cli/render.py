@@ -18,6 +18,7 @@ _STYLES = {
     "protect": "green",
     "permit": "blue",
     "clear": "blue",
+    "exempt": "blue",
     "down": "yellow",
     "negotiating": "yellow",
     "connecting": "yellow",
@@ -145,12 +146,15 @@ def explain(answer: Mapping[str, Any]) -> Iterable[RenderableType]:
     covered = [(name, told) for name, told in ways if told["verdict"] != "clear"]
     if not covered:
         yield _text(f"passes in clear: {ways[0][1]['why']}")
-        return
-    table = _table("such a packet", "verdict", "by", "instead of", "that is")
-    for name, told in covered:
-        by = f"{told['entry']}, line {told['line']}" if told["line"] else told["entry"]
-        table.add_row(*_cells(name, _state(told["verdict"]), by, ", ".join(told["instead_of"]), told["why"]))
-    yield table
+    elif all(told["verdict"] == "exempt" for _, told in covered):
+        for why in dict.fromkeys(told["why"] for _, told in covered):
+            yield _text(f"exempt: {why}")
+    else:
+        table = _table("such a packet", "verdict", "by", "instead of", "that is")
+        for name, told in covered:
+            by = told.get("entry", "") + (f", line {told['line']}" if told.get("line") else "")
+            table.add_row(*_cells(name, _state(told["verdict"]), by, ", ".join(told["instead_of"]), told["why"]))
+        yield table
 
 
 def difference(answer: Mapping[str, Any]) -> Iterable[RenderableType]:

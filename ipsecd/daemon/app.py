@@ -39,6 +39,7 @@ from ipsecd.io.nftables import Nftables
 from ipsecd.policy.diff import PlanDiff, diff
 from ipsecd.policy.floor import TABLE
 from ipsecd.policy.plan import Plan
+from ipsecd.wire.selector import Address
 
 log = structlog.get_logger()
 
@@ -136,6 +137,10 @@ class App:
         rules = "1 rule" if len(plan.rules) == 1 else f"{len(plan.rules)} rules"
         children = sum(len(sa.children) for sa in self.protection.sas())
         return f"policy {plan.policy}, {rules}, {children} child SAs"
+
+    async def addresses(self) -> frozenset[Address]:
+        """This machine's addresses. Raises KernelError."""
+        return frozenset(address for _, address in await self._netlink.addresses())
 
     # --- what is in force -------------------------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ class Commands:
         return describe_plan(plan, await Nftables(TABLE).counters())
 
     async def _explain(self, arguments: Arguments) -> dict[str, Any]:
-        return explain(self._app.protection, arguments)
+        return explain(self._app.protection, await self._app.addresses(), arguments)
 
     async def _up(self, arguments: Arguments) -> dict[str, Any]:
         protection = self._in_force()

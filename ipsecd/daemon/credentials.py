@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ipsecd import limits
 from ipsecd.errors import OperatorError
+from ipsecd.printable import quoted
 
 _MAKE_ONE = "make one: (umask 077; openssl rand -base64 32 > {path})"
 
@@ -45,15 +46,15 @@ def read_systemd(name: str, directory: str | None) -> bytes:
     """
     hint = f"in a drop-in of ipsecd.service: LoadCredential={name}:/path/of/the/key"
     if not directory:
-        raise OperatorError(f"there is no systemd credential {name!r}: ipsecd wasn't given any", hint)
+        raise OperatorError(f"there is no systemd credential {quoted(name)}: ipsecd wasn't given any", hint)
     if "/" in name or name in ("", ".", ".."):
-        raise OperatorError(f"{name!r} can't be the name of a systemd credential")
+        raise OperatorError(f"{quoted(name)} can't be the name of a systemd credential")
     try:
         descriptor = os.open(Path(directory, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise OperatorError(f"systemd credential {name!r}: {error.strerror}", hint) from None
+        raise OperatorError(f"systemd credential {quoted(name)}: {error.strerror}", hint) from None
     try:
-        return _key(_read(descriptor), f"systemd credential {name!r}")
+        return _key(_read(descriptor), f"systemd credential {quoted(name)}")
     finally:
         os.close(descriptor)
 

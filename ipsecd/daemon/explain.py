@@ -8,84 +8,105 @@ from typing import Any
 
 from ipsecd.daemon.protection import Protection
 from ipsecd.errors import OperatorError
-from ipsecd.ike.status import IkeSaStatus
 from ipsecd.ipsec.selectors import ONE_FIELD, Flow
 from ipsecd.ipsec.spd import Direction, Spd
-from ipsecd.policy.plan import Action, Plan
+from ipsecd.policy.complaint import Complaint
+from ipsecd.policy.exempt import exemption
+from ipsecd.policy.plan import Action
 from ipsecd.policy.traffic import WITH_PORTS, protocol
-from ipsecd.printable import printable
+from ipsecd.printable import quoted
 from ipsecd.wire.selector import Address
 
 
-def explain(protection: Protection | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def explain(protection: Protection | None, ours: frozenset[Address], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What happens to a packet that leaves this machine, or passes it, and to one that arrives in clear or out of a
-    tunnel. Raises OperatorError for what no packet can be."""
+    tunnel. ``ours`` are this machine's addresses. Raises OperatorError for what no packet can be."""
     flow = _flow(arguments)
     if protection is None:
         clear = {"verdict": "clear", "why": "no policy is assigned"}
         return {"outbound": clear, "inbound": clear}
-    prepared = protection.prepared
-    spd = Spd(prepared.entries)
-    sas = protection.sas()
     return {
-        "outbound": _verdict(spd, flow, Direction.OUTBOUND, prepared.plan, prepared.unusable, sas),
-        "inbound": _verdict(spd, flow, Direction.INBOUND, prepared.plan, prepared.unusable, sas),
+        "outbound": _verdict(protection, flow, Direction.OUTBOUND, ours),
+        "inbound": _verdict(protection, flow, Direction.INBOUND, ours),
     }
 
 
-def _verdict(
-    spd: Spd, flow: Flow, direction: Direction, plan: Plan, unusable: Mapping[str, str], sas: list[IkeSaStatus]
-) -> dict[str, Any]:
-    explanation = spd.explain(flow, direction)
-    if explanation.winner is None:
+def _verdict(protection: Protection, flow: Flow, direction: Direction, ours: frozenset[Address]) -> dict[str, Any]:
+    prepared = protection.prepared
+    plan = prepared.plan
+    explanation = Spd(prepared.entries).explain(flow, direction)
+    exempt = exemption(plan, flow, ours, outbound=direction is Direction.OUTBOUND)
+    covering = [entry.name for entry in (explanation.winner, *explanation.runners_up) if entry is not None]
+    if exempt:
+        return {"verdict": "exempt", "why": exempt, "instead_of": covering}
+    if not covering:
         return {"verdict": "clear", "why": "no rule covers it"}
-    entry = next(entry for entry in plan.entries if entry.name == explanation.winner.name)
+    entry = next(entry for entry in plan.entries if entry.name == covering[0])
     told: dict[str, Any] = {
         "verdict": entry.action.value,
         "rule": entry.rule,
         "entry": entry.name,
         "line": entry.line,
-        "instead_of": [other.name for other in explanation.runners_up],
+        "instead_of": covering[1:],
         "why": "",
     }
     if entry.action is Action.PROTECT:
         peer = next((rule.peer for rule in plan.rules if rule.name == entry.rule), "")
         told |= {"child": entry.child, "peer": peer}
-        told["why"] = _protection(entry.child, direction, unusable.get(peer, ""), sas)
+        told["why"] = _protection(protection, entry.child, direction, prepared.unusable.get(peer, ""))
     return told
 
 
-def _protection(child: str, direction: Direction, unusable: str, sas: list[IkeSaStatus]) -> str:
+def _protection(protection: Protection, child: str, direction: Direction, unusable: str) -> str:
     """What becomes of a packet that this child is to protect."""
+    sas = protection.sas()
     remotes = [sa.remote for sa in sas for each in sa.children if each.name == child and each.stage == "up"]
     if direction is Direction.INBOUND:
         return f"accepted inside ESP from {remotes[-1]} alone" if remotes else "dropped: there is no SA to come by"
     if remotes:
         return f"leaves inside ESP to {remotes[-1]}"
-    return f"dropped for now: {unusable}" if unusable else "held back until an SA is negotiated"
+    if unusable:
+        return f"dropped for now: {unusable}"
+    if protection.negotiation.held(child):
+        return f"dropped: it was put down by command (ipsecctl up {child})"
+    return "held back until an SA is negotiated"
 
 
 def _flow(arguments: Mapping[str, Any]) -> Flow:
     source, destination = _address(arguments["source"]), _address(arguments["destination"])
     if source.version != destination.version:
         raise OperatorError("source and destination are of different IP versions")
-    number, port = _protocol(arguments.get("protocol")), arguments.get("port")
-    if port is not None and number not in WITH_PORTS | ONE_FIELD:
+    number = _protocol(arguments.get("protocol"))
+    here, there = arguments.get("source_port"), arguments.get("port")
+    if number in ONE_FIELD:
+        return Flow.build(source, destination, number, _message(there, here, arguments.get("icmp_code")))
+    if arguments.get("icmp_code") is not None:
+        raise OperatorError("that protocol has no codes", "icmp and icmpv6 have")
+    if (here, there) != (None, None) and number not in WITH_PORTS:
         raise OperatorError("that protocol has no ports", "tcp and udp have")
-    if port is not None and number in ONE_FIELD:
-        port *= 256  # an ICMP type; selectors hold type * 256 + code
-    return Flow.build(source, destination, number, None, port)
+    return Flow.build(source, destination, number, here, there)
+
+
+def _message(kind: int | None, source_port: int | None, code: int | None) -> int | None:
+    """Of ICMP, what selectors hold instead of ports (RFC 4301 section 4.4.1.1): type * 256 + code."""
+    if source_port is not None:
+        raise OperatorError("that protocol has no ports", "it has a type, and perhaps a code")
+    if kind is None and code is not None:
+        raise OperatorError("a code needs a type")
+    if kind is not None and kind > 255:
+        raise OperatorError(f"{kind} is no type of that protocol", "it has types from 0 to 255")
+    return None if kind is None else kind * 256 + (code or 0)
 
 
 def _protocol(text: str | None) -> int:
     try:
         return 0 if text is None else protocol(int(text) if text.isdecimal() else text)
-    except ValueError as error:
-        raise OperatorError(f"protocol {printable(str(text))!r}: {error}") from None
+    except Complaint as error:
+        raise OperatorError(error.remarks[0].message, error.remarks[0].hint) from None
 
 
 def _address(text: str) -> Address:
     try:
         return ip_address(text)
     except ValueError:
-        raise OperatorError(f"{printable(text)!r} isn't an IP address") from None
+        raise OperatorError(f"{quoted(text)} isn't an IP address") from None

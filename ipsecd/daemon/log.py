@@ -23,7 +23,7 @@ from ipsecd import limits
 from ipsecd.daemon.log_sinks import JournalSink, Line, Sink, StreamSink, Writer, stderr_is_journal
 from ipsecd.daemon.story import is_unauthenticated, sentence
 from ipsecd.errors import OperatorError
-from ipsecd.printable import printable
+from ipsecd.printable import printable, quoted
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 FORMATS = ("auto", "terminal", "plain", "json", "journal")
@@ -92,7 +92,7 @@ class Log:
     def set_level(self, level: str) -> None:
         """Write events of this level and above from now on; raises OperatorError for an unknown level."""
         if level not in LEVELS:
-            raise OperatorError(f"there is no log level {printable(level)!r}", f"one of {', '.join(LEVELS)}")
+            raise OperatorError(f"there is no log level {quoted(level)}", f"one of {', '.join(LEVELS)}")
         self.level = level
 
     def add_tap(self, tap: Tap, level: str) -> None:

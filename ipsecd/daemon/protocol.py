@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from ipsecd import limits
 from ipsecd.errors import ConfigError, IpsecdError, KernelError, OperatorError, PeerError, Refused
-from ipsecd.printable import printable
+from ipsecd.printable import printable, quoted
 
 MAX_TEXT = 1_024  # characters of one argument
 
@@ -48,7 +48,7 @@ class Argument:
         elif not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT:
             raise BadRequest("bad-argument", f"{name} must be text of 1 to {MAX_TEXT} characters")
         elif self.choices and value not in self.choices:
-            raise BadRequest("bad-argument", f"{name} can't be {printable(value)!r}", f"one of {_listed(self.choices)}")
+            raise BadRequest("bad-argument", f"{name} can't be {quoted(value)}", f"one of {_listed(self.choices)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,8 @@ COMMANDS: dict[str, Command] = {
             "destination": Argument(required=True),
             "protocol": Argument(),
             "port": Argument(span=(0, 65_535)),
+            "source_port": Argument(span=(0, 65_535)),
+            "icmp_code": Argument(span=(0, 255)),
         }
     ),
     "up": Command(_NAME),
@@ -113,7 +115,7 @@ def _checked(request_id: int | None, request: dict[str, Any]) -> Request:
     if command is None:
         raise BadRequest("unknown-command", "no such command", f"one of {_listed(COMMANDS)}")
     for extra in request.keys() - command.arguments.keys():
-        raise BadRequest("unknown-argument", f"{name} has no argument {printable(extra)!r}")
+        raise BadRequest("unknown-argument", f"{name} has no argument {quoted(extra)}")
     for argument, rule in command.arguments.items():
         if request.get(argument) is not None:
             rule.check(argument, request[argument])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ipsecd.daemon.prepare import Prepared
 from ipsecd.errors import OperatorError
 from ipsecd.policy.plan import Action, Peer, Plan, Rule
-from ipsecd.printable import printable
+from ipsecd.printable import printable, quoted
 
 _PEER = "peer:"
 
@@ -70,4 +70,4 @@ def _children(peer: Peer) -> tuple[str, ...]:
 
 
 def _nothing(name: str, known: list[str]) -> OperatorError:
-    return OperatorError(f"nothing is called '{printable(name)}'", f"there is {', '.join(known)}" if known else "")
+    return OperatorError(f"nothing is called {quoted(name)}", f"there is {', '.join(known)}" if known else "")

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from ipsecd import limits
-from ipsecd.printable import printable
+from ipsecd import limits, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,8 @@ def complaint(message: str, hint: str = "", *at: str | int) -> Complaint:
 
 
 def quoted(text: object) -> str:
-    """Text of the file, fit for a message."""
-    return repr(printable(str(text), 60)) if isinstance(text, str) else printable(str(text), 60)
+    """Text of the file, fit for a message; what isn't text comes without the marks."""
+    return printable.quoted(text, 60) if isinstance(text, str) else printable.printable(str(text), 60)
 
 
 def did_you_mean(word: str, known: Iterable[str], *, list_all: bool = True) -> str:

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ipsecd.policy import classify
+from ipsecd.policy.exempt import DHCP, NEIGHBOURS, OWN_PROTOCOLS, own_ports
 from ipsecd.policy.plan import Action, Entry, Plan, Settings
 
 TABLE = "ipsecd"
@@ -29,9 +30,6 @@ TABLE = "ipsecd"
 ARRIVING, STEERING, LATE = -350, -90, 1_000
 # -350: behind reassembly (-400), before connection tracking (-200) and destination NAT (-100).
 # -90: behind destination NAT. 1000: behind source NAT (100) and whatever else rewrites headers.
-
-_DISCOVERY = "{ 133, 134, 135, 136, 137 }"  # RFC 4861: routers, neighbours, redirects; valid only with hop limit 255
-_LISTENERS = "{ 130, 131, 132, 143 }"  # RFC 2710, RFC 3810: switches deliver no discovery without them
 
 WRONG_SIDE = "wrong-side"  # forwarded packets whose source isn't reached through the interface they came in by
 NOT_STEERED = "not-steered"  # packets that another program's route sent into the TUN
@@ -94,18 +92,18 @@ def _subordinate_chains(plan: Plan) -> classify.Chains:
     steer, judge = _steering(plan.settings), _judge
     entries = plan.entries
     leaving, arriving = (classify.flows(entries, way, judge) for way in (classify.out, classify.into))
-    ports = f"{{ {plan.ike_port}, {plan.natt_port} }}"
+    ports, protocols = _any_of(own_ports(plan)), _any_of(OWN_PROTOCOLS)
     ours = _has_mark(plan.settings, plan.settings.own_mark)
     return {
         "exempt_arriving": [
             f"fib daddr type local udp dport {ports} accept",
-            "fib daddr type local meta l4proto { 50, 51 } accept",
+            f"fib daddr type local meta l4proto {protocols} accept",
             *_NEIGHBOURS,
             *_DHCP,
         ],
         "exempt_departing": [
             f"{ours} udp sport {ports} accept",
-            f"{ours} meta l4proto {{ 50, 51 }} accept",
+            f"{ours} meta l4proto {protocols} accept",
             *_NEIGHBOURS,
             *(f"iif 0 {rule}" for rule in _DHCP),
         ],
@@ -143,13 +141,14 @@ def _judge(index: int, entry: Entry) -> str:
 
 _TO_US = "{ local, broadcast, anycast, multicast }"  # by what the routing tables say of the destination
 
-_NEIGHBOURS = (  # with these hop limits, none of them was or will be forwarded
-    f"icmpv6 type {_DISCOVERY} ip6 hoplimit 255 accept",
-    f"icmpv6 type {_LISTENERS} ip6 hoplimit 1 accept",
-)
-_DHCP = (
-    "meta nfproto ipv4 udp sport { 67, 68 } udp dport { 67, 68 } accept",  # RFC 2131
-    "meta nfproto ipv6 udp sport { 546, 547 } udp dport { 546, 547 } accept",  # RFC 8415
+def _any_of(numbers: Iterable[int]) -> str:
+    return f"{{ {', '.join(map(str, numbers))} }}"
+
+
+_NEIGHBOURS = tuple(f"icmpv6 type {_any_of(each.types)} ip6 hoplimit {each.hop_limit} accept" for each in NEIGHBOURS)
+_DHCP = tuple(
+    f"meta nfproto ipv{each.version} udp sport {_any_of(each.ports)} udp dport {_any_of(each.ports)} accept"
+    for each in DHCP
 )
 
 

@@ -48,7 +48,7 @@ def lines(chance: random.Random, count: int) -> list[bytes]:
             "command": chance.choice(VALUES) if chance.random() < odd else name,
         }
         for argument, rule in COMMANDS[name].arguments.items():
-            good = 443 if rule.span else (*rule.choices, "10.1.0.2")[0]
+            good = rule.span[1] if rule.span else (*rule.choices, "10.1.0.2")[0]
             request[argument] = chance.choice(VALUES) if chance.random() < odd else good
         if chance.random() < 0.1:
             request[chance.choice(("id", "name", "extra", "\n"))] = chance.choice(VALUES)

@@ -98,7 +98,7 @@ def test_the_level_can_change_at_run_time() -> None:
 
 
 def test_an_unknown_level_is_refused_and_named_harmlessly() -> None:
-    with pytest.raises(OperatorError, match=r"no log level 'lo\\\\nud'"):
+    with pytest.raises(OperatorError, match=r"no log level 'lo\\nud'"):
         Log(Writer(Kept())).set_level("lo\nud")
 
 

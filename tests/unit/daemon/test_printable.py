@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipsecd import limits
-from ipsecd.printable import printable
+from ipsecd.printable import printable, quoted
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,14 @@ def test_control_characters_are_shown_as_escapes(text: str, shown: str) -> None:
 def test_long_text_is_cut_and_says_so() -> None:
     assert printable("x" * 5_000) == "x" * 255 + "…"
     assert printable("x" * 256) == "x" * 256
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("hq", "'hq'"), ("a\x1b[31mb", "'a\\x1b[31mb'"), ("it's", '"it\'s"'), ("back\\slash", "'back\\slash'")],
+)
+def test_quoted_text_is_escaped_once(text: str, shown: str) -> None:
+    assert quoted(text) == shown
 
 
 @given(st.text())

@@ -92,7 +92,7 @@ def test_what_is_shown_of_a_file_is_bounded() -> None:
 
 def test_messages_are_fit_for_terminals() -> None:
     found = mistakes('policies: {p: {default_action: "\\e[2J", "a\\e[1mb": 5}}\n')
-    assert found[0] == "1:32: policies.p.default_action: '\\\\x1b[2J' isn't one of permit, block"
+    assert found[0] == "1:32: policies.p.default_action: '\\x1b[2J' isn't one of permit, block"
     assert found[1].startswith("1:41: policies.p.a\\x1b[1mb: there is no such field")
     assert all(line.isprintable() for line in found)
 

@@ -1,0 +1,161 @@
+"""`ipsecctl explain`: which rule decides about a packet, and what that means for it now."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule
+
+RULES = policy(
+    rule("site", "10.1.0.0/16", "10.2.0.0/16"),
+    "{name: ping, filters: [{source: 10.1.0.0/16, destination: 10.2.0.0/16, protocol: icmp, icmp_type: 8, "
+    "icmp_code: 0}], action: permit}",
+    "{name: web, filters: [{source: 10.1.0.0/16, destination: 10.2.0.0/16, protocol: tcp, source_port: 8080, "
+    "destination_port: 80}], action: block}",
+    "{name: here, filters: [{source: me, destination: any}], action: block}",
+)
+HOSTS = ("10.1.0.2", "10.2.0.2")
+
+
+async def explained(daemon: Daemon, *words: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads((await daemon.ctl("explain", *words, "--json")).output)
+    return answer
+
+
+async def leaving(daemon: Daemon, *words: str) -> tuple[str, str]:
+    told = (await explained(daemon, *words))["outbound"]
+    return told["verdict"], told.get("entry", "")
+
+
+def test_the_rule_that_decides_is_named_and_so_are_those_it_goes_before(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        assert (await explained(daemon, *HOSTS, "icmp", "8"))["outbound"] == {
+            "verdict": "permit",
+            "rule": "ping",
+            "entry": "ping/1",
+            "line": 7,
+            "instead_of": ["site/1"],
+            "why": "",
+        }
+        assert (await explained(daemon, *HOSTS))["outbound"] == {
+            "verdict": "protect",
+            "rule": "site",
+            "entry": "site/1",
+            "line": 6,
+            "instead_of": [],
+            "why": "held back until an SA is negotiated",
+            "child": "site/1",
+            "peer": "site",
+        }
+
+    beside(tmp_path, scenario, RULES)
+
+
+def test_ports_types_and_codes_count(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        assert await leaving(daemon, *HOSTS, "tcp", "80") == ("protect", "site/1")
+        assert await leaving(daemon, *HOSTS, "tcp", "80", "--source-port", "8080") == ("block", "web/1")
+        assert await leaving(daemon, *HOSTS, "6", "80", "--source-port", "8081") == ("protect", "site/1")
+        assert await leaving(daemon, *HOSTS, "icmp", "8", "--icmp-code", "0") == ("permit", "ping/1")
+        assert await leaving(daemon, *HOSTS, "icmp", "8", "--icmp-code", "1") == ("protect", "site/1")
+        assert await leaving(daemon, *HOSTS, "icmp", "255") == ("protect", "site/1")
+
+    beside(tmp_path, scenario, RULES)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("nobody", "10.2.0.2"), "'nobody' isn't an IP address"),
+        (("a\x1b[31mb", "10.2.0.2"), "'a\\x1b[31mb' isn't an IP address"),
+        (("10.1.0.2", "fd02::2"), "source and destination are of different IP versions"),
+        ((*HOSTS, "tpc"), "'tpc' isn't a protocol known by name (did you mean 'tcp'?)"),
+        ((*HOSTS, "256"), "expected a protocol's name or its number from 0 to 255"),
+        ((*HOSTS, "gre", "80"), "that protocol has no ports (tcp and udp have)"),
+        ((*HOSTS, "icmp", "256"), "256 is no type of that protocol (it has types from 0 to 255)"),
+        ((*HOSTS, "icmp", "8", "--source-port", "1"), "that protocol has no ports (it has a type, and perhaps a code)"),
+        ((*HOSTS, "icmp", "--icmp-code", "1"), "a code needs a type"),
+        ((*HOSTS, "tcp", "80", "--icmp-code", "1"), "that protocol has no codes (icmp and icmpv6 have)"),
+        ((*HOSTS, "--source-port", "1"), "that protocol has no ports (tcp and udp have)"),
+    ],
+)
+def test_what_no_packet_can_be_is_refused(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        assert (await daemon.ctl("explain", *words, code=1)).output == f"ipsecctl: {told}\n"
+
+    beside(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("127.0.0.1", "127.0.0.1"), "loopback, which never leaves this machine"),
+        (("192.0.2.1", "192.0.2.2", "udp", "500"), "IKE, or ESP in UDP, of ipsecd itself"),
+        (("192.0.2.2", "192.0.2.1", "esp"), "ESP or AH of ipsecd itself"),
+        (("0.0.0.0", "255.255.255.255", "udp", "67", "--source-port", "68"), "DHCP"),
+        (("fe80::2", "ff02::1", "icmpv6", "135"), "IPv6 neighbour or router discovery"),
+    ],
+)
+def test_what_the_floor_lets_pass_is_exempt_and_says_why(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        assert (await daemon.ctl("explain", *words)).output == f"exempt: {told}\n"
+
+    beside(tmp_path, scenario, RULES)
+
+
+def test_an_exempt_packet_names_the_rules_that_would_have_stopped_it(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        told = (await explained(daemon, "192.0.2.1", "192.0.2.2", "udp", "500"))["outbound"]
+        assert told == {
+            "verdict": "exempt",
+            "why": "IKE, or ESP in UDP, of ipsecd itself",
+            "instead_of": ["here/1"],
+        }
+        assert await leaving(daemon, "192.0.2.1", "192.0.2.2", "udp", "53") == ("block", "here/1")
+
+    beside(tmp_path, scenario, RULES)
+
+
+def test_what_becomes_of_a_protected_packet_follows_its_sa(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path) as (a, _):
+
+            async def why(*words: str) -> list[str]:
+                told = await explained(a, *words)
+                return [told[way]["why"] for way in ("outbound", "inbound")]
+
+            back = HOSTS[::-1]
+            assert await why(*HOSTS) == ["held back until an SA is negotiated", "no rule covers it"]
+            assert (await why(*back))[1] == "dropped: there is no SA to come by"
+            await a.ctl("up", "site", "--wait", "30")
+            assert (await why(*HOSTS))[0] == "leaves inside ESP to 192.0.2.2:4500"
+            assert (await why(*back))[1] == "accepted inside ESP from 192.0.2.2:4500 alone"
+            await a.ctl("down", "site")
+            assert (await why(*HOSTS))[0] == "dropped: it was put down by command (ipsecctl up site/1)"
+            (a.folder / "peer.psk").unlink()
+            await a.ctl("reload")
+            assert (await why(*HOSTS))[0].startswith("dropped for now: credential peer: the key file ")
+
+    asyncio.run(main())
+
+
+def test_without_a_policy_everything_passes_in_clear(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        assert (await daemon.ctl("explain", *HOSTS)).output == "passes in clear: no policy is assigned\n"
+        assert (await daemon.ctl("explain", *HOSTS, "icmp", "256", code=1)).output
+
+    beside(tmp_path, scenario, "assigned: p\npolicies: {p: {}}\n".replace("assigned: p\n", ""))
+
+
+def test_the_answer_is_a_table_for_people(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        lines = [line.split() for line in (await daemon.ctl("explain", *HOSTS, "icmp", "8")).output.splitlines()]
+        assert ["leaving", "permit", "ping/1,", "line", "7", "site/1"] in lines
+        assert (await daemon.ctl("explain", "10.8.0.1", "10.9.0.1")).output == "passes in clear: no rule covers it\n"
+
+    beside(tmp_path, scenario, RULES)
