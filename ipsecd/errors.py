@@ -94,3 +94,20 @@ class ConfigError(IpsecdError):
     def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
         super().__init__("\n".join(str(mistake) for mistake in mistakes))
         self.mistakes = mistakes
+
+    @property
+    def summary(self) -> str:
+        """How much is wrong, in a few words."""
+        count = len(self.mistakes)
+        return "1 mistake in the policy" if count == 1 else f"{count} mistakes in the policy"
+
+
+class Unsupported(ConfigError):
+    """A good policy file whose assigned policy uses what this release doesn't do."""
+
+    @property
+    def summary(self) -> str:
+        """How much isn't supported, in a few words."""
+        count = len(self.mistakes)
+        what = "something that isn't" if count == 1 else f"{count} things that aren't"
+        return f"the policy uses {what} supported yet"

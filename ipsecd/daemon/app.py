@@ -189,7 +189,10 @@ class App:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in (self._follow(), self._tick(), self._reload_on_signal())]
             await self._stop.wait()
-            log.info("stopping", cause=self._cause)
+            if self.protection is None:
+                log.info("stopping-unprotected", cause=self._cause)
+            else:
+                log.info("stopping", cause=self._cause)
             for task in tasks:
                 task.cancel()
 
@@ -293,5 +296,5 @@ def _tell_failure(event: str, error: IpsecdError) -> None:
     if isinstance(error, ConfigError):
         for mistake in error.mistakes:
             log.error("policy-mistake", mistake=mistake)
-        reason = f"{len(error.mistakes)} mistakes in the policy"
+        reason = error.summary
     log.error(event, reason=reason)

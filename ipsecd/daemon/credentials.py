@@ -19,7 +19,7 @@ from ipsecd import limits
 from ipsecd.errors import OperatorError
 from ipsecd.printable import quoted
 
-_MAKE_ONE = "make one: (umask 077; openssl rand -base64 32 > {path})"
+_MAKE_ONE = "make one: (umask 077; {folder}openssl rand -base64 32 > {path})"
 
 
 def read_file(path: Path, users: frozenset[int]) -> bytes:
@@ -159,6 +159,8 @@ def _check_way(path: Path, users: frozenset[int]) -> None:
     ):
         try:
             status = folder.stat()
+        except FileNotFoundError:  # nor is the file there: whoever opens it will say so
+            continue
         except OSError as error:
             raise OperatorError(f"{folder}: {error.strerror}") from None
         writable = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
@@ -170,7 +172,8 @@ def _check_way(path: Path, users: frozenset[int]) -> None:
 def _not_opened(path: Path, error: OSError) -> OperatorError:
     match error.errno:
         case errno.ENOENT:
-            return OperatorError(f"the key file {path} doesn't exist", _MAKE_ONE.format(path=path))
+            folder = "" if path.parent.exists() else f"mkdir -p {path.parent}; "
+            return OperatorError(f"the key file {path} doesn't exist", _MAKE_ONE.format(path=path, folder=folder))
         case errno.ELOOP:
             return OperatorError(f"the key file {path} is a symbolic link", "name the file it leads to")
         case errno.EACCES:

@@ -48,16 +48,17 @@ class Surroundings:
 
 def read_policy(path: Path) -> PolicyFile:
     """The policy file, checked. Raises ConfigError with all mistakes, or OperatorError if it can't be read."""
-    return load_policy(read_text(path), str(path))
+    return load_policy(read_text(path, "--policy names another"), str(path))
 
 
-def read_text(path: Path) -> str:
-    """The text of a policy file. Raises ConfigError if it isn't UTF-8, or OperatorError if it can't be read."""
+def read_text(path: Path, hint: str = "") -> str:
+    """The text of a policy file. Raises ConfigError if it isn't UTF-8, or OperatorError, with this hint, if it can't be
+    read."""
     try:
         with path.open("rb") as file:
             octets = file.read(limits.MAX_POLICY_FILE + 1)
     except OSError as error:
-        raise OperatorError(f"can't read the policy {path}: {error.strerror}", "--policy names another") from None
+        raise OperatorError(f"can't read the policy {path}: {error.strerror}", hint) from None
     try:
         return octets.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -178,7 +178,7 @@ def describe(error: Exception) -> dict[str, Any]:
             return {"reason": error.reason, "message": error.message, "hint": error.hint}
         case ConfigError():
             lines = [str(mistake) for mistake in error.mistakes]
-            return {"reason": "bad-policy", "message": "the policy can't be used", "hint": "", "mistakes": lines}
+            return {"reason": "bad-policy", "message": error.summary, "hint": "", "mistakes": lines}
         case OperatorError():
             return {"reason": "refused", "message": error.message, "hint": error.hint}
         case KernelError():

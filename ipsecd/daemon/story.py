@@ -1,6 +1,7 @@
 """What each event says to an operator: a sentence with the event's fields in it.
 
-Besides the fields of the event a sentence may name ``who``: the rule, else the peer, else the address it is about.
+Besides the fields of the event a sentence may name ``who``: the rule, else the peer, else the address it is about; and
+``which``: the child, else ``who``.
 An event without a sentence here still comes out, as its words and fields.
 """
 
@@ -29,6 +30,7 @@ STORY: dict[str, Told] = {
     "last-floor-stands": Told("The floor of the last good policy stands: what it protects doesn't leave in clear"),
     "no-floor": Told("The floor of the last good policy can't be raised: {reason}"),
     "stopping": Told("Stopping on {cause}; the floor stays, so what is protected doesn't leave in clear"),
+    "stopping-unprotected": Told("Stopping on {cause}; no policy is in force, nothing is protected"),
     "stop-hurried": Told("Stopping took longer than {seconds:g} s and was cut short"),
     "stopped": Told("Stopped"),
     "fault": Told("Fault in ipsecd while handling {what}: {error}; please report it", unauthenticated=True),
@@ -75,6 +77,7 @@ STORY: dict[str, Told] = {
     "bad-request": Told("{who}: a request that breaks the protocol: {reason}", unauthenticated=True),
     "credential-refused": Told("{who}: the peer refuses credential {credential}; calling again with {next}"),
     "peer-dead": Told("{who}: the peer doesn't answer any more: {reason}"),
+    "ike-unreachable": Told("{remote}: IKE doesn't get there: {reason}", unauthenticated=True),
     "peer-complains": Told("{who}: {reason}"),
     "internal-error": Told("Fault in the negotiation with {path}: {error}; please report it", unauthenticated=True),
     # --- child SAs ------------------------------------------------------------------------------------------------
@@ -83,7 +86,7 @@ STORY: dict[str, Told] = {
     "child-rekey-failed": Told("{child}: child SA not rekeyed: {reason}"),
     "child-closed": Told("{child}: child SA closed: {reason}"),
     "child-expired": Told("{child}: child SA expired"),
-    "child-failed": Told("{who}: no child SA: {reason}"),
+    "child-failed": Told("{which}: no child SA: {reason}"),
     "install-failed": Told("{child}: {reason}"),
 }
 
@@ -97,7 +100,8 @@ def is_unauthenticated(event: str) -> bool:
 def sentence(event: str, fields: Mapping[str, Any]) -> str:
     """The event in words. Fields a sentence needs but the event lacks make it fall back to a plain listing."""
     told = STORY.get(event)
-    known = {"who": fields.get("rule") or fields.get("peer") or fields.get("remote") or "", **fields}
+    who = fields.get("rule") or fields.get("peer") or fields.get("remote") or ""
+    known = {"who": who, "which": fields.get("child") or who, **fields}
     if told is not None and all(name is None or name in known for name in _NEEDS[event]):
         return told.text.format_map(known)
     listed = " ".join(f"{name}={_shown(value)}" for name, value in fields.items() if name != "traceback")

@@ -7,6 +7,7 @@ whatever goes wrong with one packet ends at the guard.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -19,9 +20,11 @@ from ipsecd.daemon.sockets import Sockets
 from ipsecd.dataplane.messages import SetPathMtu
 from ipsecd.dataplane.results import Result
 from ipsecd.errors import KernelError
+from ipsecd.ike.config import Endpoint
 from ipsecd.io.tun import Tun
 from ipsecd.io.udp import Datagram, PathError, UdpSocket
 from ipsecd.wire.selector import Address
+from ipsecd.wire.udpencap import NON_ESP_MARKER
 
 log = structlog.get_logger()
 
@@ -175,7 +178,7 @@ class Wires:
         if len(datagrams) < limits.BURST:
             for error in opened.errors(_ERRORS):
                 with self._guard.over("an error of a path", remote=error.remote):
-                    self._path_error(error, now)
+                    self._path_error(opened, error, now)
         self.rearm()
 
     def _receive(self, opened: UdpSocket, datagram: Datagram, now: float) -> None:
@@ -189,7 +192,12 @@ class Wires:
         )
         self._conductor.results(results, now)
 
-    def _path_error(self, error: PathError, now: float) -> None:
-        """RFC 4301 section 8.2.1: believed only about a packet that names an SA we send with."""
-        if error.mtu and self._conductor.sends_with(error.data[:4]):
-            self._conductor.tell_roads(SetPathMtu(error.remote, error.mtu), now)
+    def _path_error(self, opened: UdpSocket, error: PathError, now: float) -> None:
+        """RFC 4301 section 8.2.1: believed only about a packet that names an SA we send with. RFC 7296 section 2.4: no
+        reason to give up, but worth telling about IKE, of which little is sent."""
+        if error.mtu:
+            if self._conductor.sends_with(error.data[:4]):
+                self._conductor.tell_roads(SetPathMtu(error.remote, error.mtu), now)
+        elif not opened.natt or error.data.startswith(NON_ESP_MARKER):
+            remote = Endpoint(error.remote, error.remote_port)
+            log.warning("ike-unreachable", remote=str(remote), reason=os.strerror(error.errno))

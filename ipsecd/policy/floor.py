@@ -141,6 +141,7 @@ def _judge(index: int, entry: Entry) -> str:
 
 _TO_US = "{ local, broadcast, anycast, multicast }"  # by what the routing tables say of the destination
 
+
 def _any_of(numbers: Iterable[int]) -> str:
     return f"{{ {', '.join(map(str, numbers))} }}"
 

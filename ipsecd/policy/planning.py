@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 
-from ipsecd.errors import ConfigError
+from ipsecd.errors import ConfigError, Unsupported
 from ipsecd.policy import builtin, expand
 from ipsecd.policy import plan as planned
 from ipsecd.policy.actions import FilterAction
@@ -35,11 +35,11 @@ def plan(
     """The plan of the assigned policy. ``resolve`` answers for a DNS name at once, with what it last meant, or nothing
     if that was never known; the names in ``gone`` have no address any more. ``me`` are this machine's addresses.
 
-    Raises ConfigError if the policy uses what isn't supported yet, or needs more selectors than one SA may have with
-    the addresses that its names and this machine have now.
+    Raises Unsupported if the policy uses what isn't supported yet, or ConfigError if it needs more selectors than one
+    SA may have with the addresses that its names and this machine have now.
     """
     if refused := unsupported(policy_file):
-        raise ConfigError(refused)
+        raise Unsupported(refused)
     settings = _settings(policy_file.content)
     if policy_file.content.assigned is None or policy_file.assigned is None:
         return Plan(settings=settings)

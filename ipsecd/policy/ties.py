@@ -54,7 +54,7 @@ def ties(places: Iterable[Place], work: Work) -> dict[Path, str]:
     work isn't complete. Me and DNS names have to stand for something that nothing else does."""
     groups: dict[tuple[int, Rank], list[Place]] = {}
     for place in places:
-        groups.setdefault((place.entry.pairs[0][0].version, rank(place.entry)), []).append(place)
+        groups.setdefault((_pairs(place.entry)[0][0].version, rank(place.entry)), []).append(place)
     covered: dict[Path, Pair] = {}
     beaten: dict[Path, Pair] = {}  # where both match
     matching: set[Path] = set()
@@ -94,7 +94,7 @@ def _repeats(group: Iterable[Place]) -> tuple[list[Place], list[Pair]]:
     repeats: list[Pair] = []
     known: dict[tuple[Selector, Selector], list[Place]] = {}  # few each: they differ in direction or mirroring only
     for place in group:
-        pairs = place.entry.pairs
+        pairs = _pairs(place.entry)
         first = next((other for other in known.get(pairs[0], ()) if _covers(other.entry, place.entry)), None)
         if first is not None:
             repeats.append((first, place))
@@ -105,9 +105,13 @@ def _repeats(group: Iterable[Place]) -> tuple[list[Place], list[Pair]]:
     return rest, repeats
 
 
+def _pairs(entry: Entry) -> tuple[tuple[Selector, Selector], ...]:
+    return entry.me or entry.pairs
+
+
 def _covers(first: Entry, second: Entry) -> bool:
     each_way = first.outbound >= second.outbound and first.inbound >= second.inbound
-    return each_way and set(second.pairs) <= set(first.pairs)
+    return each_way and set(_pairs(second)) <= set(_pairs(first))
 
 
 # --- what overlaps ------------------------------------------------------------------------------------------------
@@ -125,7 +129,7 @@ def _overlaps(places: Sequence[Place], work: Work) -> Iterator[Pair]:
     actions = {place.entry.action for place in places}
     if len({place.entry.rule for place in places}) == 1 or (len(actions) == 1 and Action.PROTECT not in actions):
         return  # none of them compete
-    waiting = [[_Box(place, _spans(*pair)) for place in places for pair in place.entry.pairs]]
+    waiting = [[_Box(place, _spans(*pair)) for place in places for pair in _pairs(place.entry)]]
     while waiting:
         boxes = waiting.pop()
         parts = next((found for axis in range(_AXES) if len(found := _parted(boxes, axis, work)) > 1), None)

@@ -213,6 +213,7 @@ def test_unassign_removes_all_that_is_ours_and_nothing_else(sites: Sites, tmp_pa
             daemon.ctl("up", "site")
         daemon.ctl("reload")
         assert answers(sites, "ha", HB[4]) == 0
+        assert "192.0.2.2:500: IKE doesn't get there: Connection refused" in daemon.log()
 
 
 def test_a_policy_that_assigns_nothing_protects_nothing(sites: Sites, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ipsecd.wire.selector import Selector
 from tests.netns.capture import Capture, send
 from tests.netns.gateway import Gateway
 from tests.netns.packets import time_exceeded, udp
-from tests.netns.places import FAMILY, GA_WAN, GB_WAN, HA, HB, NET_A, NET_B
+from tests.netns.places import FAMILY, GA_WAN, GB_WAN, HA, HB, NET_B
 from tests.netns.sites import Sites
 
 pytestmark = [pytest.mark.root, pytest.mark.parametrize("version", [4, 6])]
@@ -84,7 +84,9 @@ def test_a_new_address_is_covered_at_once(sites: Sites, tmp_path: Path, version:
             with pytest.raises(BlockingIOError):  # nor does anything arrive in clear
                 opened.recv(100)
             send(sites, "ha", udp(HA[version], HB[version], CONTROL, 4_001, 4_000))  # what passes isn't of this machine
-            wan.wait(lambda seen: HA[version] in {*addresses(seen.packet)} and CONTROL in seen.packet, "a host's packet")
+            wan.wait(
+                lambda seen: HA[version] in {*addresses(seen.packet)} and CONTROL in seen.packet, "a host's packet"
+            )
 
 
 def test_an_address_that_is_gone_doesnt_carry_anything_out(sites: Sites, tmp_path: Path, version: int) -> None:

@@ -94,9 +94,18 @@ def test_a_missing_file_tells_how_to_make_one(tmp_path: Path) -> None:
         f"the key file {path} doesn't exist",
         f"make one: (umask 077; openssl rand -base64 32 > {path})",
     )
-    assert (
-        refusal(lambda: read_file(tmp_path / "no" / "folder", ME))[0] == f"{tmp_path / 'no'}: No such file or directory"
+    path = tmp_path / "no" / "folder" / "hq.psk"
+    assert refusal(lambda: read_file(path, ME)) == (
+        f"the key file {path} doesn't exist",
+        f"make one: (umask 077; mkdir -p {path.parent}; openssl rand -base64 32 > {path})",
     )
+
+
+def test_a_missing_folder_hides_no_folder_above_it_that_others_may_write_to(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    message, _ = refusal(lambda: read_file(tmp_path / "shared" / "no" / "hq.psk", ME))
+    assert message.endswith(f"they may write to {tmp_path / 'shared'}")
 
 
 @pytest.mark.parametrize("octets", [b"", b"\n", b"\r\n"])

@@ -106,7 +106,7 @@ def test_answers_are_one_line_of_ascii() -> None:
             ConfigError((Mistake("p.yaml", 3, 5, "rules.0", "odd"),)),
             {
                 "reason": "bad-policy",
-                "message": "the policy can't be used",
+                "message": "1 mistake in the policy",
                 "hint": "",
                 "mistakes": ["p.yaml:3:5: rules.0: odd"],
             },

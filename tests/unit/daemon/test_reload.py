@@ -197,6 +197,54 @@ def _too_much(_: object) -> bytes:
     raise LocalError("256 transforms")
 
 
+MISTAKE = policy().replace("require-security", "require-securty")
+UNSUPPORTED = policy(rule(encapsulation="native"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "told"),
+    [
+        (MISTAKE, "policies.sites.rules.0.action: ", "1 mistake in the policy"),
+        (MISTAKE + "  more: 5\n", "policies.more: ", "2 mistakes in the policy"),
+        (UNSUPPORTED, "not supported yet: native", "the policy uses something that isn't supported yet"),
+        (
+            policy(rule(encapsulation="native"), key_exchange="{versions: [ikev1, ikev2]}"),
+            "not supported yet: IKEv1",
+            "the policy uses 2 things that aren't supported yet",
+        ),
+    ],
+)
+def test_a_file_that_can_not_be_used_is_counted_and_named(tmp_path: Path, text: str, said: str, told: str) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        before = state(daemon)
+        daemon.write("policy.yaml", text)
+        lines = (await daemon.ctl("reload", code=1)).output.splitlines()
+        assert lines[-1] == f"ipsecctl: {told}"
+        assert any(line.startswith(f"{daemon.folder}/policy.yaml:") and said in line for line in lines)
+        assert daemon.texts("policy-mistake") == lines[:-1]
+        assert daemon.texts("reload-failed") == [f"Nothing was changed: {told}"]
+        assert state(daemon) == before
+
+    beside(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (policy(), "Stopping on the test; the floor stays, so what is protected doesn't leave in clear"),
+        (ASSIGNS_NONE, "Stopping on the test; no policy is in force, nothing is protected"),
+    ],
+)
+def test_a_stop_says_what_stays(tmp_path: Path, text: str, told: str) -> None:
+    daemons = []
+
+    async def scenario(daemon: Daemon) -> None:
+        daemons.append(daemon)
+
+    beside(tmp_path, scenario, text)
+    assert [line.text[21:] for line in daemons[0].told.lines if line.event.startswith("stopping")] == [told]
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 

@@ -40,8 +40,15 @@ def test_what_strangers_can_cause_is_rate_limited() -> None:
         "sa-init-refused",
         "auth-failed",
         "bad-request",
+        "ike-unreachable",
         "internal-error",
     }
+
+
+def test_a_failed_child_is_named_where_one_is_known() -> None:
+    fields = {"rule": "to-hq", "reason": "no common proposal"}
+    assert sentence("child-failed", {**fields, "child": "to-hq/2"}) == "to-hq/2: no child SA: no common proposal"
+    assert sentence("child-failed", fields) == "to-hq: no child SA: no common proposal"
 
 
 def test_a_sentence_is_about_the_rule_else_the_peer_else_the_address() -> None:
