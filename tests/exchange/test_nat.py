@@ -91,14 +91,14 @@ def test_who_is_behind_the_nat_keeps_its_mapping_alive_every_twenty_seconds() ->
     assert pair.a.keepalives == [Path(endpoint(A, 4500), endpoint(B, 4500), natt=True)] * 10
     assert pair.net.now - start == pytest.approx(201)
     assert not pair.b.keepalives
-    pair.do(pair.a, pair.a.ike.down("b", pair.net.now))
+    pair.do(pair.a, pair.a.ike.down_peer("b", pair.net.now))
     pair.net.run(100)
     assert len(pair.a.keepalives) == 10
 
 
 def test_keepalives_go_on_after_a_rekey_of_the_ike_sa() -> None:
     pair, _ = behind_nat()
-    pair.do(pair.a, pair.a.ike.rekey("b", pair.net.now))
+    pair.do(pair.a, pair.a.ike.rekey_peer("b", pair.net.now))
     pair.net.run(101)
     assert len(pair.a.events("ike-rekeyed")) == 1
     assert len(pair.a.keepalives) == 5
@@ -108,7 +108,7 @@ def test_children_and_the_ike_sa_are_rekeyed_through_the_nat_from_either_side() 
     pair, _ = behind_nat()
     for node, name in ((pair.a, "net"), (pair.b, "net"), (pair.a, "b"), (pair.b, "a")):
         before = pair.a.established, pair.a.inbound_spis
-        pair.do(node, node.ike.rekey(name, pair.net.now))
+        pair.do(node, (node.ike.rekey if name == "net" else node.ike.rekey_peer)(name, pair.net.now))
         pair.net.run(10)
         assert pair.agree(1)
         assert (pair.a.established, pair.a.inbound_spis) != before
@@ -206,7 +206,7 @@ def test_nothing_takes_an_sa_back_to_port_500() -> None:
     pair.net.hook = from_500
     pair.do(pair.a, pair.a.ike.rekey("net", pair.net.now))
     pair.net.run(0.015)
-    pair.do(pair.a, pair.a.ike.rekey("b", pair.net.now))
+    pair.do(pair.a, pair.a.ike.rekey_peer("b", pair.net.now))
     pair.net.run(0.1)
     assert not pair.b.moves
     assert remotes(pair) == [f"{B}:4500", f"{A}:4500"]

@@ -231,8 +231,8 @@ def test_another_liveness_holds_at_once() -> None:
 def test_another_lifetime_holds_from_the_next_rekey_on() -> None:
     three = Three()
     three.reload(both(replace(R1, lifetime=Lifetime(900, octets=1_000_000)), R2, lifetime=Lifetime(700)))
-    for name in ("r1", "r1/ike"):
-        three.net.carry_out(three.a, three.a.ike.rekey(name.removesuffix("/ike"), three.net.now))
+    for rekey in (three.a.ike.rekey, three.a.ike.rekey_peer):
+        three.net.carry_out(three.a, rekey("r1", three.net.now))
         three.net.run(10)
     (installed,) = [installed for installed in three.a.inbound.values() if installed.child == "r1"]
     assert installed.hard == Lifetime(900, octets=1_000_000)

@@ -98,7 +98,7 @@ def test_ten_thousand_spoofed_requests_hurt_neither_those_who_are_there_nor_thos
     assert pair.net.run(5, until=lambda: bool(c.inbound))
     pair.do(pair.a, pair.a.ike.rekey("net", pair.net.now))
     pair.net.run(1)
-    pair.do(pair.a, pair.a.ike.rekey("b", pair.net.now))
+    pair.do(pair.a, pair.a.ike.rekey_peer("b", pair.net.now))
     pair.net.run(5)
     assert len(pair.a.events("child-rekeyed")) == len(pair.a.events("ike-rekeyed")) == 1
     assert not pair.a.events("peer-dead")
