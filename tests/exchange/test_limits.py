@@ -7,15 +7,18 @@ from dataclasses import replace
 import pytest
 
 from ipsecd import limits
-from ipsecd.ike import Ike
-from ipsecd.ike.config import IkeConfig, Peer
+from ipsecd.errors import Refused
+from ipsecd.ike import Ike, dispatch
+from ipsecd.ike.config import IkeConfig, Lifetime, Peer
+from ipsecd.ike.sa import IkeSa
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.payloads import Delete, Nonce, Notify
 from ipsecd.wire.registry import Exchange, NotifyType, Protocol
 from ipsecd.wire.selector import Selector
 from tests.exchange.entropy import SeededEntropy
-from tests.exchange.gateways import KEY, B, child_of_a, mirrored, peer_a
+from tests.exchange.gateways import KEY, B, Pair, child_of_a, mirrored, peer_a, peer_b
 from tests.exchange.stranger import Stranger, notified
+from tests.exchange.transcript import Tap
 
 KEY_A = KEY.key.reveal()
 NONCE = Nonce(bytes(range(32)))
@@ -121,3 +124,55 @@ def test_a_gateway_has_so_many_ike_sas_and_then_neither_answers_calls_nor_takes_
     callers[2].ask(Exchange.INFORMATIONAL, 2, Delete(Protocol.IKE))
     ike.timer(callers[2].now + limits.IKE_LINGER + 1)
     assert callers[3].sa_init() is not None
+
+
+# --- lifetimes -------------------------------------------------------------------------------------------------------
+
+
+def test_an_ike_sa_that_cant_be_rekeyed_ends_with_its_lifetime_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = Pair(of_a=peer_b(lifetime=Lifetime(400)))
+    assert pair.up()
+    start = pair.net.now
+    real = dispatch._row
+
+    def row(sa: IkeSa, exchange: Exchange, *more: object) -> object:
+        if exchange == Exchange.CREATE_CHILD_SA:
+            raise Refused("not-today", notify=NotifyType.NO_PROPOSAL_CHOSEN)
+        return real(sa, exchange, *more)  # type: ignore[arg-type]  # as it was called
+
+    monkeypatch.setattr(dispatch, "_row", row)
+    assert pair.net.run(500, until=lambda: not pair.a.inbound)
+    assert pair.net.now - start == pytest.approx(400, abs=1)
+    (report,) = pair.a.events("ike-closed")
+    assert report.fields["reason"] == "its lifetime is over"
+    assert pair.a.events("ike-rekey-failed")[0].fields["reason"] == (
+        "the peer accepts none of our proposals (NO_PROPOSAL_CHOSEN)"
+    )
+    pair.net.run(5)
+    assert not pair.a.ike.status()
+    assert not pair.b.ike.status()
+    assert not pair.a.outbound | pair.b.outbound | pair.b.inbound
+
+
+def test_an_ike_sa_is_rekeyed_long_before_its_message_ids_run_out() -> None:
+    # RFC 7296 section 2.2
+    pair = Pair()
+    assert pair.up()
+    (of_a,), (of_b,) = pair.a.ike._core.ikes.values(), pair.b.ike._core.ikes.values()
+    of_a.window.next_request = of_b.window.expected = (1 << 31) - 1
+    before, spis = pair.a.established, pair.a.inbound_spis
+    tap = Tap(pair.net)
+    for _ in range(2):
+        pair.do(pair.a, pair.a.ike.rekey("net", pair.net.now))
+        pair.net.run(6)
+    assert [line.split()[2:4] for line in tap.lines() if line.startswith("a ->")] == [
+        ["CREATE_CHILD_SA", "2147483647"],
+        ["INFORMATIONAL", "2147483648"],
+        ["CREATE_CHILD_SA", "2147483649"],
+        ["INFORMATIONAL", "2147483650"],
+        ["CREATE_CHILD_SA", "0"],
+        ["INFORMATIONAL", "1"],
+    ]
+    assert pair.a.established != before
+    assert pair.a.inbound_spis != spis
+    assert pair.agree(1)
