@@ -67,6 +67,12 @@ def _bounded(r: Reader, most: int, reason: str, least: int = 0) -> bytes:
     return r.rest()
 
 
+def _beginning(r: Reader, most: int) -> bytes:
+    """All that's left is read, and its first ``most`` octets are kept: what is said beyond them concerns nobody, and a
+    message isn't malformed for it."""
+    return r.rest()[:most]
+
+
 # Section 3.4. Whether the value fits its group is for whoever knows the group.
 def _decode_ke(r: Reader) -> Ke:
     group, _ = r.unpack("!HH")
@@ -127,7 +133,7 @@ def _decode_notify(r: Reader) -> Notify:
     if spi_octets not in (0, right):
         raise WireError("bad-spi-size", f"{spi_octets} octets for {Protocol(protocol)}", offset=r.offset)
     spi = r.take(spi_octets)
-    data = _bounded(r, limits.MAX_NOTIFY_DATA, "notify-too-long")
+    data = _beginning(r, limits.MAX_NOTIFY_DATA)
     return Notify(NotifyType(kind), data, Protocol(protocol) if spi else Protocol.NONE, spi)
 
 
@@ -163,7 +169,7 @@ def _encode_delete(delete: Delete) -> bytes:
 
 # Section 3.12.
 def _decode_vendor(r: Reader) -> VendorId:
-    return VendorId(_bounded(r, limits.MAX_VENDOR_ID, "vendor-id-too-long"))
+    return VendorId(_beginning(r, limits.MAX_VENDOR_ID))
 
 
 # Section 3.15. The attribute's first bit is reserved.

@@ -39,7 +39,7 @@ def decode_selectors(r: Reader) -> Selectors:
     known: list[Selector] = []
     unknown: list[tuple[int, bytes]] = []
     while r.remaining:
-        if len(known) + len(unknown) == limits.MAX_SELECTORS:
+        if len(known) + len(unknown) == limits.MAX_SELECTORS_READ:
             raise WireError("too-many-selectors", offset=r.offset)
         kind, protocol = r.unpack("!BB")
         with r.window(r.u16() - 4) as body:
