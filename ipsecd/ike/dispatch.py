@@ -39,6 +39,7 @@ from ipsecd.wire.payloads import AnyPayload, Notify, Sa, Sk, Skf
 from ipsecd.wire.registry import Exchange, NotifyType, Protocol
 
 _Handler = Callable[[IkeSa, Admitted], Reply]
+_Opened = tuple[int, bytes] | PeerError  # the first payload's type and all octets, or why they can't be read
 _AFTER_AUTH = (Stage.ESTABLISHED, Stage.REPLACED, Stage.CLOSING)
 
 
@@ -96,9 +97,9 @@ def _repeat(sa: IkeSa, sealed: Sk | Skf, path: Path) -> None:
     sa.transmit(sa.window.response, path)
 
 
-def _answer(sa: IkeSa, exchange: Exchange, opened: tuple[int, bytes], path: Path) -> Reply:
+def _answer(sa: IkeSa, exchange: Exchange, opened: _Opened, path: Path) -> Reply:
     try:
-        payloads = decode_chain(*opened)
+        payloads = _payloads(opened)
         refuse_critical(payloads)
         row, handler = _row(sa, exchange, payloads, path)
         return handler(sa, row.admit(payloads))
@@ -183,7 +184,7 @@ def _response(sa: IkeSa, message: Message, data: bytes, path: Path) -> None:
     task = sa.finish()
     if task is not None:
         try:
-            task.process(sa, task.response.admit(decode_chain(*opened)))
+            task.process(sa, task.response.admit(_payloads(opened)))
         except PeerError as error:
             # 2.21: no error message back, but the two sides no longer agree
             sa.core.drop(error.reason)
@@ -196,13 +197,24 @@ def _response(sa: IkeSa, message: Message, data: bytes, path: Path) -> None:
 # --- both --------------------------------------------------------------------------------------------------------
 
 
-def _open(sa: IkeSa, sealed: Sk | Skf, header: Header) -> tuple[int, bytes] | None:
-    """The first payload's type and the octets inside; None while fragments are missing. Raises PeerError."""
-    if isinstance(sealed, Sk):
-        return sealed.first, sa.secured.protection.open(sealed)
-    if not sa.fragmentation:
+def _open(sa: IkeSa, sealed: Sk | Skf, header: Header) -> _Opened | None:
+    """What is inside; None while fragments are missing. Raises PeerError if it isn't authentic."""
+    if isinstance(sealed, Skf) and not sa.fragmentation:
         raise PeerError("fragment-unasked")
-    response, known = header.is_response, sa.established is not None
-    sa.reassembly.screen(response, header.message_id, sealed)
-    piece = sa.secured.protection.open(sealed)
-    return sa.reassembly.add(response, header.message_id, sealed, piece, known=known)
+    try:
+        if isinstance(sealed, Sk):
+            return sealed.first, sa.secured.protection.open(sealed)
+        response, known = header.is_response, sa.established is not None
+        sa.reassembly.screen(response, header.message_id, sealed)
+        piece = sa.secured.protection.open(sealed)
+        return sa.reassembly.add(response, header.message_id, sealed, piece, known=known)
+    except PeerError as error:
+        if error.notify is None:
+            raise
+        return error  # authentic, so it counts as heard, and as a request it must be answered (2.21.3)
+
+
+def _payloads(opened: _Opened) -> tuple[AnyPayload, ...]:
+    if isinstance(opened, PeerError):
+        raise opened
+    return decode_chain(*opened)

@@ -145,11 +145,12 @@ class Stranger:
         first, plain = encode_chain(payloads)
         return self.seal_octets(header, first, plain)
 
-    def seal_octets(self, header: Header, first: int, plain: bytes) -> bytes:
+    def seal_octets(self, header: Header, first: int, plain: bytes, padding: bytes = b"\0") -> bytes:
+        """``padding`` is what stands behind the payloads, its own length last."""
         iv = (1 << 32 | self._iv).to_bytes(8, "big")
         self._iv += 1
-        prefix = sk_prefix(header, first, 8 + len(plain) + 1 + 16)
-        sealed = AESGCM(self.sk_ei[:16]).encrypt(self.sk_ei[16:] + iv, plain + b"\0", prefix)
+        prefix = sk_prefix(header, first, 8 + len(plain + padding) + 16)
+        sealed = AESGCM(self.sk_ei[:16]).encrypt(self.sk_ei[16:] + iv, plain + padding, prefix)
         return prefix + iv + sealed
 
     def open(self, data: bytes) -> tuple[AnyPayload, ...]:

@@ -68,11 +68,9 @@ def _response(
         Ke(suite.group.id, pair.public),
         Nonce(sa.secured.nonces[1]),
         *nat.notifies(sa.spi_i, sa.spi_r, path, core.entropy, to_ipsecd=nat.is_ipsecd(request)),
+        Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED),  # RFC 6023 section 3: unasked
     ]
     if sa.fragmentation:
         payloads.append(Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
-    # said in response only to what it's an answer to: a response must not be much longer than its request
-    if request.notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED) is not None:
-        payloads.append(Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED))  # RFC 6023
     envelope = Envelope(sa.spi_i, sa.spi_r, Exchange.IKE_SA_INIT, from_initiator=False, response=True, message_id=0)
     return encode(envelope.header(), payloads)
