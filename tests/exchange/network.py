@@ -18,6 +18,7 @@ from random import Random
 
 from ipsecd.ike import Ike
 from ipsecd.ike.config import Endpoint, IkeConfig, Path
+from ipsecd.ike.drops import DROPS
 from ipsecd.ike.effects import (
     Effect,
     GiveUp,
@@ -186,6 +187,7 @@ class Network:
             path = Path(datagram.destination, datagram.source, datagram.natt)
             self.carry_out(node, node.ike.receive(datagram.data, path, self.now))
             assert node.ike.counters["internal-error"] == 0, node.reports[-1]
+            assert node.ike.counters.keys() <= DROPS.keys()
 
     # --- traffic ---
 

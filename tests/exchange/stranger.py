@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ipsecd.ike import Ike
 from ipsecd.ike.config import Endpoint, Path
+from ipsecd.ike.drops import DROPS
 from ipsecd.ike.effects import Effect, Send
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.ike import Header, decode_header
@@ -92,6 +93,8 @@ class Stranger:
     def send(self, data: bytes) -> list[bytes]:
         """What the gateway sends because of these octets."""
         self.effects = self.ike.receive(data, self.path, self.now)
+        assert self.ike.counters["internal-error"] == 0, self.effects
+        assert self.ike.counters.keys() <= DROPS.keys()
         return [effect.data for effect in self.effects if isinstance(effect, Send)]
 
     def header(self, exchange: Exchange, message_id: int, flags: Flag = Flag.INITIATOR) -> Header:
