@@ -10,6 +10,7 @@ from ipsecd.ike import config as ike
 from ipsecd.ike.negotiate import esp_menus, groups_of, ike_menus, offer
 from ipsecd.ike.reports import rules_of
 from ipsecd.ipsec.spd import BYPASS, DISCARD, PROTECT, SpdEntry
+from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
 from ipsecd.policy.plan import Action, Child, Entry, Lifetime, Peer, Plan
 from ipsecd.wire.bodies import encode_body
 from ipsecd.wire.registry import Protocol
@@ -61,12 +62,13 @@ def unusable(plan: Plan, keys: Mapping[str, Secret], problems: Mapping[str, str]
 def spd_entries(plan: Plan) -> tuple[SpdEntry, ...]:
     """The entries of the SPD in order of precedence (RFC 4301 section 4.4.1), but for those of ``me`` on a machine that
     has no address."""
-    return tuple(_entry(entry) for entry in plan.entries if entry.pairs)
+    headers = {child.name: OuterHeader(child.dscp, child.df) for peer in plan.peers for child in peer.children}
+    return tuple(_entry(entry, headers.get(entry.child, AS_INNER)) for entry in plan.entries if entry.pairs)
 
 
-def _entry(entry: Entry) -> SpdEntry:
+def _entry(entry: Entry, header: OuterHeader) -> SpdEntry:
     action = _ACTIONS[entry.action]
-    return SpdEntry(entry.name, entry.rule, action, entry.pairs, entry.child, entry.outbound, entry.inbound)
+    return SpdEntry(entry.name, entry.rule, action, entry.pairs, entry.child, entry.outbound, entry.inbound, header)
 
 
 def _peer(peer: Peer, keys: Mapping[str, Secret]) -> ike.Peer:

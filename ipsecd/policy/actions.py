@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from ipsecd import limits
 from ipsecd.policy import proposals
 from ipsecd.policy.complaint import Complaint, Remark, complaint
-from ipsecd.policy.fields import EncryptionNames, IntegrityNames, Pfs, Text
+from ipsecd.policy.fields import Dscp, EncryptionNames, IntegrityNames, Pfs, Text
 from ipsecd.policy.strict import Several, Strict
 
 
@@ -115,6 +115,16 @@ class FilterAction(Strict):
         False,
         description="Perfect forward secrecy: a key exchange of its own for each SA that follows the first. `true` "
         "uses the groups of `key_exchange`, or name one or more groups.",
+    )
+    df: Literal["copy", "set", "clear"] = Field(
+        "copy",
+        description="The outer header's Don't Fragment, RFC 4301 8.1: the inner one's, always, or never. With `clear`, "
+        "packets that are too large go in outer fragments, and their senders aren't told.",
+    )
+    dscp: Dscp = Field(
+        "copy",
+        description="The outer header's DSCP, RFC 4301 4.4.1.2: the inner one's, or this for all packets, so that the "
+        "network can't tell them apart by it. ECN is copied in any case.",
     )
     inbound_passthrough: bool = Field(
         False, description="Accept packets in clear, answer with protected ones only. Not supported yet."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
@@ -98,6 +98,14 @@ def _pfs(value: object) -> bool | tuple[str, ...]:
     return _several(proposals.GROUPS, "a key exchange group")(value)
 
 
+def _dscp(value: object) -> int | Literal["copy"]:
+    if value == "copy":
+        return "copy"
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 63:
+        raise complaint("expected copy or a number from 0 to 63", "46 is Expedited Forwarding")
+    return value
+
+
 def _listed(table: Mapping[str, Any]) -> dict[str, Any]:
     """JSON schema of one keyword or a list of them."""
     one = {"enum": list(table)}
@@ -181,6 +189,12 @@ GroupNames = Annotated[
     tuple[str, ...],
     PlainValidator(_several(proposals.GROUPS, "a key exchange group")),
     WithJsonSchema(_listed(proposals.GROUPS)),
+]
+IcmpErrorName = Annotated[Literal["packet-too-big"], WithJsonSchema({"enum": ["packet-too-big"]})]
+Dscp = Annotated[
+    int | Literal["copy"],
+    PlainValidator(_dscp),
+    WithJsonSchema({"anyOf": [{"enum": ["copy"]}, {"type": "integer", "minimum": 0, "maximum": 63}]}),
 ]
 Pfs = Annotated[
     bool | tuple[str, ...],

@@ -97,6 +97,8 @@ class Child:
     proposals: tuple[EspProposal, ...]
     lifetime: Lifetime
     start: bool  # negotiate at once and bring it back when it's lost
+    df: str = "copy"  # of the outer header: copy, set or clear (RFC 4301 section 8.1)
+    dscp: int | None = None  # of the outer header; None copies it (section 4.4.1.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the machine is told. ``mark`` steers packets into the TUN, ``own_mark`` is that of our own sockets; both
-    lie inside ``mask``. ``mtu`` None: found out by ourselves."""
+    lie inside ``mask``. ``mtu`` None: ``limits.TUN_MTU``. ``believe_icmp`` names the ICMP errors from the outside
+    that count, and ``pmtu_age`` is for how many seconds."""
 
     tun: str = "ipsec0"
     mtu: int | None = None
@@ -163,6 +166,8 @@ class Settings:
     table: int = 4500
     preference: int = 4500
     replay_window: int = limits.REPLAY_WINDOW
+    pmtu_age: int = int(limits.PMTU_AGE)
+    believe_icmp: tuple[str, ...] = ("packet-too-big",)
 
 
 @dataclass(frozen=True, slots=True)

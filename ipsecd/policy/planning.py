@@ -138,6 +138,8 @@ class _Planner:
                     lifetime.packets,
                 ),
                 start=rule.start == "always",
+                df=action.df,
+                dscp=None if action.dscp == "copy" else action.dscp,
             )
 
     def _esp_proposals(self, action: FilterAction) -> Iterator[planned.EspProposal]:

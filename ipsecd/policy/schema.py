@@ -17,7 +17,7 @@ from ipsecd import limits
 from ipsecd.policy.actions import FilterAction, SecurityMethod
 from ipsecd.policy.complaint import Complaint, Remark, complaint
 from ipsecd.policy.credentials import Credential
-from ipsecd.policy.fields import Name, Text, TunName
+from ipsecd.policy.fields import IcmpErrorName, Name, Text, TunName
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.plan import Settings as Defaults
@@ -83,7 +83,9 @@ class Settings(Strict):
 
     tun: TunName = Field(_DEFAULTS.tun, description="The name of the TUN interface.")
     mtu: Annotated[int, Field(ge=1280, le=65_535)] | None = Field(
-        None, description="Of the TUN interface; without it, ipsecd finds what fits."
+        None,
+        description="Of the TUN interface; without it 1,438, as much as fits in 1,500. Set it where the links between "
+        "the gateways carry more.",
     )
     mark: int = Field(_DEFAULTS.mark, ge=1, le=0xFFFF_FFFF, description="The packet mark that steers into the TUN.")
     own_mark: int = Field(_DEFAULTS.own_mark, ge=1, le=0xFFFF_FFFF, description="The mark of ipsecd's own packets.")
@@ -99,6 +101,18 @@ class Settings(Strict):
         ge=limits.REPLAY_WINDOW_MIN,
         le=limits.REPLAY_WINDOW_MAX,
         description="Packets by which one may be late, RFC 4303 3.4.3.",
+    )
+    pmtu_age: int = Field(
+        _DEFAULTS.pmtu_age,
+        ge=limits.PMTU_AGE_MIN,
+        le=limits.PMTU_AGE_MAX,
+        description="Seconds for which an ICMP error counts that has narrowed a path, RFC 4301 8.2.2.",
+    )
+    believe_icmp: Several[IcmpErrorName] = Field(
+        ("packet-too-big",),
+        description="Unauthenticated ICMP errors about our own packets that count, RFC 4301 6.1.1. `packet-too-big` is "
+        "fragmentation needed and packet too big; it never narrows a path below 576 octets of IPv4, or 1,280 of IPv6. "
+        "Nothing else counts in any case.",
     )
     esn: bool = Field(True, description="Offer extended sequence numbers, RFC 4303 2.2.1.")
 

@@ -10,6 +10,7 @@ from ipsecd.daemon.compose import check_offers, ike_config, spd_entries, unusabl
 from ipsecd.errors import OperatorError
 from ipsecd.ike import config as ike
 from ipsecd.ipsec.spd import SpdEntry
+from ipsecd.ipsec.tunnel import OuterHeader
 from ipsecd.policy.plan import Action, Child, Encapsulation, Entry, EspProposal, IkeProposal, Lifetime, Peer, Plan
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
@@ -155,3 +156,13 @@ def test_an_offer_that_can_not_be_made_is_refused_by_the_name_of_its_rule(peer: 
 def test_an_offer_that_just_fits_is_accepted() -> None:
     peer = replace(PEER, proposals=(replace(PEER.proposals[0], groups=(Group.MODP_2048,) * 252),))
     check_offers(ike_config(replace(PLAN, peers=(peer,)), {"old": KEY}))
+
+
+def test_what_the_outer_header_takes_stands_in_each_entry_of_the_child() -> None:
+    entries = tuple(Entry(name, "to-hq", Action.PROTECT, ((NEAR, FAR),), child="to-hq/1") for name in "cd")
+    marked = replace(PEER, children=(replace(CHILD, df="clear", dscp=46),))
+    assert [entry.header for entry in spd_entries(Plan(entries=entries, peers=(marked,)))] == [
+        OuterHeader(46, "clear"),
+        OuterHeader(46, "clear"),
+    ]
+    assert [entry.header for entry in spd_entries(Plan(entries=entries, peers=(PEER,)))] == [OuterHeader()] * 2

@@ -218,7 +218,7 @@ def test_what_is_said_is_offered_in_its_order() -> None:
               ports: {ike: 1500, nat_traversal: 14500}
               cookie_threshold: 0
             keylog: true
-        settings: {esn: false, mtu: 1400, mark: 0x1, own_mark: 0x2, mask: 0xF}
+        settings: {esn: false, mtu: 1400, mark: 0x1, own_mark: 0x2, mask: 0xF, pmtu_age: 60, believe_icmp: []}
         filter_actions:
           own:
             action: negotiate
@@ -227,6 +227,8 @@ def test_what_is_said_is_offered_in_its_order() -> None:
               - {esp: {encryption: aes192, integrity: [sha512, sha1]}}
             lifetime: {seconds: 900, kilobytes: 100000, packets: 1000000}
             pfs: true
+            df: set
+            dscp: 46
         """,
     )
     plan = planned(text)
@@ -245,7 +247,21 @@ def test_what_is_said_is_offered_in_its_order() -> None:
     assert peer.children[0].lifetime == Lifetime(900.0, 102_400_000, 1_000_000)
     assert (peer.lifetime, peer.dpd, peer.fragmentation, peer.keylog) == (Lifetime(7200.0), 5.0, False, True)
     assert (plan.ike_port, plan.natt_port, plan.cookie_threshold) == (1500, 14500, 0)
-    assert plan.settings == Settings(mtu=1400, mark=1, own_mark=2, mask=15)
+    assert (peer.children[0].df, peer.children[0].dscp) == ("set", 46)
+    assert plan.settings == Settings(mtu=1400, mark=1, own_mark=2, mask=15, pmtu_age=60, believe_icmp=())
+
+
+def test_the_outer_header_is_a_copy_of_the_inner_one_unless_something_is_said() -> None:
+    [child] = planned(with_filters(FILTER)).peers[0].children
+    assert (child.df, child.dscp) == ("copy", None)
+    own = with_rules(
+        RULE + TUNNEL.replace("require-security", "own"),
+        "filter_actions: {own: {action: negotiate, df: clear, dscp: copy}}\n",
+    )
+    [child] = planned(own).peers[0].children
+    assert (child.df, child.dscp) == ("clear", None)
+    settings = planned(own).settings
+    assert (settings.pmtu_age, settings.believe_icmp) == (600, ("packet-too-big",))
 
 
 def test_pfs_may_name_its_groups() -> None:
