@@ -13,11 +13,14 @@ from typing import Protocol
 import structlog
 
 from ipsecd.daemon import translate
+from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keylog import Keys
+from ipsecd.daemon.paths import Paths
 from ipsecd.dataplane import messages
 from ipsecd.dataplane.results import Out, Result, ToTun
 from ipsecd.ike import effects
 from ipsecd.ike.config import Endpoint, Path
+from ipsecd.ipsec.pmtu import outer_octets
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import ANY_PORT, Address, Selector
 
@@ -43,14 +46,15 @@ class Roads(Protocol):
     """The data plane, in this process or elsewhere."""
 
     def handle(self, message: messages.ToRoads, now: float) -> list[Result]: ...
+    def again(self, packet: bytes, now: float) -> list[Result]: ...
 
 
 class Network(Protocol):
-    """Where datagrams leave."""
+    """Where datagrams leave. ``send_esp`` gives the MTU of the link if it is too narrow, else 0."""
 
     def send(self, data: bytes, path: Path) -> None: ...
     def keepalive(self, path: Path) -> None: ...
-    def send_esp(self, out: Out) -> None: ...
+    def send_esp(self, out: Out) -> int: ...
 
 
 class Device(Protocol):
@@ -60,7 +64,8 @@ class Device(Protocol):
 
 
 class Conductor:
-    """Takes effects and results, each with the time of the turn they belong to. ``on_report`` sees every report."""
+    """Takes effects and results, each with the time of the turn they belong to. ``on_report`` sees every report. A
+    fault in one of them ends at the guard, and costs none of the others."""
 
     def __init__(
         self,
@@ -69,6 +74,8 @@ class Conductor:
         network: Network,
         device: Device,
         keys: Keys,
+        paths: Paths,
+        guard: Guard,
         *,
         window: int,
         on_report: Callable[[effects.Report], None],
@@ -78,13 +85,14 @@ class Conductor:
         self._network = network
         self._device = device
         self._keys = keys
+        self._paths = paths
+        self._guard = guard
         self._window = window
         self._on_report = on_report
         self._queue: deque[effects.Effect] = deque()
         self._pumping = False
         self._sent = 0  # messages to the roads so far: the number of the last one
         self._installing: tuple[int, bytes] | None = None  # the message that is waited for, and the SPI it installs
-        self._outbound: dict[bytes, set[bytes]] = {}  # SPIs we send with -> those of their other halves
         self.counters: messages.Counters | None = None  # the last that were asked for
 
     def perform(self, todo: Iterable[effects.Effect], now: float) -> None:
@@ -95,33 +103,43 @@ class Conductor:
         self._pumping = True
         try:
             while self._queue and self._installing is None:
-                self._one(self._queue.popleft(), now)
+                with self._guard.over("an effect of the negotiation"):
+                    self._one(self._queue.popleft(), now)
         finally:
             self._pumping = False
 
     def results(self, results: Iterable[Result], now: float) -> None:
         """Carry out what the roads handed back."""
         for result in results:
-            match result:
-                case Out():
-                    self._network.send_esp(result)
-                case ToTun(packet):
-                    self._device.write(packet)
-                case messages.Done(sequence, error):
-                    self._done(sequence, error, now)
-                case messages.Counters():
-                    self.counters = result
-                case _:
-                    self.perform(self._tell(result, now), now)
+            with self._guard.over("a result of the data plane"):
+                self._result(result, now)
 
     def tell_roads(self, message: messages.ToRoads, now: float) -> None:
         """Hand the data plane a message that isn't an effect of the negotiation."""
         self._sent += 1
         self.results(self._roads.handle(message, now), now)
 
-    def sends_with(self, spi: bytes) -> bool:
-        """Whether we have an outbound SA of this SPI: what a router says about another is noise."""
-        return spi in self._outbound
+    def _result(self, result: Result, now: float) -> None:
+        match result:
+            case Out():
+                if mtu := self._network.send_esp(result):
+                    self._too_big(result, mtu, now)
+            case ToTun(packet):
+                self._device.write(packet)
+            case messages.Done(sequence, error):
+                self._done(sequence, error, now)
+            case messages.Counters():
+                self.counters = result
+            case _:
+                self.perform(self._tell(result, now), now)
+
+    def _too_big(self, out: Out, mtu: int, now: float) -> None:
+        """The kernel knows the link better than we did. Once the roads know too, they cut what was inside, or tell its
+        sender; what they make of it is smaller, so this ends."""
+        remote = out.outside.remote
+        self.tell_roads(self._paths.refused(remote, mtu), now)
+        if outer_octets(len(out.datagram), remote.version) > mtu:
+            self.results(self._roads.again(out.packet, now), now)
 
     def _one(self, effect: effects.Effect, now: float) -> None:
         match effect:
@@ -138,16 +156,11 @@ class Conductor:
                 self._change(effect, now)
 
     def _change(self, effect: translate.SaEffect, now: float) -> None:
+        for message in self._paths.follow(effect):
+            self.tell_roads(message, now)
         match effect:
-            case effects.InstallInbound(spi):
+            case effects.InstallInbound(spi) | effects.InstallOutbound(_, spi):
                 self._installing = (self._sent + 1, spi)
-            case effects.InstallOutbound(spi, inbound):
-                self._installing = (self._sent + 1, inbound)
-                self._outbound.setdefault(spi, set()).add(inbound)
-            case effects.RemoveOutbound(spi, inbound):
-                self._outbound.get(spi, set()).discard(inbound)
-                if not self._outbound.get(spi):
-                    self._outbound.pop(spi, None)
             case _:
                 pass
         try:

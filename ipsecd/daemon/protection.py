@@ -18,6 +18,7 @@ from ipsecd.crypto.entropy import SystemEntropy
 from ipsecd.daemon.effects import Conductor
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keylog import Keys
+from ipsecd.daemon.paths import Paths
 from ipsecd.daemon.prepare import Prepared, difference
 from ipsecd.daemon.sockets import Sockets
 from ipsecd.daemon.wires import TunPort, Wires
@@ -31,6 +32,7 @@ from ipsecd.io.clock import Clock
 from ipsecd.io.floor_store import FloorStore
 from ipsecd.io.keeper import Keeper
 from ipsecd.io.kernel_state import KernelSettings, KernelState
+from ipsecd.io.link_mtu import LinkMtus
 from ipsecd.io.netlink import Netlink
 from ipsecd.io.nftables import Nftables
 from ipsecd.io.tun import Tun
@@ -70,9 +72,12 @@ class Protection:
             host.netlink, Nftables(TABLE), host.store, kernel_settings(plan.settings), _report, self._new_tun
         )
         self._host = host
-        self._port = TunPort()
-        self._roads = InlineRoads(entropy.octets, tun_mtu=self.kernel.settings.mtu)
+        self._port = TunPort(self._tun_lost)
+        self._roads = InlineRoads(
+            entropy.octets, tun_mtu=self.kernel.settings.mtu, pmtu_age=float(plan.settings.pmtu_age)
+        )
         self._generation = 0
+        self._keeper: Keeper | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._open = contextlib.ExitStack()  # what must be closed again, in reverse
 
@@ -95,12 +100,17 @@ class Protection:
             log.warning("kernel-setting", problem=problem)
         self._sockets = Sockets(plan.ike_port, plan.natt_port, plan.settings.own_mark)
         self._open.callback(self._sockets.close)
+        links = LinkMtus(plan.settings.own_mark)
+        self._open.callback(links.close)
+        self._paths = Paths(links.to, believe="packet-too-big" in plan.settings.believe_icmp)
         self._conductor = Conductor(
             self.negotiation,
             self._roads,
             self._sockets,
             self._port,
             self.keys,
+            self._paths,
+            self._host.guard,
             window=plan.settings.replay_window,
             on_report=self._host.reports,
         )
@@ -110,6 +120,7 @@ class Protection:
             self._conductor,
             self._sockets,
             self._port,
+            self._paths,
             self._host.guard,
             self._host.clock.now,
         )
@@ -118,8 +129,8 @@ class Protection:
         self.wires.connect()
         self._open.callback(self.wires.disconnect)
         self.wires.turn(self.negotiation.start)
-        self._keeper = Keeper(self.kernel, watch, _report, self._host.addresses, self._host.clock)
-        self._keeping = asyncio.create_task(self._keep())
+        self._keeper = Keeper(self.kernel, watch, _report, self._links_changed, self._host.clock)
+        self._keeping = asyncio.create_task(self._keep(self._keeper))
 
     async def change(self, prepared: Prepared) -> PlanDiff:
         """Put another plan in force in the place of this one, touching only what differs; all of it or nothing.
@@ -175,8 +186,12 @@ class Protection:
 
     def drops(self) -> Counter[str]:
         """Packets and datagrams that got no further than the negotiation, the sockets or the TUN, by reason."""
-        total = self.negotiation.counters + self._sockets.counters()
+        total = self.negotiation.counters + self._sockets.counters() + self._port.drops
         return total + self.kernel.tun.drops if self.kernel.tun is not None else total
+
+    def heard(self) -> Counter[str]:
+        """Errors about datagrams that were sent, and what became of them."""
+        return self._sockets.heard() + self._paths.heard
 
     async def stop(self) -> None:
         """Say goodbye to the peers and let go of everything but the floor, in bounded time."""
@@ -195,15 +210,16 @@ class Protection:
             await self.kernel.lower()
         except KernelError:
             await self._floor_back(self.prepared.floor)
-            await self._keeper.restore()
-            self._keeping = asyncio.create_task(self._keep())
+            if self._keeper is not None:
+                await self._keeper.restore()
+                self._keeping = asyncio.create_task(self._keep(self._keeper))
             raise
         await self.stop()
 
-    async def _keep(self) -> None:
+    async def _keep(self, keeper: Keeper) -> None:
         while True:
             with self._host.guard.over("the kernel's state"):
-                await self._keeper.run()
+                await keeper.run()
             await asyncio.sleep(limits.RESTORE_PAUSE)
 
     async def _let_go(self) -> None:
@@ -212,6 +228,14 @@ class Protection:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
             self._keeping = None
+
+    def _tun_lost(self) -> None:
+        if self._keeper is not None:
+            self._keeper.tun_lost()
+
+    def _links_changed(self) -> None:
+        self._host.addresses()
+        self.wires.look_at_links()
 
     def _new_tun(self, tun: Tun) -> None:
         self._port.tun = tun

@@ -54,14 +54,14 @@ class Sockets:
         """One octet that keeps a NAT's mapping open (RFC 3948 section 2.3)."""
         self._send(KEEPALIVE, path)
 
-    def send_esp(self, out: Out) -> None:
-        """One ESP packet in UDP."""
+    def send_esp(self, out: Out) -> int:
+        """One ESP packet in UDP. The MTU of the link if the kernel says that it is too narrow, else 0."""
         outside = out.outside
         opened = self._sockets.get((outside.local.version, outside.local_port))
         if opened is None:
             self.drops["send-no-socket"] += 1
-            return
-        opened.send(
+            return 0
+        refusal = opened.send(
             out.datagram,
             outside.remote,
             outside.remote_port,
@@ -69,6 +69,7 @@ class Sockets:
             traffic_class=out.tos,
             may_fragment=not out.df,
         )
+        return 0 if refusal is None else refusal.mtu
 
     def _send(self, data: bytes, path: Path) -> None:
         opened = self._sockets.get((path.local.address.version, path.local.port))
@@ -83,6 +84,10 @@ class Sockets:
         for opened in self:
             total += opened.drops
         return total
+
+    def heard(self) -> Counter[str]:
+        """Errors about datagrams that were sent, of all sockets together."""
+        return sum((opened.heard for opened in self), Counter())
 
     def close(self) -> None:
         for opened in self:

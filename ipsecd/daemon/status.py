@@ -55,7 +55,7 @@ def _in_force(protection: Protection) -> dict[str, Any]:
         "ike_sas": sum(sa.stage == "established" for sa in sas),
         "child_sas": sum(len(sa.children) for sa in sas),
         "drops": {reason: count for reason, count in sorted(drops.items()) if count},
-        "packets": dict(counters.paths) if counters else {},
+        "packets": (dict(counters.paths) if counters else {}) | protection.heard(),
         "tun": {"name": settings.tun, "mtu": settings.mtu},
         "data_plane": "inline",
     }

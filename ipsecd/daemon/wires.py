@@ -1,13 +1,14 @@
 """Where descriptors become readable and time passes: the turns of the event loop.
 
 Each turn takes a bounded number of packets from one descriptor, so that a flood on one never starves the others, and
-whatever goes wrong with one packet ends at the guard.
+whatever goes wrong with one packet, or in reading it, ends at the guard.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -16,8 +17,9 @@ import structlog
 from ipsecd import limits
 from ipsecd.daemon.effects import Conductor, Effects
 from ipsecd.daemon.guard import Guard
+from ipsecd.daemon.paths import Paths
 from ipsecd.daemon.sockets import Sockets
-from ipsecd.dataplane.messages import SetPathMtu
+from ipsecd.dataplane.messages import Outside
 from ipsecd.dataplane.results import Result
 from ipsecd.errors import KernelError
 from ipsecd.ike.config import Endpoint
@@ -29,7 +31,6 @@ from ipsecd.wire.udpencap import NON_ESP_MARKER
 log = structlog.get_logger()
 
 _REST_AFTER_FAULT = 1.0  # seconds: a timer that always fails must not keep the processor busy
-_ERRORS = 8  # entries of a socket's error queue taken in one turn
 
 
 class Timed(Protocol):
@@ -51,18 +52,23 @@ class PacketRoads(Protocol):
 
 
 class TunPort:
-    """The TUN device of the moment: it can vanish, and whoever keeps the kernel's state makes another."""
+    """The TUN device of the moment: it can vanish, and ``lost`` tells whoever keeps the kernel's state to make
+    another."""
 
-    def __init__(self) -> None:
+    def __init__(self, lost: Callable[[], None]) -> None:
         self.tun: Tun | None = None
+        self.drops: Counter[str] = Counter()  # packets that there was no device for
+        self._tell_lost = lost
 
     def write(self, packet: bytes) -> bool:
         """Hand one packet to the kernel, if there is a device."""
         if self.tun is None:
+            self.drops["tun-gone"] += 1
             return False
         try:
             return self.tun.write(packet)
         except KernelError as error:
+            self.drops["tun-gone"] += 1
             self._lost(error)
             return False
 
@@ -79,6 +85,7 @@ class TunPort:
     def _lost(self, error: KernelError) -> None:
         log.warning("tun-lost", reason=str(error))
         self.tun = None
+        self._tell_lost()
 
 
 class Wires:
@@ -91,6 +98,7 @@ class Wires:
         conductor: Conductor,
         sockets: Sockets,
         port: TunPort,
+        paths: Paths,
         guard: Guard,
         clock: Callable[[], float],
     ) -> None:
@@ -99,11 +107,13 @@ class Wires:
         self._conductor = conductor
         self._sockets = sockets
         self._port = port
+        self._paths = paths
         self._guard = guard
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
+        self._to_look: deque[Outside] = deque()
         self._reading: int | None = None  # the TUN descriptor that the loop watches
 
     def connect(self) -> None:
@@ -129,6 +139,7 @@ class Wires:
         if self._reading is not None:
             self._loop.remove_reader(self._reading)
             self._reading = None
+        self._to_look.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = self._due = None
@@ -138,6 +149,20 @@ class Wires:
         now = self._clock()
         self._conductor.perform(work(now), now)
         self.rearm()
+
+    def look_at_links(self) -> None:
+        """Links may have changed: ask again what they carry, about a few peers in each turn."""
+        self._to_look = deque(self._paths.ways())
+        self._look_on()
+
+    def _look_on(self) -> None:
+        now = self._clock()
+        with self._guard.over("the MTU of a link"):
+            for _ in range(min(limits.BURST, len(self._to_look))):
+                for message in self._paths.ask(self._to_look.popleft()):
+                    self._conductor.tell_roads(message, now)
+        if self._to_look:
+            self._loop.call_soon(self._look_on)
 
     def rearm(self, rest: float = 0.0) -> None:
         """Wake up when the next timer is due, in ``rest`` seconds at the soonest."""
@@ -152,31 +177,33 @@ class Wires:
 
     def _time(self) -> None:
         self._timer = self._due = None
-        with self._guard.over("a timer") as watch:
-            now = self._clock()
+        now = self._clock()
+        with self._guard.over("a timer") as negotiating:
             self._conductor.perform(self._negotiation.timer(now), now)
+        with self._guard.over("a timer of the data plane") as carrying:
             self._conductor.results(self._roads.timer(now), now)
-        self.rearm(0.0 if watch.error is None else _REST_AFTER_FAULT)
+        self.rearm(0.0 if negotiating.error is carrying.error is None else _REST_AFTER_FAULT)
 
     def _from_tun(self) -> None:
-        packets = self._port.read()
-        if not packets and self._port.tun is None:
+        with self._guard.over("the TUN"):
+            packets = self._port.read()
+            now = self._clock()
+            for packet in packets:
+                with self._guard.over("a packet from the TUN"):
+                    self._conductor.results(self._roads.from_tun((packet,), now), now)
+        if self._port.tun is None:
             self.watch_tun()
-            return
-        now = self._clock()
-        for packet in packets:
-            with self._guard.over("a packet from the TUN"):
-                self._conductor.results(self._roads.from_tun((packet,), now), now)
         self.rearm()
 
     def _from_socket(self, opened: UdpSocket) -> None:
-        datagrams = opened.receive(limits.BURST)
+        """Errors are read in every turn, however many datagrams there are: they fill the same buffer."""
         now = self._clock()
-        for datagram in datagrams:
-            with self._guard.over("a datagram", remote=datagram.remote, port=datagram.remote_port):
-                self._receive(opened, datagram, now)
-        if len(datagrams) < limits.BURST:
-            for error in opened.errors(_ERRORS):
+        with self._guard.over("a socket"):
+            for datagram in opened.receive(limits.BURST):
+                with self._guard.over("a datagram", remote=datagram.remote, port=datagram.remote_port):
+                    self._receive(opened, datagram, now)
+        with self._guard.over("the errors of a socket"):
+            for error in opened.errors(limits.SOCKET_ERRORS):
                 with self._guard.over("an error of a path", remote=error.remote):
                     self._path_error(opened, error, now)
         self.rearm()
@@ -193,11 +220,10 @@ class Wires:
         self._conductor.results(results, now)
 
     def _path_error(self, opened: UdpSocket, error: PathError, now: float) -> None:
-        """RFC 4301 section 8.2.1: believed only about a packet that names an SA we send with. RFC 7296 section 2.4: no
-        reason to give up, but worth telling about IKE, of which little is sent."""
-        if error.mtu:
-            if self._conductor.sends_with(error.data[:4]):
-                self._conductor.tell_roads(SetPathMtu(error.remote, error.mtu), now)
-        elif not opened.natt or error.data.startswith(NON_ESP_MARKER):
+        """What isn't about a path's MTU is no reason to give up (RFC 7296 section 2.4), but worth telling about IKE, of
+        which little is sent."""
+        if (message := self._paths.judge(error, opened.port)) is not None:
+            self._conductor.tell_roads(message, now)
+        elif not error.mtu and (not opened.natt or error.data.startswith(NON_ESP_MARKER)):
             remote = Endpoint(error.remote, error.remote_port)
             log.warning("ike-unreachable", remote=str(remote), reason=os.strerror(error.errno))

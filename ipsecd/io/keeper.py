@@ -41,6 +41,11 @@ class Keeper:
                 await self._pause()
                 whole = await self.restore()
 
+    def tun_lost(self) -> None:
+        """Whoever uses the TUN finds that it is gone. The kernel doesn't always say so."""
+        self._state.tun_lost()
+        self._watch.notice(Change.LINK)
+
     async def restore(self) -> bool:
         """Put back what is missing; False if the kernel doesn't let us now."""
         try:

@@ -92,6 +92,7 @@ class KernelState:
         self._new_tun = new_tun
         self._floor = ""
         self._index = 0
+        self._lost = False
         self._lock = asyncio.Lock()
 
     async def raise_floor(self, text: str) -> None:
@@ -121,6 +122,11 @@ class KernelState:
             if self.tun is not None:
                 self.tun.set_mtu(mtu)
 
+    def tun_lost(self) -> None:
+        """What the TUN object holds is no longer an interface, whatever there may be of that name: ``restore`` makes
+        another."""
+        self._lost = True
+
     async def restore(self) -> tuple[str, ...]:
         """Look at everything and put back what is missing or changed; the names of what was. Raises KernelError."""
         async with self._lock:
@@ -132,7 +138,11 @@ class KernelState:
                 return tuple(restored)
             restored += await self._raise_routing()
             link = await self._netlink.link(self.settings.tun)
-            if link is None or link.index != self._index:
+            if self._lost:
+                self.tun.close()  # it may still have the name
+                self._new_tun(await self._make_tun())
+                restored.append("tun")
+            elif link is None or link.index != self._index:
                 lost = self.tun
                 self._new_tun(await self._make_tun())
                 lost.close()
@@ -213,7 +223,7 @@ class KernelState:
         except KernelError:
             tun.close()
             raise
-        self.tun, self._index = tun, link.index
+        self.tun, self._index, self._lost = tun, link.index, False
         return tun
 
     async def _repair_tun(self, tun: Tun, link: Link) -> list[str]:

@@ -18,6 +18,7 @@ _HINTS = {
     errno.EBUSY: "another program holds an interface of that name; set another name in the policy's settings",
 }
 _REFUSALS = {errno.EIO: "tun-down", errno.EINVAL: "tun-invalid", errno.ENOBUFS: "tun-full", errno.EAGAIN: "tun-full"}
+_GONE = frozenset({errno.EBADFD, errno.EBADF, errno.ENODEV})  # the interface; whatever else it is, it passes
 
 
 class Tun:
@@ -69,7 +70,8 @@ class Tun:
         return self._file
 
     def read_packets(self, limit: int) -> list[bytes]:
-        """At most ``limit`` waiting packets; KernelError once the interface is gone."""
+        """At most ``limit`` waiting packets; KernelError once the interface is gone. Other failures are counted in
+        ``drops``."""
         packets: list[bytes] = []
         for _ in range(limit):
             try:
@@ -77,7 +79,10 @@ class Tun:
             except BlockingIOError:
                 break
             except OSError as error:
-                raise _failed(f"can't read from {self.name}", error) from error
+                if error.errno in _GONE:
+                    raise _failed(f"can't read from {self.name}", error) from error
+                self.drops["tun-unreadable"] += 1
+                break
             packets.append(bytes(self._buffer[:octets]))
         return packets
 
@@ -87,9 +92,9 @@ class Tun:
         try:
             os.writev(self._file, (packet,))
         except OSError as error:
-            if error.errno not in _REFUSALS:
+            if error.errno in _GONE:
                 raise _failed(f"can't write to {self.name}", error) from error
-            self.drops[_REFUSALS[error.errno]] += 1
+            self.drops[_REFUSALS.get(error.errno or 0, "tun-failed")] += 1
             return False
         return True
 

@@ -5,7 +5,8 @@ is sent from an address of the caller's choice.
 
 What routers claim about the path is heard but not obeyed here, as ICMP isn't authenticated (RFC 4301 section 8.2):
 datagrams go by the MTU of the link. The claim comes out of ``errors`` with the start of the datagram it speaks of,
-and whoever knows the SAs judges it.
+and whoever knows the SAs judges it. Only IPv6 datagrams that may be fragmented go by what the kernel has heard of the
+path, as nobody but their sender can cut them, and it believes no less than the 1,280 octets that any path carries.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import os
 import socket
 import struct
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
 
 from ipsecd.errors import KernelError
-from ipsecd.limits import MAX_UDP_DATAGRAM, SOCKET_BUFFER
+from ipsecd.limits import MAX_UDP_DATAGRAM, SEND_TRIES, SOCKET_BUFFER, SOCKET_ERRORS
 
 Address = IPv4Address | IPv6Address
 
@@ -32,6 +34,7 @@ IP_RECVERR = 11
 IP_RECVTOS = 13
 IPV6_MTU_DISCOVER = 23
 IPV6_RECVERR = 25
+PMTUDISC_WANT = 1  # fragments by what the kernel takes for the path's MTU
 PMTUDISC_PROBE = 3  # sets DF and takes only the link's MTU into account
 PMTUDISC_OMIT = 5  # leaves DF clear; ICMP never changes the path MTU
 SO_EE_ORIGIN_LOCAL = 1
@@ -40,6 +43,7 @@ SO_RCVBUFFORCE = 33
 Ancillary = list[tuple[int, int, bytes]]
 
 _ANCILLARY = 256
+_ANY_IPV6_LINK = 1_280 - 40 - 8  # octets of a UDP datagram (RFC 8200 section 5)
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _REASONS = {
     errno.EPERM: "send-forbidden",  # a netfilter rule
@@ -51,6 +55,21 @@ _REASONS = {
     errno.EINVAL: "send-bad-source",  # the local address is no longer ours
     errno.EADDRNOTAVAIL: "send-bad-source",
 }
+# What an ICMP error makes of the next call on the socket, whoever that is for.
+_FROM_ICMP = frozenset(
+    {
+        errno.EMSGSIZE,
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+        errno.ECONNREFUSED,
+        errno.ENOPROTOOPT,
+        errno.EOPNOTSUPP,
+        errno.EHOSTDOWN,
+        errno.ENONET,
+        errno.EPROTO,
+        errno.EACCES,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +99,13 @@ class PathError:
     data: bytes
 
 
+class Refusal(NamedTuple):
+    """Why a datagram wasn't sent; ``mtu`` is that of the link if it is too narrow, 0 if nobody says."""
+
+    reason: str
+    mtu: int = 0
+
+
 class UdpSocket:
     """A bound, marked, non-blocking socket. ``address`` gives the family, and is usually 0.0.0.0 or ``::``; ``natt``
     says whether this is the port where IKE carries the non-ESP marker (RFC 3948 section 2.2)."""
@@ -91,6 +117,8 @@ class UdpSocket:
         # doesn't tell us either; with PROBE it tells, and our own datagrams still go by the link's MTU alone.
         self._rest = PMTUDISC_OMIT if address.version == 4 else PMTUDISC_PROBE
         self.drops: Counter[str] = Counter()  # datagrams that weren't sent or couldn't be read, by reason
+        self.heard: Counter[str] = Counter()  # errors about datagrams that were sent
+        self._errors: deque[PathError] = deque(maxlen=SOCKET_ERRORS)  # read, and not yet handed out
         try:
             self._socket = socket.socket(self.family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         except OSError as error:
@@ -133,7 +161,7 @@ class UdpSocket:
             except BlockingIOError:
                 break
             except OSError:  # an ICMP error shows itself here once; what it says stands in the error queue
-                self.drops["receive-error"] += 1
+                self.heard["error-met"] += 1
                 continue
             local, traffic_class = self._told(ancillary)
             if local is None or flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
@@ -166,8 +194,8 @@ class UdpSocket:
         local: Address | None = None,
         traffic_class: int = 0,
         may_fragment: bool = True,
-    ) -> str:
-        """Send one datagram; the empty string, or the reason why it wasn't sent, which is counted in ``drops`` too.
+    ) -> Refusal | None:
+        """Send one datagram; None, or why it wasn't sent, which is counted in ``drops`` too.
 
         ``local`` None leaves the source address to the kernel. ``may_fragment`` False sets DF (IPv4), and refuses
         with ``send-too-big`` what doesn't fit the link.
@@ -181,32 +209,51 @@ class UdpSocket:
             ancillary = [(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, struct.pack("=i", traffic_class))]
             if local is not None:
                 ancillary.append((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local.packed + bytes(4)))
-        modes = (self._rest, PMTUDISC_OMIT) if may_fragment else (PMTUDISC_PROBE,)
-        reason = "send-too-big"
-        for mode in dict.fromkeys(modes):
-            reason = self._send_in(mode, data, ancillary, (str(remote), remote_port))
-            if reason != "send-too-big":
-                break
-        if reason:
-            self.drops[reason] += 1
-        return reason
-
-    def _send_in(self, mode: int, data: bytes, ancillary: Ancillary, target: tuple[str, int]) -> str:
-        """Twice if need be: an ICMP error about any earlier datagram makes the next call fail, whoever it is for."""
+        mode = self._mode(len(data), may_fragment=may_fragment)
         if mode != self._rest:
             self._discover(mode)
+        refusal = self._try(data, ancillary, (str(remote), remote_port))
+        if mode != self._rest:
+            self._discover(self._rest)
+        if refusal is not None:
+            self.drops[refusal.reason] += 1
+        return refusal
+
+    def _mode(self, octets: int, *, may_fragment: bool) -> int:
+        if not may_fragment:
+            return PMTUDISC_PROBE
+        if self.family == socket.AF_INET6 and octets > _ANY_IPV6_LINK:
+            return PMTUDISC_WANT
+        return self._rest
+
+    def _try(self, data: bytes, ancillary: Ancillary, target: tuple[str, int]) -> Refusal | None:
+        """Again as long as an error may be another datagram's, as anybody can make those come."""
         reason = ""
-        for _ in range(2):
+        for _ in range(SEND_TRIES):
             try:
                 self._socket.sendmsg((data,), ancillary, 0, target)
             except OSError as error:
-                reason = _REASONS.get(error.errno or 0, "send-failed")
+                number = error.errno or 0
             else:
-                reason = ""
+                return None
+            reason = _REASONS.get(number, "send-failed")
+            if number not in _FROM_ICMP:
                 break
-        if mode != self._rest:
-            self._discover(self._rest)
-        return reason
+            if number == errno.EMSGSIZE and (mtu := self._link_mtu()):
+                return Refusal(reason, mtu)
+            self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # the one that waits now, if one does
+        return Refusal(reason)
+
+    def _link_mtu(self) -> int:
+        """What the kernel has just said of the link in the error queue, 0 if nothing: then the error was none of its
+        own. The routers' entries before it are kept."""
+        for _ in range(SOCKET_ERRORS):
+            if (error := self._read_error()) is None:
+                return 0
+            if not error.reported and error.mtu:
+                return error.mtu
+            self._errors.append(error)
+        return 0
 
     def _discover(self, mode: int) -> None:
         """Whether datagrams may be fragmented is the socket's to say, not the datagram's."""
@@ -217,17 +264,18 @@ class UdpSocket:
 
     def errors(self, limit: int) -> list[PathError]:
         """At most ``limit`` entries of the error queue (ip(7), IP_RECVERR)."""
-        found: list[PathError] = []
-        for _ in range(limit):
-            try:
-                data, ancillary, _, target = self._socket.recvmsg(MAX_UDP_DATAGRAM, 512, socket.MSG_ERRQUEUE)
-            except BlockingIOError:
-                break
-            except OSError:
-                self.drops["receive-error"] += 1
-                continue
-            found.extend(_path_errors(ancillary, data, target))
+        found = [self._errors.popleft() for _ in range(min(limit, len(self._errors)))]
+        while len(found) < limit and (error := self._read_error()) is not None:
+            found.append(error)
         return found
+
+    def _read_error(self) -> PathError | None:
+        try:
+            data, ancillary, _, target = self._socket.recvmsg(MAX_UDP_DATAGRAM, 512, socket.MSG_ERRQUEUE)
+        except OSError:  # it's empty
+            return None
+        self.heard["error-read"] += 1
+        return next(_path_errors(ancillary, data, target), None)
 
     def close(self) -> None:
         self._socket.close()

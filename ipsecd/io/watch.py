@@ -50,6 +50,8 @@ class Watch:
 
     def __init__(self, routes: int, table: str) -> None:
         self._table = table.encode() + b"\0"
+        self._noticed: set[Change] = set()
+        self._news = asyncio.Event()
         self._compat = routes if routes < 256 else 252  # RT_TABLE_COMPAT: the header has one octet for the table
         self._route = _listen(socket.NETLINK_ROUTE, _ROUTE_GROUPS)
         self._nftables = _listen(NETLINK_NETFILTER, (_NFTABLES_GROUP,))
@@ -62,20 +64,25 @@ class Watch:
         """The next changes; several that come together are reported together."""
         loop = asyncio.get_running_loop()
         while True:
-            news = asyncio.Event()
             for opened in (self._route, self._nftables):
-                loop.add_reader(opened, news.set)
+                loop.add_reader(opened, self._news.set)
             try:
-                await news.wait()
+                await self._news.wait()
             finally:
                 for opened in (self._route, self._nftables):
                     loop.remove_reader(opened)
+            self._news.clear()
             if changes := self.read():
                 return changes
 
+    def notice(self, change: Change) -> None:
+        """Somebody else has seen this: whoever waits is told as if the kernel had."""
+        self._noticed.add(change)
+        self._news.set()
+
     def read(self) -> frozenset[Change]:
         """What has changed since the last call, without waiting."""
-        changes: set[Change] = set()
+        changes, self._noticed = self._noticed, set()
         for data in _drain(self._route):
             changes |= set(Change) - {Change.TABLE} if data is None else self._routing(data)
         for data in _drain(self._nftables):

@@ -7,7 +7,7 @@ import asyncio
 import select
 import threading
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -125,6 +125,10 @@ class Gateway:
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Await something in the gateway's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def call(self, what: Callable[[], None]) -> None:
+        """Call something in the gateway's loop."""
+        self._loop.call_soon_threadsafe(what)
 
     def up(self) -> None:
         self.do(self.state.raise_floor(floor.ruleset(self.plan)))

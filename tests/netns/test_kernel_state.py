@@ -272,6 +272,18 @@ def test_changes_of_others_are_none_of_our_business(sites: Sites, tmp_path: Path
         assert gateway.events == [("kernel-state-restored", {"what": "tun"})]
 
 
+def test_a_tun_that_only_its_user_finds_gone_is_made_anew(sites: Sites, tmp_path: Path) -> None:
+    """As when its descriptor is spoilt: the kernel has the interface still, and has no news of it."""
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        gateway.keep()
+        gateway.call(gateway.keeper.tun_lost)
+        eventually(lambda: len(gateway.new_tuns) == 1, "nobody made another")
+        eventually(lambda: gateway.do(gateway.state.restore()) == (), "never came to rest")
+        assert gateway.tun is gateway.new_tuns[0]
+        send(sites, "ha", udp(HA[4], HB[4], MARK))
+        gateway.wait_in_tun(MARK)
+
+
 def test_a_marked_reverse_path_check_of_others_is_named_with_its_remedy(tmp_path: Path) -> None:
     with Sites(rp_filter=1) as sites, Gateway(sites, tmp_path, PLAN) as gateway:
         sites.sysctl("ga", "ipv4/conf/all/src_valid_mark", 1)

@@ -8,13 +8,15 @@ from structlog.testing import capture_logs
 
 from ipsecd.crypto.secret import Secret
 from ipsecd.daemon.effects import Conductor
+from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keylog import Keys
+from ipsecd.daemon.paths import Paths
 from ipsecd.dataplane import messages
 from ipsecd.dataplane.results import Out, Result, ToTun
 from ipsecd.ike import effects
 from ipsecd.ike.config import Endpoint, Lifetime, Path
 from ipsecd.wire.registry import Encr, Integ
-from ipsecd.wire.selector import Selector
+from ipsecd.wire.selector import Address, Selector
 
 NEAR, FAR = Selector.net("10.1.0.0/16"), Selector.net("10.2.0.0/16")
 HERE, THERE = ip_address("192.0.2.1"), ip_address("192.0.2.2")
@@ -39,6 +41,10 @@ class World:
         self._acknowledge = acknowledge
         self._handled = 0
         self.keys = Keys()
+        self.guard = Guard()
+        self.links: dict[Address, int] = {}
+        self.refusals_of_the_link: list[int] = []
+        self.retries: list[Result] = []
         self.reports: list[effects.Report] = []
         self.conductor = Conductor(
             self,
@@ -46,6 +52,8 @@ class World:
             self,
             self,
             self.keys,
+            Paths(lambda remote, local: self.links.get(remote), believe=True),
+            self.guard,
             window=1_024,
             on_report=self.reports.append,
         )
@@ -70,8 +78,14 @@ class World:
     def keepalive(self, path: Path) -> None:
         self.story.append(("keepalive", path))
 
-    def send_esp(self, out: Out) -> None:
+    def send_esp(self, out: Out) -> int:
         self.story.append(("esp", out.datagram))
+        return self.refusals_of_the_link.pop(0) if self.refusals_of_the_link else 0
+
+    def again(self, packet: bytes, now: float) -> list[Result]:
+        self.story.append(("again", packet))
+        retries, self.retries = self.retries, []
+        return retries
 
     def write(self, packet: bytes) -> bool:
         self.story.append(("tun", packet))
@@ -207,32 +221,65 @@ def test_counters_are_kept_for_whoever_asked() -> None:
     assert world.conductor.counters is counters
 
 
-def test_the_spis_we_send_with_are_known_until_their_last_sa_goes() -> None:
+def test_the_link_of_an_outbound_sa_is_told_before_packets_that_waited_leave_by_it() -> None:
     world = World()
-    conductor = world.conductor
-    conductor.perform([OUTBOUND], 1.0)
-    assert conductor.sends_with(PEERS)
-    assert not conductor.sends_with(OURS)
-    conductor.perform([effects.RemoveOutbound(PEERS, PEERS)], 1.0)
-    assert conductor.sends_with(PEERS)
-    conductor.perform([effects.RemoveOutbound(PEERS, OURS), effects.RemoveOutbound(PEERS, OURS)], 1.0)
-    assert not conductor.sends_with(PEERS)
+    world.links[THERE] = 1_492
+    world.extra = []
+    world.conductor.perform([OUTBOUND], 1.0)
+    assert world.story == ["SetLinkMtu", "InstallOutbound"]
+    world.conductor.perform([effects.MovePath((OURS,), PATH), effects.RemoveOutbound(PEERS, OURS)], 2.0)
+    assert world.story[2:] == ["SetLinkMtu", "MovePath", "RemoveOutbound"]
+
+
+def test_what_the_link_refuses_is_told_and_tried_again() -> None:
+    world = World()
+    world.refusals_of_the_link = [1_400, 1_399]
+    world.retries = [ToTun(b"too big"), Out(bytes(1_372), OUTSIDE, 0, True, b"smaller")]
+    world.conductor.results([Out(bytes(1_400), OUTSIDE, 0, True, b"inside"), ToTun(b"next")], 1.0)
+    assert [step for step in world.story if step[0] != "esp"] == [
+        "SetLinkMtu",
+        ("again", b"inside"),
+        ("tun", b"too big"),
+        "SetLinkMtu",
+        ("again", b"smaller"),
+        ("tun", b"next"),
+    ]
+
+
+def test_what_the_link_refuses_though_it_should_fit_is_not_tried_for_ever() -> None:
+    world = World()
+    world.refusals_of_the_link = [1_428]
+    world.conductor.results([Out(bytes(1_400), OUTSIDE, 0, True, b"inside")], 1.0)
+    assert world.story[1:] == ["SetLinkMtu"]
+
+
+def test_a_fault_in_one_report_costs_no_other() -> None:
+    world = World()
+    asked: list[bytes] = []
+
+    def soft_expired(spi: bytes, now: float) -> list[effects.Effect]:
+        asked.append(spi)
+        if len(asked) == 1:
+            raise RuntimeError("a bug")
+        return [effects.Keepalive(PATH)]
+
+    world.soft_expired = soft_expired  # type: ignore[attr-defined]  # in the place of what __getattr__ makes
+    world.conductor.results([messages.SoftExpired(0xC0000001, "packets"), messages.SoftExpired(0xD0000002, "x")], 1.0)
+    assert asked == [OURS, PEERS]
+    assert world.story == [("keepalive", PATH)]
+    assert world.guard.faults == {"a result of the data plane": 1}
 
 
 def test_an_installation_that_is_a_fault_blocks_nothing_behind_it() -> None:
     world = World()
-    handle, world.handle = world.handle, None  # type: ignore[assignment, method-assign]  # calling it is the fault
-    with pytest.raises(TypeError):
-        world.conductor.perform([INBOUND], 1.0)
-    world.handle = handle  # type: ignore[method-assign]  # as it was
-    world.conductor.perform([effects.Keepalive(PATH)], 2.0)
+    world.handle = None  # type: ignore[assignment, method-assign]  # calling it is the fault
+    world.conductor.perform([INBOUND, effects.Keepalive(PATH)], 1.0)
     assert world.story == [("keepalive", PATH)]
+    assert world.guard.faults == {"an effect of the negotiation": 1}
 
 
-def test_the_queue_survives_a_fault_in_the_middle() -> None:
+def test_a_fault_in_the_middle_of_the_queue_costs_no_other_effect() -> None:
     world = World()
     world.send = None  # type: ignore[assignment, method-assign]  # calling it is the fault
-    with pytest.raises(TypeError):
-        world.conductor.perform([effects.Send(b"bad", PATH), effects.Keepalive(PATH)], 1.0)
-    world.conductor.perform([], 2.0)
+    world.conductor.perform([effects.Send(b"bad", PATH), effects.Keepalive(PATH)], 1.0)
     assert world.story == [("keepalive", PATH)]

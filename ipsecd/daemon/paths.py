@@ -1,0 +1,125 @@
+"""The paths that our outbound SAs take: what their links carry, and who is believed about the rest of the way.
+
+The kernel is, about the link. An ICMP error from the outside isn't authenticated, so it may be believed or not (RFC
+4301 section 6.1.1), and only about a packet of an SA that goes to just where that packet went (section 8.2.1): knowing
+some SPI of ours, as any of our peers does, isn't enough. Routers that quote no more than RFC 792 demands don't show the
+SPI; they are believed about a path that an SA takes, but a good deal less far.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ipsecd import limits
+from ipsecd.daemon import translate
+from ipsecd.dataplane.messages import Outside, SetLinkMtu, SetPathMtu
+from ipsecd.ike import effects
+from ipsecd.io.udp import PathError
+from ipsecd.wire.selector import Address
+
+LinkMtu = Callable[[Address, Address], int | None]
+"""What the link towards the first address carries, of packets that come from the second; None if nobody knows."""
+
+_SPI_OCTETS = 4
+
+
+class _Ends(NamedTuple):
+    """Where ESP packets go, and the port of ours that they leave by."""
+
+    remote: Address
+    remote_port: int
+    local_port: int
+
+
+class _Sa(NamedTuple):
+    spi: bytes
+    outside: Outside
+
+    @property
+    def ends(self) -> _Ends:
+        return _Ends(self.outside.remote, self.outside.remote_port, self.outside.local_port)
+
+
+class Paths:
+    """Follows the effects on SAs. ``believe``: whether ICMP errors may narrow a path at all."""
+
+    def __init__(self, link_mtu: LinkMtu, *, believe: bool) -> None:
+        self._link_mtu = link_mtu
+        self._believe = believe
+        self._sas: dict[bytes, _Sa] = {}  # by the SPI of their other half
+        self._by_spi: dict[bytes, set[bytes]] = {}
+        self._ends: Counter[_Ends] = Counter()
+        self._told: dict[Address, int] = {}
+        self.heard: Counter[str] = Counter()  # errors about datagrams that were too big
+
+    def follow(self, effect: translate.SaEffect) -> list[SetLinkMtu]:
+        """Note what an effect changes; the messages that have to go before it."""
+        match effect:
+            case effects.InstallOutbound(spi, inbound):
+                return self._enter(inbound, _Sa(spi, translate.outside(effect.path)))
+            case effects.RemoveOutbound(spi, inbound):
+                if inbound in self._sas and self._sas[inbound].spi == spi:
+                    self._leave(inbound)
+            case effects.MovePath(moved, path):
+                known = [(inbound, self._sas[inbound].spi) for inbound in moved if inbound in self._sas]
+                return [
+                    message
+                    for inbound, spi in known
+                    for message in self._enter(inbound, _Sa(spi, translate.outside(path)))
+                ]
+            case _:
+                pass
+        return []
+
+    def ways(self) -> list[Outside]:
+        """One way to each peer there is an SA with, to ``ask`` about when links or routes may have changed."""
+        return list({sa.outside.remote: sa.outside for sa in self._sas.values()}.values())
+
+    def ask(self, way: Outside) -> list[SetLinkMtu]:
+        """What the link on this way carries now: the message about it, if that is news."""
+        mtu = self._link_mtu(way.remote, way.local)
+        if mtu is None or mtu == self._told.get(way.remote):
+            return []
+        self._told[way.remote] = mtu
+        return [SetLinkMtu(way.remote, mtu)]
+
+    def refused(self, remote: Address, mtu: int) -> SetLinkMtu:
+        """The kernel has just refused a datagram: its link carries no more than that."""
+        self.heard["link-too-narrow"] += 1
+        self._told[remote] = mtu
+        return SetLinkMtu(remote, mtu)
+
+    def judge(self, error: PathError, port: int) -> SetLinkMtu | SetPathMtu | None:
+        """What to tell the roads of an error about a datagram that left by ``port``, if it is believed."""
+        if not error.mtu:
+            return None
+        if not error.reported:
+            return self.refused(error.remote, error.mtu)
+        ends, spi, mtu = _Ends(error.remote, error.remote_port, port), error.data[:_SPI_OCTETS], error.mtu
+        if len(spi) < _SPI_OCTETS:
+            ours, mtu = ends in self._ends, max(mtu, limits.PMTU_FLOOR_BLIND)
+        else:
+            ours = any(self._sas[inbound].ends == ends for inbound in self._by_spi.get(spi, ()))
+        believed = ours and self._believe
+        self.heard["path-mtu-believed" if believed else "path-mtu-doubted"] += 1
+        return SetPathMtu(error.remote, mtu) if believed else None
+
+    def _enter(self, inbound: bytes, sa: _Sa) -> list[SetLinkMtu]:
+        if inbound in self._sas:
+            self._leave(inbound)
+        self._sas[inbound] = sa
+        self._by_spi.setdefault(sa.spi, set()).add(inbound)
+        self._ends[sa.ends] += 1
+        return self.ask(sa.outside)
+
+    def _leave(self, inbound: bytes) -> None:
+        sa = self._sas.pop(inbound)
+        self._by_spi[sa.spi].discard(inbound)
+        if not self._by_spi[sa.spi]:
+            del self._by_spi[sa.spi]
+        self._ends[sa.ends] -= 1
+        if not self._ends[sa.ends]:
+            del self._ends[sa.ends]
+            self._told.pop(sa.outside.remote, None)  # if others go there too, they are told once more

@@ -1,0 +1,27 @@
+"""The daemon's start."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from ipsecd.crypto import selftest
+from ipsecd.daemon.app import App
+from ipsecd.daemon.log import Log
+from ipsecd.daemon.log_sinks import Writer
+from ipsecd.daemon.options import Options
+from ipsecd.daemon.systemd import Systemd
+from ipsecd.errors import OperatorError
+from tests.unit.daemon.test_control import Silent
+
+
+def test_the_algorithms_are_tested_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selftest, "run", lambda: {"aes128gcm16": "a wrong answer"})
+    options = Options(tmp_path / "absent.yaml", tmp_path / "state", tmp_path / "control")
+    with capture_logs() as logs, pytest.raises(OperatorError, match="can't read the policy"):
+        asyncio.run(App(options, Log(Writer(Silent())), Systemd({}, 1)).run({}))
+    assert [line["event"] for line in logs] == ["algorithm-withdrawn", "starting", "start-failed"]
+    assert (logs[0]["algorithm"], logs[0]["reason"]) == ("aes128gcm16", "a wrong answer")

@@ -1,0 +1,36 @@
+"""A peer that can't be reached by IKE is told about."""
+
+from __future__ import annotations
+
+import errno
+from ipaddress import ip_address
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ipsecd.io.udp import PathError
+from tests.unit.daemon.daemons import Daemon, beside
+
+PEER = ip_address("192.0.2.2")
+IKE, ESP = bytes(4) + b"\x11" * 20, b"\x11" * 24
+
+
+@pytest.mark.parametrize(
+    ("natt", "data", "told"),
+    [
+        (False, IKE, ["192.0.2.2:1500: IKE doesn't get there: Connection refused"]),
+        (True, IKE, ["192.0.2.2:1500: IKE doesn't get there: Connection refused"]),
+        (True, ESP, []),  # there may be thousands a second
+    ],
+    ids=["port 500", "IKE on port 4500", "ESP on port 4500"],
+)
+def test_a_port_that_refuses_ike_is_told(tmp_path: Path, natt: bool, data: bytes, told: list[str]) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        opened: Any = SimpleNamespace(natt=natt, port=4_500 if natt else 500)
+        error = PathError(errno.ECONNREFUSED, True, PEER, 1_500, 0, data)
+        daemon.context.run(daemon.protection.wires._path_error, opened, error, 0.0)
+        assert daemon.texts("ike-unreachable") == told
+
+    beside(tmp_path, scenario)
