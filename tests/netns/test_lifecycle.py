@@ -187,7 +187,7 @@ def test_a_missing_key_makes_only_its_rules_unusable_until_it_is_there(sites: Si
         assert "missing.psk doesn't exist (make one: " in states["other"][1]
         assert both.carries()
         assert answers(sites, "ha", HB[6]) == 0
-        with pytest.raises(RuntimeError, match="rule other can't be used: credential missing: the key file"):
+        with pytest.raises(RuntimeError, match="other can't be used: credential missing: the key file"):
             both.a.ctl("up", "other")
         both.a.write("missing.psk", KEY)
         both.a.ctl("reload")
@@ -213,7 +213,6 @@ def test_unassign_removes_all_that_is_ours_and_nothing_else(sites: Sites, tmp_pa
             daemon.ctl("up", "site")
         daemon.ctl("reload")
         assert answers(sites, "ha", HB[4]) == 0
-        assert "192.0.2.2:500: IKE doesn't get there: Connection refused" in daemon.log()
 
 
 def test_a_policy_that_assigns_nothing_protects_nothing(sites: Sites, tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def test_a_peer_that_was_killed_is_noticed_and_called_again(sites: Sites, tmp_pa
         eventually(lambda: len(both.b.children()) == 1, "it's called again", within=120)
         assert both.carries()
     assert "the peer doesn't answer any more" in both.a.log()
+    assert re.search(r"192\.0\.2\.2:4?500: IKE doesn't get there: Connection refused", both.a.log())
 
 
 @pytest.fixture
