@@ -24,7 +24,7 @@ from ipsecd.daemon.protocol import LEVELS
 _WIDE = 200  # columns where nobody sees the edge: a pipe, a file
 _TABLES = ("ikev2_decryption_table", "esp_sa")  # Wireshark's names, and those of the files in its profile folder
 
-Render = Callable[[Mapping[str, Any]], Iterable[RenderableType]]
+Render = Callable[[Mapping[str, Any], int], Iterable[RenderableType]]  # an answer, and how wide the output is
 
 
 def _console() -> Console:
@@ -51,9 +51,10 @@ def _tell(answer: Mapping[str, Any], as_json: bool, form: Render) -> None:
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
+    console = _console()
     with taking_apart():
-        parts = tuple(form(answer))
-    render.show(_console(), *parts)
+        parts = tuple(form(answer, console.width))
+    render.show(console, *parts)
 
 
 @click.group("ipsecctl", cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -130,7 +131,7 @@ def up(control: Path, name: str, wait: float | None, as_json: bool) -> None:
             with taking_apart():
                 names = [str(name) for name in answer["names"]]
             _wait(client, names, wait)
-        _tell(answer, as_json, lambda _: ())
+        _tell(answer, as_json, render.nothing)
 
 
 @main.command()
@@ -143,7 +144,7 @@ def down(control: Path, name: str, as_json: bool) -> None:
     The IKE SA is closed too if a rule or peer is named that leaves no other child to it.
     """
     with Client(control) as client:
-        _tell(client.ask("down", name=name), as_json, lambda _: ())
+        _tell(client.ask("down", name=name), as_json, render.nothing)
 
 
 @main.command()
@@ -153,7 +154,7 @@ def down(control: Path, name: str, as_json: bool) -> None:
 def rekey(control: Path, name: str, as_json: bool) -> None:
     """Replace keys now: NAME is a rule, for all of its child SAs, one child, or peer:RULE, for a peer's IKE SA."""
     with Client(control) as client:
-        _tell(client.ask("rekey", name=name), as_json, lambda _: ())
+        _tell(client.ask("rekey", name=name), as_json, render.nothing)
 
 
 @main.command()
@@ -188,7 +189,7 @@ def monitor(control: Path, level: str, as_json: bool) -> None:
 def log_level(control: Path, level: str | None, as_json: bool) -> None:
     """Show the level of the log, or set it."""
     with Client(control) as client:
-        _tell(client.ask("log-level", level=level), as_json, lambda answer: (str(answer["level"]),))
+        _tell(client.ask("log-level", level=level), as_json, render.level)
 
 
 @main.group()
@@ -228,7 +229,7 @@ def export(control: Path, directory: Path | None, as_json: bool) -> None:
 def unassign(control: Path, as_json: bool) -> None:
     """Take the policy out of force: what it protected leaves in clear, until the next reload."""
     with Client(control) as client:
-        _tell(client.ask("unassign"), as_json, lambda _: ())
+        _tell(client.ask("unassign"), as_json, render.nothing)
 
 
 def _wait(client: Client, names: list[str], seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -20,6 +20,7 @@ _STYLES = {
     "clear": "blue",
     "exempt": "blue",
     "down": "yellow",
+    "held": "yellow",
     "negotiating": "yellow",
     "connecting": "yellow",
     "half-open": "yellow",
@@ -29,6 +30,11 @@ _STYLES = {
     "error": "red",
     "debug": "dim",
 }
+_RULE = ("rule", "state", "action", "child SAs", "remark")
+_CHILD = ("child", "state", "traffic", "suite", "SPI in", "SPI out", "in", "out", "rekey in")
+_ENTRY = ("entry", "action", "way", "here", "there", "line", "packets", "dropped in clear")
+_PEER = ("peer", "here", "there", "our identity", "its identity", "credentials")
+_NARROW, _FEW = 100, 5  # with fewer columns of the terminal, no table has more of its own
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -37,52 +43,38 @@ def show(console: Console, *parts: RenderableType) -> None:
     console.print(Group(*parts), end="")
 
 
-def status(answer: Mapping[str, Any]) -> Iterable[RenderableType]:
+def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     """``ipsecctl status``."""
     policy = f"policy {answer['policy']} of {answer['file']}" if answer["policy"] else "no policy is in force"
     yield _text(f"ipsecd {answer['version']}, process {answer['pid']}, up {duration(answer['uptime'])}, {policy}\n")
     if answer["rules"]:
-        table = _table("rule", "state", "action", "child SAs", "remark")
-        for rule in answer["rules"]:
-            up = f"{len(rule['up'])} of {len(rule['children'])}" if rule["children"] else ""
-            remark = rule["reason"] or rule["description"]
-            table.add_row(*_cells(rule["name"], _state(rule["state"]), rule["action"], up, remark))
-        yield table
+        yield grid(_RULE, [_rule(rule) for rule in answer["rules"]], width)
     if answer["unresolved"]:
         yield _text(f"names without an address: {', '.join(answer['unresolved'])}\n")
     counted = {**answer["drops"], **{f"fault in {what}": count for what, count in answer["faults"].items()}}
     if answer["log_lines_lost"]:
         counted["log lines lost"] = answer["log_lines_lost"]
     if counted:
-        table = _table("dropped because", "count")
-        for reason, count in counted.items():
-            table.add_row(*_cells(reason, count))
-        yield table
+        yield grid(("dropped because", "count"), list(counted.items()), width)
 
 
-def sas(answer: Mapping[str, Any]) -> Iterable[RenderableType]:
+def _rule(rule: Mapping[str, Any]) -> tuple[object, ...]:
+    up = f"{len(rule['up'])} of {len(rule['children'])}" if rule["children"] else ""
+    remark = rule["reason"] or rule["description"]
+    failure = rule["last_failure"]
+    if failure and not rule["reason"]:
+        remark = f"{failure['reason']}, {duration(failure['ago'])} ago"
+    return rule["name"], _state(rule["state"]), rule["action"], up, remark
+
+
+def sas(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     """``ipsecctl sas``."""
     if not answer["sas"]:
-        yield _text("no SAs\n")
+        yield _text("no SAs")
     for sa in answer["sas"]:
         yield _ike(sa)
         if sa["children"]:
-            table = _table("child", "state", "traffic", "suite", "SPI in", "SPI out", "in", "out", "rekey in")
-            for child in sa["children"]:
-                table.add_row(
-                    *_cells(
-                        child["name"],
-                        _state(child["stage"]),
-                        f"{', '.join(child['local'])} = {', '.join(child['remote'])}",
-                        child["suite"],
-                        child["spi_in"],
-                        child["spi_out"],
-                        _traffic(child["in"]),
-                        _traffic(child["out"]),
-                        duration(child["rekey_in"]),
-                    )
-                )
-            yield table
+            yield grid(_CHILD, [_child(child) for child in sa["children"]], width)
 
 
 def _ike(sa: Mapping[str, Any]) -> Text:
@@ -103,44 +95,48 @@ def _ike(sa: Mapping[str, Any]) -> Text:
     return text
 
 
-def policy(answer: Mapping[str, Any]) -> Iterable[RenderableType]:
+def _child(child: Mapping[str, Any]) -> tuple[object, ...]:
+    return (
+        child["name"],
+        _state(child["stage"]),
+        f"{', '.join(child['local'])} = {', '.join(child['remote'])}",
+        child["suite"],
+        child["spi_in"],
+        child["spi_out"],
+        _traffic(child["in"]),
+        _traffic(child["out"]),
+        duration(child["rekey_in"]),
+    )
+
+
+def policy(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     """``ipsecctl policy``: the entries as they are tried, one after the other."""
     yield _text(f"policy {answer['policy']}, the first entry that matches decides\n")
-    table = _table("entry", "action", "way", "here", "there", "line", "packets", "dropped in clear")
-    for entry in answer["entries"]:
-        for index, (local, remote) in enumerate(entry["pairs"]):
-            first = index == 0
-            table.add_row(
-                *_cells(
-                    entry["name"] if first else "",
-                    _state(entry["action"]) if first else "",
-                    entry["direction"] if first else "",
-                    local,
-                    remote,
-                    entry["line"] or "" if first else "",
-                    entry["steered"] if first else "",
-                    entry["dropped"] if first else "",
-                )
-            )
-    yield table
+    yield grid(_ENTRY, [_entry(entry) for entry in answer["entries"]], width)
     if answer["peers"]:
-        table = _table("peer", "here", "there", "our identity", "its identity", "credentials")
-        for peer in answer["peers"]:
-            there = ", ".join(peer["remotes"]) or ("anywhere" if peer["anywhere"] else f"{peer['remote_name']} ?")
-            table.add_row(
-                *_cells(
-                    peer["name"],
-                    peer["local"] or "by route",
-                    there,
-                    peer["local_id"],
-                    peer["remote_id"],
-                    ", ".join(peer["credentials"]),
-                )
-            )
-        yield table
+        yield grid(_PEER, [_peer(peer) for peer in answer["peers"]], width)
 
 
-def explain(answer: Mapping[str, Any]) -> Iterable[RenderableType]:
+def _entry(entry: Mapping[str, Any]) -> tuple[object, ...]:
+    return (
+        entry["name"],
+        _state(entry["action"]),
+        entry["direction"],
+        "\n".join(local for local, _ in entry["pairs"]),
+        "\n".join(remote for _, remote in entry["pairs"]),
+        entry["line"] or "",
+        entry["steered"],
+        entry["dropped"],
+    )
+
+
+def _peer(peer: Mapping[str, Any]) -> tuple[object, ...]:
+    there = ", ".join(peer["remotes"]) or ("anywhere" if peer["anywhere"] else f"{peer['remote_name']} ?")
+    credentials = ", ".join(peer["credentials"])
+    return peer["name"], peer["local"] or "by route", there, peer["local_id"], peer["remote_id"], credentials
+
+
+def explain(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     """``ipsecctl explain``."""
     ways = [(name, answer[way]) for way, name in (("outbound", "leaving"), ("inbound", "arriving"))]
     covered = [(name, told) for name, told in ways if told["verdict"] != "clear"]
@@ -150,14 +146,14 @@ def explain(answer: Mapping[str, Any]) -> Iterable[RenderableType]:
         for why in dict.fromkeys(told["why"] for _, told in covered):
             yield _text(f"exempt: {why}")
     else:
-        table = _table("such a packet", "verdict", "by", "instead of", "that is")
+        rows = []
         for name, told in covered:
             by = told.get("entry", "") + (f", line {told['line']}" if told.get("line") else "")
-            table.add_row(*_cells(name, _state(told["verdict"]), by, ", ".join(told["instead_of"]), told["why"]))
-        yield table
+            rows.append((name, _state(told["verdict"]), by, ", ".join(told["instead_of"]), told["why"]))
+        yield grid(("such a packet", "verdict", "by", "instead of", "that is"), rows, width)
 
 
-def difference(answer: Mapping[str, Any]) -> Iterable[RenderableType]:
+def difference(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:
     """``ipsecctl reload``."""
     changes = {name: names for name, names in answer["difference"].items() if names and name != "kept"}
     if not changes:
@@ -168,6 +164,16 @@ def difference(answer: Mapping[str, Any]) -> Iterable[RenderableType]:
         yield _text(f"{peer} can't be used: {reason}", "red")
     if answer["policy"] is None:
         yield _text("WARNING: the policy file assigns no policy, so nothing is protected any more", "red")
+
+
+def level(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:
+    """``ipsecctl log-level``."""
+    yield _text(str(answer["level"]))
+
+
+def nothing(_answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:
+    """Of commands that are done without a word."""
+    return ()
 
 
 def event(told: Mapping[str, Any]) -> Text:
@@ -213,12 +219,30 @@ def _text(text: str, style: str = "") -> Text:
     return Text(body + ("\n" if text.endswith("\n") else ""), style=style)
 
 
-def _table(*columns: str) -> Table:
+def grid(titles: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> RenderableType:
+    """Rows under their titles; or, where columns would be too narrow to read, one block of lines for each row. A cell
+    may have several lines."""
+    cells = [[value if isinstance(value, Text) else _lines(str(value)) for value in row] for row in rows]
+    if width < _NARROW and len(titles) > _FEW:
+        return _blocks(titles, cells)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in cells:
+        table.add_row(*row)
     return table
 
 
-def _cells(*values: Any) -> Iterable[Text]:
-    return (value if isinstance(value, Text) else _text(str(value)) for value in values)
+def _blocks(titles: Sequence[str], cells: Sequence[Sequence[Text]]) -> RenderableType:
+    room = max(map(len, titles)) + 2
+    text = Text()
+    for row in cells:
+        for title, value in zip(titles, row, strict=True):
+            for number, line in enumerate(value.split("\n")):
+                text.append(("" if number else title).ljust(room), "bold").append_text(line).append("\n")
+        text.append("\n")
+    return text[:-1]
+
+
+def _lines(text: str) -> Text:
+    return Text("\n").join(_text(line) for line in text.split("\n"))

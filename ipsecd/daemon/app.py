@@ -11,7 +11,6 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -20,6 +19,7 @@ import ipsecd
 from ipsecd import limits
 from ipsecd.crypto import selftest
 from ipsecd.daemon.control import Access, ControlServer, Handler
+from ipsecd.daemon.failures import Failures
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keyring import Sources
 from ipsecd.daemon.lock import Lock, make_folder
@@ -57,7 +57,7 @@ class App:
         self.started = self.clock.now()
         self.protection: Protection | None = None
         self.resolver = Resolver()
-        self.on_report: list[Callable[[Report], None]] = []
+        self.failures = Failures()
         self._systemd = systemd
         self._store = FloorStore(options.floor)
         self._changing = asyncio.Lock()
@@ -160,6 +160,7 @@ class App:
                 log.info("policy-unchanged")
             else:
                 log.info("policy-changed", difference=difference)
+        self.failures.keep(rule.name for rule in prepared.plan.rules)
         self._look.set()
         return difference
 
@@ -246,8 +247,7 @@ class App:
     def _reported(self, report: Report) -> None:
         if report.level == "warning" and self.resolver.names:  # an attempt has failed: maybe a name has moved
             self._look.set()
-        for listener in list(self.on_report):
-            listener(report)
+        self.failures.note(report, self.clock.now())
 
     # --- surroundings -----------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ def status(app: App) -> dict[str, Any]:
         "log_lines_lost": app.journal.dropped,
         "faults": dict(app.guard.faults),
         "unresolved": list(protection.prepared.plan.unresolved) if protection else [],
-        **(_in_force(protection) if protection else {"rules": [], "ike_sas": 0, "child_sas": 0, "drops": {}}),
+        **(_in_force(app, protection) if protection else {"rules": [], "ike_sas": 0, "child_sas": 0, "drops": {}}),
     }
 
 
@@ -45,13 +45,13 @@ def sas(app: App) -> dict[str, Any]:
     return {"sas": [_ike(sa, counted, now) for sa in protection.sas()]}
 
 
-def _in_force(protection: Protection) -> dict[str, Any]:
+def _in_force(app: App, protection: Protection) -> dict[str, Any]:
     sas = protection.sas()
     counters = protection.counters()
     drops = protection.drops() + Counter(counters.drops if counters else {})
     settings = protection.kernel.settings
     return {
-        "rules": [_rule(rule, protection, sas) for rule in protection.prepared.plan.rules],
+        "rules": [_rule(rule, app, protection, sas) for rule in protection.prepared.plan.rules],
         "ike_sas": sum(sa.stage == "established" for sa in sas),
         "child_sas": sum(len(sa.children) for sa in sas),
         "drops": {reason: count for reason, count in sorted(drops.items()) if count},
@@ -61,26 +61,36 @@ def _in_force(protection: Protection) -> dict[str, Any]:
     }
 
 
-def _rule(rule: Rule, protection: Protection, sas: list[IkeSaStatus]) -> dict[str, Any]:
-    up = [child.name for sa in sas for child in sa.children if child.rule == rule.name and child.stage == "up"]
-    calling = any(sa.peer == rule.peer and sa.stage in {"connecting", "half-open"} for sa in sas)
+def _rule(rule: Rule, app: App, protection: Protection, sas: list[IkeSaStatus]) -> dict[str, Any]:
+    up = {child.name for sa in sas for child in sa.children if child.rule == rule.name and child.stage == "up"}
     reason = protection.prepared.unusable.get(rule.peer, "") if rule.peer else ""
-    if rule.action is not Action.PROTECT:
-        state = rule.action.value
-    elif up:
-        state = "up"
-    else:
-        state = "unusable" if reason else "negotiating" if calling else "down"
+    failure = app.failures.of(rule.name)
     return {
         "name": rule.name,
         "description": rule.description,
         "action": rule.action_name,
         "peer": rule.peer,
-        "state": state,
+        "state": _state(rule, up, reason, protection, sas),
         "reason": reason,
         "children": list(rule.children),
-        "up": sorted(set(up)),
+        "up": sorted(up),
+        "last_failure": failure
+        and {"event": failure.event, "reason": failure.reason, "ago": app.clock.now() - failure.since},
     }
+
+
+def _state(rule: Rule, up: set[str], unusable: str, protection: Protection, sas: list[IkeSaStatus]) -> str:
+    """In one word; of a rule that protects nothing, what it does instead."""
+    if rule.action is not Action.PROTECT:
+        return str(rule.action.value)
+    if up:
+        return "up"
+    if unusable:
+        return "unusable"
+    if rule.children and all(protection.negotiation.held(child) for child in rule.children):
+        return "held"
+    calling = any(sa.peer == rule.peer and sa.stage in {"connecting", "half-open"} for sa in sas)
+    return "negotiating" if calling else "down"
 
 
 def _counted(protection: Protection) -> dict[tuple[str, str], SaCounters]:

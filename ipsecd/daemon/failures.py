@@ -1,0 +1,45 @@
+"""What last went wrong with each rule, for those who ask later than the log was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ipsecd.ike.effects import Report
+
+_OVER = ("child-established", "child-rekeyed")  # what shows that a rule works
+_SERIOUS = ("warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """``since`` is the time of the report, in the clock's seconds."""
+
+    event: str
+    reason: str
+    since: float
+
+
+class Failures:
+    """The last failure of each rule, until an SA of it shows that it's over."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Failure] = {}
+
+    def note(self, report: Report, now: float) -> None:
+        """A report of the negotiation, which may be about several rules of one peer."""
+        rules = str(report.fields.get("rule", "")).split(", ")
+        for rule in rules:
+            if report.event in _OVER:
+                self._last.pop(rule, None)
+            elif rule and report.level in _SERIOUS and "reason" in report.fields:
+                self._last[rule] = Failure(report.event, str(report.fields["reason"]), now)
+
+    def of(self, rule: str) -> Failure | None:
+        """The last failure of a rule."""
+        return self._last.get(rule)
+
+    def keep(self, rules: Iterable[str]) -> None:
+        """Forget all other rules: they are no longer in force."""
+        kept = set(rules)
+        self._last = {rule: failure for rule, failure in self._last.items() if rule in kept}

@@ -1,0 +1,307 @@
+"""What people read: every field of an answer, at any width, with nothing in it that could move a cursor."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from ipsecd.cli import render
+
+RULE = {
+    "name": "to-hq",
+    "description": "the office",
+    "action": "require-security",
+    "peer": "to-hq",
+    "state": "down",
+    "reason": "",
+    "children": ["to-hq/1", "to-hq/2"],
+    "up": [],
+    "last_failure": None,
+}
+STATUS = {
+    "version": "0.1.0",
+    "pid": 7,
+    "uptime": 93_784.2,
+    "policy": "branch",
+    "file": "/etc/ipsecd/policy.yaml",
+    "rules": [RULE],
+    "unresolved": [],
+    "drops": {},
+    "faults": {},
+    "log_lines_lost": 0,
+}
+CHILD = {
+    "name": "to-hq/1",
+    "stage": "up",
+    "local": ["10.1.0.0/16", "10.3.0.0/16"],
+    "remote": ["10.2.0.0/16"],
+    "suite": "aes128gcm16-esn",
+    "spi_in": "c0ffee01",
+    "spi_out": "c0ffee02",
+    "in": {"packets": 3, "octets": 252, "idle": None},
+    "out": {"packets": 1_000, "octets": 1_400_000, "idle": 2.0},
+    "rekey_in": 3_000.4,
+}
+SA = {
+    "peer": "to-hq",
+    "stage": "established",
+    "initiator": True,
+    "local_id": "gw.branch.example",
+    "remote_id": "gw.hq.example",
+    "local": "192.0.2.1:4500",
+    "remote": "198.51.100.1:4500",
+    "spi_i": "0102030405060708",
+    "spi_r": "1112131415161718",
+    "suite": "aes128gcm16-prfsha256-x25519",
+    "nat_here": False,
+    "nat_there": False,
+    "age": 61.0,
+    "rekey_in": 7_200.0,
+    "children": [CHILD],
+}
+ENTRY = {
+    "name": "to-hq/1",
+    "action": "protect",
+    "direction": "both",
+    "pairs": [["10.1.0.0/16", "10.2.0.0/16"], ["10.3.0.0/16", "10.4.0.0/16"]],
+    "line": 12,
+    "steered": 5,
+    "dropped": 1,
+}
+PEER = {
+    "name": "to-hq",
+    "local": None,
+    "remotes": ["198.51.100.1"],
+    "remote_name": "",
+    "anywhere": False,
+    "local_id": "gw.branch.example",
+    "remote_id": "gw.hq.example",
+    "credentials": ["hq", "old"],
+}
+
+
+def shown(parts: Iterable[RenderableType], width: int = 200) -> str:
+    console = Console(width=width, file=io.StringIO(), markup=False, highlight=False, emoji=False)
+    render.show(console, *parts)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def rows(parts: Iterable[RenderableType], width: int = 200) -> list[str]:
+    """The words of each line that has any, a space between them."""
+    return [" ".join(line.split()) for line in shown(parts, width).splitlines() if line.strip()]
+
+
+# --- status ---------------------------------------------------------------------------------------------------------
+
+
+def test_status_begins_with_the_daemon() -> None:
+    text = shown(render.status(STATUS, 200))
+    assert text.startswith("ipsecd 0.1.0, process 7, up 1 d 2 h, policy branch of /etc/ipsecd/policy.yaml\n\n")
+    none = STATUS | {"policy": None, "rules": []}
+    assert shown(render.status(none, 200)) == "ipsecd 0.1.0, process 7, up 1 d 2 h, no policy is in force\n\n"
+
+
+FAILURE = {"event": "ike-failed", "reason": "the peer is busy", "ago": 65.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "to-hq down require-security 0 of 2 the office"),
+        ({"state": "up", "up": ["to-hq/1"]}, "to-hq up require-security 1 of 2 the office"),
+        (
+            {"state": "unusable", "reason": "no key", "last_failure": FAILURE},
+            "to-hq unusable require-security 0 of 2 no key",
+        ),
+        ({"last_failure": FAILURE}, "to-hq down require-security 0 of 2 the peer is busy, 1 min 5 s ago"),
+        ({"children": [], "state": "block", "action": "block"}, "to-hq block block the office"),
+    ],
+)
+def test_status_has_a_line_for_each_rule(changes: dict[str, Any], words: str) -> None:
+    assert words in rows(render.status(STATUS | {"rules": [RULE | changes]}, 200))
+
+
+def test_status_says_what_is_missing_lost_and_dropped() -> None:
+    more = {
+        "unresolved": ["hq.example", "b.example"],
+        "drops": {"bad-icv": 3},
+        "faults": {"a datagram": 1},
+        "log_lines_lost": 9,
+    }
+    lines = rows(render.status(STATUS | more, 200))
+    for words in (
+        "names without an address: hq.example, b.example",
+        "bad-icv 3",
+        "fault in a datagram 1",
+        "log lines lost 9",
+    ):
+        assert words in lines
+
+
+# --- sas ------------------------------------------------------------------------------------------------------------
+
+
+def test_sas_without_any() -> None:
+    assert shown(render.sas({"sas": []}, 200)) == "no SAs\n"
+
+
+def test_sas_shows_an_ike_sa_and_its_children() -> None:
+    lines = rows(render.sas({"sas": [SA]}, 200))
+    for words in (
+        "to-hq established gw.branch.example (192.0.2.1:4500) = gw.hq.example (198.51.100.1:4500)",
+        "aes128gcm16-prfsha256-x25519, we called, up 1 min 1 s, rekey in 2 h 0 min",
+        "SPIs 0102030405060708 1112131415161718",
+        (
+            "to-hq/1 up 10.1.0.0/16, 10.3.0.0/16 = 10.2.0.0/16 aes128gcm16-esn c0ffee01 c0ffee02 3 pkts, 252 B "
+            "1000 pkts, 1.4 MB 50 min 0 s"
+        ),
+    ):
+        assert words in lines
+
+
+def test_sas_of_an_ike_sa_that_is_not_there_yet() -> None:
+    young = SA | {
+        "stage": "half-open",
+        "initiator": False,
+        "local_id": "",
+        "remote_id": "",
+        "suite": "",
+        "age": None,
+        "rekey_in": None,
+        "nat_here": True,
+        "nat_there": True,
+        "children": [],
+    }
+    lines = rows(render.sas({"sas": [young]}, 200))
+    assert lines[0] == "to-hq half-open ? (192.0.2.1:4500) = ? (198.51.100.1:4500)"
+    assert lines[1] == "it called, NAT before us and the peer"
+
+
+# --- policy ---------------------------------------------------------------------------------------------------------
+
+
+def test_policy_shows_entries_and_peers() -> None:
+    answer = {"policy": "branch", "entries": [ENTRY], "peers": [PEER]}
+    text = shown(render.policy(answer, 200))
+    lines = rows(render.policy(answer, 200))
+    assert text.startswith("policy branch, the first entry that matches decides\n\n")
+    assert "to-hq/1 protect both 10.1.0.0/16 10.2.0.0/16 12 5 1" in lines
+    assert "10.3.0.0/16 10.4.0.0/16" in lines
+    assert "to-hq by route 198.51.100.1 gw.branch.example gw.hq.example hq, old" in lines
+
+
+@pytest.mark.parametrize(
+    ("changes", "there"),
+    [
+        ({"remotes": [], "anywhere": True}, "anywhere"),
+        ({"remotes": [], "remote_name": "hq.example"}, "hq.example ?"),
+        ({"remotes": ["198.51.100.1", "198.51.100.2"]}, "198.51.100.1, 198.51.100.2"),
+    ],
+)
+def test_policy_says_where_a_peer_is(changes: dict[str, Any], there: str) -> None:
+    answer = {"policy": "branch", "entries": [ENTRY | {"pairs": [], "line": 0}], "peers": [PEER | changes]}
+    lines = rows(render.policy(answer, 200))
+    assert f"to-hq by route {there} gw.branch.example gw.hq.example hq, old" in lines
+    assert "to-hq/1 protect both 5 1" in lines
+
+
+# --- where there is little room -------------------------------------------------------------------------------------
+
+
+def test_where_columns_would_be_narrow_there_is_a_block_for_each_row() -> None:
+    assert shown(render.policy({"policy": "branch", "entries": [ENTRY, ENTRY], "peers": []}, 80), 80) == (
+        "policy branch, the first entry that matches decides\n"
+        "\n"
+        + 2
+        * (
+            "entry             to-hq/1\n"
+            "action            protect\n"
+            "way               both\n"
+            "here              10.1.0.0/16\n"
+            "                  10.3.0.0/16\n"
+            "there             10.2.0.0/16\n"
+            "                  10.4.0.0/16\n"
+            "line              12\n"
+            "packets           5\n"
+            "dropped in clear  1\n"
+            "\n"
+        )
+    )
+    text = shown(render.sas({"sas": [SA, SA | {"children": []}]}, 99), 99)
+    assert "child     to-hq/1\nstate     up\ntraffic   10.1.0.0/16, 10.3.0.0/16 = 10.2.0.0/16\n" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 99, 100, 120])
+def test_no_width_breaks_a_name_into_single_letters(width: int) -> None:
+    for parts in (
+        render.status(STATUS, width),
+        render.sas({"sas": [SA]}, width),
+        render.policy({"policy": "branch", "entries": [ENTRY], "peers": [PEER]}, width),
+    ):
+        text = shown(parts, width)
+        assert "to-hq" in text
+        assert max(map(len, text.splitlines())) <= width
+
+
+# --- the rest -------------------------------------------------------------------------------------------------------
+
+
+def test_a_difference_names_what_has_changed() -> None:
+    answer = {
+        "policy": "branch",
+        "difference": {"added": ["a", "b"], "removed": [], "kept": ["c"], "credentials": ["hq"]},
+        "unusable": {"to-hq": "no key"},
+    }
+    assert shown(render.difference(answer, 200)) == "added: a, b\ncredentials: hq\nto-hq can't be used: no key\n"
+    same: dict[str, Any] = {"policy": "branch", "difference": {"kept": ["c"]}, "unusable": {}}
+    assert shown(render.difference(same, 200)) == "nothing has changed\n"
+
+
+def test_an_event_is_a_line_with_its_time_and_level() -> None:
+    told = {"level": "warning", "time": "2026-01-02T03:04:05.678+00:00", "text": "site: no IKE SA"}
+    assert render.event(told).plain == "03:04:05.678 warning site: no IKE SA"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, ""),
+        (-5, "0 s"),
+        (0.4, "0 s"),
+        (59.6, "1 min 0 s"),
+        (61, "1 min 1 s"),
+        (3_600, "1 h 0 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_durations(seconds: float | None, words: str) -> None:
+    assert render.duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (1_400_000, "1.4 MB"), (10**10, "10.0 GB"), (10**13, "10.0 TB")],
+)
+def test_octets(count: int, words: str) -> None:
+    assert render.octets(count) == words
+
+
+def test_nothing_in_an_answer_moves_the_cursor() -> None:
+    evil = "\x1b[2J\r\u202e"
+    answers: tuple[Iterable[RenderableType], ...] = (
+        render.status(STATUS | {"file": evil, "rules": [RULE | {"name": evil, "reason": evil}]}, 200),
+        render.sas({"sas": [SA | {"remote_id": evil, "peer": evil, "children": [CHILD | {"suite": evil}]}]}, 200),
+        render.policy({"policy": evil, "entries": [ENTRY | {"name": evil}], "peers": [PEER | {"name": evil}]}, 80),
+        render.difference({"policy": evil, "difference": {"added": [evil]}, "unusable": {evil: evil}}, 200),
+        render.level({"level": evil}, 200),
+        (render.event({"level": "info", "time": evil, "text": evil}),),
+    )
+    for parts in answers:
+        text = shown(parts)
+        assert "\\x1b[2J" in text
+        assert {"\x1b", "\r", "\u202e"} & set(text) == set()

@@ -1,0 +1,87 @@
+"""The last failure of each rule, until it works again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from ipsecd.daemon.failures import Failure, Failures
+from ipsecd.ike.effects import Report
+from tests.unit.daemon.daemons import PATIENCE, pair
+
+
+def failed(rule: str, reason: str = "no common proposal", level: str = "warning") -> Report:
+    return Report("child-failed", level, {"rule": rule, "reason": reason})
+
+
+def test_the_last_one_counts_and_belongs_to_every_rule_it_names() -> None:
+    failures = Failures()
+    failures.note(failed("a, b"), 1.0)
+    failures.note(failed("a", "the peer is busy"), 2.0)
+    assert failures.of("a") == Failure("child-failed", "the peer is busy", 2.0)
+    assert failures.of("b") == Failure("child-failed", "no common proposal", 1.0)
+    assert failures.of("c") is None
+
+
+@pytest.mark.parametrize("event", ["child-established", "child-rekeyed"])
+def test_an_sa_shows_that_it_is_over(event: str) -> None:
+    failures = Failures()
+    failures.note(failed("a, b"), 1.0)
+    failures.note(Report(event, "info", {"rule": "a"}), 2.0)
+    assert failures.of("a") is None
+    assert failures.of("b") is not None
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        failed("", "a stranger's"),
+        failed("a", "as it should be", "info"),
+        Report("child-expired", "warning", {"rule": "a"}),
+        Report("no-fields", "error"),
+    ],
+)
+def test_what_is_no_failure_of_a_rule_is_not_kept(report: Report) -> None:
+    failures = Failures()
+    failures.note(report, 1.0)
+    assert (failures.of("a"), failures.of("")) == (None, None)
+
+
+def test_rules_that_are_gone_are_forgotten() -> None:
+    failures = Failures()
+    failures.note(failed("a, b"), 1.0)
+    failures.keep(("b", "c"))
+    assert failures.of("a") is None
+    assert failures.of("b") is not None
+
+
+def test_status_says_what_last_went_wrong_and_what_is_held(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path) as (a, b):
+            b.write("peer.psk", "another key of more than twenty octets")
+            await b.ctl("reload")
+            await a.ctl("up", "site", "--wait", "0", code=1)
+            while a.app.failures.of("site") is None:  # noqa: ASYNC110  a report comes with no other sign
+                await asyncio.sleep(0)
+            (rule,) = json.loads((await a.ctl("status", "--json")).output)["rules"]
+            assert rule["state"] == "down"
+            failure = rule["last_failure"]
+            assert (failure["event"], failure["reason"]) == (
+                "auth-failed",
+                "the peer refuses our identity or our credential (AUTHENTICATION_FAILED)",
+            )
+            assert 0 <= failure["ago"] < PATIENCE
+            assert "the peer refuses our identity or our credential" in (await a.ctl("status")).output
+            b.write("peer.psk", "correct horse battery staple")
+            await b.ctl("reload")
+            await a.ctl("up", "site", "--wait", "30")
+            (rule,) = json.loads((await a.ctl("status", "--json")).output)["rules"]
+            assert (rule["state"], rule["last_failure"]) == ("up", None)
+            await a.ctl("down", "site")
+            (rule,) = json.loads((await a.ctl("status", "--json")).output)["rules"]
+            assert rule["state"] == "held"
+
+    asyncio.run(main())
