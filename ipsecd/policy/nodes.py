@@ -98,7 +98,7 @@ def _check_size(text: str, tree: Tree) -> None:
     except UnicodeEncodeError as error:
         _fail(tree, _place_of(text, error.start), "half of a surrogate pair, which isn't a character")
     if octets > limits.MAX_POLICY_FILE:
-        _fail(tree, Mark(1, 1), f"the file has {octets} octets; {limits.MAX_POLICY_FILE} are allowed")
+        _fail(tree, Mark(1, 1), f"the file has more than {limits.MAX_POLICY_FILE} octets")
 
 
 def _note(tree: Tree, place: Mark, message: str, hint: str = "") -> None:

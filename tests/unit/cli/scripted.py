@@ -26,7 +26,7 @@ STATUS = {
 
 class Scripted:
     """Answers each line with what ``says`` makes of it, octets as they are, anything else as the result of that
-    request; hangs up on None. ``asked`` are the requests."""
+    request; hangs up on None, and behind octets that end in the middle of a line. ``asked`` are the requests."""
 
     def __init__(self, path: Path, says: Callable[[dict[str, Any]], object]) -> None:
         self.path = path
@@ -74,6 +74,8 @@ class Scripted:
                 said = json.dumps({"id": request["id"], "result": said}).encode() + b"\n"
             lines.write(said)
             lines.flush()
+            if not said.endswith(b"\n"):
+                return
 
 
 def always(said: object) -> Callable[[dict[str, Any]], object]:

@@ -1,0 +1,259 @@
+"""Each command of ipsecctl against a daemon in this process, for people and for programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ipsecd
+from ipsecd.cli import ipsecctl
+from ipsecd.daemon import control
+from ipsecd.daemon.control import Caller
+from ipsecd.daemon.protocol import COMMANDS
+from tests.unit.cli.scripted import Scripted, in_turn
+from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, ctl, pair, policy
+
+TWO_UP = {"sas": [{"children": [{"name": "a/1", "stage": "up"}, {"name": "a/2", "stage": "up"}]}]}
+ONE_UP = {"sas": [{"children": [{"name": "a/1", "stage": "up"}, {"name": "a/2", "stage": "rekeying"}]}]}
+
+
+# --- asking ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_two_daemons_that_talk_have_to_show(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path) as (a, _):
+            assert (await a.ctl("up", "site", "--wait", "30")).output == ""
+
+            shown = (await a.ctl("status")).output
+            assert shown.startswith(f"ipsecd {ipsecd.__version__}, process ")
+            assert f"policy sites of {a.folder}/policy.yaml" in shown
+            assert "site   up      require-security   1 of 1" in shown
+            told = json.loads((await a.ctl("status", "--json")).output)
+            assert (told["policy"], told["ike_sas"], told["child_sas"]) == ("sites", 1, 1)
+            assert told["rules"] == [
+                {
+                    "name": "site",
+                    "description": "",
+                    "action": "require-security",
+                    "peer": "site",
+                    "state": "up",
+                    "reason": "",
+                    "children": ["site/1"],
+                    "up": ["site/1"],
+                    "last_failure": None,
+                }
+            ]
+
+            shown = (await a.ctl("sas")).output
+            assert "site established  192.0.2.1 (192.0.2.1:4500) = 192.0.2.2 (192.0.2.2:4500)\n" in shown
+            (sa,) = json.loads((await a.ctl("sas", "--json")).output)["sas"]
+            (child,) = sa["children"]
+            assert (sa["peer"], sa["initiator"], child["name"], child["stage"]) == ("site", True, "site/1", "up")
+            assert child["spi_in"] in shown
+            assert child["out"] == {"packets": 0, "octets": 0, "idle": None}
+
+            shown = (await a.ctl("policy")).output
+            assert shown.startswith("policy sites, the first entry that matches decides\n")
+            told = json.loads((await a.ctl("policy", "--json")).output)
+            (entry,) = told["entries"]
+            assert (entry["name"], entry["pairs"]) == ("site/1", [["10.1.0.0/16", "10.2.0.0/16"]])
+            assert told["peers"][0]["credentials"] == ["peer"]
+
+    asyncio.run(main())
+
+
+def test_explain_takes_its_packet_from_arguments_and_options(tmp_path: Path) -> None:
+    words = ("explain", "10.1.0.2", "10.2.0.2", "tcp", "80", "--source-port", "1024")
+    clear = {"verdict": "clear", "why": "no rule covers it"}
+    with Scripted(tmp_path / "control", in_turn([{"outbound": clear, "inbound": clear}] * 2)) as server:
+        assert ctl(server.path, *words).output == "passes in clear: no rule covers it\n"
+        told = json.loads(
+            ctl(server.path, "explain", "10.1.0.2", "10.2.0.2", "icmp", "3", "--icmp-code", "4", "--json").output
+        )
+    assert told == {"outbound": clear, "inbound": clear}
+    asked = [{name: value for name, value in request.items() if value is not None} for request in server.asked]
+    ends = {"id": 1, "command": "explain", "source": "10.1.0.2", "destination": "10.2.0.2"}
+    assert asked == [
+        ends | {"protocol": "tcp", "port": 80, "source_port": 1_024},
+        ends | {"protocol": "icmp", "port": 3, "icmp_code": 4},
+    ]
+
+
+# --- telling --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_done_without_a_word_and_what_with_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path) as (a, _):
+            for words, names in (
+                (("up", "site", "--wait", "30"), ["site/1"]),
+                (("rekey", "site"), ["site/1"]),
+                (("rekey", "peer:site"), ["peer:site"]),
+                (("down", "site"), ["site/1"]),
+            ):
+                assert json.loads((await a.ctl(*words, "--json")).output) == {"names": names}
+            for words in (("up", "site", "--wait", "30"), ("rekey", "site"), ("down", "site")):
+                assert (await a.ctl(*words)).output == ""
+            assert (await a.ctl("reload")).output == "nothing has changed\n"
+            assert json.loads((await a.ctl("reload", "--json")).output)["difference"]["kept"] == ["site"]
+            assert (await a.ctl("unassign")).output == ""
+            assert json.loads((await a.ctl("unassign", "--json")).output) == {}
+            for command in ("policy", "up", "down", "rekey"):
+                done = await a.ctl(command, *(["site"] if command != "policy" else []), code=1)
+                told = "ipsecctl: no policy is in force (ipsecctl reload puts the assigned one in force)\n"
+                assert done.output == told
+
+    asyncio.run(main())
+
+
+def test_the_log_level_is_shown_and_set(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        assert (await daemon.ctl("log-level")).output == "info\n"
+        assert (await daemon.ctl("log-level", "debug")).output == "debug\n"
+        assert json.loads((await daemon.ctl("log-level", "--json")).output) == {"level": "debug"}
+
+    beside(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_monitor_prints_a_line_for_each_event(tmp_path: Path, as_json: bool) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        words = [str(Path(sys.executable).with_name("ipsecctl")), "--control", str(daemon.options.control)]
+        words += ["monitor", "--level", "debug", *(["--json"] if as_json else [])]
+        process = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        while not daemon.log.taps:  # noqa: ASYNC110  it listens as soon as it's there
+            await asyncio.sleep(0)
+        daemon.log.emit("debug", "odd-thing", {"peer": "hq\n"})
+        line = (await process.stdout.readline()).decode()
+        process.terminate()
+        await process.wait()
+        if as_json:
+            told = json.loads(line)
+            assert (told["event"], told["level"], told["fields"]) == ("odd-thing", "debug", {"peer": "hq\\n"})
+        else:
+            assert line[12:] == " debug   odd thing: peer=hq\\n\n"
+
+    beside(tmp_path, scenario)
+
+
+# --- waiting --------------------------------------------------------------------------------------------------------
+
+
+def test_wait_waits_for_every_child(tmp_path: Path) -> None:
+    with Scripted(tmp_path / "control", in_turn([{"names": ["a/1", "a/2"]}, ONE_UP, TWO_UP])) as server:
+        assert ctl(server.path, "up", "a", "--wait", "60").exit_code == 0
+    assert [request["command"] for request in server.asked] == ["up", "sas", "sas"]
+
+
+def test_what_is_not_up_in_time_is_named(tmp_path: Path) -> None:
+    with Scripted(tmp_path / "control", in_turn([{"names": ["a/1", "a/2", "b"]}, ONE_UP])) as server:
+        done = ctl(server.path, "up", "a", "--wait", "0")
+    assert (done.exit_code, done.output) == (1, "ipsecctl: a/2, b: not up after 0 s (the log says why)\n")
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "1e999", "-1", "soon", ""])
+def test_a_time_without_an_end_is_no_time(tmp_path: Path, seconds: str) -> None:
+    done = ctl(tmp_path / "control", "up", "a", "--wait", seconds)
+    assert done.exit_code == 2
+    assert "Invalid value for '--wait'" in done.output
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------
+
+TABLES = {"ikev2_decryption_table": ["an ike line"], "esp_sa": ["an esp line"], "unknown": ["CHACHA20_POLY1305"]}
+UNKNOWN = "Wireshark can't decrypt CHACHA20_POLY1305: those keys aren't here\n"
+
+
+def test_keys_are_printed_or_put_into_files_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "profile").mkdir()
+    with Scripted(tmp_path / "control", in_turn([TABLES] * 3)) as server:
+        done = ctl(server.path, "keys", "export")
+        assert done.stdout == "# ikev2_decryption_table\nan ike line\n# esp_sa\nan esp line\n"
+        assert done.stderr == UNKNOWN
+        assert json.loads(ctl(server.path, "keys", "export", "--json").stdout) == TABLES
+        done = ctl(server.path, "keys", "export", "--directory", str(tmp_path / "profile"))
+        assert (done.stdout, done.stderr) == ("", UNKNOWN)
+    for name, text in {"ikev2_decryption_table": "an ike line\n", "esp_sa": "an esp line\n"}.items():
+        assert (tmp_path / "profile" / name).read_text() == text
+        assert stat.S_IMODE((tmp_path / "profile" / name).stat().st_mode) == 0o600
+
+
+def test_keys_that_can_not_be_written_are_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "esp_sa").mkdir()
+    with Scripted(tmp_path / "control", in_turn([TABLES])) as server:
+        done = ctl(server.path, "keys", "export", "--directory", str(tmp_path))
+    assert (done.exit_code, done.output) == (1, f"ipsecctl: can't write {tmp_path}/esp_sa: Is a directory\n")
+
+
+# --- who may ask, and how -------------------------------------------------------------------------------------------
+
+
+def test_a_member_of_the_group_may_do_all_but_export_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "caller_of", lambda _: Caller(1, 1_000, frozenset({991})))
+    monkeypatch.setattr("ipsecd.daemon.options.Options.group_id", 991)
+
+    async def scenario(daemon: Daemon) -> None:
+        done = await daemon.ctl("keys", "export", code=4)
+        assert done.output == "ipsecctl: keys-export is for root alone\n"
+        assert (await daemon.ctl("status")).output
+        assert (await daemon.ctl("unassign")).output == ""
+
+    beside(tmp_path, scenario, policy(keylog="true"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nonsense",),
+        ("status", "more"),
+        ("status", "--nonsense"),
+        ("explain", "10.1.0.2"),
+        ("explain", "10.1.0.2", "10.2.0.2", "tcp", "65536"),
+        ("explain", "10.1.0.2", "10.2.0.2", "tcp", "http"),
+        ("explain", "10.1.0.2", "10.2.0.2", "icmp", "8", "--icmp-code", "256"),
+        ("up",),
+        ("down",),
+        ("rekey", "a", "b"),
+        ("monitor", "--level", "loud"),
+        ("log-level", "loud"),
+        ("keys",),
+        ("keys", "import"),
+        ("keys", "export", "--directory", "/nonexistent"),
+    ],
+)
+def test_wrong_usage_asks_nobody_and_has_its_own_exit_code(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = ctl(tmp_path / "control", *words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_names_every_command(tmp_path: Path, flag: str) -> None:
+    done = ctl(tmp_path / "control", flag)
+    assert done.exit_code == 0
+    assert [name for name in ipsecctl.main.commands if f"  {name} " not in done.output] == []
+
+
+def test_every_command_of_the_protocol_can_be_given() -> None:
+    def names(group: Any, before: str = "") -> set[str]:
+        return {
+            each
+            for name, command in group.commands.items()
+            for each in (names(command, f"{name}-") if hasattr(command, "commands") else {before + name})
+        }
+
+    assert names(ipsecctl.main) == set(COMMANDS)
+
+
+def test_the_version_is_told_in_one_form(tmp_path: Path) -> None:
+    done = ctl(tmp_path / "control", "--version")
+    assert (done.exit_code, done.output) == (0, f"ipsecctl {ipsecd.__version__}\n")
