@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ipsecd.errors import ConfigError, Mistake
 from ipsecd.policy.load import load_policy
-from ipsecd.policy.mistakes import in_order
+from ipsecd.policy.nodes import in_order
 from ipsecd.policy.notes import notes
 from ipsecd.policy.unsupported import unsupported
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from ipsecd import limits
 from ipsecd.policy.complaint import did_you_mean, quoted
 from ipsecd.policy.names import FILTER_ACTIONS, FILTER_LISTS
-from ipsecd.policy.nodes import Path, Tree, Value
+from ipsecd.policy.nodes import Tree
+from ipsecd.policy.paths import CREDENTIAL_KINDS, Path, Value
 
-_CREDENTIAL_KINDS = ("psk", "certificate", "kerberos")
 _OF_NEGOTIATION = ("tunnel", "identity", "authentication", "encapsulation", "children", "start")
 
 
@@ -23,6 +23,7 @@ class _Names:
     """What may be referred to. A kind is empty where the file gives none that is known."""
 
     credentials: Mapping[str, str]  # name to psk, certificate or kerberos
+    whole_credentials: Collection[str]  # names that may be shown; others may be keys themselves
     filter_lists: Collection[str]
     filter_actions: Mapping[str, str]  # name to permit, block or negotiate
 
@@ -34,8 +35,10 @@ def crosscheck(tree: Tree) -> None:
     policies, persistent = _mapping(top.get("policies")), _mapping(top.get("persistent"))
     _built_in(tree, "filter_lists", lists, FILTER_LISTS)
     _built_in(tree, "filter_actions", actions, FILTER_ACTIONS)
+    credentials = {name: _credential_kind(body) for name, body in _mapping(top.get("credentials")).items()}
     names = _Names(
-        credentials={name: _credential_kind(body) for name, body in _mapping(top.get("credentials")).items()},
+        credentials=credentials,
+        whole_credentials=[name for name, kind in credentials.items() if kind],
         filter_lists={*FILTER_LISTS, *lists},
         filter_actions={name: _text(body, "action") for name, body in actions.items()} | dict(FILTER_ACTIONS),
     )
@@ -100,12 +103,12 @@ def _filters(tree: Tree, where: Path, rule: dict[str, Value], names: _Names) -> 
 def _authentication(tree: Tree, where: Path, holder: dict[str, Value], names: _Names) -> None:
     methods = holder.get("authentication")
     for index, method in enumerate(methods if isinstance(methods, list) else ()):
-        for kind in _CREDENTIAL_KINDS:
+        for kind in CREDENTIAL_KINDS:
             if not (name := _text(method, kind)):
                 continue
             path = (*where, "authentication", index, kind)
             if name not in names.credentials:
-                _unknown(tree, path, "credential", name, names.credentials)
+                _add(tree, path, "there is no such credential", _meant(tree, name, names.whole_credentials))
             elif names.credentials[name] not in ("", kind):
                 _add(tree, path, f"{quoted(name)} is another kind of credential", f"it is a {names.credentials[name]}")
 
@@ -129,8 +132,12 @@ def _negotiation(tree: Tree, where: Path, rule: dict[str, Value]) -> None:
 
 
 def _unknown(tree: Tree, path: Path, kind: str, name: str, known: Collection[str]) -> None:
-    wanted = len(tree.mistakes) < limits.MAX_MISTAKES  # more aren't shown, and each look costs
-    _add(tree, path, f"there is no {kind} {quoted(name)}", did_you_mean(name, known) if wanted else "")
+    _add(tree, path, f"there is no {kind} {quoted(name)}", _meant(tree, name, known))
+
+
+def _meant(tree: Tree, name: str, known: Collection[str]) -> str:
+    """A hint for mistakes that are shown; looking costs."""
+    return did_you_mean(name, known) if len(tree.mistakes) < limits.MAX_MISTAKES else ""
 
 
 def _add(tree: Tree, path: Path, message: str, hint: str = "") -> None:
@@ -148,5 +155,5 @@ def _text(holder: Value, field: str) -> str:
 
 
 def _credential_kind(body: Value) -> str:
-    kinds = [kind for kind in _CREDENTIAL_KINDS if kind in _mapping(body)]
+    kinds = [kind for kind in CREDENTIAL_KINDS if kind in _mapping(body)]
     return kinds[0] if len(kinds) == 1 else ""

@@ -11,7 +11,7 @@ from ipsecd.policy import traffic
 from ipsecd.policy.addresses import AddressSet, Kind
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.model import PolicyFile
-from ipsecd.policy.nodes import Path
+from ipsecd.policy.paths import Path
 from ipsecd.policy.plan import Action, Entry
 from ipsecd.policy.rules import Rule
 from ipsecd.wire.selector import ANY_PORT, Address, Selector

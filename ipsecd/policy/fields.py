@@ -122,9 +122,13 @@ _ADDRESSES = {
     "type": "string",
     "examples": ["me", "any", "10.1.0.0/16", "10.1.0.7", "10.1.0.1-10.1.0.9", "www.example"],
 }
-_name = AfterValidator(_matching(NAME, "a letter, then letters, digits, '_', '.' or '-', 64 in all at most"))
+_NAME_FORM = "a letter, then letters, digits, '_', '.' or '-', 64 in all at most"
+_name = AfterValidator(_matching(NAME, _NAME_FORM))
 
 Name = Annotated[str, _name, WithJsonSchema({"type": "string", "pattern": NAME})]
+QuietName = Annotated[
+    str, AfterValidator(_matching(NAME, _NAME_FORM, show=False)), WithJsonSchema({"type": "string", "pattern": NAME})
+]  # of a credential: somebody may have put the key itself there
 FilterListName = Annotated[str, _name, WithJsonSchema(_named(FILTER_LISTS))]
 FilterActionName = Annotated[str, _name, WithJsonSchema(_named(tuple(FILTER_ACTIONS)))]
 TunName = Annotated[

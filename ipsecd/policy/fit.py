@@ -10,7 +10,7 @@ from ipsecd import limits
 from ipsecd.errors import Mistake
 from ipsecd.policy import expand
 from ipsecd.policy.model import PolicyFile
-from ipsecd.policy.nodes import Path
+from ipsecd.policy.paths import Path
 from ipsecd.wire.selector import Selector
 
 # What holds wherever the policy is used: a machine has an address, and DNS names may have none.

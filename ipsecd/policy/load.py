@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from ipsecd.errors import ConfigError, Mistake
-from ipsecd.policy import mistakes, nodes
+from ipsecd.errors import ConfigError
+from ipsecd.policy import mistakes
 from ipsecd.policy.crosscheck import crosscheck
 from ipsecd.policy.fit import unfit
 from ipsecd.policy.model import PolicyFile
+from ipsecd.policy.nodes import in_order
+from ipsecd.policy.parsing import parse
 from ipsecd.policy.schema import File
 
 
 def load_policy(text: str, file: str) -> PolicyFile:
     """The policy file with this text; ``file`` is its name in messages. Raises ConfigError with all mistakes found."""
-    tree = nodes.parse(text, file)
+    tree = parse(text, file)
     crosscheck(tree)
     try:
         content = File.model_validate(tree.value)
     except ValidationError as error:
-        raise _all(tree, tuple(mistakes.of(error, tree))) from None
+        raise ConfigError(in_order([*tree.mistakes, *mistakes.of(error, tree)])) from None
     if tree.mistakes:
-        raise _all(tree, ())
+        raise ConfigError(in_order(tree.mistakes))
     policy_file = PolicyFile(file, content, tree)
-    if too_large := tuple(unfit(policy_file)):
-        raise _all(tree, too_large)
+    if too_large := in_order(unfit(policy_file)):
+        raise ConfigError(too_large)
     return policy_file
-
-
-def _all(tree: nodes.Tree, more: tuple[Mistake, ...]) -> ConfigError:
-    return ConfigError(mistakes.in_order({*tree.mistakes, *more}, "mistakes"))

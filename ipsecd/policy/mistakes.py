@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,8 @@ from pydantic_core import ErrorDetails
 from ipsecd import limits
 from ipsecd.errors import Mistake
 from ipsecd.policy.complaint import Complaint, did_you_mean, quoted
-from ipsecd.policy.nodes import Path, Tree
+from ipsecd.policy.nodes import Tree
+from ipsecd.policy.paths import Path
 from ipsecd.policy.schema import json_schema
 
 _QUOTED = re.compile(r"'([^']*)'")
@@ -38,16 +39,6 @@ def of(error: ValidationError, tree: Tree) -> Iterator[Mistake]:
         path = tuple(step for step in details["loc"] if step != "[key]")
         if not tree.is_spoilt(path):
             yield from _mistakes(details, path, tree, hints=number < limits.MAX_MISTAKES)
-
-
-def in_order(found: Iterable[Mistake], what: str) -> tuple[Mistake, ...]:
-    """The mistakes, or what else is told so, in file order; behind the first MAX_MISTAKES, how many more there are."""
-    ordered = sorted(found, key=lambda mistake: (mistake.line, mistake.column, str(mistake)))
-    if len(ordered) > limits.MAX_MISTAKES:
-        first = ordered[limits.MAX_MISTAKES]
-        rest = f"{len(ordered) - limits.MAX_MISTAKES} more {what} from here on"
-        ordered[limits.MAX_MISTAKES :] = [Mistake(first.file, first.line, first.column, "", rest)]
-    return tuple(ordered)
 
 
 def _mistakes(details: ErrorDetails, path: Path, tree: Tree, *, hints: bool) -> Iterator[Mistake]:

@@ -9,7 +9,8 @@ from ipsecd.errors import Mistake
 from ipsecd.policy import builtin
 from ipsecd.policy.actions import FilterAction
 from ipsecd.policy.filters import Filter
-from ipsecd.policy.nodes import Path, Tree
+from ipsecd.policy.nodes import Tree
+from ipsecd.policy.paths import Path
 from ipsecd.policy.rules import Rule
 from ipsecd.policy.schema import File, Policy
 

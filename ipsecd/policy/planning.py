@@ -14,8 +14,8 @@ from ipsecd.policy.addresses import TunnelEnd
 from ipsecd.policy.fit import overfull, sides
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.model import PolicyFile
-from ipsecd.policy.nodes import Path
 from ipsecd.policy.order import by_precedence
+from ipsecd.policy.paths import Path
 from ipsecd.policy.plan import Action, Entry, Plan
 from ipsecd.policy.proposals import ENCRYPTION, GROUPS, INTEGRITY, PRF
 from ipsecd.policy.rules import Rule, Tunnel

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from ipsecd.policy.addresses import TunnelEnd as End
 from ipsecd.policy.complaint import Complaint, Remark
-from ipsecd.policy.fields import FilterActionName, FilterListName, IdentityText, Name, Text, TunnelEnd
+from ipsecd.policy.fields import FilterActionName, FilterListName, IdentityText, Name, QuietName, Text, TunnelEnd
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.strict import ONE_FIELD, Several, Strict, exactly_one
 
@@ -49,9 +49,9 @@ class Authentication(Strict):
 
     model_config = ConfigDict(json_schema_extra=ONE_FIELD)
 
-    psk: Name | None = Field(None, description="A pre-shared key.")
-    certificate: Name | None = Field(None, description="A certificate. Not supported yet.")
-    kerberos: Name | None = Field(None, description="Kerberos. Not supported yet.")
+    psk: QuietName | None = Field(None, description="A pre-shared key.")
+    certificate: QuietName | None = Field(None, description="A certificate. Not supported yet.")
+    kerberos: QuietName | None = Field(None, description="Kerberos. Not supported yet.")
 
     @model_validator(mode="after")
     def _one(self) -> Self:

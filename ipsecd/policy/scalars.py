@@ -18,8 +18,8 @@ _SURPRISES = tuple(
     for pattern, what, hint in (
         (r"(?i:~|null|)", "has no value", "write one, or leave the key out"),
         (r"(?i:y|n|yes|no|on|off|true|false)", "is a boolean in one YAML and text in another", _BOOLEAN),
-        # no more than six colons: seven make a whole IPv6 address
-        (r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9]){1,6}(?:\.[0-9_]*)?", "is a number in base 60 in YAML 1.1", _TEXT),
+        # an IPv6 address of decimal digits alone is one too
+        (r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?", "is a number in base 60 in YAML 1.1", _TEXT),
         (r"[-+]?0[0-9_]+|[-+]?0o[0-7_]+|[-+]?0b[01_]+", "is octal or binary in one YAML and not in another", _NUMBER),
         (r"[-+]?(?:[0-9][0-9_]*_[0-9_]*|0x[0-9A-Fa-f_]+)|\+[0-9]+", "is a number in one YAML only", _NUMBER),
         (r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?", "isn't a whole number", _TEXT),

@@ -17,7 +17,7 @@ from ipsecd import limits
 from ipsecd.policy.actions import FilterAction, SecurityMethod
 from ipsecd.policy.complaint import Complaint, Remark, complaint
 from ipsecd.policy.credentials import Credential
-from ipsecd.policy.fields import IcmpErrorName, Name, Text, TunName
+from ipsecd.policy.fields import IcmpErrorName, Name, QuietName, Text, TunName
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.plan import Settings as Defaults
@@ -151,7 +151,7 @@ class File(Strict):
     )
     description: Text = Field("", description="For people.")
     settings: Settings = Field(Settings(), description="What this machine is told.", json_schema_extra={"default": {}})
-    credentials: dict[Name, Credential] = Field({}, description="What proves who someone is, by name.")
+    credentials: dict[QuietName, Credential] = Field({}, description="What proves who someone is, by name.")
     filter_lists: dict[Name, Annotated[Several[Filter], Field(min_length=1)]] = Field(
         {}, description="Filters that rules share, by name."
     )

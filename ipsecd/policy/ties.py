@@ -14,8 +14,8 @@ from typing import NamedTuple, TypeAlias
 
 from ipsecd import limits
 from ipsecd.policy.complaint import quoted
-from ipsecd.policy.nodes import Path
 from ipsecd.policy.order import Rank, rank
+from ipsecd.policy.paths import Path
 from ipsecd.policy.plan import Action, Entry
 from ipsecd.wire.selector import Selector
 

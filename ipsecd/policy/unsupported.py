@@ -12,7 +12,7 @@ from ipsecd.policy.filters import Filter
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.names import FILTER_ACTIONS
-from ipsecd.policy.nodes import Path
+from ipsecd.policy.paths import Path
 from ipsecd.policy.proposals import NOT_YET
 from ipsecd.policy.rules import Rule
 from ipsecd.policy.schema import Exemptions, Policy

@@ -18,7 +18,7 @@ from ipsecd.policy.check import check
 from ipsecd.policy.diff import diff
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.mistakes import fields_at
-from ipsecd.policy.nodes import parse
+from ipsecd.policy.parsing import parse
 from ipsecd.policy.plan import Plan
 from ipsecd.policy.planning import plan
 from tests.unit.policy.texts import blocks
@@ -96,7 +96,8 @@ def plant(tree: Any, chance: Random) -> None:
     if not isinstance(credentials, dict) or not list(places(credentials)):
         return
     holder, key = chance.choice(list(places(credentials)))
-    holder[key] = chance.choice((SECRET, f"{SECRET} {SECRET}", {"key": SECRET}, [SECRET], f"{SECRET}\n"))
+    ways = (SECRET, f"{SECRET} {SECRET}", {"key": SECRET}, {SECRET: SECRET}, [SECRET], f"{SECRET}\n")
+    holder[key] = copy.deepcopy(chance.choice(ways))
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
@@ -188,7 +189,7 @@ def judge_mistakes(error: ConfigError, text: str) -> None:
         shown = str(mistake)
         assert shown.isprintable()
         assert len(shown) < 1_500
-        assert SECRET not in shown.replace(mistake.path, "")
+        assert SECRET not in shown
     places_told = [(mistake.line, mistake.column) for mistake in error.mistakes]
     assert places_told == sorted(places_told) or not error.mistakes[-1].path
 
@@ -211,5 +212,5 @@ def test_a_bent_policy_ends_in_a_plan_or_in_mistakes(part: int) -> None:
             raise AssertionError(f"seed {SEED}, part {part}, number {number}:\n{text}") from error
         plans += made is not None
         refused += made is None
-    assert plans > POLICIES // PARTS // 20  # both ends are reached
+    assert plans > POLICIES // PARTS // 40  # both ends are reached
     assert refused > POLICIES // PARTS // 4

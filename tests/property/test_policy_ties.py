@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.model import PolicyFile
-from ipsecd.policy.nodes import Path
 from ipsecd.policy.notes import places
 from ipsecd.policy.order import rank
+from ipsecd.policy.paths import Path
 from ipsecd.policy.plan import Action, Entry
 from ipsecd.policy.ties import Place, Work, ties
 from tests.property.test_policy_order import Written, lists

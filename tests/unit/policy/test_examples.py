@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from ipsecd.policy.check import check
 from ipsecd.policy.load import load_policy
-from ipsecd.policy.nodes import parse
+from ipsecd.policy.parsing import parse
 from ipsecd.policy.plan import Action, Plan
 from ipsecd.policy.planning import plan
 from ipsecd.policy.schema import json_schema

@@ -12,7 +12,7 @@ from ipsecd import limits
 from ipsecd.errors import ConfigError
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.mistakes import fields_at, of
-from ipsecd.policy.nodes import parse
+from ipsecd.policy.parsing import parse
 from tests.unit.policy.texts import TUNNEL, blocks, load, mistakes, with_filters
 
 

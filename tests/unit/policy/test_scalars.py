@@ -21,7 +21,6 @@ from ipsecd.policy.scalars import SurpriseError, plain
         ("192.0.2.1", "192.0.2.1"),
         ("fd01::/64", "fd01::/64"),
         ("20:30::", "20:30::"),
-        ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"),
         ("1024-65535", "1024-65535"),
         ("aes128gcm16", "aes128gcm16"),
         ("3des", "3des"),
@@ -49,7 +48,7 @@ def test_nothing_is_refused(text: str) -> None:
         plain(text)
 
 
-@pytest.mark.parametrize("text", ["12:30", "12:30:45", "1:2:3:4:5:6:7", "190:20:30.15", "-1:30"])
+@pytest.mark.parametrize("text", ["12:30", "12:30:45", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8", "190:20:30.15", "-1:30"])
 def test_numbers_in_base_60_are_refused(text: str) -> None:
     with pytest.raises(SurpriseError, match="base 60"):
         plain(text)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from ipsecd.policy.nodes import parse
+from ipsecd.policy.parsing import parse
 from ipsecd.policy.schema import json_schema, schema_json
 from tests.unit.policy.texts import TUNNEL, blocks, with_filters, with_rules
 
