@@ -50,7 +50,7 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[str]:
         (
             NOTED.replace("assigned: p", "assigned: q"),
             0,
-            ["2:49: policies.q.key_exchange.versions.0: not supported yet: IKEv1 [note: run and reload refuse this]"],
+            ["2:49: policies.q.key_exchange.versions.0: run refuses this: not supported yet: IKEv1 [note]"],
         ),
         (
             "assigned: x\nsettings: {mtu: 1}\n",

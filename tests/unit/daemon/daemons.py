@@ -234,6 +234,9 @@ class Sockets:
     def counters(self) -> Counter[str]:
         return Counter()
 
+    def heard(self) -> Counter[str]:
+        return Counter()
+
     def close(self) -> None:
         pass
 
@@ -348,7 +351,7 @@ class Daemon:
     async def ctl(self, *words: str, code: int = 0) -> Result:
         """Run `ipsecctl WORDS` beside the daemon."""
         done = await asyncio.to_thread(ctl, self.options.control, *words)
-        assert done.exit_code == code, done.output
+        assert done.exit_code == code, [done.output, *(line.text for line in self.told.lines if line.event == "fault")]
         return done
 
 
