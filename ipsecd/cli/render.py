@@ -35,6 +35,10 @@ _CHILD = ("child", "state", "traffic", "suite", "SPI in", "SPI out", "in", "out"
 _ENTRY = ("entry", "action", "way", "here", "there", "line", "packets", "dropped in clear")
 _PEER = ("peer", "here", "there", "our identity", "its identity", "credentials")
 _NARROW, _FEW = 100, 5  # with fewer columns of the terminal, no table has more of its own
+_NO_POLICY = {
+    False: "no policy is in force",
+    True: "no policy is in force, but the floor of an earlier one stands",
+}  # whether it's bare
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -45,7 +49,7 @@ def show(console: Console, *parts: RenderableType) -> None:
 
 def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     """``ipsecctl status``."""
-    policy = f"policy {answer['policy']} of {answer['file']}" if answer["policy"] else "no policy is in force"
+    policy = f"policy {answer['policy']} of {answer['file']}" if answer["policy"] else _NO_POLICY[answer["bare"]]
     yield _text(f"ipsecd {answer['version']}, process {answer['pid']}, up {duration(answer['uptime'])}, {policy}\n")
     if answer["rules"]:
         yield grid(_RULE, [_rule(rule) for rule in answer["rules"]], width)
@@ -163,7 +167,7 @@ def difference(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableTyp
     for peer, reason in answer["unusable"].items():
         yield _text(f"{peer} can't be used: {reason}", "red")
     if answer["policy"] is None:
-        yield _text("WARNING: the policy file assigns no policy, so nothing is protected any more", "red")
+        yield _text("WARNING: the policy file assigns no policy: nothing is protected", "red")
 
 
 def level(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:

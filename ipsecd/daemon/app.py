@@ -20,25 +20,24 @@ from ipsecd import limits
 from ipsecd.crypto import selftest
 from ipsecd.daemon.control import Access, ControlServer, Handler
 from ipsecd.daemon.failures import Failures
+from ipsecd.daemon.force import Force
+from ipsecd.daemon.ground import Host
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keyring import Sources
 from ipsecd.daemon.lock import Lock, make_folder
 from ipsecd.daemon.log import Log
 from ipsecd.daemon.options import Options
-from ipsecd.daemon.prepare import Prepared, Surroundings, prepare, read_policy
-from ipsecd.daemon.protection import Host, Protection
+from ipsecd.daemon.prepare import Outline, Surroundings, outline, read_policy
+from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.resolver import Resolver
 from ipsecd.daemon.systemd import Systemd
-from ipsecd.errors import ConfigError, IpsecdError, KernelError, OperatorError
+from ipsecd.errors import ConfigError, IpsecdError, KernelError, LocalError, OperatorError
 from ipsecd.ike.effects import Report
 from ipsecd.io.clock import Clock
-from ipsecd.io.floor_store import FloorStore
-from ipsecd.io.kernel_state import flush
 from ipsecd.io.netlink import Netlink
 from ipsecd.io.nftables import Nftables
-from ipsecd.policy.diff import PlanDiff, diff
+from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE
-from ipsecd.policy.plan import Plan
 from ipsecd.wire.selector import Address
 
 log = structlog.get_logger()
@@ -47,7 +46,7 @@ _REFUSALS = (ConfigError, OperatorError, KernelError)  # what isn't among them i
 
 
 class App:
-    """One daemon. ``protection`` is the policy in force, None while none is assigned."""
+    """One daemon."""
 
     def __init__(self, options: Options, journal: Log, systemd: Systemd) -> None:
         self.options = options
@@ -55,24 +54,39 @@ class App:
         self.guard = Guard()
         self.clock = Clock()
         self.started = self.clock.now()
-        self.protection: Protection | None = None
-        self.resolver = Resolver()
         self.failures = Failures()
         self._systemd = systemd
-        self._store = FloorStore(options.floor)
+        self._nftables = Nftables(TABLE)
+        self._resolver = Resolver(options.names)
         self._changing = asyncio.Lock()
-        self._look = asyncio.Event()  # names or addresses may mean something else now
+        self._moved = asyncio.Event()  # this machine's addresses may have changed
+        self._ask = asyncio.Event()  # DNS names may mean something else now
         self._hangup = asyncio.Event()
         self._stop = asyncio.Event()
         self._cause = ""
+        self._force: Force | None = None
+
+    @property
+    def protection(self) -> Protection | None:
+        """The policy in force, None while none is."""
+        return self._force.protection if self._force else None
+
+    @property
+    def bare(self) -> bool:
+        """Whether the floor of an earlier policy stands without one."""
+        return self._force is not None and self._force.bare is not None
 
     async def run(self, handlers: dict[str, Handler]) -> None:
-        """Until a signal ends it. Raises IpsecdError if it can't start; the last good floor stands then."""
+        """Until a signal ends it. Raises IpsecdError if it can't start. However it ends, the last floor stands."""
         try:
             with contextlib.closing(self._take_place()):
-                async with Netlink() as netlink:
-                    self._netlink = netlink
-                    await self._run(handlers)
+                try:
+                    async with Netlink() as netlink:
+                        self._force = Force(self._host(netlink), self._surroundings(netlink))
+                        await self._run(self._force, handlers)
+                except BaseException:
+                    await self._raise_last_floor()
+                    raise
         except IpsecdError as error:
             _tell_failure("start-failed", error)
             raise
@@ -82,7 +96,7 @@ class App:
         make_folder(self.options.control.parent, 0o755)  # members of the group have to get through it
         return Lock(self.options.lock)
 
-    async def _run(self, handlers: dict[str, Handler]) -> None:
+    async def _run(self, force: Force, handlers: dict[str, Handler]) -> None:
         self._handle_signals()
         self._test_algorithms()
         log.info("starting", version=ipsecd.__version__, file=self.options.policy)
@@ -91,10 +105,8 @@ class App:
         server = ControlServer(handlers, self.journal, self.guard, Access(os.geteuid(), self.options.group_id))
         try:
             server.claim(self.options.control)  # first: a daemon that is already there isn't to be disturbed
-            prepared = await prepare(read_policy(self.options.policy), self._surroundings())
-            await self._put_in_force(prepared)
+            await force.begin(await self._sketch())
         except BaseException:
-            await self._raise_last_floor()
             await server.close()
             raise
         try:
@@ -109,30 +121,37 @@ class App:
         log.info("stopped")
 
     async def reload(self) -> PlanDiff:
-        """Read the policy file again and put in force what has changed; a file that assigns none takes the policy out
-        of force. Raises ConfigError, OperatorError or KernelError, and has then changed nothing."""
+        """Read the policy file again and put in force what has changed. Raises ConfigError, OperatorError or
+        KernelError, and has then changed nothing."""
+        force = self._begun()
         async with self._changing:
             try:
-                prepared = await prepare(read_policy(self.options.policy), self._surroundings())
-                return await self._put_in_force(prepared)
+                difference = await force.change(await self._sketch())
             except _REFUSALS as error:
                 _tell_failure("reload-failed", error)
                 raise
+        plan = self.protection.prepared.plan if self.protection else None
+        self.failures.keep(rule.name for rule in (plan.rules if plan else ()))
+        self._ask.set()
+        return difference
 
     async def unassign(self) -> None:
         """Take the policy out of force, and everything of ours out of the kernel, until the next reload. Raises
         KernelError; a policy that was in force is in force then."""
+        force = self._begun()
         async with self._changing:
             try:
-                await self._unassign("put out of force by command")
+                await force.unassign()
             except KernelError as error:
                 _tell_failure("unassign-failed", error)
                 raise
+        log.warning("unassigned", cause="put out of force by command")
 
     def summary(self) -> str:
         """The state in a few words."""
         if self.protection is None:
-            return "no policy is assigned, nothing is protected"
+            what = "the floor of the last one stands" if self.bare else "nothing is protected"
+            return f"no policy is assigned, {what}"
         plan = self.protection.prepared.plan
         rules = "1 rule" if len(plan.rules) == 1 else f"{len(plan.rules)} rules"
         children = sum(len(sa.children) for sa in self.protection.sas())
@@ -140,46 +159,22 @@ class App:
 
     async def addresses(self) -> frozenset[Address]:
         """This machine's addresses. Raises KernelError."""
-        return frozenset(address for _, address in await self._netlink.addresses())
+        return frozenset(address for _, address in await self._begun().around.addresses())
 
-    # --- what is in force -------------------------------------------------------------------------------------------
+    async def _sketch(self) -> Outline:
+        return await outline(read_policy(self.options.policy), self._begun().around)
 
-    async def _put_in_force(self, prepared: Prepared) -> PlanDiff:
-        before = Plan() if self.protection is None else self.protection.prepared.plan
-        if not prepared.plan.policy:
-            difference = PlanDiff(removed=diff(before, Plan()).removed)
-            await self._unassign(f"{self.options.policy} assigns none")
-        elif self.protection is None:
-            protection = Protection(prepared, self._host())
-            await protection.start()
-            self.protection = protection
-            difference = PlanDiff(added=diff(before, prepared.plan).added)
-        else:
-            difference = await self.protection.change(prepared)
-            if difference.empty:
-                log.info("policy-unchanged")
-            else:
-                log.info("policy-changed", difference=difference)
-        self.failures.keep(rule.name for rule in prepared.plan.rules)
-        self._look.set()
-        return difference
-
-    async def _unassign(self, cause: str) -> None:
-        if self.protection is not None:
-            await self.protection.lower()
-            self.protection = None
-        else:  # nothing in force in this process, but maybe left by the one before
-            await flush(self._netlink, Nftables(TABLE), self._store)
-        log.warning("unassigned", cause=cause)
+    def _begun(self) -> Force:
+        if self._force is None:
+            raise LocalError("nothing can be in force before the daemon runs")
+        return self._force
 
     async def _raise_last_floor(self) -> None:
-        """The start has failed: see that the floor of the last good policy stands, so that nothing leaves in clear."""
-        nftables = Nftables(TABLE)
+        """Something has failed: see that the last good floor stands, so that nothing leaves in clear. It is put in
+        the place of whatever may be there under its name."""
         try:
-            text = self._store.load()
-            if text is not None and not await nftables.exists():
-                await nftables.replace(text)
-            if text is not None:
+            if text := self._nftables.text or self.options.floor.load():
+                await self._nftables.replace(text)
                 log.warning("last-floor-stands")
         except KernelError as error:
             _tell_failure("no-floor", error)
@@ -187,8 +182,9 @@ class App:
     # --- the world changes ------------------------------------------------------------------------------------------
 
     async def _until_stopped(self) -> None:
+        works = (self._follow_addresses(), self._follow_names(), self._tick(), self._reload_on_signal())
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work) for work in (self._follow(), self._tick(), self._reload_on_signal())]
+            tasks = [group.create_task(work) for work in works]
             await self._stop.wait()
             if self.protection is None:
                 log.info("stopping-unprotected", cause=self._cause)
@@ -203,33 +199,36 @@ class App:
             async with asyncio.timeout(limits.EXIT_TIME):
                 await server.close()
                 async with self._changing:
-                    if self.protection is not None:
-                        await self.protection.stop()
+                    await self._begun().stop()
         except TimeoutError:
             log.warning("stop-hurried", seconds=limits.EXIT_TIME)
 
-    async def _follow(self) -> None:
-        """Ask for DNS names again, and look at our addresses again, when there is a reason or it's time."""
+    async def _follow_addresses(self) -> None:
+        """At once, and without a word to the DNS: only the rest that comes after may make the next change wait."""
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            with self.guard.over("new addresses"):
+                await self._follow()
+            await asyncio.sleep(limits.ADDRESS_REST)
+
+    async def _follow_names(self) -> None:
+        """Ask for DNS names again when there is a reason or it's time."""
+        self._ask.set()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limits.RESOLVE_AGAIN):
-                    await self._look.wait()
-            self._look.clear()
-            with self.guard.over("names and addresses"):
-                await self._look_again()
+                    await self._ask.wait()
+            self._ask.clear()
+            with self.guard.over("DNS names"):
+                if await self._resolver.refresh(self._names):
+                    await self._follow()
             await asyncio.sleep(limits.RESOLVE_REST)
 
-    async def _look_again(self) -> None:
-        await self.resolver.refresh(self.resolver.names)
+    async def _follow(self) -> None:
         async with self._changing:
-            if self.protection is None:
-                return
-            now = self.protection.prepared
             try:
-                prepared = await prepare(now.file, self._surroundings(), now.ring)
-                if prepared.plan != now.plan:
-                    difference = await self.protection.change(prepared)
-                    log.info("policy-follows", difference=difference)
+                await self._begun().follow()
             except _REFUSALS as error:
                 _tell_failure("policy-does-not-follow", error)
 
@@ -245,19 +244,25 @@ class App:
             await asyncio.sleep(interval)
 
     def _reported(self, report: Report) -> None:
-        if report.level == "warning" and self.resolver.names:  # an attempt has failed: maybe a name has moved
-            self._look.set()
+        if report.level == "warning" and self._names:  # an attempt has failed: maybe a name has moved
+            self._ask.set()
         self.failures.note(report, self.clock.now())
 
     # --- surroundings -----------------------------------------------------------------------------------------------
 
-    def _surroundings(self) -> Surroundings:
+    @property
+    def _names(self) -> frozenset[str]:
+        """The DNS names of the policy in force."""
+        return self.protection.prepared.names if self.protection else frozenset()
+
+    def _surroundings(self, netlink: Netlink) -> Surroundings:
         users = frozenset({0, os.geteuid()})
         sources = Sources(self.options.policy.parent, os.environ.get("CREDENTIALS_DIRECTORY"), users)
-        return Surroundings(self.resolver, sources, self._netlink.addresses, self._netlink.source_for)
+        return Surroundings(self._resolver, sources, netlink.addresses, netlink.source_for)
 
-    def _host(self) -> Host:
-        return Host(self._netlink, self._store, self.guard, self.clock, self._reported, self._look.set)
+    def _host(self, netlink: Netlink) -> Host:
+        store = self.options.floor
+        return Host(netlink, self._nftables, store, self.guard, self.clock, self._reported, self._moved.set)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -55,6 +55,9 @@ class Commands:
         return describe_plan(plan, await Nftables(TABLE).counters())
 
     async def _explain(self, arguments: Arguments) -> dict[str, Any]:
+        if self._app.bare:
+            hint = "ipsecctl unassign takes it away, ipsecctl reload puts an assigned policy in its place"
+            raise OperatorError("no policy is in force, but the floor of an earlier one stands", hint)
         return explain(self._app.protection, await self._app.addresses(), arguments)
 
     async def _up(self, arguments: Arguments) -> dict[str, Any]:

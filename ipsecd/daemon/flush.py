@@ -6,7 +6,6 @@ import contextlib
 
 from ipsecd.daemon.lock import Lock
 from ipsecd.daemon.options import Options
-from ipsecd.io.floor_store import FloorStore
 from ipsecd.io.kernel_state import flush
 from ipsecd.io.netlink import Netlink
 from ipsecd.io.nftables import Nftables
@@ -18,4 +17,4 @@ async def flush_kernel(options: Options) -> None:
     KernelError."""
     with contextlib.closing(Lock(options.lock)):
         async with Netlink() as netlink:
-            await flush(netlink, Nftables(TABLE), FloorStore(options.floor))
+            await flush(netlink, Nftables(TABLE), options.floor)

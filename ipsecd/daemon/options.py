@@ -6,6 +6,8 @@ import grp
 from dataclasses import dataclass
 from pathlib import Path
 
+from ipsecd.io.state_file import StateFile
+
 POLICY = Path("/etc/ipsecd/policy.yaml")
 STATE = Path("/var/lib/ipsecd")
 CONTROL = Path("/run/ipsecd/control")
@@ -28,9 +30,15 @@ class Options:
         return self.state / "lock"
 
     @property
-    def floor(self) -> Path:
+    def floor(self) -> StateFile:
         """The last floor that stood, for the next boot."""
-        return self.state / "floor.nft"
+        return StateFile(self.state / "floor.nft", "the floor", "without it nothing is protected after a reboot")
+
+    @property
+    def names(self) -> StateFile:
+        """What the policy's DNS names last meant, for the next start."""
+        path = self.state / "names.json"
+        return StateFile(path, "DNS answers", "without them a name protects nothing until the DNS answers")
 
     @property
     def group_id(self) -> int | None:

@@ -23,13 +23,21 @@ from ipsecd.wire.selector import Address
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A policy ready to be put in force. ``unusable`` has the peers that can't be negotiated with, and why."""
+class Outline:
+    """A policy as far as it goes without any key, which is as far as the floor needs it. ``names`` are the DNS names
+    it depends on."""
 
     file: PolicyFile
     plan: Plan
-    ring: Keyring
     floor: str
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared(Outline):
+    """A policy ready to be put in force. ``unusable`` has the peers that can't be negotiated with, and why."""
+
+    ring: Keyring
     entries: tuple[SpdEntry, ...]
     config: IkeConfig
     unusable: dict[str, str]
@@ -68,22 +76,35 @@ def read_text(path: Path, hint: str = "") -> str:
         raise ConfigError((message,)) from None
 
 
-async def prepare(file: PolicyFile, around: Surroundings, ring: Keyring | None = None) -> Prepared:
-    """Everything that follows from the file, as names and addresses are now. ``ring`` gives keys already read; without
-    it they are read. Raises ConfigError for what isn't supported, or OperatorError for what can't be negotiated."""
+async def outline(file: PolicyFile, around: Surroundings) -> Outline:
+    """What follows from the file without any key, as names and addresses are now; waits for neither keys nor the DNS.
+    Raises ConfigError for what isn't supported."""
     me = tuple(address for _, address in await around.addresses() if not address.is_loopback)
-    around.resolver.forget()
-    plan = make_plan(file, around.resolver.addresses, me)
+    names: set[str] = set()
+
+    def resolve(name: str) -> tuple[Address, ...]:
+        names.add(name)
+        return around.resolver.addresses(name)
+
+    plan = make_plan(file, resolve, me, around.resolver.gone)
     plan = replace(plan, peers=tuple([await _here(peer, plan.settings.own_mark, around) for peer in plan.peers]))
+    return Outline(file, plan, ruleset(plan), frozenset(names))
+
+
+async def prepare(sketch: Outline, around: Surroundings, ring: Keyring | None = None) -> Prepared:
+    """The rest. ``ring`` gives keys already read; without it they are read, which may take a while. Raises
+    OperatorError for what can't be negotiated."""
+    plan = sketch.plan
     ring = ring if ring is not None else await gather(plan.credentials, around.sources)
     config, entries = ike_config(plan, ring.keys), spd_entries(plan)
     check_offers(config)
     Spd(entries)  # what the roads would refuse, they refuse before anything has changed
     return Prepared(
-        file=file,
+        file=sketch.file,
         plan=plan,
+        floor=sketch.floor,
+        names=sketch.names,
         ring=ring,
-        floor=ruleset(plan),
         entries=entries,
         config=config,
         unusable=unusable(plan, ring.keys, ring.problems),

@@ -8,93 +8,72 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from ipsecd import limits
 from ipsecd.crypto.entropy import SystemEntropy
 from ipsecd.daemon.effects import Conductor
-from ipsecd.daemon.guard import Guard
+from ipsecd.daemon.ground import Ground, Host
 from ipsecd.daemon.keylog import Keys
 from ipsecd.daemon.paths import Paths
-from ipsecd.daemon.prepare import Prepared, difference
+from ipsecd.daemon.prepare import Outline, Prepared, difference
 from ipsecd.daemon.sockets import Sockets
 from ipsecd.daemon.wires import TunPort, Wires
 from ipsecd.dataplane.inline import InlineRoads
 from ipsecd.dataplane.messages import AskCounters, Counters, SetSpd
-from ipsecd.errors import KernelError, OperatorError
+from ipsecd.errors import OperatorError
 from ipsecd.ike import Ike
-from ipsecd.ike.effects import Report
 from ipsecd.ike.status import IkeSaStatus
-from ipsecd.io.clock import Clock
-from ipsecd.io.floor_store import FloorStore
-from ipsecd.io.keeper import Keeper
-from ipsecd.io.kernel_state import KernelSettings, KernelState
 from ipsecd.io.link_mtu import LinkMtus
-from ipsecd.io.netlink import Netlink
-from ipsecd.io.nftables import Nftables
 from ipsecd.io.tun import Tun
-from ipsecd.io.watch import Watch
 from ipsecd.policy.diff import PlanDiff
-from ipsecd.policy.floor import TABLE, inside_mark
-from ipsecd.policy.plan import Settings
 
 log = structlog.get_logger()
 
 _FIXED = ("ike_port", "natt_port", "settings")  # of a plan: what can't change while it is in force
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
-    """What a protection stands on, and whom it tells. ``reports`` sees what the negotiation reports; ``addresses`` is
-    called when this machine's addresses may have changed."""
-
-    netlink: Netlink
-    store: FloorStore
-    guard: Guard
-    clock: Clock
-    reports: Callable[[Report], None]
-    addresses: Callable[[], None]
+Complete = Callable[[Outline], Awaitable[Prepared]]
+"""Adds the keys to a policy, which may take a while."""
 
 
 class Protection:
     """One policy in force, from ``start`` to ``stop``. Made inside a running event loop."""
 
-    def __init__(self, prepared: Prepared, host: Host) -> None:
-        plan = prepared.plan
-        entropy = SystemEntropy()
-        self.prepared = prepared
+    def __init__(self, sketch: Outline, host: Host) -> None:
         self.keys = Keys()
-        self.negotiation = Ike(prepared.config, entropy)
-        self.kernel = KernelState(
-            host.netlink, Nftables(TABLE), host.store, kernel_settings(plan.settings), _report, self._new_tun
-        )
+        self.ground = Ground(sketch.plan.settings, host, self._new_tun, self._moved)
+        self.kernel = self.ground.kernel
+        self._sketch = sketch
         self._host = host
         self._port = TunPort(self._tun_lost)
-        self._roads = InlineRoads(
-            entropy.octets, tun_mtu=self.kernel.settings.mtu, pmtu_age=float(plan.settings.pmtu_age)
-        )
         self._generation = 0
-        self._keeper: Keeper | None = None
-        self._keeping: asyncio.Task[None] | None = None
+        self._reading = False
         self._open = contextlib.ExitStack()  # what must be closed again, in reverse
 
-    async def start(self) -> None:
-        """Put everything in its place. Raises KernelError; the floor stands then, if the kernel took it."""
+    async def start(self, complete: Complete) -> None:
+        """Put everything in its place, the floor first: it needs no key, and may not have to wait for one. Raises
+        IpsecdError; the floor stands then, if the kernel took it."""
         try:
+            await self.kernel.check_name()
+            await self.ground.raise_floor(self._sketch.floor)
+            self.prepared = await complete(self._sketch)
             await self._start()
         except BaseException:
+            await self.ground.let_go()
             self._open.close()
+            self.ground.close()
             raise
 
     async def _start(self) -> None:
         plan = self.prepared.plan
-        self._open.callback(self.kernel.close)
-        await self.kernel.raise_floor(self.prepared.floor)
-        watch = Watch(plan.settings.table, TABLE)
-        self._open.callback(watch.close)
+        entropy = SystemEntropy()
+        self._roads = InlineRoads(
+            entropy.octets, tun_mtu=self.kernel.settings.mtu, pmtu_age=float(plan.settings.pmtu_age)
+        )
+        self.negotiation = Ike(self.prepared.config, entropy)
         self._port.tun = await self.kernel.raise_tun()
         for problem in await self.kernel.problems():
             log.warning("kernel-setting", problem=problem)
@@ -127,31 +106,32 @@ class Protection:
         self._set_spd()
         self._tell()
         self.wires.connect()
+        self._reading = True
         self._open.callback(self.wires.disconnect)
         self.wires.turn(self.negotiation.start)
-        self._keeper = Keeper(self.kernel, watch, _report, self._links_changed, self._host.clock)
-        self._keeping = asyncio.create_task(self._keep(self._keeper))
 
-    async def change(self, prepared: Prepared) -> PlanDiff:
-        """Put another plan in force in the place of this one, touching only what differs; all of it or nothing.
+    async def change(self, sketch: Outline, complete: Complete) -> PlanDiff:
+        """Put another plan in force in the place of this one, touching only what differs, the floor first; all of it
+        or nothing.
 
         Raises OperatorError or KernelError, or whatever else has gone wrong: then this plan is in force as before,
         though SAs that the other one would have ended may have to be negotiated again.
         """
         old = self.prepared
-        fixed = [name.replace("_", " ") for name in _FIXED if getattr(old.plan, name) != getattr(prepared.plan, name)]
+        fixed = [name.replace("_", " ") for name in _FIXED if getattr(old.plan, name) != getattr(sketch.plan, name)]
         if fixed:
             raise OperatorError(f"{', '.join(fixed)} can't change while ipsecd runs", "systemctl restart ipsecd")
         try:
-            if prepared.floor != old.floor:
-                await self.kernel.raise_floor(prepared.floor)
-            self._take(prepared)
+            if sketch.floor != old.floor:
+                await self.kernel.raise_floor(sketch.floor)
+            new = await complete(sketch)
+            self._take(new)
         except BaseException:
             await self._go_back(old)
             raise
-        if (prepared.unusable, prepared.plan.peers) != (old.unusable, old.plan.peers):
+        if (new.unusable, new.plan.peers) != (old.unusable, old.plan.peers):
             self._tell()
-        return difference(old, prepared)
+        return difference(old, new)
 
     def _take(self, new: Prepared) -> None:
         """Give the roads and the negotiation another plan."""
@@ -166,13 +146,7 @@ class Protection:
         if self.prepared is not old:
             with self._host.guard.over("going back to the policy before"):
                 self._take(old)
-        await self._floor_back(old.floor)
-
-    async def _floor_back(self, floor: str) -> None:
-        try:
-            await self.kernel.raise_floor(floor)
-        except KernelError as error:
-            _report("floor-not-as-before", "error", {"reason": str(error)})
+        await self.ground.put_back(old.floor)
 
     def sas(self) -> list[IkeSaStatus]:
         """The negotiation's SAs as they are now."""
@@ -198,48 +172,30 @@ class Protection:
         with self._host.guard.over("the goodbyes"):
             self.wires.turn(self.negotiation.shutdown)
         await asyncio.sleep(limits.GOODBYE)
-        await self._let_go()
+        await self.ground.let_go()
         self.keys.forget()
+        self._reading = False
         self._open.close()
+        self.ground.close()
 
     async def lower(self) -> None:
         """Remove everything of ours from the kernel, and stop: the policy is no longer in force. Raises KernelError;
         then the policy is still in force, and what was removed already is put back."""
-        await self._let_go()
-        try:
-            await self.kernel.lower()
-        except KernelError:
-            await self._floor_back(self.prepared.floor)
-            if self._keeper is not None:
-                await self._keeper.restore()
-                self._keeping = asyncio.create_task(self._keep(self._keeper))
-            raise
+        await self.ground.lower()
         await self.stop()
 
-    async def _keep(self, keeper: Keeper) -> None:
-        while True:
-            with self._host.guard.over("the kernel's state"):
-                await keeper.run()
-            await asyncio.sleep(limits.RESTORE_PAUSE)
-
-    async def _let_go(self) -> None:
-        """Keep the kernel's state no longer."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
-            self._keeping = None
-
     def _tun_lost(self) -> None:
-        if self._keeper is not None:
-            self._keeper.tun_lost()
+        self.ground.tun_lost()
 
-    def _links_changed(self) -> None:
+    def _moved(self) -> None:
         self._host.addresses()
-        self.wires.look_at_links()
+        if self._reading:
+            self.wires.look_at_links()
 
     def _new_tun(self, tun: Tun) -> None:
         self._port.tun = tun
-        self.wires.watch_tun()
+        if self._reading:
+            self.wires.watch_tun()
 
     def _set_spd(self) -> None:
         self._generation += 1
@@ -256,21 +212,3 @@ class Protection:
             log.warning("keylog-on", peers=", ".join(logged))
         else:
             self.keys.forget()
-
-
-def kernel_settings(settings: Settings) -> KernelSettings:
-    """The numbers that the kernel's state is made with."""
-    return KernelSettings(
-        tun=settings.tun,
-        mtu=settings.mtu if settings.mtu is not None else limits.TUN_MTU,
-        mark=settings.mark,
-        own_mark=settings.own_mark,
-        inside_mark=inside_mark(settings),
-        mask=settings.mask,
-        table=settings.table,
-        preference=settings.preference,
-    )
-
-
-def _report(event: str, level: str, fields: dict[str, str]) -> None:
-    getattr(log, level)(event, **fields)

@@ -25,6 +25,7 @@ def status(app: App) -> dict[str, Any]:
         "pid": os.getpid(),
         "uptime": app.clock.now() - app.started,
         "policy": protection.prepared.plan.policy if protection else None,
+        "bare": app.bare,
         "file": str(app.options.policy),
         "log_level": app.journal.level,
         "monitors": app.journal.taps,

@@ -47,13 +47,21 @@ STORY: dict[str, Told] = {
     "policy-does-not-follow": Told("Names or addresses have changed, but the policy can't follow: {reason}"),
     "reload-failed": Told("Nothing was changed: {reason}"),
     "floor-not-as-before": Told("What failed was undone, but the floor of before can't be put back: {reason}"),
-    "unassigned": Told("No policy is in force any more, {cause}: nothing is protected"),
+    "unassigned": Told("No policy is in force any more, by command: nothing is protected"),
+    "nothing-assigned": Told("{file} assigns no policy: nothing is protected"),
+    "floor-without-policy": Told(
+        "{file} assigns no policy, but the floor of the last one stands: what that covers doesn't leave in clear until "
+        "ipsecctl unassign takes the floor away"
+    ),
     "unassign-failed": Told("The policy stays in force: {reason}"),
     "rule-unusable": Told("{rule}: nothing can be negotiated, {reason}"),
     "keylog-on": Told("KEYS ARE KEPT for export (keylog: true): {peers}. Whoever gets them reads the traffic"),
     "short-key": Told("Credential {credential} has {octets} octets; a pre-shared key should be random and longer"),
     "name-resolved": Told("{name} is {addresses}"),
     "name-unknown": Told("{name} has no address"),
+    "name-gone": Told("{name} has no address any more; what protects or blocks it still means {addresses}"),
+    "names-not-saved": Told("What DNS names mean can't be kept for the next start: {reason}"),
+    "names-not-loaded": Told("What DNS names meant before isn't known: {reason}"),
     "name-unanswered": Told("The DNS says nothing about {name}: {reason}; what was known of it stays"),
     # --- the kernel -----------------------------------------------------------------------------------------------
     "kernel-setting": Told("A setting of this machine is in the way: {problem}"),

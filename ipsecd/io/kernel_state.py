@@ -26,9 +26,9 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from ipsecd.errors import KernelError
-from ipsecd.io.floor_store import FloorStore
 from ipsecd.io.netlink import PROTOCOL, WORST_METRIC, Link, Netlink, Route, Rule
 from ipsecd.io.nftables import Nftables
+from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
 
 Report = Callable[[str, str, dict[str, str]], None]  # event, level, fields
@@ -76,7 +76,7 @@ class KernelState:
         self,
         netlink: Netlink,
         nftables: Nftables,
-        store: FloorStore,
+        store: StateFile,
         settings: KernelSettings,
         report: Report,
         new_tun: Callable[[Tun], None],
@@ -90,20 +90,28 @@ class KernelState:
         self._store = store
         self._report = report
         self._new_tun = new_tun
-        self._floor = ""
+        self.floor = ""  # what stands, or should
         self._index = 0
         self._lost = False
+        self._floor_lock = asyncio.Lock()  # of its own: the floor waits for nothing else
         self._lock = asyncio.Lock()
+
+    async def check_name(self) -> None:
+        """Raises KernelError if the TUN's name belongs to an interface of somebody else. The floor trusts that name, so
+        this comes before it."""
+        if await self._netlink.link(self.settings.tun) is not None:
+            what = f"there is an interface {self.settings.tun} already, and it isn't ours"
+            raise KernelError(what, "remove it, or set another name: settings: {tun: NAME}")
 
     async def raise_floor(self, text: str) -> None:
         """Put this floor in the place of the one before, in one step, and keep it for the next boot.
 
         Raises KernelError. A floor that can't be kept on disk is reported, and stands all the same.
         """
-        async with self._lock:
-            if text != self._floor or not await self._nftables.holds():
+        async with self._floor_lock:
+            if text != self._nftables.text or not await self._nftables.holds():
                 await self._nftables.replace(text)
-                self._floor = text
+            self.floor = text
         try:
             self._store.save(text)
         except KernelError as error:
@@ -127,16 +135,22 @@ class KernelState:
         another."""
         self._lost = True
 
+    async def restore_floor(self, *, gone: bool = False) -> tuple[str, ...]:
+        """Look at the floor and put it back if it is missing or changed; its name if it was. ``gone`` says that it is
+        known to be missing: then it is put back first and looked at afterwards. Raises KernelError."""
+        async with self._floor_lock:
+            if not self.floor or (not gone and await self._nftables.holds()):
+                return ()
+            await self._nftables.replace(self.floor)
+            return ("floor",)
+
     async def restore(self) -> tuple[str, ...]:
-        """Look at everything and put back what is missing or changed; the names of what was. Raises KernelError."""
+        """Look at everything but the floor and put back what is missing or changed; the names of what was. Raises
+        KernelError."""
         async with self._lock:
-            restored: list[str] = []
-            if self._floor and not await self._nftables.holds():
-                await self._nftables.replace(self._floor)
-                restored.append("floor")
             if self.tun is None:
-                return tuple(restored)
-            restored += await self._raise_routing()
+                return ()
+            restored = await self._raise_routing()
             link = await self._netlink.link(self.settings.tun)
             if self._lost:
                 self.tun.close()  # it may still have the name
@@ -181,9 +195,9 @@ class KernelState:
 
     async def lower(self) -> None:
         """Remove all of ours, also from the disk. Raises KernelError; ``restore`` then puts back what is gone."""
-        async with self._lock:
+        async with self._floor_lock, self._lock:
             await flush(self._netlink, self._nftables, self._store)
-            self._floor = ""
+            self.floor = ""
             self.close()
 
     def close(self) -> None:
@@ -263,7 +277,7 @@ class KernelState:
         return True
 
 
-async def flush(netlink: Netlink, nftables: Nftables, store: FloorStore) -> None:
+async def flush(netlink: Netlink, nftables: Nftables, store: StateFile) -> None:
     """Remove what any run of ipsecd has left: rules and routes of our protocol number, the table, the saved floor.
     In reverse of the order in which it was raised; needs no policy and no daemon. Raises KernelError."""
     for rule in sorted(await netlink.rules(), key=lambda rule: (rule.version, rule.action == "nop", rule.preference)):

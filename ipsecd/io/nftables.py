@@ -37,6 +37,7 @@ class Nftables:
 
     def __init__(self, table: str) -> None:
         self.table = table
+        self.text = ""  # what replaced the table last
         self._held: Any = None
 
     async def replace(self, text: str) -> None:
@@ -44,6 +45,15 @@ class Nftables:
 
         Raises KernelError: either nothing has changed, or the kernel holds something else than was asked.
         """
+        if text != self.text or self._held is None:
+            await self._replace(text)
+            return
+        await self._nft(text, "-f", "-")  # its machine code is known to be right: nothing comes before this
+        if not await self.holds():
+            await self._replace(text)
+
+    async def _replace(self, text: str) -> None:
+        self._held = None
         expected = machine_code(await self._nft(text, "--check", "--debug=netlink", "-f", "-"), self.table)
         if not any(expected.values()):
             raise KernelError("nft doesn't say what it makes of the rules", "known to work: nftables 1.0.6")
@@ -55,7 +65,7 @@ class Nftables:
         listing = await self._listing()
         if _objects(listing) != _asked(text):
             raise KernelError("the kernel holds other chains, sets or counters than it was given", _REPORT)
-        self._held = _comparable(listing)
+        self.text, self._held = text, _comparable(listing)
 
     async def holds(self) -> bool:
         """Whether the table is exactly as it was after ``replace``; counters and elements of sets apart."""
@@ -73,7 +83,7 @@ class Nftables:
     async def remove(self) -> None:
         """Remove the table; none is fine too."""
         await self._nft(f"table inet {self.table}\ndelete table inet {self.table}\n", "-f", "-")
-        self._held = None
+        self.text, self._held = "", None
 
     async def _listing(self) -> list[dict[str, Any]]:
         try:

@@ -29,7 +29,6 @@ class Change(Enum):
     ADDRESS = "address"
     ROUTE = "route"
     RULE = "rule"
-    TABLE = "table"  # our nftables table
 
 
 _KINDS = {
@@ -42,37 +41,33 @@ _KINDS = {
     32: Change.RULE,
     33: Change.RULE,
 }
+_NEW_TABLE, _DEL_TABLE = 0, 2  # linux/netfilter/nf_tables.h
 
 
-class Watch:
-    """Waits for changes in the network namespace it was opened in. Routes count only in the routing table given,
-    nftables only in the table given."""
+class RoutingWatch:
+    """Waits for changes of links, addresses, routes and rules in the network namespace it was opened in. Routes count
+    only in the routing table given."""
 
-    def __init__(self, routes: int, table: str) -> None:
-        self._table = table.encode() + b"\0"
+    def __init__(self, routes: int) -> None:
         self._noticed: set[Change] = set()
         self._news = asyncio.Event()
         self._compat = routes if routes < 256 else 252  # RT_TABLE_COMPAT: the header has one octet for the table
-        self._route = _listen(socket.NETLINK_ROUTE, _ROUTE_GROUPS)
-        self._nftables = _listen(NETLINK_NETFILTER, (_NFTABLES_GROUP,))
+        self._socket = _listen(socket.NETLINK_ROUTE, _ROUTE_GROUPS)
 
     def close(self) -> None:
-        self._route.close()
-        self._nftables.close()
+        self._socket.close()
 
     async def wait(self) -> frozenset[Change]:
         """The next changes; several that come together are reported together."""
         loop = asyncio.get_running_loop()
         while True:
-            for opened in (self._route, self._nftables):
-                loop.add_reader(opened, self._news.set)
+            loop.add_reader(self._socket, self._news.set)
             try:
                 await self._news.wait()
             finally:
-                for opened in (self._route, self._nftables):
-                    loop.remove_reader(opened)
+                loop.remove_reader(self._socket)
             self._news.clear()
-            if changes := self.read():
+            if changes := self._read():
                 return changes
 
     def notice(self, change: Change) -> None:
@@ -80,14 +75,10 @@ class Watch:
         self._noticed.add(change)
         self._news.set()
 
-    def read(self) -> frozenset[Change]:
-        """What has changed since the last call, without waiting."""
+    def _read(self) -> frozenset[Change]:
         changes, self._noticed = self._noticed, set()
-        for data in _drain(self._route):
-            changes |= set(Change) - {Change.TABLE} if data is None else self._routing(data)
-        for data in _drain(self._nftables):
-            if data is None or self._concerns_table(data):
-                changes.add(Change.TABLE)
+        for data in _drain(self._socket):
+            changes |= set(Change) if data is None else self._routing(data)
         return frozenset(changes)
 
     def _routing(self, data: bytes) -> set[Change]:
@@ -99,12 +90,44 @@ class Watch:
                 changes.add(change)
         return changes
 
-    def _concerns_table(self, data: bytes) -> bool:
+
+class TableWatch:
+    """Waits for changes of one nftables table in the network namespace it was opened in."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table.encode() + b"\0"
+        self._socket = _listen(NETLINK_NETFILTER, (_NFTABLES_GROUP,))
+
+    def close(self) -> None:
+        self._socket.close()
+
+    async def wait(self) -> bool:
+        """The next change: whether the table was removed and not made again. News that was lost counts as a change."""
+        while True:
+            await _readable(self._socket)
+            changed = gone = False
+            for data in _drain(self._socket):
+                changed, gone = (True, False) if data is None else self._judge(data, changed, gone)
+            if changed:
+                return gone
+
+    def _judge(self, data: bytes, changed: bool, gone: bool) -> tuple[bool, bool]:
         """Every nftables object names its table in its first attribute."""
         for kind, body in _messages(data):
             if kind >> 8 == _NFTABLES_SUBSYSTEM and (1, self._table) in _attributes(body[4:]):
-                return True
-        return False
+                changed = True
+                gone = kind & 0xFF == _DEL_TABLE or (gone and kind & 0xFF != _NEW_TABLE)
+        return changed, gone
+
+
+async def _readable(opened: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    news = asyncio.Event()
+    loop.add_reader(opened, news.set)
+    try:
+        await news.wait()
+    finally:
+        loop.remove_reader(opened)
 
 
 def _listen(protocol: int, groups: tuple[int, ...]) -> socket.socket:

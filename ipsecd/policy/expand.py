@@ -38,8 +38,10 @@ class Surroundings:
     def addresses(self, name: str, *, lasting: bool = True) -> tuple[Address, ...]:
         """The addresses of a DNS name, in a fixed order; none are noted. With ``lasting`` a name that is gone means
         what it meant before."""
-        known = self.resolve(name) if lasting or name not in self.gone else ()
+        known = self.resolve(name)
         found = tuple(sorted(set(known), key=lambda address: (address.version, int(address))))
+        if not lasting and name in self.gone:
+            found = ()
         if not found:
             self.unresolved[name] = None
         return found

@@ -8,18 +8,19 @@ import select
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from ipsecd.io.clock import Clock
-from ipsecd.io.floor_store import FloorStore
 from ipsecd.io.keeper import Keeper
 from ipsecd.io.kernel_state import KernelSettings, KernelState
 from ipsecd.io.netlink import Netlink
 from ipsecd.io.nftables import Nftables
+from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
-from ipsecd.io.watch import Watch
+from ipsecd.io.watch import RoutingWatch, TableWatch
 from ipsecd.policy import floor
 from ipsecd.policy.plan import Action, Entry, Plan
 from ipsecd.wire.selector import Selector
@@ -67,7 +68,7 @@ class Gateway:
         self.events: list[tuple[str, dict[str, str]]] = []
         self.new_tuns: list[Tun] = []
         self.address_news = 0
-        self._keeping: Any = None
+        self._keeping: tuple[Future[None], ...] = ()
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -89,11 +90,11 @@ class Gateway:
     async def _build(self) -> None:
         settings = self.plan.settings
         self.netlink, self.nftables = Netlink(), Nftables(floor.TABLE)
-        self.watch = Watch(settings.table, floor.TABLE)
+        self.watches = TableWatch(floor.TABLE), RoutingWatch(settings.table)
         self.state = KernelState(
             self.netlink,
             self.nftables,
-            FloorStore(self.saved),
+            StateFile(self.saved, "the floor", "gone at a reboot"),
             KernelSettings(
                 tun=settings.tun,
                 mtu=settings.mtu or 1_400,
@@ -107,13 +108,14 @@ class Gateway:
             self._report,
             self.new_tuns.append,
         )
-        self.keeper = Keeper(self.state, self.watch, self._report, self._addresses, Clock())
+        self.keeper = Keeper(self.state, *self.watches, self._report, self._addresses, Clock())
 
     async def _end(self) -> None:
-        if self._keeping is not None:
-            self._keeping.cancel()
+        for keeping in self._keeping:
+            keeping.cancel()
         self.state.close()
-        self.watch.close()
+        for watch in self.watches:
+            watch.close()
         self.netlink.close()
 
     def _report(self, event: str, level: str, fields: dict[str, str]) -> None:
@@ -136,7 +138,8 @@ class Gateway:
 
     def keep(self) -> None:
         """Let the keeper run from now on."""
-        self._keeping = asyncio.run_coroutine_threadsafe(self.keeper.run(), self._loop)
+        work = self.keeper.keep_floor(), self.keeper.keep_rest()
+        self._keeping = tuple(asyncio.run_coroutine_threadsafe(each, self._loop) for each in work)
 
     @property
     def tun(self) -> Tun:

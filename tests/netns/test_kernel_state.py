@@ -14,8 +14,8 @@ from pyroute2 import AsyncIPRoute
 
 from ipsecd.errors import KernelError
 from ipsecd.io import kernel_state
-from ipsecd.io.floor_store import FloorStore
 from ipsecd.io.nftables import Nftables
+from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
 from ipsecd.policy import floor
 from ipsecd.policy.plan import Action, Plan, Settings
@@ -98,7 +98,7 @@ def test_removal_needs_no_daemon_and_no_policy(sites: Sites, tmp_path: Path) -> 
     before = kernel(sites)
     odd = Plan(PLAN.policy, entries=PLAN.entries, settings=Settings("odd0", None, 16, 32, 48, 77, 900))
     with Gateway(sites, tmp_path, odd) as gateway:
-        store = FloorStore(gateway.saved)
+        store = StateFile(gateway.saved, "the floor", "gone at a reboot")
     with Gateway(sites, tmp_path, PLAN, raised=False) as stranger:
         stranger.do(kernel_state.flush(stranger.netlink, stranger.nftables, store))
         assert kernel(sites) == before

@@ -18,6 +18,8 @@ from tests.interop.ipsecd import IPSECCTL, IPSECD, Ipsecd
 from tests.interop.ipsecd import answers as ready
 from tests.interop.traffic import Ping, answers
 from tests.interop.waiting import eventually
+from tests.netns.capture import Capture
+from tests.netns.flood import leaves_in_clear
 from tests.netns.pair import KEY, files, pair, policy, rule
 from tests.netns.places import HA, HB
 from tests.netns.sites import Sites
@@ -215,13 +217,24 @@ def test_unassign_removes_all_that_is_ours_and_nothing_else(sites: Sites, tmp_pa
         assert answers(sites, "ha", HB[4]) == 0
 
 
-def test_a_policy_that_assigns_nothing_protects_nothing(sites: Sites, tmp_path: Path) -> None:
+def test_a_file_that_assigns_nothing_takes_no_floor_away(sites: Sites, tmp_path: Path) -> None:
     before = kernel(sites, "ga")
-    with Ipsecd(sites, "ga", tmp_path / "a", files(rule("a"))) as daemon:
-        daemon.write("policy.yaml", policy(rule("a")).replace("assigned: sites\n", ""))
-        answer = daemon.ctl("reload")
-        assert (answer["policy"], answer["difference"]["removed"]) == (None, ["site"])
+    with Ipsecd(sites, "ga", tmp_path / "a", files(rule("a"))) as daemon, Capture(sites, "ga", "wan0") as wan:
+        for text in (policy(rule("a")).replace("assigned: sites\n", ""), "policies: {}\n"):
+            daemon.write("policy.yaml", text)
+            with pytest.raises(RuntimeError, match="ipsecctl unassign takes protection away"):
+                daemon.ctl("reload")
+            daemon.stop(signal.SIGTERM)
+            sites.run("ga", ["nft", "flush", "ruleset"])
+            daemon.start()
+            assert "assigns no policy, but the floor of the last one stands" in daemon.log()
+            assert not leaves_in_clear(sites, wan)
+        sites.run("ga", ["nft", "flush", "ruleset"])
+        eventually(lambda: "put back: floor" in daemon.log(), "the floor is kept without a policy too")
+        assert not leaves_in_clear(sites, wan)
+        daemon.ctl("unassign")
         assert kernel(sites, "ga") == before
+        assert leaves_in_clear(sites, wan)
 
 
 def test_flush_removes_what_a_stopped_daemon_left(sites: Sites, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ STATUS = {
     "file": "/etc/ipsecd/policy.yaml",
     "rules": [],
     "unresolved": [],
+    "bare": False,
     "drops": {},
     "faults": {},
     "log_lines_lost": 0,

@@ -30,6 +30,7 @@ STATUS = {
     "file": "/etc/ipsecd/policy.yaml",
     "rules": [RULE],
     "unresolved": [],
+    "bare": False,
     "drops": {},
     "faults": {},
     "log_lines_lost": 0,

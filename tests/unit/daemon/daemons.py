@@ -33,6 +33,8 @@ from ipsecd import limits
 from ipsecd.cli import ipsecctl
 from ipsecd.daemon import app as app_module
 from ipsecd.daemon import commands as commands_module
+from ipsecd.daemon import force as force_module
+from ipsecd.daemon import ground as ground_module
 from ipsecd.daemon import protection as protection_module
 from ipsecd.daemon.app import App
 from ipsecd.daemon.commands import Commands
@@ -42,6 +44,7 @@ from ipsecd.daemon.options import Options
 from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.systemd import Systemd
 from ipsecd.errors import KernelError
+from ipsecd.io.state_file import StateFile
 from ipsecd.io.udp import Datagram
 from ipsecd.wire.selector import Address
 from ipsecd.wire.udpencap import NON_ESP_MARKER
@@ -120,28 +123,61 @@ class Everybody:
         _whose.get().log.emit(level, event, fields)
 
 
+class Table:
+    """The nftables table: ``there`` is what the kernel has, ``text`` what this daemon has put there."""
+
+    def __init__(self) -> None:
+        self.text = self.there = ""
+        self.replaced = 0
+
+    async def replace(self, text: str) -> None:
+        self.text = self.there = text
+        self.replaced += 1
+
+    async def exists(self) -> bool:
+        return bool(self.there)
+
+    async def remove(self) -> None:
+        self.text = self.there = ""
+
+    async def counters(self) -> dict[str, int]:
+        return {}
+
+
 class Kernel:
     """What the daemon has put into the kernel, as far as a test wants to know. ``refuses`` makes the next floor, or
     the removal, fail."""
 
-    def __init__(self, settings: Any) -> None:
+    def __init__(self, settings: Any, table: Table, store: StateFile) -> None:
         self.settings = settings
         self.tun: Tun | None = None
         self.floor = ""
+        self._table = table
+        self._store = store
         self.refuses: dict[str, KernelError] = {}
         self.lowered = False
         self.restored = 0
 
+    async def check_name(self) -> None:
+        pass
+
     async def raise_floor(self, text: str) -> None:
         if error := self.refuses.pop("floor", None):
             raise error
+        await self._table.replace(text)
         self.floor = text
+        self._store.save(text)
 
     async def raise_tun(self) -> Tun:
+        if error := self.refuses.pop("tun", None):
+            raise error
         self.tun = Tun()
         return self.tun
 
     async def problems(self) -> tuple[str, ...]:
+        return ()
+
+    async def restore_floor(self, *, gone: bool = False) -> tuple[str, ...]:
         return ()
 
     async def restore(self) -> tuple[str, ...]:
@@ -152,6 +188,8 @@ class Kernel:
         if error := self.refuses.pop("lower", None):
             raise error
         self.floor = ""
+        await self._table.remove()
+        self._store.remove()
         self.lowered = True
         self.close()
 
@@ -287,6 +325,8 @@ class Daemon:
         self.options = Options(folder / "policy.yaml", folder / "state", folder / "control", "")
         self.manager = Manager()
         self.app = App(self.options, self.log, self.manager)
+        self.table = Table()
+        self.app._nftables = self.table  # type: ignore[assignment]  # as much of a table as it uses
 
     def write(self, name: str, text: str) -> None:
         path = self.folder / name
@@ -367,13 +407,12 @@ def ctl(control: Path, *words: str) -> Result:
 def _world() -> Iterator[None]:
     """The modules are everybody's, so what is replaced in them asks whose turn it is."""
     with (
-        mock.patch.object(protection_module, "KernelState", _kernel),
-        mock.patch.object(protection_module, "Watch", _watch),
+        mock.patch.object(ground_module, "KernelState", _kernel),
+        mock.patch.object(ground_module, "TableWatch", _watch),
+        mock.patch.object(ground_module, "RoutingWatch", _watch),
         mock.patch.object(protection_module, "Sockets", _sockets),
-        mock.patch.object(protection_module, "Nftables", _nftables),
-        mock.patch.object(app_module, "Nftables", _nftables),
         mock.patch.object(app_module, "Netlink", _netlink),
-        mock.patch.object(app_module, "flush", _flush),
+        mock.patch.object(force_module, "flush", _flush),
         mock.patch.object(commands_module, "Nftables", _nftables),
         mock.patch.object(limits, "GOODBYE", 0.0),
         mock.patch.object(logging.getLogger(), "handlers", []),
@@ -384,9 +423,9 @@ def _world() -> Iterator[None]:
         structlog.configure(**before)
 
 
-def _kernel(_net: Any, _nft: Any, _store: Any, settings: Any, _report: Any, _new_tun: Any) -> Kernel:
+def _kernel(_net: Any, table: Any, store: Any, settings: Any, _report: Any, _new_tun: Any) -> Kernel:
     kernels = _whose.get().kernels
-    kernels.append(Kernel(settings))
+    kernels.append(Kernel(settings, table, store))
     return kernels[-1]
 
 
@@ -398,20 +437,18 @@ def _sockets(ike_port: int, natt_port: int, _mark: int) -> Sockets:
     return Sockets(_whose.get(), ike_port, natt_port)
 
 
-def _nftables(_: str) -> Any:
-    return SimpleNamespace(counters=_nothing, exists=_nothing, replace=_nothing)
+def _nftables(_: str) -> Table:
+    return _whose.get().table
 
 
 def _netlink() -> Netlink:
     return Netlink(_whose.get().address)
 
 
-async def _flush(*_: object) -> None:
+async def _flush(_netlink: Any, table: Table, store: StateFile) -> None:
     _whose.get().flushed += 1
-
-
-async def _nothing(*_: object) -> dict[str, int]:
-    return {}
+    await table.remove()
+    store.remove()
 
 
 def beside(folder: Path, scenario: Callable[[Daemon], Awaitable[None]], text: str = "", **options: Any) -> None:

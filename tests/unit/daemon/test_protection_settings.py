@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from ipsecd.crypto.secret import Secret
-from ipsecd.daemon import protection
+from ipsecd.daemon import ground, protection
+from ipsecd.daemon.ground import Host
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keyring import Sources
-from ipsecd.daemon.prepare import Surroundings, prepare
-from ipsecd.daemon.protection import Host, Protection
+from ipsecd.daemon.prepare import Surroundings, outline, prepare
+from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.resolver import Resolver
 from ipsecd.dataplane.messages import SetLinkMtu, SetPathMtu
 from ipsecd.dataplane.results import Out
@@ -57,6 +58,9 @@ class Kernel(Nothing):
         self.settings = arguments[3]
         self.tun = None
 
+    async def check_name(self) -> None:
+        pass
+
     async def raise_floor(self, _: str) -> None:
         pass
 
@@ -87,16 +91,20 @@ class Network:
 
 
 class Keeper(Nothing):
-    async def run(self) -> None:
+    async def keep_floor(self) -> None:
         await asyncio.Event().wait()
+
+    keep_rest = keep_floor
 
 
 @pytest.fixture(autouse=True)
 def without_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     links = SimpleNamespace(to=lambda remote, local: 9_000, close=lambda: None)
-    fakes = {"KernelState": Kernel, "Watch": Nothing, "Sockets": Network, "LinkMtus": lambda mark: links}
-    for name, fake in (fakes | {"Keeper": Keeper, "Nftables": Nothing}).items():
-        monkeypatch.setattr(protection, name, fake)
+    fakes = {"KernelState": Kernel, "TableWatch": Nothing, "RoutingWatch": Nothing, "Keeper": Keeper}
+    for name, fake in fakes.items():
+        monkeypatch.setattr(ground, name, fake)
+    for name, other in {"Sockets": Network, "LinkMtus": lambda mark: links}.items():
+        monkeypatch.setattr(protection, name, other)
 
 
 def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> None:
@@ -109,12 +117,12 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
         return (("wan0", HERE),)
 
     async def run() -> None:
-        around = Surroundings(Resolver(), sources, addresses, unasked)
-        prepared = await prepare(load_policy(text, "policy.yaml"), around)
+        around = Surroundings(Resolver(Nothing()), sources, addresses, unasked)  # type: ignore[arg-type]  # made up
+        sketch = await outline(load_policy(text, "policy.yaml"), around)
         clock = SimpleNamespace(now=lambda: 100.0)
-        host = Host(Nothing(), Nothing(), Guard(), clock, lambda _: None, lambda: None)  # type: ignore[arg-type]  # made up
-        made = Protection(prepared, host)
-        await made.start()
+        host = Host(Nothing(), Nothing(), Nothing(), Guard(), clock, lambda _: None, lambda: None)  # type: ignore[arg-type]  # made up
+        made = Protection(sketch, host)
+        await made.start(lambda sketch: prepare(sketch, around))
         path = (NEAR, FAR, WAY, Lifetime(None), Lifetime(None))
         made._conductor.perform(
             [
@@ -226,7 +234,7 @@ def test_a_tun_that_is_lost_is_told_to_the_keeper_and_links_are_asked_about_agai
         made._port._tell_lost()
         assert told == ["lost"]
         made._paths._told[THERE] = 1_500
-        made._links_changed()
+        made._moved()
         assert made._paths._told == {THERE: 9_000}
 
     in_force(tmp_path, policy(), look)

@@ -18,29 +18,30 @@ ASSIGNS_NONE = policy().replace("assigned: sites\n", "")
 # --- a file that assigns no policy ----------------------------------------------------------------------------------
 
 
-def test_a_file_that_assigns_none_takes_all_protection_away_and_the_answer_says_so(tmp_path: Path) -> None:
+def test_a_file_that_assigns_none_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     async def scenario(daemon: Daemon) -> None:
+        before = state(daemon)
         daemon.write("policy.yaml", ASSIGNS_NONE)
+        file, hint = daemon.options.policy, "ipsecctl unassign takes protection away; a file doesn't"
+        refusal = f"{file} assigns no policy ({hint})"
+        assert (await daemon.ctl("reload", code=1)).output == f"ipsecctl: {refusal}\n"
+        assert daemon.texts("reload-failed") == [f"Nothing was changed: {refusal}"]
+        assert state(daemon) == before
+        await daemon.ctl("unassign")
         assert (await daemon.ctl("reload")).output == (
-            "removed: site, other\nWARNING: the policy file assigns no policy, so nothing is protected any more\n"
+            "nothing has changed\nWARNING: the policy file assigns no policy: nothing is protected\n"
         )
-        assert daemon.app.protection is None
-        assert daemon.kernel.lowered
-        (text,) = daemon.texts("unassigned")
-        assert text == (
-            f"No policy is in force any more, {daemon.folder}/policy.yaml assigns none: nothing is protected"
-        )
-        assert [line.level for line in daemon.told.lines if line.event == "unassigned"] == ["warning"]
 
-    beside(tmp_path, scenario, policy(rule(), rule("other", "10.1.0.0/16", "10.3.0.0/16")))
+    beside(tmp_path, scenario)
 
 
-def test_the_same_in_json(tmp_path: Path) -> None:
+def test_the_answer_to_a_reload_in_json(tmp_path: Path) -> None:
     async def scenario(daemon: Daemon) -> None:
+        await daemon.ctl("unassign")
         daemon.write("policy.yaml", ASSIGNS_NONE)
         answer = json.loads((await daemon.ctl("reload", "--json")).output)
         assert answer["policy"] is None
-        assert answer["difference"]["removed"] == ["site"]
+        assert answer["difference"]["removed"] == []
         assert answer["summary"] == "no policy is assigned, nothing is protected"
         daemon.write("policy.yaml", policy())
         answer = json.loads((await daemon.ctl("reload", "--json")).output)
@@ -49,22 +50,11 @@ def test_the_same_in_json(tmp_path: Path) -> None:
     beside(tmp_path, scenario)
 
 
-def test_a_start_with_a_file_that_assigns_none_flushes_and_warns(tmp_path: Path) -> None:
-    async def scenario(daemon: Daemon) -> None:
-        assert daemon.flushed == 1
-        assert daemon.events.index("unassigned") < daemon.events.index("ready")
-        answer = await daemon.ctl("reload")
-        assert answer.output.startswith("nothing has changed\nWARNING: the policy file assigns no policy")
-
-    beside(tmp_path, scenario, ASSIGNS_NONE)
-
-
-def test_unassign_names_its_cause(tmp_path: Path) -> None:
+def test_unassign_is_told(tmp_path: Path) -> None:
     async def scenario(daemon: Daemon) -> None:
         await daemon.ctl("unassign")
-        assert daemon.texts("unassigned") == [
-            "No policy is in force any more, put out of force by command: nothing is protected"
-        ]
+        assert daemon.texts("unassigned") == ["No policy is in force any more, by command: nothing is protected"]
+        assert daemon.kernel.lowered
         assert (await daemon.ctl("reload")).output == "added: site\n"
 
     beside(tmp_path, scenario)
@@ -79,7 +69,7 @@ def test_a_policy_that_the_kernel_does_not_let_go_of_stays_in_force(tmp_path: Pa
         assert daemon.texts("unassign-failed") == ["The policy stays in force: still there after removal"]
         assert state(daemon) == before
         assert daemon.kernel.restored == 1
-        assert not daemon.protection._keeping.done()
+        assert not any(task.done() for task in daemon.protection.ground._keeping)
         assert "policy sites of" in (await daemon.ctl("status")).output
         await daemon.ctl("unassign")
         assert daemon.app.protection is None

@@ -1,4 +1,5 @@
-"""The last good floor on disk, for the unit that loads it at boot before any network is up."""
+"""What has to outlive the process, one small text a file: the last good floor, for the unit that loads it at boot
+before any network is up, and what the policy's DNS names last meant."""
 
 from __future__ import annotations
 
@@ -9,11 +10,14 @@ from pathlib import Path
 from ipsecd.errors import KernelError
 
 
-class FloorStore:
-    """One file, which is always either the previous floor or the new one, never half of either."""
+class StateFile:
+    """One file, which is always either the previous text or the new one, never half of either. ``what`` it holds and
+    what it costs to be without it are said in errors."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, what: str, cost: str) -> None:
         self.path = path
+        self._what = what
+        self._cost = cost
 
     def save(self, text: str) -> None:
         """Replace the file; on disk when this returns. Raises KernelError and leaves the previous one."""
@@ -30,21 +34,19 @@ class FloorStore:
         except OSError as error:
             with contextlib.suppress(OSError):
                 fresh.unlink(missing_ok=True)
-            raise KernelError(
-                f"can't keep the floor in {self.path}: {error.strerror}", "it would not stand after a reboot"
-            ) from error
+            raise KernelError(f"can't keep {self._what} in {self.path}: {error.strerror}", self._cost) from error
 
     def load(self) -> str | None:
-        """The floor that was saved last, or None. Raises KernelError if there is one that can't be read."""
+        """What was saved last, or None. Raises KernelError if there is something that can't be read."""
         try:
             return self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
-            raise KernelError(f"can't read the saved floor {self.path}: {error}", "ipsecd flush removes it") from error
+            raise KernelError(f"can't read {self._what} from {self.path}: {error}", self._cost) from error
 
     def remove(self) -> None:
-        """No floor at the next boot."""
+        """Nothing is kept from now on."""
         try:
             self.path.unlink(missing_ok=True)
             self._sync_folder()

@@ -1,0 +1,123 @@
+"""What is in force: a policy, the floor of one that is no longer assigned, or nothing; and how one becomes another.
+
+Whoever calls sees to it that one change ends before the next begins.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from ipsecd.daemon.ground import Ground, Host, report
+from ipsecd.daemon.prepare import Outline, Prepared, Surroundings, outline, prepare
+from ipsecd.daemon.protection import Protection
+from ipsecd.errors import KernelError, OperatorError
+from ipsecd.io.kernel_state import flush
+from ipsecd.policy.diff import PlanDiff, diff
+from ipsecd.policy.plan import Plan
+
+log = structlog.get_logger()
+
+
+class Force:
+    """``protection`` is the policy in force; ``bare`` is the floor of an earlier one that stands without a policy. At
+    most one of them is there."""
+
+    def __init__(self, host: Host, around: Surroundings) -> None:
+        self.protection: Protection | None = None
+        self.bare: Ground | None = None
+        self.around = around
+        self._host = host
+
+    async def begin(self, sketch: Outline) -> None:
+        """At the start. A file that assigns no policy doesn't take a floor away. Raises IpsecdError; what stands in the
+        kernel then is for the caller to see to."""
+        text = self._host.store.load()
+        if sketch.plan.policy:
+            protection = Protection(sketch, self._host)
+            await protection.start(self._complete)
+            self._took(protection)
+        elif text is not None:
+            self.bare = Ground(sketch.plan.settings, self._host, lambda _: None, self._host.addresses)
+            await self.bare.raise_floor(text)
+            log.error("floor-without-policy", file=sketch.file.file)
+        elif await self._host.nftables.exists():
+            log.error("floor-without-policy", file=sketch.file.file)
+        else:
+            await self._flush()
+            log.warning("nothing-assigned", file=sketch.file.file)
+
+    async def change(self, sketch: Outline) -> PlanDiff:
+        """At a reload. Raises IpsecdError, or whatever else has gone wrong, and has then changed nothing."""
+        if not sketch.plan.policy:
+            if self.protection is not None or self.bare is not None:
+                hint = "ipsecctl unassign takes protection away; a file doesn't"
+                raise OperatorError(f"{sketch.file.file} assigns no policy", hint)
+            return PlanDiff()
+        if self.protection is not None:
+            difference = await self.protection.change(sketch, self._complete)
+            self._took(self.protection)
+            log.info("policy-unchanged") if difference.empty else log.info("policy-changed", difference=difference)
+            return difference
+        protection = Protection(sketch, self._host)
+        if self.bare is not None:
+            await self.bare.let_go()
+        try:
+            await protection.start(self._complete)
+        except BaseException:
+            await self._as_before()
+            raise
+        if self.bare is not None:
+            self.bare.close()
+            self.bare = None
+        self._took(protection)
+        return PlanDiff(added=diff(Plan(), sketch.plan).added)
+
+    async def follow(self) -> None:
+        """Names or addresses mean something else: put in force what the same policy is now. Raises IpsecdError."""
+        if self.protection is None:
+            return
+        now = self.protection.prepared
+        sketch = await outline(now.file, self.around)
+        if sketch.plan != now.plan:
+            difference = await self.protection.change(sketch, lambda sketch: prepare(sketch, self.around, now.ring))
+            log.info("policy-follows", difference=difference)
+
+    async def unassign(self) -> None:
+        """Take everything of ours out of the kernel. Raises KernelError; what was in force is in force then."""
+        if self.protection is not None:
+            await self.protection.lower()
+        elif self.bare is not None:
+            await self.bare.lower()
+            self.bare.close()
+        else:  # nothing in force in this process, but maybe left by the one before
+            await self._flush()
+        self.protection = self.bare = None
+        self.around.resolver.retain(frozenset())
+
+    async def stop(self) -> None:
+        """Let go of everything but what stands."""
+        if self.protection is not None:
+            await self.protection.stop()
+        if self.bare is not None:
+            await self.bare.let_go()
+            self.bare.close()
+
+    async def _complete(self, sketch: Outline) -> Prepared:
+        return await prepare(sketch, self.around)
+
+    def _took(self, protection: Protection) -> None:
+        self.protection = protection
+        self.around.resolver.retain(protection.prepared.names)
+
+    async def _as_before(self) -> None:
+        """A policy could not be put in force where there was none."""
+        if self.bare is not None:
+            await self.bare.put_back(self.bare.kernel.floor)
+            return
+        try:
+            await self._flush()
+        except KernelError as error:
+            report("floor-not-as-before", "error", {"reason": str(error)})
+
+    async def _flush(self) -> None:
+        await flush(self._host.netlink, self._host.nftables, self._host.store)

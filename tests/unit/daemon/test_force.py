@@ -1,0 +1,179 @@
+"""The floor comes first and goes last: with no policy assigned, with keys that take their time, after any failure."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from ipsecd.daemon import app as app_module
+from ipsecd.daemon import prepare
+from ipsecd.daemon.keyring import Keyring
+from ipsecd.errors import ConfigError, IpsecdError, KernelError, OperatorError
+from tests.unit.daemon.daemons import Daemon, beside, policy, rule
+
+ASSIGNS_NONE = policy().replace("assigned: sites\n", "")
+SAVED = "table inet ipsecd { the floor of the last policy }\n"
+
+
+class Left(Daemon):
+    """A daemon that starts where another one has left its floor; ``in_kernel`` is what is there under its name."""
+
+    def __init__(self, folder: Path, text: str, *, saved: str = SAVED, in_kernel: str = "") -> None:
+        super().__init__(folder, text)
+        self.table.there = in_kernel
+        if saved:
+            self.options.state.mkdir()
+            self.options.floor.save(saved)
+
+
+def run(daemon: Daemon) -> None:
+    """Start it and stop it."""
+
+    async def main() -> None:
+        async with daemon:
+            pass
+
+    asyncio.run(main())
+
+
+# --- no policy assigned ---------------------------------------------------------------------------------------------
+
+
+def test_a_floor_that_was_left_stands_though_no_policy_is_assigned_until_unassign(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Left(tmp_path, ASSIGNS_NONE) as daemon:
+            assert daemon.table.there == SAVED
+            assert daemon.flushed == 0
+            (told,) = [line for line in daemon.told.lines if line.event == "floor-without-policy"]
+            assert told.level == "error"
+            assert "until ipsecctl unassign takes the floor away" in told.text
+            assert "Ready: no policy is assigned, the floor of the last one stands" in daemon.texts("ready")[0]
+            assert (
+                "no policy is in force, but the floor of an earlier one stands" in (await daemon.ctl("status")).output
+            )
+            await daemon.ctl("explain", "10.1.0.1", "10.2.0.1", code=1)
+            assert "ipsecctl unassign takes protection away" in (await daemon.ctl("reload", code=1)).output
+            assert daemon.table.there == SAVED
+            await daemon.ctl("unassign")
+            assert daemon.table.there == ""
+            assert daemon.options.floor.load() is None
+            assert daemon.app.summary() == "no policy is assigned, nothing is protected"
+
+    asyncio.run(main())
+
+
+def test_a_policy_takes_the_place_of_a_floor_that_was_left(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Left(tmp_path, ASSIGNS_NONE) as daemon:
+            daemon.write("policy.yaml", policy())
+            daemon.kernel.refuses["tun"] = KernelError("never asked: that of the policy is another")
+            assert (await daemon.ctl("reload")).output == "added: site\n"
+            assert daemon.table.there == daemon.protection.prepared.floor != SAVED
+            assert not daemon.app.bare
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("saved", [SAVED, ""])
+def test_a_policy_that_fails_leaves_the_floor_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: str
+) -> None:
+    async def main() -> None:
+        async with Left(tmp_path, ASSIGNS_NONE, saved=saved) as daemon:
+            daemon.write("policy.yaml", policy())
+            with monkeypatch.context() as patch:
+                patch.setattr(prepare, "gather", refuse)
+                assert "no keys today" in (await daemon.ctl("reload", code=1)).output
+            assert daemon.table.there == saved
+            assert daemon.app.bare == bool(saved)
+            assert daemon.app.protection is None
+            assert (await daemon.ctl("reload")).output == "added: site\n"
+
+    asyncio.run(main())
+
+
+async def refuse(*_: object) -> Keyring:
+    raise OperatorError("no keys today")
+
+
+def test_with_nothing_assigned_and_nothing_left_nothing_is_protected(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        assert daemon.flushed == 1  # rules and routes that may be left
+        assert daemon.texts("nothing-assigned") == [
+            f"{daemon.folder}/policy.yaml assigns no policy: nothing is protected"
+        ]
+
+    beside(tmp_path, scenario, ASSIGNS_NONE)
+
+
+def test_a_table_that_nobody_has_saved_isnt_taken_away_by_a_file_either(tmp_path: Path) -> None:
+    daemon = Left(tmp_path, ASSIGNS_NONE, saved="", in_kernel=SAVED)
+    run(daemon)
+    assert (daemon.table.there, daemon.flushed) == (SAVED, 0)
+    assert "floor-without-policy" in daemon.events
+
+
+# --- keys that take their time --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reloading", [False, True])
+def test_the_floor_waits_for_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reloading: bool) -> None:
+    async def main() -> None:
+        asked, answered = asyncio.Event(), asyncio.Event()
+
+        async def gather(*_: object) -> Keyring:
+            asked.set()
+            await answered.wait()
+            return Keyring()
+
+        daemon = Daemon(tmp_path, policy())
+        if reloading:
+            await daemon.__aenter__()
+            daemon.write("policy.yaml", policy(rule("other", "10.1.0.0/16", "10.3.0.0/16")))
+        monkeypatch.setattr(prepare, "gather", gather)
+        work = asyncio.create_task(daemon.ctl("reload") if reloading else daemon.__aenter__())
+        await asked.wait()
+        assert ("10.3.0.0/16" if reloading else "10.2.0.0/16") in daemon.table.there
+        assert not work.done()
+        answered.set()
+        await work
+        await daemon.__aexit__()
+
+    asyncio.run(main())
+
+
+# --- failures -------------------------------------------------------------------------------------------------------
+
+
+def test_a_start_that_fails_puts_the_saved_floor_in_the_place_of_whatever_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, error in enumerate((OperatorError("no"), ConfigError(()), KeyError("a fault"), OSError("disk"))):
+
+        def fail(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(app_module, "read_policy", fail)
+        daemon = Left(tmp_path / str(number), policy(), in_kernel="table inet ipsecd { }\n")
+        with pytest.raises(type(error)):
+            run(daemon)
+        assert daemon.table.there == SAVED
+        assert daemon.texts("last-floor-stands") == [
+            "The floor of the last good policy stands: what it protects doesn't leave in clear"
+        ]
+
+
+def test_a_start_that_fails_behind_its_floor_leaves_that_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if it could not be saved."""
+    daemon = Left(tmp_path, policy())
+
+    async def refuse_unsaved(*_: object) -> Keyring:
+        daemon.options.floor.save(SAVED)
+        return await refuse()
+
+    monkeypatch.setattr(prepare, "gather", refuse_unsaved)
+    with pytest.raises(IpsecdError, match="no keys today"):
+        run(daemon)
+    assert "10.2.0.0/16" in daemon.table.there
