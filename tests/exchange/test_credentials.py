@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
 from ipsecd.crypto.secret import Secret
+from ipsecd.errors import Refused
+from ipsecd.ike import dispatch
 from ipsecd.ike.config import IkeConfig, SharedKey
+from ipsecd.ike.sa import IkeSa
+from ipsecd.wire.registry import NotifyType
 from ipsecd.wire.selector import Selector
 from tests.exchange.gateways import KEY, Pair, child_of_a, mirrored, peer_a, peer_b
 from tests.exchange.network import Link
@@ -98,6 +103,17 @@ def test_a_single_key_that_is_refused_is_tried_once() -> None:
     assert not pair.up(seconds=100)
     assert calls(pair) == 1
     assert not pair.a.events("credential-refused")
+
+
+def test_no_other_refusal_makes_it_try_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(sa: IkeSa, *more: object) -> NoReturn:
+        raise Refused("not-like-this", notify=NotifyType.FAILED_CP_REQUIRED)
+
+    monkeypatch.setattr(dispatch, "_row", refuse)
+    pair = with_keys(NEW, KEY)
+    assert not pair.up(seconds=100)
+    assert calls(pair) == 1
+    assert pair.a.gave_up[0].reason == "the peer insists on handing out an internal address (FAILED_CP_REQUIRED)"
 
 
 def test_no_other_failure_makes_it_try_another_key() -> None:

@@ -47,6 +47,20 @@ def test_one_peer_has_so_many_ike_sas_and_the_oldest_ends_for_the_newest() -> No
     assert closed[0].fields["reason"] == "the peer has made too many others since"
 
 
+def test_the_oldest_is_what_was_established_first_whenever_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_IKE_SAS_PER_PEER", 2)
+    ike = gateway_b()
+    slow, first, second = (Stranger(ike, B, address(number), seed=number) for number in range(3))
+    assert slow.sa_init() is not None
+    for number, caller in enumerate((first, second), 1):
+        caller.now += number
+        caller.connect(KEY_A)
+    slow.now += 3
+    assert notified(slow.ask(Exchange.IKE_AUTH, 1, *slow.auth_payloads(KEY_A))) == []
+    standing = {sa.spi_i for sa in ike.status() if sa.stage == "established"}
+    assert standing == {slow.spi_i.hex(), second.spi_i.hex()}
+
+
 def test_a_peer_that_logs_in_again_and_again_shuts_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_IKE_SAS", 50)
     other = replace(peer_a(remotes=()), name="c", remote_id=Identity.parse("c.example"))

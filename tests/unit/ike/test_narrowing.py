@@ -70,6 +70,13 @@ def test_the_first_choice_stays_in_where_the_rest_is_too_much_for_one_payload() 
     assert len(best.local) == limits.MAX_SELECTORS
 
 
+def test_what_lies_inside_a_later_selector_takes_no_room_from_it() -> None:
+    hosts = tuple(Selector.net(f"10.1.0.{number}") for number in range(limits.MAX_SELECTORS - 1))
+    web, dns = Selector.net("10.1.0.0/16", 6), Selector.net("10.1.0.0/16", 17)
+    best = narrow_in([peer_b(child_of_a(local=(web, dns)))], (*hosts, NET_A), (NET_B,))
+    assert best.local == (web, dns)
+
+
 def test_families_and_protocols_that_never_meet_are_no_child() -> None:
     six = Selector.net("2001:db8::/32")
     tcp, udp = Selector.net("10.1.0.0/16", 6), Selector.net("10.2.0.0/16", 17)

@@ -76,6 +76,7 @@ def test_a_box_contains_what_it_does_not_cut() -> None:
         (Selector.net("10.1.0.0/16", 200), "10.1.0.0/16[ipprotocol_200]"),
         (Selector(ip_address("10.0.0.5"), ip_address("10.0.0.20")), "10.0.0.5-10.0.0.20"),
         (Selector(ip_address("10.0.0.2"), ip_address("10.0.0.5")), "10.0.0.2-10.0.0.5"),
+        (Selector(ip_address("0.0.0.3"), ip_address("0.0.0.5")), "0.0.0.3-0.0.0.5"),
         (Selector(ip_address("10.0.0.4"), ip_address("10.0.0.9")), "10.0.0.4-10.0.0.9"),
         (Selector(ip_address("::1"), ip_address("::ffff")), "::1-::ffff"),
         (Selector.net("2001:db8::/32"), "2001:db8::/32"),
