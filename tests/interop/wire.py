@@ -64,8 +64,18 @@ class Wire:
                     return
 
     def kinds(self) -> Counter[str]:
-        """Frames by kind; what isn't one of ``PROTECTED`` names the addresses it went between."""
-        return Counter(kind(frame) for _, frame in list(self.frames))
+        """Frames by kind; what isn't one of ``PROTECTED`` names the addresses it went between. A later fragment is what
+        the first one of its packet is."""
+        found: Counter[str] = Counter()
+        firsts: dict[bytes, str] = {}
+        for _, frame in list(self.frames):
+            what, packet = kind(frame), fragment_of(frame)
+            if packet and what.startswith("fragment"):
+                what = firsts.get(packet, what)
+            elif packet:
+                firsts[packet] = what
+            found[what] += 1
+        return found
 
     def cleartext(self) -> dict[str, int]:
         """What crossed that is neither IKE, ESP in UDP, nor the link's own business."""
@@ -79,6 +89,16 @@ class Wire:
                 micros = int(moment * 1_000_000)
                 file.write(struct.pack("<IIII", *divmod(micros, 1_000_000), len(frame), len(frame)))
                 file.write(frame)
+
+
+def fragment_of(frame: bytes) -> bytes:
+    """What tells the packet that a fragment is of from others; nothing for what is no fragment."""
+    packet = frame[ETHERNET:]
+    if frame[12:14] == b"\x08\x00" and int.from_bytes(packet[6:8], "big") & 0x3FFF:
+        return packet[4:6] + packet[9:10] + packet[12:20]
+    if frame[12:14] == b"\x86\xdd" and packet[6] == FRAGMENT:
+        return packet[44:48] + packet[8:40]
+    return b""
 
 
 def kind(frame: bytes) -> str:
@@ -108,7 +128,9 @@ def _ipv6(packet: bytes) -> str:
     if protocol == HOP_BY_HOP:
         protocol, rest = rest[0], rest[8 * (rest[1] + 1) :]
     if protocol == FRAGMENT:
-        return f"fragment of {_name(rest[0])} {between}"
+        if int.from_bytes(rest[2:4], "big") & 0xFFF8:
+            return f"fragment of {_name(rest[0])} {between}"
+        protocol, rest = rest[0], rest[8:]
     if protocol == ICMPV6 and (rest[0] in NEIGHBOURS or rest[0] == LISTENER_REPORT_V2):
         return "link"
     return _transport(protocol, rest, between)

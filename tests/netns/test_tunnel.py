@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ipsecd import limits
 from tests.interop.ipsecd import IPSECCTL, Ipsecd
 from tests.interop.traffic import Ping, answers
 from tests.interop.waiting import eventually
@@ -59,36 +56,6 @@ def test_ipv6_goes_inside_and_outside(sites: Sites, tmp_path: Path, outside: int
     of_a, of_b = (files(rule(side, outside=outside, inside=(inside,))) for side in "ab")
     with pair(sites, tmp_path, of_a, of_b) as both:
         assert both.carries(inside)
-
-
-@pytest.mark.parametrize("size", [1_400, 1_472, 3_000])
-def test_large_packets_arrive_whole(sites: Sites, tmp_path: Path, size: int) -> None:
-    with pair(sites, tmp_path) as both:
-        for source, target in (("ha", HB), ("hb", HA)):  # one of each may be what tells its sender the path's MTU
-            assert answers(sites, source, target[4], count=2, size=size) >= 1
-        assert both.carries(size=size)
-
-
-def test_tcp_finds_the_right_segment_size(sites: Sites, tmp_path: Path) -> None:
-    """Neither side offers more than fits in the tunnel, and nothing on the wire is larger than its link."""
-    data = bytes(range(256)) * 4_000
-    with pair(sites, tmp_path) as both:
-        listener = sites.inside("hb", socket.create_server, (HB[4], 5_000))
-        with listener, sites.inside("ha", socket.create_connection, (HB[4], 5_000), 30) as sender:
-            receiver, _ = listener.accept()
-            with receiver, concurrent.futures.ThreadPoolExecutor() as pool:
-                sending = pool.submit(_send_all, sender, data)
-                received = receiver.makefile("rb").read()
-                sending.result(30)
-            segment = sender.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
-        assert received == data
-        assert 1_200 < segment <= limits.TUN_MTU - 40
-        assert max(len(frame) for _, frame in both.wire.frames) <= 1_514
-
-
-def _send_all(sender: socket.socket, data: bytes) -> None:
-    sender.sendall(data)
-    sender.shutdown(socket.SHUT_WR)
 
 
 @pytest.mark.parametrize("side", "ab")
