@@ -87,7 +87,7 @@ STORY: dict[str, Told] = {
     "peer-dead": Told("{who}: the peer doesn't answer any more: {reason}"),
     "ike-unreachable": Told("{remote}: IKE doesn't get there: {reason}", unauthenticated=True),
     "peer-complains": Told("{who}: {reason}"),
-    "internal-error": Told("Fault in the negotiation with {path}: {error}; please report it", unauthenticated=True),
+    "internal-error": Told("Fault in the negotiation, in {what}: {error}; please report it", unauthenticated=True),
     # --- child SAs ------------------------------------------------------------------------------------------------
     "child-established": Told("{child}: child SA established, {local} = {remote}, {suite}"),
     "child-rekeyed": Told("{child}: child SA rekeyed, {suite}"),

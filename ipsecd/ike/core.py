@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from ipsecd.crypto.entropy import Entropy
+from ipsecd.errors import PeerError, Refused
 from ipsecd.ike.config import IkeConfig
 from ipsecd.ike.effects import Effect, Report
 from ipsecd.ike.fragments import Memory
@@ -59,6 +61,17 @@ class Core:
         """Count a datagram, or a part of one, that has no effect."""
         self.counters[reason] += 1
 
+    def guarded(self, what: str, action: Callable[[], None]) -> None:
+        """The one guard: whatever goes wrong in one action, the others of this turn and the next turns take place. What
+        the peer did wrong is counted under its reason; everything else is a bug of ours."""
+        try:
+            action()
+        except (PeerError, Refused) as error:
+            self.drop(error.reason)
+        except Exception as error:  # noqa: BLE001  # see above
+            self.drop("internal-error")
+            self.report("internal-error", "error", error=_place(error), what=what)
+
     def after(self, delay: float, action: Callable[[], None]) -> Timer:
         return self.timers.at(self.now + delay, action)
 
@@ -84,3 +97,9 @@ class Core:
     def jittered(self, delay: float, part: float) -> float:
         """The delay, up to ``part`` of it shorter or longer."""
         return delay * (1.0 + part * (2.0 * self.fraction() - 1.0))
+
+
+def _place(error: Exception) -> str:
+    """The kind of an error and where it was raised: no more, for its text might hold a secret."""
+    *_, (frame, line) = walk_tb(error.__traceback__)
+    return f"{type(error).__name__} in {frame.f_globals.get('__name__')}, line {line}"

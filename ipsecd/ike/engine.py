@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 
 from ipsecd import limits
 from ipsecd.crypto.entropy import Entropy
@@ -41,6 +42,11 @@ class Ike:
         self._refused: deque[bytes] = deque(maxlen=limits.REFUSALS_REMEMBERED)  # SPIs: a repeat is no news
         self._strangers: dict[bytes, Endpoint] = {}  # by SPI: SAs counted as half-open, and where they came from
 
+    def _turn(self, what: str, now: float, action: Callable[[], None]) -> list[Effect]:
+        self._core.now = now
+        self._core.guarded(what, action)
+        return self._core.take_effects()
+
     # --- time ---
 
     def deadline(self) -> float | None:
@@ -48,24 +54,17 @@ class Ike:
         return self._core.timers.deadline()
 
     def timer(self, now: float) -> list[Effect]:
-        self._core.now = now
-        self._core.timers.run(now)
-        return self._core.take_effects()
+        core = self._core
+        core.now = now
+        for timer in core.timers.due(now):
+            core.guarded("a timer", timer.ring)
+        return core.take_effects()
 
     # --- datagrams ---
 
     def receive(self, data: bytes, path: Path, now: float) -> list[Effect]:
         """One IKE message, the non-ESP marker removed. Whatever it holds, it ends in effects or in a counted drop."""
-        core = self._core
-        core.now = now
-        try:
-            self._receive(data, path)
-        except (PeerError, Refused) as error:
-            core.drop(error.reason)
-        except Exception as error:  # noqa: BLE001  # the one guard of a datagram: a bug of ours must not stop the others
-            core.drop("internal-error")
-            core.report("internal-error", "error", error=type(error).__name__, path=str(path))
-        return core.take_effects()
+        return self._turn(f"a datagram along {path}", now, lambda: self._receive(data, path))
 
     def _receive(self, data: bytes, path: Path) -> None:
         header = decode_header(data)
@@ -181,36 +180,36 @@ class Ike:
 
     def start(self, now: float) -> list[Effect]:
         """Begin what the configuration wants up."""
-        self._core.now = now
-        self._core.wanted.begin()
-        return self._core.take_effects()
+        return self._turn("start", now, self._core.wanted.begin)
 
     def reconfigure(self, config: IkeConfig, now: float) -> list[Effect]:
         """Take another configuration. SAs it still allows stay as they are; those it doesn't are closed."""
-        self._core.now = now
+        return self._turn("reconfigure", now, lambda: self._reconfigure(config))
+
+    def _reconfigure(self, config: IkeConfig) -> None:
         self._core.config = config
         self._core.wanted.configure()
         apply(self._core)
         self._core.wanted.begin()
-        return self._core.take_effects()
 
     def up(self, child: str, now: float) -> list[Effect]:
         """An operator wants a child up."""
-        self._core.now = now
-        self._core.wanted.up(child)
-        return self._core.take_effects()
+        return self._turn("up", now, lambda: self._core.wanted.up(child))
 
     def down(self, child: str, now: float) -> list[Effect]:
         """An operator wants a child down, until an ``up``. Its IKE SA stays."""
-        self._core.now = now
+        return self._turn("down", now, lambda: self._down(child))
+
+    def _down(self, child: str) -> None:
         self._core.wanted.hold(child)
         for sa in list(self._core.ikes.values()):
             self._delete(sa, {child})
-        return self._core.take_effects()
 
     def down_peer(self, peer: str, now: float) -> list[Effect]:
         """An operator wants all children of a peer down, until an ``up``, and its IKE SA with them."""
-        self._core.now = now
+        return self._turn("down", now, lambda: self._down_peer(peer))
+
+    def _down_peer(self, peer: str) -> None:
         names = {child.name for each in self._core.config.peers if each.name == peer for child in each.children}
         for child in names:
             self._core.wanted.hold(child)
@@ -220,24 +219,25 @@ class Ike:
                 sa.close("put down by command")
             else:
                 self._delete(sa, names)
-        return self._core.take_effects()
 
     def rekey(self, child: str, now: float) -> list[Effect]:
         """An operator wants a child rekeyed."""
-        self._core.now = now
+        return self._turn("rekey", now, lambda: self._rekey(child))
+
+    def _rekey(self, child: str) -> None:
         for sa in list(self._core.ikes.values()):
             for each in list(sa.children.values()):
                 if each.config.name == child:
                     sa.rekey_child(each)
-        return self._core.take_effects()
 
     def rekey_peer(self, peer: str, now: float) -> list[Effect]:
         """An operator wants the IKE SA of a peer rekeyed."""
-        self._core.now = now
+        return self._turn("rekey", now, lambda: self._rekey_peer(peer))
+
+    def _rekey_peer(self, peer: str) -> None:
         for sa in list(self._core.ikes.values()):
             if sa.settled and sa.live and sa.peer.name == peer:
                 sa.submit(RekeyIke())
-        return self._core.take_effects()
 
     def held(self, child: str) -> bool:
         """Whether an operator has put this child down."""
@@ -245,12 +245,13 @@ class Ike:
 
     def shutdown(self, now: float) -> list[Effect]:
         """Close everything; the peers are told once."""
-        self._core.now = now
+        return self._turn("shutdown", now, self._shutdown)
+
+    def _shutdown(self) -> None:
         for child in [child.name for peer in self._core.config.peers for child in peer.children]:
             self._core.wanted.hold(child)
         for sa in list(self._core.ikes.values()):
             sa.close("ipsecd is stopping")
-        return self._core.take_effects()
 
     def _delete(self, sa: IkeSa, names: set[str]) -> None:
         for child in list(sa.children.values()):
@@ -261,60 +262,48 @@ class Ike:
 
     def acquire(self, child: str, packet: Packet | None, now: float) -> list[Effect]:
         """A packet, given by its two ends (local, remote), needs a child SA."""
-        self._core.now = now
-        self._core.wanted.acquire(child, packet)
-        return self._core.take_effects()
+        return self._turn("acquire", now, lambda: self._core.wanted.acquire(child, packet))
 
     def soft_expired(self, spi: bytes, now: float) -> list[Effect]:
         """The pair with this inbound SPI has reached a soft limit."""
-        child = self._child(spi, now)
-        if child is not None:
-            child.ike.rekey_child(child)
-        return self._core.take_effects()
+        return self._about((spi,), now, lambda child: child.ike.rekey_child(child))
 
     def hard_expired(self, spi: bytes, now: float) -> list[Effect]:
         """The pair with this inbound SPI has reached a hard limit."""
-        child = self._child(spi, now)
-        if child is not None:
-            child.ike.expire_child(child)
-        return self._core.take_effects()
+        return self._about((spi,), now, lambda child: child.ike.expire_child(child))
 
     def inbound_used(self, spi: bytes, now: float) -> list[Effect]:
         """The first good packet came in by this SPI."""
-        child = self._child(spi, now)
-        if child is not None:
-            child.inbound_used()
-        return self._core.take_effects()
+        return self._about((spi,), now, ChildSa.inbound_used)
 
     def peer_alive(self, spis: tuple[bytes, ...], now: float) -> list[Effect]:
         """Authentic packets came in by these SPIs lately."""
-        for spi in spis:
-            child = self._child(spi, now)
-            if child is not None:
-                child.ike.liveness.heard()
-        return self._core.take_effects()
+        return self._about(spis, now, lambda child: child.ike.liveness.heard())
 
     def peer_moved(self, spi: bytes, path: Path, now: float) -> list[Effect]:
         """A fresh authentic packet of this SPI came along another path."""
-        child = self._child(spi, now)
-        if child is not None:
-            child.ike.heard(path)
-        return self._core.take_effects()
+        return self._about((spi,), now, lambda child: child.ike.heard(path))
 
     def install_failed(self, spi: bytes, reason: str, now: float) -> list[Effect]:
         """The data plane couldn't install the pair with this inbound SPI."""
-        child = self._child(spi, now)
-        if child is not None:
-            why = f"it couldn't be installed: {reason}"
-            reports.child_failed(self._core, "install-failed", child.peer, child.config, reports.ME, why)
-            child.ike.delete_child(child)
-            self._core.wanted.failed(child.config.name, why)
-        return self._core.take_effects()
+        why = f"it couldn't be installed: {reason}"
+        return self._about((spi,), now, lambda child: self._not_installed(child, why))
 
-    def _child(self, spi: bytes, now: float) -> ChildSa | None:
-        self._core.now = now
-        child = self._core.children.get(spi)
-        return child if child is not None and child.stage is not ChildStage.GONE else None
+    def _not_installed(self, child: ChildSa, why: str) -> None:
+        reports.child_failed(self._core, "install-failed", child.peer, child.config, reports.ME, why)
+        child.ike.delete_child(child)
+        self._core.wanted.failed(child.config.name, why)
+
+    def _about(self, spis: tuple[bytes, ...], now: float, action: Callable[[ChildSa], None]) -> list[Effect]:
+        """A turn about the child SAs with these inbound SPIs, as far as they are still there."""
+        known = [child for spi in spis if (child := self._core.children.get(spi)) is not None]
+
+        def tell() -> None:
+            for child in known:
+                if child.stage is not ChildStage.GONE:
+                    action(child)
+
+        return self._turn("a report of the data plane", now, tell)
 
     # --- for people ---
 

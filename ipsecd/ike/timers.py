@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count
+from math import ldexp
 
 _TIDY_FROM = 64  # cancelled timers that may lie in the heap before it's rebuilt
+_DOUBLINGS = 64  # of any delay: far more than it takes to reach any longest one
+
+
+def back_off(first: float, last: float, failures: int) -> float:
+    """How long to wait after so many failures: ``first``, twice that, and so on, but never more than ``last``."""
+    return min(ldexp(first, min(failures, _DOUBLINGS)), last)
 
 
 class Timer:
@@ -55,10 +62,10 @@ class Timers:
             heapify(self._heap)
             self._cancelled = 0
 
-    def run(self, now: float) -> None:
-        """Ring everything due by ``now``, also what that adds."""
+    def due(self, now: float) -> Iterator[Timer]:
+        """Those to ring by ``now``, one after the other, also what their ringing adds."""
         while self._heap and self._heap[0][0] <= now:
-            self._pop().ring()
+            yield self._pop()
 
     def deadline(self) -> float | None:
         """When the next one rings."""
