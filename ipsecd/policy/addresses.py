@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -26,7 +27,8 @@ class Kind(Enum):
     WELL_KNOWN = "well-known"
 
 
-WELL_KNOWN = ("dns", "dhcp", "default-gateway")
+WELL_KNOWN = ("dns", "wins", "dhcp", "default-gateway")
+_ALIKE = 0.75  # of two words of which one may be a slip of the other's
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class AddressSet:
     text: str
     first: Address | None = None
     last: Address | None = None
+    bare: bool = field(default=False, compare=False)  # a NAME of one word, which may be a slip
 
     @property
     def version(self) -> int | None:
@@ -62,7 +65,7 @@ def address_set(value: object) -> AddressSet:
     first, dash, last = text.partition("-")
     if dash and (start := _address(first.strip())) is not None:
         return _range(text, start, last.strip())
-    return AddressSet(Kind.NAME, _name(text, _FORMS))
+    return AddressSet(Kind.NAME, _name(text, _FORMS, ("me", "any", *WELL_KNOWN)), bare="." not in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class TunnelEnd:
 
     address: Address | None = None
     name: str = ""
+    bare: bool = field(default=False, compare=False)  # a name of one word, which may be a slip
 
     @property
     def is_any(self) -> bool:
@@ -89,10 +93,15 @@ def tunnel_end(value: object) -> TunnelEnd:
         raise complaint("me may be several addresses", "write any: the route to the peer then decides")
     address = _address(text)
     if address is None:
-        return TunnelEnd(name=_name(text, _END_FORMS))
+        return TunnelEnd(name=_name(text, _END_FORMS, ("me", "any")), bare="." not in text)
     if address.is_unspecified or address.is_multicast:
         raise complaint(f"{text} can't be the end of a tunnel", "write any for an end whose address isn't known")
     return TunnelEnd(address)
+
+
+def is_dns_name(text: str) -> bool:
+    """Whether the text has the form of a DNS name."""
+    return _DNS_NAME.fullmatch(text) is not None
 
 
 def _text(value: object, forms: str) -> str:
@@ -141,10 +150,14 @@ def _range(text: str, start: Address, last: str) -> AddressSet:
     return AddressSet(Kind.RANGE, f"{start}-{end}", start, end)
 
 
-def _name(text: str, forms: str) -> str:
+def _name(text: str, forms: str, words: tuple[str, ...]) -> str:
+    """The DNS name that the text is, unless it looks like one of these words."""
     name = text.rstrip(".").lower()
     if ":" in name or name.rpartition(".")[2].isdigit():
         raise complaint(f"{quoted(text)} isn't an address", forms)
-    if not _DNS_NAME.fullmatch(text):
+    if not is_dns_name(text):
         raise complaint(f"{quoted(text)} isn't a DNS name", forms)
+    if "." not in text and (close := get_close_matches(name, words, n=1, cutoff=_ALIKE)):
+        hint = f"did you mean {close[0]!r}? a host that is called so is written with a dot: {text}."
+        raise complaint(f"{quoted(text)} means nothing here", hint)
     return name

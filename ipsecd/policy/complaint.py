@@ -36,6 +36,11 @@ def quoted(text: object) -> str:
     return printable.quoted(text, 60) if isinstance(text, str) else printable.printable(str(text), 60)
 
 
+def folded(word: str) -> str:
+    """A keyword as it stands in its table, whatever the case of its letters. Letters that only look like ours stay."""
+    return word.lower() if word.isascii() else word
+
+
 def did_you_mean(word: str, known: Iterable[str], *, list_all: bool = True) -> str:
     """A hint that names the closest known word; or else, if wanted, all of them if they are few; or nothing."""
     names = sorted(known)

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from ipsecd.policy import addresses, proposals, traffic
 from ipsecd.policy.complaint import Complaint, Remark, complaint, quoted
+from ipsecd.policy.identities import identity
 from ipsecd.policy.names import FILTER_ACTIONS, FILTER_LISTS
 from ipsecd.wire.identity import Identity
 
@@ -50,15 +51,6 @@ def _absolute(words: tuple[str, ...]) -> tuple[str, ...]:
     if not words or not words[0].startswith("/"):
         raise complaint("expected a program's full path and its arguments", "such as [/usr/bin/pass, show, hq]")
     return words
-
-
-def _identity(value: object) -> Identity:
-    if not isinstance(value, str):
-        raise complaint("expected an identity as text", "quote it if it is a number")
-    try:
-        return Identity.parse(value)
-    except ValueError as error:
-        raise complaint(str(error)) from None
 
 
 def _several(table: Mapping[str, Any], what: str) -> Callable[[object], tuple[str, ...]]:
@@ -153,7 +145,7 @@ TunnelEnd = Annotated[
 ]
 IdentityText = Annotated[
     Identity,
-    PlainValidator(_identity),
+    PlainValidator(identity),
     WithJsonSchema({"type": "string", "examples": ["gw.example.org", "192.0.2.1", "user@example.org", "keyid:hq-7"]}),
 ]
 Protocol = Annotated[

@@ -19,7 +19,7 @@ class Filter(Strict):
 
     source: Addresses = Field(
         description="Where packets come from: `me`, `any`, an address, a subnet, a range `first-last`, or a DNS name. "
-        "The sets `dns`, `dhcp` and `default-gateway` are not supported yet."
+        "The sets `dns`, `wins`, `dhcp` and `default-gateway` are not supported yet."
     )
     destination: Addresses = Field(description="Where they go, in the same words.")
     protocol: Protocol = Field(0, description="A protocol's name or number.", json_schema_extra={"default": "any"})

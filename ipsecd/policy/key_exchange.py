@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ipsecd import limits
 from ipsecd.policy.actions import check_integrity
 from ipsecd.policy.complaint import complaint
 from ipsecd.policy.fields import EncryptionNames, GroupNames, IntegrityNames, PrfNames
-from ipsecd.policy.strict import Several, Strict
+from ipsecd.policy.strict import UNIQUE, Several, Strict, distinct
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
@@ -55,8 +55,11 @@ class IkePorts(Strict):
 class KeyExchange(Strict):
     """How keys are negotiated, with every peer of the policy."""
 
-    versions: Several[Literal["ikev2", "ikev1"]] = Field(
-        ("ikev2",), min_length=1, description="In order of preference. `ikev1` is not supported yet."
+    versions: Annotated[Several[Literal["ikev2", "ikev1"]], AfterValidator(distinct)] = Field(
+        ("ikev2",),
+        min_length=1,
+        json_schema_extra=UNIQUE,
+        description="In order of preference. `ikev1` is not supported yet.",
     )
     proposals: Several[IkeProposal] = Field(
         (),

@@ -3,15 +3,20 @@ equally specific, so that only their order decides."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from itertools import count
 
 from ipsecd.errors import Mistake
 from ipsecd.policy import expand
+from ipsecd.policy.complaint import Remark, did_you_mean, quoted
+from ipsecd.policy.filters import Filter
+from ipsecd.policy.identities import identity_of
 from ipsecd.policy.model import PolicyFile
+from ipsecd.policy.paths import Path
 from ipsecd.policy.rules import Authentication, Rule
+from ipsecd.policy.schema import File
 from ipsecd.policy.ties import Place, Work, ties
 from ipsecd.wire.selector import Address
 
@@ -19,17 +24,24 @@ from ipsecd.wire.selector import Address
 def notes(policy_file: PolicyFile) -> tuple[Mistake, ...]:
     """Remarks that stop nothing, in file order."""
     found = [*_assigned(policy_file), *_unused(policy_file), *_keylogs(policy_file)]
+    for path, rule in _rules(policy_file.content):
+        found += _placed(policy_file, path, _doubts(rule))
+    for name, filters in policy_file.content.filter_lists.items():
+        found += _placed(policy_file, ("filter_lists", name), _bare_sides(filters))
     work = Work()
     for policy in policy_file.content.policies:
         found += _ties(policy_file, policy, work)
     return tuple(sorted(found, key=lambda note: (note.line, note.column)))
 
 
+def _placed(policy_file: PolicyFile, path: Path, remarks: Iterable[Remark]) -> Iterator[Mistake]:
+    return (policy_file.mistake((*path, *remark.at), remark.message, remark.hint) for remark in remarks)
+
+
 def _assigned(policy_file: PolicyFile) -> Iterator[Mistake]:
     if policy_file.content.assigned is None:
-        known = ", ".join(policy_file.content.policies)
-        hint = f"assigned: one of {known}" if known else ""
-        yield policy_file.mistake((), "no policy is assigned: nothing is protected", hint)
+        known = did_you_mean("", policy_file.content.policies)
+        yield policy_file.mistake((), "no policy is assigned: nothing is protected", known and f"assigned: {known}")
 
 
 def _keylogs(policy_file: PolicyFile) -> Iterator[Mistake]:
@@ -42,8 +54,7 @@ def _keylogs(policy_file: PolicyFile) -> Iterator[Mistake]:
 
 def _unused(policy_file: PolicyFile) -> Iterator[Mistake]:
     content = policy_file.content
-    rules: list[Rule] = [rule for policy in content.policies.values() for rule in policy.rules]
-    rules += content.persistent.rules if content.persistent else ()
+    rules = [rule for _, rule in _rules(content)]
     methods: list[Authentication] = [method for rule in rules for method in rule.authentication]
     for policy in content.policies.values():
         methods += policy.default_response.authentication if policy.default_response else ()
@@ -59,10 +70,43 @@ def _unused(policy_file: PolicyFile) -> Iterator[Mistake]:
                 yield policy_file.tree.mistake(path, "is never used", mark=policy_file.tree.key(path))
 
 
+def _rules(content: File) -> Iterator[tuple[Path, Rule]]:
+    """All rules there are, those that aren't enabled too."""
+    for name, policy in content.policies.items():
+        yield from ((("policies", name, "rules", index), rule) for index, rule in enumerate(policy.rules))
+    persistent = content.persistent.rules if content.persistent else ()
+    yield from ((("persistent", "rules", index), rule) for index, rule in enumerate(persistent))
+
+
+def _doubts(rule: Rule) -> Iterator[Remark]:
+    """What of a rule may not be meant."""
+    yield from (replace(remark, at=("filters", *remark.at)) for remark in _bare_sides(rule.filters or ()))
+    if rule.tunnel is None:
+        return
+    ends = {"local": rule.tunnel.local, "remote": rule.tunnel.remote}
+    yield from (_bare(end.name, "tunnel", side) for side, end in ends.items() if end.bare)
+    local = rule.identity.local or identity_of(rule.tunnel.local)
+    if local.matches(rule.identity.remote or identity_of(rule.tunnel.remote)):
+        at = ("identity", "remote" if rule.identity.remote else "local")
+        yield Remark("both sides have the same identity: neither can tell the other from itself", "", at)
+
+
+def _bare_sides(filters: Iterable[Filter]) -> Iterator[Remark]:
+    for index, each in enumerate(filters):
+        for side, addresses in (("source", each.source), ("destination", each.destination)):
+            if addresses.bare:
+                yield _bare(addresses.text, index, side)
+
+
+def _bare(name: str, *at: str | int) -> Remark:
+    return Remark(f"{quoted(name)} is taken for a DNS name", f"write {name}. if it is one", at)
+
+
 def _ties(policy_file: PolicyFile, policy: str, work: Work) -> Iterator[Mistake]:
+    so_far = work.complete
     for path, message in ties(places(policy_file, policy), work).items():
         yield policy_file.mistake(path, message)
-    if not work.complete:
+    if so_far and not work.complete:
         message = "so many filters are equally specific and overlap that not all of them were compared"
         yield policy_file.mistake(("policies", policy), message)
 

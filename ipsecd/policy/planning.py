@@ -12,6 +12,7 @@ from ipsecd.policy import plan as planned
 from ipsecd.policy.actions import FilterAction
 from ipsecd.policy.addresses import TunnelEnd
 from ipsecd.policy.fit import overfull, sides
+from ipsecd.policy.identities import identity_of
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.order import by_precedence
@@ -21,7 +22,6 @@ from ipsecd.policy.proposals import ENCRYPTION, GROUPS, INTEGRITY, PRF
 from ipsecd.policy.rules import Rule, Tunnel
 from ipsecd.policy.schema import File, Policy
 from ipsecd.policy.unsupported import unsupported
-from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Group
 from ipsecd.wire.selector import Address, Selector
 
@@ -168,8 +168,8 @@ class _Planner:
             anywhere=tunnel.remote.is_any and not missing,
             remote_name=missing or tunnel.remote.name,
             remote_port=tunnel.remote_port,
-            local_id=rule.identity.local or _identity(tunnel.local),
-            remote_id=rule.identity.remote or _identity(tunnel.remote),
+            local_id=rule.identity.local or identity_of(tunnel.local),
+            remote_id=rule.identity.remote or identity_of(tunnel.remote),
             shared_keys=tuple(method.psk for method in rule.authentication if method.psk),
             proposals=_ike_proposals(exchange),
             lifetime=planned.Lifetime(float(exchange.lifetime.seconds)),
@@ -229,8 +229,3 @@ def _ike_proposals(exchange: KeyExchange) -> tuple[planned.IkeProposal, ...]:
         )
         for proposal in exchange.proposals or builtin.IKE_PROPOSALS
     )
-
-
-def _identity(end: TunnelEnd) -> Identity:
-    """Without an identity of its own, an end is known by its address or DNS name."""
-    return Identity.parse(f"fqdn:{end.name}" if end.name else str(end))

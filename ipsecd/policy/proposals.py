@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
-from ipsecd.policy.complaint import complaint, did_you_mean, quoted
+from ipsecd.policy.complaint import complaint, did_you_mean, folded, quoted
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
 
 Cipher: TypeAlias = tuple[Encr, int | None]  # with the key length in bits where the algorithm has several
@@ -116,7 +116,7 @@ def keyword(value: object, table: Iterable[str], what: str) -> str:
     known = tuple(table)
     if not isinstance(value, str):
         raise complaint(f"expected a keyword for {what}", f"such as {known[0]}")
-    word = value.lower()
+    word = folded(value)
     if word in known:
         return word
     elsewhere = _ELSEWHERE.get(word, "")

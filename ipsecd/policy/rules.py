@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from ipsecd.policy.addresses import TunnelEnd as End
 from ipsecd.policy.complaint import Complaint, Remark
 from ipsecd.policy.fields import FilterActionName, FilterListName, IdentityText, Name, QuietName, Text, TunnelEnd
 from ipsecd.policy.filters import Filter
-from ipsecd.policy.strict import ONE_FIELD, Several, Strict, exactly_one
+from ipsecd.policy.strict import ONE_FIELD, UNIQUE, Several, Strict, distinct, exactly_one
 
 
 class Tunnel(Strict):
@@ -27,12 +27,15 @@ class Tunnel(Strict):
     remote_port: int = Field(500, ge=1, le=65_535, description="The UDP port at which the peer listens for IKE.")
 
     @model_validator(mode="after")
-    def _one_family(self) -> Self:
+    def _ends(self) -> Self:
         one, two = self.local.address, self.remote.address
         if one and two and one.version != two.version:
             raise Complaint(Remark(f"{one} and {two} can't reach each other: IPv4 and IPv6", "", ("remote",)))
-        if one and one == two:
+        if not self.remote.is_any and self.local == self.remote:
             raise Complaint(Remark("both ends are the same", "", ("remote",)))
+        if self.remote.is_any and "remote_port" in self.model_fields_set:
+            message = "peers from anywhere call us, from whatever port they have"
+            raise Complaint(Remark(message, "leave it out", ("remote_port",)))
         return self
 
 
@@ -79,8 +82,10 @@ class Rule(Strict):
     identity: Identities = Field(
         Identities(), description="Who both sides have to be.", json_schema_extra={"default": "the tunnel's ends"}
     )
-    authentication: Several[Authentication] = Field(
-        (), description="How both sides prove it. The order is one of preference; any of them opens this rule."
+    authentication: Annotated[Several[Authentication], AfterValidator(distinct)] = Field(
+        (),
+        json_schema_extra=UNIQUE,
+        description="How both sides prove it. The order is one of preference; any of them opens this rule.",
     )
     connections: Literal["all", "lan", "remote-access"] = Field(
         "all", description="The kind of network it holds for. Anything but `all` is not supported yet."

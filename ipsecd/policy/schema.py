@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -22,7 +22,7 @@ from ipsecd.policy.filters import Filter
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.plan import Settings as Defaults
 from ipsecd.policy.rules import Authentication, Rule
-from ipsecd.policy.strict import Several, Strict
+from ipsecd.policy.strict import UNIQUE, Several, Strict, distinct
 
 _DEFAULTS = Defaults()
 
@@ -34,7 +34,9 @@ class DefaultResponse(Strict):
     security_methods: Several[SecurityMethod] = Field(
         (), max_length=limits.MAX_PROPOSALS, description="As in a filter action."
     )
-    authentication: Several[Authentication] = Field((), description="As in a rule.")
+    authentication: Annotated[Several[Authentication], AfterValidator(distinct)] = Field(
+        (), json_schema_extra=UNIQUE, description="As in a rule."
+    )
 
 
 class Exemptions(Strict):

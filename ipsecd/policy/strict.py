@@ -6,16 +6,30 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ipsecd.policy.complaint import complaint
+from ipsecd.policy.complaint import Complaint, Remark, complaint
 
 T = TypeVar("T")
 Several = Annotated[tuple[T, ...], Field(strict=False)]  # a YAML list
+UNIQUE: Final[dict[str, Any]] = {"uniqueItems": True}  # what ``distinct`` checks, in JSON schema
 
 ONE_FIELD: Final[dict[str, Any]] = {"minProperties": 1, "maxProperties": 1}
 
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    """The values; raises Complaint if one stands there twice."""
+    seen: set[T] = set()
+    remarks = []
+    for index, value in enumerate(values):
+        if value in seen:
+            remarks.append(Remark("stands here twice", "", (index,)))
+        seen.add(value)
+    if remarks:
+        raise Complaint(*remarks)
+    return values
 
 
 def exactly_one(model: BaseModel) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
-from ipsecd.policy.complaint import complaint, did_you_mean, quoted
+from ipsecd.policy.complaint import complaint, did_you_mean, folded, quoted
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import ANY_PORT
 
@@ -65,13 +65,13 @@ ICMPV6_TYPES = {
     "redirect": 137,
 }
 
-_RANGE = re.compile(r"([0-9]{1,5}) *- *([0-9]{1,5})")
+_RANGE = re.compile(r"(0|[1-9][0-9]{0,4}) *- *(0|[1-9][0-9]{0,4})")
 
 
 def protocol(value: object) -> int:
     """The number of a protocol given by name or number, 0 for any; raises Complaint."""
     if isinstance(value, str):
-        number = PROTOCOLS.get(value.lower())
+        number = PROTOCOLS.get(folded(value))
         if number is None:
             raise complaint(
                 f"{quoted(value)} isn't a protocol known by name", did_you_mean(value, PROTOCOLS) or "write its number"
@@ -84,19 +84,17 @@ def protocol(value: object) -> int:
 
 def ports(value: object) -> Ports:
     """First and last of a port, a range or any; raises Complaint."""
-    if value == "any":
+    if isinstance(value, str) and folded(value) == "any":
         return ANY_PORT
     if isinstance(value, int) and not isinstance(value, bool):
-        if value == 0:
-            raise complaint("0 isn't a port", "leave it out for any port")
         first = last = value
     elif isinstance(value, str) and (found := _RANGE.fullmatch(value)):
         first, last = int(found[1]), int(found[2])
     else:
         what = quoted(value) if isinstance(value, str | int) and not isinstance(value, bool) else "this"
         raise complaint(f"{what} isn't a port", "a number without quotes, a range such as 1024-65535, or any")
-    if not 0 <= first <= 65_535 or not 0 <= last <= 65_535:
-        raise complaint("a port is a number from 1 to 65535")
+    if not 1 <= first <= 65_535 or not 1 <= last <= 65_535:
+        raise complaint("a port is a number from 1 to 65535", "leave it out for any port" if first == 0 else "")
     if first > last:
         raise complaint(f"the range {first}-{last} is reversed", f"write {last}-{first}")
     return first, last
@@ -106,10 +104,11 @@ def icmp_type(value: object) -> int | str:
     """The number of an ICMP message, or its name, whose number depends on the protocol; raises Complaint."""
     names = {*ICMP_TYPES, *ICMPV6_TYPES}
     if isinstance(value, str):
-        if value not in names:
+        word = folded(value)
+        if word not in names:
             hint = did_you_mean(value, names) or "such as echo-request, or its number"
             raise complaint(f"{quoted(value)} isn't an ICMP message known by name", hint)
-        return value
+        return word
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
         raise complaint("expected an ICMP message's name or its number from 0 to 255")
     return value

@@ -88,4 +88,4 @@ def test_any_text_is_a_name_an_address_or_refused(text: str) -> None:
         found = address_set(text)
     except ValueError:
         return
-    assert address_set(found.text) == found or found.text in ("dns", "dhcp")
+    assert address_set(f"{found.text}." if found.kind is Kind.NAME else found.text) == found

@@ -46,6 +46,10 @@ def test_addresses_subnets_and_ranges_are_ranges(text: str, first: str, last: st
         ("any", AddressSet(Kind.ANY, "any")),
         ("dns", AddressSet(Kind.WELL_KNOWN, "dns")),
         ("dhcp", AddressSet(Kind.WELL_KNOWN, "dhcp")),
+        ("WINS", AddressSet(Kind.WELL_KNOWN, "wins")),
+        ("wins.", AddressSet(Kind.NAME, "wins")),
+        ("anyy.", AddressSet(Kind.NAME, "anyy")),
+        ("may", AddressSet(Kind.NAME, "may")),
         ("Default-Gateway", AddressSet(Kind.WELL_KNOWN, "default-gateway")),
         ("dns.", AddressSet(Kind.NAME, "dns")),
         ("www.Example.org", AddressSet(Kind.NAME, "www.example.org")),
@@ -56,6 +60,20 @@ def test_addresses_subnets_and_ranges_are_ranges(text: str, first: str, last: st
 def test_words_and_names_are_told_apart(text: str, found: AddressSet) -> None:
     assert address_set(text) == found
     assert found.version is None
+
+
+def test_names_of_one_word_are_told_from_those_that_are_sure_to_be_names() -> None:
+    assert [address_set(text).bare for text in ("host-7", "host-7.", "a.example", "me", "10.1.0.1")] == [
+        *(True, False, False, False, False)
+    ]
+    assert [tunnel_end(text).bare for text in ("gw", "gw.", "a.example", "any", "192.0.2.1")] == [
+        *(True, False, False, False, False)
+    ]
+
+
+def slip(word: str, meant: str) -> str:
+    hint = f"did you mean {meant!r}? a host that is called so is written with a dot: {word}."
+    return f"{word!r} means nothing here ({hint})"
 
 
 FORMS = "expected an address, a subnet, a range first-last, a DNS name, me or any"
@@ -84,6 +102,9 @@ FORMS = "expected an address, a subnet, a range first-last, a DNS name, me or an
         ("010.1.0.1", f"'010.1.0.1' isn't an address ({FORMS})"),
         ("fe80::1%eth0", f"'fe80::1%eth0' isn't an address ({FORMS})"),
         ("two words", f"'two words' isn't a DNS name ({FORMS})"),
+        ("anyy", slip("anyy", "any")),
+        ("mee", slip("mee", "me")),
+        ("default-gatway", slip("default-gatway", "default-gateway")),
         ("-x.example", f"'-x.example' isn't a DNS name ({FORMS})"),
         ("a" * 64 + ".example", f"'{'a' * 59}…' isn't a DNS name ({FORMS})"),
         ("bücher.example", f"'bücher.example' isn't a DNS name ({FORMS})"),
@@ -117,6 +138,8 @@ def test_ends_of_tunnels(text: str, found: TunnelEnd, shown: str) -> None:
         ("ff02::1", "ff02::1 can't be the end of a tunnel (write any for an end whose address isn't known)"),
         ("10.0.0.0/8", "'10.0.0.0/8' isn't a DNS name (expected an address, a DNS name, or any)"),
         ("1.2.3", "'1.2.3' isn't an address (expected an address, a DNS name, or any)"),
+        ("%any", "'%any' isn't a DNS name (expected an address, a DNS name, or any)"),
+        ("anny", slip("anny", "any")),
     ],
 )
 def test_what_is_no_end_of_a_tunnel_is_told(value: object, message: str) -> None:

@@ -36,6 +36,43 @@ def test_a_file_without_fault_gets_no_lines() -> None:
     assert lines(with_rules("- name: r\n  filters: [{source: me, destination: 10.2.0.0/16}]\n" + TUNNEL)) == []
 
 
+def test_a_name_of_one_word_and_equal_identities_are_noted() -> None:
+    text = """\
+assigned: p
+credentials: {hq: {psk: {file: hq.psk}}}
+filter_lists: {hosts: [{source: me, destination: www}, {source: me, destination: www.}]}
+policies:
+  p:
+    rules:
+      - {name: a, filters: [{source: hq, destination: a.example}], action: block, enabled: false}
+      - name: b
+        filter_list: hosts
+        action: require-security
+        tunnel: {local: 192.0.2.1, remote: gw}
+        identity: {remote: 192.0.2.1}
+        authentication: [{psk: hq}]
+      - name: c
+        filter_list: hosts
+        action: require-security
+        tunnel: {remote: gw.example}
+        identity: {local: GW.example}
+        authentication: [{psk: hq}]
+"""
+    same = "both sides have the same identity: neither can tell the other from itself"
+    assert [line for line in lines(text) if "line" not in line] == [
+        "3:50: filter_lists.hosts.0.destination: 'www' is taken for a DNS name (write www. if it is one) [note]",
+        "7:38: policies.p.rules.0.filters.0.source: 'hq' is taken for a DNS name (write hq. if it is one) [note]",
+        "11:44: policies.p.rules.1.tunnel.remote: 'gw' is taken for a DNS name (write gw. if it is one) [note]",
+        f"12:28: policies.p.rules.1.identity.remote: {same} [note]",
+        f"18:27: policies.p.rules.2.identity.local: {same} [note]",
+    ]
+
+
+def test_only_a_few_policies_are_listed_to_choose_from() -> None:
+    text = "policies: {" + ", ".join(f"p{number}: {{}}" for number in range(9)) + "}\n"
+    assert lines(text) == ["1:1: no policy is assigned: nothing is protected [note]"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"), blocks("unsupported.txt"), ids=[said[0] for _, said in blocks("unsupported.txt")]
 )

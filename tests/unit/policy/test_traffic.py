@@ -41,7 +41,14 @@ def test_protocols_that_are_none(value: object, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "span"),
-    [("any", (0, 65535)), (80, (80, 80)), ("1024-65535", (1024, 65535)), ("0 - 1023", (0, 1023)), ("443", None)],
+    [
+        ("any", (0, 65535)),
+        (80, (80, 80)),
+        ("1024-65535", (1024, 65535)),
+        ("1 - 1023", (1, 1023)),
+        ("ANY", (0, 65535)),
+        ("443", None),
+    ],
 )
 def test_ports(value: object, span: tuple[int, int] | None) -> None:
     if span is None:
@@ -56,7 +63,10 @@ def test_ports(value: object, span: tuple[int, int] | None) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (0, "0 isn't a port (leave it out for any port)"),
+        (0, "a port is a number from 1 to 65535 (leave it out for any port)"),
+        ("0-0", "a port is a number from 1 to 65535 (leave it out for any port)"),
+        ("0-80", "a port is a number from 1 to 65535 (leave it out for any port)"),
+        ("080-090", "'080-090' isn't a port (a number without quotes, a range such as 1024-65535, or any)"),
         (65536, "a port is a number from 1 to 65535"),
         (-5, "a port is a number from 1 to 65535"),
         ("1-65536", "a port is a number from 1 to 65535"),
@@ -72,6 +82,7 @@ def test_ports_that_are_none(value: object, message: str) -> None:
 
 def test_an_icmp_message_has_a_number_of_its_own_in_each_protocol() -> None:
     assert traffic.icmp_type("echo-request") == "echo-request"
+    assert traffic.icmp_type("Echo-Request") == "echo-request"
     assert traffic.icmp_number(traffic.ICMP, "echo-request") == 8
     assert traffic.icmp_number(traffic.ICMPV6, "echo-request") == 128
     assert traffic.icmp_number(traffic.ICMP, "packet-too-big") is None
