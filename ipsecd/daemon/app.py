@@ -24,7 +24,7 @@ from ipsecd.daemon.force import Force
 from ipsecd.daemon.ground import Host
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keyring import Sources
-from ipsecd.daemon.lock import Lock, make_folder
+from ipsecd.daemon.lock import alone, make_folder
 from ipsecd.daemon.log import Log
 from ipsecd.daemon.options import Options
 from ipsecd.daemon.prepare import Outline, Surroundings, outline, read_policy
@@ -79,7 +79,8 @@ class App:
     async def run(self, handlers: dict[str, Handler]) -> None:
         """Until a signal ends it. Raises IpsecdError if it can't start. However it ends, the last floor stands."""
         try:
-            with contextlib.closing(self._take_place()):
+            make_folder(self.options.control.parent, 0o755)  # members of the group have to get through it
+            with alone(self.options.lock):
                 try:
                     async with Netlink() as netlink:
                         self._force = Force(self._host(netlink), self._surroundings(netlink))
@@ -90,11 +91,6 @@ class App:
         except IpsecdError as error:
             _tell_failure("start-failed", error)
             raise
-
-    def _take_place(self) -> Lock:
-        """Make the folders, and be the only daemon in them."""
-        make_folder(self.options.control.parent, 0o755)  # members of the group have to get through it
-        return Lock(self.options.lock)
 
     async def _run(self, force: Force, handlers: dict[str, Handler]) -> None:
         self._handle_signals()

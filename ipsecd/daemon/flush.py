@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
-from ipsecd.daemon.lock import Lock
+from ipsecd.daemon.lock import alone
 from ipsecd.daemon.options import Options
 from ipsecd.io.kernel_state import flush
 from ipsecd.io.netlink import Netlink
@@ -15,6 +13,6 @@ from ipsecd.policy.floor import TABLE
 async def flush_kernel(options: Options) -> None:
     """Remove table, rules, routes and the floor kept for the next boot. Raises OperatorError while a daemon runs, and
     KernelError."""
-    with contextlib.closing(Lock(options.lock)):
+    with alone(options.lock):
         async with Netlink() as netlink:
             await flush(netlink, Nftables(TABLE), options.floor)

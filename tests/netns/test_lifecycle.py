@@ -19,7 +19,7 @@ from tests.interop.ipsecd import answers as ready
 from tests.interop.traffic import Ping, answers
 from tests.interop.waiting import eventually
 from tests.netns.capture import Capture
-from tests.netns.flood import leaves_in_clear
+from tests.netns.flood import Flood, in_clear, leaves_in_clear
 from tests.netns.pair import KEY, files, pair, policy, rule
 from tests.netns.places import HA, HB
 from tests.netns.sites import Sites
@@ -122,12 +122,48 @@ def test_ports_in_use_are_told_before_it_is_ready(sites: Sites, tmp_path: Path) 
         pass
 
 
-def test_a_second_daemon_in_the_same_place_is_refused(sites: Sites, tmp_path: Path) -> None:
-    with Ipsecd(sites, "ga", tmp_path / "a", files(rule("a"))) as first:
-        done = ipsecd(sites, "ga", "run", *options(tmp_path / "a"))
-        assert done.returncode == 1
-        assert re.search(r"another ipsecd, process \d+, holds", done.stderr)
+def test_a_second_daemon_in_the_same_place_is_refused_and_disturbs_nothing(sites: Sites, tmp_path: Path) -> None:
+    """With the same folders, and with others: what is in the kernel there is the first one's."""
+    other = rule("a") | {"filters": [{"source": "10.77.0.0/24", "destination": "10.78.0.0/24"}]}
+    with (
+        Ipsecd(sites, "ga", tmp_path / "a", files(rule("a"))) as first,
+        Capture(sites, "ga", "wan0") as wan,
+        Flood(sites, "ha", (HA[4], HB[4])),
+    ):
+        before = kernel(sites, "ga")
+        (tmp_path / "b").mkdir()
+        for name, text in files(other).items():
+            (tmp_path / "b" / name).write_text(text)
+        for words in (
+            ["run", *options(tmp_path / "a")],
+            ["run", *options(tmp_path / "b")],
+            ["flush", "--state-dir", tmp_path / "a" / "state"],
+            ["flush", "--state-dir", tmp_path / "b" / "state"],
+        ):
+            done = ipsecd(sites, "ga", *words)
+            assert done.returncode == 1
+            assert re.search(r"another ipsecd, process \d+, runs in this network namespace", done.stderr)
         assert first.ctl("status")["policy"] == "sites"
+        assert kernel(sites, "ga") == before
+        assert in_clear(wan) == []
+        first.ctl("unassign")
+        eventually(lambda: in_clear(wan), "what nobody protects leaves in clear")
+
+
+def test_an_interface_of_the_tuns_name_keeps_it_from_starting_before_anything_is_trusted(
+    sites: Sites, tmp_path: Path
+) -> None:
+    """The floor lets in whatever comes by that name."""
+    with Ipsecd(sites, "ga", tmp_path / "a", files(rule("a"))) as daemon:
+        daemon.stop()
+        before = kernel(sites, "ga")["table"]
+        sites.run("ga", ["ip", "link", "add", "ipsec0", "type", "veth", "peer", "name", "other0"])
+        daemon.write("policy.yaml", policy(rule("a"), rule("a", "six", inside=(6,))))
+        done = ipsecd(sites, "ga", "run", *options(tmp_path / "a"))
+        assert (done.returncode, "there is an interface ipsec0 already" in done.stderr) == (1, True)
+        assert kernel(sites, "ga")["table"] == before
+        sites.run("ga", ["ip", "link", "del", "ipsec0"])
+        daemon.start()
 
 
 # --- reload ---------------------------------------------------------------------------------------------------------

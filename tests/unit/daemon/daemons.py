@@ -35,6 +35,7 @@ from ipsecd.daemon import app as app_module
 from ipsecd.daemon import commands as commands_module
 from ipsecd.daemon import force as force_module
 from ipsecd.daemon import ground as ground_module
+from ipsecd.daemon import lock as lock_module
 from ipsecd.daemon import protection as protection_module
 from ipsecd.daemon.app import App
 from ipsecd.daemon.commands import Commands
@@ -412,6 +413,7 @@ def _world() -> Iterator[None]:
         mock.patch.object(ground_module, "RoutingWatch", _watch),
         mock.patch.object(protection_module, "Sockets", _sockets),
         mock.patch.object(app_module, "Netlink", _netlink),
+        mock.patch.object(lock_module, "NamespaceLock", _no_lock),
         mock.patch.object(force_module, "flush", _flush),
         mock.patch.object(commands_module, "Nftables", _nftables),
         mock.patch.object(limits, "GOODBYE", 0.0),
@@ -431,6 +433,11 @@ def _kernel(_net: Any, table: Any, store: Any, settings: Any, _report: Any, _new
 
 def _watch(*_: object) -> Any:
     return SimpleNamespace(wait=asyncio.Event().wait, close=lambda: None)
+
+
+def _no_lock() -> Any:
+    """These daemons share this process's network namespace, and don't touch it."""
+    return SimpleNamespace(close=lambda: None)
 
 
 def _sockets(ike_port: int, natt_port: int, _mark: int) -> Sockets:
