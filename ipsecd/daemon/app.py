@@ -235,9 +235,19 @@ class App:
         while True:
             self._systemd.alive()
             self.journal.tell_suppressed()
+            with self.guard.over("a suspend"):
+                self._woke(self.clock.slept())
             if shown != (shown := self.summary()):
                 self._systemd.status(shown)
             await asyncio.sleep(interval)
+
+    def _woke(self, seconds: float) -> None:
+        if seconds >= limits.SLEPT:
+            log.info("slept", seconds=seconds)
+            self._moved.set()
+            self._ask.set()
+            if self.protection is not None:
+                self.protection.wake()
 
     def _reported(self, report: Report) -> None:
         if report.level == "warning" and self._names:  # an attempt has failed: maybe a name has moved

@@ -167,6 +167,11 @@ class Protection:
         """Errors about datagrams that were sent, and what became of them."""
         return self._sockets.heard() + self._paths.heard
 
+    def wake(self) -> None:
+        """The machine has slept."""
+        self.wires.wake()
+        self.wires.turn(self.negotiation.woke)
+
     async def stop(self) -> None:
         """Say goodbye to the peers and let go of everything but the floor, in bounded time."""
         with self._host.guard.over("the goodbyes"):

@@ -29,6 +29,7 @@ STORY: dict[str, Told] = {
     "start-failed": Told("ipsecd can't start: {reason}"),
     "last-floor-stands": Told("The floor of the last good policy stands: what it protects doesn't leave in clear"),
     "no-floor": Told("The floor of the last good policy can't be raised: {reason}"),
+    "slept": Told("The machine has slept for {seconds:.0f} s: looking whether the peers are still there"),
     "stopping": Told("Stopping on {cause}; the floor stays, so what is protected doesn't leave in clear"),
     "stopping-unprotected": Told("Stopping on {cause}; no policy is in force, nothing is protected"),
     "stop-hurried": Told("Stopping took longer than {seconds:g} s and was cut short"),

@@ -164,6 +164,10 @@ class Wires:
         if self._to_look:
             self._loop.call_soon(self._look_on)
 
+    def wake(self) -> None:
+        """The machine has slept, and the event loop's timers with it: what was due meanwhile is done now."""
+        self._time()
+
     def rearm(self, rest: float = 0.0) -> None:
         """Wake up when the next timer is due, in ``rest`` seconds at the soonest."""
         moments = [moment for moment in (self._negotiation.deadline(), self._roads.deadline()) if moment is not None]
@@ -176,6 +180,8 @@ class Wires:
         self._timer = None if due is None else self._loop.call_later(max(rest, due - self._clock()), self._time)
 
     def _time(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = self._due = None
         now = self._clock()
         with self._guard.over("a timer") as negotiating:

@@ -60,6 +60,14 @@ class Ike:
             core.guarded("a timer", timer.ring)
         return core.take_effects()
 
+    def woke(self, now: float) -> list[Effect]:
+        """The machine has slept: what was due meanwhile is done, and each peer asked whether it's still there."""
+        self._core.now = now
+        self._core.timers.run(now)
+        for sa in list(self._core.ikes.values()):
+            sa.liveness.check()
+        return self._core.take_effects()
+
     # --- datagrams ---
 
     def receive(self, data: bytes, path: Path, now: float) -> list[Effect]:
@@ -183,14 +191,14 @@ class Ike:
         return self._turn("start", now, self._core.wanted.begin)
 
     def reconfigure(self, config: IkeConfig, now: float) -> list[Effect]:
-        """Take another configuration. SAs it still allows stay as they are; those it doesn't are closed."""
-        return self._turn("reconfigure", now, lambda: self._reconfigure(config))
-
-    def _reconfigure(self, config: IkeConfig) -> None:
+        """Take another configuration. SAs it still allows stay as they are; those it doesn't are closed. A fault comes
+        out of this turn, as whoever has asked goes back to the configuration before."""
+        self._core.now = now
         self._core.config = config
         self._core.wanted.configure()
         apply(self._core)
         self._core.wanted.begin()
+        return self._core.take_effects()
 
     def up(self, child: str, now: float) -> list[Effect]:
         """An operator wants a child up."""

@@ -39,6 +39,12 @@ class Liveness:
         """Something fresh and authentic came, by the IKE SA or by one of its children."""
         self._heard = self._sa.core.now
 
+    def check(self) -> None:
+        """There is a reason to ask now, however lately the peer was heard."""
+        if self._probe is not None:
+            self._probe.cancel()
+            self._ask()
+
     def _due(self) -> None:
         quiet_enough = self._heard + self._sa.peer.dpd
         if quiet_enough > self._sa.core.now:

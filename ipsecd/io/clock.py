@@ -12,11 +12,12 @@ class Clock:
         self._apart = self._difference()
 
     def now(self) -> float:
-        """Monotonic; stands still while the machine is suspended."""
-        return time.clock_gettime(time.CLOCK_MONOTONIC)
+        """Monotonic, and goes on while the machine is suspended: keys get older, and peers forget, meanwhile."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def slept(self) -> float:
-        """Seconds the machine was suspended since the last call, or since this clock was made."""
+        """Seconds the machine was suspended since the last call, or since this clock was made. Who waits by the event
+        loop's clock, which stood still, must be told."""
         before, self._apart = self._apart, self._difference()
         return max(0.0, self._apart - before)
 

@@ -36,6 +36,27 @@ def test_a_quiet_peer_is_asked_whether_it_is_there() -> None:
     ]
 
 
+def test_a_machine_that_woke_asks_at_once_and_only_once() -> None:
+    pair = Pair()
+    assert pair.up()
+    pair.net.run(5)
+    tap = Tap(pair.net)
+    for _ in range(2):
+        pair.do(pair.a, pair.a.ike.woke(pair.net.now))
+    pair.net.run(1)
+    assert tap.lines() == ["a -> INFORMATIONAL 2 {}", "b <- INFORMATIONAL 2 {}"]
+
+
+def test_a_machine_that_woke_notices_within_half_a_minute_that_its_peer_is_gone() -> None:
+    pair = Pair()
+    assert pair.up()
+    pair.net.link = Link(loss=1.0)
+    start = pair.net.now
+    pair.do(pair.a, pair.a.ike.woke(start))
+    assert pair.net.run(80, until=lambda: not pair.a.inbound)
+    assert pair.net.now - start < 30
+
+
 def test_a_peer_that_is_heard_by_its_traffic_is_never_asked() -> None:
     pair = Pair()
     assert pair.up()
