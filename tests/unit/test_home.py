@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,59 @@ def test_commands_that_documents_name_exist(document: Path) -> None:
 def test_files_that_documents_name_exist(document: Path) -> None:
     named = re.findall(r"`((?:ipsecd|tests|scripts|etc|docs|systemd)/[\w./-]+)`", document.read_text())
     assert [name for name in named if not (ROOT / name).exists() and name != "tests/unit/ROOM"] == []
+
+
+def test_documents_that_code_and_units_name_exist() -> None:
+    named = set()
+    for path in files():
+        if path.suffix == ".py" and path.parts[len(ROOT.parts)] in {"ipsecd", "scripts"}:
+            named |= set(re.findall(r"\b(?:docs/[\w/.-]+|[A-Z]+)\.md\b", path.read_text()))
+    for unit in (ROOT / "systemd").glob("*.service"):
+        for page, kind in re.findall(r"man:([\w.-]+)\((\d)\)", unit.read_text()):
+            named.add(f"docs/man/{page}.{kind}.md")
+    for page in (ROOT / "docs/man").glob("*.md"):
+        for other, kind in re.findall(r"\*\*(ipsec[\w.]*)\*\*\((\d)\)", page.read_text()):
+            named.add(f"docs/man/{other}.{kind}.md")
+    assert {"docs/control-protocol.md", "docs/man/ipsecd.8.md", "docs/man/ipsecctl.8.md"} <= named
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
+def test_the_steps_of_an_installation_name_what_is_there() -> None:
+    """Files of the checkout, the programs that the units start, and a manual page for each that there is."""
+    section = (ROOT / "README.md").read_text().partition("\n## Install\n")[2].partition("\n## ")[0]
+    steps = [line.partition(" # ")[0].strip() for line in section.splitlines() if line.startswith("    ")]
+    named = [word for step in steps for word in step.split() if re.match(r"(systemd|etc|docs)/[\w./-]+$", word)]
+    assert {path.name for path in (ROOT / "systemd").rglob("*.*") if path.is_file()} <= {
+        Path(name).name for name in named
+    }
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+    started = {
+        program
+        for unit in (ROOT / "systemd").glob("*.service")
+        for program in re.findall(r"^Exec\w+=(/usr/bin/\S+)", unit.read_text(), re.MULTILINE)
+    }
+    (link,) = [step for step in steps if step.startswith("sudo ln ")]
+    assert link.endswith(" /usr/bin/")
+    assert {f"/usr/bin/{Path(word).name}" for word in link.split() if word.startswith("/opt/")} == started
+    (pages,) = [step for step in steps if step.startswith("for page in ")]
+    assert {f"{page}.md" for page in re.findall(r"ips[\w.]+", pages)} == {
+        path.name for path in (ROOT / "docs/man").iterdir()
+    }
+
+
+def test_a_source_archive_has_all_that_a_checkout_has() -> None:
+    """setuptools adds the package, pyproject.toml and MANIFEST.in itself."""
+    lines = (ROOT / "MANIFEST.in").read_text().splitlines()
+    patterns = [pattern for line in lines if line.startswith("include ") for pattern in line.split()[1:]]
+    grafted = {line.split()[1] for line in lines if line.startswith("graft ")}
+    by_itself = {"ipsecd", "pyproject.toml", "MANIFEST.in", ".gitignore"}
+    left_out = [
+        relative(path)
+        for path in files()
+        if relative(path).split("/")[0] not in grafted | by_itself
+        and not any(fnmatch(relative(path), pattern) for pattern in patterns)
+    ]
+    assert left_out == []
 
 
 @pytest.mark.parametrize("suite", re.findall(r"scripts/test (\w+)", (ROOT / "docs/testing.md").read_text()))

@@ -76,6 +76,7 @@ def rule(
     here: str = "192.0.2.1",
     there: str = "192.0.2.2",
     psk: str = "peer",
+    action: str = "require-security",
     **more: str,
 ) -> str:
     """One protecting rule in YAML's flow form, with a filter for each pair of ``near`` and ``far``."""
@@ -84,7 +85,7 @@ def rule(
     words = [
         f"name: {name}",
         f"filters: [{filters}]",
-        "action: require-security",
+        f"action: {action}",
         f"tunnel: {{local: {here}, remote: {there}}}",
         f"authentication: [{{psk: {psk}}}]",
         *(f"{key}: {value}" for key, value in more.items()),
@@ -399,6 +400,12 @@ class Daemon:
 def ctl(control: Path, *words: str) -> Result:
     """Run `ipsecctl WORDS` in this thread."""
     return CliRunner().invoke(ipsecctl.main, ["--control", str(control), *words], prog_name="ipsecctl")
+
+
+async def settled() -> None:
+    """Let every datagram that is under way arrive and be answered."""
+    for _ in range(100):
+        await asyncio.sleep(0)
 
 
 # --- what stands in for the kernel -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule
+from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule, settled
 
 # two rules with one peer, which bears the name of the first; and one with children in one SA, named as the rule is
 OURS = policy(
@@ -48,12 +48,6 @@ def with_all_up(folder: Path, scenario: Callable[[Daemon, Daemon], Awaitable[Non
             await scenario(a, b)
 
     asyncio.run(main())
-
-
-async def settled() -> None:
-    """Let every datagram that is under way arrive and be answered."""
-    for _ in range(100):
-        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(
