@@ -58,6 +58,7 @@ DROPS = {
     "wrong-remote-identity": "the responder claims another identity than its rule wants",
     "wrong-key": "its pre-shared key isn't the one we have",
     "suite-not-allowed": "what was negotiated for the IKE SA isn't in the rule of who it turns out to be",
+    "not-wanted": "what an answer or a retry belongs to has been put down or changed by the operator meanwhile",
     # --- what is asked for ----------------------------------------------------------------------------------------
     "no-proposal-chosen": "no proposal in common",
     "other-group-wanted": "a public value of another group than the one chosen",

@@ -54,19 +54,22 @@ class Ike:
         return self._core.timers.deadline()
 
     def timer(self, now: float) -> list[Effect]:
-        core = self._core
-        core.now = now
-        for timer in core.timers.due(now):
-            core.guarded("a timer", timer.ring)
-        return core.take_effects()
+        self._core.now = now
+        self._ring(now)
+        return self._core.take_effects()
 
     def woke(self, now: float) -> list[Effect]:
         """The machine has slept: what was due meanwhile is done, and each peer asked whether it's still there."""
-        self._core.now = now
-        self._core.timers.run(now)
-        for sa in list(self._core.ikes.values()):
-            sa.liveness.check()
-        return self._core.take_effects()
+        core = self._core
+        core.now = now
+        self._ring(now)
+        for sa in list(core.ikes.values()):
+            core.guarded("asking a peer after a sleep", sa.liveness.check)
+        return core.take_effects()
+
+    def _ring(self, now: float) -> None:
+        for timer in self._core.timers.due(now):
+            self._core.guarded("a timer", timer.ring)
 
     # --- datagrams ---
 

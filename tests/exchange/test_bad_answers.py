@@ -172,7 +172,7 @@ def test_a_bad_answer_to_a_rekey_of_the_ike_sa_makes_no_heir(alter: Alter, monke
     pair = Pair(of_a=peer_b(proposals=(both,)), of_b=peer_a(proposals=(both,)))
     assert pair.up()
     let_b_alter(monkeypatch, pair, Exchange.CREATE_CHILD_SA, alter)
-    pair.do(pair.a, pair.a.ike.rekey("b", pair.net.now))
+    pair.do(pair.a, pair.a.ike.rekey_peer("b", pair.net.now))
     pair.net.run(0.5)
     assert not pair.a.events("ike-rekeyed")
     assert pair.a.ike.counters["bad-rekey-answer"] + pair.a.ike.counters["bad-proposal-answer"] == 1

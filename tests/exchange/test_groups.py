@@ -128,7 +128,7 @@ def test_the_heir_of_an_ike_sa_is_made_with_the_group_the_other_end_wants(monkey
     assert pair.up()
     before, tap = pair.a.established, Tap(pair.net)
     insist(monkeypatch, pair, P256)
-    pair.do(pair.a, pair.a.ike.rekey("b", pair.net.now))
+    pair.do(pair.a, pair.a.ike.rekey_peer("b", pair.net.now))
     pair.net.run(5)
     assert tap.lines() == [
         "a -> CREATE_CHILD_SA 2 {SA, N, KE}",
@@ -157,7 +157,7 @@ def test_wishes_that_lead_nowhere_end(wishes: tuple[Group, ...], asked: int, mon
     assert pair.up()
     before, tap = pair.a.established, Tap(pair.net)
     insist(monkeypatch, pair, *wishes)
-    pair.do(pair.a, pair.a.ike.rekey("b", pair.net.now))
+    pair.do(pair.a, pair.a.ike.rekey_peer("b", pair.net.now))
     pair.net.run(5)
     assert len([line for line in tap.lines() if line.startswith("a -> CREATE_CHILD_SA")]) == asked
     assert pair.a.established == before

@@ -355,7 +355,7 @@ def test_an_ike_sa_has_no_heir_outside_the_offer(case: str) -> None:
     bend, reason = OF_HEIR[case]
     answerer = connected()
     before = set(answerer.ike._core.ikes)
-    answerer.take(answerer.ike.rekey("b", answerer.now))
+    answerer.take(answerer.ike.rekey_peer("b", answerer.now))
     answerer.answer_rekey(bend)
     assert drops(answerer) == {reason: 1}
     assert not reports(answerer, "ike-rekeyed")

@@ -242,7 +242,7 @@ def test_an_ike_sa_whose_policy_changes_while_it_is_rekeyed_ends() -> None:
     pair = Pair(of_a=peer_b(NET), of_b=generous())
     assert pair.up()
     before = pair.a.established
-    pair.do(pair.a, pair.a.ike.rekey("b", pair.net.now))
+    pair.do(pair.a, pair.a.ike.rekey_peer("b", pair.net.now))
     pair.net.run(0.015)
     new = SharedKey("site", Secret(b"the key of tomorrow, which both ends have by now"))
     pair.do(pair.b, pair.b.ike.reconfigure(IkeConfig((replace(generous(), shared_keys=(new,)),)), pair.net.now))

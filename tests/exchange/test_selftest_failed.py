@@ -34,7 +34,7 @@ def test_the_next_group_of_the_rule_is_used() -> None:
     child = child_of_a(proposals=(ESP_PFS,))
     pair = Pair(of_a=peer_b(child, proposals=(BOTH_GROUPS,)), of_b=peer_a(mirrored(child), proposals=(BOTH_GROUPS,)))
     assert pair.up()
-    pair.do(pair.a, pair.a.ike.rekey("b", pair.net.now))
+    pair.do(pair.a, pair.a.ike.rekey_peer("b", pair.net.now))
     pair.net.run(5)
     pair.do(pair.b, pair.b.ike.rekey("net", pair.net.now))
     pair.net.run(10)

@@ -23,12 +23,26 @@ from tests.unit.daemon.test_paths import ANNA, HERE, OF_ANNA, install
 NOW = 1_000.0
 
 
+Later = tuple[float, Callable[[], None]]
+
+
+class Handle:
+    """What asyncio gives back for a timer: to cancel one that has rung does nothing."""
+
+    def __init__(self, waiting: list[Later], timer: Later) -> None:
+        self._waiting = waiting
+        self._timer = timer
+
+    def cancel(self) -> None:
+        self._waiting[:] = [timer for timer in self._waiting if timer is not self._timer]
+
+
 class Loop:
     """An event loop that does nothing by itself."""
 
     def __init__(self) -> None:
         self.readers: dict[int, tuple[Callable[..., None], tuple[Any, ...]]] = {}
-        self.later: list[tuple[float, Callable[[], None]]] = []
+        self.later: list[Later] = []
         self.soon: list[Callable[[], None]] = []
 
     def add_reader(self, file: int, call: Callable[..., None], *arguments: Any) -> None:
@@ -37,15 +51,12 @@ class Loop:
     def remove_reader(self, file: int) -> None:
         del self.readers[file]
 
-    def call_later(self, delay: float, call: Callable[[], None]) -> Any:
+    def call_later(self, delay: float, call: Callable[[], None]) -> Handle:
         self.later.append((delay, call))
-        return self
+        return Handle(self.later, self.later[-1])
 
     def call_soon(self, call: Callable[[], None]) -> None:
         self.soon.append(call)
-
-    def cancel(self) -> None:
-        self.later.pop()
 
     def readable(self, file: int) -> None:
         call, arguments = self.readers[file]
