@@ -158,6 +158,7 @@ class Kernel:
         self._store = store
         self.refuses: dict[str, KernelError] = {}
         self.lowered = False
+        self.arrived: list[bytes] = []  # what came out of the tunnel
         self.restored = 0
 
     async def check_name(self) -> None:
@@ -173,7 +174,7 @@ class Kernel:
     async def raise_tun(self) -> Tun:
         if error := self.refuses.pop("tun", None):
             raise error
-        self.tun = Tun()
+        self.tun = Tun(self.arrived)
         return self.tun
 
     async def problems(self) -> tuple[str, ...]:
@@ -202,13 +203,13 @@ class Kernel:
 
 
 class Tun:
-    """A device whose other end is in the test's hands: ``arrived`` is what came out of the tunnel."""
+    """A device whose other end is in the test's hands."""
 
-    def __init__(self) -> None:
+    def __init__(self, arrived: list[bytes]) -> None:
         self.ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.ours.setblocking(False)
         self.drops: Counter[str] = Counter()
-        self.arrived: list[bytes] = []
+        self._arrived = arrived
 
     def fileno(self) -> int:
         return self.ours.fileno()
@@ -225,7 +226,7 @@ class Tun:
         return found
 
     def write(self, packet: bytes) -> bool:
-        self.arrived.append(packet)
+        self._arrived.append(packet)
         return True
 
     def close(self) -> None:

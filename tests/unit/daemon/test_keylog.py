@@ -1,5 +1,7 @@
 """Exported keys, held against Wireshark itself."""
 
+import asyncio
+import json
 import struct
 import subprocess
 from ipaddress import ip_address
@@ -12,6 +14,7 @@ from ipsecd import limits
 from ipsecd.daemon.keylog import Keys
 from ipsecd.ike.effects import KeyLog
 from ipsecd.wire.registry import Encr, Integ
+from tests.unit.daemon.daemons import PATIENCE, pair, policy, settled
 
 IKE: dict[str, Any] = {
     "spi_i": bytes.fromhex("0102030405060708"),
@@ -88,6 +91,36 @@ def test_keys_are_bounded_forgotten_on_request_and_never_shown() -> None:
     assert "e1e1" not in repr(KeyLog("ike", IKE))
     keys.forget()
     assert keys.export() == {"ikev2_decryption_table": [], "esp_sa": [], "unknown": []}
+
+
+def test_keys_are_kept_only_of_sas_made_while_the_policy_says_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path) as (a, _):
+
+            async def lines() -> tuple[int, int]:
+                tables = json.loads((await a.ctl("keys", "export", "--json")).output)
+                return len(tables["ikev2_decryption_table"]), len(tables["esp_sa"])
+
+            await a.ctl("up", "site", "--wait", "30")
+            spi = a.protection.sas()[0].spi_i
+            assert (await lines(), a.texts("keylog-on")) == ((0, 0), [])
+            a.write("policy.yaml", policy(keylog="true"))
+            await a.ctl("reload")
+            assert a.protection.sas()[0].spi_i == spi  # the SAs stay
+            assert await lines() == (0, 0)
+            warning = "KEYS ARE KEPT for export (keylog: true): site. Whoever gets them reads the traffic"
+            assert a.texts("keylog-on") == [warning]
+            await a.ctl("rekey", "site")
+            await settled()
+            assert await lines() == (0, 2)
+            await a.ctl("rekey", "peer:site")
+            await settled()
+            assert await lines() == (1, 2)
+            a.write("policy.yaml", policy())
+            await a.ctl("reload")
+            assert (await lines(), a.texts("keylog-on")) == ((0, 0), [warning])
+
+    asyncio.run(main())
 
 
 @pytest.mark.peer

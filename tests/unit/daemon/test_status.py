@@ -1,0 +1,90 @@
+"""What the daemon shows of itself, in each of its states."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule, settled
+
+RULES = policy(
+    rule("site"),
+    rule("keyless", "10.1.0.0/16", "10.3.0.0/16", psk="none"),
+    "{name: stop, filters: [{source: me, destination: 10.9.0.0/16}], action: block}",
+    "{name: pass, filters: [{source: me, destination: 10.8.0.0/16}], action: permit}",
+).replace("{peer:", "{none: {psk: {file: none.psk}}, peer:")
+
+
+PING = bytes.fromhex(  # 10.1.0.2 to 10.2.0.2, an echo request
+    "4500001c000100004001 66da 0a010002 0a020002 0800f7ff00000000"
+)
+
+
+async def status(daemon: Daemon) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((await daemon.ctl("status", "--json")).output)
+    return told
+
+
+async def states(daemon: Daemon) -> dict[str, str]:
+    return {rule["name"]: rule["state"] for rule in (await status(daemon))["rules"]}
+
+
+def test_a_rule_is_in_one_of_seven_states(tmp_path: Path) -> None:
+    others = {"keyless": "unusable", "stop": "block", "pass": "permit"}
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path, RULES) as (a, b):
+            assert await states(a) == {"site": "down", **others}
+            a.network.daemons.clear()
+            await a.ctl("up", "site")
+            assert await states(a) == {"site": "negotiating", **others}
+            await a.ctl("down", "site")
+            assert await states(a) == {"site": "held", **others}
+            a.network.daemons |= {a.address: a, b.address: b}
+            await a.ctl("up", "site", "--wait", "30")
+            assert await states(a) == {"site": "up", **others}
+            (reason,) = [rule["reason"] for rule in (await status(a))["rules"] if rule["name"] == "keyless"]
+            assert reason.startswith("credential none: the key file ")
+
+    asyncio.run(main())
+
+
+def test_without_a_policy_there_is_the_daemon_alone(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        told = await status(daemon)
+        assert {name: told[name] for name in ("policy", "rules", "ike_sas", "child_sas", "drops", "faults")} == {
+            "policy": None,
+            "rules": [],
+            "ike_sas": 0,
+            "child_sas": 0,
+            "drops": {},
+            "faults": {},
+        }
+        assert "tun" not in told
+        assert json.loads((await daemon.ctl("sas", "--json")).output) == {"sas": []}
+
+    beside(tmp_path, scenario, policy().replace("assigned: sites\n", ""))
+
+
+def test_what_was_carried_is_counted_by_sa_and_what_was_not_by_reason(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path) as (a, b):
+            await a.ctl("up", "site", "--wait", "30")
+            tun: Any = a.kernel.tun
+            for _ in range(3):
+                tun.send(PING)
+            tun.send(b"nonsense")
+            while len(b.kernel.arrived) < 3:  # noqa: ASYNC110  an arrival comes with no other sign
+                await asyncio.sleep(0)
+            await settled()
+            (sa,) = json.loads((await a.ctl("sas", "--json")).output)["sas"]
+            (child,) = sa["children"]
+            assert child["out"]["packets"] == 3
+            assert child["out"]["octets"] >= 3 * len(PING)
+            assert child["out"]["idle"] >= 0
+            assert child["in"] == {"packets": 0, "octets": 0, "idle": None}
+            assert sum((await status(a))["drops"].values()) == 1
+
+    asyncio.run(main())
