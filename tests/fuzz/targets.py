@@ -10,8 +10,10 @@ from typing import Any
 
 from ipsecd.dataplane import codec
 from ipsecd.errors import ConfigError, PeerError, WireError
+from ipsecd.ike.cookie import peek
 from ipsecd.wire.checksum import checksum
 from ipsecd.wire.decoders import DECODERS, Decoder
+from ipsecd.wire.reader import Reader
 from tests.fuzz import policies, sealed
 from tests.fuzz.mutate import mutated, mutated_text
 from tests.unit.dataplane.samples import MESSAGES
@@ -51,6 +53,11 @@ def _right_icmp_checksum(data: bytes, rng: Random) -> bytes:
     return data[:22] + checksum(clear).to_bytes(2, "big") + data[24:]
 
 
+def _peek(datagram: bytes) -> tuple[bytes | None, bytes]:
+    """All that is read of an IKE_SA_INIT request before its cookie was good."""
+    return peek(Reader(datagram).peek(16), datagram)
+
+
 _CASES = {"ike-message": 50_000, "payload-chain": 20_000, "ip-packet": 20_000, "distinguished-name": 10_000}
 _CASES |= {"payload-cp": 10_000, "payload-eap": 10_000}
 _REPAIRS: dict[str, Repair] = {
@@ -69,6 +76,7 @@ TARGETS: tuple[Target, ...] = (
     *map(_of, DECODERS.values()),
     Target("ike-inside-sealed", sealed.decode_inside, None, sealed.INSIDES, 20_000),
     Target("ike-sealed", sealed.decode_datagram, None, sealed.DATAGRAMS, errors=(PeerError,), repair=_right_ike_length),
+    Target("cookie-peek", _peek, None, DECODERS["ike-message"].samples[:1]),
     Target("policy-file", policies.enforced, None, policies.TEXTS, 2_000, (ConfigError,), mutate=mutated_text),
     Target("control-message", codec.decode, codec.encode, tuple(map(codec.encode, MESSAGES)), 20_000, plain=False),
 )
