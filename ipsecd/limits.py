@@ -40,6 +40,11 @@ RETRANSMIT_TRIES = 5
 RETRANSMIT_JITTER = 0.1
 DPD_TRIES = 3  # a liveness probe gives up sooner, after about 24 s
 DPD_IDLE = 30.0  # RFC 7296 section 2.4: only if nothing came back
+DPD_FIRST = (
+    90.0  # of who has called us and not spoken since: until it has our response it can't answer, and it asks for
+)
+# that as long as any request is repeated
+DOUBT_EVERY = 30.0  # probes of one IKE SA because somebody said in clear that the peer has lost it
 NAT_KEEPALIVE = 20.0  # RFC 3948 section 4
 HALF_OPEN_LIFETIME = 30.0
 MAX_HALF_OPEN = 1_000
@@ -55,13 +60,13 @@ ERROR_RATE, ERROR_BURST = 2.0, 10  # unprotected error notifies per source addre
 MAX_SA_INIT_ANSWERS = 4  # taken between one repeat of our IKE_SA_INIT and the next: one is the peer's (RFC 7296 2.4)
 MAX_INVALID_KE_ROUNDS = 3
 TEMPORARY_FAILURE_FIRST, TEMPORARY_FAILURE_LAST = 2.0, 60.0  # back-off
-TEMPORARY_FAILURE_TRIES = 5
+TEMPORARY_FAILURE_PATIENCE = 240.0  # RFC 7296 section 2.25: who is busy for several minutes is out of step with us
 RECONNECT_FIRST, RECONNECT_LAST = 1.0, 60.0  # back-off of a peer that is to be kept up
 OLD_INBOUND_KEPT = 5.0  # after a rekey, for packets still on the way
 REFUSALS_REMEMBERED = 64  # IKE_SA_INIT requests whose repeats aren't reported again
 IKE_LINGER = 30.0  # an ended IKE SA still answers repeats of its last request: they come at 2, 5.6, 12 and 24 s
-REPLACED_KEPT = 90.0  # a rekeyed IKE SA whose Delete never comes: longer than the peer repeats its rekey request
-REDUNDANT_KEPT = 10.0  # an IKE SA from a collision that its maker has forgotten (RFC 7296 section 2.8.2)
+REPLACED_KEPT = 90.0  # an IKE SA that a rekey has made needless and whose Delete never comes: longer than the peer
+# repeats whatever it asked
 OUTBOUND_SWITCH = 90.0  # a rekey responder uses its new outbound SA at the latest after this: a peer that is going to
 # get our response has asked for it again by then, and until it has it, only the old SA is sure to reach it
 MAX_IKE_SAS = 10_000
@@ -70,6 +75,8 @@ MAX_IKE_SAS_PER_PEER = (
 )
 # oldest ends, so that no one credential uses up MAX_IKE_SAS
 MAX_CHILDREN_PER_IKE_SA = 1_024
+MAX_REKEYED_PER_IKE_SA = 2_048  # the same with those rekeyed whose Delete hasn't come: all may be rekeyed at once
+DELETES_REMEMBERED = 64  # child SPIs deleted while a request of ours for a child is on its way; it makes just one
 
 # --- lifetimes --------------------------------------------------------------------------------------------------
 IKE_LIFETIME = 28_800.0

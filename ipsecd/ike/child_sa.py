@@ -53,10 +53,11 @@ class Rival:
 
     @property
     def stands(self) -> bool:
-        return self.child.stage is ChildStage.UP
+        """It takes traffic, or what it was rekeyed to does."""
+        return self.child.latest.stage is ChildStage.UP
 
     def outlasts(self, ours: ChildSa, lowest_nonce: bytes) -> bool:
-        """Whether ours is one too many: it takes no more traffic and was made with the lowest of the four nonces."""
+        """Whether ours is one too many: for the same traffic, and made with the lowest of the four nonces."""
         same = (self.child.local, self.child.remote) == (ours.local, ours.remote)
         return self.stands and same and lowest_nonce < self.lowest_nonce
 
@@ -85,6 +86,7 @@ class ChildSa:
         self.sending = False
         self.rekeying = False  # our request for its successor is on its way
         self.successor: ChildSa | None = None
+        self.predecessor: ChildSa | None = None  # the one it is the successor of
         self.rival: Rival | None = None
         self.since = ike.core.now
         self.soft, self.hard = child_limits(config.lifetime, suite, ike.core.fraction())
@@ -152,9 +154,58 @@ class ChildSa:
         """The peer may not have seen our response that makes this SA."""
         return self._switch is not None
 
+    @property
+    def usable(self) -> bool:
+        """Whether traffic goes by it, or will in a moment."""
+        return self.stage is ChildStage.UP and (self.sending or self.awaits_peer)
+
     def stay_silent(self) -> None:
         """This SA lost a collision; we never send by it and wait for its Delete."""
         self._stop_waiting()
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it's neither gone nor being deleted by us."""
+        return self.stage in (ChildStage.UP, ChildStage.REPLACED)
+
+    # --- succession ---
+
+    def replaced_by(self, new: ChildSa) -> None:
+        """``new`` is its successor. This one waits for its Delete, unless the new one ends before that."""
+        self.successor = new
+        if new.predecessor is None:
+            new.predecessor = self
+        if self.stage is ChildStage.UP:
+            self.stage = ChildStage.REPLACED
+
+    @property
+    def latest(self) -> ChildSa:
+        """The successor of its successors, or itself."""
+        return self if self.successor is None else self.successor.latest
+
+    @property
+    def standing_rival(self) -> Rival | None:
+        return self.rival if self.rival is not None and self.rival.stands else None
+
+    def settle_rival(self) -> bool:
+        """The successor that the peer made is the one that stays; whether there is one."""
+        rival = self.standing_rival
+        if rival is not None:
+            self.replaced_by(rival.child.latest)
+        return rival is not None
+
+    def _leave_line(self) -> None:
+        """Those before and after it close ranks. If nothing comes after it, the one before does again what it did."""
+        before, after = self.predecessor, self.successor
+        self.predecessor = None
+        if after is not None and after.predecessor is self:
+            after.predecessor = before
+        if before is not None and before.successor is self:
+            before.successor = after
+            if after is None and before.stage is ChildStage.REPLACED:
+                before.stage = ChildStage.UP
+                before.open_outbound()
+                before.ike.rekey_child(before, limits.TEMPORARY_FAILURE_LAST)
 
     # --- leaving ---
 
@@ -170,6 +221,7 @@ class ChildSa:
             return
         if self.successor is not None:
             self.successor.open_outbound()
+        self._leave_line()
         self.close_outbound()
         self.stage = ChildStage.GONE
         for timer in self._timers:
@@ -183,8 +235,14 @@ class ChildSa:
 
     def cut_off(self) -> None:
         """End at once, with nothing kept: the IKE SA is lost."""
-        self.successor = None
+        self.successor = self.predecessor = None
         self.close()
+
+    def expire(self) -> None:
+        """It must not be used any more (RFC 7296 section 2.8)."""
+        if self.successor is not None:
+            self.successor.open_outbound()
+        self.close_outbound()
 
     def _close_inbound(self) -> None:
         core = self.ike.core

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipsecd import limits
@@ -10,13 +11,25 @@ if TYPE_CHECKING:
     from ipsecd.ike.sa import IkeSa
 
 
-def others(sa: IkeSa) -> list[IkeSa]:
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How an IKE SA was first made, which its heirs inherit: whether it was we who called, from when to when, and the
+    lowest nonce (in the order of octets)."""
+
+    ours: bool
+    begun: float
+    established: float
+    lowest_nonce: bytes
+
+
+def others(sa: IkeSa) -> list[tuple[IkeSa, Call]]:
     """The other established IKE SAs of the same pair of identities."""
     pair = (sa.peer.local_id, sa.peer.remote_id)
     return [
-        other
+        (other, other.call)
         for other in sa.core.ikes.values()
-        if other is not sa and other.settled and other.live and (other.peer.local_id, other.peer.remote_id) == pair
+        if other is not sa and other.call and other.settled and other.live
+        if (other.peer.local_id, other.peer.remote_id) == pair
     ]
 
 
@@ -25,21 +38,22 @@ def forget_others(sa: IkeSa) -> None:
 
     What was established after this one began is another matter: the peer can't have known it when it said so.
     """
-    for other in others(sa):
-        if other.established is not None and other.established < sa.begun:
+    for other, call in others(sa):
+        if call.established < sa.begun:
             sa.core.report("ike-closed", "info", **other.story(), reason="the peer has lost it and made a new one")
             other.vanish("the peer has lost it")
 
 
 def settle_crossing(sa: IkeSa) -> None:
     """Both ends called each other at once and both calls came through: the one made with the lowest of the four
-    nonces is deleted by its maker, as in a rekey (2.8.2)."""
-    for other in others(sa):
-        crossed = other.established is not None and other.established >= sa.begun and other.initiator != sa.initiator
-        if crossed and other.first and sa.first:
-            loser = min(sa, other, key=lambda each: min(each.secured.nonces))
-            if loser.initiator:
-                loser.close("both ends called each other; one IKE SA is enough")
+    nonces is deleted by its maker, as in a rekey (2.8.2). It may have been rekeyed since."""
+    for other, call in others(sa):
+        if sa.call is None or call.ours == sa.call.ours or call.established < sa.begun:
+            continue
+        loser, winner = (other, sa) if call.lowest_nonce < sa.call.lowest_nonce else (sa, other)
+        if loser.call is not None and loser.call.ours:
+            winner.take_tasks(loser.agenda.hand_in())
+            loser.close("both ends called each other; one IKE SA is enough")
 
 
 def make_room(sa: IkeSa) -> None:

@@ -25,9 +25,11 @@ from ipsecd.ike.exchange import (
 )
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
+from ipsecd.ike.succession import spoken_by
+from ipsecd.ike.task import Task
 from ipsecd.ike.v2.auth import answer_auth
 from ipsecd.ike.v2.child import answer_child
-from ipsecd.ike.v2.informational import answer_informational
+from ipsecd.ike.v2.informational import answer_informational, ike_refused
 from ipsecd.ike.v2.rekey_child import answer_rekey_child
 from ipsecd.ike.v2.rekey_ike import answer_rekey_ike
 from ipsecd.ike.v2.reply import Reply
@@ -35,12 +37,12 @@ from ipsecd.ike.v2.sa_init import SaInit
 from ipsecd.ike.window import Arrival
 from ipsecd.wire.ike import Header
 from ipsecd.wire.ikev2 import Message, decode_chain
-from ipsecd.wire.payloads import AnyPayload, Notify, Sa, Sk, Skf
+from ipsecd.wire.payloads import AnyPayload, Delete, Notify, Sa, Sk, Skf
 from ipsecd.wire.registry import Exchange, NotifyType, Protocol
 
 _Handler = Callable[[IkeSa, Admitted], Reply]
 _Opened = tuple[int, bytes] | PeerError  # the first payload's type and all octets, or why they can't be read
-_AFTER_AUTH = (Stage.ESTABLISHED, Stage.REPLACED, Stage.CLOSING)
+_AFTER_AUTH = (Stage.SPARE, Stage.ESTABLISHED, Stage.REPLACED, Stage.CLOSING)
 
 
 def deliver(sa: IkeSa, message: Message, data: bytes, path: Path) -> None:
@@ -100,6 +102,8 @@ def _repeat(sa: IkeSa, sealed: Sk | Skf, path: Path) -> None:
 def _answer(sa: IkeSa, exchange: Exchange, opened: _Opened, path: Path) -> Reply:
     try:
         payloads = _payloads(opened)
+        if not _ends_ike(payloads):
+            spoken_by(sa)
         refuse_critical(payloads)
         row, handler = _row(sa, exchange, payloads, path)
         return handler(sa, row.admit(payloads))
@@ -129,6 +133,10 @@ def _rekeyed(payloads: tuple[AnyPayload, ...]) -> Notify | None:
         if isinstance(payload, Notify) and payload.type == NotifyType.REKEY_SA:
             return payload
     return None
+
+
+def _ends_ike(payloads: tuple[AnyPayload, ...]) -> bool:
+    return any(isinstance(payload, Delete) and payload.protocol == Protocol.IKE for payload in payloads)
 
 
 def _offers_ike(payloads: tuple[AnyPayload, ...]) -> bool:
@@ -162,8 +170,17 @@ def _report(sa: IkeSa, exchange: Exchange, error: PeerError | Refused) -> None:
 # --- responses ---------------------------------------------------------------------------------------------------
 
 
+def _disowned(message: Message) -> bool:
+    """2.21.4: whether it says in clear that the peer doesn't know this IKE SA. Anybody could: it's a hint, no more."""
+    notifies = (payload for payload in message.payloads if isinstance(payload, Notify))
+    return message.sealed is None and any(notify.type == NotifyType.INVALID_IKE_SPI for notify in notifies)
+
+
 def _response(sa: IkeSa, message: Message, data: bytes, path: Path) -> None:
     header = message.header
+    if sa.settled and _disowned(message):
+        sa.liveness.doubted()
+        raise PeerError("not-sealed", "INVALID_IKE_SPI")
     to_first = isinstance(sa.active, SaInit) and header.message_id == 0
     if not to_first and not sa.window.awaits(header.message_id):
         raise PeerError("unexpected-response", f"{header.exchange} {header.message_id}")
@@ -173,7 +190,6 @@ def _response(sa: IkeSa, message: Message, data: bytes, path: Path) -> None:
         sa.active.hear(message, data, path)
         return
     if message.sealed is None:
-        # 2.21.4: at most a hint to ask whether the peer is there; the request that waits for its answer asks just that
         raise PeerError("not-sealed", str(header.exchange))
     if sa.active is not None and header.exchange != sa.active.response.exchange:
         raise PeerError("wrong-exchange", str(header.exchange))
@@ -184,7 +200,7 @@ def _response(sa: IkeSa, message: Message, data: bytes, path: Path) -> None:
     task = sa.finish()
     if task is not None:
         try:
-            task.process(sa, task.response.admit(_payloads(opened)))
+            _process(sa, task, task.response.admit(_payloads(opened)))
         except PeerError as error:
             # 2.21: no error message back, but the two sides no longer agree
             sa.core.drop(error.reason)
@@ -192,6 +208,15 @@ def _response(sa: IkeSa, message: Message, data: bytes, path: Path) -> None:
             sa.close(f"the peer's answer is malformed: {error}")
     sa.deleted_early.clear()
     sa.pump()
+
+
+def _process(sa: IkeSa, task: Task, answer: Admitted) -> None:
+    malformed = answer.notify(NotifyType.INVALID_SYNTAX)
+    if malformed is not None and sa.settled:
+        task.abandon(sa, reports.meaning(malformed))
+        ike_refused(sa, malformed)
+    else:
+        task.process(sa, answer)
 
 
 # --- both --------------------------------------------------------------------------------------------------------

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
+from functools import partial
 
 from ipsecd import limits
 from ipsecd.crypto.keymat import IkeKeys
 from ipsecd.errors import LocalError
 from ipsecd.ike import contact, reports
+from ipsecd.ike.agenda import Agenda
 from ipsecd.ike.child_sa import ChildSa, ChildStage
 from ipsecd.ike.config import Path, Peer
+from ipsecd.ike.contact import Call
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import MovePath, Send
 from ipsecd.ike.fragments import Reassembly, largest_message
@@ -48,6 +52,7 @@ class IkeSa:
         self.children: dict[bytes, ChildSa] = {}
         self.first = True  # made by IKE_SA_INIT, not by a rekey
         self.answered = False  # somebody has answered our IKE_SA_INIT, and may prove to be the peer
+        self.call: Call | None = None  # how it, or the first of those it is an heir of, was established
         self.messages = (b"", b"")  # of IKE_SA_INIT, until both have proven that they sent them
         self.claim: Claim | None = None
         self.nat = Nat(here=False, there=False)
@@ -59,13 +64,13 @@ class IkeSa:
         self.liveness = Liveness(self)
         self.active: Task | None = None
         self.heir: IkeSa | None = None
-        self.old: IkeSa | None = None  # the SA it took over from, until that ends or the peer speaks by this one
+        self.old: IkeSa | None = None  # the SA a rekey made it of, until that ends or the peer speaks by this one
         self.rival: Rival | None = None
-        self.deleted_early: set[bytes] = set()  # outbound SPIs whose Delete overtook the response that made them
+        # outbound SPIs whose Delete overtook the response that made them
+        self.deleted_early: deque[bytes] = deque(maxlen=limits.DELETES_REMEMBERED)
         self.soft_at: float | None = None
-        self.settled = False
         self._secured: Secured | None = None
-        self._tasks: deque[Task] = deque()
+        self.agenda = Agenda(core, self.submit)
         self._timers: list[Timer] = []
         if candidate:
             core.candidates[spi_i, spi_r] = self
@@ -90,6 +95,16 @@ class IkeSa:
     def live(self) -> bool:
         """Whether it can carry what is still to be negotiated."""
         return self.stage in (Stage.CONNECTING, Stage.ESTABLISHED)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is, or was, the IKE SA with this peer."""
+        return self.established is not None
+
+    @property
+    def latest(self) -> IkeSa:
+        """The heir of its heirs, or itself."""
+        return self if self.heir is None else self.heir.latest
 
     # --- keys and messages ---
 
@@ -127,24 +142,29 @@ class IkeSa:
 
     # --- tasks ---
 
-    def submit(self, task: Task) -> None:
-        """Queue a task; the heir takes it if there is one."""
-        if self.heir is not None:
-            self.heir.submit(task)
-        elif self.live:
-            self._tasks.append(task)
-            self.pump()
-        else:
-            task.abandon(self, "the IKE SA is closing")
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """All there are: the one under way, those in line, those put off."""
+        return (*([self.active] if self.active else []), *self.agenda)
 
-    def retry_later(self, task: Task, delay: float) -> None:
-        """Queue a task again after a while (RFC 7296 section 2.25)."""
-        self.core.after(self.core.jittered(delay, 0.5), lambda: self.submit(task))
+    def submit(self, task: Task, delay: float = 0.0) -> None:
+        """Queue a task, now or after about ``delay``; the heir takes it if there is one."""
+        sa = self.latest
+        if not sa.live:
+            task.abandon(sa, "the IKE SA is closing")
+        elif delay:
+            sa.agenda.put_off(task, delay)
+        else:
+            sa.agenda.add(task)
+            sa.pump()
 
     def pump(self) -> None:
         """Send the next request if none is on its way: our window is one."""
-        while self._tasks and self.window.idle and self.stage in (Stage.ESTABLISHED, Stage.CLOSING):
-            self.run(self._tasks.popleft())
+        while self.window.idle and self.stage in (Stage.ESTABLISHED, Stage.CLOSING):
+            task = self.agenda.next()
+            if task is None:
+                return
+            self.run(task)
 
     def run(self, task: Task) -> None:
         """Send a task's request now."""
@@ -181,14 +201,14 @@ class IkeSa:
         self.core.ikes[self.spi] = self
         self.peers = peers
         self.messages = (b"", b"")
-        self.established = self.core.now
-        self._settle()
+        self.settle()
+        self.call = Call(self.initiator, self.begun, self.core.now, min(self.secured.nonces))
         self.core.report("ike-established", "info", **self.story())
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """It is the IKE SA with this peer from now on."""
         self.stage = Stage.ESTABLISHED
-        self.settled = True
+        self.established = self.core.now
         log_ike_keys(self)
         seconds = self.peer.lifetime.seconds
         if seconds is not None:
@@ -200,85 +220,59 @@ class IkeSa:
         contact.make_room(self)
 
     def successor(self, *, initiator: bool, spi_i: bytes, spi_r: bytes) -> IkeSa:
-        """A new IKE SA with the same peer, authenticated by this one (RFC 7296 section 2.18).
-
-        It has no children yet, and may turn out to be one too many; then its maker deletes it. A maker that has
-        forgotten its own attempt (2.8.2) never does, so what nobody settled on goes by itself.
-        """
+        """A new IKE SA with the same peer, authenticated by this one (RFC 7296 section 2.18). It has nothing yet, and
+        may turn out to be one too many."""
         new = IkeSa(self.core, self.path, initiator=initiator, spi_i=spi_i, spi_r=spi_r)
         new.first = False
-        new.stage = Stage.ESTABLISHED
+        new.stage = Stage.SPARE
         new.peers = self.peers
+        new.call = self.call
         new.nat = self.nat
         new.fragmentation = self.fragmentation
-        new.established = self.core.now
-        new.forget_unless_settled()
+        new.old = self
         return new
 
-    def forget_unless_settled(self) -> None:
-        self._timers.append(self.core.after(limits.REDUNDANT_KEPT, self.vanish))
-
-    def note_rival(self, heir: IkeSa, lowest_nonce: bytes) -> None:
-        """The peer rekeys this SA too; which heir stays is known when our own answer comes."""
-        self.rival = Rival(heir, lowest_nonce)
-
-    def hand_over(self, heir: IkeSa) -> None:
-        """The heir takes the children and what is left to do; this SA waits for its Delete."""
+    def await_delete(self) -> None:
+        """Nothing is left to do with it but to answer, and the peer is to delete it."""
         self._stop_timers()
-        self.heir, self.rival = heir, None
-        self.stage = Stage.REPLACED
-        heir.take_over(self)
+        self.old = None
         self._timers.append(self.core.after(limits.REPLACED_KEPT, self.vanish))
-
-    def take_over(self, old: IkeSa) -> None:
-        self._stop_timers()
-        self.old = old
-        for child in old.children.values():
-            child.ike = self
-        self.children.update(old.children)
-        old.children.clear()
-        self.path = old.path
-        self._settle()
-        self.core.report("ike-rekeyed", "info", **self.story())
-        self.take_tasks(old.hand_in_tasks())
 
     def give_way(self, other: IkeSa) -> None:
         """The peer's call came through before ours was answered: what we called for is done there."""
-        tasks = [*([self.active] if self.active else []), *self.hand_in_tasks()]
-        self.active = None
+        tasks = self._drop_tasks()
         self.vanish()
         other.take_tasks(tasks)
 
-    def take_tasks(self, tasks: list[Task]) -> None:
+    def take_tasks(self, tasks: Iterable[Task]) -> None:
         for task in tasks:
             left = task.elsewhere()
             if left is not None:
                 self.submit(left)
 
-    def hand_in_tasks(self) -> list[Task]:
-        """What was queued, and is queued no longer."""
-        tasks = list(self._tasks)
-        self._tasks.clear()
-        return tasks
-
     def close(self, reason: str) -> None:
         """End it from our side: children go at once, the peer is told."""
-        if self.stage is Stage.ESTABLISHED and self.settled:
+        if self.stage is Stage.ESTABLISHED:
             self.core.report("ike-closed", "info", **self.story(), reason=reason)
         if self.rival is not None:
             self.rival.sa.close(reason)
             self.rival = None
-        if self.stage in (Stage.ESTABLISHED, Stage.REPLACED):
+        if self.stage in (Stage.ESTABLISHED, Stage.REPLACED, Stage.SPARE):
             self._delete(reason)
         elif self.stage in (Stage.CONNECTING, Stage.HALF_OPEN):
             self.vanish(reason)
 
     def _delete(self, reason: str) -> None:
         self._stop_timers()
+        # the response to a request still on its way no longer matters, but it must come first: the window is one. Only
+        # an heir that it makes does: it has to be closed too
+        rekey = self.active if self.rekeying else None
+        if rekey is not None:
+            self.active = None
         self.stage = Stage.CLOSING
-        # the response to a request still on its way no longer matters, but it must come first: the window is one
         self._let_go(reason)
-        self._tasks.append(DeleteIke())
+        self.active = rekey
+        self.agenda.add(DeleteIke())
         self.pump()
 
     def reject(self, complaint: Task, reason: str) -> None:
@@ -300,6 +294,8 @@ class IkeSa:
         self.reassembly.clear()
         if self.heir is not None:
             self.heir.old = None
+        if self.rival is not None:
+            self.rival.sa.vanish()
         if self._secured is not None:
             self._secured.keys.wipe()
         if linger:
@@ -308,16 +304,21 @@ class IkeSa:
             self._forget()
 
     def _let_go(self, reason: str) -> None:
-        """Of children and of tasks."""
+        """Of children and of tasks. It ends whatever goes wrong with one of them."""
+        guarded, wanted = self.core.guarded, self.core.wanted
         lost = list(self.children.values())
         for child in lost:
-            child.cut_off()
-        tasks = [*([self.active] if self.active else []), *self.hand_in_tasks()]
-        self.active = None
-        for task in tasks:
-            task.abandon(self, reason)
+            guarded("the end of a child SA", child.cut_off)
+        for task in self._drop_tasks():
+            guarded("the end of a task", partial(task.abandon, self, reason))
         for child in lost:
-            self.core.wanted.lost(child.config.name)
+            guarded("the end of a child SA", partial(wanted.lost, child.config.name))
+
+    def _drop_tasks(self) -> tuple[Task, ...]:
+        """All there were, in their order."""
+        tasks, self.active = self.tasks, None
+        self.agenda.hand_in()
+        return tasks
 
     def _forget(self) -> None:
         self.core.candidates.pop((self.spi_i, self.spi_r), None)
@@ -341,20 +342,20 @@ class IkeSa:
 
     # --- children ---
 
-    def rekey_child(self, child: ChildSa) -> None:
+    def rekey_child(self, child: ChildSa, delay: float = 0.0) -> None:
         if child.stage is ChildStage.UP and not child.rekeying:
-            self.submit(RekeyChild(child))
+            self.submit(RekeyChild(child), delay)
 
     def delete_child(self, child: ChildSa) -> None:
         """Ask the peer to end a child SA with us; we go on receiving until it has."""
-        if child.stage in (ChildStage.UP, ChildStage.REPLACED):
+        if child.lasts:
             child.stage = ChildStage.DELETING
             self.submit(DeleteChildren((child,)))
 
     def expire_child(self, child: ChildSa) -> None:
-        """Its hard limit is reached: it must not be used any more (RFC 7296 section 2.8)."""
+        """Its hard limit is reached."""
         self.core.report("child-expired", "warning", **child.story())
-        child.close_outbound()
+        child.expire()
         self.delete_child(child)
         self.core.wanted.lost(child.config.name)
 
@@ -362,7 +363,8 @@ class IkeSa:
 
     def heard(self, path: Path) -> None:
         """A fresh authentic message came along this path."""
-        self.old = None
+        if self.stage is Stage.ESTABLISHED:
+            self.old = None
         self.liveness.heard()
         if path != self.path and not self.nat.here:
             self.move(path)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 class Stage(Enum):
     CONNECTING = "connecting"  # we began it and don't know yet who answers
     HALF_OPEN = "half-open"  # we answered IKE_SA_INIT and don't know yet who asked
+    SPARE = "spare"  # made by a rekey: the heir, or one too many, which its maker deletes
     ESTABLISHED = "established"
     REPLACED = "replaced"  # its heir has the children; a Delete ends it
     CLOSING = "closing"  # our Delete is queued or on its way
@@ -25,3 +26,8 @@ class Rival:
 
     sa: IkeSa
     lowest_nonce: bytes
+
+    @property
+    def stands(self) -> bool:
+        """Whether its maker hasn't deleted it by now."""
+        return self.sa.stage is Stage.SPARE

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from ipsecd import limits
 from ipsecd.ike import reports
-from ipsecd.ike.child_sa import ChildStage
 from ipsecd.ike.config import Child, Endpoint, Path, Peer
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import GiveUp
@@ -15,19 +14,20 @@ from ipsecd.ike.nat import carries_both
 from ipsecd.ike.negotiate import nothing_left
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
-from ipsecd.ike.timers import Timer
+from ipsecd.ike.timers import Timer, back_off
 from ipsecd.ike.v2.child import CreateChild
+from ipsecd.ike.v2.informational import Supersede
 from ipsecd.ike.v2.sa_init import call
 from ipsecd.wire.ike import NO_SPI
+from ipsecd.wire.selector import Address
 
 
 @dataclass(slots=True)
 class _Want:
-    """What is known of one configured child. ``pursued``: a negotiation for it is queued or under way."""
+    """What is known of one configured child."""
 
     peer: Peer
     child: Child
-    pursued: bool = False
     held: bool = False  # an operator has put it down
     failures: int = 0
     again: Timer | None = None
@@ -101,7 +101,6 @@ class Wanted:
         """A child SA is there. ``covered``: the packet that asked fits it."""
         want = self._wants.get(child.name)
         if want is not None:
-            want.pursued = False
             want.failures = 0
             want.rest()
         if not covered:
@@ -119,20 +118,19 @@ class Wanted:
         self._core.emit(GiveUp(name, reason))
         want = self._wants.get(name)
         if want is not None:
-            want.pursued = False
             self._later(want)
 
     def lost(self, name: str) -> None:
         """A child SA is gone."""
         want = self._wants.get(name)
-        if want is not None and not want.pursued and not self._up(name):
+        if want is not None and not self.pursued(name) and not self._up(name):
             self._later(want)
 
     def _later(self, want: _Want) -> None:
         """Bring it back with back-off if it is to be up."""
         if not want.child.start or want.held or want.again is not None:
             return
-        delay = min(limits.RECONNECT_FIRST * 2**want.failures, limits.RECONNECT_LAST)
+        delay = back_off(limits.RECONNECT_FIRST, limits.RECONNECT_LAST, want.failures)
         want.failures += 1
         want.again = self._core.after(self._core.jittered(delay, 0.5), lambda: self._again(want))
 
@@ -150,36 +148,40 @@ class Wanted:
 
     # --- bringing it up ---
 
-    def _up(self, name: str, packet: Packet | None = None) -> bool:
+    def pursued(self, name: str) -> bool:
+        """Whether a negotiation for it is under way, in line or put off."""
+        return any(task.makes == name for sa in self._core.ikes.values() for task in sa.tasks)
+
+    def _up(self, name: str, packet: Packet | None = None, *, without: IkeSa | None = None) -> bool:
         return any(
             child.config.name == name
-            and child.stage is ChildStage.UP
+            and child.usable
             and (packet is None or (covers(child.local, packet[:1]) and covers(child.remote, packet[1:])))
             for sa in self._core.ikes.values()
+            if sa is not without
             for child in sa.children.values()
         )
 
     def _pursue(self, want: _Want, packet: Packet | None) -> None:
-        if want.pursued:
+        if self.pursued(want.child.name):
             return
         want.rest()
-        want.pursued = True
-        sa = self._carrier(want.peer)
-        nothing = nothing_left(want.peer.proposals, want.child.proposals)
+        peer = want.peer
+        nothing = nothing_left(peer.proposals, want.child.proposals)
+        sa = self._carrier(peer)
         if nothing:
             self._cannot(want, nothing)
         elif sa is not None:
-            sa.submit(CreateChild(want.peer, want.child, packet))
-        elif not want.peer.remotes:
+            sa.submit(CreateChild(peer, want.child, packet))
+        elif not peer.remotes:
             self._cannot(want, "the peer's address isn't known; it has to call us")
         else:
-            self._call(want, packet)
+            self._call(peer, want.child, packet, self._remote(want))
 
     def _carrier(self, peer: Peer) -> IkeSa | None:
-        """The IKE SA that may carry the peer's children: an established one, else one that is being made."""
+        """The IKE SA that may carry the peer's children: an established one that stays, else one that is being made."""
         fit = [sa for sa in self._core.ikes.values() if sa.live and any(peer.name == known.name for known in sa.peers)]
-        fit.sort(key=lambda sa: not sa.settled)
-        return next((sa for sa in fit if sa.settled or sa.established is None), None)
+        return min(fit, key=lambda sa: (self._superseded(sa), not sa.settled), default=None)
 
     def call_again(self, sa: IkeSa, child: Child, packet: Packet | None) -> bool:
         """The peer has refused a credential and is to be tried with another, on an IKE SA in the place of this one.
@@ -187,25 +189,54 @@ class Wanted:
         want = self._wants.get(child.name)
         if want is None or want.held:
             return False
-        sa.give_way(self._call(want, packet))
+        sa.give_way(self._call(want.peer, want.child, packet, self._remote(want)))
         return True
 
-    def _call(self, want: _Want, packet: Packet | None) -> IkeSa:
-        core, peer = self._core, want.peer
-        remote = peer.remotes[want.failures % len(peer.remotes)]
+    def _remote(self, want: _Want) -> Address:
+        """After each failure another of the peer's addresses is tried."""
+        return want.peer.remotes[want.failures % len(want.peer.remotes)]
+
+    def _call(self, peer: Peer, child: Child, packet: Packet | None, remote: Address) -> IkeSa:
+        core = self._core
         local = peer.local or type(remote)(0)  # unspecified: whoever sends fills it in
         natt = carries_both(peer.remote_port, core.config.natt_port)
         port = core.config.natt_port if natt else core.config.ike_port
         path = Path(Endpoint(local, port), Endpoint(remote, peer.remote_port), natt)
         sa = IkeSa(core, path, initiator=True, spi_i=core.fresh_ike_spi(), spi_r=NO_SPI)
         sa.peers = (peer,)
-        core.report(
-            "ike-calling", "info", peer=peer.name, rule=want.child.rule, child=want.child.name, remote=str(path.remote)
-        )
-        call(sa, peer, want.child, packet)
+        core.report("ike-calling", "info", peer=peer.name, rule=child.rule, child=child.name, remote=str(path.remote))
+        call(sa, peer, child, packet)
         return sa
 
     def _cannot(self, want: _Want, reason: str) -> None:
         reports.child_failed(self._core, "child-failed", want.peer, want.child, reports.ME, reason)
-        want.pursued = False
         self._core.emit(GiveUp(want.child.name, reason))
+
+    # --- the same from scratch ---
+
+    def renew(self, sa: IkeSa) -> None:
+        """The peer rekeys nothing on this IKE SA any more. Have its children made under a new one, then close it
+        (RFC 7296 sections 2.8.3, 2.25 and 4)."""
+        old = sa.latest
+        if not old.live or self._superseded(old):
+            return
+        left = {child.config.name: child for child in old.children.values() if child.lasts}
+        for name in [name for name in left if self._up(name, without=old)]:
+            del left[name]
+        if not left:
+            old.close("it can't be rekeyed, and nothing depends on it")
+            return
+        first, *others = left.values()
+        if not first.peer.remotes:
+            return  # it has to call us
+        here = old.path.remote.address
+        remote = here if here in first.peer.remotes else first.peer.remotes[0]
+        new = self._call(first.peer, first.config, None, remote)
+        for child in others:
+            new.submit(CreateChild(child.peer, child.config, None))
+        new.submit(Supersede(old))
+
+    def _superseded(self, old: IkeSa) -> bool:
+        """Whether another is being made to take its place."""
+        tasks = (task for sa in self._core.ikes.values() for task in sa.tasks)
+        return any(isinstance(task, Supersede) and task.old.latest is old for task in tasks)

@@ -13,6 +13,8 @@ from ipsecd.wire.selector import Selector
 from tests.exchange.network import Link, Network, Node
 
 A, B = "192.0.2.1", "198.51.100.1"
+IP_A, IP_B = ip_address(A), ip_address(B)
+ID_A, ID_B = Identity.parse("a.example"), Identity.parse("b.example")
 KEY = SharedKey("site", Secret(b"a shared key of forty octets or nearly so"))
 
 IKE_X25519 = IkeProposal(
@@ -47,10 +49,10 @@ def peer_b(*children: Child, **changes: object) -> Peer:
     """Gateway b, as gateway a's policy has it."""
     base = Peer(
         name="b",
-        local=ip_address(A),
-        remotes=(ip_address(B),),
-        local_id=Identity.parse("a.example"),
-        remote_id=Identity.parse("b.example"),
+        local=IP_A,
+        remotes=(IP_B,),
+        local_id=ID_A,
+        remote_id=ID_B,
         shared_keys=(KEY,),
         proposals=(IKE_X25519,),
         children=children or (child_of_a(),),
@@ -63,10 +65,10 @@ def peer_a(*children: Child, **changes: object) -> Peer:
     """Gateway a, as gateway b's policy has it."""
     base = Peer(
         name="a",
-        local=ip_address(B),
-        remotes=(ip_address(A),),
-        local_id=Identity.parse("b.example"),
-        remote_id=Identity.parse("a.example"),
+        local=IP_B,
+        remotes=(IP_A,),
+        local_id=ID_B,
+        remote_id=ID_A,
         shared_keys=(KEY,),
         proposals=(IKE_X25519,),
         children=children or (mirrored(child_of_a()),),

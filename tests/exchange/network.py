@@ -10,12 +10,14 @@ A core's effects are carried out as the daemon would: datagrams travel, SAs stan
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import count
 from random import Random
 
+from ipsecd import limits
 from ipsecd.ike import Ike
 from ipsecd.ike.config import Endpoint, IkeConfig, Path
 from ipsecd.ike.drops import DROPS
@@ -32,6 +34,7 @@ from ipsecd.ike.effects import (
     Report,
     Send,
 )
+from ipsecd.ike.stage import Stage
 from tests.exchange.entropy import SeededEntropy
 
 
@@ -62,6 +65,8 @@ class Node:
     keys: list[KeyLog] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     used: set[bytes] = field(default_factory=set)  # inbound SPIs that a packet has come by
+    packets: Counter[bytes] = field(default_factory=Counter)  # sent, by outbound SPI
+    alive_at: float = 0.0  # when the core was last told that the peer's packets come in
 
     def events(self, event: str) -> list[Report]:
         return [report for report in self.reports if report.event == event]
@@ -77,7 +82,8 @@ class Node:
     @property
     def established(self) -> list[str]:
         """Our and the peer's SPI of each IKE SA that stands."""
-        return sorted(f"{sa.spi_i} {sa.spi_r}" for sa in self.ike.status() if sa.stage == "established")
+        ikes = self.ike._core.ikes.values()  # not status(), which says much more and takes longer
+        return sorted(f"{sa.spi_i.hex()} {sa.spi_r.hex()}" for sa in ikes if sa.stage is Stage.ESTABLISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,7 @@ class Network:
 
     def carry_out(self, node: Node, effects: list[Effect]) -> None:
         """Do what a core wants done, in order."""
+        assert node.ike.counters["internal-error"] == 0, effects
         for effect in effects:
             node.effects.append(effect)
             match effect:
@@ -203,6 +210,7 @@ class Network:
             ours = [installed for installed in sender.outbound.values() if installed.child == child]
             if ours:  # the newest one installed
                 packet = Packet(ours[-1].spi, self.now, sender, receiver)
+                sender.packets[packet.spi] += 1
                 heapq.heappush(
                     self._flying, (self.now + self.random.uniform(*self.link.delay), next(self._number), packet)
                 )
@@ -216,9 +224,13 @@ class Network:
         node = packet.receiver
         if packet.spi not in node.inbound:
             self.lost_packets.append(f"{packet.sent:.3f} from {packet.sender.name} by {packet.spi.hex()}")
-        elif packet.spi not in node.used:
+            return
+        if packet.spi not in node.used:
             node.used.add(packet.spi)
             self.carry_out(node, node.ike.inbound_used(packet.spi, self.now))
+        if self.now >= node.alive_at + limits.PEER_ALIVE_EVERY:
+            node.alive_at = self.now
+            self.carry_out(node, node.ike.peer_alive((packet.spi,), self.now))
 
     # --- time ---
 

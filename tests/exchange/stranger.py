@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ipsecd.ike import Ike
-from ipsecd.ike.config import Endpoint, Path
+from ipsecd.ike.config import Endpoint, IkeConfig, Path
 from ipsecd.ike.drops import DROPS
 from ipsecd.ike.effects import Effect, Send
 from ipsecd.wire.identity import Identity
@@ -49,6 +49,8 @@ from ipsecd.wire.registry import (
     TransformType,
 )
 from ipsecd.wire.selector import Selector
+from tests.exchange.entropy import SeededEntropy
+from tests.exchange.gateways import KEY, A, B, peer_a
 
 IKE_GCM = (
     Transform(TransformType.ENCR, Encr.AES_GCM_16, 128),
@@ -226,6 +228,13 @@ class Stranger:
         shared = self.private.exchange(X25519PublicKey.from_public_bytes(ke.data))
         self.spi_i, self.spi_r = asked.proposals[0].spi, granted.proposals[0].spi
         self._expand(prf(self.sk_d, shared + self.nonce + nonce.data), self.nonce + nonce.data)
+
+
+def up_with_b() -> Stranger:
+    """One that gateway b takes for gateway a, an IKE SA and a child with it: the next message ID is 2."""
+    stranger = Stranger(Ike(IkeConfig((peer_a(),)), SeededEntropy("b")), B, A)
+    stranger.connect(KEY.key.reveal())
+    return stranger
 
 
 def notified(payloads: tuple[AnyPayload, ...] | None) -> list[NotifyType]:

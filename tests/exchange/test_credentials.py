@@ -107,7 +107,7 @@ def test_a_single_key_that_is_refused_is_tried_once() -> None:
 
 def test_no_other_refusal_makes_it_try_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(sa: IkeSa, *more: object) -> NoReturn:
-        raise Refused("not-like-this", notify=NotifyType.FAILED_CP_REQUIRED)
+        raise Refused("no-proposal-chosen", notify=NotifyType.FAILED_CP_REQUIRED)
 
     monkeypatch.setattr(dispatch, "_row", refuse)
     pair = with_keys(NEW, KEY)

@@ -12,6 +12,7 @@ from ipsecd.ike import Ike
 from ipsecd.ike.config import IkeConfig
 from ipsecd.ike.drops import DROPS
 from ipsecd.ike.effects import InstallInbound, InstallOutbound, Report
+from ipsecd.wire.ike import decode_header
 from ipsecd.wire.payloads import AnyPayload, Auth, Delete, IdR, Ke, Nonce, Notify, Sa, Transform, TsI, TsR, Unknown
 from ipsecd.wire.registry import Encr, Esn, Exchange, Group, Integ, NotifyType, Payload, Protocol, TransformType
 from ipsecd.wire.selector import Selector
@@ -383,6 +384,7 @@ def deleted(answerer: Answerer) -> list[bytes]:
     return [
         spi
         for data in answerer.asked
+        if decode_header(data).exchange != Exchange.IKE_SA_INIT
         for payload in answerer.read(data)
         if isinstance(payload, Delete) and payload.protocol == Protocol.ESP
         for spi in payload.spis

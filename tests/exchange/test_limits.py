@@ -143,7 +143,9 @@ def test_a_gateway_has_so_many_ike_sas_and_then_neither_answers_calls_nor_takes_
 # --- lifetimes -------------------------------------------------------------------------------------------------------
 
 
-def test_an_ike_sa_that_cant_be_rekeyed_ends_with_its_lifetime_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ike_sa_that_cant_be_rekeyed_or_replaced_ends_with_its_lifetime_on_both_sides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pair = Pair(of_a=peer_b(lifetime=Lifetime(400)))
     assert pair.up()
     start = pair.net.now
@@ -151,10 +153,11 @@ def test_an_ike_sa_that_cant_be_rekeyed_ends_with_its_lifetime_on_both_sides(mon
 
     def row(sa: IkeSa, exchange: Exchange, *more: object) -> object:
         if exchange == Exchange.CREATE_CHILD_SA:
-            raise Refused("not-today", notify=NotifyType.NO_PROPOSAL_CHOSEN)
+            raise Refused("no-proposal-chosen", notify=NotifyType.NO_PROPOSAL_CHOSEN)
         return real(sa, exchange, *more)  # type: ignore[arg-type]  # as it was called
 
     monkeypatch.setattr(dispatch, "_row", row)
+    pair.net.hook = lambda datagram: None if datagram.data[18] == Exchange.IKE_SA_INIT else datagram
     assert pair.net.run(500, until=lambda: not pair.a.inbound)
     assert pair.net.now - start == pytest.approx(400, abs=1)
     (report,) = pair.a.events("ike-closed")

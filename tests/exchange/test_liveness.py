@@ -8,10 +8,15 @@ from ipaddress import ip_address
 from ipsecd import limits
 from ipsecd.ike import Ike
 from ipsecd.ike.config import Endpoint, IkeConfig, Path
+from ipsecd.wire.ike import Header
+from ipsecd.wire.ikev2 import encode
+from ipsecd.wire.payloads import Notify
+from ipsecd.wire.registry import Exchange, Flag, NotifyType
 from ipsecd.wire.selector import Selector
 from tests.exchange.entropy import SeededEntropy
 from tests.exchange.gateways import A, B, Pair, child_of_a, mirrored, peer_a, peer_b
-from tests.exchange.network import Datagram, Link, Node
+from tests.exchange.network import Datagram, Link, Node, endpoint
+from tests.exchange.standing import stand
 from tests.exchange.transcript import Tap
 
 
@@ -238,3 +243,71 @@ def test_a_path_that_nobody_knows_is_filled_in_by_the_answer() -> None:
     assert sa.local == f"{A}:4500"
     (installed,) = pair.a.inbound.values()
     assert installed.path == Path(Endpoint(ip_address(A), 4500), Endpoint(ip_address(B), 4500), natt=True)
+
+
+# --- what anybody could say (RFC 7296 section 2.21.4) -------------------------------------------------------------
+
+
+def doubt(pair: Pair) -> Datagram:
+    """An INVALID_IKE_SPI in clear, as gateway b would send it if it had lost the IKE SA."""
+    (sa,) = pair.a.ike._core.ikes.values()
+    header = Header(sa.spi_i, sa.spi_r, 0, 2, 0, Exchange.INFORMATIONAL, Flag.RESPONSE, 2, 0)
+    data = encode(header, (Notify(NotifyType.INVALID_IKE_SPI),))
+    return Datagram(data, endpoint(B, 4500), endpoint(A, 4500), natt=True)
+
+
+def test_who_says_that_the_peer_has_lost_the_ike_sa_makes_us_ask_the_peer() -> None:
+    pair = stand(Pair())
+    tap = Tap(pair.net)
+    pair.net.inject(doubt(pair))
+    pair.net.run(1)
+    assert tap.lines() == ["a -> INFORMATIONAL 2 {}", "b <- INFORMATIONAL 2 {}"]
+    assert pair.agree(1)
+    assert pair.a.ike.counters["not-sealed"] == 1
+
+
+def test_it_makes_us_ask_seldom_however_often_it_is_said() -> None:
+    pair = stand(Pair())
+    for hundredths in range(0, 10_000, 10):
+        pair.net.inject(doubt(pair), hundredths / 100)
+    pair.net.run(101)
+    asked = [datagram for _, datagram in pair.net.sent if str(datagram.source.address) == A]
+    assert len(asked) <= 100 / limits.DOUBT_EVERY + 1
+    assert pair.agree(1)
+
+
+def test_a_restarted_responder_is_noticed_at_once_when_its_own_traffic_tells() -> None:
+    """A response in clear to nothing we have asked, then a probe that stays unanswered."""
+    pair = stand(Pair())
+    told = doubt(pair)
+    restart(pair, pair.b)
+    pair.net.inject(told)
+    start = pair.net.now
+    assert pair.net.run(60, until=lambda: not pair.a.established)
+    assert pair.net.now - start < limits.DPD_IDLE
+
+
+# --- who can't answer yet ----------------------------------------------------------------------------------------
+
+
+def test_a_caller_that_never_got_our_last_answer_is_not_taken_for_dead() -> None:
+    """Its IKE_AUTH comes again and again, and the answer gets through at last; until then it could answer no probe."""
+    pair = Pair()
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    until = pair.net.now + 40
+    pair.net.hook = lambda datagram: None if datagram.data[18:20] == b"\x23\x20" and pair.net.now < until else datagram
+    assert pair.net.run(60, until=lambda: pair.agree(1))
+    assert not pair.b.events("peer-dead")
+    assert [datagram for _, datagram in pair.net.sent if datagram.data[18] == Exchange.INFORMATIONAL] == []
+
+
+def test_a_caller_that_dies_before_it_gets_our_last_answer_is_noticed_later() -> None:
+    pair = Pair()
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    pair.net.hook = lambda datagram: None if datagram.data[18:20] == b"\x23\x20" else datagram
+    assert pair.net.run(1, until=lambda: pair.b.established != [])
+    pair.net.hook = lambda datagram: None
+    pair.net.run(limits.DPD_FIRST)
+    assert pair.b.established != []
+    assert pair.net.run(30, until=lambda: not pair.b.established)
+    assert pair.b.events("peer-dead")

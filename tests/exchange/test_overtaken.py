@@ -192,7 +192,7 @@ def test_a_child_that_is_put_off_is_asked_for_as_it_is_configured_when_it_is_tri
 
     def row(sa: IkeSa, exchange: Exchange, *more: object) -> object:
         if busy and exchange == Exchange.CREATE_CHILD_SA:
-            raise Refused("busy", notify=NotifyType.TEMPORARY_FAILURE)
+            raise Refused("no-proposal-chosen", notify=NotifyType.TEMPORARY_FAILURE)
         return real(sa, exchange, *more)
 
     monkeypatch.setattr(dispatch, "_row", row)

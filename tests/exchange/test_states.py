@@ -7,6 +7,7 @@ IKE SA in that state, could say. Neither may raise, and the first may change not
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from random import Random
 
@@ -19,12 +20,12 @@ from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
 from ipsecd.wire.ike import HEADER_OCTETS, Header
 from ipsecd.wire.ikev2 import decode
-from ipsecd.wire.payloads import AnyPayload, Delete, Nonce, Notify
+from ipsecd.wire.payloads import AnyPayload, Delete, Nonce, Notify, Sa
 from ipsecd.wire.registry import Exchange, Flag, NotifyType, Payload, Protocol
 from tests.exchange.entropy import SeededEntropy
 from tests.exchange.gateways import KEY, A, B, Pair, peer_a
 from tests.exchange.network import Datagram, endpoint
-from tests.exchange.stranger import Stranger
+from tests.exchange.stranger import Stranger, notified, up_with_b
 
 PATH = Path(endpoint(A, 4500), endpoint(B, 4500), natt=True)
 EXCHANGES = (34, 35, 36, 37, 38, 43, 0, 33, 240)
@@ -158,26 +159,20 @@ def _stranger_half_open() -> Stranger:
     return stranger
 
 
-def _stranger_up() -> Stranger:
-    stranger = Stranger(Ike(IkeConfig((peer_a(),)), SeededEntropy("b")), B, A)
-    stranger.connect(KEY.key.reveal())
-    return stranger
-
-
 def _stranger_down() -> Stranger:
-    stranger = _stranger_up()
+    stranger = up_with_b()
     stranger.ike.down_peer("a", stranger.now)
     return stranger
 
 
 def _stranger_deleted() -> Stranger:
-    stranger = _stranger_up()
+    stranger = up_with_b()
     stranger.ask(Exchange.INFORMATIONAL, 2, Delete(Protocol.IKE))
     return stranger
 
 
 def _stranger_rekeyed() -> Stranger:
-    stranger = _stranger_up()
+    stranger = up_with_b()
     stranger.ike.rekey_peer("a", stranger.now)
     return stranger
 
@@ -209,7 +204,7 @@ INSIDE: dict[str, Callable[[Stranger], tuple[AnyPayload, ...]]] = {
 }
 SITUATIONS = {
     "half-open": (_stranger_half_open, 1),
-    "established": (_stranger_up, 2),
+    "established": (up_with_b, 2),
     "closing": (_stranger_down, 2),
     "rekeying": (_stranger_rekeyed, 2),
     "deleted": (_stranger_deleted, 3),
@@ -232,7 +227,7 @@ def test_a_peer_with_the_keys_can_say_anything_in_any_state(situation: str) -> N
 
 def test_responses_from_a_peer_with_the_keys_that_nobody_asked_for_are_dropped() -> None:
     for inside, mid in product(INSIDE.values(), range(4)):
-        stranger = _stranger_up()
+        stranger = up_with_b()
         flags = Flag.INITIATOR | Flag.RESPONSE
         before = stranger.ike.status()
         for exchange in EXCHANGES:
@@ -255,3 +250,29 @@ def test_a_datagram_to_nobody_is_answered_once_in_a_while_and_never_when_it_is_a
     assert answer == Notify(NotifyType.INVALID_IKE_SPI)
     assert pair.net.sent[0][1].data[:16] == data[:16]
     assert len(pair.net.sent[0][1].data) <= len(data)
+
+
+@pytest.mark.parametrize("spi", [bytes(4), b"\0\0\0\xff"])
+def test_a_child_spi_of_the_reserved_range_is_refused_and_the_ike_sa_stays(spi: bytes) -> None:
+    # RFC 4303 section 2.1: 0 is for local use, 1 to 255 are reserved
+    stranger = Stranger(Ike(IkeConfig((peer_a(),)), SeededEntropy("b")), B, A)
+    stranger.sa_init()
+    *who, sa, tsi, tsr = stranger.auth_payloads(KEY.key.reveal())
+    reserved = Sa((replace(sa.proposals[0], spi=spi),))  # type: ignore[union-attr]  # the SA payload
+    answer = stranger.ask(Exchange.IKE_AUTH, 1, *who, reserved, tsi, tsr)
+    assert notified(answer) == [NotifyType.NO_PROPOSAL_CHOSEN]
+    answer = stranger.ask(Exchange.CREATE_CHILD_SA, 2, reserved, Nonce(bytes(32)), tsi, tsr)
+    assert notified(answer) == [NotifyType.NO_PROPOSAL_CHOSEN]
+    (status,) = stranger.ike.status()
+    assert (status.stage, status.children) == ("established", ())
+
+
+def test_a_child_spi_of_the_reserved_range_in_an_answer_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = _up()
+    before = pair.a.outbound_spis
+    monkeypatch.setattr(pair.b.ike._core, "fresh_child_spi", lambda: b"\0\0\0\x07")
+    pair.do(pair.a, pair.a.ike.rekey("net", pair.net.now))
+    pair.net.run(0.021)
+    assert pair.a.outbound_spis == before
+    (report,) = pair.a.events("child-rekey-failed")
+    assert report.fields["reason"] == "the peer's answer doesn't fit what we asked: bad-spi: 00000007"

@@ -8,6 +8,7 @@ from ipsecd import limits
 from ipsecd.crypto.algorithms import GroupInfo
 from ipsecd.errors import Refused
 from ipsecd.ike.task import Task
+from ipsecd.ike.timers import back_off
 from ipsecd.wire.payloads import Notify
 from ipsecd.wire.registry import Group, NotifyType
 
@@ -23,6 +24,7 @@ class Asking(Task):
         self._spi: bytes | None = None
         self._group_rounds = 0
         self._failures = 0
+        self._busy_since: float | None = None
 
     def promise(self, sa: IkeSa, spi: bytes) -> None:
         """The SPI stands in a request; until that is answered no other SA of ours may get it."""
@@ -44,13 +46,21 @@ class Asking(Task):
                 self.group = wanted
                 sa.submit(self)
                 return True
-        # 2.25: never at once, so that the peer can finish what is in the way
-        if error.type == NotifyType.TEMPORARY_FAILURE and self._failures < limits.TEMPORARY_FAILURE_TRIES:
-            delay = min(limits.TEMPORARY_FAILURE_FIRST * 2**self._failures, limits.TEMPORARY_FAILURE_LAST)
-            self._failures += 1
-            sa.retry_later(self, delay)
-            return True
+        if error.type == NotifyType.TEMPORARY_FAILURE:
+            return self._waits(sa)
         return False
+
+    def _waits(self, sa: IkeSa) -> bool:
+        """2.25: never at once, so that the peer can finish what is in the way, and not for ever."""
+        now = sa.core.now
+        if self._busy_since is None:
+            self._busy_since = now
+        if now - self._busy_since >= limits.TEMPORARY_FAILURE_PATIENCE:
+            return False
+        delay = back_off(limits.TEMPORARY_FAILURE_FIRST, limits.TEMPORARY_FAILURE_LAST, self._failures)
+        self._failures += 1
+        sa.submit(self, delay)
+        return True
 
 
 def group_wanted(refusal: Notify) -> Group | None:

@@ -78,6 +78,7 @@ class Auth(Task):
     response = AUTH_RESPONSE
 
     def __init__(self, attempt: Attempt, peer: Peer, child: Child, packet: Packet | None) -> None:
+        self.makes = child.name
         self._attempt = attempt
         self._peer = peer
         self._child = child

@@ -88,6 +88,8 @@ class Ask:
         Raises PeerError if the answer isn't one to what we asked.
         """
         proposal, picked = accepted(self.sa, answer.one(Sa), _SPI_OCTETS)
+        if _reserved(proposal.spi):
+            raise PeerError("bad-spi", proposal.spi.hex())
         suite = esp_suite(picked)
         local = check_answer(self.local, answer.one(TsI).selectors, "TSi")
         remote = check_answer(self.remote, answer.one(TsR).selectors, "TSr")
@@ -131,7 +133,12 @@ class AskingForChild(Asking):
 
     @staticmethod
     def undo(sa: IkeSa, ask: Ask, error: PeerError) -> str:
-        """The answer was no good, but the peer has installed something: have it removed. The reason in plain words."""
+        """The answer was no good, but the peer has installed something: have it removed. The reason in plain words.
+
+        Raises the error again if it ends the IKE SA.
+        """
+        if error.reason == "bad-public-value":
+            raise error  # RFC 6989 section 2.5
         sa.core.drop(error.reason)
         sa.submit(DeleteUnmade(ask.spi))
         return f"the peer's answer doesn't fit what we asked: {error}"
@@ -142,6 +149,7 @@ class CreateChild(AskingForChild):
 
     def __init__(self, peer: Peer, child: Child, packet: Packet | None) -> None:
         super().__init__()
+        self.makes = child.name
         self.peer = peer
         self.child = child
         self._packet = packet
@@ -168,6 +176,8 @@ class CreateChild(AskingForChild):
         if answer.error is not None:
             if not self.asks_again(sa, answer.error, ask.groups):
                 self._failed(sa, reports.PEER, reports.meaning(answer.error))
+                if answer.error.type == NotifyType.TEMPORARY_FAILURE:
+                    sa.core.wanted.renew(sa)
             return
         if overtaken(sa, ask.child):
             start_over(sa, ask, self._packet)
@@ -179,7 +189,7 @@ class CreateChild(AskingForChild):
             self._failed(sa, reports.ME, self.undo(sa, ask, error))
             return
         if new is None:
-            sa.core.wanted.lost(self.child.name)
+            sa.core.wanted.failed(self.child.name, "the peer has deleted it at once")
             return
         if self._rival is not None and self._rival.outlasts(new, min(nonces)):
             # as in a rekey (2.8.1): the one made with the lowest of the four nonces is closed by its maker
@@ -188,6 +198,8 @@ class CreateChild(AskingForChild):
         else:
             begin(new)
         sa.core.wanted.made(self.child, covered=holds(new, self._packet))
+        if sa.core.wanted.held(self.child.name):
+            sa.delete_child(new)  # it was put down while we asked
 
     def abandon(self, sa: IkeSa, reason: str) -> None:
         self.take_back(sa)
@@ -214,7 +226,7 @@ def begin(new: ChildSa) -> None:
 def served(sa: IkeSa, child: Child, packet: Packet | None) -> bool:
     """Whether the child has an SA by now, and one that the packet fits."""
     return any(
-        other.config.name == child.name and other.sending and holds(other, packet) for other in sa.children.values()
+        other.config.name == child.name and other.usable and holds(other, packet) for other in sa.children.values()
     )
 
 
@@ -293,10 +305,17 @@ def _grant(
 ) -> tuple[ChildSa, Sa]:
     if len(chosen.spi) != _SPI_OCTETS:
         raise PeerError("bad-spi", "an ESP SPI has four octets", notify=NotifyType.INVALID_SYNTAX)
+    if _reserved(chosen.spi):
+        raise Refused("bad-spi", f"{chosen.spi.hex()} is reserved", notify=NotifyType.NO_PROPOSAL_CHOSEN)
     spi = sa.core.fresh_child_spi()
     new = _make(sa, peer, child, suite, (spi, chosen.spi), selectors, nonces, shared, initiator=False)
     new.open_inbound()
     return new, Sa((Proposal(chosen.number, Protocol.ESP, spi, chosen.transforms),))
+
+
+def _reserved(spi: bytes) -> bool:
+    """RFC 4303 section 2.1."""
+    return int.from_bytes(spi, "big") <= 255
 
 
 def _make(

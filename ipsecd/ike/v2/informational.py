@@ -8,6 +8,7 @@ from ipsecd import limits
 from ipsecd.ike import reports
 from ipsecd.ike.child_sa import ChildSa, ChildStage
 from ipsecd.ike.exchange import INFORMATIONAL_RESPONSE, Admitted
+from ipsecd.ike.succession import hand_over
 from ipsecd.ike.task import Task
 from ipsecd.ike.v2.reply import Reply
 from ipsecd.wire.payloads import AnyPayload, Delete, Notify
@@ -60,6 +61,23 @@ class Complain(Informational):
         sa.vanish()
 
 
+class Supersede(Informational):
+    """The last thing to do on an IKE SA that was made to replace another: close that (2.8.3). Nothing is said by this
+    one."""
+
+    def __init__(self, old: IkeSa) -> None:
+        self.old = old
+
+    def build(self, sa: IkeSa) -> None:
+        if any(child.usable for child in sa.children.values()):
+            self.old.latest.close("a new one has taken its place")
+        else:
+            sa.close("it was to take the place of another, and got no child")
+
+    def process(self, sa: IkeSa, answer: Admitted) -> None:
+        """Nothing was asked."""
+
+
 class DeleteChildren(Informational):
     """End child SAs: each side names its inbound halves (1.4.1)."""
 
@@ -98,7 +116,7 @@ def answer_informational(sa: IkeSa, request: Admitted) -> Reply:
         return Reply((), lambda: _ike_deleted(sa))
     fatal = next((notify for notify in request.notifies if notify.type in _FATAL), None)
     if fatal is not None:
-        return Reply((), lambda: _ike_refused(sa, fatal))
+        return Reply((), lambda: ike_refused(sa, fatal))
     if request.error is not None:
         sa.core.report("peer-complains", "warning", **sa.story(), reason=reports.meaning(request.error))
     closed = _close_children(sa, request)
@@ -117,9 +135,9 @@ def _close_children(sa: IkeSa, request: Admitted) -> tuple[bytes, ...]:
             continue
         if child.stage is not ChildStage.DELETING:
             closed.append(child.spi_in)
-        if child.successor is None and child.rival is not None:
-            # we were rekeying it too, and the peer saw only its own attempt (2.8.1): that one is the successor
-            child.successor = child.rival.child
+        if child.successor is None:
+            # if we were rekeying it too, the peer saw only its own attempt (2.8.1): that one is the successor
+            child.settle_rival()
         deleted_by_peer(sa, child)
     return tuple(closed)
 
@@ -137,21 +155,21 @@ def _unknown(sa: IkeSa, spi: bytes) -> None:
     """Either it went long ago, or its Delete has overtaken the response that makes it."""
     sa.core.drop("delete-of-unknown-spi")
     if sa.changing_children:
-        sa.deleted_early.add(spi)
+        sa.deleted_early.append(spi)
 
 
 def _ike_deleted(sa: IkeSa) -> None:
     """The peer closed the IKE SA (2.25.2): whatever we were about to do with it is forgotten."""
-    if sa.rival is not None and sa.live:
+    if sa.live and sa.rival is not None and sa.rival.stands:
         # it never saw our rekey, so its own made the heir (2.8.2)
-        sa.hand_over(sa.rival.sa)
+        hand_over(sa, sa.rival.sa)
     elif sa.heir is None and sa.settled and sa.live:
         sa.core.report("ike-closed", "info", **sa.story(), reason="the peer deleted it")
     sa.vanish("the peer deleted the IKE SA", linger=limits.IKE_LINGER)
 
 
-def _ike_refused(sa: IkeSa, notify: Notify) -> None:
-    """Fatal without a Delete (2.21.2, 2.21.3)."""
+def ike_refused(sa: IkeSa, notify: Notify) -> None:
+    """Fatal on both sides, without a Delete (2.21.2, 2.21.3)."""
     reason = reports.meaning(notify)
     reports.ike_failed(sa.core, "ike-refused", sa.peer, reports.PEER, reason)
     sa.vanish(reason, linger=limits.IKE_LINGER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ipsecd import limits
-from ipsecd.errors import PeerError
+from ipsecd.errors import PeerError, Refused
 from ipsecd.ike import reports
 from ipsecd.ike.child_sa import ChildSa, ChildStage, Rival
 from ipsecd.ike.current import overtaken
@@ -34,7 +34,7 @@ class RekeyChild(AskingForChild):
             return None
         if old.awaits_peer:
             # the peer may not know this SA yet: our response that made it can still be on its way, or lost
-            sa.retry_later(self, limits.TEMPORARY_FAILURE_FIRST)
+            sa.submit(self, limits.TEMPORARY_FAILURE_FIRST)
             return None
         old.rekeying = True
         # 2.9.2: the same selectors, so that the successor takes all the traffic
@@ -57,24 +57,23 @@ class RekeyChild(AskingForChild):
         except PeerError as error:
             self._failed(sa, reports.ME, self.undo(sa, ask, error))
             return
-        if new is None:
-            settle_rival(old)
-        else:
+        if new is not None:
             self._replace(sa, new, min(nonces))
+        elif not old.settle_rival():
+            sa.rekey_child(old, limits.TEMPORARY_FAILURE_LAST)  # the peer has deleted it at once
 
     def _replace(self, sa: IkeSa, new: ChildSa, lowest_nonce: bytes) -> None:
         """2.8.1: of two successors, the one made with the lowest of the four nonces is closed by its maker."""
         old = self._old
         new.open_inbound()
-        rival = _standing(old)
+        rival = old.standing_rival
         if rival is not None and lowest_nonce < rival.lowest_nonce:
-            settle_rival(old)
+            old.settle_rival()
             sa.delete_child(new)
             return
         if rival is not None:
             rival.child.stay_silent()
-        old.rival = None
-        old.successor = new
+        old.replaced_by(new)
         new.open_outbound()
         sa.core.report("child-rekeyed", "info", **new.story())
         sa.delete_child(old)
@@ -83,7 +82,7 @@ class RekeyChild(AskingForChild):
 
     def _refused(self, sa: IkeSa, ask: Ask, error: Notify) -> None:
         old = self._old
-        if settle_rival(old) or old.stage is not ChildStage.UP:
+        if old.settle_rival() or old.stage is not ChildStage.UP:
             return  # the peer's own rekey, or its Delete, has settled it
         if error.type == NotifyType.CHILD_SA_NOT_FOUND:
             # 2.25: it doesn't exist over there, so it goes here without a word, and another is made from scratch
@@ -95,29 +94,12 @@ class RekeyChild(AskingForChild):
     def _failed(self, sa: IkeSa, point: str, reason: str) -> None:
         old = self._old
         reports.child_failed(sa.core, "child-rekey-failed", old.peer, old.config, point, reason)
-        again = RekeyChild(old)
-        sa.retry_later(again, limits.TEMPORARY_FAILURE_LAST)
+        sa.rekey_child(old, limits.TEMPORARY_FAILURE_LAST)
+        sa.core.wanted.renew(sa)
 
     def abandon(self, sa: IkeSa, reason: str) -> None:
         self.take_back(sa)
         self._old.rekeying = False
-
-
-def settle_rival(old: ChildSa) -> bool:
-    """The peer's successor is the one that stays; whether there is one."""
-    rival = _standing(old)
-    if rival is None:
-        return False
-    old.rival = None
-    old.successor = rival.child
-    if old.stage is ChildStage.UP:
-        old.stage = ChildStage.REPLACED
-    return True
-
-
-def _standing(old: ChildSa) -> Rival | None:
-    rival = old.rival
-    return rival if rival is not None and rival.stands else None
 
 
 def answer_rekey_child(sa: IkeSa, request: Admitted, which: Notify) -> Reply:
@@ -129,15 +111,16 @@ def answer_rekey_child(sa: IkeSa, request: Admitted, which: Notify) -> Reply:
         return TEMPORARY_FAILURE  # it may be the one that the answer we wait for makes
     if old is None or which.protocol != Protocol.ESP:
         return Reply((Notify(NotifyType.CHILD_SA_NOT_FOUND, b"", which.protocol, which.spi),))
-    if old.stage is not ChildStage.UP or _standing(old) is not None:
+    if old.stage is not ChildStage.UP or old.standing_rival is not None:
         return TEMPORARY_FAILURE  # 2.25.1: it is on its way out, or has a successor already
+    if len(sa.children) >= limits.MAX_REKEYED_PER_IKE_SA:
+        raise Refused("too-many-children", "the peer rekeys and deletes nothing", notify=NotifyType.NO_ADDITIONAL_SAS)
     selectors = narrow_again(old.config, local=request.one(TsR).selectors, remote=request.one(TsI).selectors)
     nonce = sa.core.entropy.octets(limits.NONCE_OCTETS)
     new, payloads = grant(sa, request, old.peer, old.config, selectors, nonce)
     if old.rekeying:
         old.rival = Rival(new, min(nonce, request.one(Nonce).data))
     else:
-        old.successor = new
-        old.stage = ChildStage.REPLACED
+        old.replaced_by(new)
         sa.core.report("child-rekeyed", "info", **new.story())
     return Reply(payloads, new.await_peer)

@@ -12,6 +12,8 @@ from ipsecd.errors import LocalError, PeerError, Refused
 from ipsecd.ike import reports
 from ipsecd.ike.exchange import REKEY_IKE_RESPONSE, Admitted
 from ipsecd.ike.negotiate import accepted, groups_of, ike_menus, ike_suite, offer, pick
+from ipsecd.ike.stage import Stage
+from ipsecd.ike.succession import hand_over, note_rival
 from ipsecd.ike.suites import IkeSuite
 from ipsecd.ike.v2.asking import Asking, other_group_wanted
 from ipsecd.ike.v2.child import TEMPORARY_FAILURE
@@ -59,14 +61,20 @@ class RekeyIke(Asking):
             return
         nonces = (self._nonce, answer.one(Nonce).data)
         new = self._heir(sa, answer, nonces)
+        if sa.stage is not Stage.ESTABLISHED:
+            new.close("it was closed while it was rekeyed")
+            return
         rival = sa.rival
-        if rival is not None and min(nonces) < rival.lowest_nonce:
-            # 2.8.2: the one made with the lowest of the four nonces is deleted by its maker
-            new.close("the peer rekeyed the IKE SA too")
-            sa.hand_over(rival.sa)
-        else:
-            sa.hand_over(new)
+        if rival is None or min(nonces) >= rival.lowest_nonce:
+            hand_over(sa, new)
             sa.close("it was rekeyed")
+            return
+        # 2.8.2: the one made with the lowest of the four nonces is deleted by its maker
+        new.close("the peer rekeyed the IKE SA too")
+        if rival.stands:
+            hand_over(sa, rival.sa)
+        else:
+            sa.close("the peer has closed the one that replaces it")
 
     def _heir(self, sa: IkeSa, answer: Admitted, nonces: tuple[bytes, bytes]) -> IkeSa:
         chosen, picked = accepted(self._offer, answer.one(Sa), _SPI_OCTETS)
@@ -82,11 +90,14 @@ class RekeyIke(Asking):
         return new
 
     def _refused(self, sa: IkeSa, error: Notify) -> None:
-        if sa.rival is not None:
-            sa.hand_over(sa.rival.sa)
+        if sa.stage is not Stage.ESTABLISHED:
+            return
+        if sa.rival is not None and sa.rival.stands:
+            hand_over(sa, sa.rival.sa)
         elif not self.asks_again(sa, error, self._groups(sa)):
             reports.ike_failed(sa.core, "ike-rekey-failed", sa.peer, reports.PEER, reports.meaning(error))
-            sa.retry_later(RekeyIke(), limits.TEMPORARY_FAILURE_LAST)
+            sa.submit(RekeyIke(), limits.TEMPORARY_FAILURE_LAST)
+            sa.core.wanted.renew(sa)
 
     def elsewhere(self) -> None:
         """That is a new SA already."""
@@ -119,9 +130,9 @@ def answer_rekey_ike(sa: IkeSa, request: Admitted) -> Reply:
     payloads = (Sa((answer,)), Nonce(nonces[1]), Ke(pair.group, pair.public))
     if sa.rekeying:
         # which of the two stays is known when our own answer comes (2.8.2)
-        sa.note_rival(new, min(nonces))
+        note_rival(sa, new, min(nonces))
         return Reply(payloads)
-    return Reply(payloads, lambda: sa.hand_over(new))
+    return Reply(payloads, lambda: hand_over(sa, new))
 
 
 def _protect(sa: IkeSa, new: IkeSa, suite: IkeSuite, nonces: tuple[bytes, bytes], shared: Secret) -> None:

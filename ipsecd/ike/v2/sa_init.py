@@ -59,6 +59,7 @@ class SaInit(Task):
     def __init__(self, sa: IkeSa, peer: Peer, child: Child, packet: Packet | None) -> None:
         core = sa.core
         menus = ike_menus(peer.proposals)
+        self.makes = child.name
         self._sa = sa
         self._peer = peer
         self._child = child
