@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -56,12 +57,8 @@ class Scripted:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            with connection, connection.makefile("rwb") as lines:
-                try:
-                    self._serve(lines)
-                    lines.flush()
-                except OSError:  # the client has hung up
-                    continue
+            with contextlib.suppress(OSError), connection, connection.makefile("rwb") as lines:  # it may hang up
+                self._serve(lines)
 
     def _serve(self, lines: Any) -> None:
         for line in lines:
