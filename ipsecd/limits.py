@@ -154,6 +154,7 @@ MIN_KILOBYTES = 1_024  # less is gone within the rekey itself
 MAX_KILOBYTES = 1 << 40  # a week at 10 Gbit/s; as octets well inside a 64-bit counter
 MIN_PACKETS = 1_000
 MAX_LIFETIME_PACKETS = (1 << 32) - 1  # SOFT_PACKETS comes first anyway
+MAX_POLICY_TEXT = 4_096  # characters of a description, a path, an argument
 MAX_FILTERS = 10_000  # of a file's rules, shared ones counted for each rule: what MAX_CONTROL_FRAME holds as an SPD
 PMTU_AGE_MIN, PMTU_AGE_MAX = 60, 86_400  # sooner, each large packet is lost once more; later, a forgery lasts a day
 MAX_MISTAKES = 100  # shown of one file

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from itertools import filterfalse
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from ipsecd import limits
-from ipsecd.policy import proposals
+from ipsecd.policy import proposals, shapes
 from ipsecd.policy.complaint import Complaint, Remark, complaint
 from ipsecd.policy.fields import Dscp, EncryptionNames, IntegrityNames, Pfs, Text
 from ipsecd.policy.strict import Several, Strict
@@ -30,8 +31,26 @@ class Lifetime(Strict):
     )
 
 
+WHOLE_OR_SIGNED: Final[shapes.Part] = {  # what ``check_integrity`` asks, in JSON schema
+    "anyOf": [
+        {
+            "properties": {
+                "encryption": shapes.keywords(filter(proposals.is_aead, proposals.ENCRYPTION)),
+                "integrity": False,
+            }
+        },
+        {
+            "properties": {"encryption": shapes.keywords(filterfalse(proposals.is_aead, proposals.ENCRYPTION))},
+            "required": ["integrity"],
+        },
+    ]
+}
+
+
 class Esp(Strict):
     """ESP (RFC 4303) with one or several algorithms to choose from, in order of preference."""
+
+    model_config = ConfigDict(json_schema_extra=WHOLE_OR_SIGNED)
 
     encryption: EncryptionNames = Field(description="Ciphers, by keyword. Those with an ICV bring their own integrity.")
     integrity: IntegrityNames | None = Field(None, description="Needed by, and only by, ciphers without an ICV.")
@@ -98,6 +117,13 @@ def _or_boolean(schema: dict[str, Any]) -> None:
 
 class FilterAction(Strict):
     """What happens to the traffic of a filter list."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": shapes.given_words(action=("permit", "block")),
+            "then": {"propertyNames": {"enum": ["action", "description"]}},
+        }
+    )
 
     action: Literal["permit", "block", "negotiate"] = Field(
         description="`permit` lets it pass in clear, `block` drops it, `negotiate` protects it."

@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from ipsecd.policy.complaint import complaint
 from ipsecd.policy.fields import Command, CredentialName, FilePath, Text
-from ipsecd.policy.strict import ONE_FIELD, Several, Strict, exactly_one
+from ipsecd.policy.shapes import ONE_FIELD
+from ipsecd.policy.strict import Several, Strict, exactly_one
 
 
 class PskSource(Strict):

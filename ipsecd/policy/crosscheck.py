@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 from ipsecd import limits
 from ipsecd.policy.complaint import did_you_mean, quoted
-from ipsecd.policy.names import FILTER_ACTIONS, FILTER_LISTS
+from ipsecd.policy.names import FILTER_ACTIONS, FILTER_LISTS, NEGOTIATION_FIELDS
 from ipsecd.policy.nodes import Tree
 from ipsecd.policy.paths import CREDENTIAL_KINDS, Path, Value
-
-_OF_NEGOTIATION = ("tunnel", "identity", "authentication", "encapsulation", "children", "start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ def _rule(tree: Tree, where: Path, rule: dict[str, Value], names: _Names) -> Non
     if kind == "negotiate":
         _negotiation(tree, where, rule)
     elif kind in ("permit", "block"):
-        for field in _OF_NEGOTIATION:
+        for field in NEGOTIATION_FIELDS:
             if field in rule:
                 path = (*where, field)
                 message = f"means nothing in a rule that is to {kind}"

@@ -11,17 +11,14 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
-from ipsecd.policy import addresses, proposals, traffic
+from ipsecd import limits
+from ipsecd.policy import addresses, proposals, shapes, traffic
 from ipsecd.policy.complaint import Complaint, Remark, complaint, quoted
 from ipsecd.policy.identities import identity
 from ipsecd.policy.names import FILTER_ACTIONS, FILTER_LISTS
 from ipsecd.wire.identity import Identity
 
 T = TypeVar("T")
-
-NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
-TUN_NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$"  # IFNAMSIZ
-_CREDENTIAL = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$"
 
 
 def _matching(pattern: str, words: str, *, show: bool = True) -> Callable[[str], str]:
@@ -36,21 +33,31 @@ def _matching(pattern: str, words: str, *, show: bool = True) -> Callable[[str],
 
 
 def _readable(text: str) -> str:
-    if len(text) > 4096 or not text.replace("\n", " ").isprintable():
-        raise complaint("expected readable text of at most 4096 characters")
+    if len(text) > limits.MAX_POLICY_TEXT or not text.replace("\n", " ").isprintable():
+        raise complaint(f"expected readable text of at most {limits.MAX_POLICY_TEXT} characters")
     return text
 
 
-def _not_empty(text: str) -> str:
-    if not text.strip():
+def _path(text: str) -> str:
+    if not _readable(text).strip():
         raise complaint("expected text that isn't empty")
-    return _readable(text)
+    if "\n" in text:
+        raise complaint("expected one line")
+    return text
 
 
 def _absolute(words: tuple[str, ...]) -> tuple[str, ...]:
     if not words or not words[0].startswith("/"):
         raise complaint("expected a program's full path and its arguments", "such as [/usr/bin/pass, show, hq]")
+    if "\n" in words[0]:
+        raise complaint("expected one line", "", 0)
     return words
+
+
+def _free(text: str) -> str:
+    if text in _TAKEN:
+        raise complaint(f"{quoted(text)} is an interface or setting of the kernel's", "choose another name")
+    return text
 
 
 def _several(table: Mapping[str, Any], what: str) -> Callable[[object], tuple[str, ...]]:
@@ -98,93 +105,71 @@ def _dscp(value: object) -> int | Literal["copy"]:
     return value
 
 
-def _listed(table: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON schema of one keyword or a list of them."""
-    one = {"enum": list(table)}
-    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "uniqueItems": True}]}
-
-
-def _named(built_in: tuple[str, ...]) -> dict[str, Any]:
-    """JSON schema of a name, with the built-in ones for an editor to offer."""
-    return {"anyOf": [{"enum": list(built_in)}, {"type": "string", "pattern": NAME}]}
-
-
-_PORTS = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string"}]}
-_ADDRESSES = {
-    "type": "string",
-    "examples": ["me", "any", "10.1.0.0/16", "10.1.0.7", "10.1.0.1-10.1.0.9", "www.example"],
-}
+_TAKEN = ("lo", "all", "default")  # the loopback interface; the others stand for all interfaces in /proc/sys/net
 _NAME_FORM = "a letter, then letters, digits, '_', '.' or '-', 64 in all at most"
-_name = AfterValidator(_matching(NAME, _NAME_FORM))
+_name = AfterValidator(_matching(shapes.NAME, _NAME_FORM))
+_SETS = ["me", "any", "10.1.0.0/16", "10.1.0.7", "10.1.0.1-10.1.0.9", "www.example"]
+_ENDS = ["192.0.2.1", "2001:db8::1", "gw.example.org", "any"]
+_IDENTITIES = ["gw.example.org", "192.0.2.1", "user@example.org", "keyid:hq-7"]
 
-Name = Annotated[str, _name, WithJsonSchema({"type": "string", "pattern": NAME})]
-QuietName = Annotated[
-    str, AfterValidator(_matching(NAME, _NAME_FORM, show=False)), WithJsonSchema({"type": "string", "pattern": NAME})
-]  # of a credential: somebody may have put the key itself there
-FilterListName = Annotated[str, _name, WithJsonSchema(_named(FILTER_LISTS))]
-FilterActionName = Annotated[str, _name, WithJsonSchema(_named(tuple(FILTER_ACTIONS)))]
+Name = Annotated[str, _name, WithJsonSchema(shapes.name(shapes.NAME))]
+QuietName = Annotated[  # of a credential: somebody may have put the key itself there
+    str,
+    AfterValidator(_matching(shapes.NAME, _NAME_FORM, show=False)),
+    WithJsonSchema(shapes.name(shapes.NAME)),
+]
+FilterListName = Annotated[str, _name, WithJsonSchema(shapes.named(FILTER_LISTS))]
+FilterActionName = Annotated[str, _name, WithJsonSchema(shapes.named(FILTER_ACTIONS))]
 TunName = Annotated[
     str,
-    AfterValidator(_matching(TUN_NAME, "a letter, then letters, digits, '_', '.' or '-', 15 in all at most")),
-    WithJsonSchema({"type": "string", "pattern": TUN_NAME}),
+    AfterValidator(_matching(shapes.TUN_NAME, "a letter, then letters, digits, '_', '.' or '-', 15 in all at most")),
+    AfterValidator(_free),
+    WithJsonSchema(shapes.name(shapes.TUN_NAME, but=_TAKEN)),
 ]
 CredentialName = Annotated[
     str,
-    AfterValidator(_matching(_CREDENTIAL, "letters, digits, '_', '.' or '-'", show=False)),  # it may be a key
-    WithJsonSchema({"type": "string", "pattern": _CREDENTIAL}),
+    AfterValidator(_matching(shapes.CREDENTIAL_NAME, "letters, digits, '_', '.' or '-'", show=False)),
+    WithJsonSchema(shapes.name(shapes.CREDENTIAL_NAME)),
 ]
-Text = Annotated[str, AfterValidator(_readable)]
-FilePath = Annotated[str, AfterValidator(_not_empty)]
-Command = Annotated[tuple[Text, ...], AfterValidator(_absolute), Field(strict=False)]
+Text = Annotated[str, AfterValidator(_readable), WithJsonSchema(shapes.TEXT)]
+FilePath = Annotated[str, AfterValidator(_path), WithJsonSchema(shapes.LINE)]
+Command = Annotated[tuple[Text, ...], AfterValidator(_absolute), Field(strict=False), WithJsonSchema(shapes.COMMAND)]
 
-Addresses = Annotated[addresses.AddressSet, PlainValidator(addresses.address_set), WithJsonSchema(_ADDRESSES)]
+Addresses = Annotated[
+    addresses.AddressSet, PlainValidator(addresses.address_set), WithJsonSchema({**shapes.NOT_EMPTY, "examples": _SETS})
+]
 TunnelEnd = Annotated[
-    addresses.TunnelEnd,
-    PlainValidator(addresses.tunnel_end),
-    WithJsonSchema({"type": "string", "examples": ["192.0.2.1", "2001:db8::1", "gw.example.org", "any"]}),
+    addresses.TunnelEnd, PlainValidator(addresses.tunnel_end), WithJsonSchema({**shapes.NOT_EMPTY, "examples": _ENDS})
 ]
 IdentityText = Annotated[
-    Identity,
-    PlainValidator(identity),
-    WithJsonSchema({"type": "string", "examples": ["gw.example.org", "192.0.2.1", "user@example.org", "keyid:hq-7"]}),
+    Identity, PlainValidator(identity), WithJsonSchema({**shapes.NOT_EMPTY, "examples": _IDENTITIES})
 ]
-Protocol = Annotated[
-    int,
-    PlainValidator(traffic.protocol),
-    WithJsonSchema({"anyOf": [{"enum": list(traffic.PROTOCOLS)}, {"type": "integer", "minimum": 0, "maximum": 255}]}),
-]
-Ports = Annotated[tuple[int, int], PlainValidator(traffic.ports), WithJsonSchema(_PORTS)]
+Protocol = Annotated[int, PlainValidator(traffic.protocol), WithJsonSchema(shapes.words_or_numbers(traffic.PROTOCOLS))]
+Ports = Annotated[tuple[int, int], PlainValidator(traffic.ports), WithJsonSchema(shapes.PORTS)]
 IcmpType = Annotated[
     int | str,
     PlainValidator(traffic.icmp_type),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": sorted({*traffic.ICMP_TYPES, *traffic.ICMPV6_TYPES})},
-                {"type": "integer", "minimum": 0, "maximum": 255},
-            ]
-        }
-    ),
+    WithJsonSchema(shapes.words_or_numbers(dict(sorted({**traffic.ICMP_TYPES, **traffic.ICMPV6_TYPES}.items())))),
 ]
 EncryptionNames = Annotated[
     tuple[str, ...],
     PlainValidator(_several(proposals.ENCRYPTION, "encryption")),
-    WithJsonSchema(_listed(proposals.ENCRYPTION)),
+    WithJsonSchema(shapes.keywords(proposals.ENCRYPTION)),
 ]
 IntegrityNames = Annotated[
     tuple[str, ...],
     PlainValidator(_several(proposals.INTEGRITY, "integrity")),
-    WithJsonSchema(_listed(proposals.INTEGRITY)),
+    WithJsonSchema(shapes.keywords(proposals.INTEGRITY)),
 ]
 PrfNames = Annotated[
     tuple[str, ...],
     PlainValidator(_several(proposals.PRF, "a pseudo-random function")),
-    WithJsonSchema(_listed(proposals.PRF)),
+    WithJsonSchema(shapes.keywords(proposals.PRF)),
 ]
 GroupNames = Annotated[
     tuple[str, ...],
     PlainValidator(_several(proposals.GROUPS, "a key exchange group")),
-    WithJsonSchema(_listed(proposals.GROUPS)),
+    WithJsonSchema(shapes.keywords(proposals.GROUPS)),
 ]
 IcmpErrorName = Annotated[Literal["packet-too-big"], WithJsonSchema({"enum": ["packet-too-big"]})]
 Dscp = Annotated[
@@ -195,5 +180,5 @@ Dscp = Annotated[
 Pfs = Annotated[
     bool | tuple[str, ...],
     PlainValidator(_pfs),
-    WithJsonSchema({"anyOf": [{"type": "boolean"}, *_listed(proposals.GROUPS)["anyOf"]]}),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, *shapes.keywords(proposals.GROUPS)["anyOf"]]}),
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Annotated, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from ipsecd.policy import traffic
+from ipsecd.policy import shapes, traffic
 from ipsecd.policy.addresses import Kind
 from ipsecd.policy.complaint import Complaint, Remark, quoted
 from ipsecd.policy.fields import Addresses, IcmpType, Ports, Protocol, Text
@@ -14,8 +15,32 @@ from ipsecd.policy.strict import Strict
 from ipsecd.wire.selector import ANY_PORT
 
 
+def _icmp(number: int, types: Mapping[str, int]) -> shapes.Part:
+    protocol = shapes.words_or_numbers(traffic.PROTOCOLS, {number})
+    return {"properties": {"protocol": protocol, "icmp_type": shapes.words_or_numbers(types)}}
+
+
+_NAMED_PORT: Final[shapes.Part] = {"not": shapes.PORTS["anyOf"][1]}
+_CONSISTENT: Final[shapes.Part] = {  # what can be said in JSON schema of what ``Filter`` checks
+    "not": shapes.given(source=shapes.ME, destination=shapes.ME),
+    "dependentRequired": {"icmp_code": ["icmp_type"], "icmp_type": ["protocol"]},
+    "allOf": [
+        {
+            "if": {"required": ["icmp_type"]},
+            "then": {"anyOf": [_icmp(traffic.ICMP, traffic.ICMP_TYPES), _icmp(traffic.ICMPV6, traffic.ICMPV6_TYPES)]},
+        },
+        {
+            "if": {"anyOf": [shapes.given(source_port=_NAMED_PORT), shapes.given(destination_port=_NAMED_PORT)]},
+            "then": shapes.given(protocol=shapes.words_or_numbers(traffic.PROTOCOLS, traffic.WITH_PORTS)),
+        },
+    ],
+}
+
+
 class Filter(Strict):
     """Some traffic, by its addresses and what it carries."""
+
+    model_config = ConfigDict(json_schema_extra=_CONSISTENT)
 
     source: Addresses = Field(
         description="Where packets come from: `me`, `any`, an address, a subnet, a range `first-last`, or a DNS name. "

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from ipsecd import limits
-from ipsecd.policy.actions import check_integrity
+from ipsecd.policy.actions import WHOLE_OR_SIGNED, check_integrity
 from ipsecd.policy.complaint import complaint
 from ipsecd.policy.fields import EncryptionNames, GroupNames, IntegrityNames, PrfNames
-from ipsecd.policy.strict import UNIQUE, Several, Strict, distinct
+from ipsecd.policy.shapes import UNIQUE
+from ipsecd.policy.strict import Several, Strict, distinct
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class IkeProposal(Strict):
     """Algorithms for the IKE SA, several of each in order of preference."""
+
+    model_config = ConfigDict(json_schema_extra=WHOLE_OR_SIGNED)
 
     encryption: EncryptionNames = Field(description="Ciphers, by keyword. Those with an ICV bring their own integrity.")
     integrity: IntegrityNames | None = Field(None, description="Needed by, and only by, ciphers without an ICV.")

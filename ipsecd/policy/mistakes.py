@@ -94,7 +94,7 @@ def fields_at(path: Path) -> tuple[str, ...]:
     for step in path:
         found = _resolve(found)
         inside = found.get("items") if isinstance(step, int) else found.get("properties", {}).get(step)
-        found = inside or next(iter(found.get("patternProperties", {}).values()), {})
+        found = inside or found.get("additionalProperties") or {}
     return tuple(_resolve(found).get("properties", ()))
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from ipsecd.policy import shapes
 from ipsecd.policy.addresses import TunnelEnd as End
 from ipsecd.policy.complaint import Complaint, Remark
 from ipsecd.policy.fields import FilterActionName, FilterListName, IdentityText, Name, QuietName, Text, TunnelEnd
 from ipsecd.policy.filters import Filter
-from ipsecd.policy.strict import ONE_FIELD, UNIQUE, Several, Strict, distinct, exactly_one
+from ipsecd.policy.names import FILTER_ACTIONS, NEGOTIATION_FIELDS
+from ipsecd.policy.shapes import ONE_FIELD, UNIQUE
+from ipsecd.policy.strict import Several, Strict, distinct, exactly_one
 
 
 class Tunnel(Strict):
     """The two gateways between which packets travel inside packets."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"if": shapes.given(remote=shapes.ANY), "then": {"properties": {"remote_port": False}}}
+    )
 
     local: TunnelEnd = Field(
         End(),
@@ -62,8 +69,36 @@ class Authentication(Strict):
         return self
 
 
+_NEGOTIATES: Final = shapes.given_words(action=[name for name, kind in FILTER_ACTIONS.items() if kind == "negotiate"])
+_NEEDS_NO_PEER: Final = shapes.given_words(
+    action=[name for name, kind in FILTER_ACTIONS.items() if kind != "negotiate"]
+)
+_WHOLE: Final[shapes.Part] = {  # what ``crosscheck`` asks of rules with a built-in action, in JSON schema
+    "oneOf": [{"required": ["filters"]}, {"required": ["filter_list"]}],
+    "allOf": [
+        {"if": _NEEDS_NO_PEER, "then": {"properties": dict.fromkeys(NEGOTIATION_FIELDS, False)}},
+        {"if": _NEGOTIATES, "then": shapes.given(authentication={"minItems": 1})},
+        {
+            "if": {"allOf": [_NEGOTIATES, shapes.given(tunnel=shapes.given(remote=shapes.ANY))]},
+            "then": {
+                **shapes.given(identity={"required": ["remote"]}),
+                "not": shapes.given_words(start=["always"]),
+            },
+        },
+        {
+            "if": {
+                "allOf": [_NEGOTIATES, shapes.given(tunnel={"type": "object", "properties": {"local": shapes.ANY}})]
+            },
+            "then": shapes.given(identity={"required": ["local"]}),
+        },
+    ],
+}
+
+
 class Rule(Strict):
     """What happens to some traffic, and with whom."""
+
+    model_config = ConfigDict(json_schema_extra=_WHOLE)
 
     name: Name = Field(description="Unique in its policy; logs and `ipsecctl` call the rule so.")
     description: Text = Field("", description="For people.")
@@ -80,7 +115,9 @@ class Rule(Strict):
         None, description="The gateways. Without it packets are protected from end to end, which is not supported yet."
     )
     identity: Identities = Field(
-        Identities(), description="Who both sides have to be.", json_schema_extra={"default": "the tunnel's ends"}
+        Identities(),
+        description="Who both sides have to be; without it, the tunnel's ends.",
+        json_schema_extra={"default": {}},
     )
     authentication: Annotated[Several[Authentication], AfterValidator(distinct)] = Field(
         (),

@@ -22,9 +22,11 @@ from ipsecd.policy.filters import Filter
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.plan import Settings as Defaults
 from ipsecd.policy.rules import Authentication, Rule
-from ipsecd.policy.strict import UNIQUE, Several, Strict, distinct
+from ipsecd.policy.shapes import UNIQUE
+from ipsecd.policy.strict import Several, Strict, distinct
 
 _DEFAULTS = Defaults()
+_TABLES = (253, 254, 255)  # default, main and local, by the names of rt_tables
 
 
 class DefaultResponse(Strict):
@@ -93,7 +95,11 @@ class Settings(Strict):
     own_mark: int = Field(_DEFAULTS.own_mark, ge=1, le=0xFFFF_FFFF, description="The mark of ipsecd's own packets.")
     mask: int = Field(_DEFAULTS.mask, ge=1, le=0xFFFF_FFFF, description="The bits of the packet mark that ipsecd uses.")
     table: int = Field(
-        _DEFAULTS.table, ge=1, le=0xFFFF_FFFF, description="The number of the routing table that ipsecd fills."
+        _DEFAULTS.table,
+        ge=1,
+        le=0xFFFF_FFFF,
+        description="The number of the routing table that ipsecd fills.",
+        json_schema_extra={"not": {"enum": [*_TABLES]}},
     )
     preference: int = Field(
         _DEFAULTS.preference, ge=1, le=32_765, description="The preference of the routing rule that leads there."
@@ -134,7 +140,7 @@ class Settings(Strict):
     @field_validator("table")
     @classmethod
     def _ours(cls, table: int) -> int:
-        if table in (253, 254, 255):
+        if table in _TABLES:
             raise complaint("is one of the system's own tables", f"such as {_DEFAULTS.table}")
         return table
 
@@ -169,7 +175,8 @@ class _WithoutNull(GenerateJsonSchema):
         return self.generate_inner(schema["schema"])
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        return {**super().dict_schema(schema), "additionalProperties": False}
+        names, values = (self.generate_inner(schema[part]) for part in ("keys_schema", "values_schema"))
+        return {"type": "object", "propertyNames": names, "additionalProperties": values}
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         made = super().default_schema(schema)

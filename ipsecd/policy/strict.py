@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,9 +10,6 @@ from ipsecd.policy.complaint import Complaint, Remark, complaint
 
 T = TypeVar("T")
 Several = Annotated[tuple[T, ...], Field(strict=False)]  # a YAML list
-UNIQUE: Final[dict[str, Any]] = {"uniqueItems": True}  # what ``distinct`` checks, in JSON schema
-
-ONE_FIELD: Final[dict[str, Any]] = {"minProperties": 1, "maxProperties": 1}
 
 
 class Strict(BaseModel):

@@ -14,6 +14,7 @@ from typing import Any
 
 from ipsecd.policy import proposals, traffic
 from ipsecd.policy.schema import json_schema
+from ipsecd.policy.shapes import ANY_CASE, CREDENTIAL_NAME, NAME, TUN_NAME
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = (ROOT / "docs/policy.md", ROOT / "docs/man/ipsecd.policy.5.md")
@@ -42,23 +43,26 @@ def kind(part: dict[str, Any], *, linked: bool) -> str:
     if "$ref" in part:
         name = part["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})" if linked else name
+    if part.get("$comment") == ANY_CASE:
+        return ""  # said of the same words in lower case
     if "enum" in part:
         words = tuple(part["enum"])
         return ENUMS.get(words) or ", ".join(f"`{word}`" for word in words)
     if "anyOf" in part:
-        return " or ".join(dict.fromkeys(kind(other, linked=linked) for other in part["anyOf"]))
-    if "patternProperties" in part:
-        [inner] = part["patternProperties"].values()
-        return f"names, each with {article(kind(inner, linked=linked))}"
+        kinds = dict.fromkeys(kind(other, linked=linked) for other in part["anyOf"])
+        return " or ".join(filter(None, kinds))
+    if part.get("additionalProperties"):
+        return f"names, each with {article(kind(part['additionalProperties'], linked=linked))}"
     if "items" in part:
-        most = f", {part['maxItems']} at most" if "maxItems" in part else ""
+        bounded = "maxItems" in part and "uniqueItems" not in part  # of unlike items there are only so many
+        most = f", {part['maxItems']} at most" if bounded else ""
         return f"list of {kind(part['items'], linked=linked)}{most}"
     match part["type"]:
         case "boolean":
             return "`true`, `false`"
         case "integer":
             return f"{part['minimum']} to {part['maximum']}"
-    return "name" if "pattern" in part else "text"
+    return "name" if part.get("pattern") in (NAME, TUN_NAME, CREDENTIAL_NAME) else "text"
 
 
 def article(words: str) -> str:
