@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 from ipsecd.errors import WireError
 from ipsecd.policy.addresses import TunnelEnd, is_dns_name
 from ipsecd.policy.complaint import complaint, quoted
+from ipsecd.printable import printable
 from ipsecd.wire import dn
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import IdType
@@ -29,7 +30,7 @@ def identity(value: object) -> Identity:
     try:
         found = Identity.parse(text)
     except ValueError as error:
-        raise complaint(str(error)) from None
+        raise complaint(printable(str(error))) from None
     if found.type == IdType.DER_ASN1_DN:
         _check_name(found)
     return found

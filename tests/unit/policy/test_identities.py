@@ -80,6 +80,7 @@ MEANT = "if it is meant as it stands"
         ("dn:CN=\\20", "CN has no value"),
         ("x=y", "'x=y' isn't an attribute of a distinguished name like CN=gateway"),
         ("keyid:0xzz", "'0xzz' starts like hexadecimal digits but isn't an even number of them"),
+        ("keyid:0x" + "z" * 300, "'0x" + "z" * 252 + "…"),
         ("fqdn:", "an identity needs printable text without spaces, not ''"),
     ],
 )  # fmt: skip
