@@ -1,7 +1,8 @@
-"""The systemd units: valid, and shut in."""
+"""The systemd units: valid, and shut in; and the floor that they raise without ipsecd."""
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from pathlib import Path
 
@@ -9,11 +10,20 @@ import pytest
 
 from ipsecd import limits
 from ipsecd.daemon.options import Options
+from ipsecd.policy.plan import Action
+from tests.netns.capture import PATIENCE, Capture, send
+from tests.netns.flood import MARK, leaves_in_clear
+from tests.netns.gateway import Gateway, between_sites
+from tests.netns.packets import ping, udp
+from tests.netns.places import FAMILY, GA_WAN, GB_WAN, HA, HB
+from tests.netns.sites import Sites
 
 pytestmark = pytest.mark.root  # for systemd-analyze, which scripts/test then sees to
 
 UNITS = sorted((Path(__file__).parents[2] / "systemd").glob("*.service"))
-PROGRAMS = ("/usr/bin/ipsecd", "/usr/bin/ipsecctl", "/usr/sbin/nft")
+PROGRAMS = ("/usr/bin/ipsecd", "/usr/bin/ipsecctl", "/usr/lib/ipsecd/floor")
+ROOT = Path(__file__).parents[2]
+FLOOR, CLOSED = ROOT / "systemd/floor", ROOT / "etc/closed.nft"
 
 
 def analyze(*words: str | Path) -> str:
@@ -84,7 +94,7 @@ def test_the_floor_stands_before_any_network_and_needs_no_python() -> None:
     wanted = {
         "Type=oneshot",
         "RemainAfterExit=yes",
-        "ExecStart=/usr/sbin/nft -f /var/lib/ipsecd/floor.nft",
+        "ExecStart=/usr/lib/ipsecd/floor",
         "ConditionPathExists=/var/lib/ipsecd/floor.nft",
         "DefaultDependencies=no",
         "After=local-fs.target nftables.service",
@@ -97,7 +107,7 @@ def test_the_floor_stands_before_any_network_and_needs_no_python() -> None:
 def test_the_paths_of_the_units_are_those_of_the_daemon() -> None:
     told = UNITS[0].read_text() + UNITS[1].read_text()
     options = Options()
-    assert str(options.floor) in told
+    assert str(options.floor.path) in told
     assert (options.state, options.control.parent, options.policy.parent) == (
         Path("/var/lib/ipsecd"),
         Path("/run/ipsecd"),
@@ -112,3 +122,87 @@ def test_the_service_needs_three_capabilities_and_no_more() -> None:
     wanted = "CAP_NET_ADMIN CAP_NET_BIND_SERVICE CAP_NET_RAW"
     assert [line for line in text if line.startswith("AmbientCapabilities=")] == [f"AmbientCapabilities={wanted}"]
     assert [line for line in text if line.startswith("CapabilityBoundingSet=")] == [f"CapabilityBoundingSet={wanted}"]
+
+
+def test_the_service_never_gives_up() -> None:
+    lines = UNITS[1].read_text().splitlines()
+    assert "StartLimitIntervalSec=0" in lines
+    assert "Restart=on-failure" in lines
+    assert not [line for line in lines if line.startswith("StartLimitBurst")]
+
+
+# --- the floor without ipsecd ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(sites: Sites, tmp_path: Path) -> Path:
+    """The floor that a daemon has left, in the file and in the kernel of ga."""
+    with Gateway(sites, tmp_path, between_sites(Action.PROTECT)) as gateway:
+        return gateway.saved
+
+
+def raised(sites: Sites, saved: Path) -> subprocess.CompletedProcess[str]:
+    return sites.run("ga", [FLOOR, saved, CLOSED], check=False)
+
+
+def test_what_nftables_service_removes_is_put_back_while_ipsecd_is_stopped(sites: Sites, saved: Path) -> None:
+    """Its own commands, and behind each what our drop-in adds."""
+    lines = (ROOT / "systemd/nftables.service.d/ipsecd.conf").read_text().splitlines()
+    added = [line for line in lines if line.startswith("Exec")]
+    assert added == [f"Exec{when}=-/usr/lib/ipsecd/floor" for when in ("StartPost", "Reload", "StopPost")]
+    with Capture(sites, "ga", "wan0") as wan:
+        for _ in added:
+            sites.run("ga", ["nft", "flush", "ruleset"])
+            assert leaves_in_clear(sites, wan)
+            assert raised(sites, saved).returncode == 0
+            assert not leaves_in_clear(sites, wan)
+
+
+def test_without_a_saved_floor_there_is_nothing_to_raise(sites: Sites, tmp_path: Path) -> None:
+    assert raised(sites, tmp_path / "missing").returncode == 0
+    assert sites.run("ga", ["nft", "list", "tables"]).stdout == ""
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_floor_that_can_not_be_loaded_closes_the_machine_but_for_ssh(sites: Sites, saved: Path, version: int) -> None:
+    def listen() -> socket.socket:
+        opened = socket.create_server((GA_WAN[version], 22), family=FAMILY[version])
+        opened.settimeout(PATIENCE)
+        return opened
+
+    def call() -> socket.socket:
+        return socket.create_connection((GA_WAN[version], 22), timeout=PATIENCE)
+
+    saved.write_text("table inet ipsecd { nonsense }\n")
+    sites.run("ga", ["nft", "flush", "ruleset"])
+    with Capture(sites, "ga", "wan0") as wan:
+        done = raised(sites, saved)
+        assert done.returncode == 1
+        assert "<0>The floor of ipsecd's last policy can't be loaded: this machine is closed" in done.stderr
+        for target in (HB, GB_WAN):
+            send(sites, "ha", udp(HA[version], target[version], MARK))
+            with pytest.raises(PermissionError):  # a socket of ga itself is told
+                sites.inside("ga", lambda to=target[version]: _send(version, to))
+        send(sites, "gb", ping(GB_WAN[version], GA_WAN[version], MARK))
+        with sites.inside("ga", listen) as server, sites.inside("gb", call) as client:
+            accepted, _ = server.accept()
+            with accepted:
+                accepted.sendall(b"<SSH>")
+                assert client.recv(100) == b"<SSH>"
+        wan.wait_for(b"<SSH>")
+        assert not [seen for seen in wan.seen if seen.outgoing and MARK in seen.packet]
+        sites.run("ga", ["nft", "delete", "table", "inet", "ipsecd"])
+        send(sites, "ha", udp(HA[version], HB[version], MARK))
+        wan.wait(lambda seen: seen.outgoing and MARK in seen.packet, "a packet that nobody stops any more")
+
+
+def _send(version: int, target: str) -> None:
+    with socket.socket(FAMILY[version], socket.SOCK_DGRAM) as opened:
+        opened.sendto(MARK, (target, 4_001))
+
+
+def test_if_nothing_can_be_loaded_that_is_shouted(sites: Sites, saved: Path, tmp_path: Path) -> None:
+    saved.write_text("nonsense\n")
+    done = sites.run("ga", [FLOOR, saved, tmp_path / "missing"], check=False)
+    assert done.returncode == 1
+    assert "<0>Neither the floor of ipsecd's last policy nor" in done.stderr
