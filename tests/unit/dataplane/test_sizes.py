@@ -8,6 +8,7 @@ import pytest
 
 from ipsecd import limits
 from ipsecd.dataplane import messages as m
+from ipsecd.dataplane.inline import InlineRoads
 from ipsecd.dataplane.results import Out, ToTun
 from ipsecd.ipsec.fragment import fragments
 from ipsecd.wire.icmp import parse_error
@@ -16,7 +17,7 @@ from ipsecd.wire.selector import Selector
 from ipsecd.wire.tcp import mss_offset
 from tests.unit.dataplane.ends import End, carry, only, protect, tunnel, up
 from tests.unit.ipsec.packets import FRAGMENT, UDP, echo, error, ipv4, ipv6, sized, syn, udp
-from tests.unit.ipsec.pairs import CBC
+from tests.unit.ipsec.pairs import CBC, fixed_iv
 
 V4 = ("10.1.0.1", "10.2.0.1")
 V6 = ("2001:db8:1::1", "2001:db8:2::1")
@@ -159,6 +160,21 @@ def test_a_link_that_gets_wider_is_used() -> None:
     assert isinstance(end.send(sized(*V4, 1_438, df=True))[0], Out)
 
 
+def test_how_long_an_icmp_error_counts_is_the_same_both_ways() -> None:
+    near, far = tunnel()
+    near.roads = InlineRoads(fixed_iv, tun_mtu=1_400, pmtu_age=60.0)
+    near.policy()
+    near.install_inbound()
+    near.install_outbound()
+    near.roads.handle(m.SetPathMtu(PEER, 1_300), 100.0)
+    sizes = []
+    for now in (159.0, 160.0):
+        (out,) = only(near.send(syn(*V4, 1_460), now=now), Out)
+        (back,) = only(far.send(syn(*V4[::-1], 1_460)), Out)
+        sizes += [out.packet, *(result.packet for result in only(near.receive(back.datagram, now), ToTun))]
+    assert sizes == [syn(*ends, mss) for mss in (1_198, 1_360) for ends in (V4, V4[::-1])]
+
+
 def test_the_segment_size_follows_the_link_both_ways() -> None:
     near, far = tunnel()
     near.roads.handle(m.SetLinkMtu(PEER, 1_300), 0.0)
@@ -202,7 +218,9 @@ def test_a_link_too_narrow_for_anything_still_carries_what_every_link_must(link:
         assert not out.df
         assert len(only(far.receive(out.datagram), ToTun)) == 1
     assert answered(near, sized(*ends, smallest + 1, df=True)) == smallest
-    assert only(near.send(ipv4(*V4, UDP, bytes(200), options=bytes(40))), Out) != []
+    near.policy(protect(*zip(near.local, near.remote, strict=True), header=m.OuterHeader(df="set")))
+    outs = only(near.send(ipv4(*V4, UDP, bytes(200), options=bytes(40))), Out)
+    assert (len(outs), {out.df for out in outs}) == (5, {False})
 
 
 @pytest.mark.parametrize("ends", [V4, V6])
@@ -273,6 +291,17 @@ def test_those_of_ipv6_are_cut_again_where_they_leave_the_tunnel(chain: str) -> 
     assert arrived == fragments(whole, parse(whole), 1_280)
     assert far.paths["to-tun"] == far.paths["cut-again"] == 1
     assert adds_up(near)
+
+
+def test_fragments_of_which_only_the_first_shows_the_protocol_are_joined_whatever_it_is() -> None:
+    near, far = tunnel()
+    echoes = ((Selector.net("2001:db8:1::/48"), Selector.net("2001:db8:2::/48", UDP, (7, 7))),)
+    near.policy(m.SpdEntry("echo", "r", "discard", echoes), protect(*zip(near.local, near.remote, strict=True)))
+    body = bytes.fromhex("3200010400000000") + bytes(3_000)  # ESP behind destination options
+    whole = ipv6(*V6, FRAGMENT, bytes.fromhex("3c000000cafef00d") + body)
+    arrived = [packet for piece in fragments(whole, parse(whole), 1_400) for packet in carry(near, far, piece)]
+    assert arrived == fragments(whole, parse(whole), 1_280)
+    assert near.paths["held"] == 0
 
 
 def test_where_ports_do_not_decide_fragments_go_one_by_one() -> None:

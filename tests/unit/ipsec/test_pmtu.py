@@ -93,6 +93,9 @@ def test_the_memory_of_paths_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     for peer in peers:
         paths.link(peer, 1_300)
     assert [paths.to(peer, 0.0) for peer in peers] == [1_500, 1_500, 1_300, 1_300, 1_300]
+    paths.link(peers[2], 1_300)  # heard of again, so not the oldest any more
+    paths.link(peers[0], 1_300)
+    assert [paths.to(peer, 0.0) for peer in peers[:4]] == [1_300, 1_500, 1_300, 1_400]
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ MEANT = "if it is meant as it stands"
         ("two words", f"'two words' {NEITHER} (write keyid:two words {MEANT})"),
         ("ipv4:gw", f"'ipv4:gw' {NEITHER} (write fqdn:ipv4:gw or keyid:ipv4:gw {MEANT})"),
         ("a" * 300, f"'{'a' * 59}…' {NEITHER} (write fqdn: or keyid: in front {MEANT})"),
-        ("\u202e", f"'\\\\u202e' {NEITHER} (write keyid: in front {MEANT})"),
+        ("\u202e", f"'\\u202e' {NEITHER} (write keyid: in front {MEANT})"),
         ("gw.example.org.", "'gw.example.org.' ends with a dot, and identities have none (leave it out)"),
         ("fe80::1%eth0", "'fe80::1%eth0' has a scope, which an identity can't carry (write fe80::1)"),
         ("ff02::1", f"ff02::1 is nobody's address ({ONE})"),
