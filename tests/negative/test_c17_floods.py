@@ -138,6 +138,14 @@ def test_what_fails_counts_as_much_as_what_is_half_open(payloads: tuple[AnyPaylo
     assert not asks_for_cookie(ike.receive(request(random), at(A), later))
 
 
+def test_what_fails_counts_for_its_source_too() -> None:
+    ike, _ = gateway(threshold=10**9)
+    random = Random(2)
+    asked = [asks_for_cookie(ike.receive(request(random, NO_PROPOSAL), at(A), 1_000.0)) for _ in range(5)]
+    assert asked == [False] * limits.COOKIE_THRESHOLD_PER_ADDRESS + [True] * 2
+    assert not asks_for_cookie(ike.receive(request(random, NO_PROPOSAL), at("192.0.2.2"), 1_000.0))
+
+
 def test_what_fails_is_remembered_for_as_many_as_may_be_half_open_and_no_longer() -> None:
     guard = Guard(SeededEntropy(0))
     for number in range(5_000):

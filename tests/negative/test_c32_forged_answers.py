@@ -46,7 +46,8 @@ def full(seed: int = 0) -> Callable[[bytes], bytes]:
     """The answer of somebody who does as the peer would, but isn't the peer."""
 
     def answer(request: bytes) -> bytes:
-        evil = Ike(IkeConfig((peer_a(shared_keys=(WRONG_KEY,)),)), SeededEntropy(f"evil {seed}"))
+        taken = peer_a(shared_keys=(WRONG_KEY,), proposals=(replace(IKE_X25519, groups=GROUPS),))
+        evil = Ike(IkeConfig((taken,)), SeededEntropy(f"evil {seed}"))
         (sent,) = evil.receive(request, Path(endpoint(B), endpoint(A)), 0.0)
         assert isinstance(sent, Send)
         return sent.data
@@ -168,6 +169,57 @@ def test_the_request_is_repeated_while_nobody_has_proven_to_be_the_peer() -> Non
     assert pair.net.run(10, until=lambda: pair.agree(1))
 
 
+def test_an_answer_that_comes_again_while_it_waits_counts_once() -> None:
+    pair = Pair()
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    for seed in (1, 2, 2, 2, 2, 2):
+        forge(pair, full(seed))
+    pair.net.run(0.01)
+    assert pair.a.ike.counters == {"answer-repeated": 4}
+    assert pair.net.run(10, until=lambda: pair.agree(1))
+
+
+def test_a_group_that_was_tried_before_is_tried_again_once_the_request_has_been_repeated() -> None:
+    """The answer to the right one was lost, and a forged wish has led away from it."""
+    pair = calling()
+    lost: list[Datagram] = []
+
+    def lose_the_first_full_answer(datagram: Datagram) -> Datagram | None:
+        is_full = str(datagram.source.address) == B and len(datagram.data) > 100
+        if is_full and not lost:
+            lost.append(datagram)
+            return None
+        return datagram
+
+    pair.net.hook = lose_the_first_full_answer
+    forge(pair, FORGED["an offered group"][0], 0.035)
+    assert pair.net.run(10, until=lambda: pair.agree(1))
+    assert lost
+
+
+def test_both_ends_calling_at_once_with_a_forged_answer_before_the_true_one_end_with_one_ike_sa() -> None:
+    """The true answer's IKE SA was begun before the one that the peer's call has made meanwhile."""
+    pair = Pair()
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    forge(pair, full())
+    held: list[Datagram] = []
+
+    def hold_answers_to_a(datagram: Datagram) -> Datagram | None:
+        answers_a = datagram.data[:8] == pair.net.sent[0][1].data[:8] and str(datagram.source.address) == B
+        if answers_a and pair.net.now < 1_001.0:
+            held.append(datagram)
+            return None
+        return datagram
+
+    pair.net.hook = hold_answers_to_a
+    pair.net.run(0.05)
+    pair.do(pair.b, pair.b.ike.up("net", pair.net.now))
+    assert pair.net.run(0.9, until=lambda: pair.agree(1))
+    pair.net.run(60)
+    assert held
+    assert pair.agree(1)
+
+
 def test_what_is_wanted_meanwhile_waits_for_the_true_answer() -> None:
     children = (child_of_a(), child_of_a("more", local=(peer_a().children[0].local[0],)))
     pair = Pair(of_a=peer_b(*children), of_b=peer_a(*map(mirrored, children)))
@@ -178,21 +230,24 @@ def test_what_is_wanted_meanwhile_waits_for_the_true_answer() -> None:
 
 
 def test_somebody_who_forges_without_end_costs_bounded_work_and_the_attempt_ends_in_time() -> None:
-    pair = Pair()
+    pair = calling()
     pair.net.hook = lambda datagram: None  # the peer hears nothing
     start = pair.net.now
-    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
     made = iter(range(10_000))
     while not pair.a.gave_up:
         number = next(made)
         forge(pair, full(number))
         forge(pair, said(Notify(NotifyType.COOKIE, number.to_bytes(4, "big"))))
+        forge(pair, said(Notify(NotifyType.INVALID_KE_PAYLOAD, bytes([0, GROUPS[number % 3]]))))
         pair.net.run(0.25)
     assert pair.net.now - start < 2 * ATTEMPT  # the last to answer has had its time too
     assert pair.a.ike.counters["too-many-answers"] > 100
     assert pair.a.ike.counters["cookie-ignored"] > 100
-    requests = [datagram for _, datagram in pair.net.sent if decode_header(datagram.data).exchange == 34]
-    assert len(requests) <= 2 * (1 + limits.RETRANSMIT_TRIES)
+    assert pair.a.ike.counters["group-ignored"] > 100
+    of_a = [datagram for _, datagram in pair.net.sent if str(datagram.source.address) == A]
+    requests = [datagram for datagram in of_a if decode_header(datagram.data).exchange == Exchange.IKE_SA_INIT]
+    # each time: itself, two other groups, a cookie for each group
+    assert len(requests) <= 6 * (1 + limits.RETRANSMIT_TRIES)
     assert len({datagram.data[:16] for _, datagram in pair.net.sent}) <= 1 + 4 * (1 + limits.RETRANSMIT_TRIES)
     assert not pair.a.ike._core.ikes
     assert not pair.a.ike._core.candidates

@@ -71,8 +71,7 @@ class Candidates:
         self.begin_next()
 
     def said_last(self) -> None:
-        """The request won't be repeated: no further answers are taken, and those there are have their turn now."""
-        self._taken = limits.MAX_SA_INIT_ANSWERS
+        """The request won't be repeated, so those that wait have their turn now."""
         while self._waiting:
             self.begin_next()
 

@@ -126,6 +126,8 @@ class SaInit(Task):
 
     def hear(self, message: Message, data: bytes, path: Path) -> None:
         """A response in clear, from anybody. PeerError or Refused with the reason why it has no effect."""
+        if self._silent:
+            raise PeerError("unexpected-response", "the time for answers to IKE_SA_INIT is over")
         answer = SA_INIT_RESPONSE.admit(message.payloads)
         cookie = answer.notify(NotifyType.COOKIE)
         if cookie is not None:
