@@ -197,9 +197,10 @@ def test_a_group_that_was_tried_before_is_tried_again_once_the_request_has_been_
     assert lost
 
 
-def test_both_ends_calling_at_once_with_a_forged_answer_before_the_true_one_end_with_one_ike_sa() -> None:
-    """The true answer's IKE SA was begun before the one that the peer's call has made meanwhile."""
-    pair = Pair()
+@pytest.mark.parametrize("seed", range(6))
+def test_both_ends_calling_at_once_with_a_forged_answer_before_the_true_one_end_with_one_ike_sa(seed: int) -> None:
+    """Our call was begun before the peer's came through, however late its true answer is taken up."""
+    pair = Pair(seed)
     pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
     forge(pair, full())
     held: list[Datagram] = []
@@ -215,9 +216,21 @@ def test_both_ends_calling_at_once_with_a_forged_answer_before_the_true_one_end_
     pair.net.run(0.05)
     pair.do(pair.b, pair.b.ike.up("net", pair.net.now))
     assert pair.net.run(0.9, until=lambda: pair.agree(1))
-    pair.net.run(60)
+    pair.net.run(20)
     assert held
     assert pair.agree(1)
+    assert len(pair.a.events("ike-established")) == len(pair.b.events("ike-established")) == 2
+
+
+def test_an_answer_that_comes_when_the_request_is_repeated_no_more_is_dropped() -> None:
+    pair = Pair()
+    pair.net.hook = lambda datagram: None
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    forge(pair, full(1), 60.0)
+    forge(pair, full(2), 95.0)
+    pair.net.run(96)
+    assert len(pair.a.ike._core.candidates) == 1
+    assert pair.a.ike.counters == {"unexpected-response": 1}
 
 
 def test_what_is_wanted_meanwhile_waits_for_the_true_answer() -> None:
