@@ -188,7 +188,7 @@ class Network:
         """A datagram that no node has sent."""
         heapq.heappush(self._flying, (self.now + delay, next(self._number), datagram))
 
-    def _arrive(self, datagram: Datagram) -> None:
+    def arrive(self, datagram: Datagram) -> None:
         node = self.nodes.get(str(datagram.destination.address))
         if node is not None:
             path = Path(datagram.destination, datagram.source, datagram.natt)
@@ -249,7 +249,7 @@ class Network:
             if isinstance(thing, Packet):
                 self._receive_packet(thing)
             else:
-                self._arrive(thing)
+                self.arrive(thing)
             return True
         if late is None or due is None:
             return False

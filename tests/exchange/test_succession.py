@@ -206,6 +206,31 @@ def test_a_successor_that_does_not_fit_is_deleted_and_the_child_rekeyed_another_
     assert pair.a.events("child-established")[1:]
 
 
+def test_a_successor_that_lost_goes_although_the_one_that_won_has_ended_before_that_was_known() -> None:
+    """The peer never sends by the one that lost, so it can't take the other's place."""
+    pair = stand(Pair())
+    pair.a.entropy.dictate(HIGH, MIDDLE)
+    pair.b.entropy.dictate(HIGHEST, LOW)
+    held: list[Datagram] = []
+
+    def hold_answers_of_b(datagram: Datagram) -> Datagram | None:
+        if str(datagram.source.address) == B and datagram.data[18:20] == b"\x24\x20":
+            held.append(datagram)
+            return None
+        return datagram
+
+    pair.net.hook = hold_answers_of_b
+    for node in (pair.a, pair.b):
+        pair.do(node, node.ike.rekey("net", pair.net.now))
+    pair.net.run(0.05)
+    pair.do(pair.a, pair.a.ike.down("net", pair.net.now))
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    pair.net.hook = lambda datagram: datagram
+    pair.net.inject(held[0])
+    assert settle(pair) == []
+    assert pair.agree(1)
+
+
 def rekey(stranger: Stranger, message_id: int) -> tuple[AnyPayload, ...] | None:
     """The stranger asks for a successor of its latest child, and deletes nothing."""
     old = Notify(NotifyType.REKEY_SA, b"", Protocol.ESP, stranger.child_spi)

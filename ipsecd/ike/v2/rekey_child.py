@@ -37,6 +37,7 @@ class RekeyChild(AskingForChild):
             sa.submit(self, limits.TEMPORARY_FAILURE_FIRST)
             return None
         old.rekeying = True
+        old.rival = None
         # 2.9.2: the same selectors, so that the successor takes all the traffic
         ask = Ask.later(sa, old.peer, old.config, (old.local, old.remote), self.group)
         return (Notify(NotifyType.REKEY_SA, b"", Protocol.ESP, old.spi_in), *self.sends(sa, ask))
@@ -66,10 +67,14 @@ class RekeyChild(AskingForChild):
         """2.8.1: of two successors, the one made with the lowest of the four nonces is closed by its maker."""
         old = self._old
         new.open_inbound()
-        rival = old.standing_rival
+        rival = old.rival
         if rival is not None and lowest_nonce < rival.lowest_nonce:
-            old.settle_rival()
+            settled = old.settle_rival()
             sa.delete_child(new)
+            if not settled:
+                # the peer's has ended meanwhile, and yet it sends nothing by ours
+                sa.rekey_child(old, limits.TEMPORARY_FAILURE_LAST)
+                sa.core.wanted.lost(old.config.name)
             return
         if rival is not None:
             rival.child.stay_silent()
