@@ -15,10 +15,11 @@ from ipsecd.policy.filters import Filter
 from ipsecd.policy.identities import identity_of
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.paths import Path
+from ipsecd.policy.plan import Action
 from ipsecd.policy.rules import Authentication, Rule
 from ipsecd.policy.schema import File
 from ipsecd.policy.ties import Place, Work, ties
-from ipsecd.wire.selector import Address
+from ipsecd.wire.selector import Address, Selector
 
 
 def notes(policy_file: PolicyFile) -> tuple[Mistake, ...]:
@@ -31,6 +32,7 @@ def notes(policy_file: PolicyFile) -> tuple[Mistake, ...]:
     work = Work()
     for policy in policy_file.content.policies:
         found += _ties(policy_file, policy, work)
+        found += _swallowed(policy_file, policy)
     return tuple(sorted(found, key=lambda note: (note.line, note.column)))
 
 
@@ -109,6 +111,29 @@ def _ties(policy_file: PolicyFile, policy: str, work: Work) -> Iterator[Mistake]
     if so_far and not work.complete:
         message = "so many filters are equally specific and overlap that not all of them were compared"
         yield policy_file.mistake(("policies", policy), message)
+
+
+def _swallowed(policy_file: PolicyFile, policy: str) -> Iterator[Mistake]:
+    """Networks behind us that lie inside what a rule protects on the far side: their own traffic, to this machine and
+    through it, is covered too, unless a filter permits it."""
+    entries = [(place.path, place.entry) for place in places(policy_file, policy)]
+    permitted = [pair for _, entry in entries if entry.action is Action.PERMIT for pair in entry.pairs]
+    told: set[tuple[Path, Selector]] = set()
+    for path, entry in entries:
+        if entry.action is not Action.PROTECT or entry.me:
+            continue
+        for near, far in (map(_whole, pair) for pair in entry.pairs):
+            among = any(local.contains(near) and remote.contains(near) for local, remote in permitted)
+            if near.start != near.end and far.contains(near) and not among and (path, near) not in told:
+                told.add((path, near))
+                message = f"covers what {near} sends to itself too: its hosts and this machine don't reach each other"
+                hint = f"if it is behind this machine, a rule that permits {near} to {near} leaves that out"
+                yield policy_file.mistake(path, message, hint)
+
+
+def _whole(selector: Selector) -> Selector:
+    """All that goes to and from the addresses."""
+    return Selector(selector.start, selector.end)
 
 
 def places(policy_file: PolicyFile, policy: str) -> Iterator[Place]:

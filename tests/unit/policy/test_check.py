@@ -68,6 +68,24 @@ policies:
     ]
 
 
+def test_a_far_side_that_holds_the_near_side_is_noted_unless_the_near_side_is_permitted() -> None:
+    def rules(*more: str, far: str = "10.0.0.0/8") -> str:
+        filters = f"[{{source: 10.1.0.0/24, destination: {far}}}]"
+        first = f"- name: r\n  filters: {filters}\n" + TUNNEL
+        return with_rules(first + "".join(f"- {{name: p{n}, {rule}}}\n" for n, rule in enumerate(more)))
+
+    covers = "covers what 10.1.0.0/24 sends to itself too: its hosts and this machine don't reach each other"
+    hint = "if it is behind this machine, a rule that permits 10.1.0.0/24 to 10.1.0.0/24 leaves that out"
+    noted = [f"7:19: policies.p.rules.0.filters.0: {covers} ({hint}) [note]"]
+    assert lines(rules()) == lines(rules(far="any")) == noted
+    assert lines(rules(far="10.1.0.0/25")) == lines(rules(far="10.2.0.0/16")) == []
+    among = "filters: [{source: 10.1.0.0/24, destination: 10.1.0.0/16}], action: permit"
+    part = "filters: [{source: 10.1.0.0/25, destination: 10.1.0.0/24}], action: permit"
+    icmp = "filters: [{source: 10.1.0.0/24, destination: 10.1.0.0/24, protocol: icmp}], action: permit"
+    assert lines(rules(among)) == []
+    assert lines(rules(part)) == lines(rules(icmp)) == noted
+
+
 def test_only_a_few_policies_are_listed_to_choose_from() -> None:
     text = "policies: {" + ", ".join(f"p{number}: {{}}" for number in range(9)) + "}\n"
     assert lines(text) == ["1:1: no policy is assigned: nothing is protected [note]"]
