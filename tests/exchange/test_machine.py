@@ -21,9 +21,9 @@ from tests.exchange.rest import settle
 from tests.exchange.standing import stand
 
 LONG = os.environ.get("IPSECD_PROFILE") == "long"
-RUNS, STEPS = (10_000, 150) if LONG else (300, 60)
+RUNS, STEPS = (10_000, 150) if LONG else (100, 50)
 
-pytestmark = pytest.mark.timeout(14_400 if LONG else 300)
+pytestmark = pytest.mark.timeout(14_400 if LONG else 600)
 
 ENDS = st.sampled_from(("a", "b"))
 CHILDREN = st.sampled_from(("net", "more"))
