@@ -40,10 +40,9 @@ RETRANSMIT_TRIES = 5
 RETRANSMIT_JITTER = 0.1
 DPD_TRIES = 3  # a liveness probe gives up sooner, after about 24 s
 DPD_IDLE = 30.0  # RFC 7296 section 2.4: only if nothing came back
-DPD_FIRST = (
-    90.0  # of who has called us and not spoken since: until it has our response it can't answer, and it asks for
-)
-# that as long as any request is repeated
+# of who has called us and not spoken since: until it has our response it can't answer, and it asks for that as long as
+# any request is repeated
+DPD_FIRST = 90.0
 DOUBT_EVERY = 30.0  # probes of one IKE SA because somebody said in clear that the peer has lost it
 NAT_KEEPALIVE = 20.0  # RFC 3948 section 4
 HALF_OPEN_LIFETIME = 30.0

@@ -41,7 +41,11 @@ class Liveness:
     def heard(self) -> None:
         """Something fresh and authentic came, by the IKE SA or by one of its children."""
         self._heard = self._sa.core.now
-        self._confirmed = True
+        if not self._confirmed:
+            self._confirmed = True
+            if self._probe is not None:  # set for one that hadn't spoken
+                self._probe.cancel()
+                self._wait_until(self._quiet_enough())
 
     def doubted(self) -> None:
         """Somebody says, and may lie, that the peer doesn't know this IKE SA (RFC 7296 section 2.21.4)."""

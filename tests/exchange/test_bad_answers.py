@@ -137,6 +137,7 @@ def test_a_bad_answer_to_a_rekey_replaces_nothing(case: str, monkeypatch: pytest
     assert pair.up()
     spis = pair.a.inbound_spis
     let_b_alter(monkeypatch, pair, Exchange.CREATE_CHILD_SA, alter)
+    pair.net.hook = lambda datagram: None if datagram.data[18] == Exchange.IKE_SA_INIT else datagram  # no new IKE SA
     pair.do(pair.a, pair.a.ike.rekey("net", pair.net.now))
     pair.net.run(limits.TEMPORARY_FAILURE_LAST / 3)
     assert pair.a.ike.counters[reason] >= 1

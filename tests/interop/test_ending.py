@@ -60,6 +60,7 @@ def test_they_die_and_come_back(tmp_path: Path) -> None:
 def test_they_called_and_die_and_traffic_brings_the_tunnel_back(tmp_path: Path) -> None:
     with pair(tmp_path, Terms(key_exchange={"dpd": 1})) as both:
         both.up("theirs")
+        assert both.carries()  # they have our answer: until they have spoken by it we leave them time
         both.theirs.kill()
         eventually(lambda: both.ours.children() == [], "their death is noticed")
         both.theirs.start()
