@@ -311,3 +311,12 @@ def test_a_caller_that_dies_before_it_gets_our_last_answer_is_noticed_later() ->
     assert pair.b.established != []
     assert pair.net.run(30, until=lambda: not pair.b.established)
     assert pair.b.events("peer-dead")
+
+
+def test_a_caller_that_dies_after_it_has_spoken_is_noticed_as_soon_as_any_peer() -> None:
+    pair = Pair()
+    assert pair.up()
+    pair.do(pair.b, pair.b.ike.peer_alive(tuple(pair.b.inbound), pair.net.now))
+    pair.net.hook = lambda datagram: None
+    assert pair.net.run(60, until=lambda: not pair.b.established)
+    assert pair.b.events("peer-dead")
