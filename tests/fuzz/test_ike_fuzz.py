@@ -179,7 +179,8 @@ def test_sealed_messages_bent_before_they_are_sealed() -> None:
             renewed += 1
             fuzzed.renew()
             if case % 2:
-                fuzzed.ike.rekey(random.choice(("net", "a")), hostile.now)  # something to answer
+                ask, name = random.choice(((fuzzed.ike.rekey, "net"), (fuzzed.ike.rekey_peer, "a")))
+                ask(name, hostile.now)  # something to answer
             pool = _chains(requests(hostile))
         chain = random.choice(pool) if random.random() < 0.2 else mutated(random, pool) or b"\0"
         header = hostile.header(random.choices(exchanges, (5, 5, 1, 1))[0], fuzzed.sa.window.expected)
