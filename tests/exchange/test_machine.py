@@ -121,13 +121,14 @@ class Gateways(RuleBasedStateMachine):
     @rule(end=ENDS)
     def delete(self, end: str) -> None:
         node = self.end(end)
-        self.pair.do(node, node.ike.down("b" if end == "a" else "a", self.pair.net.now))
+        self.pair.do(node, node.ike.down_peer("b" if end == "a" else "a", self.pair.net.now))
 
     @rule(end=ENDS, what=st.sampled_from(("net", "more", "peer", "peer")))
     def rekey(self, end: str, what: str) -> None:
         node = self.end(end)
         peer = "b" if end == "a" else "a"
-        self.pair.do(node, node.ike.rekey(peer if what == "peer" else what, self.pair.net.now))
+        ask = node.ike.rekey_peer if what == "peer" else node.ike.rekey
+        self.pair.do(node, ask(peer if what == "peer" else what, self.pair.net.now))
 
     @rule(
         end=ENDS, pick=PICKS, report=st.sampled_from(("soft_expired", "hard_expired", "install_failed", "inbound_used"))

@@ -287,7 +287,8 @@ def test_a_peer_that_wants_what_was_put_down_here_may_have_it(first: bool) -> No
     pair = Pair(of_a=peer_b(MORE, NET), of_b=generous())
     pair.do(pair.a, pair.a.ike.up("net" if first else "more", pair.net.now))
     assert pair.net.run(10, until=lambda: pair.agree(1))
-    pair.do(pair.b, pair.b.ike.down("a" if first else "net", pair.net.now))
+    down = pair.b.ike.down_peer("a", pair.net.now) if first else pair.b.ike.down("net", pair.net.now)
+    pair.do(pair.b, down)
     pair.net.run(1)
     if not first:
         pair.do(pair.b, pair.b.ike.down("more", pair.net.now))

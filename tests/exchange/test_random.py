@@ -37,12 +37,12 @@ def _spi(node: Node, chance: Random) -> bytes:
 
 REKEYS: dict[str, Act] = {
     "child rekey": lambda node, now, _: node.ike.rekey("net", now),
-    "ike rekey": lambda node, now, _: node.ike.rekey(_peer(node), now),
+    "ike rekey": lambda node, now, _: node.ike.rekey_peer(_peer(node), now),
 }
 ACTS: dict[str, Act] = REKEYS | {
     "child delete": lambda node, now, _: node.ike.down("net", now),
     "other child delete": lambda node, now, _: node.ike.down("more", now),
-    "ike delete": lambda node, now, _: node.ike.down(_peer(node), now),
+    "ike delete": lambda node, now, _: node.ike.down_peer(_peer(node), now),
     "child": lambda node, now, _: node.ike.up("net", now),
     "other child": lambda node, now, _: node.ike.up("more", now),
     "acquire": lambda node, now, _: node.ike.acquire("more", None, now),
