@@ -52,6 +52,10 @@ class OwnKeys:
         tried.refused.clear()
         return None
 
+    def is_last(self, peer: Peer, key: SharedKey) -> bool:
+        """Whether there is none to try when this one is refused."""
+        return not [other for other in self._of(peer).left() if other != key]
+
     def forget_others(self, peers: Iterable[Peer]) -> None:
         """Only these are configured now."""
         names = {peer.name for peer in peers}

@@ -21,14 +21,16 @@ from ipsecd.wire.ike import NO_SPI, Header, decode_header
 from ipsecd.wire.ikev2 import decode, encode
 from ipsecd.wire.payloads import Ke, Notify
 from ipsecd.wire.registry import Exchange, Flag, Group, NotifyType
+from ipsecd.wire.selector import Selector
 from tests.exchange.entropy import SeededEntropy
-from tests.exchange.gateways import IKE_X25519, A, B, Pair, child_of_a, mirrored, peer_a, peer_b
+from tests.exchange.gateways import IKE_X25519, KEY, A, B, Pair, child_of_a, mirrored, peer_a, peer_b
 from tests.exchange.network import Datagram, Link, endpoint
 from tests.exchange.transcript import Tap
 
 ATTEMPT = 92.0  # the longest that one attempt takes
 GROUPS = (Group.CURVE25519, Group.ECP_256, Group.ECP_384)
 WRONG_KEY = SharedKey("site", Secret(b"what somebody else takes for the key"))
+OTHER_KEY = replace(WRONG_KEY, name="another")
 
 
 def said(*notifies: Notify) -> Callable[[bytes], bytes]:
@@ -278,6 +280,37 @@ def test_a_peer_that_refuses_us_is_told_at_once_and_the_attempt_ends_before_the_
     assert len(pair.net.sent) == 4
     assert [report.event for report in pair.a.reports] == ["ike-calling", "auth-failed"]
     assert not pair.a.ike.status()
+
+
+def test_a_refusal_after_a_cookie_is_told_at_once_and_doubted_until_the_attempts_own_time_is_over() -> None:
+    """The cookie may have been forged, and the refusal be of the request before it."""
+    pair = Pair(of_b=peer_a(shared_keys=(WRONG_KEY,)), cookie_threshold=0)
+    start = pair.net.now
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    pair.net.run(0.1)
+    assert len(pair.a.events("auth-failed")) == 1
+    assert pair.net.run(ATTEMPT, until=lambda: bool(pair.a.gave_up))
+    assert 72 < pair.net.now - start < 92
+    assert len(pair.b.events("auth-failed")) == 2  # it has forgotten the first time
+    assert [report.event for report in pair.a.reports] == ["ike-calling", "auth-failed"]
+    assert "refuses our identity" in pair.a.gave_up[0].reason
+
+
+def test_a_refusal_after_a_cookie_is_not_doubted_while_there_is_another_key_to_try() -> None:
+    pair = Pair(of_a=peer_b(shared_keys=(OTHER_KEY, KEY)), cookie_threshold=0)
+    assert pair.up(seconds=3)
+    assert len(pair.a.events("ike-calling")) == 2
+
+
+def test_what_is_put_down_before_the_next_key_is_tried_is_given_up() -> None:
+    children = (child_of_a(), child_of_a("more", local=(Selector.net("10.3.0.0/16"),)))
+    pair = Pair(of_a=peer_b(*children, shared_keys=(OTHER_KEY, KEY)), of_b=peer_a(*map(mirrored, children)))
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    pair.net.run(0.1)
+    pair.do(pair.a, pair.a.ike.down("net", pair.net.now))
+    assert pair.net.run(3, until=lambda: bool(pair.a.gave_up))
+    assert len(pair.a.events("ike-calling")) == 1
+    assert not pair.a.ike._core.ikes
 
 
 def test_putting_it_down_while_answers_are_followed_up_leaves_nothing() -> None:

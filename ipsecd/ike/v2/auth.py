@@ -67,9 +67,8 @@ class Attempt(Protocol):
     def proven(self, sa: IkeSa) -> None:
         """Whoever answered is the peer."""
 
-    def failed(self, sa: IkeSa, point: str, reason: str, *, again: bool = False) -> None:
-        """It isn't, or it refuses us, or is silent. ``again``: unless another answer proves itself, the call is to be
-        made once more, with another key."""
+    def failed(self, sa: IkeSa, point: str, reason: str, *, refused: SharedKey | None = None) -> None:
+        """It isn't, or it refuses us, or is silent. ``refused``: it doesn't believe this key of ours."""
 
 
 class Auth(Task):
@@ -114,7 +113,8 @@ class Auth(Task):
         if auth is None or claimed is None:
             # 2.21.2: whoever answered IKE_SA_INIT says no
             reason = reports.meaning(answer.error) if answer.error else "it proves nothing"
-            self._attempt.failed(sa, reports.PEER, reason, again=self._has_another_key(sa, answer.error))
+            wrong_key = answer.error is not None and answer.error.type == NotifyType.AUTHENTICATION_FAILED
+            self._attempt.failed(sa, reports.PEER, reason, refused=self._key if wrong_key else None)
             sa.vanish("the peer refuses us")
             return
         try:
@@ -135,23 +135,6 @@ class Auth(Task):
         if self._ask is not None:
             self._answered(sa)
             self._attempt.failed(sa, reports.PEER, reason)
-
-    def _has_another_key(self, sa: IkeSa, error: Notify | None) -> bool:
-        """Whether the peer refuses the key that we used, and there is a next one to try."""
-        if self._key is None or error is None or error.type != NotifyType.AUTHENTICATION_FAILED:
-            return False
-        other = sa.core.own_keys.refused(sa.peer, self._key)
-        if other is None:
-            return False
-        sa.core.report(
-            "credential-refused",
-            "info",
-            peer=sa.peer.name,
-            rule=reports.rules_of(sa.peer),
-            credential=self._key.name,
-            next=other.name,
-        )
-        return True
 
     def _answered(self, sa: IkeSa) -> Ask:
         ask, self._ask = self._ask, None

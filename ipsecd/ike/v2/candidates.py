@@ -107,9 +107,14 @@ class Candidates:
         return bool(self._candidates)
 
     @property
+    def failed(self) -> bool:
+        """Whether all that were begun have come to nothing."""
+        return self._failed > 0 and not self._candidates
+
+    @property
     def refused(self) -> bool:
         """Whether every request that has been said must have had its answer, and none came to anything."""
-        return not self._candidates and self._failed >= self._choices
+        return self.failed and self._failed >= self._choices
 
     def _begin(self, answer: Answer) -> None:
         caller, suite = self._caller, answer.suite

@@ -12,7 +12,7 @@ from ipsecd import limits
 from ipsecd.crypto.exchange import KeyPair
 from ipsecd.errors import PeerError
 from ipsecd.ike import nat, reports
-from ipsecd.ike.config import Child, Path, Peer
+from ipsecd.ike.config import Child, Path, Peer, SharedKey
 from ipsecd.ike.exchange import SA_INIT_RESPONSE, Admitted
 from ipsecd.ike.narrowing import Packet
 from ipsecd.ike.negotiate import accepted, groups_of, ike_menus, ike_suite, offer
@@ -76,7 +76,7 @@ class SaInit(Task):
         self._candidates = Candidates(sa, lambda: Auth(self, peer, child, packet))
         self._repeats: Repeats | None = None
         self._silent = False  # it has been said often enough
-        self._call_again = False  # there is another key to try
+        self._refused_key: SharedKey | None = None
         self._refusal: str | None = None  # reported already
         self._complaints: dict[object, str] = {}
 
@@ -107,7 +107,7 @@ class SaInit(Task):
         sa.transmit((request,))
 
     def _again(self) -> None:
-        if self._candidates.refused:
+        if self._candidates.refused or (self._candidates.failed and self._another_key_is_left()):
             self._end()
             return
         self._said_lately = {self._group}
@@ -216,12 +216,11 @@ class SaInit(Task):
         self._sa.finish()
         self._sa.give_way(sa)
 
-    def failed(self, sa: IkeSa, point: str, reason: str, *, again: bool = False) -> None:
+    def failed(self, sa: IkeSa, point: str, reason: str, *, refused: SharedKey | None = None) -> None:
         """An answer has come to nothing. The true one may still come, so the attempt goes on until the next repeat."""
         if self._candidates.drop(sa):
-            self._refusal = reason
-            self._call_again = again
-            if not again:
+            told, self._refusal, self._refused_key = self._refusal, reason, refused
+            if reason != told and not self._another_key_is_left():
                 reports.ike_failed(sa.core, "auth-failed", self._peer, point, reason, remote=str(sa.path.remote))
             self._candidates.begin_next()
             self._follow()
@@ -231,13 +230,23 @@ class SaInit(Task):
         if self._silent and not self._candidates.pending:
             self._end()
 
+    def _another_key_is_left(self) -> bool:
+        key = self._refused_key
+        return key is not None and not self._sa.core.own_keys.is_last(self._sa.peer, key)
+
     def _end(self) -> None:
-        if self._call_again:
-            self._stop()
-            self._sa.finish()
-            if self._sa.core.wanted.call_again(self._sa, self._child, self._packet):
-                return
-        self._sa.vanish("the peer doesn't answer")
+        sa, key = self._sa, self._refused_key
+        other = sa.core.own_keys.refused(sa.peer, key) if key is not None else None
+        if key is None or other is None:
+            sa.vanish("the peer doesn't answer")
+            return
+        names = {"peer": sa.peer.name, "rule": reports.rules_of(sa.peer), "credential": key.name, "next": other.name}
+        sa.core.report("credential-refused", "info", **names)
+        self._stop()
+        sa.finish()
+        if not sa.core.wanted.call_again(sa, self._child, self._packet):
+            sa.core.wanted.failed(self._child.name, "it isn't wanted any more")
+            sa.vanish()
 
     def _stop(self, but: IkeSa | None = None) -> None:
         if self._repeats is not None:
