@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -45,6 +45,7 @@ def main() -> int:
     try:
         return _tour()
     except KeyboardInterrupt:
+        _end_what_was_starting()
         print("\ninterrupted, and cleaned up", file=sys.stderr)
         return 130
 
@@ -54,6 +55,15 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     for number in ENDINGS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _end_what_was_starting() -> None:
+    """A process that Popen was just starting when the interruption came is held by nobody, and missed the signal."""
+    for path in Path("/proc").glob("[0-9]*/status"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it is gone by itself
+            if f"\nPPid:\t{os.getpid()}\n" in path.read_text():
+                os.kill(int(path.parent.name), signal.SIGKILL)
+                os.waitpid(int(path.parent.name), 0)
 
 
 def _tour() -> int:

@@ -72,3 +72,15 @@ def test_an_interrupted_demo_leaves_nothing_behind(moment: str) -> None:
         assert process.wait() == 130, told
         assert left_behind(process) == []
     assert "Traceback" not in told
+
+
+def test_a_process_that_nobody_holds_yet_ends_with_the_demo() -> None:
+    """The interruption may come before Popen has told whom it started, and before that one can hear a signal."""
+    text = """
+import os, subprocess
+from scripts import tour
+lost = os.posix_spawnp("sleep", ["sleep", "1000"], os.environ)
+tour._end_what_was_starting()
+print(os.path.exists(f"/proc/{lost}"))
+"""
+    assert subprocess.check_output([sys.executable, "-c", text], text=True) == "False\n"

@@ -18,6 +18,8 @@ from ipsecd.cli.ipsecd import main
 from ipsecd.policy.schema import schema_json
 from tests.unit.daemon.daemons import policy, rule
 
+pytestmark = pytest.mark.xdist_group("starts here")  # of one network namespace: one daemon at a time
+
 IPSECD = Path(sys.executable).with_name("ipsecd")
 NOTED = "assigned: p\npolicies: {p: {}, q: {key_exchange: {versions: [ikev1]}}}\n"
 
