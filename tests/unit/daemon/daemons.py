@@ -283,10 +283,10 @@ class Sockets:
 
 
 class Netlink:
-    """The addresses of one machine."""
+    """The addresses of one machine, as they are now."""
 
-    def __init__(self, address: Address) -> None:
-        self._address = address
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
 
     async def __aenter__(self) -> Self:
         return self
@@ -295,10 +295,10 @@ class Netlink:
         pass
 
     async def addresses(self) -> tuple[tuple[str, Address], ...]:
-        return ("lo", ip_address("127.0.0.1")), ("wan0", self._address)
+        return ("lo", ip_address("127.0.0.1")), ("wan0", self._daemon.address)
 
     async def source_for(self, _remote: Address, _mark: int) -> Address:
-        return self._address
+        return self._daemon.address
 
 
 class Daemon:
@@ -457,7 +457,7 @@ def _nftables(_: str) -> Table:
 
 
 def _netlink() -> Netlink:
-    return Netlink(_whose.get().address)
+    return Netlink(_whose.get())
 
 
 async def _flush(_netlink: Any, table: Table, store: StateFile) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
+from ipsecd import limits
 from ipsecd.daemon import app as app_module
 from ipsecd.daemon import prepare
 from ipsecd.daemon.keyring import Keyring
 from ipsecd.errors import ConfigError, IpsecdError, KernelError, OperatorError
-from tests.unit.daemon.daemons import Daemon, beside, policy, rule
+from ipsecd.wire.selector import Address
+from tests.interop.waiting import eventually
+from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, policy, rule
 
 ASSIGNS_NONE = policy().replace("assigned: sites\n", "")
 SAVED = "table inet ipsecd { the floor of the last policy }\n"
@@ -140,6 +145,35 @@ def test_the_floor_waits_for_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         answered.set()
         await work
         await daemon.__aexit__()
+
+    asyncio.run(main())
+
+
+# --- addresses ------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_address_waits_for_no_dns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RESOLVE_TIME", 3_600.0)
+    text = policy(rule(), rule("me", "me", "10.3.0.0/16"), rule("name", "10.1.0.0/16", "silent.example"))
+
+    async def main() -> None:
+        asked, answered = threading.Event(), threading.Event()
+
+        def hang(_: str) -> tuple[Address, ...]:
+            asked.set()
+            answered.wait()
+            return ()
+
+        daemon = Daemon(tmp_path, text)
+        daemon.app._resolver._lookup = hang
+        async with daemon:
+            assert await asyncio.to_thread(asked.wait, PATIENCE)
+            daemon.address = ip_address("192.0.2.77")
+            daemon.context.run(daemon.app._moved.set)
+            await asyncio.to_thread(eventually, lambda: "policy-follows" in daemon.events, "it follows", 20)
+            entries = {entry.name: entry for entry in daemon.protection.prepared.plan.entries}
+            assert [str(local) for local, _ in entries["me/1"].pairs] == ["192.0.2.77"]
+            answered.set()
 
     asyncio.run(main())
 
