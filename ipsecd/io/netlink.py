@@ -7,7 +7,9 @@ number, by which a later run of ipsecd, or one without its policy, finds it agai
 
 from __future__ import annotations
 
+import asyncio
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
@@ -66,7 +68,7 @@ class Route:
 @dataclass(frozen=True, slots=True)
 class Link:
     """An interface. ``reverse_mark``: the reverse path check of IPv4 goes by the mark (src_valid_mark);
-    ``generates``: the kernel gives it IPv6 addresses by itself; ``forwards``: IPv4 forwarding is on for it."""
+    ``generates``: the kernel gives it IPv6 addresses by itself."""
 
     index: int
     name: str
@@ -75,7 +77,6 @@ class Link:
     up: bool
     reverse_mark: bool
     generates: bool
-    forwards: bool
 
 
 class _Conf(nla):  # type: ignore[misc]  # untyped library
@@ -111,6 +112,7 @@ class Netlink:
 
     def __init__(self) -> None:
         self._route = AsyncIPRoute(strict_check=True)
+        self._dumping = asyncio.Lock()
         self.versions = tuple(version for version, family in _FAMILY.items() if _spoken(family))
 
     async def __aenter__(self) -> Self:
@@ -124,14 +126,19 @@ class Netlink:
     def close(self) -> None:
         self._route.close()
 
+    async def _dump(self, ask: Callable[..., Any], **keys: Any) -> list[Any]:
+        """All there is of a kind. One question after the other: the kernel refuses a second one meanwhile (EBUSY)."""
+        async with self._dumping:
+            return [message async for message in await ask("dump", **keys)]
+
     # --- rules and routes -------------------------------------------------------------------------------------------
 
     async def rules(self) -> tuple[Rule, ...]:
         """The rules that are ours, of both families, in order of preference."""
         found: list[Rule] = []
         for version in self.versions:
-            dump = await self._route.rule("dump", family=_FAMILY[version])
-            found += [_rule(message) async for message in dump if message.get_attr("FRA_PROTOCOL") == PROTOCOL]
+            dump = await self._dump(self._route.rule, family=_FAMILY[version])
+            found += [_rule(message) for message in dump if message.get_attr("FRA_PROTOCOL") == PROTOCOL]
         return tuple(found)
 
     async def add_rule(self, rule: Rule) -> None:
@@ -151,8 +158,8 @@ class Netlink:
         """The routes that are ours, of both families and every table."""
         found: list[Route] = []
         for version in self.versions:
-            dump = await self._route.route("dump", family=_FAMILY[version], proto=PROTOCOL)
-            found += [_route(message) async for message in dump if message["proto"] == PROTOCOL]
+            dump = await self._dump(self._route.route, family=_FAMILY[version], proto=PROTOCOL)
+            found += [_route(message) for message in dump if message["proto"] == PROTOCOL]
         return tuple(found)
 
     async def add_route(self, route: Route) -> None:
@@ -208,7 +215,7 @@ class Netlink:
 
     async def links(self) -> tuple[Link, ...]:
         """Every interface."""
-        return tuple([_link(message) async for message in await self._route.link("dump")])
+        return tuple(_link(message) for message in await self._dump(self._route.link))
 
     async def quieten(self, name: str) -> Link:
         """Make an interface fit for our packets alone, before it is up: no IPv6 addresses by itself, and its reverse
@@ -239,7 +246,7 @@ class Netlink:
         are not, as they may already be in use (RFC 4429)."""
         names = {link.index: link.name for link in await self.links()}
         found = []
-        async for message in await self._route.addr("dump"):
+        for message in await self._dump(self._route.addr):
             flags = message.get_attr("IFA_FLAGS") or message["flags"]
             if message["family"] == AF_INET6 and flags & _IFA_F_DADFAILED:
                 continue
@@ -337,7 +344,6 @@ def _link(message: Any) -> Link:
         up=bool(message["flags"] & 1),
         reverse_mark=bool(inet is not None and inet["src_vmark"]),
         generates=bool(inet6 is not None and inet6.get_attr("IFLA_INET6_ADDR_GEN_MODE") != _ADDRESS_GENERATION_NONE),
-        forwards=bool(inet is not None and inet["forwarding"]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -331,6 +332,15 @@ def test_addresses_and_the_source_for_a_peer(sites: Sites, tmp_path: Path) -> No
         assert source("10.1.0.2") == GA_LAN[4]
         sites.run("ga", ["ip", "route", "del", "default"])
         assert source("203.0.113.1") == "None"
+
+
+def test_questions_to_the_kernel_may_come_together(sites: Sites, tmp_path: Path) -> None:
+    with Gateway(sites, tmp_path, PLAN, raised=False) as gateway:
+
+        async def ask() -> list[int]:
+            return [len(links) for links in await asyncio.gather(*(gateway.netlink.links() for _ in range(20)))]
+
+        assert gateway.do(ask()) == [3] * 20
 
 
 def test_a_tun_counts_what_the_kernel_refuses(sites: Sites) -> None:
