@@ -36,6 +36,7 @@ from ipsecd.ike.effects import Report
 from ipsecd.io.clock import Clock
 from ipsecd.io.netlink import Netlink
 from ipsecd.io.nftables import Nftables
+from ipsecd.io.outside import Outside
 from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE
 from ipsecd.wire.selector import Address
@@ -59,7 +60,7 @@ class App:
         self._nftables = Nftables(TABLE)
         self._resolver = Resolver(options.names)
         self._changing = asyncio.Lock()
-        self._moved = asyncio.Event()  # this machine's addresses may have changed
+        self._moved = asyncio.Event()  # this machine's addresses or its ways out may have changed
         self._ask = asyncio.Event()  # DNS names may mean something else now
         self._hangup = asyncio.Event()
         self._stop = asyncio.Event()
@@ -264,7 +265,8 @@ class App:
     def _surroundings(self, netlink: Netlink) -> Surroundings:
         users = frozenset({0, os.geteuid()})
         sources = Sources(self.options.policy.parent, os.environ.get("CREDENTIALS_DIRECTORY"), users)
-        return Surroundings(self._resolver, sources, netlink.addresses, netlink.source_for)
+        outside = Outside(netlink)
+        return Surroundings(self._resolver, sources, netlink.addresses, netlink.source_for, outside.look)
 
     def _host(self, netlink: Netlink) -> Host:
         store = self.options.floor

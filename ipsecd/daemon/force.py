@@ -73,14 +73,19 @@ class Force:
         return PlanDiff(added=diff(Plan(), sketch.plan).added)
 
     async def follow(self) -> None:
-        """Names or addresses mean something else: put in force what the same policy is now. Raises IpsecdError."""
+        """Names or addresses mean something else, or lie elsewhere: put in force what the same policy is now. Raises
+        IpsecdError."""
         if self.protection is None:
             return
         now = self.protection.prepared
         sketch = await outline(now.file, self.around)
+        if sketch.plan == now.plan and sketch.outside == now.outside:
+            return
+        difference = await self.protection.change(sketch, lambda sketch: prepare(sketch, self.around, now.ring))
         if sketch.plan != now.plan:
-            difference = await self.protection.change(sketch, lambda sketch: prepare(sketch, self.around, now.ring))
             log.info("policy-follows", difference=difference)
+        if sketch.outside != now.outside:
+            log.info("outside-moved", interfaces=", ".join(sketch.outside) or "none")
 
     async def unassign(self) -> None:
         """Take everything of ours out of the kernel. Raises KernelError; what was in force is in force then."""

@@ -22,7 +22,8 @@ from ipsecd.io.nftables import Nftables
 from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
 from ipsecd.io.watch import RoutingWatch, TableWatch
-from ipsecd.policy.floor import TABLE, inside_mark
+from ipsecd.policy.floor import TABLE
+from ipsecd.policy.marks import asking_mark, inside_mark
 from ipsecd.policy.plan import Settings
 
 log = structlog.get_logger()
@@ -31,7 +32,7 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Host:
     """What a ground stands on, and whom it tells. ``reports`` sees what the negotiation reports; ``addresses`` is
-    called when this machine's addresses may have changed."""
+    called when this machine's addresses or its ways out may have changed."""
 
     netlink: Netlink
     nftables: Nftables
@@ -43,8 +44,8 @@ class Host:
 
 
 class Ground:
-    """``new_tun`` is called with a TUN that takes the place of a lost one, ``moved`` when links or addresses of this
-    machine may have changed. Made inside a running event loop."""
+    """``new_tun`` is called with a TUN that takes the place of a lost one, ``moved`` when links, addresses or default
+    routes of this machine may have changed. Made inside a running event loop."""
 
     def __init__(
         self, settings: Settings, host: Host, new_tun: Callable[[Tun], None], moved: Callable[[], None]
@@ -127,6 +128,7 @@ def kernel_settings(settings: Settings) -> KernelSettings:
         mark=settings.mark,
         own_mark=settings.own_mark,
         inside_mark=inside_mark(settings),
+        asking_mark=asking_mark(settings),
         mask=settings.mask,
         table=settings.table,
         preference=settings.preference,

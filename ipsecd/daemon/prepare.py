@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from ipsecd import limits
@@ -25,12 +26,14 @@ from ipsecd.wire.selector import Address
 @dataclass(frozen=True, slots=True)
 class Outline:
     """A policy as far as it goes without any key, which is as far as the floor needs it. ``names`` are the DNS names
-    it depends on."""
+    it depends on, ``outside`` the interfaces that lead to the peers and to everybody else, unless the policy says which
+    are inside."""
 
     file: PolicyFile
     plan: Plan
     floor: str
     names: frozenset[str]
+    outside: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,14 @@ class Prepared(Outline):
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a plan depends on besides the file. ``addresses`` are those of this machine; ``source_for`` is the address
-    the kernel would send from to reach a peer, with a mark."""
+    the kernel would send from to reach a peer, with a mark; ``outside`` are the interfaces by which it would reach
+    those peers and everybody else, with a mark and a TUN."""
 
     resolver: Resolver
     sources: Sources
     addresses: Callable[[], Awaitable[tuple[tuple[str, Address], ...]]]
     source_for: Callable[[Address, int], Awaitable[Address | None]]
+    outside: Callable[[Iterable[Address], int, str], Awaitable[tuple[str, ...]]]
 
 
 def read_policy(path: Path) -> PolicyFile:
@@ -88,7 +93,8 @@ async def outline(file: PolicyFile, around: Surroundings) -> Outline:
 
     plan = make_plan(file, resolve, me, around.resolver.gone)
     plan = replace(plan, peers=tuple([await _here(peer, plan.settings.own_mark, around) for peer in plan.peers]))
-    return Outline(file, plan, ruleset(plan), frozenset(names))
+    outside = () if plan.settings.inside else await _outside(plan, around)
+    return Outline(file, plan, ruleset(plan, outside), frozenset(names), outside)
 
 
 async def prepare(sketch: Outline, around: Surroundings, ring: Keyring | None = None) -> Prepared:
@@ -104,6 +110,7 @@ async def prepare(sketch: Outline, around: Surroundings, ring: Keyring | None = 
         plan=plan,
         floor=sketch.floor,
         names=sketch.names,
+        outside=sketch.outside,
         ring=ring,
         entries=entries,
         config=config,
@@ -124,6 +131,11 @@ def difference(old: Prepared, new: Prepared) -> PlanDiff:
         usable=tuple(name for name, unusable in after.items() if before[name] and not unusable),
         unusable=tuple(name for name, unusable in after.items() if unusable and not before[name]),
     )
+
+
+async def _outside(plan: Plan, around: Surroundings) -> tuple[str, ...]:
+    peers = chain.from_iterable(peer.remotes for peer in plan.peers)
+    return await around.outside(peers, plan.settings.own_mark, plan.settings.tun)
 
 
 async def _here(peer: Peer, mark: int, around: Surroundings) -> Peer:

@@ -29,6 +29,7 @@ from ipsecd.ike.status import IkeSaStatus
 from ipsecd.io.link_mtu import LinkMtus
 from ipsecd.io.tun import Tun
 from ipsecd.policy.diff import PlanDiff
+from ipsecd.policy.sides import local_hosts
 
 log = structlog.get_logger()
 
@@ -75,7 +76,7 @@ class Protection:
         )
         self.negotiation = Ike(self.prepared.config, entropy)
         self._port.tun = await self.kernel.raise_tun()
-        for problem in await self.kernel.problems():
+        for problem in await self.kernel.problems(local_hosts(plan), self.prepared.outside):
             log.warning("kernel-setting", problem=problem)
         self._sockets = Sockets(plan.ike_port, plan.natt_port, plan.settings.own_mark)
         self._open.callback(self._sockets.close)

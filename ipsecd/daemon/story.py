@@ -66,6 +66,7 @@ STORY: dict[str, Told] = {
     "name-unanswered": Told("The DNS says nothing about {name}: {reason}; what was known of it stays"),
     # --- the kernel -----------------------------------------------------------------------------------------------
     "kernel-setting": Told("A setting of this machine is in the way: {problem}"),
+    "outside-moved": Told("Interfaces that lead to peers and to everybody else are now: {interfaces}"),
     "kernel-state-restored": Told("Something has removed or changed what is ours in the kernel; put back: {what}"),
     "kernel-state-not-restored": Told("What is ours in the kernel can't be put back: {error}"),
     "kernel-state-contested": Told("Quarrel over the kernel's state: {hint}"),

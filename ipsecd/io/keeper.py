@@ -21,7 +21,8 @@ Restore = Callable[[], Awaitable[tuple[str, ...]]]
 
 
 class Keeper:
-    """``new_addresses`` is called when links or addresses of this machine have changed, whether ours matter or not."""
+    """``new_addresses`` is called when links, addresses or default routes of this machine have changed, whether they
+    matter or not."""
 
     def __init__(
         self,
@@ -67,9 +68,9 @@ class Keeper:
                     changes = await self._routing.wait()
             except TimeoutError:
                 pass
-            if changes & {Change.ADDRESS, Change.LINK}:
+            if changes & {Change.ADDRESS, Change.LINK, Change.UPLINK}:
                 self._new_addresses()
-            if changes - {Change.ADDRESS}:
+            if changes - {Change.ADDRESS, Change.UPLINK}:
                 if self._contested():
                     await asyncio.sleep(limits.RESTORE_PAUSE)  # what is steered meets the floor meanwhile
                 whole = await self._put_back(self._state.restore)

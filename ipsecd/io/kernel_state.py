@@ -4,17 +4,21 @@ Order: the floor, then routing and the TUN; whoever opens the IKE sockets does i
 which a packet could leave in clear, or be steered nowhere without being told so. Only ``lower`` removes the floor, the
 rules and the ``unreachable`` route: when the process ends, however it ends, the TUN goes and those stay.
 
-Four routing rules for each family, at consecutive preferences from the one configured:
+Six routing rules for each family, at consecutive preferences from the one configured:
 
     +0  the mark of steered packets         -> our table
-    +1  the mark of packets out of the TUN, arriving by it -> +3
+    +1  the mark of packets out of the TUN, arriving by it -> +5
     +2  the mark of packets out of the TUN  -> our table
-    +3  nothing
+    +3  the mark of questions               -> the main table, but not its default routes
+    +4  the mark of questions               -> unreachable
+    +5  nothing
 
-The last three are there for the reverse path check (rp_filter), which asks by which interface a packet's source would
++1, +2 and +5 are there for the reverse path check (rp_filter), which asks by which interface a packet's source would
 be reached, and would drop all that comes out of the TUN. With src_valid_mark on the TUN it asks with the packet's
 mark. That lookup has another incoming interface than the packet's own, so +1 keeps the packet itself away from +2.
 rp_filter 2 fails without this too: it wants an IPv4 address on the TUN, and a route to the source.
+
++3 and +4 answer the floor, which asks with a mark of its own which addresses have a route that leads nowhere else.
 """
 
 from __future__ import annotations
@@ -23,10 +27,10 @@ import asyncio
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
 
 from ipsecd.errors import KernelError
-from ipsecd.io.netlink import PROTOCOL, WORST_METRIC, Link, Netlink, Route, Rule
+from ipsecd.io import advice
+from ipsecd.io.netlink import DEFAULT_ROUTE, MAIN_TABLE, PROTOCOL, WORST_METRIC, Address, Link, Netlink, Route, Rule
 from ipsecd.io.nftables import Nftables
 from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
@@ -34,19 +38,19 @@ from ipsecd.io.tun import Tun
 Report = Callable[[str, str, dict[str, str]], None]  # event, level, fields
 
 _NO_IPV6_HERE = {errno.EACCES, errno.ENODEV, errno.EINVAL}  # disable_ipv6, or an MTU below 1,280
-_ELSEWHERE = IPv4Address("198.51.100.1")  # RFC 5737: an address nobody has, to ask about routes with
 
 
 @dataclass(frozen=True, slots=True)
 class KernelSettings:
-    """Names and numbers. The three marks lie in ``mask``: of packets to be steered, of our own sockets, and of
-    packets out of the TUN."""
+    """Names and numbers. The four marks lie in ``mask``: of packets to be steered, of our own sockets, of packets out
+    of the TUN, and of questions. ``table`` is also the interface group of the TUN."""
 
     tun: str
     mtu: int
     mark: int
     own_mark: int
     inside_mark: int
+    asking_mark: int
     mask: int
     table: int
     preference: int
@@ -55,8 +59,10 @@ class KernelSettings:
         """In the order to add them: a rule that is gone to must be there first."""
         first = self.preference
         return (
-            Rule(version, first + 3, "nop"),
-            Rule(version, first + 1, "goto", first + 3, self.inside_mark, self.mask, self.tun),
+            Rule(version, first + 5, "nop"),
+            Rule(version, first + 4, "unreachable", 0, self.asking_mark, self.mask),
+            Rule(version, first + 3, "table", MAIN_TABLE, self.asking_mark, self.mask, suppressed=DEFAULT_ROUTE),
+            Rule(version, first + 1, "goto", first + 5, self.inside_mark, self.mask, self.tun),
             Rule(version, first + 2, "table", self.table, self.inside_mark, self.mask),
             Rule(version, first, "table", self.table, self.mark, self.mask),
         )
@@ -97,8 +103,8 @@ class KernelState:
         self._lock = asyncio.Lock()
 
     async def check_name(self) -> None:
-        """Raises KernelError if the TUN's name belongs to an interface of somebody else. The floor trusts that name, so
-        this comes before it."""
+        """Raises KernelError if the TUN's name belongs to an interface of somebody else: better before anything has
+        changed than after."""
         if await self._netlink.link(self.settings.tun) is not None:
             what = f"there is an interface {self.settings.tun} already, and it isn't ours"
             raise KernelError(what, "remove it, or set another name: settings: {tun: NAME}")
@@ -165,32 +171,16 @@ class KernelState:
                 restored += await self._repair_tun(self.tun, link)
             return tuple(restored)
 
-    async def problems(self) -> tuple[str, ...]:
-        """Settings of this machine that keep steered or decrypted packets from passing, each with the command that
-        changes it. Asked of the kernel's own routing code, as it isn't always possible to read sysctls."""
-        found: list[str] = []
+    async def problems(self, inside: tuple[Address, ...] = (), outside: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Settings of this machine that keep packets from passing as they should, each with what changes it. ``inside``
+        are some local addresses, ``outside`` the names of the interfaces that aren't."""
         tun = await self._netlink.link(self.settings.tun)
-        local = [(name, address) for name, address in await self._netlink.addresses() if address.version == 4]
-        mine = [address for name, address in local if name not in {"lo", self.settings.tun}]
-        if tun is None or not mine:
-            return ()
-        if not await self._netlink.would_accept(_ELSEWHERE, mine[0], tun, self.settings.inside_mark):
-            found.append(
-                f"packets out of {tun.name} fail the reverse path check: sysctl -w net.ipv4.conf.all.rp_filter=0 "
-                f"net.ipv4.conf.{tun.name}.rp_filter=0"
-            )
-        for link in await self._netlink.links():
-            addresses = [address for name, address in local if name == link.name]
-            if not addresses or link.name in {"lo", tun.name}:
-                continue
-            neighbours = [IPv4Address(int(addresses[0]) ^ bit) for bit in (1, 2)]  # one may be the network itself
-            passing = [one for one in neighbours if await self._netlink.would_accept(one, _ELSEWHERE, link)]
-            mark = self.settings.mark
-            if passing and not await self._netlink.would_accept(passing[0], _ELSEWHERE, link, mark):
-                found.append(
-                    f"src_valid_mark keeps steered packets that come in by {link.name} from passing its reverse path "
-                    f"check: sysctl -w net.ipv4.conf.all.src_valid_mark=0, or net.ipv4.conf.{link.name}.rp_filter=2"
-                )
+        found = list(advice.bridges(await self._netlink.links()))
+        if tun is not None:
+            addresses = await self._netlink.addresses()
+            marks = self.settings.mark, self.settings.inside_mark
+            found += await advice.reverse_path(self._netlink, tun, addresses, *marks)
+        found += await advice.both_sides(self._netlink, inside, outside, self.settings.asking_mark)
         return tuple(found)
 
     async def lower(self) -> None:
@@ -231,7 +221,7 @@ class KernelState:
     async def _make_tun(self) -> Tun:
         tun = Tun(self.settings.tun, self.settings.mtu)
         try:
-            link = await self._netlink.quieten(tun.name)
+            link = await self._netlink.quieten(tun.name, self.settings.table)
             tun.up()
             await self._add_routes(link)
         except KernelError:
@@ -246,9 +236,9 @@ class KernelState:
             tun.set_mtu(self.settings.mtu)
             restored.append("tun-mtu")
             link = await self._netlink.link(tun.name) or link  # across 1,280 octets IPv6 comes or goes
-        if link.generates or not link.reverse_mark:
+        if link.generates or not link.reverse_mark or link.group != self.settings.table:
             tun.down()  # addresses it has already given itself go with that
-            await self._netlink.quieten(tun.name)
+            await self._netlink.quieten(tun.name, self.settings.table)
             tun.up()
             restored.append("tun-settings")
         if not link.up:

@@ -25,23 +25,36 @@ Address = IPv4Address | IPv6Address
 
 PROTOCOL = 50  # who made a route or rule (rtnetlink(7), rtm_protocol): a number nobody else has; that of ESP
 WORST_METRIC = 4_294_967_295
+MAIN_TABLE = 254
+DEFAULT_ROUTE = 3  # prefixes no longer than this lead everywhere, by whatever name: also 0.0.0.0/1, 2000::/3
 
 _FAMILY = {4: AF_INET, 6: AF_INET6}
 _VERSION = {AF_INET: 4, AF_INET6: 6}
-_RULE_ACTIONS = {1: "table", 2: "goto", 3: "nop"}
+_RULE_ACTIONS = {1: "table", 2: "goto", 3: "nop", 7: "unreachable"}
 _ROUTE_KINDS = {1: "unicast", 7: "unreachable"}
 _RTM_NEWLINK = 16
 _ADDRESS_GENERATION_NONE = 1  # IN6_ADDR_GEN_MODE_NONE
 _INVERT = 2  # FIB_RULE_INVERT; the kernel sets the other flags by itself
 _IFA_F_DADFAILED = 0x08
-_COMPARED = {"FRA_TABLE", "FRA_PRIORITY", "FRA_FWMARK", "FRA_FWMASK", "FRA_IIFNAME", "FRA_GOTO", "FRA_PROTOCOL"}
+_COMPARED = {
+    "FRA_TABLE",
+    "FRA_PRIORITY",
+    "FRA_FWMARK",
+    "FRA_FWMASK",
+    "FRA_IIFNAME",
+    "FRA_GOTO",
+    "FRA_PROTOCOL",
+    "FRA_SUPPRESS_PREFIXLEN",
+}
+_SUPPRESSES_NOTHING = 0xFFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule of the routing policy database. ``action`` is table, goto or nop; ``target`` the table's number or the
-    preference to go to. ``interface`` is the one a packet came in by. ``other`` names what else a rule says that the
-    kernel shows us; ours say nothing else."""
+    """A rule of the routing policy database. ``action`` is table, goto, nop or unreachable; ``target`` the table's
+    number or the preference to go to. ``interface`` is the one a packet came in by. Routes whose prefix isn't longer
+    than ``suppressed`` are passed over; None: no such. ``other`` names what else a rule says that the kernel shows us;
+    ours say nothing else."""
 
     version: int
     preference: int
@@ -50,6 +63,7 @@ class Rule:
     mark: int = 0
     mask: int = 0
     interface: str = ""
+    suppressed: int | None = None
     other: tuple[str, ...] = ()
 
 
@@ -68,7 +82,8 @@ class Route:
 @dataclass(frozen=True, slots=True)
 class Link:
     """An interface. ``reverse_mark``: the reverse path check of IPv4 goes by the mark (src_valid_mark);
-    ``generates``: the kernel gives it IPv6 addresses by itself."""
+    ``generates``: the kernel gives it IPv6 addresses by itself; ``group``: its interface group, 0 unless somebody sets
+    another; ``master``: the index of the bridge it is part of, or of another such, or 0."""
 
     index: int
     name: str
@@ -77,6 +92,8 @@ class Link:
     up: bool
     reverse_mark: bool
     generates: bool
+    group: int
+    master: int
 
 
 class _Conf(nla):  # type: ignore[misc]  # untyped library
@@ -103,7 +120,7 @@ class _LinkSettings(nlmsg):  # type: ignore[misc]  # untyped library
 
     prefix = "IFLA_"
     fields = (("family", "B"), ("__align", "x"), ("type", "H"), ("index", "i"), ("flags", "I"), ("change", "I"))
-    nla_map = ((26, "IFLA_AF_SPEC", "af_spec"),)
+    nla_map = ((26, "IFLA_AF_SPEC", "af_spec"), (27, "IFLA_GROUP", "uint32"))
     af_spec = _Families
 
 
@@ -183,6 +200,8 @@ class Netlink:
             keys |= {"fwmark": rule.mark, "fwmask": rule.mask}
         if rule.interface:
             keys["iifname"] = rule.interface
+        if rule.suppressed is not None:
+            keys["suppress_prefixlen"] = rule.suppressed
         try:
             await self._route.rule(
                 command, family=_FAMILY[rule.version], priority=rule.preference, protocol=PROTOCOL, **keys
@@ -217,9 +236,9 @@ class Netlink:
         """Every interface."""
         return tuple(_link(message) for message in await self._dump(self._route.link))
 
-    async def quieten(self, name: str) -> Link:
-        """Make an interface fit for our packets alone, before it is up: no IPv6 addresses by itself, and its reverse
-        path check by mark. Raises KernelError if it isn't so afterwards."""
+    async def quieten(self, name: str, group: int) -> Link:
+        """Make an interface fit for our packets alone, before it is up: no IPv6 addresses by itself, its reverse path
+        check by mark, and its group. Raises KernelError if it isn't so afterwards."""
         link = await self.link(name)
         if link is None:
             raise KernelError(f"interface {name} is gone", "something else removed it")
@@ -228,7 +247,7 @@ class Netlink:
         inet = {"attrs": [("IFLA_INET_CONF", {"attrs": [("SRC_VMARK", 1)]})]}
         inet6 = {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _ADDRESS_GENERATION_NONE)]}
         families = [("AF_INET", inet), *([("AF_INET6", inet6)] if link.generates else [])]
-        message["attrs"] = [("IFLA_AF_SPEC", {"attrs": families})]
+        message["attrs"] = [("IFLA_AF_SPEC", {"attrs": families}), ("IFLA_GROUP", group)]
         try:
             async for _ in await self._route.nlm_request(
                 message, msg_type=_RTM_NEWLINK, msg_flags=NLM_F_REQUEST | NLM_F_ACK
@@ -237,7 +256,7 @@ class Netlink:
         except NetlinkError as error:
             raise _said_no(error, f"can't configure interface {name}") from error
         link = await self.link(name)
-        if link is None or link.generates or not link.reverse_mark:
+        if link is None or link.generates or not link.reverse_mark or link.group != group:
             raise KernelError(f"interface {name} didn't take its settings: {link}", "please report this as a bug")
         return link
 
@@ -256,12 +275,21 @@ class Netlink:
 
     async def source_for(self, remote: Address, mark: int) -> Address | None:
         """The address the kernel would send from to reach ``remote`` with a socket of that mark; None: no route."""
+        route = await self._route_to(remote, mark)
+        text = route.get_attr("RTA_PREFSRC") if route is not None else None
+        return ip_address(text) if text else None
+
+    async def interface_to(self, remote: Address, mark: int) -> int | None:
+        """The index of the interface by which the kernel would send to ``remote`` with that mark; None: no route."""
+        route = await self._route_to(remote, mark)
+        return route.get_attr("RTA_OIF") if route is not None else None
+
+    async def _route_to(self, remote: Address, mark: int) -> Any:
         try:
             (message,) = await self._route.route("get", family=_FAMILY[remote.version], dst=str(remote), mark=mark)
         except NetlinkError:
             return None
-        text = message.get_attr("RTA_PREFSRC")
-        return ip_address(text) if text else None
+        return message
 
     async def would_accept(self, source: Address, destination: Address, link: Link, mark: int = 0) -> bool:
         """Whether a packet that came in by ``link`` with that mark passes the kernel's checks of its source."""
@@ -296,6 +324,7 @@ def _rule(message: Any) -> Rule:
     """``message`` is the library's own type."""
     action = _RULE_ACTIONS.get(message["action"], str(message["action"]))
     target = message.get_attr("FRA_TABLE") if action == "table" else message.get_attr("FRA_GOTO")
+    suppressed = message.get_attr("FRA_SUPPRESS_PREFIXLEN")
     other = [name for name, value in message["attrs"] if name not in _COMPARED and not _is_default(name, value)]
     other += [key for key in ("src_len", "dst_len", "tos") if message[key]]
     other += ["not"] if message["flags"] & _INVERT else []
@@ -307,12 +336,13 @@ def _rule(message: Any) -> Rule:
         mark=message.get_attr("FRA_FWMARK") or 0,
         mask=message.get_attr("FRA_FWMASK") or 0,
         interface=message.get_attr("FRA_IIFNAME") or "",
+        suppressed=None if suppressed in {None, _SUPPRESSES_NOTHING} else suppressed,
         other=tuple(other),
     )
 
 
 def _is_default(name: str, value: object) -> bool:
-    return name.startswith("FRA_SUPPRESS") and value == WORST_METRIC
+    return name == "FRA_SUPPRESS_IFGROUP" and value == _SUPPRESSES_NOTHING
 
 
 def _route(message: Any) -> Route:
@@ -344,6 +374,8 @@ def _link(message: Any) -> Link:
         up=bool(message["flags"] & 1),
         reverse_mark=bool(inet is not None and inet["src_vmark"]),
         generates=bool(inet6 is not None and inet6.get_attr("IFLA_INET6_ADDR_GEN_MODE") != _ADDRESS_GENERATION_NONE),
+        group=message.get_attr("IFLA_GROUP") or 0,
+        master=message.get_attr("IFLA_MASTER") or 0,
     )
 
 

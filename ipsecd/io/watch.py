@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from enum import Enum
 
 from ipsecd.errors import KernelError
+from ipsecd.io.netlink import DEFAULT_ROUTE
 
 NETLINK_NETFILTER = 12
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
@@ -28,6 +29,7 @@ class Change(Enum):
     LINK = "link"
     ADDRESS = "address"
     ROUTE = "route"
+    UPLINK = "uplink"  # a default route, in whatever table
     RULE = "rule"
 
 
@@ -46,7 +48,7 @@ _NEW_TABLE, _DEL_TABLE = 0, 2  # linux/netfilter/nf_tables.h
 
 class RoutingWatch:
     """Waits for changes of links, addresses, routes and rules in the network namespace it was opened in. Routes count
-    only in the routing table given."""
+    only in the routing table given, and default routes in any."""
 
     def __init__(self, routes: int) -> None:
         self._noticed: set[Change] = set()
@@ -85,8 +87,11 @@ class RoutingWatch:
         changes = set()
         for kind, body in _messages(data):
             change = _KINDS.get(kind)
-            # struct rtmsg: family, lengths, TOS, then the table; busy routers change others all the time
-            if change is not None and (change is not Change.ROUTE or body[4:5] == bytes([self._compat])):
+            # struct rtmsg: family, length of the prefix, of the source's, TOS, then the table; busy routers change
+            # others all the time
+            if change is Change.ROUTE and body[1] <= DEFAULT_ROUTE:
+                changes.add(Change.UPLINK)
+            if change is not None and (change is not Change.ROUTE or body[4] == self._compat):
                 changes.add(change)
         return changes
 

@@ -138,10 +138,17 @@ def chains(name: str, flows: Sequence[Flow]) -> Chains:
     }
 
 
+def original(name: str, flows: Sequence[Flow]) -> Chains:
+    """The chain ``name`` that gives a packet the verdict of its first flow, as it was before destination NAT, when it
+    was for this machine. It is of a protocol that isn't ICMP, and whole: others have no such past."""
+    others = [flow for flow in flows if _protocol(flow.source, flow.destination) not in WITH_TYPES]
+    return {name: [_rule(flow, "ct original ") for flow in others]}
+
+
 def quoting(name: str, flows: Sequence[Flow], exempt: str = "") -> Chains:
     """The chain ``name`` that gives an ICMP error the verdict of the protecting flow its quoted packet answers, by
-    addresses alone. What quotes a packet sent from one of the UDP ports ``exempt`` (an nft set), or ESP or AH, is left
-    alone if that is given."""
+    addresses alone. If ``exempt`` (an nft set) is given, an error to this machine that quotes a packet from one of
+    these UDP ports, or ESP or AH, is left alone."""
     result = {
         name: [
             f"meta l4proto {protocol} @th,0,8 {errors} goto {name}_v{version}"
@@ -149,7 +156,8 @@ def quoting(name: str, flows: Sequence[Flow], exempt: str = "") -> Chains:
         ]
     }
     for version, (protocol, sport, source, destination) in _QUOTED.items():
-        ours = [f"{protocol} 17 {sport} {exempt} return", f"{protocol} {{ 50, 51 }} return"] if exempt else []
+        exempted = (f"{protocol} 17 {sport} {exempt}", f"{protocol} {{ 50, 51 }}") if exempt else ()
+        ours = [f"fib daddr type local {quoted} return" for quoted in exempted]
         result[f"{name}_v{version}"] = ours + [
             " ".join(
                 (
@@ -196,25 +204,22 @@ def _opaque_rest(flows: Sequence[Flow]) -> Iterator[str]:
             yield f"{_addresses(flow)} {flow.verdict}"
 
 
-def _rule(flow: Flow) -> str:
-    words = (_addresses(flow), _transport(flow), flow.verdict)
+def _rule(flow: Flow, when: str = "") -> str:
+    ports = ("ct original proto-src", "ct original proto-dst") if when else ("th sport", "th dport")
+    words = (_addresses(flow, when), _transport(flow, ports), flow.verdict)
     return " ".join(word for word in words if word)
 
 
-def _addresses(flow: Flow) -> str:
+def _addresses(flow: Flow, when: str = "") -> str:
     family = "ip" if flow.source.version == 4 else "ip6"
     sides = (("saddr", flow.source), ("daddr", flow.destination))
-    given = [(side, selector) for side, selector in sides if side != flow.me and not _everything(selector)]
-    words = [f"{family} {side} {_range(selector)}" for side, selector in given]
+    given = [(side, selector) for side, selector in sides if side != flow.me and not selector.any_address]
+    words = [f"{when}{family} {side} {_range(selector)}" for side, selector in given]
     words = words or [f"meta nfproto ipv{flow.source.version}"]
-    return " ".join([*words, _LOCAL[flow.me]] if flow.me else words)
+    return " ".join([*words, _LOCAL[flow.me]] if flow.me and not when else words)
 
 
 _LOCAL = {side: f"fib {side} type local" for side in ("saddr", "daddr")}
-
-
-def _everything(selector: Selector) -> bool:
-    return int(selector.start) == 0 and int(selector.end) == (1 << selector.start.max_prefixlen) - 1
 
 
 def _range(selector: Selector) -> str:
@@ -224,14 +229,14 @@ def _range(selector: Selector) -> str:
     return str(networks[0]) if len(networks) == 1 else f"{selector.start}-{selector.end}"
 
 
-def _transport(flow: Flow) -> str:
+def _transport(flow: Flow, names: tuple[str, str]) -> str:
     """Protocol and ports. A pair has one protocol; for ICMP the ports of either side hold type*256+code."""
     protocol = _protocol(flow.source, flow.destination)
     if protocol in WITH_TYPES:
         types = flow.destination.ports if flow.source.ports == ANY_PORT else flow.source.ports
         return f"meta l4proto {protocol}" + ("" if types == ANY_PORT else f" @th,0,16 {_span(types)}")
-    sides = (("sport", flow.source.ports), ("dport", flow.destination.ports))
-    ports = [f"th {side} {_span(span)}" for side, span in sides if span != ANY_PORT]
+    sides = zip(names, (flow.source.ports, flow.destination.ports), strict=True)
+    ports = [f"{name} {_span(span)}" for name, span in sides if span != ANY_PORT]
     if not protocol and ports:
         return " ".join([f"meta l4proto {{ {', '.join(map(str, WITH_PORTS))} }}", *ports])
     return " ".join([f"meta l4proto {protocol}", *ports]) if protocol else ""

@@ -1,13 +1,13 @@
 """What the floor never stops: what a network can't work without, and what ipsecd itself says and hears.
 
-One list, from which ``floor.py`` makes rules of nftables and ``exemption`` an answer about one packet. RFC 4301 section
-4.4.1 wants such traffic to be named in the SPD; here every policy has it.
+One list, from which ``exempt_rules.py`` makes rules of nftables and ``exemption`` an answer about one packet. RFC 4301
+section 4.4.1 wants such traffic to be named in the SPD; here every policy has it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from ipsecd.ipsec.selectors import UNSEEN, Flow
 from ipsecd.policy.plan import Plan
@@ -18,16 +18,18 @@ from ipsecd.wire.selector import Address
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """ICMPv6 messages that are valid with one hop limit only, so none of them was or will be forwarded."""
+    """ICMPv6 messages that are valid with one hop limit only, so none of them was or will be forwarded. ``on_link``:
+    they come from link-local addresses, or from none."""
 
     name: str
     types: tuple[int, ...]
     hop_limit: int
+    on_link: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """A UDP service of one IP version that has its own ports at both ends."""
+    """A UDP service of one IP version that has its own ports at both ends, on one link."""
 
     name: str
     version: int
@@ -35,8 +37,8 @@ class Ports:
 
 
 NEIGHBOURS = (
-    Messages("IPv6 neighbour or router discovery", (133, 134, 135, 136, 137), 255),  # RFC 4861
-    Messages("IPv6 multicast listener discovery", (130, 131, 132, 143), 1),  # RFC 2710, RFC 3810: switches want them
+    Messages("IPv6 neighbour or router discovery", (133, 134, 135, 136, 137), 255, on_link=False),  # RFC 4861
+    Messages("IPv6 multicast listener discovery", (130, 131, 132, 143), 1, on_link=True),  # RFC 2710, RFC 3810
 )
 DHCP = (
     Ports("DHCP", 4, (67, 68)),  # RFC 2131
@@ -47,7 +49,9 @@ OWN_PROTOCOLS = (50, 51)  # ESP and AH
 _LOOPBACK = "loopback, which never leaves this machine"
 _OWN_UDP = "IKE, or ESP in UDP, of ipsecd itself"
 _OWN_IP = "ESP or AH of ipsecd itself"
+_INSIDE = ", by an interface of the inside"
 _EVERYBODY = IPv4Address("255.255.255.255")
+_SERVERS = IPv6Address("ff02::1:2")  # RFC 8415 section 7.1
 
 
 def own_ports(plan: Plan) -> tuple[int, ...]:
@@ -70,11 +74,21 @@ def exemption(plan: Plan, flow: Flow, ours: frozenset[Address], *, outbound: boo
     if here and flow.protocol in OWN_PROTOCOLS:
         return _OWN_IP
     if flow.protocol == ICMPV6:
-        return next((each.name for each in NEIGHBOURS if flow.source_port >> 8 in each.types), "")
-    near = source if outbound else destination
-    if flow.protocol == IpProtocol.UDP and (here or near.is_unspecified or near.is_multicast or near == _EVERYBODY):
-        return next((each.name for each in DHCP if each.version == flow.version and _both(flow, each.ports)), "")
-    return ""
+        near = source.is_link_local or source.is_unspecified
+        found = (each.name for each in NEIGHBOURS if flow.source_port >> 8 in each.types and (near or not each.on_link))
+        return next(found, "")
+    return _dhcp(flow, here=here) if flow.protocol == IpProtocol.UDP else ""
+
+
+def _dhcp(flow: Flow, *, here: bool) -> str:
+    """On the link alone; ``here`` says that the packet is from this machine, or to it."""
+    source, destination = flow.addresses()
+    service = next((each.name for each in DHCP if each.version == flow.version and _both(flow, each.ports)), "")
+    if destination == _EVERYBODY or (
+        source.is_link_local and (destination == _SERVERS or (destination.version == 6 and destination.is_link_local))
+    ):
+        return service
+    return service + _INSIDE if service and flow.version == 4 and here else ""
 
 
 def _ours(address: Address, ours: frozenset[Address]) -> bool:

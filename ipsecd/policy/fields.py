@@ -120,11 +120,13 @@ QuietName = Annotated[  # of a credential: somebody may have put the key itself 
 ]
 FilterListName = Annotated[str, _name, WithJsonSchema(shapes.named(FILTER_LISTS))]
 FilterActionName = Annotated[str, _name, WithJsonSchema(shapes.named(FILTER_ACTIONS))]
-TunName = Annotated[
+InterfaceName = Annotated[
     str,
-    AfterValidator(_matching(shapes.TUN_NAME, "a letter, then letters, digits, '_', '.' or '-', 15 in all at most")),
+    AfterValidator(
+        _matching(shapes.INTERFACE_NAME, "a letter, then letters, digits, '_', '.' or '-', 15 in all at most")
+    ),
     AfterValidator(_free),
-    WithJsonSchema(shapes.name(shapes.TUN_NAME, but=_TAKEN)),
+    WithJsonSchema(shapes.name(shapes.INTERFACE_NAME, but=_TAKEN)),
 ]
 CredentialName = Annotated[
     str,

@@ -5,10 +5,12 @@ It does three things, all with the entries of the plan in order of precedence:
 * steering: what an entry protects is marked, and the mark's routing rule sends it into the TUN;
 * the floor itself: cleartext that an entry protects or blocks is dropped at the first place after the wire, at the
   last before it, and at the place between;
-* the side check: a forwarded packet is marked only if its source is reached through the interface it came in by.
+* the sides (``sides.py``): a forwarded packet is marked only if its source is reached through the interface it came in
+  by, and what came out of the TUN goes inside or nowhere.
 
 The hooks in the order a packet meets them, with their priorities, are ``_base_chains``. Whoever holds the mark of our
-own sockets passes in the output hook; whatever arrives has our bits of its mark cleared first.
+own sockets passes in the output hook; whatever arrives has our bits of its mark cleared first. The TUN is known by its
+interface group, not by its name: another program may have an interface of that name when ours is gone.
 
 Traffic that a socket binds to a device (SO_BINDTODEVICE) can't be steered: the kernel routes it by that device
 whatever its mark, so it is dropped before the wire and counted. A socket of the kind AF_PACKET passes below every
@@ -21,8 +23,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ipsecd.policy import classify
-from ipsecd.policy.exempt import DHCP, NEIGHBOURS, OWN_PROTOCOLS, own_ports
+from ipsecd.policy import classify, exempt_rules, sides
+from ipsecd.policy.exempt import own_ports
+from ipsecd.policy.marks import asking_mark, clear_mark, has_mark, inside_mark, set_mark
 from ipsecd.policy.plan import Action, Entry, Plan, Settings
 
 TABLE = "ipsecd"
@@ -31,7 +34,6 @@ ARRIVING, STEERING, LATE = -350, -90, 1_000
 # -350: behind reassembly (-400), before connection tracking (-200) and destination NAT (-100).
 # -90: behind destination NAT. 1000: behind source NAT (100) and whatever else rewrites headers.
 
-WRONG_SIDE = "wrong-side"  # forwarded packets whose source isn't reached through the interface they came in by
 NOT_STEERED = "not-steered"  # packets that another program's route sent into the TUN
 BESIDE_THE_TUN = "beside-the-tun"  # steered packets on their way out by another link: bound to it by their socket
 
@@ -47,19 +49,15 @@ class EntryCounters:
     drops: int
 
 
-def inside_mark(settings: Settings) -> int:
-    """The mark of packets that came out of the TUN: not to be steered by, but to look up their way back with."""
-    return settings.mark ^ settings.own_mark
-
-
-def ruleset(plan: Plan) -> str:
-    """The table as one transaction for ``nft -f``: it replaces the table of the same name, whatever it held."""
+def ruleset(plan: Plan, outside: tuple[str, ...] = ()) -> str:
+    """The table as one transaction for ``nft -f``: it replaces the table of the same name, whatever it held.
+    ``outside`` are the names of the interfaces that lead to the peers and to everybody else."""
     lines = [f"table inet {TABLE}", f"delete table inet {TABLE}", f"table inet {TABLE} {{"]
     for counter in _counters(plan):
         lines += [f"\tcounter {counter} {{", "\t}", ""]
     for family in ("ipv4", "ipv6"):  # exceptions made by fallback to clear; an entry that only requires has none
         lines += [f"\tset clear_{family} {{", f"\t\ttype {family}_addr . {family}_addr", "\t\tflags timeout", "\t}", ""]
-    for name, rules in (_subordinate_chains(plan) | _base_chains(plan)).items():
+    for name, rules in (_subordinate_chains(plan, outside) | _base_chains(plan)).items():
         lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}", ""]
     return "\n".join([*lines[:-1], "}", ""])
 
@@ -75,7 +73,7 @@ def entry_counters(plan: Plan, counters: Mapping[str, int]) -> dict[str, EntryCo
 
 
 def _counters(plan: Plan) -> Iterable[str]:
-    yield from (WRONG_SIDE, NOT_STEERED, BESIDE_THE_TUN)
+    yield from (sides.WRONG_SIDE, sides.NOT_INSIDE, NOT_STEERED, BESIDE_THE_TUN)
     for index, entry in enumerate(plan.entries):
         if entry.action is not Action.BLOCK:
             yield _counter("hits", index, entry.name)
@@ -87,39 +85,40 @@ def _counter(kind: str, index: int, name: str) -> str:
     return f"{kind}.{index}.{_NOT_IN_A_NAME.sub('_', name)[:_NAME_OCTETS]}"
 
 
-def _subordinate_chains(plan: Plan) -> classify.Chains:
-    """Those that base chains jump to: the entries by direction and use, and what is exempt."""
+def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains:
+    """Those that base chains jump to: the entries by direction and use, what is exempt, and the sides."""
     steer, judge = _steering(plan.settings), _judge
     entries = plan.entries
     leaving, arriving = (classify.flows(entries, way, judge) for way in (classify.out, classify.into))
-    ports, protocols = _any_of(own_ports(plan)), _any_of(OWN_PROTOCOLS)
-    ours = _has_mark(plan.settings, plan.settings.own_mark)
+    crossing: classify.Chains = {}
+    if _crossing(plan):
+        crossing = {
+            **classify.crossing("steer_crossing", entries, classify.out, steer),
+            **classify.crossing("leaving_crossing", entries, classify.out, judge),
+            **classify.crossing("arriving_crossing", entries, classify.into, judge),
+        }
     return {
-        "exempt_arriving": [
-            f"fib daddr type local udp dport {ports} accept",
-            f"fib daddr type local meta l4proto {protocols} accept",
-            *_NEIGHBOURS,
-            *_DHCP,
-        ],
-        "exempt_departing": [
-            f"{ours} udp sport {ports} accept",
-            f"{ours} meta l4proto {protocols} accept",
-            *_NEIGHBOURS,
-            *(f"iif 0 {rule}" for rule in _DHCP),
-        ],
+        **exempt_rules.chains(plan, outside),
         **classify.chains("steer", classify.flows(entries, classify.out, steer) + classify.strays(entries, steer)),
         **classify.chains("leaving", leaving + classify.strays(entries, judge)),
         **classify.chains("arriving", arriving),
-        **classify.crossing("steer_crossing", entries, classify.out, steer),
-        **classify.crossing("leaving_crossing", entries, classify.out, judge),
-        **classify.crossing("arriving_crossing", entries, classify.into, judge),
+        **crossing,
         **classify.quoting("leaving_quoted", leaving),
-        **classify.quoting("arriving_quoted", arriving, exempt=ports),
+        **classify.quoting("arriving_quoted", arriving, exempt=exempt_rules.any_of(own_ports(plan))),
+        **classify.original("arriving_original", arriving),
+        **sides.chains(plan, outside),
     }
 
 
+def _crossing(plan: Plan) -> str:
+    """The end of the names of chains that judge forwarded packets. They are the same as for others if no block may
+    have to stand back (``classify.crossing``), and no rule is for what this machine itself sends (``strays``)."""
+    return "_crossing" if any(entry.action is Action.BLOCK or entry.me for entry in plan.entries) else ""
+
+
 def _steering(settings: Settings) -> classify.Verdict:
-    """What becomes of packets that may leave: marked, let go, or dropped."""
+    """What becomes of packets that may leave: marked, let go, or dropped. The mark also says how their source is to be
+    looked up, if they are forwarded: with the default route only if any address may be local."""
 
     def verdict(index: int, entry: Entry) -> str:
         hits = f'counter name "{_counter("hits", index, entry.name)}"'
@@ -127,7 +126,8 @@ def _steering(settings: Settings) -> classify.Verdict:
             case Action.PERMIT:
                 return f"{hits} return"
             case Action.PROTECT:
-                return f"{_set_mark(settings, settings.mark)} {hits} return"
+                mark = settings.mark if entry.anywhere else asking_mark(settings)
+                return f"{set_mark(settings, mark)} {hits} return"
             case Action.BLOCK:
                 return _judge(index, entry)
 
@@ -142,94 +142,82 @@ def _judge(index: int, entry: Entry) -> str:
 _TO_US = "{ local, broadcast, anycast, multicast }"  # by what the routing tables say of the destination
 
 
-def _any_of(numbers: Iterable[int]) -> str:
-    return f"{{ {', '.join(map(str, numbers))} }}"
-
-
-_NEIGHBOURS = tuple(f"icmpv6 type {_any_of(each.types)} ip6 hoplimit {each.hop_limit} accept" for each in NEIGHBOURS)
-_DHCP = tuple(
-    f"meta nfproto ipv{each.version} udp sport {_any_of(each.ports)} udp dport {_any_of(each.ports)} accept"
-    for each in DHCP
-)
-
-
 def _base_chains(plan: Plan) -> classify.Chains:
     settings = plan.settings
-    tun = f'"{settings.tun}"'
-    mask = settings.mask
-    steered = _has_mark(settings, settings.mark)
-    foreign_mark = f"meta mark & {mask:#010x} != 0x00000000 {_set_mark(settings, 0)}"
+    tun = settings.table  # the TUN's group has the number of our table
+    steered, asked = (has_mark(settings, mark) for mark in (settings.mark, asking_mark(settings)))
+    across = _crossing(plan)
     whole = "ct state invalid,new,established,related,untracked"  # a ct expression makes the kernel reassemble
     return {
         "from_wire": [
             _hook("filter", "prerouting", ARRIVING),
             whole,
-            f"iifname {tun} {_set_mark(settings, inside_mark(settings))} accept",
-            foreign_mark,
+            f"iifgroup {tun} {set_mark(settings, inside_mark(settings))} accept",
+            clear_mark(settings),
             'iifname "lo" accept',
             "jump exempt_arriving",
             f"fib daddr type {_TO_US} jump arriving",
-            f"fib daddr type != {_TO_US} jump arriving_crossing",
+            f"fib daddr type != {_TO_US} jump arriving{across}",
             "jump arriving_quoted",
         ],
         "steer_forwarded": [
             _hook("filter", "prerouting", STEERING),
             'iifname "lo" accept',
-            f"iifname != {tun} {foreign_mark}",
+            f"iifgroup != {tun} {clear_mark(settings)}",
             f"fib daddr type {_TO_US} accept",
-            "jump steer_crossing",
-            f'{steered} iifname != {tun} fib saddr . iif oif missing counter name "{WRONG_SIDE}" drop',
+            f"jump steer{across}",
+            f"iifgroup {tun} jump emerging",
+            f"iifgroup != {tun} jump entering",
         ],
         "to_us": [
             _hook("filter", "input", LATE),
-            f'iifname {{ "lo", {tun} }} accept',
+            'iifname "lo" accept',
+            f"iifgroup {tun} accept",
             "jump exempt_arriving",
             "jump arriving",
         ],
         "through_us": [
             _hook("filter", "forward", LATE),
-            f"oifname {tun} {steered} accept",
-            f"iifname != {tun} jump arriving_crossing",
-            f"oifname != {tun} jump leaving_crossing",
-            f"oifname != {tun} jump leaving_quoted",
+            f"oifgroup {tun} {steered} accept",
+            f"iifgroup != {tun} jump arriving{across}",
+            *(
+                f"iifgroup != {tun} ct direction original ct status dnat {what} jump arriving_original"
+                for what in exempt_rules.for_us(plan)
+            ),
+            f"oifgroup != {tun} jump leaving{across}",
+            f"oifgroup != {tun} jump leaving_quoted",
+            f"iifgroup {tun} oifgroup != {tun} jump leaving_tun",
         ],
         "steer_local": [
             _hook("route", "output", STEERING),
             'oifname "lo" accept',
             "jump exempt_departing",
-            foreign_mark,
+            clear_mark(settings),
             "fib daddr type { broadcast, anycast, multicast } accept",
             "jump steer",
+            f"{asked} {set_mark(settings, settings.mark)}",
         ],
         "from_us": [
             _hook("filter", "output", LATE),
             whole,
             'oifname "lo" accept',
-            "jump exempt_departing",
             f"{steered} accept",
+            "jump exempt_departing",
             "jump leaving",
             "jump leaving_quoted",
         ],
         "to_wire": [
             _hook("filter", "postrouting", LATE),
             'oifname "lo" accept',
-            f"oifname {tun} {steered} accept",
-            f'oifname {tun} counter name "{NOT_STEERED}" drop',
+            f"oifgroup {tun} {steered} accept",
+            f'oifgroup {tun} counter name "{NOT_STEERED}" drop',
             f'{steered} counter name "{BESIDE_THE_TUN}" drop',
             "jump exempt_departing",
             "iif 0 jump leaving",
-            "iif != 0 jump leaving_crossing",
+            f"iif != 0 jump leaving{across}",
         ],
     }
 
 
 def _hook(kind: str, hook: str, priority: int) -> str:
     return f"type {kind} hook {hook} priority {priority}; policy accept;"
-
-
-def _set_mark(settings: Settings, value: int) -> str:
-    return f"meta mark set meta mark & {~settings.mask & 0xFFFF_FFFF:#010x} | {value:#010x}"
-
-
-def _has_mark(settings: Settings, value: int) -> str:
-    return f"meta mark & {settings.mask:#010x} == {value:#010x}"

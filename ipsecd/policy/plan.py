@@ -55,6 +55,11 @@ class Entry:
     me: tuple[tuple[Selector, Selector], ...] = ()
     line: int = field(default=0, compare=False)  # of the filter in the policy file; 0: built in
 
+    @property
+    def anywhere(self) -> bool:
+        """Whether any address of that family is local to it: it protects what goes on to everybody else, too."""
+        return bool(self.pairs) and all(local.any_address for local, _ in self.pairs)
+
 
 @dataclass(frozen=True, slots=True)
 class IkeProposal:
@@ -155,19 +160,21 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the machine is told. ``mark`` steers packets into the TUN, ``own_mark`` is that of our own sockets; both
-    lie inside ``mask``. ``mtu`` None: ``limits.TUN_MTU``. ``believe_icmp`` names the ICMP errors from the outside
-    that count, and ``pmtu_age`` is for how many seconds."""
+    lie inside ``mask``, which has three bits at least. ``mtu`` None: ``limits.TUN_MTU``. ``believe_icmp`` names the
+    ICMP errors from the outside that count, and ``pmtu_age`` is for how many seconds. ``inside`` are the interfaces
+    behind which local addresses are; empty: all but those that lead to the peers and to everybody else."""
 
-    tun: str = "ipsec0"
+    tun: str = "ipsecd0"
     mtu: int | None = None
     mark: int = 0x0100_0000
     own_mark: int = 0x0200_0000
-    mask: int = 0x0300_0000
+    mask: int = 0x0700_0000
     table: int = 4500
     preference: int = 4500
     replay_window: int = limits.REPLAY_WINDOW
     pmtu_age: int = int(limits.PMTU_AGE)
     believe_icmp: tuple[str, ...] = ("packet-too-big",)
+    inside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from ipsecd import limits
 from ipsecd.policy.actions import FilterAction, SecurityMethod
 from ipsecd.policy.complaint import Complaint, Remark, complaint
 from ipsecd.policy.credentials import Credential
-from ipsecd.policy.fields import IcmpErrorName, Name, QuietName, Text, TunName
+from ipsecd.policy.fields import IcmpErrorName, InterfaceName, Name, QuietName, Text
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.plan import Settings as Defaults
@@ -27,6 +27,7 @@ from ipsecd.policy.strict import Several, Strict, distinct
 
 _DEFAULTS = Defaults()
 _TABLES = (253, 254, 255)  # default, main and local, by the names of rt_tables
+_MARK_BITS = 3  # four marks, and none
 
 
 class DefaultResponse(Strict):
@@ -85,7 +86,7 @@ class Policy(Strict):
 class Settings(Strict):
     """What this machine is told, whatever policy is assigned."""
 
-    tun: TunName = Field(_DEFAULTS.tun, description="The name of the TUN interface.")
+    tun: InterfaceName = Field(_DEFAULTS.tun, description="The name of the TUN interface.")
     mtu: Annotated[int, Field(ge=1280, le=65_535)] | None = Field(
         None,
         description="Of the TUN interface; without it 1,438, as much as fits in 1,500. Set it where the links between "
@@ -98,11 +99,20 @@ class Settings(Strict):
         _DEFAULTS.table,
         ge=1,
         le=0xFFFF_FFFF,
-        description="The number of the routing table that ipsecd fills.",
+        description="The number of the routing table that ipsecd fills, and of the TUN's interface group.",
         json_schema_extra={"not": {"enum": [*_TABLES]}},
     )
     preference: int = Field(
-        _DEFAULTS.preference, ge=1, le=32_765, description="The preference of the routing rule that leads there."
+        _DEFAULTS.preference,
+        ge=1,
+        le=32_760,
+        description="The preference of the routing rule that leads there, and of the first of the six that ipsecd has.",
+    )
+    inside: Annotated[Several[InterfaceName], AfterValidator(distinct)] = Field(
+        (),
+        json_schema_extra=UNIQUE,
+        description="The interfaces behind which local addresses are. Without it, every interface that leads neither "
+        "to a peer nor to everybody else.",
     )
     replay_window: int = Field(
         _DEFAULTS.replay_window,
@@ -126,6 +136,9 @@ class Settings(Strict):
 
     @model_validator(mode="after")
     def _marks(self) -> Self:
+        if self.mask.bit_count() < _MARK_BITS:
+            hint = f"ipsecd needs {_MARK_BITS} bits of the packet mark"
+            raise Complaint(Remark("has too few bits", hint, ("mask",)))
         outside = [name for name in ("mark", "own_mark") if getattr(self, name) & ~self.mask]
         if outside:
             raise Complaint(

@@ -14,7 +14,7 @@ from ipsecd import limits
 Part: TypeAlias = dict[str, Any]
 
 NAME: Final = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
-TUN_NAME: Final = r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$"  # IFNAMSIZ
+INTERFACE_NAME: Final = r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$"  # IFNAMSIZ
 CREDENTIAL_NAME: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$"
 ANY_CASE: Final = "in any case"
 

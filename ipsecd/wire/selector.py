@@ -52,6 +52,11 @@ class Selector:
         """4 or 6."""
         return self.start.version
 
+    @property
+    def any_address(self) -> bool:
+        """Whether every address of its family lies inside."""
+        return int(self.start) == 0 and int(self.end) == (1 << self.start.max_prefixlen) - 1
+
     def intersect(self, other: Selector) -> Selector | None:
         """The largest selector inside both, or None."""
         both = _common(_box(self), _box(other))

@@ -9,20 +9,24 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from ipsecd.daemon.ground import kernel_settings
 from ipsecd.io.clock import Clock
 from ipsecd.io.keeper import Keeper
-from ipsecd.io.kernel_state import KernelSettings, KernelState
+from ipsecd.io.kernel_state import KernelState
 from ipsecd.io.netlink import Netlink
 from ipsecd.io.nftables import Nftables
+from ipsecd.io.outside import Outside
 from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
 from ipsecd.io.watch import RoutingWatch, TableWatch
 from ipsecd.policy import floor
 from ipsecd.policy.plan import Action, Entry, Plan
+from ipsecd.policy.sides import local_hosts
 from ipsecd.wire.selector import Selector
 from tests.netns.capture import PATIENCE
 from tests.netns.places import NET_A, NET_B
@@ -90,21 +94,13 @@ class Gateway:
     async def _build(self) -> None:
         settings = self.plan.settings
         self.netlink, self.nftables = Netlink(), Nftables(floor.TABLE)
+        self.around = Outside(self.netlink)
         self.watches = TableWatch(floor.TABLE), RoutingWatch(settings.table)
         self.state = KernelState(
             self.netlink,
             self.nftables,
             StateFile(self.saved, "the floor", "gone at a reboot"),
-            KernelSettings(
-                tun=settings.tun,
-                mtu=settings.mtu or 1_400,
-                mark=settings.mark,
-                own_mark=settings.own_mark,
-                inside_mark=floor.inside_mark(settings),
-                mask=settings.mask,
-                table=settings.table,
-                preference=settings.preference,
-            ),
+            replace(kernel_settings(settings), mtu=settings.mtu or 1_400),
             self._report,
             self.new_tuns.append,
         )
@@ -133,8 +129,20 @@ class Gateway:
         self._loop.call_soon_threadsafe(what)
 
     def up(self) -> None:
-        self.do(self.state.raise_floor(floor.ruleset(self.plan)))
+        self.raise_floor()
         self.do(self.state.raise_tun())
+
+    def raise_floor(self) -> None:
+        """The floor for the outside as it is now."""
+        self.do(self.state.raise_floor(floor.ruleset(self.plan, self.outside())))
+
+    def outside(self) -> tuple[str, ...]:
+        """The interfaces that lead outside, unless the plan says which lead inside."""
+        settings = self.plan.settings
+        return () if settings.inside else self.do(self.around.look((), settings.own_mark, settings.tun))
+
+    def problems(self) -> tuple[str, ...]:
+        return self.do(self.state.problems(local_hosts(self.plan), self.outside()))
 
     def keep(self) -> None:
         """Let the keeper run from now on."""
@@ -163,6 +171,15 @@ class Gateway:
         """What the inbound road would do with opened packets."""
         for packet in packets:
             assert self.tun.write(packet)
+
+    def without(self, chain: str, words: str) -> None:
+        """Take out of a chain of the floor the rules with these words: the control of a test, as without that check."""
+        where = ["inet", floor.TABLE, chain]
+        rules = self.sites.run(self.place, ["nft", "-a", "list", "chain", *where]).stdout.splitlines()
+        handles = [rule.rpartition(" ")[2] for rule in rules if words in rule]
+        assert handles, f"no rule with {words} in {chain}"
+        for handle in handles:
+            self.sites.run(self.place, ["nft", "delete", "rule", *where, "handle", handle])
 
     def counters(self) -> dict[str, int]:
         return {name: packets for name, packets in self.do(self.nftables.counters()).items() if packets}

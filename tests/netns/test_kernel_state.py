@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -14,10 +15,11 @@ import pytest
 from pyroute2 import AsyncIPRoute
 
 from ipsecd.errors import KernelError
-from ipsecd.io import kernel_state
+from ipsecd.io import advice, kernel_state
 from ipsecd.io.nftables import Nftables
 from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
+from ipsecd.io.watch import Change, RoutingWatch
 from ipsecd.policy import floor
 from ipsecd.policy.plan import Action, Plan, Settings
 from tests.netns.capture import PATIENCE, Capture, send
@@ -73,7 +75,7 @@ def test_everything_stays_but_the_tun_when_the_process_ends(sites: Sites, tmp_pa
     after = kernel(sites)
     assert after["nft"] == during["nft"]
     assert [line.replace(" [detached]", "") for line in after["4 rule"]] == during["4 rule"]
-    assert "ipsec0" not in after["links"]
+    assert "ipsecd0" not in after["links"]
     assert [line for line in after["4 route show table all"] if "4500" in line] == [
         "unreachable default table 4500 proto 50 metric 4294967295 "
     ]
@@ -97,7 +99,7 @@ def test_removal_leaves_no_trace_and_touches_nothing_else(sites: Sites, tmp_path
 def test_removal_needs_no_daemon_and_no_policy(sites: Sites, tmp_path: Path) -> None:
     others_state(sites)
     before = kernel(sites)
-    odd = Plan(PLAN.policy, entries=PLAN.entries, settings=Settings("odd0", None, 16, 32, 48, 77, 900))
+    odd = Plan(PLAN.policy, entries=PLAN.entries, settings=Settings("odd0", None, 16, 32, 112, 77, 900))
     with Gateway(sites, tmp_path, odd) as gateway:
         store = StateFile(gateway.saved, "the floor", "gone at a reboot")
     with Gateway(sites, tmp_path, PLAN, raised=False) as stranger:
@@ -120,11 +122,11 @@ def test_a_restart_finds_its_state_and_doubles_nothing(sites: Sites, tmp_path: P
 
 
 def test_a_restart_with_other_numbers_removes_the_old_ones(sites: Sites, tmp_path: Path) -> None:
-    odd = Plan(PLAN.policy, entries=PLAN.entries, settings=Settings("odd0", None, 16, 32, 48, 77, 900))
+    odd = Plan(PLAN.policy, entries=PLAN.entries, settings=Settings("odd0", None, 16, 32, 112, 77, 900))
     with Gateway(sites, tmp_path, odd):
         pass
     with Gateway(sites, tmp_path, PLAN) as gateway:
-        assert {rule.preference for rule in gateway.do(gateway.netlink.rules())} == {4500, 4501, 4502, 4503}
+        assert {rule.preference for rule in gateway.do(gateway.netlink.rules())} == set(range(4500, 4506))
         assert {route.table for route in gateway.do(gateway.netlink.routes())} == {4500}
 
 
@@ -147,16 +149,17 @@ def test_the_saved_floor_stands_without_us(sites: Sites, tmp_path: Path) -> None
 
 def test_the_tun_has_no_address_at_all(sites: Sites, tmp_path: Path) -> None:
     with Gateway(sites, tmp_path, PLAN) as gateway:
-        assert sites.run("ga", ["ip", "-o", "addr", "show", "dev", "ipsec0"]).stdout == ""
-        link = gateway.do(gateway.netlink.link("ipsec0"))
+        assert sites.run("ga", ["ip", "-o", "addr", "show", "dev", "ipsecd0"]).stdout == ""
+        link = gateway.do(gateway.netlink.link("ipsecd0"))
         assert link is not None
         assert (link.kind, link.mtu, link.up, link.generates, link.reverse_mark) == ("tun", 1_400, True, False, True)
+        assert link.group == 4500
 
 
 def test_a_changed_mtu_reaches_the_tun(sites: Sites, tmp_path: Path) -> None:
     with Gateway(sites, tmp_path, PLAN) as gateway:
         gateway.do(gateway.state.set_mtu(1_300))
-        assert gateway.do(gateway.netlink.link("ipsec0")).mtu == 1_300  # type: ignore[union-attr]  # it is there
+        assert gateway.do(gateway.netlink.link("ipsecd0")).mtu == 1_300  # type: ignore[union-attr]  # it is there
         assert gateway.do(gateway.state.restore()) == ()
 
 
@@ -173,13 +176,13 @@ def test_where_ipv6_is_off_the_rest_works(sites: Sites, tmp_path: Path) -> None:
 
 
 def test_an_interface_of_somebody_else_is_not_taken(sites: Sites, tmp_path: Path) -> None:
-    sites.run("ga", ["ip", "tuntap", "add", "ipsec0", "mode", "tun"])
+    sites.run("ga", ["ip", "tuntap", "add", "ipsecd0", "mode", "tun"])
     with (
         Gateway(sites, tmp_path, PLAN, raised=False) as gateway,
-        pytest.raises(KernelError, match=r"can't make the TUN interface ipsec0: .*set another name"),
+        pytest.raises(KernelError, match=r"can't make the TUN interface ipsecd0: .*set another name"),
     ):
         gateway.up()
-    assert "ipsec0" in kernel(sites)["links"]
+    assert "ipsecd0" in kernel(sites)["links"]
 
 
 def test_a_keyword_the_library_drops_is_noticed(sites: Sites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,11 +237,12 @@ def test_a_floor_that_cant_be_kept_stands_all_the_same(sites: Sites, tmp_path: P
         "ip rule flush",
         "ip -6 rule del pref 4502",
         "ip route flush table 4500",
-        "ip -6 route del default dev ipsec0 table 4500",
-        "ip link del ipsec0",
-        "ip link set ipsec0 down",
-        "ip link set ipsec0 mtu 1200",
-        "ip link set ipsec0 addrgenmode eui64",
+        "ip -6 route del default dev ipsecd0 table 4500",
+        "ip link del ipsecd0",
+        "ip link set ipsecd0 down",
+        "ip link set ipsecd0 mtu 1200",
+        "ip link set ipsecd0 addrgenmode eui64",
+        "ip link set ipsecd0 group 0",
     ],
 )
 def test_what_disappears_is_put_back_at_once(sites: Sites, tmp_path: Path, change: str) -> None:
@@ -254,7 +258,7 @@ def test_what_disappears_is_put_back_at_once(sites: Sites, tmp_path: Path, chang
         after = kernel(sites)
         after.pop("links"), before.pop("links")  # a new TUN has a new index
         assert after == before
-        assert len(gateway.new_tuns) == (1 if change == "ip link del ipsec0" else 0)
+        assert len(gateway.new_tuns) == (1 if change == "ip link del ipsecd0" else 0)
         send(sites, "ha", udp(HA[4], HB[4], MARK), udp(HA[6], HB[6], MARK))
         gateway.wait_in_tun(MARK, 2)
 
@@ -266,7 +270,7 @@ def test_changes_of_others_are_none_of_our_business(sites: Sites, tmp_path: Path
         sites.run("ga", ["ip", "addr", "add", "10.55.0.1/24", "dev", "lan0"])
         eventually(lambda: gateway.address_news > 0, "nobody told of a new address")
         others = kernel(sites)
-        sites.run("ga", ["ip", "link", "del", "ipsec0"])
+        sites.run("ga", ["ip", "link", "del", "ipsecd0"])
         eventually(lambda: len(gateway.new_tuns) == 1, "the TUN didn't come back")
         eventually(lambda: gateway.do(gateway.state.restore()) == (), "never came to rest")
         assert kernel(sites)["4 rule"] == others["4 rule"]
@@ -285,10 +289,23 @@ def test_a_tun_that_only_its_user_finds_gone_is_made_anew(sites: Sites, tmp_path
         gateway.wait_in_tun(MARK)
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_default_route_is_news_and_another_is_not(sites: Sites, version: int) -> None:
+    """Busy routers change the others all the time."""
+    other, default = {4: ("10.99.0.0/16", "0.0.0.0/1"), 6: ("fd99::/64", "2000::/3")}[version]
+    with contextlib.closing(sites.inside("ga", RoutingWatch, 4500)) as watch:
+        sites.run("ga", ["ip", "route", "add", other, "via", GB_WAN[version]])
+        assert watch._read() == set()
+        sites.run("ga", ["ip", "route", "add", default, "via", GB_WAN[version]])
+        assert watch._read() == {Change.UPLINK}
+        sites.run("ga", ["ip", "route", "add", other, "via", GB_WAN[version], "table", "4500"])
+        assert watch._read() == {Change.ROUTE}
+
+
 def test_a_marked_reverse_path_check_of_others_is_named_with_its_remedy(tmp_path: Path) -> None:
     with Sites(rp_filter=1) as sites, Gateway(sites, tmp_path, PLAN) as gateway:
         sites.sysctl("ga", "ipv4/conf/all/src_valid_mark", 1)
-        problems = gateway.do(gateway.state.problems())
+        problems = gateway.problems()
         assert [problem.partition(":")[0] for problem in problems] == [
             f"src_valid_mark keeps steered packets that come in by {name} from passing its reverse path check"
             for name in ("lan0", "wan0")
@@ -296,21 +313,40 @@ def test_a_marked_reverse_path_check_of_others_is_named_with_its_remedy(tmp_path
         for problem in problems:
             name, value = problem.rpartition(" ")[2].split("=")
             sites.sysctl("ga", name.removeprefix("net.").replace(".", "/"), value)
-        assert gateway.do(gateway.state.problems()) == ()
+        assert gateway.problems() == ()
         send(sites, "ha", udp(HA[4], HB[4], MARK))
         gateway.wait_in_tun(MARK)
 
 
 def test_a_tun_without_its_reverse_mark_is_named_with_its_remedy(tmp_path: Path) -> None:
     with Sites(rp_filter=1) as sites, Gateway(sites, tmp_path, PLAN) as gateway:
-        sites.sysctl("ga", "ipv4/conf/ipsec0/src_valid_mark", 0)
-        (problem,) = gateway.do(gateway.state.problems())
-        assert problem.startswith("packets out of ipsec0 fail the reverse path check: sysctl -w ")
+        sites.sysctl("ga", "ipv4/conf/ipsecd0/src_valid_mark", 0)
+        (problem,) = gateway.problems()
+        assert problem.startswith("packets out of ipsecd0 fail the reverse path check: sysctl -w ")
         sites.run("ga", problem.partition(": ")[2].split())
-        assert gateway.do(gateway.state.problems()) == ()
+        assert gateway.problems() == ()
         with Capture(sites, "ha", "eth0") as lan:
             gateway.into_tun([udp(HB[4], HA[4], MARK)])
             lan.wait_for(MARK)
+
+
+def test_bridges_whose_frames_no_rule_sees_are_named(
+    sites: Sites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the kernel does with bridged frames is said by a folder that only a module makes."""
+    monkeypatch.setattr(advice, "_BRIDGES", tmp_path)
+    said = "what is bridged over br0 passes beside every rule: modprobe br_netfilter && sysctl -w net.bridge."
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        for words in ("add br0 type bridge", "add port0 type veth peer name port1", "set port0 master br0"):
+            sites.run("ga", ["ip", "link", *words.split()])
+        assert gateway.problems() == ()
+        sites.run("ga", ["ip", "link", "set", "port1", "master", "br0"])
+        assert gateway.problems() == (f"{said}bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1",)
+        (tmp_path / "bridge-nf-call-iptables").write_text("1\n")
+        (tmp_path / "bridge-nf-call-ip6tables").write_text("0\n")
+        assert gateway.problems() == (f"{said}bridge-nf-call-ip6tables=1",)
+        (tmp_path / "bridge-nf-call-ip6tables").write_text("1\n")
+        assert gateway.problems() == ()
 
 
 def test_addresses_and_the_source_for_a_peer(sites: Sites, tmp_path: Path) -> None:

@@ -157,12 +157,12 @@ def test_an_interface_of_the_tuns_name_keeps_it_from_starting_before_anything_is
     with Ipsecd(sites, "ga", tmp_path / "a", files(rule("a"))) as daemon:
         daemon.stop()
         before = kernel(sites, "ga")["table"]
-        sites.run("ga", ["ip", "link", "add", "ipsec0", "type", "veth", "peer", "name", "other0"])
+        sites.run("ga", ["ip", "link", "add", "ipsecd0", "type", "veth", "peer", "name", "other0"])
         daemon.write("policy.yaml", policy(rule("a"), rule("a", "six", inside=(6,))))
         done = ipsecd(sites, "ga", "run", *options(tmp_path / "a"))
-        assert (done.returncode, "there is an interface ipsec0 already" in done.stderr) == (1, True)
+        assert (done.returncode, "there is an interface ipsecd0 already" in done.stderr) == (1, True)
         assert kernel(sites, "ga")["table"] == before
-        sites.run("ga", ["ip", "link", "del", "ipsec0"])
+        sites.run("ga", ["ip", "link", "del", "ipsecd0"])
         daemon.start()
 
 

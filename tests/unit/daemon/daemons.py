@@ -177,7 +177,7 @@ class Kernel:
         self.tun = Tun(self.arrived)
         return self.tun
 
-    async def problems(self) -> tuple[str, ...]:
+    async def problems(self, *_: object) -> tuple[str, ...]:
         return ()
 
     async def restore_floor(self, *, gone: bool = False) -> tuple[str, ...]:
@@ -283,7 +283,9 @@ class Sockets:
 
 
 class Netlink:
-    """The addresses of one machine, as they are now."""
+    """The addresses and the way out of one machine."""
+
+    versions = (4, 6)
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
@@ -299,6 +301,12 @@ class Netlink:
 
     async def source_for(self, _remote: Address, _mark: int) -> Address:
         return self._daemon.address
+
+    async def links(self) -> tuple[Any, ...]:
+        return tuple(SimpleNamespace(index=index, name=name) for index, name in enumerate(self._daemon.interfaces))
+
+    async def interface_to(self, _remote: Address, _mark: int) -> int:
+        return self._daemon.interfaces.index(self._daemon.way_out)
 
 
 class Daemon:
@@ -319,6 +327,8 @@ class Daemon:
         self.folder = folder
         self.network = network or Network()
         self.address = ip_address(address)
+        self.interfaces = ("lo", "wan0", "wan1")
+        self.way_out = "wan0"
         self.kernels: list[Kernel] = []
         self.flushed = 0
         self.write("policy.yaml", text)

@@ -211,3 +211,33 @@ def test_a_start_that_fails_behind_its_floor_leaves_that_one(tmp_path: Path, mon
     with pytest.raises(IpsecdError, match="no keys today"):
         run(daemon)
     assert "10.2.0.0/16" in daemon.table.there
+
+
+# --- the way out ----------------------------------------------------------------------------------------------------
+
+
+def test_the_floor_follows_the_way_out(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Daemon(tmp_path, policy(rule("a"))) as daemon:
+            assert 'oifname { "wan0" } counter name "not-inside" drop' in daemon.kernel.floor
+            daemon.way_out = "wan1"
+            follow = daemon.app._follow()  # as when the kernel has told of another default route
+            await asyncio.create_task(follow, context=daemon.context)
+            assert 'oifname { "wan1" } counter name "not-inside" drop' in daemon.kernel.floor
+            assert daemon.texts("outside-moved") == [
+                "Interfaces that lead to peers and to everybody else are now: wan1"
+            ]
+            assert "policy-follows" not in daemon.events
+
+    asyncio.run(main())
+
+
+def test_where_the_policy_names_the_inside_the_way_out_says_nothing(tmp_path: Path) -> None:
+    text = policy(rule("a")) + "settings: {inside: [lan0, lan1]}\n"
+
+    async def main() -> None:
+        async with Daemon(tmp_path, text) as daemon:
+            assert 'oifname != { "lan0", "lan1" } counter name "not-inside" drop' in daemon.kernel.floor
+            assert "wan0" not in daemon.kernel.floor
+
+    asyncio.run(main())

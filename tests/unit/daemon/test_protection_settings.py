@@ -67,7 +67,7 @@ class Kernel(Nothing):
     async def raise_tun(self) -> None:
         return None
 
-    async def problems(self) -> tuple[str, ...]:
+    async def problems(self, *_: object) -> tuple[str, ...]:
         return ()
 
 
@@ -116,8 +116,11 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
     async def addresses() -> tuple[tuple[str, Address], ...]:
         return (("wan0", HERE),)
 
+    async def outside(*_: object) -> tuple[str, ...]:
+        return ("wan0",)
+
     async def run() -> None:
-        around = Surroundings(Resolver(Nothing()), sources, addresses, unasked)  # type: ignore[arg-type]  # made up
+        around = Surroundings(Resolver(Nothing()), sources, addresses, unasked, outside)  # type: ignore[arg-type]  # made up
         sketch = await outline(load_policy(text, "policy.yaml"), around)
         clock = SimpleNamespace(now=lambda: 100.0)
         host = Host(Nothing(), Nothing(), Nothing(), Guard(), clock, lambda _: None, lambda: None)  # type: ignore[arg-type]  # made up

@@ -77,13 +77,13 @@ class Tun:
     def read_packets(self, limit: int) -> list[bytes]:
         self.limits.append(limit)
         if self.gone:
-            raise KernelError("can't read from ipsec0", errno=errno.EBADFD)
+            raise KernelError("can't read from ipsecd0", errno=errno.EBADFD)
         found, self.packets = self.packets[:limit], self.packets[limit:]
         return found
 
     def write(self, packet: bytes) -> bool:
         if self.gone:
-            raise KernelError("can't write to ipsec0", errno=errno.EBADFD)
+            raise KernelError("can't write to ipsecd0", errno=errno.EBADFD)
         self.packets.append(packet)
         return True
 

@@ -35,7 +35,7 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Tun, socket.socket]]
     ours, kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     monkeypatch.setattr(tun.pytun, "TunTapDevice", lambda **_: Device(ours))
     with kernels:
-        opened = Tun("ipsec0", 1_400)
+        opened = Tun("ipsecd0", 1_400)
         yield opened, kernels
         opened.close()
 
@@ -100,8 +100,8 @@ def test_only_an_interface_that_is_gone_is_gone(
     opened, _ = ends
     monkeypatch.setattr(os, "writev", failing(number))
     monkeypatch.setattr(os, "readv", failing(number))
-    with pytest.raises(KernelError, match="can't write to ipsec0"):
+    with pytest.raises(KernelError, match="can't write to ipsecd0"):
         opened.write(b"lost")
-    with pytest.raises(KernelError, match="can't read from ipsec0"):
+    with pytest.raises(KernelError, match="can't read from ipsecd0"):
         opened.read_packets(1)
     assert opened.drops == {}

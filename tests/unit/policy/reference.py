@@ -14,7 +14,7 @@ from typing import Any
 
 from ipsecd.policy import proposals, traffic
 from ipsecd.policy.schema import json_schema
-from ipsecd.policy.shapes import ANY_CASE, CREDENTIAL_NAME, NAME, TUN_NAME
+from ipsecd.policy.shapes import ANY_CASE, CREDENTIAL_NAME, INTERFACE_NAME, NAME
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = (ROOT / "docs/policy.md", ROOT / "docs/man/ipsecd.policy.5.md")
@@ -62,7 +62,7 @@ def kind(part: dict[str, Any], *, linked: bool) -> str:
             return "`true`, `false`"
         case "integer":
             return f"{part['minimum']} to {part['maximum']}"
-    return "name" if part.get("pattern") in (NAME, TUN_NAME, CREDENTIAL_NAME) else "text"
+    return "name" if part.get("pattern") in (NAME, INTERFACE_NAME, CREDENTIAL_NAME) else "text"
 
 
 def article(words: str) -> str:

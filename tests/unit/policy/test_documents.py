@@ -63,7 +63,7 @@ def test_a_table_row_shows_what_a_field_takes_and_its_default() -> None:
         "| `name` | name | required | Unique in its policy; logs and `ipsecctl` call the rule so. |",
         "| `remote_port` | 1 to 65535 | `500` | The UDP port at which the peer listens for IKE. |",
         "| `filters` | list of [Filter](#filter) |  | The traffic; or else `filter_list`. |",
-        "| `mask` | 1 to 4294967295 | `0x3000000` | The bits of the packet mark that ipsecd uses. |",
+        "| `mask` | 1 to 4294967295 | `0x7000000` | The bits of the packet mark that ipsecd uses. |",
     ):
         assert row in rows
     assert "**remote_port**\n:   The UDP port at which the peer listens for IKE. (1 to 65535; default `500`)" in listed(

@@ -1,0 +1,84 @@
+"""Settings of this machine that don't go with ours, each with what changes it.
+
+Asked of the kernel's own routing code where that knows, as it isn't always possible to read sysctls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from ipsecd.io.netlink import Address, Link, Netlink
+from ipsecd.io.outside import NOBODY
+
+_BRIDGES = Path("/proc/sys/net/bridge")  # made by the module br_netfilter
+_ELSEWHERE = NOBODY[0]
+
+
+async def reverse_path(
+    netlink: Netlink, tun: Link, local: Sequence[tuple[str, Address]], mark: int, inside_mark: int
+) -> tuple[str, ...]:
+    """What keeps steered packets (``mark``) or decrypted ones (``inside_mark``) from passing the check of their
+    source. ``local`` are this machine's addresses with their interfaces."""
+    found: list[str] = []
+    addresses = [(name, address) for name, address in local if address.version == 4 and name not in {"lo", tun.name}]
+    if not addresses:
+        return ()
+    if not await netlink.would_accept(_ELSEWHERE, addresses[0][1], tun, inside_mark):
+        found.append(
+            f"packets out of {tun.name} fail the reverse path check: sysctl -w net.ipv4.conf.all.rp_filter=0 "
+            f"net.ipv4.conf.{tun.name}.rp_filter=0"
+        )
+    for link in await netlink.links():
+        near = [address for name, address in addresses if name == link.name]
+        if not near:
+            continue
+        neighbours = [IPv4Address(int(near[0]) ^ bit) for bit in (1, 2)]  # one may be the network itself
+        passing = [one for one in neighbours if await netlink.would_accept(one, _ELSEWHERE, link)]
+        if passing and not await netlink.would_accept(passing[0], _ELSEWHERE, link, mark):
+            found.append(
+                f"src_valid_mark keeps steered packets that come in by {link.name} from passing its reverse path "
+                f"check: sysctl -w net.ipv4.conf.all.src_valid_mark=0, or net.ipv4.conf.{link.name}.rp_filter=2"
+            )
+    return tuple(found)
+
+
+async def both_sides(
+    netlink: Netlink, inside: Iterable[Address], outside: Collection[str], asking_mark: int
+) -> tuple[str, ...]:
+    """Interfaces of the outside by which something is reached that the policy calls local."""
+    names = {link.index: link.name for link in await netlink.links()}
+    found: dict[str, Address] = {}
+    for address in inside:
+        index = await netlink.interface_to(address, asking_mark) if address.version in netlink.versions else None
+        name = names.get(index or 0, "")
+        if name in outside:
+            found.setdefault(name, address)
+    return tuple(
+        f"{name} leads to {address}, which is local to a rule, and to peers or everybody else, too; so no packet "
+        f"passes between it and the tunnel: name it among the policy's settings.inside if all that is behind it is "
+        f"to be trusted"
+        for name, address in found.items()
+    )
+
+
+def bridges(links: Iterable[Link]) -> Iterator[str]:
+    """Bridges whose frames pass without being shown to nftables. A bridge of one port has nothing to pass on."""
+    links = tuple(links)
+    ports = [link.master for link in links]
+    joining = [link.name for link in links if link.kind == "bridge" and ports.count(link.index) > 1]
+    switches = [name for name in ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables") if not _is_on(name)]
+    if joining and switches:
+        settings = " ".join(f"net.bridge.{name}=1" for name in switches)
+        yield (
+            f"what is bridged over {', '.join(joining)} passes beside every rule: "
+            f"modprobe br_netfilter && sysctl -w {settings}"
+        )
+
+
+def _is_on(name: str) -> bool:
+    try:
+        return (_BRIDGES / name).read_text(encoding="ascii").strip() == "1"
+    except OSError:
+        return False

@@ -1,0 +1,33 @@
+"""The outside: the interfaces that lead to the peers, and to everybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address
+
+from ipsecd.io.netlink import Address, Netlink
+
+NOBODY = (IPv4Address("198.51.100.1"), IPv6Address("2001:db8:ffff::1"))  # RFC 5737, RFC 3849: addresses of nobody,
+# to ask with how everybody is reached
+
+
+class Outside:
+    """What is known of it. While an address can't be reached, it is taken to be where it was last."""
+
+    def __init__(self, netlink: Netlink) -> None:
+        self._netlink = netlink
+        self._ways: dict[Address, str] = {}
+
+    async def look(self, peers: Iterable[Address], mark: int, tun: str) -> tuple[str, ...]:
+        """The names of the interfaces by which these and everybody else are reached now, with the mark of our own
+        sockets. ``tun`` is never one of them."""
+        addresses = [address for address in (*peers, *NOBODY) if address.version in self._netlink.versions]
+        names = {link.index: link.name for link in await self._netlink.links() if link.name not in {"lo", tun}}
+        ways = {}
+        for address in dict.fromkeys(addresses):
+            index = await self._netlink.interface_to(address, mark)
+            name = names.get(index or 0) or self._ways.get(address)
+            if name is not None:
+                ways[address] = name
+        self._ways = ways
+        return tuple(sorted({*ways.values()}))
