@@ -13,8 +13,9 @@ own sockets passes in the output hook; whatever arrives has our bits of its mark
 interface group, not by its name: another program may have an interface of that name when ours is gone.
 
 Traffic that a socket binds to a device (SO_BINDTODEVICE) can't be steered: the kernel routes it by that device
-whatever its mark, so it is dropped before the wire and counted. A socket of the kind AF_PACKET passes below every
-table; whoever may open one may also remove this one.
+whatever its mark, so it is dropped before the wire and counted. A packet with a source route (RFC 791, RFC 8754) is
+dropped too: its header doesn't say where it ends, so no entry can be told for it. A socket of the kind AF_PACKET
+passes below every table; whoever may open one may also remove this one.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from ipsecd.policy.plan import Action, Entry, Plan, Settings
 
 TABLE = "ipsecd"
 
-ARRIVING, STEERING, LATE = -350, -90, 1_000
+BEFORE_NAT, ARRIVING, STEERING, LATE = -400, -350, -90, 1_000
+# -400: before whatever rewrites headers or marks on the way out (mangle -150, source NAT 100).
 # -350: behind reassembly (-400), before connection tracking (-200) and destination NAT (-100).
-# -90: behind destination NAT. 1000: behind source NAT (100) and whatever else rewrites headers.
+# -90: behind destination NAT. 1000: behind source NAT and whatever else rewrites headers.
 
 NOT_STEERED = "not-steered"  # packets that another program's route sent into the TUN
 BESIDE_THE_TUN = "beside-the-tun"  # steered packets on their way out by another link: bound to it by their socket
+SOURCE_ROUTED = "source-routed"  # packets that aren't for the address in their header
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_./-]+")
 _NAME_OCTETS = 100
@@ -73,7 +76,7 @@ def entry_counters(plan: Plan, counters: Mapping[str, int]) -> dict[str, EntryCo
 
 
 def _counters(plan: Plan) -> Iterable[str]:
-    yield from (sides.WRONG_SIDE, sides.NOT_INSIDE, NOT_STEERED, BESIDE_THE_TUN)
+    yield from (sides.WRONG_SIDE, sides.NOT_INSIDE, NOT_STEERED, BESIDE_THE_TUN, SOURCE_ROUTED)
     for index, entry in enumerate(plan.entries):
         if entry.action is not Action.BLOCK:
             yield _counter("hits", index, entry.name)
@@ -141,6 +144,10 @@ def _judge(index: int, entry: Entry) -> str:
 
 _TO_US = "{ local, broadcast, anycast, multicast }"  # by what the routing tables say of the destination
 
+# To ourselves. The interface alone doesn't tell, as a packet keeps it that destination NAT sends elsewhere, until it is
+# routed again; nor does the address alone, as a socket bound to a device sends even our own addresses out there.
+_TO_ITSELF = f'oifname "lo" fib daddr type {_TO_US} accept'
+
 
 def _base_chains(plan: Plan) -> classify.Chains:
     settings = plan.settings
@@ -148,10 +155,15 @@ def _base_chains(plan: Plan) -> classify.Chains:
     steered, asked = (has_mark(settings, mark) for mark in (settings.mark, asking_mark(settings)))
     across = _crossing(plan)
     whole = "ct state invalid,new,established,related,untracked"  # a ct expression makes the kernel reassemble
+    source_routed = [
+        f'{option} counter name "{SOURCE_ROUTED}" drop'
+        for option in ("ip option lsrr exists", "ip option ssrr exists", "rt seg-left > 0")
+    ]
     return {
         "from_wire": [
             _hook("filter", "prerouting", ARRIVING),
             whole,
+            *source_routed,
             f"iifgroup {tun} {set_mark(settings, inside_mark(settings))} accept",
             clear_mark(settings),
             'iifname "lo" accept',
@@ -190,7 +202,7 @@ def _base_chains(plan: Plan) -> classify.Chains:
         ],
         "steer_local": [
             _hook("route", "output", STEERING),
-            'oifname "lo" accept',
+            _TO_ITSELF,
             "jump exempt_departing",
             clear_mark(settings),
             "fib daddr type { broadcast, anycast, multicast } accept",
@@ -200,11 +212,17 @@ def _base_chains(plan: Plan) -> classify.Chains:
         "from_us": [
             _hook("filter", "output", LATE),
             whole,
-            'oifname "lo" accept',
+            *source_routed,
+            _TO_ITSELF,
             f"{steered} accept",
             "jump exempt_departing",
             "jump leaving",
             "jump leaving_quoted",
+        ],
+        "to_wire_unchanged": [
+            _hook("filter", "postrouting", BEFORE_NAT),
+            'oifname "lo" accept',
+            f'oifgroup != {tun} {steered} counter name "{BESIDE_THE_TUN}" drop',
         ],
         "to_wire": [
             _hook("filter", "postrouting", LATE),
@@ -215,6 +233,7 @@ def _base_chains(plan: Plan) -> classify.Chains:
             "jump exempt_departing",
             "iif 0 jump leaving",
             f"iif != 0 jump leaving{across}",
+            f"iif != 0 iifgroup != {tun} jump arriving{across}",
         ],
     }
 

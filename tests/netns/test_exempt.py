@@ -52,6 +52,9 @@ def test_what_must_work_without_keys_works(sites: Sites, tmp_path: Path, version
         wan.wait_for(CONTROL)
         sites.inside("ga", transmit, GA_WAN[version], 5000, (GA_WAN[version], 5001), b"<to itself>")
         loopback.wait_for(b"<to itself>")
+        if version == 4:
+            sites.inside("ga", transmit, "", 5000, ("127.255.255.255", 5001), b"<to all here>", device="lo")
+            loopback.wait_for(b"<to all here>")
         with pytest.raises(PermissionError):
             sites.inside("ga", transmit, GA_WAN[version], 5000, (GB_WAN[version], 5001), MARK)
         assert wan.count(MARK) == 0
