@@ -107,12 +107,16 @@ def crossing(name: str, entries: Sequence[Entry], way: Way, verdict: Verdict) ->
             merged += other(index, entry, Action.BLOCK, verdict(index, entry))
         else:
             merged += other(index, entry, Action.PERMIT, f"goto {both}")
-    covered = flows(entries, way, lambda index, entry: _but_for_blocks(verdict, index, entry))
+    covered = [
+        flow
+        for index, entry in enumerate(entries)
+        for flow in (
+            way(index, entry, Action.PERMIT, "return")
+            if entry.action is Action.BLOCK
+            else way(index, entry, entry.action, verdict(index, entry))
+        )
+    ]
     return chains(name, merged) | chains(both, covered)
-
-
-def _but_for_blocks(verdict: Verdict, index: int, entry: Entry) -> str:
-    return "return" if entry.action is Action.BLOCK else verdict(index, entry)
 
 
 def chains(name: str, flows: Sequence[Flow]) -> Chains:

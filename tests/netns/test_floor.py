@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ipsecd.policy.floor import EntryCounters, entry_counters
 from ipsecd.policy.plan import Action, Plan
 from ipsecd.wire.selector import Selector
 from tests.netns.capture import Capture, send
@@ -333,3 +335,40 @@ def test_a_block_that_covers_all_takes_nothing_from_the_rules_before_it(
         send(sites, "ha", udp(HA[version], GB_WAN[version], b"<behind it>"))
         wan.wait_for(b"<behind it>")
         assert wan.count(b"<blocked>") == 0
+
+
+def test_a_block_that_covers_all_takes_nothing_from_the_gateway_itself_either(
+    sites: Sites, tmp_path: Path, version: int
+) -> None:
+    """What it sends, by a rule, by a permit that isn't mirrored, and by neither; and what comes to it."""
+    everything = Selector.net(EVERYTHING[version])
+    ours, theirs = Selector.net(GA_WAN[version]), Selector.net(GB_WAN[version])
+    plan = Plan(
+        "test",
+        entries=(
+            replace(entry(Action.PERMIT, ours, theirs, "open/1"), inbound=False),
+            entry(Action.PROTECT, Selector.net(NET_A[version]), Selector.net(NET_B[version]), "tunnel/1"),
+            entry(Action.BLOCK, everything, everything, "default-action"),
+        ),
+    )
+    with (
+        Gateway(sites, tmp_path, plan) as gateway,
+        Capture(sites, "ga", "wan0") as wan,
+        Capture(sites, "gb", "wan0") as far,
+    ):
+        send(sites, "ga", *traffic(GA_LAN[version], HB[version], MARK))
+        gateway.wait_in_tun(MARK, packets=4)
+        gateway.into_tun([ping(HB[version], GA_LAN[version], MARK)])
+        gateway.wait_in_tun(MARK)  # the answer
+        send(sites, "ga", ping(GA_WAN[version], GB_WAN[version], CONTROL))
+        far.wait(lambda seen: seen.outgoing and CONTROL in seen.packet, "the answer to what is permitted")
+        with pytest.raises(PermissionError):
+            send(sites, "ga", udp(GA_WAN[version], HB[version], MARK))
+        send(sites, "hb", ping(HB[version], GA_LAN[version], MARK), ping(HB[version], GA_WAN[version], MARK))
+        send(sites, "ga", udp(GA_WAN[version], GB_WAN[version], FENCE))
+        wan.wait_for(FENCE)
+        assert not [seen for seen in wan.seen if seen.outgoing and MARK in seen.packet]
+        found = entry_counters(plan, gateway.counters())
+        assert found["open/1"] == EntryCounters(hits=2, drops=0)
+        assert found["tunnel/1"] == EntryCounters(hits=5, drops=1)
+        assert found["default-action"].drops >= 3  # the answer, what was sent, what came; and the kernel's own

@@ -1,0 +1,133 @@
+"""What the chains for forwarded packets say, evaluated rule by rule, is what stands in their description."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_network
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ipsecd.policy import classify
+from ipsecd.policy.plan import Action, Entry
+from ipsecd.wire.selector import ANY_PORT, Selector
+
+TCP = 6
+NETWORKS = ("0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16", "10.1.0.1/32", "10.2.0.1/32")
+HOSTS = tuple(map(IPv4Address, ("10.1.0.1", "10.1.0.2", "10.2.0.1", "10.2.0.2", "10.3.0.1", "192.0.2.1")))
+
+
+@dataclass(frozen=True)
+class Packet:
+    """``port`` is that of the destination of a TCP packet; None: it can't be seen."""
+
+    source: IPv4Address
+    destination: IPv4Address
+    port: int | None
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> Entry:
+    action = draw(st.sampled_from(Action))
+    port = draw(st.sampled_from((ANY_PORT, (80, 80), (443, 443))))
+    protocol = TCP if port != ANY_PORT else draw(st.sampled_from((0, TCP)))
+    local = Selector.net(draw(st.sampled_from(NETWORKS)), protocol)
+    remote = Selector.net(draw(st.sampled_from(NETWORKS)), protocol, port)
+    outbound, inbound = draw(st.sampled_from(((True, True), (True, False), (False, True))))
+    return Entry("e/1", "e", action, ((local, remote),), outbound, inbound)
+
+
+packets = st.builds(Packet, st.sampled_from(HOSTS), st.sampled_from(HOSTS), st.sampled_from((80, 443, 22, None)))
+ways = st.sampled_from((classify.out, classify.into))
+
+
+def verdict(_: int, entry: Entry) -> str:
+    return {Action.PERMIT: "return", Action.BLOCK: "drop blocked", Action.PROTECT: "drop protected"}[entry.action]
+
+
+def said(chains: classify.Chains, name: str, packet: Packet) -> str:
+    """What the chain says of a TCP packet: return, or the kind of drop."""
+    if f"{name}_clear" in chains:
+        name += "_opaque" if packet.port is None else "_clear"
+    for rule in chains[name]:
+        words = rule.split()
+        while words:
+            match words:
+                case ["ip", side, network, *rest]:
+                    address = packet.source if side == "saddr" else packet.destination
+                    matched = address in ip_network(network)
+                case ["meta", "l4proto", number, *rest]:
+                    matched = number == "6"
+                case ["meta", "nfproto", _, *rest]:
+                    matched = True
+                case ["th", side, port, *rest]:
+                    number_of_port = packet.port if side == "dport" else 1_024
+                    matched = int(port) == number_of_port
+                case ["goto", other]:
+                    return said(chains, other, packet)
+                case _:
+                    return rule[rule.index(words[0]) :] if words[0] != "drop" else " ".join(words)
+            if not matched:
+                break
+            words = rest
+    return "return"
+
+
+def covers(way: classify.Way, entry: Entry, packet: Packet) -> bool | None:
+    """Whether the entry covers the packet that way; None: it may, as far as can be seen."""
+    for flow in way(0, entry, entry.action, ""):
+        ends = (flow.source, packet.source), (flow.destination, packet.destination)
+        if all(int(selector.start) <= int(address) <= int(selector.end) for selector, address in ends):
+            ports = {flow.source.ports, flow.destination.ports} - {ANY_PORT}
+            if packet.port is None:
+                return True if flow.certain else None
+            seen = (flow.source.ports, 1_024), (flow.destination.ports, packet.port)
+            return not ports or all(first <= port <= last for (first, last), port in seen)
+    return False
+
+
+@given(st.lists(entries(), max_size=6), packets.filter(lambda packet: packet.port is not None), ways)
+def test_a_block_counts_if_it_is_the_first_and_a_protect_if_it_is_the_first_of_its_direction(
+    found: Sequence[Entry], packet: Packet, way: classify.Way
+) -> None:
+    chains = classify.crossing("c", found, way, verdict)
+    other = classify.into if way is classify.out else classify.out
+    first = next((entry for entry in found if covers(way, entry, packet) or covers(other, entry, packet)), None)
+    same = next((entry for entry in found if covers(way, entry, packet)), None)
+    expected = "return"
+    if first is not None and first.action is Action.BLOCK:
+        expected = "drop blocked"
+    elif same is not None and same.action is Action.PROTECT:
+        expected = "drop protected"
+    assert said(chains, "c", packet) == expected
+
+
+A, B, EVERYBODY = (Selector.net(network) for network in ("10.1.0.1/32", "10.2.0.1/32", "0.0.0.0/0"))
+WEB = Selector.net("10.2.0.0/16", TCP, (80, 80))
+BEHIND_A_PERMIT = [
+    Entry("in/1", "in", Action.PERMIT, ((B, A),), outbound=False),
+    Entry("web/1", "web", Action.PROTECT, ((Selector.net("10.1.0.0/16", TCP), WEB),)),
+    Entry("rest/1", "rest", Action.BLOCK, ((EVERYBODY, EVERYBODY),)),
+]
+
+
+@given(st.lists(entries(), max_size=6), packets, ways)
+@example(BEHIND_A_PERMIT, Packet(A.start, B.start, 80), classify.out)  # type: ignore[arg-type]  # IPv4
+def test_a_packet_that_hides_its_ports_gets_nowhere_that_one_of_any_port_would_not(
+    found: Sequence[Entry], packet: Packet, way: classify.Way
+) -> None:
+    """The strictest wins, of all that might be meant."""
+    plain = classify.chains("c", classify.flows(found, way, verdict))
+    for chains in (plain, classify.crossing("c", found, way, verdict)):
+        if said(chains, "c", Packet(packet.source, packet.destination, None)) == "return":
+            assert said(chains, "c", packet) == "return"
+
+
+@given(st.lists(entries().filter(lambda entry: entry.action is not Action.BLOCK), max_size=6), packets, ways)
+def test_without_a_block_forwarded_packets_are_as_others(
+    found: Sequence[Entry], packet: Packet, way: classify.Way
+) -> None:
+    """So their chains aren't written then."""
+    plain = classify.chains("c", classify.flows(found, way, verdict))
+    assert said(classify.crossing("c", found, way, verdict), "c", packet) == said(plain, "c", packet)

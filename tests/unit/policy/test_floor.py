@@ -1,0 +1,92 @@
+"""The text of the table: what is written for which policy. What it does is tested on a kernel."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from ipsecd.policy.floor import ruleset
+from ipsecd.policy.marks import asking_mark, inside_mark
+from ipsecd.policy.plan import Action, Entry, Plan, Settings
+from ipsecd.policy.sides import local_hosts
+from ipsecd.wire.selector import Selector
+
+LOCAL, REMOTE, ALL = map(Selector.net, ("10.1.0.0/16", "10.2.0.0/16", "0.0.0.0/0"))
+PROTECT = Entry("a/1", "a", Action.PROTECT, ((LOCAL, REMOTE),))
+BLOCK = Entry("b/1", "b", Action.BLOCK, ((ALL, ALL),))
+ANYWHERE = Entry("c/1", "c", Action.PROTECT, ((ALL, REMOTE),))
+OURS = Entry("d/1", "d", Action.PROTECT, (), me=((Selector.net("0.0.0.0/32"), REMOTE),))
+
+
+def chain(name: str, *entries: Entry, outside: tuple[str, ...] = ("wan0",), inside: tuple[str, ...] = ()) -> list[str]:
+    """The rules of a chain of the table for these entries."""
+    lines = ruleset(Plan("p", entries=entries, settings=Settings(inside=inside)), outside).splitlines()
+    start = lines.index(f"\tchain {name} {{")
+    return [line.strip() for line in lines[start + 1 : lines.index("\t}", start)]]
+
+
+@pytest.mark.parametrize(
+    ("entries", "apart"), [((PROTECT,), False), ((PROTECT, BLOCK), True), ((PROTECT, OURS), True), ((), False)]
+)
+def test_forwarded_packets_have_chains_of_their_own_only_where_those_differ(
+    entries: tuple[Entry, ...], apart: bool
+) -> None:
+    assert ("_crossing" in ruleset(Plan("p", entries=entries))) is apart
+
+
+def test_a_rule_asks_for_a_route_of_its_own_unless_any_address_is_local() -> None:
+    mark = "meta mark set meta mark & 0xf8ffffff |"
+    assert chain("steer", PROTECT, ANYWHERE) == [
+        f'ip saddr 10.1.0.0/16 ip daddr 10.2.0.0/16 {mark} 0x04000000 counter name "hits.0.a/1" return',
+        f'ip daddr 10.2.0.0/16 {mark} 0x01000000 counter name "hits.1.c/1" return',
+    ]
+
+
+def test_what_may_go_anywhere_is_only_what_such_a_rule_lets_and_no_narrower_one() -> None:
+    assert chain("anywhere", PROTECT, BLOCK) == []
+    assert chain("anywhere", PROTECT, ANYWHERE, PROTECT, BLOCK) == [
+        "ip saddr 10.2.0.0/16 ip daddr 10.1.0.0/16 return",
+        "ip saddr 10.2.0.0/16 accept",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outside", "inside", "rules"),
+    [
+        (("wan0", "wan1"), (), ['oifname { "wan0", "wan1" } counter name "not-inside" drop']),
+        (("wan0",), ("lan0",), ['oifname != { "lan0" } counter name "not-inside" drop']),
+        ((), (), []),
+    ],
+)
+def test_what_came_out_of_the_tunnel_leaves_by_no_interface_of_the_outside(
+    outside: tuple[str, ...], inside: tuple[str, ...], rules: list[str]
+) -> None:
+    assert chain("leaving_tun", PROTECT, outside=outside, inside=inside) == ["jump anywhere", *rules]
+
+
+@pytest.mark.parametrize(
+    ("settings", "inside", "asking"),
+    [
+        (Settings(), 0x0300_0000, 0x0400_0000),
+        (Settings(mark=4, own_mark=1, mask=7), 5, 2),
+        (Settings(mark=3, own_mark=1, mask=7), 2, 4),
+        (Settings(mark=6, own_mark=5, mask=7), 3, 1),
+        (Settings(mark=16, own_mark=32, mask=0xF0), 48, 64),
+    ],
+)
+def test_the_marks_that_follow_from_those_that_are_given_are_others_and_inside_the_mask(
+    settings: Settings, inside: int, asking: int
+) -> None:
+    assert (inside_mark(settings), asking_mark(settings)) == (inside, asking)
+
+
+def test_one_host_stands_for_each_local_network() -> None:
+    entries = (
+        PROTECT,
+        BLOCK,
+        ANYWHERE,
+        OURS,
+        Entry("e/1", "e", Action.PROTECT, ((Selector.net("fd01::7/128"), Selector.net("::/0")),)),
+    )
+    assert local_hosts(Plan("p", entries=entries)) == (ip_address("10.1.0.1"), ip_address("fd01::7"))
