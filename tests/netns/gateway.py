@@ -73,6 +73,7 @@ class Gateway:
         self.new_tuns: list[Tun] = []
         self.address_news = 0
         self._keeping: tuple[Future[None], ...] = ()
+        self._out_of_tun: list[bytes] = []
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -155,8 +156,11 @@ class Gateway:
         return self.state.tun
 
     def out_of_tun(self, mark: bytes) -> list[bytes]:
-        """The packets with this mark that the kernel gave to the TUN so far."""
-        return [packet for packet in self.tun.read_packets(1_000) if mark in packet]
+        """The packets with this mark that the kernel gave to the TUN so far, but for those that were asked for before.
+        Others are kept until somebody asks for them."""
+        packets = self._out_of_tun + self.tun.read_packets(1_000)
+        self._out_of_tun = [packet for packet in packets if mark not in packet]
+        return [packet for packet in packets if mark in packet]
 
     def wait_in_tun(self, mark: bytes, packets: int = 1) -> list[bytes]:
         """The next packets with this mark that the kernel gives to the TUN; fails if fewer come."""
