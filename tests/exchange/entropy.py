@@ -1,4 +1,5 @@
-"""Randomness that a seed decides. Key pairs are reused between runs: making them is most of a handshake's time."""
+"""Randomness that a seed decides. Key pairs are reused between runs, and so is what they agree upon: that would be most
+of a handshake's time."""
 
 from __future__ import annotations
 
@@ -7,14 +8,30 @@ from functools import cache
 from random import Random
 
 from ipsecd.crypto.exchange import KeyPair, generate
+from ipsecd.crypto.secret import Secret
 from ipsecd.wire.registry import Group
 
 _PAIRS = 8
 
 
+class Remembering:
+    """A key pair that computes what it shares with each public value once."""
+
+    def __init__(self, pair: KeyPair) -> None:
+        self.group = pair.group
+        self.public = pair.public
+        self._pair = pair
+        self._shared: dict[bytes, bytes] = {}
+
+    def shared(self, peer_public: bytes, /) -> Secret:
+        if peer_public not in self._shared:
+            self._shared[peer_public] = self._pair.shared(peer_public).reveal()
+        return Secret(self._shared[peer_public])
+
+
 @cache
 def _pair(group: Group, number: int) -> KeyPair:
-    return generate(group)
+    return Remembering(generate(group))
 
 
 class SeededEntropy:

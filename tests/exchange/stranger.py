@@ -6,6 +6,7 @@ It knows the key derivations of RFC 7296, sends with the header fields a test di
 from __future__ import annotations
 
 import hmac
+from functools import cache
 from hashlib import sha256
 from ipaddress import ip_address
 from random import Random
@@ -60,6 +61,25 @@ IKE_GCM = (
 ESP_GCM = (Transform(TransformType.ENCR, Encr.AES_GCM_16, 128), Transform(TransformType.ESN, Esn.NO))
 
 
+# A few key pairs for all strangers, and what they agreed upon: that would be most of a failed handshake's time.
+_KEYS = 8
+
+
+@cache
+def _private(number: int) -> X25519PrivateKey:
+    return X25519PrivateKey.from_private_bytes(Random(f"stranger {number}").randbytes(32))
+
+
+@cache
+def _public(number: int) -> bytes:
+    return _private(number).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+@cache
+def _shared(number: int, public: bytes) -> bytes:
+    return _private(number).exchange(X25519PublicKey.from_public_bytes(public))
+
+
 def prf(key: bytes, data: bytes) -> bytes:
     return hmac.digest(key, data, sha256)
 
@@ -85,7 +105,7 @@ class Stranger:
         self.spi_i = self.random.randbytes(8)
         self.spi_r = bytes(8)
         self.nonce = self.random.randbytes(32)
-        self.private = X25519PrivateKey.from_private_bytes(self.random.randbytes(32))
+        self.private = seed % _KEYS
         self.request = self.response = b""
         self.effects: list[Effect] = []
         self._iv = 0
@@ -105,10 +125,9 @@ class Stranger:
     # --- IKE_SA_INIT ---
 
     def sa_init_payloads(self) -> tuple[AnyPayload, ...]:
-        public = self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         return (
             Sa((Proposal(1, Protocol.IKE, b"", IKE_GCM),)),
-            Ke(Group.CURVE25519, public),
+            Ke(Group.CURVE25519, _public(self.private)),
             Nonce(self.nonce),
             Notify(NotifyType.NAT_DETECTION_SOURCE_IP, bytes(20)),
             Notify(NotifyType.NAT_DETECTION_DESTINATION_IP, bytes(20)),
@@ -136,7 +155,7 @@ class Stranger:
         self.path = Path(Endpoint(local, 4500), Endpoint(remote, 4500), natt=True)
 
     def _derive(self, public: bytes) -> None:
-        shared = self.private.exchange(X25519PublicKey.from_public_bytes(public))
+        shared = _shared(self.private, public)
         self._expand(prf(self.nonce + self.nonce_r, shared), self.nonce + self.nonce_r)
 
     def _expand(self, skeyseed: bytes, nonces: bytes) -> None:
