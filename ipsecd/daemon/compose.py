@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ipsecd.crypto.secret import Secret
 from ipsecd.errors import LocalError, OperatorError
 from ipsecd.ike import config as ike
-from ipsecd.ike.negotiate import esp_menus, groups_of, ike_menus, offer
+from ipsecd.ike.negotiate import esp_menus, ike_menus, offer
 from ipsecd.ike.reports import rules_of
 from ipsecd.ipsec.spd import BYPASS, DISCARD, PROTECT, SpdEntry
 from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
@@ -30,20 +30,18 @@ def ike_config(plan: Plan, keys: Mapping[str, Secret]) -> ike.IkeConfig:
 
 
 def check_offers(config: ike.IkeConfig) -> None:
-    """Raises OperatorError for offers that don't fit into an SA payload (RFC 7296 section 3.3), or are empty: told
-    before anything is changed, and not by the first packet."""
+    """Raises OperatorError for offers that don't fit into an SA payload (RFC 7296 section 3.3): told before anything is
+    changed, and not by the first packet. Of what failed its self-test nothing is offered, and only its rules suffer."""
     for peer in config.peers:
-        rules = rules_of(peer)
-        if not groups_of(ike_menus(peer.proposals)):
-            raise OperatorError(f"rule {rules}: none of its algorithms for the IKE SA can be used here")
         offers = [offer(ike_menus(peer.proposals), Protocol.IKE, b"")]
         offers += [offer(esp_menus(child.proposals, pfs=True), Protocol.ESP, bytes(4)) for child in peer.children]
         try:
             for each in offers:
-                encode_body(each)
+                if each.proposals:
+                    encode_body(each)
         except LocalError as error:
-            hint = "fewer algorithms, or fewer security methods"
-            raise OperatorError(f"rule {rules}: what it offers doesn't fit into a message: {error}", hint) from error
+            what = f"rule {rules_of(peer)}: what it offers doesn't fit into a message: {error}"
+            raise OperatorError(what, "fewer algorithms, or fewer security methods") from error
 
 
 def unusable(plan: Plan, keys: Mapping[str, Secret], problems: Mapping[str, str]) -> dict[str, str]:

@@ -161,19 +161,27 @@ def groups_of(menus: Iterable[Menu]) -> tuple[Group, ...]:
 
 
 def pick(
-    menus: Iterable[Menu], offered: Sa, protocol: Protocol, *, sent_group: Group | None, ignore_groups: bool = False
+    menus: Iterable[Menu],
+    offered: Sa,
+    protocol: Protocol,
+    *,
+    sent_group: Group | None,
+    forgeable: bool = False,
+    ignore_groups: bool = False,
 ) -> tuple[Proposal, Picked]:
     """The proposal we take, cut down to one transform of each type, and its transforms by type.
 
     Our preference decides, but for the group: the one the peer sent a value of wins where we would use it, since any
-    other costs a round trip. ``ignore_groups``: IKE_AUTH. Raises Refused("no-proposal-chosen") with both sides' lists.
+    other costs a round trip. In IKE_SA_INIT (``forgeable``) it has to be the first that the peer offers and we would
+    use: an INVALID_KE_PAYLOAD is anybody's word there, and must not lead to a weaker group than both prefer (1.2).
+    ``ignore_groups``: IKE_AUTH. Raises Refused("no-proposal-chosen") with both sides' lists.
     """
     menus = tuple(menus)
     for menu in menus:
         for proposal in offered.proposals:
             if proposal.protocol != protocol:
                 continue
-            picked = _pick_from(menu, proposal, sent_group, ignore_groups=ignore_groups)
+            picked = _pick_from(menu, proposal, sent_group, forgeable=forgeable, ignore_groups=ignore_groups)
             if picked is not None:
                 shown = tuple(choice for choice in picked.values() if choice not in (_NO_INTEGRITY, _NO_GROUP))
                 return Proposal(proposal.number, protocol, proposal.spi, shown), picked
@@ -185,7 +193,9 @@ def pick(
     )
 
 
-def _pick_from(menu: Menu, proposal: Proposal, sent_group: Group | None, *, ignore_groups: bool) -> Picked | None:
+def _pick_from(
+    menu: Menu, proposal: Proposal, sent_group: Group | None, *, forgeable: bool, ignore_groups: bool
+) -> Picked | None:
     offered: dict[TransformType, list[Transform]] = {}
     for transform in proposal.transforms:
         if not (ignore_groups and transform.type == TransformType.DH):
@@ -198,10 +208,11 @@ def _pick_from(menu: Menu, proposal: Proposal, sent_group: Group | None, *, igno
         available = offered.get(kind) or ([_WHEN_ABSENT[kind]] if kind in _WHEN_ABSENT else [])
         # comparing whole transforms leaves out those with attributes we don't know, as 3.3.6 wants
         common = [choice for choice in choices if choice in available]
-        if kind == TransformType.DH and sent_group is not None:
-            common.sort(key=lambda choice: choice.id != sent_group)
         if not common:
             return None
+        if kind == TransformType.DH:
+            counting = [min(common, key=available.index)] if forgeable else common
+            common = [choice for choice in counting if choice.id == sent_group] or common
         picked[kind] = common[0]
     return picked
 

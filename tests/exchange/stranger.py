@@ -244,7 +244,7 @@ class Stranger:
         assert isinstance(granted, Sa)
         assert isinstance(nonce, Nonce)
         assert isinstance(ke, Ke)
-        shared = self.private.exchange(X25519PublicKey.from_public_bytes(ke.data))
+        shared = _shared(self.private, ke.data)
         self.spi_i, self.spi_r = asked.proposals[0].spi, granted.proposals[0].spi
         self._expand(prf(self.sk_d, shared + self.nonce + nonce.data), self.nonce + nonce.data)
 

@@ -114,6 +114,22 @@ def test_the_true_wish_for_another_group_is_heard_too(forged: str, cookies: bool
         assert len(pair.a.events("ike-calling")) == 1
 
 
+@pytest.mark.parametrize("wanted", GROUPS[1:])
+@pytest.mark.parametrize("lost", [False, True], ids=["", "the true answer is lost"])
+def test_a_forged_wish_for_a_weaker_group_is_not_granted(wanted: Group, lost: bool) -> None:
+    # RFC 7296 section 1.2: or an attacker could trick both into a weaker suite than they prefer
+    both = replace(IKE_X25519, groups=GROUPS)
+    pair = Pair(of_a=peer_b(proposals=(both,)), of_b=peer_a(proposals=(both,)))
+    answers = iter(range(10))
+    if lost:
+        pair.net.hook = lambda datagram: None if str(datagram.source.address) == B and not next(answers) else datagram
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    forge(pair, said(Notify(NotifyType.INVALID_KE_PAYLOAD, wanted.to_bytes(2, "big"))))
+    assert pair.net.run(ATTEMPT, until=lambda: pair.agree(1))
+    assert {node.ike.status()[0].suite.rpartition("-")[2] for node in (pair.a, pair.b)} == {"x25519"}
+    assert len(pair.a.events("ike-calling")) == 1
+
+
 def test_forgeries_in_any_number_and_order_on_a_bad_network_end_with_agreement() -> None:
     """As often as the network alone lets it."""
     done = 0

@@ -35,7 +35,7 @@ def answer_sa_init(core: Core, message: Message, data: bytes, path: Path) -> Ike
         raise Refused("no-rule-for-peer", "no rule names this address", notify=NotifyType.NO_PROPOSAL_CHOSEN)
     ke = request.one(Ke)
     menus = ike_menus(proposal for peer in peers for proposal in peer.proposals)
-    chosen, picked = pick(menus, request.one(Sa), Protocol.IKE, sent_group=ke.group)
+    chosen, picked = pick(menus, request.one(Sa), Protocol.IKE, sent_group=ke.group, forgeable=True)
     suite = ike_suite(picked)
     if ke.group != suite.group.id:
         raise other_group_wanted(suite.group)

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from ipsecd.crypto import algorithms
 from ipsecd.crypto.secret import Secret
 from ipsecd.daemon.compose import check_offers, ike_config, spd_entries, unusable
 from ipsecd.errors import OperatorError
@@ -139,18 +140,20 @@ def test_entries_keep_their_order_and_get_their_names_of_rfc_4301() -> None:
             replace(PEER, children=(replace(CHILD, proposals=(EspProposal(((Encr.AES_GCM_16, 128),) * 254, ()),)),)),
             "rule to-hq: what it offers doesn't fit into a message: Sa can't be encoded: ",
         ),
-        (
-            replace(PEER, proposals=(replace(PEER.proposals[0], groups=()),)),
-            "rule to-hq: none of its algorithms for the IKE SA can be used here",
-        ),
     ],
-    ids=["253 groups", "256 proposals", "254 ciphers for ESP", "no group"],
+    ids=["253 groups", "256 proposals", "254 ciphers for ESP"],
 )
 def test_an_offer_that_can_not_be_made_is_refused_by_the_name_of_its_rule(peer: Peer, said: str) -> None:
     """A proposal has at most 255 transforms, an offer at most 255 proposals (RFC 7296 section 3.3)."""
     config = ike_config(replace(PLAN, peers=(peer,)), {"old": KEY})
     with pytest.raises(OperatorError, match=said):
         check_offers(config)
+
+
+@pytest.mark.usefixtures("nothing_withdrawn")
+def test_a_rule_whose_algorithms_failed_their_self_test_leaves_the_others_alone() -> None:
+    algorithms.withdraw("modp2048")
+    check_offers(ike_config(PLAN, {"old": KEY}))
 
 
 def test_an_offer_that_just_fits_is_accepted() -> None:

@@ -37,6 +37,7 @@ PRF_256 = Transform(TransformType.PRF, Prf.HMAC_SHA2_256)
 PRF_512 = Transform(TransformType.PRF, Prf.HMAC_SHA2_512)
 X25519 = Transform(TransformType.DH, Group.CURVE25519)
 P256 = Transform(TransformType.DH, Group.ECP_256)
+P384 = Transform(TransformType.DH, Group.ECP_384)
 NO_GROUP = Transform(TransformType.DH, Group.NONE)
 ESN = Transform(TransformType.ESN, Esn.YES)
 NO_ESN = Transform(TransformType.ESN, Esn.NO)
@@ -171,6 +172,25 @@ def test_the_group_of_the_value_sent_wins_where_we_would_use_it() -> None:
     offered = sa(GCM, PRF_256, X25519, P256, protocol=Protocol.IKE)
     for sent, picked in ((Group.ECP_256, P256), (Group.CURVE25519, X25519), (Group.ECP_384, X25519), (None, X25519)):
         assert pick(ike_menus([BOTH]), offered, Protocol.IKE, sent_group=sent)[1][TransformType.DH] == picked
+
+
+@pytest.mark.parametrize(
+    ("offered", "sent", "picked"),
+    [
+        ((X25519, P256), X25519, X25519),
+        ((X25519, P256), P256, X25519),  # somebody may have told it to
+        ((P256, X25519), P256, P256),
+        ((P384, P256, X25519), P256, P256),  # those before it aren't for us
+        ((P384, P256, X25519), P384, X25519),
+    ],
+)
+def test_where_the_value_sent_may_be_anybodys_wish_it_wins_only_as_the_peers_own_first(
+    offered: tuple[Transform, ...], sent: Transform, picked: Transform
+) -> None:
+    # RFC 7296 section 1.2
+    offers = sa(GCM, PRF_256, *offered, protocol=Protocol.IKE)
+    _, found = pick(ike_menus([BOTH]), offers, Protocol.IKE, sent_group=Group(sent.id), forgeable=True)
+    assert found[TransformType.DH] == picked
 
 
 def test_our_first_proposal_that_fits_wins_whatever_the_peers_order() -> None:
