@@ -107,7 +107,7 @@ def test_without_its_tun_its_key_or_its_peer_it_lets_nothing_out(both: Pair, tmp
     text = policy(rule("a", **BOTH) | {"action": "custom"})
     with flooded(both) as far:
         flows(far, "ha", "ga")
-        both.sites.run("ga", ["ip", "link", "del", "ipsec0"])
+        both.sites.run("ga", ["ip", "link", "del", "ipsecd0"])
         flows(far, "ha", "ga")
         (tmp_path / "a/peer.psk").unlink()
         assert both.a.ctl("reload")["unusable"]
