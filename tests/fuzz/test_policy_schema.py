@@ -72,7 +72,7 @@ INEXPRESSIBLE: dict[str, str] = {
         "- name: r\n  filter_list: all-ip\n" + TUNNEL.replace("192.0.2.2", "192.0.2.1")
     ),
     r"IKE and NAT traversal need a port each": "policies: {p: {key_exchange: {ports: {ike: 4500}}}}\n",
-    r"has bits outside the mask|our own packets would be steered too": "settings: {mark: 1, own_mark: 1, mask: 3}\n",
+    r"has bits outside the mask|our own packets would be steered too": "settings: {mark: 1, own_mark: 1, mask: 7}\n",
     r"the range \d+-\d+ is reversed": own_filter("source: me, destination: any, protocol: tcp, source_port: 9-8"),
     r"'\w+' stands here twice": "filter_actions: {a: {action: negotiate, pfs: [x25519, X25519]}}\n",
     # how many of something there are in different places

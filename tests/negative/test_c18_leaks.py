@@ -106,7 +106,7 @@ def live() -> Counter[str]:
     """How many objects of ours there are, by type. Of timers that were cancelled a few may still lie in their heap."""
     gc.collect()
     kinds = (type(each) for each in gc.get_objects())
-    ours = Counter(kind.__name__ for kind in kinds if kind.__module__.startswith("ipsecd."))
+    ours = Counter(kind.__name__ for kind in kinds if str(kind.__module__).startswith("ipsecd."))
     assert ours.pop("Timer", 0) <= TIMERS_LEFT
     return ours
 
