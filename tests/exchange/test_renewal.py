@@ -50,8 +50,7 @@ def test_a_peer_that_takes_no_second_sa_is_called_anew_before_the_first_one_expi
 
 
 def test_the_new_ike_sa_is_there_before_the_old_one_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
-    children = (child_of_a(), child_of_a("more", local=(Selector.net("10.3.0.0/16"),)))
-    pair = stand(Pair(of_a=peer_b(*children), of_b=peer_a(*map(mirrored, children))))
+    pair = with_two_children()
     pair.do(pair.a, pair.a.ike.up("more", pair.net.now))
     pair.net.run(1)
     refusing = Refusing(monkeypatch, pair.b, NotifyType.NO_ADDITIONAL_SAS)
@@ -74,6 +73,42 @@ def test_the_new_ike_sa_is_there_before_the_old_one_is_deleted(monkeypatch: pyte
     ]
     assert settle(pair) == []
     assert pair.agree(2)
+
+
+def with_two_children() -> Pair:
+    children = (child_of_a(), child_of_a("more", local=(Selector.net("10.3.0.0/16"),)))
+    return stand(Pair(of_a=peer_b(*children), of_b=peer_a(*map(mirrored, children))))
+
+
+def test_one_new_ike_sa_is_enough_however_many_children_cant_be_rekeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = with_two_children()
+    pair.do(pair.a, pair.a.ike.up("more", pair.net.now))
+    pair.net.run(1)
+    refusing = Refusing(monkeypatch, pair.b, NotifyType.NO_ADDITIONAL_SAS)
+    for child in ("net", "more"):
+        pair.do(pair.a, pair.a.ike.rekey(child, pair.net.now))
+    pair.net.run(0.045)
+    assert refusing.refused == 2
+    refusing.notify = None
+    assert len(pair.a.events("ike-calling")) == 1
+    assert settle(pair) == []
+    assert pair.agree(2)
+
+
+def test_a_child_wanted_while_an_ike_sa_is_being_replaced_is_made_under_the_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was made under the old one would end with it."""
+    pair = with_two_children()
+    refusing = Refusing(monkeypatch, pair.b, NotifyType.NO_ADDITIONAL_SAS)
+    pair.do(pair.a, pair.a.ike.rekey("net", pair.net.now))
+    pair.net.run(0.025)
+    assert pair.a.events("ike-calling")
+    refusing.notify = None
+    pair.do(pair.a, pair.a.ike.up("more", pair.net.now))
+    assert settle(pair) == []
+    assert pair.agree(2)
+    assert len(pair.a.events("child-established")) == 3  # none twice
 
 
 def test_a_peer_that_is_busy_for_minutes_is_called_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,6 +269,21 @@ def test_of_two_calls_that_cross_one_stays_although_it_was_rekeyed_meanwhile() -
         pair.net.inject(held[0])
         assert settle(pair) == [], seed
         assert pair.agree(1), seed
+
+
+def test_what_waits_on_the_call_that_goes_is_made_on_the_one_that_stays() -> None:
+    children = (child_of_a(), child_of_a("more", local=(Selector.net("10.3.0.0/16"),)))
+    pair = Pair(of_a=peer_b(*children), of_b=peer_a(*map(mirrored, children)))
+    pair.a.entropy.dictate(bytes([1]) * 32, bytes([4]) * 32)  # in its call, and in its answer to the other
+    pair.b.entropy.dictate(bytes([2]) * 32, bytes([3]) * 32)
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    pair.do(pair.a, pair.a.ike.up("more", pair.net.now))
+    pair.do(pair.b, pair.b.ike.up("net", pair.net.now))
+    assert settle(pair) == []
+    assert pair.agree(2)
+    (sa,) = pair.a.ike.status()
+    assert not sa.initiator
+    assert not pair.a.gave_up
 
 
 def hold_back_auth(pair: Pair, node: Node) -> list[Datagram]:

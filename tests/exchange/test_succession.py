@@ -7,18 +7,21 @@ import pytest
 from ipsecd import limits
 from ipsecd.errors import PeerError
 from ipsecd.ike.config import Lifetime
+from ipsecd.ike.effects import InstallOutbound, RemoveOutbound
 from ipsecd.ike.exchange import Admitted
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
 from ipsecd.ike.v2.child import Ask
 from ipsecd.wire.payloads import AnyPayload, Delete, Nonce, Notify
 from ipsecd.wire.registry import Exchange, NotifyType, Protocol
-from tests.exchange.gateways import FOREVER, B, Pair, child_of_a, mirrored, peer_a, peer_b
+from ipsecd.wire.selector import Selector
+from tests.exchange.gateways import FOREVER, A, B, Pair, child_of_a, mirrored, peer_a, peer_b
 from tests.exchange.interference import Refusing, hold_back
 from tests.exchange.network import Datagram
 from tests.exchange.rest import settle, unrest
 from tests.exchange.standing import stand
 from tests.exchange.stranger import Stranger, notified, up_with_b
+from tests.exchange.transcript import Tap
 
 LOW, MIDDLE, HIGH, HIGHEST = (bytes([first]) * 32 for first in (1, 2, 3, 4))
 
@@ -128,6 +131,37 @@ def test_an_ike_sa_closed_while_it_is_rekeyed_leaves_no_heir_at_the_peer() -> No
     assert unrest(pair) == []
 
 
+def test_a_spare_heir_is_deleted_with_its_ike_sa_as_often_as_the_peer_needs_to_hear_it() -> None:
+    """RFC 7296 section 2.1: the Delete of each is repeated until it is answered, whatever becomes of the other."""
+    pair = stand(Pair())
+    pair.a.entropy.dictate(LOW, HIGHEST)
+    pair.b.entropy.dictate(MIDDLE, HIGH)
+    for node, peer in ((pair.a, "b"), (pair.b, "a")):
+        pair.do(node, node.ike.rekey_peer(peer, pair.net.now))
+    pair.net.run(0.015)
+    pair.net.hook = lambda datagram: None
+    pair.do(pair.a, pair.a.ike.down_peer("b", pair.net.now))
+    pair.net.hook = lambda datagram: datagram
+    pair.net.run(1)
+    assert len(pair.b.established) == 1  # the heir that has won, as far as it knows
+    pair.net.run(2)
+    assert pair.a.established == pair.b.established == []
+    assert unrest(pair) == []
+
+
+def test_a_child_wanted_while_the_closed_ike_sa_and_its_heir_go_is_made_on_a_new_one() -> None:
+    """The answer that makes the heir comes after the IKE SA was closed: nothing may be begun on either of the two."""
+    pair = stand(Pair())
+    pair.do(pair.a, pair.a.ike.rekey_peer("b", pair.net.now))
+    pair.do(pair.a, pair.a.ike.down_peer("b", pair.net.now))
+    pair.net.run(0.025)
+    assert pair.a.established == []
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    assert settle(pair) == []
+    assert pair.agree(1)
+    assert not pair.a.events("ike-rekeyed")
+
+
 def test_an_ike_rekey_put_off_is_dropped_when_the_peer_has_rekeyed_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = stand(Pair())
     refusing = Refusing(monkeypatch, pair.b, NotifyType.TEMPORARY_FAILURE)
@@ -186,6 +220,23 @@ def test_a_child_whose_successor_could_not_be_installed_goes_on_at_the_responder
     assert [type(task).__name__ for task in sa.tasks] == ["RekeyChild"]
 
 
+def test_a_replaced_child_at_its_hard_limit_leaves_the_sending_to_its_successor_at_once() -> None:
+    """RFC 7296 section 2.8: it must not be used any more. The peer has never been heard by the new one."""
+    pair = stand(Pair())
+    (old,) = pair.b.inbound
+    pair.do(pair.a, pair.a.ike.rekey("net", pair.net.now))
+    pair.net.run(0.015)
+    (new,) = pair.b.inbound_spis - {old}
+    pair.net.hook = lambda datagram: None
+    pair.net.run(1)
+    assert [installed.inbound for installed in pair.b.outbound.values()] == [old]
+    seen = len(pair.b.effects)
+    pair.do(pair.b, pair.b.ike.hard_expired(old, pair.net.now))
+    assert [installed.inbound for installed in pair.b.outbound.values()] == [new]
+    moved = [effect for effect in pair.b.effects[seen:] if isinstance(effect, InstallOutbound | RemoveOutbound)]
+    assert [type(effect) for effect in moved] == [InstallOutbound, RemoveOutbound]  # never without one
+
+
 def test_a_successor_that_does_not_fit_is_deleted_and_the_child_rekeyed_another_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -229,6 +280,61 @@ def test_a_successor_that_lost_goes_although_the_one_that_won_has_ended_before_t
     pair.net.inject(held[0])
     assert settle(pair) == []
     assert pair.agree(1)
+
+
+def test_a_child_that_the_peers_rekey_has_replaced_is_not_rekeyed_again_by_a_request_in_line() -> None:
+    """RFC 7296 section 2.8.1: gateway a, which has made what lost, has wanted this rekey twice."""
+    children = (child_of_a(), child_of_a("more", local=(Selector.net("10.3.0.0/16"),)))
+    pair = stand(Pair(of_a=peer_b(*children), of_b=peer_a(*map(mirrored, children))))
+    pair.do(pair.a, pair.a.ike.up("more", pair.net.now))
+    pair.net.run(1)
+    pair.a.entropy.dictate(LOW, HIGHEST)
+    pair.b.entropy.dictate(MIDDLE, HIGH)
+    tap = Tap(pair.net)
+    for act, child in ((pair.a.ike.down, "more"), (pair.a.ike.rekey, "net"), (pair.a.ike.rekey, "net")):
+        pair.do(pair.a, act(child, pair.net.now))
+    pair.net.run(0.025)
+    pair.do(pair.b, pair.b.ike.rekey("net", pair.net.now))
+    assert settle(pair) == []
+    assert pair.agree(1)
+    assert [line for line in tap.lines() if line.startswith("a ->")] == [
+        "a -> INFORMATIONAL 3 {D(1)}",
+        "a -> CREATE_CHILD_SA 4 {N(REKEY_SA), SA, N, TSi, TSr}",
+        "a -> INFORMATIONAL 5 {D(1)}",
+    ]
+
+
+def test_a_successor_of_the_peers_that_has_ended_does_not_count_against_a_later_rekey() -> None:
+    """RFC 7296 section 2.8.1 compares the nonces of rekeys that meet. Two have met here, and nothing came of either;
+    the third meets none, however low its nonce."""
+    pair = stand(Pair())
+    pair.a.entropy.dictate(LOW, HIGHEST, LOW)
+    pair.b.entropy.dictate(MIDDLE, HIGH, HIGH)
+    held: list[Datagram] = []
+
+    def hold_answers_of_a(datagram: Datagram) -> Datagram | None:
+        if str(datagram.source.address) == A and datagram.data[18:20] == b"\x24\x28":
+            held.append(datagram)
+            return None
+        return datagram
+
+    pair.net.hook = hold_answers_of_a
+    for node in (pair.a, pair.b):
+        pair.do(node, node.ike.rekey("net", pair.net.now))
+    pair.net.run(0.015)
+    (sa,) = pair.a.ike._core.ikes.values()
+    (made,) = (child for child in sa.children.values() if child.awaits_peer)
+    pair.do(pair.a, pair.a.ike.install_failed(made.spi_in, "no memory", pair.net.now))
+    pair.net.run(0.1)
+    pair.net.hook = lambda datagram: datagram
+    pair.net.inject(held[0])
+    pair.net.run(0.1)
+    assert pair.agree(1)
+    assert not pair.a.events("child-rekeyed") + pair.b.events("child-rekeyed")
+    pair.do(pair.a, pair.a.ike.rekey("net", pair.net.now))
+    pair.net.run(limits.OLD_INBOUND_KEPT + 1)
+    assert pair.agree(1)
+    assert len(pair.a.events("child-rekeyed")) == len(pair.b.events("child-rekeyed")) == 1
 
 
 def rekey(stranger: Stranger, message_id: int) -> tuple[AnyPayload, ...] | None:

@@ -10,13 +10,13 @@ from ipsecd.ike.config import Peer
 from ipsecd.ike.effects import Send
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.v2.child import CreateChild
-from ipsecd.ike.v2.informational import deleted_by_peer
 from ipsecd.wire.registry import NotifyType
 from ipsecd.wire.selector import Selector
 from tests.exchange.gateways import Pair, child_of_a, mirrored, peer_a, peer_b
 from tests.exchange.interference import Refusing, hold_back
 from tests.exchange.network import Link
 from tests.exchange.rest import settle, unrest
+from tests.exchange.standing import stand
 
 OTHER_NET = (Selector.net("10.3.0.0/16"),)
 
@@ -126,20 +126,26 @@ def test_a_child_put_down_while_it_is_rekeyed_stays_down() -> None:
 
 
 def test_an_sa_that_lost_a_collision_does_not_count_as_up() -> None:
-    """Gateway a's own successor has won; the peer's is silent and will be deleted. When the winner ends before that, a
-    packet asks for another."""
-    pair = Pair()
-    assert pair.up()
+    """Gateway a's own successor has won; b's is silent and will be deleted. The winner ends before that, and a packet
+    that comes in between asks for another."""
+    pair = stand(Pair())
     pair.a.entropy.dictate(b"\4" * 32, b"\3" * 32)
     pair.b.entropy.dictate(b"\1" * 32, b"\5" * 32)
     for node in (pair.a, pair.b):
         pair.do(node, node.ike.rekey("net", pair.net.now))
-    pair.net.run(0.0201)
+    pair.net.run(0.015)
+    (sa,) = pair.b.ike._core.ikes.values()
+    (winner,) = [child for child in sa.children.values() if child.awaits_peer]
+    pair.do(pair.b, pair.b.ike.install_failed(winner.spi_in, "no memory", pair.net.now))
+    pair.net.run(0.02)
+    assert winner.spi_out not in pair.a.ike._core.children
     (sa,) = pair.a.ike._core.ikes.values()
-    (winner,) = [child for child in sa.children.values() if child.usable]
-    assert [child.sending for child in sa.children.values() if child.stage is winner.stage] == [False, True]
-    deleted_by_peer(sa, winner)
-    assert pair.a.ike.acquire("net", None, pair.net.now) != []
+    assert [(child.stage.value, child.sending) for child in sa.children.values()] == [("deleting", True), ("up", False)]
+    pair.do(pair.a, pair.a.ike.acquire("net", None, pair.net.now))
+    pair.net.run(1)
+    assert not pair.a.gave_up
+    assert settle(pair) == []
+    assert pair.agree(1)
 
 
 def test_a_child_being_deleted_does_not_count_as_served() -> None:
