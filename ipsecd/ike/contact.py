@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipsecd import limits
+from ipsecd.ike.v2.child import CreateChild
 
 if TYPE_CHECKING:
     from ipsecd.ike.sa import IkeSa
@@ -52,8 +53,21 @@ def settle_crossing(sa: IkeSa) -> None:
             continue
         loser, winner = (other, sa) if call.lowest_nonce < sa.call.lowest_nonce else (sa, other)
         if loser.call is not None and loser.call.ours:
-            winner.take_tasks(loser.agenda.hand_in())
+            _move(loser, winner)
             loser.close("both ends called each other; one IKE SA is enough")
+
+
+def _move(loser: IkeSa, winner: IkeSa) -> None:
+    """What was made on the loser by now, asked for or in line there is had on the winner."""
+    for child in loser.children.values():
+        if child.lasts:
+            winner.submit(CreateChild(child.peer, child.config, None))
+    asked = loser.active
+    if isinstance(asked, CreateChild):
+        loser.active = None
+        asked.take_back(loser)
+        winner.submit(asked.anew())
+    winner.take_tasks(loser.agenda.hand_in())
 
 
 def make_room(sa: IkeSa) -> None:

@@ -271,7 +271,12 @@ def test_of_two_calls_that_cross_one_stays_although_it_was_rekeyed_meanwhile() -
         assert pair.agree(1), seed
 
 
-def test_what_waits_on_the_call_that_goes_is_made_on_the_one_that_stays() -> None:
+# when the other call comes through: (seconds after both began, where the second child of the first call is by then)
+MOMENTS = {"in line": 0.025, "asked for": 0.045, "made": 0.2}
+
+
+def crossing_calls(moment: float) -> tuple[Pair, Datagram]:
+    """The call of a, which has two children to make, has the lowest nonce; what is left is b's IKE_AUTH request."""
     children = (child_of_a(), child_of_a("more", local=(Selector.net("10.3.0.0/16"),)))
     pair = Pair(of_a=peer_b(*children), of_b=peer_a(*map(mirrored, children)))
     pair.a.entropy.dictate(bytes([1]) * 32, bytes([4]) * 32)  # in its call, and in its answer to the other
@@ -279,10 +284,29 @@ def test_what_waits_on_the_call_that_goes_is_made_on_the_one_that_stays() -> Non
     pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
     pair.do(pair.a, pair.a.ike.up("more", pair.net.now))
     pair.do(pair.b, pair.b.ike.up("net", pair.net.now))
+    held = hold_back_auth(pair, pair.b)
+    pair.net.run(moment)
+    pair.net.hook = lambda datagram: datagram
+    return pair, held[0]
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+def test_a_child_of_the_call_that_goes_is_made_under_the_one_that_stays(moment: float) -> None:
+    pair, last = crossing_calls(moment)
+    pair.net.arrive(last)
     assert settle(pair) == []
     assert pair.agree(2)
     (sa,) = pair.a.ike.status()
     assert not sa.initiator
+    assert not pair.a.gave_up
+
+
+def test_a_child_being_deleted_goes_with_the_call_that_goes() -> None:
+    pair, last = crossing_calls(MOMENTS["made"])
+    pair.do(pair.a, pair.a.ike.down("more", pair.net.now))
+    pair.net.arrive(last)
+    assert settle(pair) == []
+    assert pair.agree(1)
     assert not pair.a.gave_up
 
 

@@ -159,6 +159,10 @@ class CreateChild(AskingForChild):
         """The peer asks for the same child at the same time, and has got it."""
         self._rival = Rival(made, lowest_nonce)
 
+    def anew(self) -> CreateChild:
+        """The same from the beginning, for another IKE SA."""
+        return CreateChild(self.peer, self.child, self._packet)
+
     def build(self, sa: IkeSa) -> tuple[AnyPayload, ...] | None:
         try:
             self.peer, self.child = current(sa, self.child)
