@@ -51,10 +51,10 @@ async def both_sides(
     names = {link.index: link.name for link in await netlink.links()}
     found: dict[str, Address] = {}
     for address in inside:
-        index = await netlink.interface_to(address, asking_mark) if address.version in netlink.versions else None
-        name = names.get(index or 0, "")
-        if name in outside:
-            found.setdefault(name, address)
+        indexes = await netlink.interfaces_to(address, asking_mark) if address.version in netlink.versions else ()
+        for name in (names.get(index, "") for index in indexes):
+            if name in outside:
+                found.setdefault(name, address)
     return tuple(
         f"{name} leads to {address}, which is local to a rule, and to peers or everybody else, too; so no packet "
         f"passes between it and the tunnel: name it among the policy's settings.inside if all that is behind it is "

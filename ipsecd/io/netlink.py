@@ -17,9 +17,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from pyroute2 import AsyncIPRoute, NetlinkError
-from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST, nla, nlmsg
+from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST
 
 from ipsecd.errors import KernelError
+from ipsecd.io.link_settings import ADDRESS_GENERATION_NONE, quiet_link
 
 Address = IPv4Address | IPv6Address
 
@@ -32,8 +33,9 @@ _FAMILY = {4: AF_INET, 6: AF_INET6}
 _VERSION = {AF_INET: 4, AF_INET6: 6}
 _RULE_ACTIONS = {1: "table", 2: "goto", 3: "nop", 7: "unreachable"}
 _ROUTE_KINDS = {1: "unicast", 7: "unreachable"}
+_UNICAST = 1  # RTN_UNICAST
+_WHOLE_ROUTE = 0x2000  # RTM_F_FIB_MATCH: answer with the route as it stands in its table, with every next hop
 _RTM_NEWLINK = 16
-_ADDRESS_GENERATION_NONE = 1  # IN6_ADDR_GEN_MODE_NONE
 _INVERT = 2  # FIB_RULE_INVERT; the kernel sets the other flags by itself
 _IFA_F_DADFAILED = 0x08
 _COMPARED = {
@@ -94,34 +96,6 @@ class Link:
     generates: bool
     group: int
     master: int
-
-
-class _Conf(nla):  # type: ignore[misc]  # untyped library
-    nla_map = ((24, "SRC_VMARK", "uint32"),)
-
-
-class _Inet(nla):  # type: ignore[misc]  # untyped library
-    nla_map = ((1, "IFLA_INET_CONF", "conf"),)
-    conf = _Conf
-
-
-class _Inet6(nla):  # type: ignore[misc]  # untyped library
-    nla_map = ((8, "IFLA_INET6_ADDR_GEN_MODE", "uint8"),)
-
-
-class _Families(nla):  # type: ignore[misc]  # untyped library
-    nla_map = ((2, "AF_INET", "inet"), (10, "AF_INET6", "inet6"))
-    inet, inet6 = _Inet, _Inet6
-
-
-class _LinkSettings(nlmsg):  # type: ignore[misc]  # untyped library
-    """RTM_NEWLINK with per-family settings, which pyroute2 decodes but doesn't encode. The same can be written to
-    /proc/sys, but a hardened service finds that read-only."""
-
-    prefix = "IFLA_"
-    fields = (("family", "B"), ("__align", "x"), ("type", "H"), ("index", "i"), ("flags", "I"), ("change", "I"))
-    nla_map = ((26, "IFLA_AF_SPEC", "af_spec"), (27, "IFLA_GROUP", "uint32"))
-    af_spec = _Families
 
 
 class Netlink:
@@ -242,12 +216,7 @@ class Netlink:
         link = await self.link(name)
         if link is None:
             raise KernelError(f"interface {name} is gone", "something else removed it")
-        message = _LinkSettings()
-        message["index"] = link.index
-        inet = {"attrs": [("IFLA_INET_CONF", {"attrs": [("SRC_VMARK", 1)]})]}
-        inet6 = {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _ADDRESS_GENERATION_NONE)]}
-        families = [("AF_INET", inet), *([("AF_INET6", inet6)] if link.generates else [])]
-        message["attrs"] = [("IFLA_AF_SPEC", {"attrs": families}), ("IFLA_GROUP", group)]
+        message = quiet_link(link.index, group, ipv6=link.generates)
         try:
             async for _ in await self._route.nlm_request(
                 message, msg_type=_RTM_NEWLINK, msg_flags=NLM_F_REQUEST | NLM_F_ACK
@@ -279,14 +248,25 @@ class Netlink:
         text = route.get_attr("RTA_PREFSRC") if route is not None else None
         return ip_address(text) if text else None
 
-    async def interface_to(self, remote: Address, mark: int) -> int | None:
-        """The index of the interface by which the kernel would send to ``remote`` with that mark; None: no route."""
-        route = await self._route_to(remote, mark)
-        return route.get_attr("RTA_OIF") if route is not None else None
+    async def interfaces_to(self, remote: Address, mark: int) -> tuple[int, ...]:
+        """The indexes of the interfaces by which the kernel may send to ``remote`` with that mark: several where a
+        route has several next hops, none without a route, and none to an address of our own."""
+        route = await self._route_to(remote, mark, _WHOLE_ROUTE)
+        if route is None or route["type"] != _UNICAST:
+            return ()
+        if hops := route.get_attr("RTA_MULTIPATH"):
+            return tuple(dict.fromkeys(hop["oif"] for hop in hops))
+        index = route.get_attr("RTA_OIF")
+        if index is None:  # the kernel names a nexthop object alone (nexthop_compat_mode); then one way must do
+            chosen = await self._route_to(remote, mark)
+            index = chosen.get_attr("RTA_OIF") if chosen is not None else None
+        return (index,) if index is not None else ()
 
-    async def _route_to(self, remote: Address, mark: int) -> Any:
+    async def _route_to(self, remote: Address, mark: int, flags: int = 0) -> Any:
         try:
-            (message,) = await self._route.route("get", family=_FAMILY[remote.version], dst=str(remote), mark=mark)
+            (message,) = await self._route.route(
+                "get", family=_FAMILY[remote.version], dst=str(remote), mark=mark, flags=flags
+            )
         except NetlinkError:
             return None
         return message
@@ -373,7 +353,7 @@ def _link(message: Any) -> Link:
         mtu=message.get_attr("IFLA_MTU") or 0,
         up=bool(message["flags"] & 1),
         reverse_mark=bool(inet is not None and inet["src_vmark"]),
-        generates=bool(inet6 is not None and inet6.get_attr("IFLA_INET6_ADDR_GEN_MODE") != _ADDRESS_GENERATION_NONE),
+        generates=bool(inet6 is not None and inet6.get_attr("IFLA_INET6_ADDR_GEN_MODE") != ADDRESS_GENERATION_NONE),
         group=message.get_attr("IFLA_GROUP") or 0,
         master=message.get_attr("IFLA_MASTER") or 0,
     )

@@ -16,7 +16,7 @@ class Outside:
 
     def __init__(self, netlink: Netlink) -> None:
         self._netlink = netlink
-        self._ways: dict[Address, str] = {}
+        self._ways: dict[Address, tuple[str, ...]] = {}
 
     async def look(self, peers: Iterable[Address], mark: int, tun: str) -> tuple[str, ...]:
         """The names of the interfaces by which these and everybody else are reached now, with the mark of our own
@@ -25,9 +25,8 @@ class Outside:
         names = {link.index: link.name for link in await self._netlink.links() if link.name not in {"lo", tun}}
         ways = {}
         for address in dict.fromkeys(addresses):
-            index = await self._netlink.interface_to(address, mark)
-            name = names.get(index or 0) or self._ways.get(address)
-            if name is not None:
-                ways[address] = name
+            indexes = await self._netlink.interfaces_to(address, mark)
+            found = tuple(names[index] for index in indexes if index in names)
+            ways[address] = found or self._ways.get(address, ())
         self._ways = ways
-        return tuple(sorted({*ways.values()}))
+        return tuple(sorted({name for found in ways.values() for name in found}))

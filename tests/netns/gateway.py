@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -137,10 +138,10 @@ class Gateway:
         """The floor for the outside as it is now."""
         self.do(self.state.raise_floor(floor.ruleset(self.plan, self.outside())))
 
-    def outside(self) -> tuple[str, ...]:
+    def outside(self, *peers: str) -> tuple[str, ...]:
         """The interfaces that lead outside, unless the plan says which lead inside."""
-        settings = self.plan.settings
-        return () if settings.inside else self.do(self.around.look((), settings.own_mark, settings.tun))
+        settings, addresses = self.plan.settings, map(ip_address, peers)
+        return () if settings.inside else self.do(self.around.look(addresses, settings.own_mark, settings.tun))
 
     def problems(self) -> tuple[str, ...]:
         return self.do(self.state.problems(local_hosts(self.plan), self.outside()))

@@ -12,7 +12,7 @@ from ipsecd.wire.selector import Selector
 from tests.netns.capture import Capture, inject, send
 from tests.netns.gateway import Gateway, entry
 from tests.netns.packets import udp
-from tests.netns.places import EVERYTHING, GB_WAN, HA, HB, NET_B
+from tests.netns.places import EVERYTHING, GA_LAN, GB_WAN, HA, HB, NET_B
 from tests.netns.sites import Sites
 
 pytestmark = [pytest.mark.root, pytest.mark.parametrize("version", [4, 6])]
@@ -114,6 +114,22 @@ def test_the_outside_is_where_the_default_route_was_last(sites: Sites, tmp_path:
             assert uplink.count(MARK) == 0
         sites.run("ga", ["ip", "link", "del", "wan1"])
         assert gateway.outside() == ("wan1",), "what is gone is nowhere else"
+
+
+def test_every_next_hop_of_a_default_route_leads_outside(sites: Sites, tmp_path: Path, version: int) -> None:
+    """Wherever the packets to one peer, or to nobody, happen to go of them."""
+    second_link(sites, "wan1")
+    sites.run("ga", ["ip", f"-{6 if version == 4 else 4}", "route", "del", "default"])
+    via = {4: GB_WAN[4], 6: "fe80::2"}[version]
+    hops = [word for name in ("wan0", "wan1") for word in ("nexthop", "via", via, "dev", name, "onlink")]
+    sites.run("ga", ["ip", f"-{version}", "route", "replace", "default", *hops])
+    with Gateway(sites, tmp_path, protecting(version, WIDE[version])) as gateway:
+        assert gateway.outside() == ("wan0", "wan1")
+        assert gateway.outside(GA_LAN[version]) == ("wan0", "wan1"), "a peer that is this machine itself is nowhere"
+        sites.sysctl("ga", "ipv4/nexthop_compat_mode", 0)
+        sites.run("ga", ["ip", "nexthop", "add", "id", "7", "via", via, "dev", "wan1", "onlink"])
+        sites.run("ga", ["ip", f"-{version}", "route", "replace", "default", "nhid", "7"])
+        assert gateway.outside() == ("wan1",)
 
 
 @rp_filters

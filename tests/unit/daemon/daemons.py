@@ -305,8 +305,8 @@ class Netlink:
     async def links(self) -> tuple[Any, ...]:
         return tuple(SimpleNamespace(index=index, name=name) for index, name in enumerate(self._daemon.interfaces))
 
-    async def interface_to(self, _remote: Address, _mark: int) -> int:
-        return self._daemon.interfaces.index(self._daemon.way_out)
+    async def interfaces_to(self, _remote: Address, _mark: int) -> tuple[int, ...]:
+        return (self._daemon.interfaces.index(self._daemon.way_out),)
 
 
 class Daemon:
