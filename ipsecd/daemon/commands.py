@@ -15,9 +15,9 @@ from ipsecd.daemon.explain import explain
 from ipsecd.daemon.keylog import Keys
 from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.target import find
-from ipsecd.errors import OperatorError
+from ipsecd.errors import KernelError, OperatorError
 from ipsecd.io.nftables import Nftables
-from ipsecd.policy.floor import TABLE
+from ipsecd.policy.floor import TABLE, on_the_wrong_way
 
 Arguments = Mapping[str, Any]
 
@@ -45,7 +45,11 @@ class Commands:
         }
 
     async def _status(self, _: Arguments) -> dict[str, Any]:
-        return status.status(self._app)
+        try:
+            floor = on_the_wrong_way(await Nftables(TABLE).counters())
+        except KernelError:  # of all answers, this one is wanted when something is wrong
+            floor = {}
+        return status.status(self._app, floor)
 
     async def _sas(self, _: Arguments) -> dict[str, Any]:
         return status.sas(self._app)

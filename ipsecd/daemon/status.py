@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -17,8 +18,8 @@ from ipsecd.policy.plan import Action, Rule
 _NOTHING = {"packets": 0, "octets": 0, "idle": None}
 
 
-def status(app: App) -> dict[str, Any]:
-    """The daemon as a whole, and each rule of the policy in force."""
+def status(app: App, floor: Mapping[str, int]) -> dict[str, Any]:
+    """The daemon as a whole, and each rule of the policy in force. ``floor`` is what that has dropped, by reason."""
     protection = app.protection
     return {
         "version": ipsecd.__version__,
@@ -32,7 +33,11 @@ def status(app: App) -> dict[str, Any]:
         "log_lines_lost": app.journal.dropped,
         "faults": dict(app.guard.faults),
         "unresolved": list(protection.prepared.plan.unresolved) if protection else [],
-        **(_in_force(app, protection) if protection else {"rules": [], "ike_sas": 0, "child_sas": 0, "drops": {}}),
+        **(
+            _in_force(app, protection, floor)
+            if protection
+            else {"rules": [], "ike_sas": 0, "child_sas": 0, "drops": {}}
+        ),
     }
 
 
@@ -46,10 +51,10 @@ def sas(app: App) -> dict[str, Any]:
     return {"sas": [_ike(sa, counted, now) for sa in protection.sas()]}
 
 
-def _in_force(app: App, protection: Protection) -> dict[str, Any]:
+def _in_force(app: App, protection: Protection, floor: Mapping[str, int]) -> dict[str, Any]:
     sas = protection.sas()
     counters = protection.counters()
-    drops = protection.drops() + Counter(counters.drops if counters else {})
+    drops = protection.drops() + Counter(counters.drops if counters else {}) + Counter(floor)
     settings = protection.kernel.settings
     return {
         "rules": [_rule(rule, app, protection, sas) for rule in protection.prepared.plan.rules],

@@ -77,7 +77,7 @@ class Nftables:
 
     async def counters(self) -> dict[str, int]:
         """Packets by counter name; empty without a table."""
-        objects = await self._listing()
+        objects = await self._listing("counters")
         return {item["counter"]["name"]: item["counter"]["packets"] for item in objects if "counter" in item}
 
     async def remove(self) -> None:
@@ -85,9 +85,10 @@ class Nftables:
         await self._nft(f"table inet {self.table}\ndelete table inet {self.table}\n", "-f", "-")
         self.text, self._held = "", None
 
-    async def _listing(self) -> list[dict[str, Any]]:
+    async def _listing(self, *kind: str) -> list[dict[str, Any]]:
+        """What is in the table, or the objects of one kind that are."""
         try:
-            text = await self._nft("", "-j", "list", "table", "inet", self.table)
+            text = await self._nft("", "-j", "list", *kind, "table", "inet", self.table)
         except KernelError as error:
             if _NO_SUCH in error.message:
                 return []

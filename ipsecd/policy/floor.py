@@ -39,6 +39,7 @@ BEFORE_NAT, ARRIVING, STEERING, LATE = -400, -350, -90, 1_000
 NOT_STEERED = "not-steered"  # packets that another program's route sent into the TUN
 BESIDE_THE_TUN = "beside-the-tun"  # steered packets on their way out by another link: bound to it by their socket
 SOURCE_ROUTED = "source-routed"  # packets that aren't for the address in their header
+_WAYS = (sides.WRONG_SIDE, sides.NOT_INSIDE, BESIDE_THE_TUN, SOURCE_ROUTED)
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_./-]+")
 _NAME_OCTETS = 100
@@ -75,8 +76,14 @@ def entry_counters(plan: Plan, counters: Mapping[str, int]) -> dict[str, EntryCo
     }
 
 
+def on_the_wrong_way(counters: Mapping[str, int]) -> dict[str, int]:
+    """Packets that the floor has dropped for the way they took, whatever entry they belong to, by reason; of the
+    table's counters. ``NOT_STEERED`` isn't among them, as the kernel's own discovery sends a few into every TUN."""
+    return {name: counters[name] for name in _WAYS if counters.get(name)}
+
+
 def _counters(plan: Plan) -> Iterable[str]:
-    yield from (sides.WRONG_SIDE, sides.NOT_INSIDE, NOT_STEERED, BESIDE_THE_TUN, SOURCE_ROUTED)
+    yield from (*_WAYS, NOT_STEERED)
     for index, entry in enumerate(plan.entries):
         if entry.action is not Action.BLOCK:
             yield _counter("hits", index, entry.name)

@@ -126,9 +126,11 @@ class Everybody:
 
 
 class Table:
-    """The nftables table: ``there`` is what the kernel has, ``text`` what this daemon has put there."""
+    """The nftables table: ``there`` is what the kernel has, ``text`` what this daemon has put there. ``counted`` None:
+    the kernel doesn't say."""
 
     def __init__(self) -> None:
+        self.counted: dict[str, int] | None = {}
         self.text = self.there = ""
         self.replaced = 0
 
@@ -143,7 +145,9 @@ class Table:
         self.text = self.there = ""
 
     async def counters(self) -> dict[str, int]:
-        return {}
+        if self.counted is None:
+            raise KernelError("nft took longer than it may")
+        return self.counted
 
 
 class Kernel:

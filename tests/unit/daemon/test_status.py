@@ -88,3 +88,13 @@ def test_what_was_carried_is_counted_by_sa_and_what_was_not_by_reason(tmp_path: 
             assert sum((await status(a))["drops"].values()) == 1
 
     asyncio.run(main())
+
+
+def test_what_the_floor_dropped_for_its_way_is_among_the_drops(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        daemon.table.counted = {"not-inside": 3, "wrong-side": 2, "beside-the-tun": 0, "not-steered": 7}
+        assert (await status(daemon))["drops"] == {"not-inside": 3, "wrong-side": 2}
+        daemon.table.counted = None
+        assert (await status(daemon))["drops"] == {}
+
+    beside(tmp_path, scenario, policy())
