@@ -29,7 +29,7 @@ from ipsecd.ike.status import IkeSaStatus
 from ipsecd.io.link_mtu import LinkMtus
 from ipsecd.io.tun import Tun
 from ipsecd.policy.diff import PlanDiff
-from ipsecd.policy.sides import local_hosts
+from ipsecd.policy.sides import local_networks
 
 log = structlog.get_logger()
 
@@ -52,6 +52,7 @@ class Protection:
         self._port = TunPort(self._tun_lost)
         self._generation = 0
         self._reading = False
+        self._problems: tuple[str, ...] = ()  # of this machine, that have been told
         self._open = contextlib.ExitStack()  # what must be closed again, in reverse
 
     async def start(self, complete: Complete) -> None:
@@ -76,8 +77,7 @@ class Protection:
         )
         self.negotiation = Ike(self.prepared.config, entropy)
         self._port.tun = await self.kernel.raise_tun()
-        for problem in await self.kernel.problems(local_hosts(plan), self.prepared.outside):
-            log.warning("kernel-setting", problem=problem)
+        await self._tell_problems()
         self._sockets = Sockets(plan.ike_port, plan.natt_port, plan.settings.own_mark)
         self._open.callback(self._sockets.close)
         links = LinkMtus(plan.settings.own_mark)
@@ -132,6 +132,8 @@ class Protection:
             raise
         if (new.unusable, new.plan.peers) != (old.unusable, old.plan.peers):
             self._tell()
+        with self._host.guard.over("a look at the kernel's settings"):
+            await self._tell_problems()
         return difference(old, new)
 
     def _take(self, new: Prepared) -> None:
@@ -206,6 +208,15 @@ class Protection:
     def _set_spd(self) -> None:
         self._generation += 1
         self._conductor.tell_roads(SetSpd(self._generation, self.prepared.entries), self._host.clock.now())
+
+    async def _tell_problems(self) -> None:
+        """What of this machine is in the way of the plan now, and wasn't before. Raises KernelError."""
+        plan = self.prepared.plan
+        found = await self.kernel.problems(local_networks(plan), plan.settings.inside, self.prepared.outside)
+        for problem in found:
+            if problem not in self._problems:
+                log.warning("kernel-setting", problem=problem)
+        self._problems = found
 
     def _tell(self) -> None:
         """What an operator should know of the plan that is in force from now on."""

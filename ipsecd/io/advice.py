@@ -5,7 +5,7 @@ Asked of the kernel's own routing code where that knows, as it isn't always poss
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -45,21 +45,48 @@ async def reverse_path(
 
 
 async def both_sides(
-    netlink: Netlink, inside: Iterable[Address], outside: Collection[str], asking_mark: int
+    netlink: Netlink,
+    local: Mapping[str, tuple[Address, Address]],
+    inside: Collection[str],
+    outside: Collection[str],
+    asking_mark: int,
 ) -> tuple[str, ...]:
-    """Interfaces of the outside by which something is reached that the policy calls local."""
+    """Networks that are ``local`` to rules, given with their first and last addresses, and lie outside, or nowhere: the
+    floor lets nothing of them pass. ``inside`` are the interfaces that the policy names; ``outside`` those that aren't
+    inside, if it names none.
+
+    Routing tables may be too large to read, so each network is looked for by its first and its last host, and by the
+    addresses that this machine has in it.
+    """
     names = {link.index: link.name for link in await netlink.links()}
-    found: dict[str, Address] = {}
-    for address in inside:
-        indexes = await netlink.interfaces_to(address, asking_mark) if address.version in netlink.versions else ()
-        for name in (names.get(index, "") for index in indexes):
-            if name in outside:
-                found.setdefault(name, address)
-    return tuple(
-        f"{name} leads to {address}, which is local to a rule, and to peers or everybody else, too; so no packet "
-        f"passes between it and the tunnel: name it among the policy's settings.inside if all that is behind it is "
-        f"to be trusted"
-        for name, address in found.items()
+    ours = await netlink.addresses()
+    found: dict[str, str] = {}
+    nowhere = []
+    for network, (start, end) in local.items():
+        if start == end and start in {address for _, address in ours}:
+            continue  # this machine itself
+        span = range(int(start), int(end) + 1)
+        ways = {name for name, address in ours if address.version == start.version and int(address) in span}
+        first, last = (start + 1, end - 1) if int(end) - int(start) > 1 else (start, end)
+        for host in {first, last} if start.version in netlink.versions else ():
+            ways |= {names.get(index, "") for index in await netlink.interfaces_to(host, asking_mark)}
+        ways -= {"lo"}
+        for name in sorted(ways):
+            if name in outside or (inside and name not in inside):
+                found.setdefault(name, network)
+        if not ways:
+            nowhere.append(
+                f"no route of its own leads to {network}, which is local to a rule, as far as {first} and {last} tell; "
+                f"no packet passes between the tunnel and what only a default route leads to: add a route there"
+            )
+    others = "the policy's settings.inside doesn't name it" if inside else "it leads to peers or everybody else, too"
+    return (
+        *(
+            f"{name} leads to {network}, which is local to a rule, but {others}; so no packet passes between it and "
+            f"the tunnel: name it among the policy's settings.inside if all that is behind it is to be trusted"
+            for name, network in found.items()
+        ),
+        *nowhere,
     )
 
 

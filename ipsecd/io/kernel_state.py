@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ipsecd.errors import KernelError
@@ -171,16 +171,19 @@ class KernelState:
                 restored += await self._repair_tun(self.tun, link)
             return tuple(restored)
 
-    async def problems(self, inside: tuple[Address, ...] = (), outside: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """Settings of this machine that keep packets from passing as they should, each with what changes it. ``inside``
-        are some local addresses, ``outside`` the names of the interfaces that aren't."""
+    async def problems(
+        self, local: Mapping[str, tuple[Address, Address]], inside: tuple[str, ...], outside: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Settings of this machine that keep packets from passing as they should, each with what changes it. ``local``
+        are networks that have to be inside, with their first and last addresses; ``inside`` the names of the interfaces
+        that are, or else ``outside`` of those that aren't."""
         tun = await self._netlink.link(self.settings.tun)
         found = list(advice.bridges(await self._netlink.links()))
         if tun is not None:
             addresses = await self._netlink.addresses()
             marks = self.settings.mark, self.settings.inside_mark
             found += await advice.reverse_path(self._netlink, tun, addresses, *marks)
-        found += await advice.both_sides(self._netlink, inside, outside, self.settings.asking_mark)
+        found += await advice.both_sides(self._netlink, local, inside, outside, self.settings.asking_mark)
         return tuple(found)
 
     async def lower(self) -> None:

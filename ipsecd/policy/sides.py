@@ -19,7 +19,7 @@ from itertools import chain
 from ipsecd.policy import classify
 from ipsecd.policy.marks import asking_mark, has_mark, inside_mark, set_mark
 from ipsecd.policy.plan import Action, Entry, Plan, Settings
-from ipsecd.wire.selector import Address
+from ipsecd.wire.selector import Address, Selector
 
 WRONG_SIDE = "wrong-side"  # forwarded packets whose source isn't reached through the interface they came in by
 NOT_INSIDE = "not-inside"  # packets out of the TUN that lead elsewhere than inside
@@ -63,12 +63,12 @@ def _anywhere(entries: Iterable[Entry]) -> tuple[classify.Flow, ...]:
     return classify.flows(protecting, classify.into, lambda _, entry: "accept" if entry.anywhere else "return")
 
 
-def local_hosts(plan: Plan) -> tuple[Address, ...]:
-    """An address of each network that is local to a rule, to ask the kernel with where that is."""
-    entries = (entry for entry in plan.entries if entry.action is Action.PROTECT and not entry.anywhere)
+def local_networks(plan: Plan) -> dict[str, tuple[Address, Address]]:
+    """What has to be inside, each network with its first and its last address: what is local to a rule, but for ``me``
+    and for rules to which everything is."""
+    entries = (entry for entry in plan.entries if entry.action is Action.PROTECT and not (entry.me or entry.anywhere))
     local = chain.from_iterable((pair[0] for pair in entry.pairs) for entry in entries)
-    hosts = (selector.start + 1 if selector.start != selector.end else selector.start for selector in local)
-    return tuple(dict.fromkeys(hosts))
+    return {str(Selector(each.start, each.end)): (each.start, each.end) for each in local if not each.any_address}
 
 
 def by_outside(settings: Settings, outside: tuple[str, ...], direction: str) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from ipsecd.io.tun import Tun
 from ipsecd.io.watch import RoutingWatch, TableWatch
 from ipsecd.policy import floor
 from ipsecd.policy.plan import Action, Entry, Plan
-from ipsecd.policy.sides import local_hosts
+from ipsecd.policy.sides import local_networks
 from ipsecd.wire.selector import Selector
 from tests.netns.capture import PATIENCE
 from tests.netns.places import NET_A, NET_B
@@ -144,7 +144,7 @@ class Gateway:
         return () if settings.inside else self.do(self.around.look(addresses, settings.own_mark, settings.tun))
 
     def problems(self) -> tuple[str, ...]:
-        return self.do(self.state.problems(local_hosts(self.plan), self.outside()))
+        return self.do(self.state.problems(local_networks(self.plan), self.plan.settings.inside, self.outside()))
 
     def keep(self) -> None:
         """Let the keeper run from now on."""

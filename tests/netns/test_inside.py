@@ -211,14 +211,17 @@ def test_a_gateway_with_one_arm_says_so(sites: Sites, tmp_path: Path, version: i
         assert gateway.counters()[NOT_INSIDE] == 1
         assert wan.count(MARK) == 0
         (problem,) = gateway.problems()
-        assert problem.startswith(f"wan0 leads to {inner[1].rpartition('7')[0]}1, which is local to a rule, and to ")
+        assert problem.startswith(f"wan0 leads to {inner[0]}, which is local to a rule, but it leads to peers or ")
     plan = protecting(version, WIDE[version], inside=("wan0",))
     with Gateway(sites, tmp_path, plan) as gateway, Capture(sites, "ga", "wan0") as wan:
         gateway.into_tun([udp(HB[version], inner[1], CONTROL)])
         wan.wait_for(CONTROL)
         inject(sites, "gb", "wan0", to_ga, udp(inner[1], HB[version], CONTROL))
         gateway.wait_in_tun(CONTROL)
-        assert gateway.problems() == ()
+        (problem,) = gateway.problems()
+        assert problem.startswith(
+            f"lan0 leads to {WIDE[version]}, which is local to a rule, but the policy's settings."
+        )
         with Capture(sites, "ha", "eth0") as lan:
             gateway.into_tun([udp(HB[version], HA[version], MARK)])
             assert gateway.counters()[NOT_INSIDE] == 1
@@ -255,3 +258,20 @@ def test_an_interface_of_the_tunnels_name_is_no_tunnel(sites: Sites, tmp_path: P
         lan.wait_for(CONTROL)
         send(sites, "ha", udp(HA[version], HB[version], CONTROL + b"2"))
         foreign.wait_for(CONTROL + b"2")
+
+
+def test_a_local_network_that_lies_nowhere_or_outside_is_named(sites: Sites, tmp_path: Path, version: int) -> None:
+    """Also if only an address of our own tells so: the rest of its network may be behind a default route."""
+    apart = {4: "10.5.0.0/16", 6: "fd05::/48"}[version]
+    own = {4: "10.5.7.1/24", 6: "fd05:0:0:7::1/64"}[version]
+    with Gateway(sites, tmp_path, protecting(version, apart)) as gateway:
+        (problem,) = gateway.problems()
+        assert problem.startswith(f"no route of its own leads to {apart}, which is local to a rule, as far as ")
+        sites.run("ga", ["ip", "addr", "add", own, "dev", "wan0"])
+        (problem,) = gateway.problems()
+        assert problem.startswith(f"wan0 leads to {apart}, which is local to a rule, but it leads to peers or ")
+        sites.run("ga", ["ip", "addr", "del", own, "dev", "wan0"])
+        sites.run("ga", ["ip", "addr", "add", own, "dev", "lan0"])
+        assert gateway.problems() == ()
+    with Gateway(sites, tmp_path, protecting(version, own.partition("/")[0])) as gateway:
+        assert gateway.problems() == ()

@@ -164,6 +164,7 @@ class Kernel:
         self.lowered = False
         self.arrived: list[bytes] = []  # what came out of the tunnel
         self.restored = 0
+        self.found: tuple[str, ...] = ()  # problems
 
     async def check_name(self) -> None:
         pass
@@ -182,7 +183,7 @@ class Kernel:
         return self.tun
 
     async def problems(self, *_: object) -> tuple[str, ...]:
-        return ()
+        return self.found
 
     async def restore_floor(self, *, gone: bool = False) -> tuple[str, ...]:
         return ()

@@ -228,6 +228,14 @@ def test_the_floor_follows_the_way_out(tmp_path: Path) -> None:
                 "Interfaces that lead to peers and to everybody else are now: wan1"
             ]
             assert "policy-follows" not in daemon.events
+            assert "kernel-setting" not in daemon.events
+            daemon.kernel.found = ("wan0 leads both ways",)
+            for way_out in ("wan0", "wan1"):
+                daemon.way_out = way_out
+                await asyncio.create_task(daemon.app._follow(), context=daemon.context)
+            assert daemon.texts("kernel-setting") == [
+                "A setting of this machine is in the way: wan0 leads both ways"
+            ], "and told once"
 
     asyncio.run(main())
 

@@ -9,7 +9,7 @@ import pytest
 from ipsecd.policy.floor import ruleset
 from ipsecd.policy.marks import asking_mark, inside_mark
 from ipsecd.policy.plan import Action, Entry, Plan, Settings
-from ipsecd.policy.sides import local_hosts
+from ipsecd.policy.sides import local_networks
 from ipsecd.wire.selector import Selector
 
 LOCAL, REMOTE, ALL = map(Selector.net, ("10.1.0.0/16", "10.2.0.0/16", "0.0.0.0/0"))
@@ -81,7 +81,7 @@ def test_the_marks_that_follow_from_those_that_are_given_are_others_and_inside_t
     assert (inside_mark(settings), asking_mark(settings)) == (inside, asking)
 
 
-def test_one_host_stands_for_each_local_network() -> None:
+def test_what_has_to_be_inside_is_what_is_local_to_rules() -> None:
     entries = (
         PROTECT,
         BLOCK,
@@ -89,4 +89,7 @@ def test_one_host_stands_for_each_local_network() -> None:
         OURS,
         Entry("e/1", "e", Action.PROTECT, ((Selector.net("fd01::7/128"), Selector.net("::/0")),)),
     )
-    assert local_hosts(Plan("p", entries=entries)) == (ip_address("10.1.0.1"), ip_address("fd01::7"))
+    assert local_networks(Plan("p", entries=entries)) == {
+        "10.1.0.0/16": (ip_address("10.1.0.0"), ip_address("10.1.255.255")),
+        "fd01::7": (ip_address("fd01::7"), ip_address("fd01::7")),
+    }
