@@ -136,7 +136,8 @@ CREDENTIAL_OCTETS = 65_536
 CREDENTIAL_COMMAND_TIME = 10.0
 STRONG_PSK = 20  # octets; a shorter pre-shared key is warned about
 RESOLVE_TIME = 10.0  # for the system's resolver to answer
-RESOLVE_AGAIN = 60.0  # DNS names are asked for again this often, and sooner when an attempt with one failed
+RESOLVE_AGAIN = 60.0  # DNS names are asked for again this often, and sooner when an attempt with one failed; and the
+# ways to the peers are looked at, which other routes may have changed than those that are watched
 RESOLVE_REST = 5.0  # but not more often than this
 SLEPT = 1.0  # seconds of suspend that count: less is the two clocks being read one after the other
 ADDRESS_REST = 0.2  # after this machine's addresses were looked at: a link that flaps mustn't take the processor

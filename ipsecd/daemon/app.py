@@ -210,15 +210,19 @@ class App:
             await asyncio.sleep(limits.ADDRESS_REST)
 
     async def _follow_names(self) -> None:
-        """Ask for DNS names again when there is a reason or it's time."""
+        """Ask for DNS names again when there is a reason or it's time. When it's time, look at all the rest again, too:
+        nobody tells of each route that leads to a peer, nor may a change have been followed to its end."""
         self._ask.set()
         while True:
-            with contextlib.suppress(TimeoutError):
+            due = False
+            try:
                 async with asyncio.timeout(limits.RESOLVE_AGAIN):
                     await self._ask.wait()
+            except TimeoutError:
+                due = True
             self._ask.clear()
             with self.guard.over("DNS names"):
-                if await self._resolver.refresh(self._names):
+                if await self._resolver.refresh(self._names) or due:
                     await self._follow()
             await asyncio.sleep(limits.RESOLVE_REST)
 

@@ -240,6 +240,20 @@ def test_the_floor_follows_the_way_out(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_way_that_nobody_tells_of_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RESOLVE_AGAIN", 0.0)
+    monkeypatch.setattr(limits, "RESOLVE_REST", 0.0)
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), Daemon(tmp_path, policy(rule("a"))) as daemon:
+            daemon.way_out = "wan1"  # as a route to one peer may have it
+            while "outside-moved" not in daemon.events:  # noqa: ASYNC110  nothing else tells when it has been seen
+                await asyncio.sleep(0)
+            assert 'oifname { "wan1" } counter name "not-inside" drop' in daemon.kernel.floor
+
+    asyncio.run(main())
+
+
 def test_where_the_policy_names_the_inside_the_way_out_says_nothing(tmp_path: Path) -> None:
     text = policy(rule("a")) + "settings: {inside: [lan0, lan1]}\n"
 
