@@ -142,6 +142,26 @@ def chains(name: str, flows: Sequence[Flow]) -> Chains:
     }
 
 
+def pieces(name: str, flows: Sequence[Flow], *, exceptions: bool) -> Chains:
+    """The chain ``name`` that gives a fragment, before it is put together with others, the verdict of the first flow
+    that is its own whatever its ports are. What blocks is left to the whole packet, and what only some ports belong
+    to; with ``exceptions``, a fragment that such a permit may be meant for is let go.
+
+    The kernel puts IPv4 together by addresses, protocol and identification (RFC 791 section 3.2), IPv6 without the
+    protocol (RFC 8200 section 4.5). So of IPv6 no fragment says of which protocol the packet will be.
+    """
+    rules = []
+    for flow in flows:
+        source, destination = (
+            Selector(side.start, side.end, side.protocol if side.version == 4 else 0)
+            for side in (flow.source, flow.destination)
+        )
+        own = (source, destination) == (flow.source, flow.destination)
+        if (own and flow.action is not Action.BLOCK) or (exceptions and flow.action is Action.PERMIT):
+            rules.append(_rule(replace(flow, source=source, destination=destination)))
+    return {name: rules}
+
+
 def original(name: str, flows: Sequence[Flow]) -> Chains:
     """The chain ``name`` that gives a packet the verdict of its first flow, as it was before destination NAT, when it
     was for this machine. It is of a protocol that isn't ICMP, and whole: others have no such past."""

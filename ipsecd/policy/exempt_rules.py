@@ -13,6 +13,7 @@ from ipsecd.policy.exempt import DHCP, NEIGHBOURS, OWN_PROTOCOLS, own_ports
 from ipsecd.policy.marks import asking_mark, has_mark, set_mark
 from ipsecd.policy.plan import Plan
 from ipsecd.policy.sides import by_inside
+from ipsecd.wire.registry import IpProtocol
 
 
 def any_of(numbers: Iterable[int]) -> str:
@@ -25,6 +26,9 @@ _DISCOVERY, _LISTENERS = (f"icmpv6 type {any_of(each.types)} ip6 hoplimit {each.
 _DHCP, _DHCPV6 = (
     f"meta nfproto ipv{each.version} udp sport {any_of(each.ports)} udp dport {any_of(each.ports)}" for each in DHCP
 )
+
+PIECES = f"fib daddr type local meta l4proto {any_of((IpProtocol.UDP, *OWN_PROTOCOLS))} accept"
+# Fragments of what may be IKE or ESP of our own: only the first one has ports.
 
 
 def chains(plan: Plan, outside: tuple[str, ...]) -> Chains:

@@ -8,6 +8,10 @@ It does three things, all with the entries of the plan in order of precedence:
 * the sides (``sides.py``): a forwarded packet is marked only if its source is reached through the interface it came in
   by, and what came out of the TUN goes inside or nowhere.
 
+Fragments are judged before the kernel puts them together, as far as their addresses tell. It puts together what has
+the same addresses and identification, wherever it came from, and takes the whole for what its last fragment was: so a
+fragment that somebody on the outside has made up would come in as part of what came out of the tunnel.
+
 The hooks in the order a packet meets them, with their priorities, are ``_base_chains``. Whoever holds the mark of our
 own sockets passes in the output hook; whatever arrives has our bits of its mark cleared first. The TUN is known by its
 interface group, not by its name: another program may have an interface of that name when ours is gone.
@@ -31,7 +35,8 @@ from ipsecd.policy.plan import Action, Entry, Plan, Settings
 
 TABLE = "ipsecd"
 
-BEFORE_NAT, ARRIVING, STEERING, LATE = -400, -350, -90, 1_000
+UNJOINED, BEFORE_NAT, ARRIVING, STEERING, LATE = -450, -400, -350, -90, 1_000
+# -450: before reassembly (-400).
 # -400: before whatever rewrites headers or marks on the way out (mangle -150, source NAT 100).
 # -350: behind reassembly (-400), before connection tracking (-200) and destination NAT (-100).
 # -90: behind destination NAT. 1000: behind source NAT and whatever else rewrites headers.
@@ -107,8 +112,12 @@ def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains
             **classify.crossing("leaving_crossing", entries, classify.out, judge),
             **classify.crossing("arriving_crossing", entries, classify.into, judge),
         }
+    entering_pieces = classify.flows(entries, classify.out, _entering_pieces(plan.settings))
     return {
         **exempt_rules.chains(plan, outside),
+        "pieces": [exempt_rules.PIECES, "jump arriving_pieces", "jump entering_pieces", "jump entering"],
+        **classify.pieces("arriving_pieces", arriving, exceptions=True),
+        **classify.pieces("entering_pieces", entering_pieces, exceptions=False),
         **classify.chains("steer", classify.flows(entries, classify.out, steer) + classify.strays(entries, steer)),
         **classify.chains("leaving", leaving + classify.strays(entries, judge)),
         **classify.chains("arriving", arriving),
@@ -127,8 +136,7 @@ def _crossing(plan: Plan) -> str:
 
 
 def _steering(settings: Settings) -> classify.Verdict:
-    """What becomes of packets that may leave: marked, let go, or dropped. The mark also says how their source is to be
-    looked up, if they are forwarded: with the default route only if any address may be local."""
+    """What becomes of packets that may leave: marked, let go, or dropped."""
 
     def verdict(index: int, entry: Entry) -> str:
         hits = f'counter name "{_counter("hits", index, entry.name)}"'
@@ -136,12 +144,22 @@ def _steering(settings: Settings) -> classify.Verdict:
             case Action.PERMIT:
                 return f"{hits} return"
             case Action.PROTECT:
-                mark = settings.mark if entry.anywhere else asking_mark(settings)
-                return f"{set_mark(settings, mark)} {hits} return"
+                return f"{_mark(settings, entry)} {hits} return"
             case Action.BLOCK:
                 return _judge(index, entry)
 
     return verdict
+
+
+def _entering_pieces(settings: Settings) -> classify.Verdict:
+    """Fragments are marked for the question of where they came from, and for no more."""
+    return lambda _, entry: f"{_mark(settings, entry)} return" if entry.action is Action.PROTECT else "return"
+
+
+def _mark(settings: Settings, entry: Entry) -> str:
+    """Mark a packet of a protecting entry. The mark also says how its source is to be looked up, if it is forwarded:
+    with the default route only if any address may be local."""
+    return set_mark(settings, settings.mark if entry.anywhere else asking_mark(settings))
 
 
 def _judge(index: int, entry: Entry) -> str:
@@ -167,6 +185,13 @@ def _base_chains(plan: Plan) -> classify.Chains:
         for option in ("ip option lsrr exists", "ip option ssrr exists", "rt seg-left > 0")
     ]
     return {
+        "pieces_from_wire": [
+            _hook("filter", "prerouting", UNJOINED),
+            'iifname "lo" accept',
+            f"iifgroup {tun} accept",
+            "ip frag-off & 0x3fff != 0 jump pieces",
+            "exthdr frag exists jump pieces",
+        ],
         "from_wire": [
             _hook("filter", "prerouting", ARRIVING),
             whole,

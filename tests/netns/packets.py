@@ -57,6 +57,18 @@ def fragments(source: str, destination: str, mark: bytes, sport: int = 4000, dpo
     return [bytes(piece) for piece in fragment(IP(src=source, dst=destination, id=0x1234) / payload, FRAGMENT_OCTETS)]  # type: ignore[no-untyped-call]
 
 
+def halves(source: str, destination: str, first: bytes, second: bytes, dport: int = 4001) -> Sequence[bytes]:
+    """One UDP packet in two fragments, a mark of eight octets in each."""
+    payload = bytes(header(source, destination) / UDP(sport=4000, dport=dport) / (first + second))[-24:]
+    pieces = [(0, 1, payload[:16]), (2, 0, payload[16:])]
+    if ":" in source:
+        ipv6 = IPv6(src=source, dst=destination)
+        return [bytes(ipv6 / IPv6ExtHdrFragment(id=7, offset=at, m=more, nh=17) / data) for at, more, data in pieces]
+    return [
+        bytes(IP(src=source, dst=destination, id=7, flags=more, frag=at, proto=17) / data) for at, more, data in pieces
+    ]
+
+
 def too_big(router: str, packet: bytes, mtu: int) -> bytes:
     """A router's claim that a packet doesn't fit."""
     if ":" in router:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ipsecd.policy.plan import Action
+from ipsecd.policy.plan import Action, Plan
 from ipsecd.policy.sides import WRONG_SIDE
+from ipsecd.wire.selector import Selector
 from tests.netns.capture import Capture, inject, send
-from tests.netns.gateway import Gateway, between_sites
-from tests.netns.packets import fragments, ping, tcp, udp
-from tests.netns.places import GA_LAN, GA_WAN, GB_WAN, HA, HB
+from tests.netns.gateway import Gateway, between_sites, entry
+from tests.netns.packets import fragments, halves, ping, tcp, udp
+from tests.netns.places import GA_LAN, GA_WAN, GB_WAN, HA, HB, NET_A, NET_B
 from tests.netns.sites import Sites
 
 pytestmark = [
@@ -84,3 +85,62 @@ def test_from_inside_as_if_from_the_far_side_it_gets_nowhere(tmp_path: Path, ver
         assert not [seen for seen in lan.seen if seen.outgoing and MARK in seen.packet]
         assert gateway.out_of_tun(MARK) == []
         assert gateway.counters()[f"drops.{0 if version == 4 else 1}.rule/{version}"] == 2
+
+
+HONEST, FORGED, COMPLETE = b"<honest>", b"<forged>", b"<follow>"
+
+
+def test_a_fragment_from_outside_is_joined_neither_with_those_out_of_the_tunnel_nor_with_those_into_it(
+    tmp_path: Path, version: int, rp_filter: int
+) -> None:
+    """The kernel would do that, and take the whole for what its last fragment was."""
+    with (
+        Sites(rp_filter=rp_filter) as sites,
+        Gateway(sites, tmp_path, between_sites(Action.PROTECT)) as gateway,
+        Capture(sites, "ga", "wan0") as wan,
+        Capture(sites, "ha", "eth0") as lan,
+    ):
+        for source, destination in ((HB, HA), (HA, HB)):
+            _, forged = halves(source[version], destination[version], HONEST, FORGED)
+            inject(sites, "gb", "wan0", sites.mac("ga", "wan0"), forged)
+            wan.wait(lambda seen, forged=forged: seen.packet == forged, "a forged fragment")
+        first, last = halves(HB[version], HA[version], HONEST, COMPLETE)
+        gateway.into_tun([first, last])
+        lan.wait_for(COMPLETE)
+        assert lan.count(HONEST) >= 1
+        inject(sites, "ha", "eth0", sites.mac("ga", "lan0"), *halves(HA[version], HB[version], HONEST, COMPLETE))
+        assert gateway.wait_in_tun(COMPLETE)
+        assert lan.count(FORGED) == 0
+        assert gateway.out_of_tun(FORGED) == []
+        counted = gateway.counters()
+        assert counted[f"drops.{0 if version == 4 else 1}.rule/{version}"] == counted[WRONG_SIDE] == 1
+
+
+def test_a_fragment_from_outside_makes_no_exception_of_what_is_protected(
+    tmp_path: Path, version: int, rp_filter: int
+) -> None:
+    """With a first fragment to a port that passes in clear, the rest of another packet would. What is fragmented and
+    passes in clear by itself still does, either way."""
+    here, there = Selector.net(NET_A[version]), Selector.net(NET_B[version])
+    passing = Selector.net(NET_B[version], 17, (4001, 4001))
+    plan = Plan("test", entries=(entry(Action.PERMIT, here, passing), entry(Action.PROTECT, here, there, "rule/2")))
+    with (
+        Sites(rp_filter=rp_filter) as sites,
+        Gateway(sites, tmp_path, plan) as gateway,
+        Capture(sites, "ga", "wan0") as wan,
+        Capture(sites, "ha", "eth0") as lan,
+    ):
+        to_ga, from_lan = sites.mac("ga", "wan0"), sites.mac("ga", "lan0")
+        first, _ = halves(HA[version], HB[version], FORGED, COMPLETE)
+        inject(sites, "gb", "wan0", to_ga, first)
+        wan.wait(lambda seen: seen.packet == first, "a forged fragment")
+        _, last = halves(HA[version], HB[version], FORGED, HONEST)
+        inject(sites, "ha", "eth0", from_lan, last)
+        inject(sites, "ha", "eth0", from_lan, udp(HA[version], GB_WAN[version], FENCE))
+        wan.wait_for(FENCE)
+        assert wan.count(HONEST) == 0
+        assert gateway.counters()[WRONG_SIDE] == 1
+        inject(sites, "ha", "eth0", from_lan, *fragments(HA[version], HB[version], CONTROL))
+        wan.wait(lambda seen: seen.outgoing and CONTROL in seen.packet, "a fragmented packet that may leave in clear")
+        inject(sites, "gb", "wan0", to_ga, *fragments(HB[version], HA[version], CONTROL, sport=4001))
+        lan.wait_for(CONTROL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 
 import pytest
@@ -11,6 +12,7 @@ from ipsecd.policy.marks import asking_mark, inside_mark
 from ipsecd.policy.plan import Action, Entry, Plan, Settings
 from ipsecd.policy.sides import local_networks
 from ipsecd.wire.selector import Selector
+from tests.netns.places import HB, NET_A, NET_B
 
 LOCAL, REMOTE, ALL = map(Selector.net, ("10.1.0.0/16", "10.2.0.0/16", "0.0.0.0/0"))
 PROTECT = Entry("a/1", "a", Action.PROTECT, ((LOCAL, REMOTE),))
@@ -41,6 +43,37 @@ def test_a_rule_asks_for_a_route_of_its_own_unless_any_address_is_local() -> Non
         f'ip saddr 10.1.0.0/16 ip daddr 10.2.0.0/16 {mark} 0x04000000 counter name "hits.0.a/1" return',
         f'ip daddr 10.2.0.0/16 {mark} 0x01000000 counter name "hits.1.c/1" return',
     ]
+
+
+@pytest.mark.parametrize(
+    ("version", "arriving", "entering"),
+    [
+        (4, ["17 return", "1 return", "6 drop", "return", "drop"], ["1 return", "6 mark", "return", "mark"]),
+        (6, ["return", "return", "return", "drop"], ["return", "mark"]),
+    ],
+)
+def test_a_fragment_is_judged_by_what_it_shows(version: int, arriving: list[str], entering: list[str]) -> None:
+    """Its protocol if it is of IPv4, and never its ports; what blocks is left to the whole packet."""
+    here, there, near = (NET_A[version], NET_B[version], HB[version])
+    rest = Selector.net(near)
+    far = [Selector.net(there, 17, (53, 53)), Selector.net(there, 1), Selector.net(there, 6), rest, Selector.net(there)]
+    actions = [Action.PERMIT, Action.PERMIT, Action.PROTECT, Action.PERMIT, Action.PROTECT]
+    entries = [
+        Entry(f"e/{index}", "e", action, ((Selector.net(here, each.protocol), each),))
+        for index, (action, each) in enumerate(zip(actions, far, strict=True))
+    ]
+    block = Entry("b/1", "b", Action.BLOCK, ((Selector.net(here), Selector.net(near)),))
+    found = {name: chain(name, block, *entries) for name in ("arriving_pieces", "entering_pieces")}
+
+    def said(rules: list[str]) -> list[str]:
+        words = [(re.search(r"l4proto (\d+)", rule), rule.split()) for rule in rules]
+        return [
+            f"{protocol[1] + ' ' if protocol else ''}{'mark' if 'mark' in rule else rule[-1]}"
+            for protocol, rule in words
+        ]
+
+    assert said(found["arriving_pieces"]) == arriving
+    assert said(found["entering_pieces"]) == entering
 
 
 def test_what_may_go_anywhere_is_only_what_such_a_rule_lets_and_no_narrower_one() -> None:
