@@ -10,10 +10,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from ipsecd.io.netlink import Address, Link, Netlink
-from ipsecd.io.outside import NOBODY
+from ipsecd.io.outside import EVERYBODY
 
 _BRIDGES = Path("/proc/sys/net/bridge")  # made by the module br_netfilter
-_ELSEWHERE = NOBODY[0]
 
 
 async def reverse_path(
@@ -25,7 +24,9 @@ async def reverse_path(
     addresses = [(name, address) for name, address in local if address.version == 4 and name not in {"lo", tun.name}]
     if not addresses:
         return ()
-    if not await netlink.would_accept(_ELSEWHERE, addresses[0][1], tun, inside_mark):
+    ours = {address for _, address in local}
+    elsewhere = next(address for address in EVERYBODY if address not in ours)
+    if not await netlink.would_accept(elsewhere, addresses[0][1], tun, inside_mark):
         found.append(
             f"packets out of {tun.name} fail the reverse path check: sysctl -w net.ipv4.conf.all.rp_filter=0 "
             f"net.ipv4.conf.{tun.name}.rp_filter=0"
@@ -35,8 +36,8 @@ async def reverse_path(
         if not near:
             continue
         neighbours = [IPv4Address(int(near[0]) ^ bit) for bit in (1, 2)]  # one may be the network itself
-        passing = [one for one in neighbours if await netlink.would_accept(one, _ELSEWHERE, link)]
-        if passing and not await netlink.would_accept(passing[0], _ELSEWHERE, link, mark):
+        passing = [one for one in neighbours if await netlink.would_accept(one, elsewhere, link)]
+        if passing and not await netlink.would_accept(passing[0], elsewhere, link, mark):
             found.append(
                 f"src_valid_mark keeps steered packets that come in by {link.name} from passing its reverse path "
                 f"check: sysctl -w net.ipv4.conf.all.src_valid_mark=0, or net.ipv4.conf.{link.name}.rp_filter=2"
@@ -79,6 +80,11 @@ async def both_sides(
                 f"no route of its own leads to {network}, which is local to a rule, as far as {first} and {last} tell; "
                 f"no packet passes between the tunnel and what only a default route leads to: add a route there"
             )
+    if local and not inside and not outside:
+        nowhere.append(
+            "nothing tells which interfaces lead outside, as there is neither a default route nor a known peer: name "
+            "those of the inside in the policy's settings.inside"
+        )
     others = "the policy's settings.inside doesn't name it" if inside else "it leads to peers or everybody else, too"
     return (
         *(

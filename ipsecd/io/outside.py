@@ -7,8 +7,17 @@ from ipaddress import IPv4Address, IPv6Address
 
 from ipsecd.io.netlink import Address, Netlink
 
-NOBODY = (IPv4Address("198.51.100.1"), IPv6Address("2001:db8:ffff::1"))  # RFC 5737, RFC 3849: addresses of nobody,
-# to ask with how everybody is reached
+# To ask the kernel with how everybody is reached; nothing is ever sent there. Several, as one may be null-routed here,
+# or our own: addresses of nobody (RFC 5737, RFC 3849), and of root name servers, to which everybody has a route.
+EVERYBODY: tuple[Address, ...] = (
+    IPv4Address("198.51.100.1"),
+    IPv4Address("203.0.113.1"),
+    IPv4Address("198.41.0.4"),
+    IPv4Address("193.0.14.129"),
+    IPv6Address("2001:db8:ffff::1"),
+    IPv6Address("2001:503:ba3e::2:30"),
+    IPv6Address("2001:7fd::1"),
+)
 
 
 class Outside:
@@ -21,7 +30,7 @@ class Outside:
     async def look(self, peers: Iterable[Address], mark: int, tun: str) -> tuple[str, ...]:
         """The names of the interfaces by which these and everybody else are reached now, with the mark of our own
         sockets. ``tun`` is never one of them."""
-        addresses = [address for address in (*peers, *NOBODY) if address.version in self._netlink.versions]
+        addresses = [address for address in (*peers, *EVERYBODY) if address.version in self._netlink.versions]
         names = {link.index: link.name for link in await self._netlink.links() if link.name not in {"lo", tun}}
         ways = {}
         for address in dict.fromkeys(addresses):

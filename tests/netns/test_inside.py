@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ipsecd.io.outside import EVERYBODY
 from ipsecd.policy.plan import Action, Plan, Settings
 from ipsecd.policy.sides import NOT_INSIDE, WRONG_SIDE
 from ipsecd.wire.selector import Selector
@@ -114,6 +115,23 @@ def test_the_outside_is_where_the_default_route_was_last(sites: Sites, tmp_path:
             assert uplink.count(MARK) == 0
         sites.run("ga", ["ip", "link", "del", "wan1"])
         assert gateway.outside() == ("wan1",), "what is gone is nowhere else"
+
+
+def test_the_outside_is_found_where_some_addresses_lead_nowhere_or_are_our_own(
+    sites: Sites, tmp_path: Path, version: int
+) -> None:
+    first, *others, _ = (str(address) for address in EVERYBODY if address.version == version)
+    sites.run("ga", ["ip", "addr", "add", first, "dev", "lan0", *(["nodad"] if version == 6 else [])])
+    for address in others:
+        sites.run("ga", ["ip", f"-{version}", "route", "add", "blackhole", address])
+    sites.run("ga", ["ip", f"-{6 if version == 4 else 4}", "route", "del", "default"])
+    with Gateway(sites, tmp_path / "one", protecting(version, WIDE[version])) as gateway:
+        assert gateway.outside() == ("wan0",)
+        assert [problem for problem in gateway.problems() if "reverse path" in problem] == []
+    sites.run("ga", ["ip", f"-{version}", "route", "del", "default"])
+    with Gateway(sites, tmp_path / "two", protecting(version, WIDE[version])) as gateway:
+        assert gateway.outside() == ()
+        assert any(problem.startswith("nothing tells which interfaces lead outside") for problem in gateway.problems())
 
 
 def test_every_next_hop_of_a_default_route_leads_outside(sites: Sites, tmp_path: Path, version: int) -> None:
