@@ -1,5 +1,8 @@
 """What has to outlive the process, one small text a file: the last good floor, for the unit that loads it at boot
-before any network is up, and what the policy's DNS names last meant."""
+before any network is up, and what the policy's DNS names last meant.
+
+A file belongs to whoever its folder belongs to: what root has left there, who has run the daemon by hand, the user that
+the service runs as can read."""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ class StateFile:
             fresh.unlink(missing_ok=True)
             handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
+                self._give(handle)
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -42,6 +46,9 @@ class StateFile:
             return self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
+        except PermissionError as error:
+            hint = f"{self._cost}; chown --reference={self.path.parent} {self.path}"
+            raise KernelError(f"can't read {self._what} from {self.path}: {error.strerror}", hint) from error
         except (OSError, UnicodeDecodeError) as error:
             raise KernelError(f"can't read {self._what} from {self.path}: {error}", self._cost) from error
 
@@ -54,6 +61,13 @@ class StateFile:
             return
         except OSError as error:
             raise KernelError(f"can't remove {self.path}: {error.strerror}", "remove it by hand") from error
+
+    def _give(self, handle: int) -> None:
+        """To the owner of the folder; only root can, and not every root."""
+        owner = self.path.parent.stat()
+        if os.geteuid() == 0:
+            with contextlib.suppress(PermissionError):
+                os.fchown(handle, owner.st_uid, owner.st_gid)
 
     def _sync_folder(self) -> None:
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
