@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import pwd
 import signal
 import stat
 from collections.abc import Sequence
@@ -19,7 +20,11 @@ from ipsecd import limits
 from ipsecd.errors import OperatorError
 from ipsecd.printable import quoted
 
-_MAKE_ONE = "make one: (umask 077; {folder}openssl rand -base64 32 > {path})"
+_A_KEY = "head -c 32 /dev/urandom | base64"
+_PUT_IT = (
+    "the same key as the peer's: {folder}install {owner}-m 600 KEY {path}; to make a first one: " + _A_KEY + " > KEY"
+)
+_OF_THE_UNIT = "ipsecd.psk"  # what LoadCredential= of ipsecd.service names; whatever else is there, a drop-in has added
 
 
 def read_file(path: Path, users: frozenset[int]) -> bytes:
@@ -44,7 +49,11 @@ def read_systemd(name: str, directory: str | None) -> bytes:
 
     ``directory`` is $CREDENTIALS_DIRECTORY. systemd makes it, private to the service, so the files are trusted.
     """
-    hint = f"in a drop-in of ipsecd.service: LoadCredential={name}:/path/of/the/key"
+    if name == _OF_THE_UNIT:
+        first = f"put the key into /etc/credstore/{name}"
+    else:
+        first = f"systemctl edit ipsecd, and there, below [Service], LoadCredential={name}:/path/of/the/key"
+    hint = f"{first}; then systemctl restart ipsecd, as a reload reads no new credentials"
     if not directory:
         raise OperatorError(f"there is no systemd credential {quoted(name)}: ipsecd wasn't given any", hint)
     if "/" in name or name in ("", ".", ".."):
@@ -137,7 +146,7 @@ def _key(octets: bytes, where: str) -> bytes:
         raise OperatorError(f"{where} has more than {limits.CREDENTIAL_OCTETS} octets", "a key is a few dozen octets")
     octets = octets.removesuffix(b"\n").removesuffix(b"\r")
     if not octets:
-        raise OperatorError(f"{where} is empty", "put a random key there: openssl rand -base64 32")
+        raise OperatorError(f"{where} is empty", f"put a random key there: {_A_KEY}")
     return octets
 
 
@@ -172,12 +181,27 @@ def _check_way(path: Path, users: frozenset[int]) -> None:
 def _not_opened(path: Path, error: OSError) -> OperatorError:
     match error.errno:
         case errno.ENOENT:
-            folder = "" if path.parent.exists() else f"mkdir -p {path.parent}; "
-            return OperatorError(f"the key file {path} doesn't exist", _MAKE_ONE.format(path=path, folder=folder))
+            owner = _owner()
+            folder = "" if path.parent.exists() else f"install -d {owner}-m 700 {path.parent}; "
+            hint = _PUT_IT.format(path=path, folder=folder, owner=owner, key=_A_KEY)
+            return OperatorError(f"the key file {path} doesn't exist", hint)
         case errno.ELOOP:
             return OperatorError(f"the key file {path} is a symbolic link", "name the file it leads to")
         case errno.EACCES:
-            hint = "chown it to the user of ipsecd, or hand it over with LoadCredential= in ipsecd.service"
+            hint = f"chown {_user()} {path}, and see that {_user()} may enter its folder"
             return OperatorError(f"ipsecd may not read the key file {path}", hint)
         case _:
             return OperatorError(f"the key file {path} can't be opened: {error.strerror}")
+
+
+def _owner() -> str:
+    """What makes ``install`` give a file to the user of this process."""
+    return f"-o {_user()} " if os.geteuid() else ""
+
+
+def _user() -> str:
+    number = os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:  # it has no name, as happens in containers
+        return str(number)

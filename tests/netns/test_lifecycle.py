@@ -222,7 +222,7 @@ def test_a_missing_key_makes_only_its_rules_unusable_until_it_is_there(sites: Si
         states = {row["name"]: (row["state"], row["reason"]) for row in both.a.ctl("status")["rules"]}
         assert states["site"] == ("down", "")
         assert states["other"][0] == "unusable"
-        assert "missing.psk doesn't exist (make one: " in states["other"][1]
+        assert "missing.psk doesn't exist (the same key as the peer's: " in states["other"][1]
         assert both.carries()
         assert answers(sites, "ha", HB[6]) == 0
         with pytest.raises(RuntimeError, match="other can't be used: credential missing: the key file"):

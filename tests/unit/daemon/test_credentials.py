@@ -1,6 +1,7 @@
 """Keys come from private places alone, and what can't be had is told with the next step."""
 
 import asyncio
+import errno
 import os
 import socket
 import sys
@@ -13,6 +14,7 @@ from ipsecd import limits
 from ipsecd.daemon.credentials import read_file, read_systemd, run_command
 from ipsecd.errors import OperatorError
 
+RESTART = "then systemctl restart ipsecd, as a reload reads no new credentials"
 ME = frozenset({0, os.getuid()})
 
 
@@ -88,16 +90,38 @@ def test_a_link_on_the_way_to_a_safe_folder_is_followed(key: Path, tmp_path: Pat
     assert read_file(tmp_path / "way" / "hq.psk", ME) == b"correct horse battery staple"
 
 
-def test_a_missing_file_tells_how_to_make_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("user", "owner"),
+    [(0, ""), (65_534, "-o nobody "), (4_000_000_000, "-o 4000000000 ")],
+    ids=["root", "name", "none"],
+)
+def test_a_missing_file_tells_how_to_put_one_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, owner: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    first = "to make a first one: head -c 32 /dev/urandom | base64 > KEY"
     path = tmp_path / "none"
     assert refusal(lambda: read_file(path, ME)) == (
         f"the key file {path} doesn't exist",
-        f"make one: (umask 077; openssl rand -base64 32 > {path})",
+        f"the same key as the peer's: install {owner}-m 600 KEY {path}; {first}",
     )
     path = tmp_path / "no" / "folder" / "hq.psk"
+    folder = f"install -d {owner}-m 700 {path.parent}"
     assert refusal(lambda: read_file(path, ME)) == (
         f"the key file {path} doesn't exist",
-        f"make one: (umask 077; mkdir -p {path.parent}; openssl rand -base64 32 > {path})",
+        f"the same key as the peer's: {folder}; install {owner}-m 600 KEY {path}; {first}",
+    )
+
+
+def test_a_file_that_may_not_be_read_says_whose_it_should_be(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 65_534)
+    monkeypatch.setattr(os, "open", refuse)
+    assert refusal(lambda: read_file(key, ME)) == (
+        f"ipsecd may not read the key file {key}",
+        f"chown nobody {key}, and see that nobody may enter its folder",
     )
 
 
@@ -141,11 +165,20 @@ def test_a_systemd_credential_is_read_from_its_directory(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("directory", [None, ""])
-def test_without_systemd_the_drop_in_line_is_named(directory: str | None) -> None:
+def test_without_systemd_the_lines_of_a_drop_in_are_named(directory: str | None) -> None:
     assert refusal(lambda: read_systemd("hq", directory)) == (
         "there is no systemd credential 'hq': ipsecd wasn't given any",
-        "in a drop-in of ipsecd.service: LoadCredential=hq:/path/of/the/key",
+        f"systemctl edit ipsecd, and there, below [Service], LoadCredential=hq:/path/of/the/key; {RESTART}",
     )
+
+
+def test_the_credential_that_the_unit_hands_over_needs_no_drop_in(tmp_path: Path) -> None:
+    assert refusal(lambda: read_systemd("ipsecd.psk", str(tmp_path))) == (
+        "systemd credential 'ipsecd.psk': No such file or directory",
+        f"put the key into /etc/credstore/ipsecd.psk; {RESTART}",
+    )
+    unit = Path(__file__).parents[3] / "systemd" / "ipsecd.service"
+    assert "LoadCredential=ipsecd.psk" in unit.read_text().splitlines()
 
 
 @pytest.mark.parametrize("name", ["../hq", "", ".", "..", "a/b", "/etc/shadow"])
