@@ -29,6 +29,7 @@ from ipsecd.ike.status import IkeSaStatus
 from ipsecd.io.link_mtu import LinkMtus
 from ipsecd.io.tun import Tun
 from ipsecd.policy.diff import PlanDiff
+from ipsecd.policy.forwarded import local_ranges
 from ipsecd.policy.sides import local_networks
 
 log = structlog.get_logger()
@@ -212,7 +213,8 @@ class Protection:
     async def _tell_problems(self) -> None:
         """What of this machine is in the way of the plan now, and wasn't before. Raises KernelError."""
         plan = self.prepared.plan
-        found = await self.kernel.problems(local_networks(plan), plan.settings.inside, self.prepared.outside)
+        sides = plan.settings.inside, self.prepared.outside
+        found = await self.kernel.problems(local_networks(plan), local_ranges(plan), *sides)
         for problem in found:
             if problem not in self._problems:
                 log.warning("kernel-setting", problem=problem)

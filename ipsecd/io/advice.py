@@ -13,6 +13,7 @@ from ipsecd.io.netlink import Address, Link, Netlink
 from ipsecd.io.outside import EVERYBODY
 
 _BRIDGES = Path("/proc/sys/net/bridge")  # made by the module br_netfilter
+_FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 
 
 async def reverse_path(
@@ -94,6 +95,22 @@ async def both_sides(
         ),
         *nowhere,
     )
+
+
+def forwarding(tun: Link, ranges: Iterable[tuple[Address, Address]], own: Collection[Address]) -> Iterator[str]:
+    """IP versions that this machine doesn't forward, although ranges that are local to a rule hold more than its
+    ``own`` addresses: what comes out of the TUN for others is lost, and what others send never gets there."""
+    mine = {int(address): address.version for address in own}
+    others = set()
+    for first, last in ranges:
+        here = sum(int(first) <= number <= int(last) for number, version in mine.items() if version == first.version)
+        if int(last) - int(first) + 1 > here:
+            others.add(first.version)
+    for version in sorted(others.intersection(tun.kept)):
+        yield (
+            f"this machine forwards no IPv{version}, and a rule is for a network behind it: "
+            f"sysctl -w {_FORWARDING[version]}=1"
+        )
 
 
 def bridges(links: Iterable[Link]) -> Iterator[str]:

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from ipsecd.errors import KernelError
@@ -172,17 +172,23 @@ class KernelState:
             return tuple(restored)
 
     async def problems(
-        self, local: Mapping[str, tuple[Address, Address]], inside: tuple[str, ...], outside: tuple[str, ...]
+        self,
+        local: Mapping[str, tuple[Address, Address]],
+        ranges: Collection[tuple[Address, Address]],
+        inside: tuple[str, ...],
+        outside: tuple[str, ...],
     ) -> tuple[str, ...]:
         """Settings of this machine that keep packets from passing as they should, each with what changes it. ``local``
-        are networks that have to be inside, with their first and last addresses; ``inside`` the names of the interfaces
-        that are, or else ``outside`` of those that aren't."""
+        are networks that have to be inside, with their first and last addresses; ``ranges`` are first and last of all
+        that is local to a rule; ``inside`` the names of the interfaces that are inside, or else ``outside`` of those
+        that aren't."""
         tun = await self._netlink.link(self.settings.tun)
         found = list(advice.bridges(await self._netlink.links()))
         if tun is not None:
             addresses = await self._netlink.addresses()
             marks = self.settings.mark, self.settings.inside_mark
             found += await advice.reverse_path(self._netlink, tun, addresses, *marks)
+            found += advice.forwarding(tun, ranges, [address for _, address in addresses])
         found += await advice.both_sides(self._netlink, local, inside, outside, self.settings.asking_mark)
         return tuple(found)
 

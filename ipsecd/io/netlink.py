@@ -85,7 +85,8 @@ class Route:
 class Link:
     """An interface. ``reverse_mark``: the reverse path check of IPv4 goes by the mark (src_valid_mark);
     ``generates``: the kernel gives it IPv6 addresses by itself; ``group``: its interface group, 0 unless somebody sets
-    another; ``master``: the index of the bridge it is part of, or of another such, or 0."""
+    another; ``master``: the index of the bridge it is part of, or of another such, or 0; ``kept``: the IP versions of
+    which nothing that comes in by it is forwarded, as far as the kernel says."""
 
     index: int
     name: str
@@ -96,6 +97,7 @@ class Link:
     generates: bool
     group: int
     master: int
+    kept: tuple[int, ...]
 
 
 class Netlink:
@@ -346,6 +348,7 @@ def _link(message: Any) -> Link:
     families = message.get_attr("IFLA_AF_SPEC")
     inet = families.get_attr("AF_INET") if families is not None else None
     inet6 = families.get_attr("AF_INET6") if families is not None else None
+    settings = {4: inet, 6: inet6.get_attr("IFLA_INET6_CONF") if inet6 is not None else None}
     return Link(
         index=message["index"],
         name=message.get_attr("IFLA_IFNAME"),
@@ -356,6 +359,7 @@ def _link(message: Any) -> Link:
         generates=bool(inet6 is not None and inet6.get_attr("IFLA_INET6_ADDR_GEN_MODE") != ADDRESS_GENERATION_NONE),
         group=message.get_attr("IFLA_GROUP") or 0,
         master=message.get_attr("IFLA_MASTER") or 0,
+        kept=tuple(version for version, said in settings.items() if said is not None and not said["forwarding"]),
     )
 
 

@@ -26,6 +26,7 @@ from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
 from ipsecd.io.watch import RoutingWatch, TableWatch
 from ipsecd.policy import floor
+from ipsecd.policy.forwarded import local_ranges
 from ipsecd.policy.plan import Action, Entry, Plan
 from ipsecd.policy.sides import local_networks
 from ipsecd.wire.selector import Selector
@@ -144,7 +145,8 @@ class Gateway:
         return () if settings.inside else self.do(self.around.look(addresses, settings.own_mark, settings.tun))
 
     def problems(self) -> tuple[str, ...]:
-        return self.do(self.state.problems(local_networks(self.plan), self.plan.settings.inside, self.outside()))
+        sides = self.plan.settings.inside, self.outside()
+        return self.do(self.state.problems(local_networks(self.plan), local_ranges(self.plan), *sides))
 
     def keep(self) -> None:
         """Let the keeper run from now on."""

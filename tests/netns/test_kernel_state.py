@@ -330,6 +330,22 @@ def test_a_tun_without_its_reverse_mark_is_named_with_its_remedy(tmp_path: Path)
             lan.wait_for(MARK)
 
 
+def test_a_machine_that_forwards_nothing_is_named_with_its_remedy(tmp_path: Path) -> None:
+    with Sites() as sites:
+        for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            sites.sysctl("ga", name, 0)
+        with Gateway(sites, tmp_path, PLAN) as gateway:
+            problems = gateway.problems()
+            said = "and a rule is for a network behind it"
+            assert problems == (
+                f"this machine forwards no IPv4, {said}: sysctl -w net.ipv4.ip_forward=1",
+                f"this machine forwards no IPv6, {said}: sysctl -w net.ipv6.conf.all.forwarding=1",
+            )
+            for problem in problems:
+                sites.run("ga", problem.partition(": ")[2].split())
+            assert gateway.problems() == ()
+
+
 def test_bridges_whose_frames_no_rule_sees_are_named(
     sites: Sites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
