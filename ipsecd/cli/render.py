@@ -39,6 +39,7 @@ _NO_POLICY = {
     False: "no policy is in force",
     True: "no policy is in force, but the floor of an earlier one stands",
 }  # whether it's bare
+_FAULT = "an error of ipsecd's own, which the log has in full"
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -55,11 +56,12 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
         yield grid(_RULE, [_rule(rule) for rule in answer["rules"]], width)
     if answer["unresolved"]:
         yield _text(f"names without an address: {', '.join(answer['unresolved'])}\n")
-    counted = {**answer["drops"], **{f"fault in {what}": count for what, count in answer["faults"].items()}}
-    if answer["log_lines_lost"]:
-        counted["log lines lost"] = answer["log_lines_lost"]
-    if counted:
-        yield grid(("dropped because", "count"), list(counted.items()), width)
+    rows = [(name, count, answer["drop_reasons"].get(name, "")) for name, count in answer["drops"].items()]
+    rows += [(f"fault in {what}", count, _FAULT) for what, count in answer["faults"].items()]
+    if lost := answer["log_lines_lost"]:
+        rows.append(("log lines lost", lost, "whoever reads the log was too slow"))
+    if rows:
+        yield grid(("dropped because", "count", "that is"), rows, width)
 
 
 def _rule(rule: Mapping[str, Any]) -> tuple[object, ...]:

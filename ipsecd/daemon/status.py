@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 import ipsecd
+from ipsecd.daemon import drops
 from ipsecd.daemon.app import App
 from ipsecd.daemon.protection import Protection
 from ipsecd.dataplane.messages import SaCounters
@@ -18,9 +19,11 @@ from ipsecd.policy.plan import Action, Rule
 _NOTHING = {"packets": 0, "octets": 0, "idle": None}
 
 
-def status(app: App, floor: Mapping[str, int]) -> dict[str, Any]:
-    """The daemon as a whole, and each rule of the policy in force. ``floor`` is what that has dropped, by reason."""
+def status(app: App, table: Mapping[str, int]) -> dict[str, Any]:
+    """The daemon as a whole, and each rule of the policy in force. ``table`` are the counters of the kernel's table, by
+    name."""
     protection = app.protection
+    dropped = Counter(drops.of_the_floor(table)) + (_dropped(protection) if protection else Counter())
     return {
         "version": ipsecd.__version__,
         "pid": os.getpid(),
@@ -33,11 +36,9 @@ def status(app: App, floor: Mapping[str, int]) -> dict[str, Any]:
         "log_lines_lost": app.journal.dropped,
         "faults": dict(app.guard.faults),
         "unresolved": list(protection.prepared.plan.unresolved) if protection else [],
-        **(
-            _in_force(app, protection, floor)
-            if protection
-            else {"rules": [], "ike_sas": 0, "child_sas": 0, "drops": {}}
-        ),
+        "drops": dict(sorted(dropped.items())),
+        "drop_reasons": drops.meanings(sorted(dropped)),
+        **(_in_force(app, protection) if protection else {"rules": [], "ike_sas": 0, "child_sas": 0}),
     }
 
 
@@ -51,20 +52,23 @@ def sas(app: App) -> dict[str, Any]:
     return {"sas": [_ike(sa, counted, now) for sa in protection.sas()]}
 
 
-def _in_force(app: App, protection: Protection, floor: Mapping[str, int]) -> dict[str, Any]:
+def _in_force(app: App, protection: Protection) -> dict[str, Any]:
     sas = protection.sas()
     counters = protection.counters()
-    drops = protection.drops() + Counter(counters.drops if counters else {}) + Counter(floor)
     settings = protection.kernel.settings
     return {
         "rules": [_rule(rule, app, protection, sas) for rule in protection.prepared.plan.rules],
         "ike_sas": sum(sa.stage == "established" for sa in sas),
         "child_sas": sum(len(sa.children) for sa in sas),
-        "drops": {reason: count for reason, count in sorted(drops.items()) if count},
         "packets": (dict(counters.paths) if counters else {}) | protection.heard(),
         "tun": {"name": settings.tun, "mtu": settings.mtu},
         "data_plane": "inline",
     }
+
+
+def _dropped(protection: Protection) -> Counter[str]:
+    counters = protection.counters()
+    return protection.drops() + Counter(counters.drops if counters else {})
 
 
 def _rule(rule: Rule, app: App, protection: Protection, sas: list[IkeSaStatus]) -> dict[str, Any]:

@@ -18,6 +18,13 @@ _HINTS = {
     errno.EBUSY: "another program holds an interface of that name; set another name in the policy's settings",
 }
 _REFUSALS = {errno.EIO: "tun-down", errno.EINVAL: "tun-invalid", errno.ENOBUFS: "tun-full", errno.EAGAIN: "tun-full"}
+DROPS = {
+    "tun-down": "the TUN interface is down",
+    "tun-invalid": "the kernel takes what came out of the tunnel for no IP packet",
+    "tun-full": "the kernel has no room left for what came out of the tunnel",
+    "tun-failed": "the kernel didn't take what came out of the tunnel, for another reason",
+    "tun-unreadable": "it couldn't be read from the TUN interface",
+}
 _GONE = frozenset({errno.EBADFD, errno.EBADF, errno.ENODEV})  # the interface; whatever else it is, it passes
 
 

@@ -55,6 +55,15 @@ _REASONS = {
     errno.EINVAL: "send-bad-source",  # the local address is no longer ours
     errno.EADDRNOTAVAIL: "send-bad-source",
 }
+DROPS = {
+    "send-forbidden": "a packet filter of this machine forbids to send it",
+    "send-too-big": "it's larger than the link to the peer carries",
+    "send-full": "the kernel has no room left for what is to be sent",
+    "send-unreachable": "no route leads to the peer",
+    "send-bad-source": "the address it should be sent from isn't this machine's any more",
+    "send-failed": "the kernel didn't send it, for another reason",
+    "receive-truncated": "the kernel handed it over incomplete",
+}
 # What an ICMP error makes of the next call on the socket, whoever that is for.
 _FROM_ICMP = frozenset(
     {

@@ -81,12 +81,6 @@ def entry_counters(plan: Plan, counters: Mapping[str, int]) -> dict[str, EntryCo
     }
 
 
-def on_the_wrong_way(counters: Mapping[str, int]) -> dict[str, int]:
-    """Packets that the floor has dropped for the way they took, whatever entry they belong to, by reason; of the
-    table's counters. ``NOT_STEERED`` isn't among them, as the kernel's own discovery sends a few into every TUN."""
-    return {name: counters[name] for name in _WAYS if counters.get(name)}
-
-
 def _counters(plan: Plan) -> Iterable[str]:
     yield from (*_WAYS, NOT_STEERED)
     for index, entry in enumerate(plan.entries):

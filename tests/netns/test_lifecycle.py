@@ -368,8 +368,11 @@ def test_status_says_what_was_dropped_shows_no_secret_and_each_start_warns_that_
     with pair(sites, tmp_path, files(rule("a"), keylog=True)) as both:
         assert both.carries()
         assert answers(sites, "ha", "10.2.0.99") == 0  # behind the tunnel, but nobody has that address
+        bound = ["ping", "-c", "1", "-W", "0.2", "-I", "wan0", "-I", "10.1.0.1", "10.2.0.2"]  # it can't be steered
+        sites.run("ga", bound, check=False)
         told: Mapping[str, Any] = both.a.ctl("status")
         assert told["faults"] == {}
+        assert told["drops"]["beside-the-tun"] == 1
         assert told["policy"] == "sites"
         everything = both.a.log() + json.dumps([told, both.a.ctl("sas"), both.a.ctl("policy")])
         keys = both.a.ctl("keys", "export")

@@ -8,16 +8,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ipsecd.daemon.drops import MEANINGS
 from ipsecd.daemon.protocol import COMMANDS, Argument
 from ipsecd.daemon.story import STORY
 
 PROTOCOL = Path(__file__).parents[3] / "docs" / "control-protocol.md"
-_MARKED = re.compile(r"(<!-- (commands|events) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MARKED = re.compile(r"(<!-- (commands|events|drops) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def renewed(text: str) -> str:
     """The document with its tables as they should be."""
-    tables = {"commands": _commands, "events": _events}
+    tables = {"commands": _commands, "events": _events, "drops": _drops}
     return _MARKED.sub(lambda found: f"{found[1]}\n{tables[found[2]]()}\n\n{found[3]}", text)
 
 
@@ -37,6 +38,11 @@ def _takes(rule: Argument) -> str:
 def _events() -> str:
     rows = ["| event | sentence |", "|---|---|"]
     return "\n".join([*rows, *(f"| `{event}` | {told.text} |" for event, told in STORY.items())])
+
+
+def _drops() -> str:
+    rows = ["| reason | the packet, datagram or message: |", "|---|---|"]
+    return "\n".join([*rows, *(f"| `{name}` | {meaning} |" for name, meaning in sorted(MEANINGS.items()))])
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ STATUS = {
     "unresolved": [],
     "bare": False,
     "drops": {},
+    "drop_reasons": {},
     "faults": {},
     "log_lines_lost": 0,
 }

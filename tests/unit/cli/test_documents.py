@@ -51,7 +51,7 @@ def test_every_command_has_its_answer_described() -> None:
 
 def fields(value: Any, before: str = "") -> Iterator[str]:
     """The fields of an answer as the document writes them."""
-    names = ("faults", "drops", "packets", "unusable")  # objects whose names are data
+    names = ("faults", "drops", "drop_reasons", "packets", "unusable")  # objects whose names are data
     match value:
         case dict():
             for name, inner in value.items():
@@ -117,7 +117,7 @@ async def everything(a: Daemon) -> dict[str, set[str]]:
     told: dict[str, set[str]] = {command: set() for command in COMMANDS}
     files = iter(RELOADED)
     a.app.guard.faults["a test"] += 1
-    a.protection.negotiation.counters["a-test"] += 1
+    a.protection.negotiation.counters["runt"] += 1
     for command, arguments in ASKED:
         if command == "reload":
             text, key = next(files)

@@ -32,6 +32,7 @@ STATUS = {
     "unresolved": [],
     "bare": False,
     "drops": {},
+    "drop_reasons": {},
     "faults": {},
     "log_lines_lost": 0,
 }
@@ -130,16 +131,19 @@ def test_status_has_a_line_for_each_rule(changes: dict[str, Any], words: str) ->
 def test_status_says_what_is_missing_lost_and_dropped() -> None:
     more = {
         "unresolved": ["hq.example", "b.example"],
-        "drops": {"bad-icv": 3},
+        "drops": {"bad-icv": 3, "odd": 2},
+        "drop_reasons": {"bad-icv": "its ICV is wrong"},
         "faults": {"a datagram": 1},
         "log_lines_lost": 9,
     }
     lines = rows(render.status(STATUS | more, 200))
     for words in (
         "names without an address: hq.example, b.example",
-        "bad-icv 3",
-        "fault in a datagram 1",
-        "log lines lost 9",
+        "dropped because count that is",
+        "bad-icv 3 its ICV is wrong",
+        "odd 2",
+        "fault in a datagram 1 an error of ipsecd's own, which the log has in full",
+        "log lines lost 9 whoever reads the log was too slow",
     ):
         assert words in lines
 

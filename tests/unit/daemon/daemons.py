@@ -126,13 +126,13 @@ class Everybody:
 
 
 class Table:
-    """The nftables table: ``there`` is what the kernel has, ``text`` what this daemon has put there. ``counted`` None:
-    the kernel doesn't say."""
+    """The nftables table: ``there`` is what the kernel has, ``text`` what this daemon has put there; ``counted`` are
+    its counters, or why they can't be read."""
 
     def __init__(self) -> None:
-        self.counted: dict[str, int] | None = {}
         self.text = self.there = ""
         self.replaced = 0
+        self.counted: dict[str, int] | KernelError = {}
 
     async def replace(self, text: str) -> None:
         self.text = self.there = text
@@ -145,8 +145,8 @@ class Table:
         self.text = self.there = ""
 
     async def counters(self) -> dict[str, int]:
-        if self.counted is None:
-            raise KernelError("nft took longer than it may")
+        if isinstance(self.counted, KernelError):
+            raise self.counted
         return self.counted
 
 

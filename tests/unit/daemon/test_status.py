@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ipsecd.errors import KernelError
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule, settled
 
 RULES = policy(
@@ -90,11 +91,27 @@ def test_what_was_carried_is_counted_by_sa_and_what_was_not_by_reason(tmp_path: 
     asyncio.run(main())
 
 
-def test_what_the_floor_dropped_for_its_way_is_among_the_drops(tmp_path: Path) -> None:
-    async def scenario(daemon: Daemon) -> None:
-        daemon.table.counted = {"not-inside": 3, "wrong-side": 2, "beside-the-tun": 0, "not-steered": 7}
-        assert (await status(daemon))["drops"] == {"not-inside": 3, "wrong-side": 2}
-        daemon.table.counted = None
-        assert (await status(daemon))["drops"] == {}
+COUNTED = {"not-inside": 3, "wrong-side": 0, "hits.0.site/1": 7, "drops.0.site/1": 5}
 
-    beside(tmp_path, scenario, policy())
+
+def test_what_the_floor_has_dropped_is_among_the_drops_and_each_is_told_in_words(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        daemon.table.counted = COUNTED
+        told = await status(daemon)
+        assert told["drops"] == {"not-inside": 3}
+        assert told["drop_reasons"] == {
+            "not-inside": "out of a tunnel, but no route of its own leads to where it goes, or one that leads outside"
+        }
+        daemon.table.counted = KernelError("nft took longer than 30 s")
+        told = await status(daemon)
+        assert (told["drops"], told["drop_reasons"], told["policy"]) == ({}, {}, "sites")
+
+    beside(tmp_path, scenario)
+
+
+def test_a_floor_without_a_policy_tells_what_it_drops(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        daemon.table.counted = COUNTED
+        assert (await status(daemon))["drops"] == {"not-inside": 3}
+
+    beside(tmp_path, scenario, policy().replace("assigned: sites\n", ""))
