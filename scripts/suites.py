@@ -15,6 +15,7 @@ from scripts import packages
 WORKERS = 2 * min(os.cpu_count() or 1, 4)  # many tests wait for packets rather than for a processor
 ROOTLESS = ("tests/unit", "tests/property", "tests/exchange", "tests/negative", "tests/fuzz")
 CACHES = (".coverage", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache")
+_SOME = ("-k", "-m", "--lf", "--last-failed", "--deselect", "--ignore")  # pytest's options that leave tests out
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
@@ -72,15 +73,23 @@ def _command_line() -> tuple[Suite, list[str]]:
     )
     _, rest = parser.parse_known_args()
     name = rest.pop(0) if rest and rest[0] in SUITES else "all"
+    if rest and not rest[0].startswith("-") and not _is_path(rest[0]):
+        parser.error(f"no suite or path {rest[0]}")
     return SUITES[name], rest
 
 
+def _is_path(argument: str) -> bool:
+    """Whether it names tests for pytest: a folder, a file, or a test of a file."""
+    return Path(argument.partition("::")[0]).exists()
+
+
 def _pytest(suite: Suite, arguments: list[str]) -> bool:
-    selects = any(Path(argument.partition("::")[0]).exists() for argument in arguments)
+    selects = any(map(_is_path, arguments))
+    some = selects or any(argument.startswith(_SOME) for argument in arguments)
     options = ["-n", str(WORKERS), "--dist", "loadgroup"]
     if suite.marks:
         options += ["-m", suite.marks]
-    if suite.coverage and not selects:
+    if suite.coverage and not some:  # that of a few tests says nothing
         options += ["--cov", "--cov-report=term"]
     folders = [] if selects else [folder for folder in suite.folders if Path(folder).exists()]
     return _run("-m", "pytest", *options, *folders, *arguments)

@@ -112,8 +112,8 @@ def _tell(descriptor: int, prefix: str) -> None:
 
 def _ping(sites: Sites, place: str, target: str, count: int = 5) -> int:
     """Ping, show it, and say how many were lost."""
-    print(f"$ ping -c {count} {target}    # on host {place[1].upper()}", flush=True)
     command = ["ping", "-n", "-c", str(count), "-i", "0.2", "-W", "10", target]
+    print(f"$ {' '.join(command)}    # on host {place[1].upper()}", flush=True)
     told = sites.run(place, command, check=False).stdout
     print(told, flush=True)
     answered = re.search(r"(\d+) received", told)

@@ -51,6 +51,7 @@ def test_the_demo_shows_a_tunnel_and_leaves_nothing_behind() -> None:
         told, _ = process.communicate()
         assert process.returncode == 0, told
         assert left_behind(process) == []
+    assert "$ ping -n -c 5 -i 0.2 -W 10 10.2.0.2    # on host A\n" in told
     assert told.count(" 0% packet loss") == 2
     assert re.search(r"^A \| .*IKE SA established", told, re.MULTILINE)
     assert re.search(r"^B \| .*child SA established", told, re.MULTILINE)
