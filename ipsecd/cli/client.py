@@ -97,7 +97,9 @@ def _not_understood() -> Failure:
 def _not_connected(path: Path, error: OSError) -> NoReturn:
     match error:
         case FileNotFoundError() | ConnectionRefusedError():
-            hint = "systemctl start ipsecd, or name its socket with --control"
+            hint = (
+                "systemctl start ipsecd; journalctl -u ipsecd says why it doesn't run; --control names another socket"
+            )
             raise Failure(NOT_RUNNING, f"no ipsecd listens at {path}", hint) from None
         case PermissionError():
             raise Failure(NO_PERMISSION, f"you may not use {path}", "be root or in its group") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +15,8 @@ from rich.console import Console, RenderableType
 import ipsecd
 from ipsecd.cli import render
 from ipsecd.cli.client import Client, taking_apart
-from ipsecd.cli.private_file import write_private
+from ipsecd.cli.kinds import Seconds, port_or_message
+from ipsecd.cli.private_file import make_private, write_private
 from ipsecd.cli.program import FAILED, Failure, Program
 from ipsecd.daemon.options import CONTROL
 from ipsecd.daemon.protocol import LEVELS
@@ -24,24 +24,16 @@ from ipsecd.daemon.protocol import LEVELS
 _WIDE = 200  # columns where nobody sees the edge: a pipe, a file
 _TABLES = ("ikev2_decryption_table", "esp_sa")  # Wireshark's names, and those of the files in its profile folder
 
+_NO_KEYS = (
+    "no keys: the policy doesn't say keylog: true, or the SAs are older than that (ipsecctl down and up make new ones)"
+)
+
 Render = Callable[[Mapping[str, Any], int], Iterable[RenderableType]]  # an answer, and how wide the output is
 
 
 def _console() -> Console:
     width = None if sys.stdout.isatty() else _WIDE
     return Console(markup=False, emoji=False, highlight=False, width=width)
-
-
-class Seconds(click.FloatRange):
-    """A time to wait, which has an end."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds = float(super().convert(value, param, ctx))
-        if not math.isfinite(seconds):
-            self.fail(f"{value} isn't a number of seconds.", param, ctx)
-        return seconds
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the daemon's answer as JSON.")
@@ -62,15 +54,18 @@ def _tell(answer: Mapping[str, Any], as_json: bool, form: Render) -> None:
     "--control", type=click.Path(path_type=Path, readable=False), default=CONTROL, envvar="IPSECD_CONTROL",
     show_default=True, help="The daemon's socket.",
 )  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Of any command: print the daemon's answer as JSON.")
 @click.version_option(ipsecd.__version__, message="%(prog)s %(version)s")
 @click.pass_context
-def main(context: click.Context, control: Path) -> None:
+def main(context: click.Context, control: Path, as_json: bool) -> None:
     """Ask and command a running ipsecd.
 
     Exits with 0 if it was done, 1 if the daemon refused or its answer couldn't be shown, 2 for wrong usage, 3 if no
     daemon runs, 4 without permission, 130 after Ctrl-C.
     """
     context.obj = control
+    if as_json:
+        context.default_map = _everywhere(main, as_json=True)
 
 
 @main.command()
@@ -104,16 +99,19 @@ def policy(control: Path, as_json: bool) -> None:
 @click.argument("source")
 @click.argument("destination")
 @click.argument("protocol", required=False)
-@click.argument("port", required=False, type=click.IntRange(0, 65_535))
+@click.argument("port", required=False)
 @click.option("--source-port", type=click.IntRange(0, 65_535), help="The port it comes from.")
 @click.option("--icmp-code", type=click.IntRange(0, 255), help="The code of an ICMP message; 0 if it's left out.")
 @_json
 @click.pass_obj
-def explain(control: Path, /, as_json: bool, **packet: str | int | None) -> None:
+def explain(
+    control: Path, /, as_json: bool, protocol: str | None, port: str | None, **packet: str | int | None
+) -> None:
     """What happens to a packet from SOURCE to DESTINATION, and which rule says so.
 
-    PROTOCOL is a name or a number; PORT is the destination's, or the type of an ICMP message.
+    PROTOCOL is a name or a number; PORT is the destination's number, or an ICMP message, by number or name.
     """
+    packet |= {"protocol": protocol, **port_or_message(port, protocol)}
     with Client(control) as client:
         _tell(client.ask("explain", **packet), as_json, render.explain)
 
@@ -199,8 +197,8 @@ def keys() -> None:
 
 @keys.command()
 @click.option(
-    "--directory", type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Write Wireshark's files ikev2_decryption_table and esp_sa there.",
+    "--directory", type=click.Path(path_type=Path, file_okay=False),
+    help="Write Wireshark's files ikev2_decryption_table and esp_sa there; it is made if it isn't there.",
 )  # fmt: skip
 @_json
 @click.pass_obj
@@ -212,13 +210,16 @@ def export(control: Path, directory: Path | None, as_json: bool) -> None:
         lines = {name: [str(line) for line in tables[name]] for name in _TABLES}
         unknown = ", ".join(tables["unknown"])
     if directory is not None:
+        make_private(directory)
         for name in _TABLES:
             write_private(directory / name, lines[name])
     elif as_json:
         click.echo(json.dumps(tables, indent=2))
     else:
-        for name in _TABLES:
+        for name in _TABLES if any(lines.values()) else ():
             click.echo("\n".join([f"# {name}", *lines[name]]))
+    if not any(lines.values()):
+        click.echo(_NO_KEYS, err=True)
     if unknown:
         click.echo(f"Wireshark can't decrypt {unknown}: those keys aren't here", err=True)
 
@@ -227,9 +228,17 @@ def export(control: Path, directory: Path | None, as_json: bool) -> None:
 @_json
 @click.pass_obj
 def unassign(control: Path, as_json: bool) -> None:
-    """Take the policy out of force: what it protected leaves in clear, until the next reload."""
+    """Take the policy out of force: what it protected leaves in clear, until the next reload or start of ipsecd."""
     with Client(control) as client:
-        _tell(client.ask("unassign"), as_json, render.nothing)
+        _tell(client.ask("unassign"), as_json, render.unassigned)
+
+
+def _everywhere(group: click.Group, **options: object) -> dict[str, Any]:
+    """These options as the defaults of all commands of a group, as click wants them."""
+    return {
+        name: _everywhere(command, **options) if isinstance(command, click.Group) else options
+        for name, command in group.commands.items()
+    }
 
 
 def _wait(client: Client, names: list[str], seconds: float) -> None:

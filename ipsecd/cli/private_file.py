@@ -1,4 +1,4 @@
-"""A file that nobody else can read, whatever stood in its place before."""
+"""Files and folders that nobody else can read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ipsecd.cli.program import FAILED, Failure
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing; one that is there stays as it is. Raises Failure."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(FAILED, f"can't make the folder {folder}: {error.strerror}") from None
 
 
 def write_private(path: Path, lines: Iterable[str]) -> None:

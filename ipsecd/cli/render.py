@@ -173,8 +173,21 @@ def difference(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableTyp
 
 
 def level(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:
-    """``ipsecctl log-level``."""
-    yield _text(str(answer["level"]))
+    """``ipsecctl log-level``: with what it was before, if it was set."""
+    before = answer["before"]
+    was = {None: "", answer["level"]: ", as before"}.get(before, f", until now {before}")
+    yield _text(f"{answer['level']}{was}")
+
+
+def unassigned(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:
+    """``ipsecctl unassign``."""
+    if answer["policy"] is not None:
+        out = f"policy {answer['policy']} is out of force"
+        yield _text(f"{out}: what it protected leaves in clear, until the next reload or start of ipsecd")
+    elif answer["bare"]:
+        yield _text("the floor of an earlier policy is gone: what it covered leaves in clear")
+    else:
+        yield _text("no policy was in force")
 
 
 def nothing(_answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:

@@ -102,17 +102,19 @@ class Commands:
         }
 
     async def _log_level(self, arguments: Arguments) -> dict[str, Any]:
+        before = self._app.journal.level if "level" in arguments else None
         if "level" in arguments:
             self._app.journal.set_level(arguments["level"])
-        return {"level": self._app.journal.level}
+        return {"level": self._app.journal.level, "before": before}
 
     async def _keys_export(self, _: Arguments) -> dict[str, Any]:
         protection = self._app.protection
         return (protection.keys if protection else Keys()).export()
 
     async def _unassign(self, _: Arguments) -> dict[str, Any]:
+        protection, bare = self._app.protection, self._app.bare
         await self._app.unassign()
-        return {}
+        return {"policy": protection.prepared.plan.policy if protection else None, "bare": bare}
 
     async def _counted(self) -> dict[str, int]:
         """The floor's counters; none where nft fails: all else is told without them."""

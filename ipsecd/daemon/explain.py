@@ -13,7 +13,7 @@ from ipsecd.ipsec.spd import Direction, Spd
 from ipsecd.policy.complaint import Complaint
 from ipsecd.policy.exempt import exemption
 from ipsecd.policy.plan import Action
-from ipsecd.policy.traffic import WITH_PORTS, protocol
+from ipsecd.policy.traffic import WITH_PORTS, icmp_number, icmp_type, protocol
 from ipsecd.printable import quoted
 from ipsecd.wire.selector import Address
 
@@ -77,7 +77,7 @@ def _flow(arguments: Mapping[str, Any]) -> Flow:
     if source.version != destination.version:
         raise OperatorError("source and destination are of different IP versions")
     number = _protocol(arguments.get("protocol"))
-    here, there = arguments.get("source_port"), arguments.get("port")
+    here, there = arguments.get("source_port"), _port(arguments, number)
     if number in ONE_FIELD:
         return Flow.build(source, destination, number, _message(there, here, arguments.get("icmp_code")))
     if arguments.get("icmp_code") is not None:
@@ -85,6 +85,22 @@ def _flow(arguments: Mapping[str, Any]) -> Flow:
     if (here, there) != (None, None) and number not in WITH_PORTS:
         raise OperatorError("that protocol has no ports", "tcp and udp have")
     return Flow.build(source, destination, number, here, there)
+
+
+def _port(arguments: Mapping[str, Any], protocol: int) -> int | None:
+    """The destination's, or the type of an ICMP message, which may be named."""
+    number: int | None = arguments.get("port")
+    if (name := arguments.get("icmp_type")) is None:
+        return number
+    if number is not None:
+        raise OperatorError("a message is given by its number or by its name")
+    try:
+        found = icmp_number(protocol, icmp_type(name)) if protocol in ONE_FIELD else None
+    except Complaint as error:
+        raise OperatorError(error.remarks[0].message, error.remarks[0].hint) from None
+    if found is None:
+        raise OperatorError(f"that protocol has no message called {quoted(name)}", "icmp and icmpv6 have their own")
+    return found
 
 
 def _message(kind: int | None, source_port: int | None, code: int | None) -> int | None:

@@ -73,6 +73,7 @@ COMMANDS: dict[str, Command] = {
             "protocol": Argument(),
             "port": Argument(span=(0, 65_535)),
             "source_port": Argument(span=(0, 65_535)),
+            "icmp_type": Argument(),
             "icmp_code": Argument(span=(0, 255)),
         }
     ),

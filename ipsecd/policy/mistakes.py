@@ -19,6 +19,7 @@ from ipsecd.policy.schema import json_schema
 
 _QUOTED = re.compile(r"'([^']*)'")
 
+_FEW_FIELDS = 4
 _WANTED = {
     "string_type": "expected text",
     "int_type": "expected a whole number",
@@ -61,10 +62,12 @@ def _mistakes(details: ErrorDetails, path: Path, tree: Tree, *, hints: bool) -> 
     elif kind == "too_long":
         yield tree.mistake(path, f"{len(details['input'])} are too many", f"at most {ctx['max_length']}")
     else:
-        yield tree.mistake(path, *_plain_words(kind, ctx, details["input"]))
+        yield tree.mistake(path, *_plain_words(kind, ctx, details["input"], path))
 
 
-def _plain_words(kind: str, ctx: dict[str, Any], value: object) -> tuple[str, str]:
+def _plain_words(kind: str, ctx: dict[str, Any], value: object, path: Path) -> tuple[str, str]:
+    if kind == "model_type":
+        return _WANTED[kind], _form(path)
     if kind in _WANTED:
         return _WANTED[kind], _type_hint(kind, value)
     if kind in _BOUNDS:
@@ -88,14 +91,27 @@ def _type_hint(kind: str, value: object) -> str:
     return ""
 
 
+def _form(path: Path) -> str:
+    """What a mapping at this path looks like: with the fields that it must have, or else with the first of a few."""
+    part = _part_at(path)
+    fields = tuple(part.get("properties", ()))
+    shown = part.get("required") or (fields[:1] if len(fields) <= _FEW_FIELDS else ())
+    return f"such as {{{', '.join(f'{field}: ...' for field in shown)}}}" if shown else ""
+
+
 def fields_at(path: Path) -> tuple[str, ...]:
     """The fields that the schema knows at this path."""
+    return tuple(_part_at(path).get("properties", ()))
+
+
+def _part_at(path: Path) -> dict[str, Any]:
+    """The part of the JSON schema that describes what stands at this path."""
     found = _whole_schema()
     for step in path:
         found = _resolve(found)
         inside = found.get("items") if isinstance(step, int) else found.get("properties", {}).get(step)
         found = inside or found.get("additionalProperties") or {}
-    return tuple(_resolve(found).get("properties", ()))
+    return _resolve(found)
 
 
 def _resolve(part: dict[str, Any]) -> dict[str, Any]:

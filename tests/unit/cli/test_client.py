@@ -120,7 +120,7 @@ def test_without_a_daemon_the_next_step_is_told(tmp_path: Path, dead: bool) -> N
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(str(path))
     done = ctl(path, "status")
-    hint = "systemctl start ipsecd, or name its socket with --control"
+    hint = "systemctl start ipsecd; journalctl -u ipsecd says why it doesn't run; --control names another socket"
     assert (done.exit_code, done.output) == (3, f"ipsecctl: no ipsecd listens at {path} ({hint})\n")
 
 

@@ -17,7 +17,7 @@ from ipsecd.cli import ipsecctl
 from ipsecd.daemon import control
 from ipsecd.daemon.control import Caller
 from ipsecd.daemon.protocol import COMMANDS
-from tests.unit.cli.scripted import Scripted, in_turn
+from tests.unit.cli.scripted import STATUS, Scripted, in_turn
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, ctl, pair, policy
 
 TWO_UP = {"sas": [{"children": [{"name": "a/1", "stage": "up"}, {"name": "a/2", "stage": "up"}]}]}
@@ -87,6 +87,30 @@ def test_explain_takes_its_packet_from_arguments_and_options(tmp_path: Path) -> 
     ]
 
 
+@pytest.mark.parametrize(
+    ("protocol", "message", "asked"),
+    [
+        ("icmp", "echo-request", {"icmp_type": "echo-request"}),
+        ("ICMPv6", "packet-too-big", {"icmp_type": "packet-too-big"}),
+        ("58", "echo-reply", {"icmp_type": "echo-reply"}),
+        ("1", "8", {"port": 8}),
+    ],
+)
+def test_explain_takes_icmp_messages_by_name(
+    tmp_path: Path, protocol: str, message: str, asked: dict[str, str | int]
+) -> None:
+    clear = {"verdict": "clear", "why": "no rule covers it"}
+    with Scripted(tmp_path / "control", in_turn([{"outbound": clear, "inbound": clear}])) as server:
+        assert ctl(server.path, "explain", "10.1.0.2", "10.2.0.2", protocol, message).exit_code == 0
+    (request,) = server.asked
+    assert {name: request.get(name) for name in ("port", "icmp_type") if name in request} == asked
+
+
+def test_explain_says_what_a_port_is(tmp_path: Path) -> None:
+    done = ctl(tmp_path / "control", "explain", "10.1.0.2", "10.2.0.2", "tcp", "https")
+    assert "Invalid value for '[PORT]': 'https' isn't a port's number, 0 to 65535." in done.output
+
+
 # --- telling --------------------------------------------------------------------------------------------------------
 
 
@@ -104,8 +128,10 @@ def test_what_is_done_without_a_word_and_what_with_one(tmp_path: Path) -> None:
                 assert (await a.ctl(*words)).output == ""
             assert (await a.ctl("reload")).output == "nothing has changed\n"
             assert json.loads((await a.ctl("reload", "--json")).output)["difference"]["kept"] == ["site"]
-            assert (await a.ctl("unassign")).output == ""
-            assert json.loads((await a.ctl("unassign", "--json")).output) == {}
+            out = "policy sites is out of force: what it protected leaves in clear"
+            assert (await a.ctl("unassign")).output == f"{out}, until the next reload or start of ipsecd\n"
+            assert (await a.ctl("unassign")).output == "no policy was in force\n"
+            assert json.loads((await a.ctl("unassign", "--json")).output) == {"policy": None, "bare": False}
             for command in ("policy", "up", "down", "rekey"):
                 done = await a.ctl(command, *(["site"] if command != "policy" else []), code=1)
                 told = "ipsecctl: no policy is in force (ipsecctl reload puts the assigned one in force)\n"
@@ -117,8 +143,9 @@ def test_what_is_done_without_a_word_and_what_with_one(tmp_path: Path) -> None:
 def test_the_log_level_is_shown_and_set(tmp_path: Path) -> None:
     async def scenario(daemon: Daemon) -> None:
         assert (await daemon.ctl("log-level")).output == "info\n"
-        assert (await daemon.ctl("log-level", "debug")).output == "debug\n"
-        assert json.loads((await daemon.ctl("log-level", "--json")).output) == {"level": "debug"}
+        assert (await daemon.ctl("log-level", "debug")).output == "debug, until now info\n"
+        assert (await daemon.ctl("log-level", "debug")).output == "debug, as before\n"
+        assert json.loads((await daemon.ctl("log-level", "--json")).output) == {"level": "debug", "before": None}
 
     beside(tmp_path, scenario)
 
@@ -165,6 +192,7 @@ def test_a_time_without_an_end_is_no_time(tmp_path: Path, seconds: str) -> None:
     done = ctl(tmp_path / "control", "up", "a", "--wait", seconds)
     assert done.exit_code == 2
     assert "Invalid value for '--wait'" in done.output
+    assert ("isn't a number of seconds" in done.output) is (seconds != "-1")
 
 
 # --- keys -----------------------------------------------------------------------------------------------------------
@@ -187,6 +215,34 @@ def test_keys_are_printed_or_put_into_files_of_their_own(tmp_path: Path) -> None
         assert stat.S_IMODE((tmp_path / "profile" / name).stat().st_mode) == 0o600
 
 
+def test_where_no_keys_are_kept_that_is_said(tmp_path: Path) -> None:
+    said = "no keys: the policy doesn't say keylog: true, or the SAs are older than that "
+    none = {"ikev2_decryption_table": [], "esp_sa": [], "unknown": []}
+    with Scripted(tmp_path / "control", in_turn([none] * 2)) as server:
+        done = ctl(server.path, "keys", "export")
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert done.stderr.startswith(said)
+        done = ctl(server.path, "keys", "export", "--directory", str(tmp_path))
+        assert done.stderr.startswith(said)
+    assert (tmp_path / "esp_sa").read_text() == ""
+
+
+def test_a_folder_for_keys_is_made_if_it_is_not_there(tmp_path: Path) -> None:
+    folder = tmp_path / "profiles" / "ipsec"
+    with Scripted(tmp_path / "control", in_turn([TABLES])) as server:
+        assert ctl(server.path, "keys", "export", "--directory", str(folder)).exit_code == 0
+    assert (folder / "esp_sa").read_text() == "an esp line\n"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_folder_for_keys_that_can_not_be_made_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Scripted(tmp_path / "control", in_turn([TABLES])) as server:
+        done = ctl(server.path, "keys", "export", "--directory", str(tmp_path / "file" / "folder"))
+    told = f"ipsecctl: can't make the folder {tmp_path}/file/folder: Not a directory\n"
+    assert (done.exit_code, done.output) == (1, told)
+
+
 def test_keys_that_can_not_be_written_are_a_failure(tmp_path: Path) -> None:
     (tmp_path / "esp_sa").mkdir()
     with Scripted(tmp_path / "control", in_turn([TABLES])) as server:
@@ -205,9 +261,28 @@ def test_a_member_of_the_group_may_do_all_but_export_keys(tmp_path: Path, monkey
         done = await daemon.ctl("keys", "export", code=4)
         assert done.output == "ipsecctl: keys-export is for root alone\n"
         assert (await daemon.ctl("status")).output
-        assert (await daemon.ctl("unassign")).output == ""
+        assert (await daemon.ctl("unassign")).output
 
     beside(tmp_path, scenario, policy(keylog="true"))
+
+
+def test_a_floor_without_a_policy_is_taken_away_with_a_word(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        told = (await daemon.ctl("unassign")).output
+        assert told == "the floor of an earlier policy is gone: what it covered leaves in clear\n"
+
+    text = policy().replace("assigned: sites\n", "")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "floor.nft").write_text("table inet ipsecd\n")
+    beside(tmp_path, scenario, text)
+
+
+@pytest.mark.parametrize("words", [("status",), ("log-level", "debug"), ("keys", "export")])
+def test_json_may_stand_in_front_of_any_command(tmp_path: Path, words: tuple[str, ...]) -> None:
+    answer = STATUS | TABLES
+    with Scripted(tmp_path / "control", in_turn([answer] * 2)) as server:
+        assert json.loads(ctl(server.path, "--json", *words).stdout) == answer
+        assert json.loads(ctl(server.path, *words, "--json").stdout) == answer
 
 
 @pytest.mark.parametrize(
@@ -227,7 +302,7 @@ def test_a_member_of_the_group_may_do_all_but_export_keys(tmp_path: Path, monkey
         ("log-level", "loud"),
         ("keys",),
         ("keys", "import"),
-        ("keys", "export", "--directory", "/nonexistent"),
+        ("explain", "10.1.0.2", "10.2.0.2", "tcp", "echo-request"),
     ],
 )
 def test_wrong_usage_asks_nobody_and_has_its_own_exit_code(tmp_path: Path, words: tuple[str, ...]) -> None:

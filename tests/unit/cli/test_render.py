@@ -303,7 +303,8 @@ def test_nothing_in_an_answer_moves_the_cursor() -> None:
         render.sas({"sas": [SA | {"remote_id": evil, "peer": evil, "children": [CHILD | {"suite": evil}]}]}, 200),
         render.policy({"policy": evil, "entries": [ENTRY | {"name": evil}], "peers": [PEER | {"name": evil}]}, 80),
         render.difference({"policy": evil, "difference": {"added": [evil]}, "unusable": {evil: evil}}, 200),
-        render.level({"level": evil}, 200),
+        render.level({"level": evil, "before": evil}, 200),
+        render.unassigned({"policy": evil, "bare": False}, 200),
         (render.event({"level": "info", "time": evil, "text": evil}),),
     )
     for parts in answers:

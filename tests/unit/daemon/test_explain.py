@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ipsecd.cli.client import Client
+from ipsecd.cli.program import Failure
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule
 
 RULES = policy(
@@ -64,6 +66,8 @@ def test_ports_types_and_codes_count(tmp_path: Path) -> None:
         assert await leaving(daemon, *HOSTS, "icmp", "8", "--icmp-code", "0") == ("permit", "ping/1")
         assert await leaving(daemon, *HOSTS, "icmp", "8", "--icmp-code", "1") == ("protect", "site/1")
         assert await leaving(daemon, *HOSTS, "icmp", "255") == ("protect", "site/1")
+        assert await leaving(daemon, *HOSTS, "icmp", "Echo-Request") == ("permit", "ping/1")
+        assert await leaving(daemon, *HOSTS, "1", "echo-reply") == ("protect", "site/1")
 
     beside(tmp_path, scenario, RULES)
 
@@ -80,6 +84,14 @@ def test_ports_types_and_codes_count(tmp_path: Path) -> None:
         ((*HOSTS, "icmp", "256"), "256 is no type of that protocol (it has types from 0 to 255)"),
         ((*HOSTS, "icmp", "8", "--source-port", "1"), "that protocol has no ports (it has a type, and perhaps a code)"),
         ((*HOSTS, "icmp", "--icmp-code", "1"), "a code needs a type"),
+        (
+            (*HOSTS, "icmp", "echo-requst"),
+            "'echo-requst' isn't an ICMP message known by name (did you mean 'echo-request'?)",
+        ),
+        (
+            (*HOSTS, "icmp", "packet-too-big"),
+            "that protocol has no message called 'packet-too-big' (icmp and icmpv6 have their own)",
+        ),
         ((*HOSTS, "tcp", "80", "--icmp-code", "1"), "that protocol has no codes (icmp and icmpv6 have)"),
         ((*HOSTS, "--source-port", "1"), "that protocol has no ports (tcp and udp have)"),
     ],
@@ -87,6 +99,28 @@ def test_ports_types_and_codes_count(tmp_path: Path) -> None:
 def test_what_no_packet_can_be_is_refused(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
     async def scenario(daemon: Daemon) -> None:
         assert (await daemon.ctl("explain", *words, code=1)).output == f"ipsecctl: {told}\n"
+
+    beside(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("packet", "told"),
+    [
+        ({"protocol": "tcp", "icmp_type": "echo-request"}, "that protocol has no message called 'echo-request'"),
+        (
+            {"protocol": "icmp", "icmp_type": "echo-request", "port": 8},
+            "a message is given by its number or by its name",
+        ),
+    ],
+)
+def test_what_only_another_client_can_ask_is_refused(tmp_path: Path, packet: dict[str, Any], told: str) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        def ask() -> None:
+            with Client(daemon.options.control) as client:
+                client.ask("explain", source=HOSTS[0], destination=HOSTS[1], **packet)
+
+        with pytest.raises(Failure, match=told):
+            await asyncio.to_thread(ask)
 
     beside(tmp_path, scenario)
 
