@@ -81,7 +81,7 @@ def run(context: click.Context, policy: Path, state: Path, control: Path, group:
 def check_file(file: Path) -> None:
     """Read a policy file and say all that is wrong with it, as FILE:LINE:COLUMN: PATH: MESSAGE.
 
-    Exits with 0 if it can be used; notes don't count.
+    Exits with 0 if it has no mistake. Notes don't count, though run refuses what one of them says isn't supported yet.
     """
     try:
         verdict = check(read_text(file), str(file))

@@ -77,7 +77,7 @@ class KeyExchange(Strict):
         int(limits.DPD_IDLE),
         ge=1,
         le=86_400,
-        description="Seconds without a sign of the peer before it is asked for one.",
+        description="Seconds without a sign of the peer before it is asked for one. Some 24 s later it counts as gone.",
     )
     fragmentation: bool = Field(True, description="Split large IKE messages ourselves (RFC 7383).")
     ports: IkePorts = Field(
