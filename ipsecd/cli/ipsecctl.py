@@ -218,10 +218,10 @@ def export(control: Path, directory: Path | None, as_json: bool) -> None:
     else:
         for name in _TABLES if any(lines.values()) else ():
             click.echo("\n".join([f"# {name}", *lines[name]]))
-    if not any(lines.values()):
-        click.echo(_NO_KEYS, err=True)
     if unknown:
         click.echo(f"Wireshark can't decrypt {unknown}: those keys aren't here", err=True)
+    elif not any(lines.values()) and not as_json:
+        click.echo(_NO_KEYS, err=True)
 
 
 @main.command()

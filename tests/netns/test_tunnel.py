@@ -189,8 +189,8 @@ def _monitored(daemon: Ipsecd) -> bool:
 
 def test_the_log_level_changes_at_run_time(sites: Sites, tmp_path: Path) -> None:
     with pair(sites, tmp_path) as both:
-        assert both.a.ctl("log-level") == {"level": "info"}
-        assert both.a.ctl("log-level", "error") == {"level": "error"}
+        assert both.a.ctl("log-level") == {"level": "info", "before": None}
+        assert both.a.ctl("log-level", "error") == {"level": "error", "before": "info"}
         assert both.carries()
         assert "established" not in both.a.log()
         assert "established" in both.b.log()

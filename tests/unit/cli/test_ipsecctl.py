@@ -218,12 +218,15 @@ def test_keys_are_printed_or_put_into_files_of_their_own(tmp_path: Path) -> None
 def test_where_no_keys_are_kept_that_is_said(tmp_path: Path) -> None:
     said = "no keys: the policy doesn't say keylog: true, or the SAs are older than that "
     none = {"ikev2_decryption_table": [], "esp_sa": [], "unknown": []}
-    with Scripted(tmp_path / "control", in_turn([none] * 2)) as server:
+    others = none | {"unknown": ["CHACHA20_POLY1305"]}
+    with Scripted(tmp_path / "control", in_turn([none, none, none, others])) as server:
         done = ctl(server.path, "keys", "export")
         assert (done.exit_code, done.stdout) == (0, "")
         assert done.stderr.startswith(said)
         done = ctl(server.path, "keys", "export", "--directory", str(tmp_path))
         assert done.stderr.startswith(said)
+        assert json.loads(ctl(server.path, "keys", "export", "--json").output) == none
+        assert ctl(server.path, "keys", "export").output == UNKNOWN
     assert (tmp_path / "esp_sa").read_text() == ""
 
 
