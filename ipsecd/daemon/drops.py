@@ -14,7 +14,7 @@ from ipsecd.policy.sides import NOT_INSIDE, WRONG_SIDE
 OF_THE_FLOOR = {  # by the name of its counter in the table
     WRONG_SIDE: "for a tunnel, but it came in by an interface that its source isn't behind, or that leads outside",
     NOT_INSIDE: "out of a tunnel, but no route of its own leads to where it goes, or one that leads outside",
-    NOT_STEERED: "sent into the TUN interface without a rule; a few are the kernel's own, as the interface comes up",
+    NOT_STEERED: "sent into the TUN interface by a route that isn't ipsecd's",
     BESIDE_THE_TUN: "for a tunnel, but its socket is bound to another interface",
     SOURCE_ROUTED: "it has a source route, so its header doesn't say where it goes in the end",
 }
@@ -37,9 +37,8 @@ MEANINGS = _together(OF_THE_ROADS, OF_IKE, OF_SOCKETS, OF_THE_TUN, OF_THE_FLOOR,
 
 
 def of_the_floor(counters: Mapping[str, int]) -> dict[str, int]:
-    """Of the table's counters those that aren't an entry's, nor ``NOT_STEERED``: the kernel's own discovery sends a few
-    packets into every TUN."""
-    return {name: counters.get(name, 0) for name in OF_THE_FLOOR if name != NOT_STEERED}
+    """Of the table's counters those that aren't an entry's."""
+    return {name: counters.get(name, 0) for name in OF_THE_FLOOR}
 
 
 def meanings(names: Iterable[str]) -> dict[str, str]:

@@ -46,6 +46,8 @@ BESIDE_THE_TUN = "beside-the-tun"  # steered packets on their way out by another
 SOURCE_ROUTED = "source-routed"  # packets that aren't for the address in their header
 _WAYS = (sides.WRONG_SIDE, sides.NOT_INSIDE, BESIDE_THE_TUN, SOURCE_ROUTED)
 
+_OF_THE_LINK = ("ip daddr 224.0.0.0/24", "ip6 daddr ff02::/16")  # the kernel's own, into every interface that comes up
+
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_./-]+")
 _NAME_OCTETS = 100
 
@@ -254,6 +256,7 @@ def _base_chains(plan: Plan) -> classify.Chains:
             _hook("filter", "postrouting", LATE),
             'oifname "lo" accept',
             f"oifgroup {tun} {steered} accept",
+            *(f"oifgroup {tun} {own} drop" for own in _OF_THE_LINK),
             f'oifgroup {tun} counter name "{NOT_STEERED}" drop',
             f'{steered} counter name "{BESIDE_THE_TUN}" drop',
             "jump exempt_departing",

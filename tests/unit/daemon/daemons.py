@@ -182,7 +182,9 @@ class Kernel:
         self.tun = Tun(self.arrived)
         return self.tun
 
-    async def problems(self, *_: object) -> tuple[str, ...]:
+    async def problems(self, *around: object) -> tuple[str, ...]:
+        """``found``; ``looked_at`` is what was looked for it with."""
+        self.looked_at = around
         return self.found
 
     async def restore_floor(self, *, gone: bool = False) -> tuple[str, ...]:

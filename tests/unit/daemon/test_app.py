@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from ipsecd.daemon.log_sinks import Writer
 from ipsecd.daemon.options import Options
 from ipsecd.daemon.systemd import Systemd
 from ipsecd.errors import OperatorError
+from tests.unit.daemon.daemons import Daemon, beside
 from tests.unit.daemon.test_control import Silent
 
 
@@ -25,3 +27,11 @@ def test_the_algorithms_are_tested_before_anything_else(tmp_path: Path, monkeypa
         asyncio.run(App(options, Log(Writer(Silent())), Systemd({}, 1)).run({}))
     assert [line["event"] for line in logs] == ["algorithm-withdrawn", "starting", "start-failed"]
     assert (logs[0]["algorithm"], logs[0]["reason"]) == ("aes128gcm16", "a wrong answer")
+
+
+def test_settings_of_the_machine_are_looked_at_with_what_is_local_to_the_policy(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        local = (ip_address("10.1.0.0"), ip_address("10.1.255.255"))
+        assert daemon.kernel.looked_at == ({"10.1.0.0/16": local}, (local,), (), ("wan0",))
+
+    beside(tmp_path, scenario)
