@@ -102,7 +102,7 @@ class Force:
     async def stop(self) -> None:
         """Let go of everything but what stands."""
         if self.protection is not None:
-            await self.protection.stop()
+            await self.protection.stop("ipsecd is stopping")
         if self.bare is not None:
             await self.bare.let_go()
             self.bare.close()

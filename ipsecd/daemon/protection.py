@@ -176,10 +176,10 @@ class Protection:
         self.wires.wake()
         self.wires.turn(self.negotiation.woke)
 
-    async def stop(self) -> None:
+    async def stop(self, reason: str) -> None:
         """Say goodbye to the peers and let go of everything but the floor, in bounded time."""
         with self._host.guard.over("the goodbyes"):
-            self.wires.turn(self.negotiation.shutdown)
+            self.wires.turn(lambda now: self.negotiation.shutdown(reason, now))
         await asyncio.sleep(limits.GOODBYE)
         await self.ground.let_go()
         self.keys.forget()
@@ -191,7 +191,7 @@ class Protection:
         """Remove everything of ours from the kernel, and stop: the policy is no longer in force. Raises KernelError;
         then the policy is still in force, and what was removed already is put back."""
         await self.ground.lower()
-        await self.stop()
+        await self.stop("the policy was put out of force by command")
 
     def _tun_lost(self) -> None:
         self.ground.tun_lost()

@@ -86,7 +86,7 @@ STORY: dict[str, Told] = {
     "auth-failed": Told("{who}: authentication failed: {reason}", unauthenticated=True),
     "bad-request": Told("{who}: a request that breaks the protocol: {reason}", unauthenticated=True),
     "credential-refused": Told("{who}: the peer refuses credential {credential}; calling again with {next}"),
-    "peer-dead": Told("{who}: the peer doesn't answer any more: {reason}"),
+    "peer-dead": Told("{who}: the peer doesn't answer any more"),
     "ike-unreachable": Told("{remote}: IKE doesn't get there: {reason}", unauthenticated=True),
     "peer-complains": Told("{who}: {reason}"),
     "internal-error": Told("Fault in the negotiation, in {what}: {error}; please report it", unauthenticated=True),

@@ -29,6 +29,7 @@ class Core:
     """``ikes`` is the table of IKE SAs by our own SPI, ``children`` that of child SAs by our inbound SPI.
 
     ``candidates`` holds the answers to IKE_SA_INIT requests of ours, by both SPIs, until one of them proves itself.
+    ``ending`` says why nothing new is begun or answered any more; it's empty as long as something may be.
     """
 
     def __init__(self, config: IkeConfig, entropy: Entropy) -> None:
@@ -43,6 +44,7 @@ class Core:
         self.promised: set[bytes] = set()  # SPIs, of IKE and of children, in proposals that aren't answered yet
         self.fragments = Memory()
         self.own_keys = OwnKeys()
+        self.ending = ""
         self.wanted: Wanted
         self._effects: list[Effect] = []
 

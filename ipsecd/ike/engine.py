@@ -97,7 +97,7 @@ class Ike:
             known = sa.spi_r if sa.initiator else sa.spi_i
             if known in (theirs, NO_SPI):
                 return sa
-        if not header.is_response and ours not in self._core.promised:
+        if not header.is_response and ours not in self._core.promised and not self._core.ending:
             self._complain(header, path, Notify(NotifyType.INVALID_IKE_SPI))
         raise PeerError("unknown-ike-spi", ours.hex())
 
@@ -120,6 +120,8 @@ class Ike:
 
     def _begin(self, header: Header, data: bytes, path: Path) -> None:
         core = self._core
+        if core.ending:
+            raise PeerError("ending", core.ending)
         if header.flags & Flag.INITIATOR == 0 or header.message_id != 0:
             raise PeerError("bad-sa-init", f"flags {header.flags!r}, message ID {header.message_id}")
         known = self._asked.get(data)
@@ -254,15 +256,15 @@ class Ike:
         """Whether an operator has put this child down."""
         return self._core.wanted.held(child)
 
-    def shutdown(self, now: float) -> list[Effect]:
-        """Close everything; the peers are told once."""
-        return self._turn("shutdown", now, self._shutdown)
+    def shutdown(self, reason: str, now: float) -> list[Effect]:
+        """Close everything; the peers are told once. From now on nothing is begun and no stranger answered: an SA made
+        now would be gone a moment later, and the peer would go on sending by it."""
+        return self._turn("shutdown", now, lambda: self._shutdown(reason))
 
-    def _shutdown(self) -> None:
-        for child in [child.name for peer in self._core.config.peers for child in peer.children]:
-            self._core.wanted.hold(child)
+    def _shutdown(self, reason: str) -> None:
+        self._core.ending = reason
         for sa in list(self._core.ikes.values()):
-            sa.close("ipsecd is stopping")
+            sa.close(reason)
 
     def _delete(self, sa: IkeSa, names: set[str]) -> None:
         for child in list(sa.children.values()):

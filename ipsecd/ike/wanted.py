@@ -77,7 +77,9 @@ class Wanted:
     def acquire(self, name: str, packet: Packet | None) -> None:
         """A packet wants it."""
         want = self._wants.get(name)
-        if want is None:
+        if self._core.ending:
+            self._core.emit(GiveUp(name, self._core.ending))
+        elif want is None:
             self._core.emit(GiveUp(name, "no such child is configured"))
         elif want.held:
             self._core.emit(GiveUp(name, "it was put down by command"))
@@ -163,7 +165,7 @@ class Wanted:
         )
 
     def _pursue(self, want: _Want, packet: Packet | None) -> None:
-        if self.pursued(want.child.name):
+        if self._core.ending or self.pursued(want.child.name):
             return
         want.rest()
         peer = want.peer
@@ -187,7 +189,7 @@ class Wanted:
         """The peer has refused a credential and is to be tried with another, on an IKE SA in the place of this one.
         False if the child isn't wanted any more."""
         want = self._wants.get(child.name)
-        if want is None or want.held:
+        if want is None or want.held or self._core.ending:
             return False
         sa.give_way(self._call(want.peer, want.child, packet, self._remote(want)))
         return True

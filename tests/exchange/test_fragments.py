@@ -254,7 +254,7 @@ def test_an_ike_sa_that_ends_takes_its_pieces_along() -> None:
     stranger = established()
     stranger.send(stranger.fragment(2, 1, 3, bytes(100), 0, Exchange.INFORMATIONAL))
     assert stranger.kept == (100, 0)
-    stranger.ike.shutdown(stranger.now)
+    stranger.ike.shutdown("it stops", stranger.now)
     stranger.ike.timer(stranger.now + 100)
     assert stranger.kept == (0, 0)
 

@@ -172,7 +172,7 @@ def test_what_was_put_down_by_command_stays_down_until_it_is_wanted_up() -> None
 def test_a_shutdown_tells_the_peers_and_leaves_nothing() -> None:
     pair = Pair()
     assert pair.up()
-    pair.do(pair.a, pair.a.ike.shutdown(pair.net.now))
+    pair.do(pair.a, pair.a.ike.shutdown("it stops", pair.net.now))
     assert not pair.a.inbound
     assert not pair.a.outbound
     pair.net.run(1)

@@ -138,7 +138,7 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
             test(made)
             assert host.guard.faults == {}
         finally:
-            await made.stop()
+            await made.stop("the test is over")
 
     asyncio.run(run())
 

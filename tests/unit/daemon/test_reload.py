@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from ipsecd.daemon import compose
 from ipsecd.errors import KernelError, LocalError
-from tests.unit.daemon.daemons import KEY, Daemon, beside, policy, rule
+from tests.unit.daemon.daemons import KEY, PATIENCE, Daemon, beside, pair, policy, rule
 
 ASSIGNS_NONE = policy().replace("assigned: sites\n", "")
 
@@ -58,6 +59,25 @@ def test_unassign_is_told(tmp_path: Path) -> None:
         assert (await daemon.ctl("reload")).output == "added: site\n"
 
     beside(tmp_path, scenario)
+
+
+def test_goodbyes_say_why(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path) as (a, b):
+            await a.ctl("up", "site", "--wait", "30")
+            await a.ctl("unassign")
+            await a.ctl("reload")
+            await a.ctl("up", "site", "--wait", "30")
+        assert a.texts("ike-closed") == [  # b stops first
+            "site: IKE SA closed: the policy was put out of force by command",
+            "site: IKE SA closed: the peer deleted it",
+        ]
+        assert b.texts("ike-closed") == [
+            "site: IKE SA closed: the peer deleted it",
+            "site: IKE SA closed: ipsecd is stopping",
+        ]
+
+    asyncio.run(main())
 
 
 def test_a_policy_that_the_kernel_does_not_let_go_of_stays_in_force(tmp_path: Path) -> None:
