@@ -183,10 +183,12 @@ class App:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in works]
             await self._stop.wait()
-            if self.protection is None:
-                log.info("stopping-unprotected", cause=self._cause)
-            else:
+            if self.protection is not None:
                 log.info("stopping", cause=self._cause)
+            elif self.bare:
+                log.info("stopping-bare", cause=self._cause)
+            else:
+                log.info("stopping-unprotected", cause=self._cause)
             for task in tasks:
                 task.cancel()
 

@@ -70,7 +70,9 @@ class Force:
             self.bare.close()
             self.bare = None
         self._took(protection)
-        return PlanDiff(added=diff(Plan(), sketch.plan).added)
+        difference = PlanDiff(added=diff(Plan(), sketch.plan).added)
+        log.info("policy-changed", difference=difference)
+        return difference
 
     async def follow(self) -> None:
         """Names or addresses mean something else, or lie elsewhere: put in force what the same policy is now. Raises

@@ -31,6 +31,7 @@ STORY: dict[str, Told] = {
     "no-floor": Told("The floor of the last good policy can't be raised: {reason}"),
     "slept": Told("The machine has slept for {seconds:.0f} s: looking whether the peers are still there"),
     "stopping": Told("Stopping on {cause}; the floor stays, so what is protected doesn't leave in clear"),
+    "stopping-bare": Told("Stopping on {cause}; no policy is in force, the floor of the last one stays"),
     "stopping-unprotected": Told("Stopping on {cause}; no policy is in force, nothing is protected"),
     "stop-hurried": Told("Stopping took longer than {seconds:g} s and was cut short"),
     "stopped": Told("Stopped"),

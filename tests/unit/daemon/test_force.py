@@ -69,12 +69,22 @@ def test_a_floor_that_was_left_stands_though_no_policy_is_assigned_until_unassig
     asyncio.run(main())
 
 
+def test_a_stop_without_a_policy_says_that_the_floor_that_was_left_stays(tmp_path: Path) -> None:
+    daemon = Left(tmp_path, ASSIGNS_NONE)
+    run(daemon)
+    assert daemon.table.there == SAVED
+    assert [line.text[21:] for line in daemon.told.lines if line.event.startswith("stopping")] == [
+        "Stopping on the test; no policy is in force, the floor of the last one stays"
+    ]
+
+
 def test_a_policy_takes_the_place_of_a_floor_that_was_left(tmp_path: Path) -> None:
     async def main() -> None:
         async with Left(tmp_path, ASSIGNS_NONE) as daemon:
             daemon.write("policy.yaml", policy())
             daemon.kernel.refuses["tun"] = KernelError("never asked: that of the policy is another")
             assert (await daemon.ctl("reload")).output == "added: site\n"
+            assert daemon.texts("policy-changed") == ["The policy has changed: added: site"]
             assert daemon.table.there == daemon.protection.prepared.floor != SAVED
             assert not daemon.app.bare
 
