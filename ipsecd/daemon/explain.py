@@ -8,7 +8,9 @@ from typing import Any
 
 from ipsecd.daemon.protection import Protection
 from ipsecd.errors import OperatorError
-from ipsecd.ipsec.selectors import ONE_FIELD, Flow
+from ipsecd.ike.narrowing import show
+from ipsecd.ike.status import ChildSaStatus
+from ipsecd.ipsec.selectors import ONE_FIELD, Flow, SaSelectors
 from ipsecd.ipsec.spd import Direction, Spd
 from ipsecd.policy.complaint import Complaint
 from ipsecd.policy.exempt import exemption
@@ -53,23 +55,33 @@ def _verdict(protection: Protection, flow: Flow, direction: Direction, ours: fro
     if entry.action is Action.PROTECT:
         peer = next((rule.peer for rule in plan.rules if rule.name == entry.rule), "")
         told |= {"child": entry.child, "peer": peer}
-        told["why"] = _protection(protection, entry.child, direction, prepared.unusable.get(peer, ""))
+        told["why"] = _protection(protection, entry.child, flow, direction, prepared.unusable.get(peer, ""))
     return told
 
 
-def _protection(protection: Protection, child: str, direction: Direction, unusable: str) -> str:
-    """What becomes of a packet that this child is to protect."""
-    sas = protection.sas()
-    remotes = [sa.remote for sa in sas for each in sa.children if each.name == child and each.stage == "up"]
+def _protection(protection: Protection, child: str, flow: Flow, direction: Direction, unusable: str) -> str:
+    """What becomes of a packet that this child is to protect. The peer may have narrowed the selectors of an SA."""
+    up = [(sa, each) for sa in protection.sas() for each in sa.children if each.name == child and each.stage == "up"]
+    remote = next((sa.remote for sa, each in reversed(up) if _holds(each, flow, direction)), "")
+    only = "; ".join(dict.fromkeys(f"{show(each.local)} = {show(each.remote)}" for _, each in up))
     if direction is Direction.INBOUND:
-        return f"accepted inside ESP from {remotes[-1]} alone" if remotes else "dropped: there is no SA to come by"
-    if remotes:
-        return f"leaves inside ESP to {remotes[-1]}"
+        why = f"the SAs there are carry only {only}" if up else "there is no SA to come by"
+        return f"accepted inside ESP from {remote} alone" if remote else f"dropped: {why}"
+    if remote:
+        return f"leaves inside ESP to {remote}"
+    if up:
+        return f"dropped unless the peer allows an SA for it: those there are carry only {only}"
     if unusable:
         return f"dropped for now: {unusable}"
-    if protection.negotiation.held(child):
-        return f"dropped: it was put down by command (ipsecctl up {child})"
-    return "held back until an SA is negotiated"
+    held = protection.negotiation.held(child)
+    return (
+        f"dropped: it was put down by command (ipsecctl up {child})" if held else "held back until an SA is negotiated"
+    )
+
+
+def _holds(child: ChildSaStatus, flow: Flow, direction: Direction) -> bool:
+    selectors = SaSelectors(child.local, child.remote)
+    return selectors.hold_outbound(flow) if direction is Direction.OUTBOUND else selectors.hold_inbound(flow)
 
 
 def _flow(arguments: Mapping[str, Any]) -> Flow:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipsecd.ike.effects import Report
 
 _OVER = ("child-established", "child-rekeyed")  # what shows that a rule works
+_AS_BEFORE = ("child-rekeyed", "child-narrowed")  # a rekey has the selectors of before, and the peer allows no more
 _SERIOUS = ("warning", "error")
 
 
@@ -30,8 +31,10 @@ class Failures:
         """A report of the negotiation, which may be about several rules of one peer."""
         rules = str(report.fields.get("rule", "")).split(", ")
         for rule in rules:
+            last = self._last.get(rule)
             if report.event in _OVER:
-                self._last.pop(rule, None)
+                if last is not None and (report.event, last.event) != _AS_BEFORE:
+                    del self._last[rule]
             elif rule and report.level in _SERIOUS and "reason" in report.fields:
                 self._last[rule] = Failure(report.event, str(report.fields["reason"]), now)
 

@@ -118,9 +118,9 @@ def _ike(sa: IkeSaStatus, counted: dict[tuple[str, str], SaCounters], now: float
 
 
 def _child(child: ChildSaStatus, counted: dict[tuple[str, str], SaCounters], now: float) -> dict[str, Any]:
-    return asdict(child) | {
-        direction: _traffic(counted.get((direction, child.spi_in)), now) for direction in ("in", "out")
-    }
+    selectors = {"local": [str(each) for each in child.local], "remote": [str(each) for each in child.remote]}
+    traffic = {direction: _traffic(counted.get((direction, child.spi_in)), now) for direction in ("in", "out")}
+    return asdict(child) | selectors | traffic
 
 
 def _traffic(counters: SaCounters | None, now: float) -> dict[str, Any]:

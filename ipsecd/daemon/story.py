@@ -98,6 +98,7 @@ STORY: dict[str, Told] = {
     "child-closed": Told("{child}: child SA closed: {reason}"),
     "child-expired": Told("{child}: child SA expired"),
     "child-failed": Told("{which}: no child SA: {reason}"),
+    "child-narrowed": Told("{child}: {reason}"),
     "install-failed": Told("{child}: {reason}"),
 }
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ipsecd import limits
 from ipsecd.errors import PeerError, Refused
 from ipsecd.ike.config import Child, Peer
 from ipsecd.wire.registry import NotifyType
-from ipsecd.wire.selector import Selector, common, narrow, outermost
+from ipsecd.wire.selector import ANY_PORT, Selector, common, narrow, outermost
 
 Selectors = tuple[Selector, ...]
 Packet = tuple[Selector, Selector]  # a packet's own ends: (local, remote)
@@ -84,9 +84,27 @@ def check_answer(offered: Selectors, answered: Selectors, side: str) -> Selector
     return answered
 
 
+def left_out(local: Selectors, remote: Selectors, packet: Packet) -> str:
+    """What an answer allows, and what of the packet that asked is outside, in plain words."""
+    ends = [_seen(side, end) for side, end in ((local, packet[0]), (remote, packet[1])) if not covers(side, (end,))]
+    verb = "isn't" if len(ends) == 1 else "aren't"
+    return f"the peer allows only {show(local)} = {show(remote)}; {' and '.join(ends)} {verb} in it"
+
+
+def _seen(side: Selectors, end: Selector) -> str:
+    """An end of a packet: its address, and protocol and port if it's those that are outside."""
+    address = Selector(end.start, end.end)
+    return str(end if any(replace(each, protocol=0, ports=ANY_PORT).contains(address) for each in side) else address)
+
+
 def covers(wide: Selectors, parts: Selectors) -> bool:
     """Whether each part lies inside one of ``wide``."""
     return all(any(each.contains(part) for each in wide) for part in parts)
+
+
+def takes(local: Selectors, remote: Selectors, packet: Packet) -> bool:
+    """Whether an SA with these selectors may carry the packet."""
+    return covers(local, packet[:1]) and covers(remote, packet[1:])
 
 
 def meets(local: Selectors, remote: Selectors) -> bool:

@@ -8,6 +8,7 @@ from ipsecd.ike.child_sa import ChildSa
 from ipsecd.ike.core import Core
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
+from ipsecd.wire.selector import Selector
 
 _SHOWN = (Stage.CONNECTING, Stage.HALF_OPEN, Stage.ESTABLISHED, Stage.CLOSING)
 
@@ -23,8 +24,8 @@ class ChildSaStatus:
     spi_out: str
     sending: bool
     suite: str
-    local: tuple[str, ...]
-    remote: tuple[str, ...]
+    local: tuple[Selector, ...]
+    remote: tuple[Selector, ...]
     age: float
     rekey_in: float | None
 
@@ -88,8 +89,8 @@ def _child(child: ChildSa) -> ChildSaStatus:
         spi_out=child.spi_out.hex(),
         sending=child.sending,
         suite=str(child.suite),
-        local=tuple(str(selector) for selector in child.local),
-        remote=tuple(str(selector) for selector in child.remote),
+        local=child.local,
+        remote=child.remote,
         age=age,
         rekey_in=None if child.soft.seconds is None else child.soft.seconds - age,
     )

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from ipsecd import limits
 from ipsecd.ike import reports
+from ipsecd.ike.child_sa import ChildSa
 from ipsecd.ike.config import Child, Endpoint, Path, Peer
+from ipsecd.ike.contact import Call
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import GiveUp
-from ipsecd.ike.narrowing import Packet, covers
+from ipsecd.ike.narrowing import Packet, Selectors, left_out, takes
 from ipsecd.ike.nat import carries_both
 from ipsecd.ike.negotiate import nothing_left
 from ipsecd.ike.sa import IkeSa
@@ -23,6 +25,22 @@ from ipsecd.wire.selector import Address
 
 
 @dataclass(slots=True)
+class _Less:
+    """The peer allows less of a child than packets need (RFC 7296 section 2.9): on which call, with which selectors;
+    ``reason`` says it in words. It has answered so ``times`` in a row, and packets don't ask again before ``until``."""
+
+    allowed: tuple[Call | None, Selectors, Selectors]
+    reason: str
+    times: int = 0
+    until: float = 0.0
+
+    def leaves_out(self, packet: Packet | None, now: float) -> bool:
+        """Whether this packet has to wait."""
+        _, local, remote = self.allowed
+        return packet is not None and now < self.until and not takes(local, remote, packet)
+
+
+@dataclass(slots=True)
 class _Want:
     """What is known of one configured child."""
 
@@ -31,6 +49,7 @@ class _Want:
     held: bool = False  # an operator has put it down
     failures: int = 0
     again: Timer | None = None
+    less: _Less | None = None
 
     def rest(self) -> None:
         if self.again is not None:
@@ -54,7 +73,8 @@ class Wanted:
             self._wants.pop(name).rest()
         for name, (peer, child) in configured.items():
             want = self._wants.setdefault(name, _Want(peer, child))
-            want.peer, want.child = peer, child
+            if (want.peer, want.child) != (peer, child):
+                want.peer, want.child, want.less = peer, child, None
 
     def begin(self) -> None:
         """Bring up what is to be up from the start and isn't."""
@@ -70,6 +90,7 @@ class Wanted:
         if want is not None:
             want.held = False
             want.failures = 0
+            want.less = None
             want.rest()
             if not self._up(name):
                 self._pursue(want, None)
@@ -83,6 +104,8 @@ class Wanted:
             self._core.emit(GiveUp(name, "no such child is configured"))
         elif want.held:
             self._core.emit(GiveUp(name, "it was put down by command"))
+        elif want.less is not None and want.less.leaves_out(packet, self._core.now):
+            self._core.emit(GiveUp(name, want.less.reason))
         elif not self._up(name, packet):
             self._pursue(want, packet)
 
@@ -99,21 +122,36 @@ class Wanted:
 
     # --- what became of it ---
 
-    def made(self, child: Child, *, covered: bool) -> None:
-        """A child SA is there. ``covered``: the packet that asked fits it."""
+    def made(self, child: Child) -> None:
+        """A child SA is there, and the packet that asked fits it."""
         want = self._wants.get(child.name)
         if want is not None:
             want.failures = 0
             want.rest()
-        if not covered:
-            self._core.emit(GiveUp(child.name, "the peer has narrowed the selectors so that the packet is outside"))
+
+    def narrowed(self, new: ChildSa, packet: Packet) -> None:
+        """A child SA is there, but the packet that asked is outside. So may be those behind it, and as the answer would
+        be the same, they ask for it seldom."""
+        reason = left_out(new.local, new.remote, packet)
+        self._core.emit(GiveUp(new.config.name, reason))
+        want = self._wants.get(new.config.name)
+        if want is None:
+            return
+        want.failures = 0
+        want.rest()
+        allowed = (new.ike.call, new.local, new.remote)
+        if want.less is None or want.less.allowed != allowed:
+            want.less = _Less(allowed, reason)
+            reports.child_failed(self._core, "child-narrowed", new.peer, new.config, reports.PEER, reason)
+        want.less.until = self._core.now + back_off(limits.NARROWED_FIRST, limits.NARROWED_LAST, want.less.times)
+        want.less.times += 1
 
     def granted(self, child: Child) -> None:
         """The peer has asked for a child SA and has got it. So it is wanted, whoever has put it down before."""
         want = self._wants.get(child.name)
         if want is not None:
             want.held = False
-        self.made(child, covered=True)
+        self.made(child)
 
     def failed(self, name: str, reason: str) -> None:
         """A negotiation has ended without a child SA."""
@@ -125,6 +163,8 @@ class Wanted:
     def lost(self, name: str) -> None:
         """A child SA is gone."""
         want = self._wants.get(name)
+        if want is not None and want.less is not None:
+            want.less.until = self._core.now  # the peer may have another mind now
         if want is not None and not self.pursued(name) and not self._up(name):
             self._later(want)
 
@@ -156,9 +196,7 @@ class Wanted:
 
     def _up(self, name: str, packet: Packet | None = None, *, without: IkeSa | None = None) -> bool:
         return any(
-            child.config.name == name
-            and child.usable
-            and (packet is None or (covers(child.local, packet[:1]) and covers(child.remote, packet[1:])))
+            child.config.name == name and child.usable and (packet is None or takes(child.local, child.remote, packet))
             for sa in self._core.ikes.values()
             if sa is not without
             for child in sa.children.values()

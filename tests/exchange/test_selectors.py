@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from ipsecd.ike.config import Child
+from ipsecd.ike.config import Child, IkeConfig
 from ipsecd.wire.ikev2 import decode
 from ipsecd.wire.payloads import AnyPayload, Notify, TsI, TsR
 from ipsecd.wire.registry import Exchange, NotifyType
@@ -15,7 +17,7 @@ from tests.exchange.transcript import Tap
 SEVEN, EIGHT = Selector.net("10.1.7.0/24"), Selector.net("10.1.8.0/24")
 PACKET = Selector.net("10.1.8.8", 17, (5_000, 5_000)), Selector.net("10.2.0.1", 17, (53, 53))
 INSIDE = Selector.net("10.1.7.7", 17, (5_000, 5_000)), PACKET[1]
-NARROWED = "the peer has narrowed the selectors so that the packet is outside"
+NARROWED = "the peer allows only 10.1.7.0/24 = 10.2.0.0/16; 10.1.8.8 isn't in it"
 
 
 def narrow(name: str, local: Selector) -> Child:
@@ -99,3 +101,88 @@ def test_what_no_child_takes_is_refused_and_given_up() -> None:
     acquire(pair, PACKET)
     assert pair.a.gave_up[0].reason == "the peer accepts none of our traffic selectors (TS_UNACCEPTABLE)"
     assert pair.a.established == pair.b.established != []
+
+
+# --- an answer that is of no use to the packet ------------------------------------------------------------------------
+
+
+def too_wide() -> Pair:
+    """Gateway b allows less than a asks for, and a packet outside has shown it."""
+    pair = Pair(of_b=peer_a(narrow("seven", SEVEN)))
+    acquire(pair, PACKET)
+    assert pair.agree(1)
+    return pair
+
+
+def asked(pair: Pair, packet: tuple[Selector, Selector] = PACKET) -> bool:
+    """Whether a packet makes gateway a ask for an SA now."""
+    since = len(pair.net.sent)
+    acquire(pair, packet)
+    return len(pair.net.sent) > since
+
+
+def test_packets_that_the_peer_leaves_out_make_no_more_sas_however_many_come() -> None:
+    pair = too_wide()
+    since = len(pair.net.sent)
+    for _ in range(600):  # one every 5 seconds, for 50 minutes
+        acquire(pair, PACKET)
+    assert pair.agree(1)
+    headers = [(when, decode(datagram.data).header) for when, datagram in pair.net.sent[since:]]
+    asks = [
+        when for when, header in headers if (header.exchange, header.is_response) == (Exchange.CREATE_CHILD_SA, False)
+    ]
+    gaps = [round(after - before) for before, after in pairwise(asks)]
+    assert gaps[:4] == [15, 25, 50, 65]  # 12, 24, 48 and 60 seconds after the answer, when the next packet comes
+    assert set(gaps[4:]) == {65}
+    assert {told.reason for told in pair.a.gave_up} == {NARROWED}
+    (report,) = pair.a.events("child-narrowed")
+    assert (report.level, report.fields["rule"], report.fields["reason"]) == ("warning", "rule-net", NARROWED)
+    assert len(pair.a.events("child-established")) == 1
+
+
+def test_the_sa_that_was_there_carries_on_while_one_too_many_comes_and_goes() -> None:
+    pair = too_wide()
+    (before,) = pair.a.outbound
+    pair.net.run(60)
+    assert asked(pair)
+    assert set(pair.a.outbound) == {before}
+    assert [type(effect).__name__ for effect in pair.a.effects].count("InstallOutbound") == 1
+
+
+def test_a_packet_that_the_peer_takes_never_waits_for_those_it_leaves_out() -> None:
+    pair = too_wide()
+    (child,) = pair.a.ike._core.children.values()
+    pair.do(pair.a, pair.a.ike.install_failed(child.spi_in, "no memory", pair.net.now))
+    pair.net.run(1)
+    assert not asked(pair)
+    assert asked(pair, INSIDE)
+    assert pair.agree(1)
+
+
+@pytest.mark.parametrize("what", ["policy", "peer's SA", "command", "new IKE SA"])
+def test_packets_that_were_left_out_ask_again_when_something_has_changed(what: str) -> None:
+    pair = too_wide()
+    for _ in range(10):
+        acquire(pair, PACKET)
+    assert not asked(pair)
+    if what == "policy":
+        wider = child_of_a(remote=(NET_B, Selector.net("10.9.0.0/16")))
+        pair.do(pair.a, pair.a.ike.reconfigure(IkeConfig((peer_b(wider),)), pair.net.now))
+    elif what == "command":
+        pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    elif what == "peer's SA":
+        pair.do(pair.b, pair.b.ike.down("seven", pair.net.now))
+    else:
+        pair.do(pair.b, pair.b.ike.down_peer("a", pair.net.now))
+    pair.net.run(1)
+    assert asked(pair)
+    assert pair.agree(1)
+    # only what hasn't changed is no news
+    assert len(pair.a.events("child-narrowed")) == (1 if what == "peer's SA" else 2)
+
+
+def test_a_protocol_that_the_peer_leaves_out_is_named_with_the_address() -> None:
+    pair = Pair(of_b=peer_a(narrow("web", Selector.net("10.1.0.0/16", 6))))
+    acquire(pair, PACKET)
+    (told,) = pair.a.gave_up
+    assert told.reason == "the peer allows only 10.1.0.0/16[tcp] = 10.2.0.0/16; 10.1.8.8[udp/5000] isn't in it"

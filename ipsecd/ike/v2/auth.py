@@ -17,7 +17,7 @@ from ipsecd.ike.exchange import AUTH_RESPONSE, Admitted
 from ipsecd.ike.narrowing import Packet, narrow_in
 from ipsecd.ike.pad import Claim, Opened, callers, open_for_initiator, open_for_responder
 from ipsecd.ike.task import Task
-from ipsecd.ike.v2.child import Ask, begin, grant_first, granted, holds, start_over
+from ipsecd.ike.v2.child import Ask, begin, grant_first, granted, made, start_over
 from ipsecd.ike.v2.informational import Complain, DeleteUnmade
 from ipsecd.ike.v2.reply import Reply
 from ipsecd.wire.payloads import AnyPayload, IdI, IdR, Notify, Sa, TsI, TsR
@@ -172,7 +172,7 @@ class Auth(Task):
             return
         if new is not None:
             begin(new)
-            sa.core.wanted.made(self._child, covered=holds(new, self._packet))
+            made(new, self._packet)
 
     def _childless(self, sa: IkeSa, point: str, reason: str) -> None:
         reports.child_failed(sa.core, "child-failed", self._peer, self._child, point, reason)

@@ -15,7 +15,7 @@ from ipsecd.ike.child_sa import ChildSa, Rival, directions
 from ipsecd.ike.config import Child, Peer
 from ipsecd.ike.current import current, overtaken
 from ipsecd.ike.exchange import CHILD_RESPONSE, Admitted
-from ipsecd.ike.narrowing import Packet, Selectors, check_answer, covers, narrow_in, offer_for
+from ipsecd.ike.narrowing import Packet, Selectors, check_answer, covers, narrow_in, offer_for, takes
 from ipsecd.ike.negotiate import accepted, esp_menus, esp_suite, groups_of, offer, pick
 from ipsecd.ike.suites import EspSuite
 from ipsecd.ike.v2.asking import Asking, other_group_wanted
@@ -170,7 +170,7 @@ class CreateChild(AskingForChild):
             self.abandon(sa, refusal.detail)
             return None
         if served(sa, self.child, self._packet):
-            sa.core.wanted.made(self.child, covered=True)
+            sa.core.wanted.made(self.child)
             return None
         offered = offer_for(self.child, self._packet)
         return self.sends(sa, Ask.later(sa, self.peer, self.child, offered, self.group))
@@ -195,15 +195,27 @@ class CreateChild(AskingForChild):
         if new is None:
             sa.core.wanted.failed(self.child.name, "the peer has deleted it at once")
             return
-        if self._rival is not None and self._rival.outlasts(new, min(nonces)):
-            # as in a rekey (2.8.1): the one made with the lowest of the four nonces is closed by its maker
+        if self._one_too_many(sa, new, min(nonces)):
             new.open_inbound()
             sa.delete_child(new)
         else:
             begin(new)
-        sa.core.wanted.made(self.child, covered=holds(new, self._packet))
+        made(new, self._packet)
         if sa.core.wanted.held(self.child.name):
             sa.delete_child(new)  # it was put down while we asked
+
+    def _one_too_many(self, sa: IkeSa, new: ChildSa, lowest_nonce: bytes) -> bool:
+        """Of two that both ends have asked for, the one made with the lowest of the four nonces is closed by its maker,
+        as in a rekey (2.8.1). And one narrowed to what there is already is of no use to the packet that asked (2.9)."""
+        if self._rival is not None and self._rival.outlasts(new, lowest_nonce):
+            return True
+        return not holds(new, self._packet) and any(
+            other.config.name == new.config.name
+            and other.usable
+            and covers(other.local, new.local)
+            and covers(other.remote, new.remote)
+            for other in sa.children.values()
+        )
 
     def abandon(self, sa: IkeSa, reason: str) -> None:
         self.take_back(sa)
@@ -227,6 +239,15 @@ def begin(new: ChildSa) -> None:
     new.ike.core.report("child-established", "info", **new.story())
 
 
+def made(new: ChildSa, packet: Packet | None) -> None:
+    """A child SA that we asked for is there, perhaps because of a packet."""
+    wanted = new.ike.core.wanted
+    if packet is not None and not holds(new, packet):
+        wanted.narrowed(new, packet)
+    else:
+        wanted.made(new.config)
+
+
 def served(sa: IkeSa, child: Child, packet: Packet | None) -> bool:
     """Whether the child has an SA by now, and one that the packet fits."""
     return any(
@@ -235,7 +256,7 @@ def served(sa: IkeSa, child: Child, packet: Packet | None) -> bool:
 
 
 def holds(child: ChildSa, packet: Packet | None) -> bool:
-    return packet is None or (covers(child.local, packet[:1]) and covers(child.remote, packet[1:]))
+    return packet is None or takes(child.local, child.remote, packet)
 
 
 # --- answering ---------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ RULES = policy(
     "{name: here, filters: [{source: me, destination: any}], action: block}",
 )
 HOSTS = ("10.1.0.2", "10.2.0.2")
+TO_10_2_1_5 = bytes.fromhex("4500001c0000400040010000 0a010002 0a020105 0800f7ff00000000")  # from 10.1.0.2, an echo
 
 
 async def explained(daemon: Daemon, *words: str) -> dict[str, Any]:
@@ -174,6 +175,42 @@ def test_what_becomes_of_a_protected_packet_follows_its_sa(tmp_path: Path) -> No
             (a.folder / "peer.psk").unlink()
             await a.ctl("reload")
             assert (await why(*HOSTS))[0].startswith("dropped for now: credential peer: the key file ")
+
+    asyncio.run(main())
+
+
+def test_a_packet_outside_of_what_the_peer_allows_is_told_so(tmp_path: Path) -> None:
+    narrow = policy(rule("site", "10.2.0.0/24", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1"))
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path, of_b=narrow) as (a, _):
+            await a.ctl("up", "site", "--wait", "30")
+            told = await explained(a, "10.1.0.2", "10.2.1.5")
+            assert told["outbound"]["why"] == (
+                "dropped unless the peer allows an SA for it: those there are carry only 10.1.0.0/16 = 10.2.0.0/24"
+            )
+            told = await explained(a, "10.2.1.5", "10.1.0.2")
+            assert told["inbound"]["why"] == "dropped: the SAs there are carry only 10.1.0.0/16 = 10.2.0.0/24"
+            told = await explained(a, "10.1.0.2", "10.2.0.5")
+            assert told["outbound"]["why"] == "leaves inside ESP to 192.0.2.2:4500"
+            told = await explained(a, "10.2.0.5", "10.1.0.2")
+            assert told["inbound"]["why"] == "accepted inside ESP from 192.0.2.2:4500 alone"
+
+    asyncio.run(main())
+
+
+def test_what_the_peer_does_not_allow_is_the_remark_of_status(tmp_path: Path) -> None:
+    narrow = policy(rule("site", "10.2.0.0/24", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1"))
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path, of_b=narrow) as (a, _):
+            tun: Any = a.kernel.tun
+            tun.send(TO_10_2_1_5)
+            while not a.texts("child-narrowed"):  # noqa: ASYNC110  it comes with no other sign
+                await asyncio.sleep(0)
+            reason = "the peer allows only 10.1.0.0/16 = 10.2.0.0/24; 10.2.1.5 isn't in it"
+            assert a.texts("child-narrowed") == [f"site/1: {reason}"]
+            assert f"{reason}, 0 s ago" in (await a.ctl("status")).output
 
     asyncio.run(main())
 

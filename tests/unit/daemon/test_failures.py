@@ -35,6 +35,15 @@ def test_an_sa_shows_that_it_is_over(event: str) -> None:
     assert failures.of("b") is not None
 
 
+def test_a_rekey_does_not_widen_what_the_peer_allows() -> None:
+    failures = Failures()
+    failures.note(Report("child-narrowed", "warning", {"rule": "a", "reason": "the peer allows only 10.2.0.0/24"}), 1.0)
+    failures.note(Report("child-rekeyed", "info", {"rule": "a"}), 2.0)
+    assert failures.of("a") == Failure("child-narrowed", "the peer allows only 10.2.0.0/24", 1.0)
+    failures.note(Report("child-established", "info", {"rule": "a"}), 3.0)
+    assert failures.of("a") is None
+
+
 @pytest.mark.parametrize(
     "report",
     [
