@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -39,6 +40,7 @@ from ipsecd.io.nftables import Nftables
 from ipsecd.io.outside import Outside
 from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE
+from ipsecd.policy.plan import Plan
 from ipsecd.wire.selector import Address
 
 log = structlog.get_logger()
@@ -127,10 +129,17 @@ class App:
             except _REFUSALS as error:
                 _tell_failure("reload-failed", error)
                 raise
-        plan = self.protection.prepared.plan if self.protection else None
-        self.failures.keep(rule.name for rule in (plan.rules if plan else ()))
+        self.failures.keep(self._untouched(difference))
         self._ask.set()
         return difference
+
+    def _untouched(self, difference: PlanDiff) -> Iterator[str]:
+        """The rules that are as they were, and so are their keys."""
+        plan = self.protection.prepared.plan if self.protection else Plan()
+        peers = {peer.name for peer in plan.peers if set(peer.shared_keys).isdisjoint(difference.credentials)}
+        for rule in plan.rules:
+            if rule.name in difference.kept and (not rule.peer or rule.peer in peers):
+                yield rule.name
 
     async def unassign(self) -> None:
         """Take the policy out of force, and everything of ours out of the kernel, until the next reload. Raises

@@ -9,6 +9,7 @@ from ipsecd.ike.effects import Report
 
 _OVER = ("child-established", "child-rekeyed")  # what shows that a rule works
 _AS_BEFORE = ("child-rekeyed", "child-narrowed")  # a rekey has the selectors of before, and the peer allows no more
+_HEARSAY = ("ike-unreachable", "sa-init-refused")  # anybody can cause it, with packets in the peer's name
 _SERIOUS = ("warning", "error")
 
 
@@ -38,11 +39,12 @@ class Failures:
             elif rule and report.level in _SERIOUS and "reason" in report.fields:
                 self._last[rule] = Failure(report.event, str(report.fields["reason"]), now)
 
-    def of(self, rule: str) -> Failure | None:
-        """The last failure of a rule."""
-        return self._last.get(rule)
+    def of(self, rule: str, *, up: bool = False) -> Failure | None:
+        """The last failure of a rule. If it's ``up``, what nobody vouches for says nothing."""
+        failure = self._last.get(rule)
+        return None if failure is not None and up and failure.event in _HEARSAY else failure
 
     def keep(self, rules: Iterable[str]) -> None:
-        """Forget all other rules: they are no longer in force."""
+        """Forget all other rules: they are no longer in force, or not as they were."""
         kept = set(rules)
         self._last = {rule: failure for rule, failure in self._last.items() if rule in kept}

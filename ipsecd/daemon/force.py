@@ -81,7 +81,7 @@ class Force:
             return
         now = self.protection.prepared
         sketch = await outline(now.file, self.around)
-        if sketch.plan == now.plan and sketch.outside == now.outside:
+        if (sketch.plan, sketch.outside, sketch.absent) == (now.plan, now.outside, now.absent):
             return
         difference = await self.protection.change(sketch, lambda sketch: prepare(sketch, self.around, now.ring))
         if sketch.plan != now.plan:

@@ -27,13 +27,14 @@ from ipsecd.wire.selector import Address
 class Outline:
     """A policy as far as it goes without any key, which is as far as the floor needs it. ``names`` are the DNS names
     it depends on, ``outside`` the interfaces that lead to the peers and to everybody else, unless the policy says which
-    are inside."""
+    are inside; ``absent`` has the peers whose ``tunnel.local`` isn't an address of this machine, and says so."""
 
     file: PolicyFile
     plan: Plan
     floor: str
     names: frozenset[str]
     outside: tuple[str, ...]
+    absent: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ def read_text(path: Path, hint: str = "") -> str:
 async def outline(file: PolicyFile, around: Surroundings) -> Outline:
     """What follows from the file without any key, as names and addresses are now; waits for neither keys nor the DNS.
     Raises ConfigError for what isn't supported."""
-    me = tuple(address for _, address in await around.addresses() if not address.is_loopback)
+    here = tuple(address for _, address in await around.addresses())
+    me = tuple(address for address in here if not address.is_loopback)
     names: set[str] = set()
 
     def resolve(name: str) -> tuple[Address, ...]:
@@ -94,7 +96,12 @@ async def outline(file: PolicyFile, around: Surroundings) -> Outline:
     plan = make_plan(file, resolve, me, around.resolver.gone)
     plan = replace(plan, peers=tuple([await _here(peer, plan.settings.own_mark, around) for peer in plan.peers]))
     outside = () if plan.settings.inside else await _outside(plan, around)
-    return Outline(file, plan, ruleset(plan, outside), frozenset(names), outside)
+    absent = {
+        peer.name: f"nothing can be negotiated until this machine has the address {peer.local} (tunnel.local)"
+        for peer in plan.peers
+        if peer.local is not None and peer.local not in here
+    }
+    return Outline(file, plan, ruleset(plan, outside), frozenset(names), outside, absent)
 
 
 async def prepare(sketch: Outline, around: Surroundings, ring: Keyring | None = None) -> Prepared:
@@ -111,6 +118,7 @@ async def prepare(sketch: Outline, around: Surroundings, ring: Keyring | None = 
         floor=sketch.floor,
         names=sketch.names,
         outside=sketch.outside,
+        absent=sketch.absent,
         ring=ring,
         entries=entries,
         config=config,

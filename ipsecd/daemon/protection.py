@@ -131,7 +131,7 @@ class Protection:
         except BaseException:
             await self._go_back(old)
             raise
-        if (new.unusable, new.plan.peers) != (old.unusable, old.plan.peers):
+        if (new.unusable, new.absent, new.plan.peers) != (old.unusable, old.absent, old.plan.peers):
             self._tell()
         with self._host.guard.over("a look at the kernel's settings"):
             await self._tell_problems()
@@ -226,6 +226,8 @@ class Protection:
         for rule in plan.rules:
             if rule.peer in self.prepared.unusable:
                 log.warning("rule-unusable", rule=rule.name, reason=self.prepared.unusable[rule.peer])
+            elif rule.peer in self.prepared.absent:
+                log.warning("local-absent", rule=rule.name, reason=self.prepared.absent[rule.peer])
         logged = [peer.name for peer in plan.peers if peer.keylog]
         if logged:
             log.warning("keylog-on", peers=", ".join(logged))

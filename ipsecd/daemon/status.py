@@ -73,15 +73,16 @@ def _dropped(protection: Protection) -> Counter[str]:
 
 def _rule(rule: Rule, app: App, protection: Protection, sas: list[IkeSaStatus]) -> dict[str, Any]:
     up = {child.name for sa in sas for child in sa.children if child.rule == rule.name and child.stage == "up"}
-    reason = protection.prepared.unusable.get(rule.peer, "") if rule.peer else ""
-    failure = app.failures.of(rule.name)
+    unusable = protection.prepared.unusable.get(rule.peer, "")
+    absent = "" if up else protection.prepared.absent.get(rule.peer, "")
+    failure = app.failures.of(rule.name, up=bool(up))
     return {
         "name": rule.name,
         "description": rule.description,
         "action": rule.action_name,
         "peer": rule.peer,
-        "state": _state(rule, up, reason, protection, sas),
-        "reason": reason,
+        "state": _state(rule, up, unusable, protection, sas),
+        "reason": unusable or absent,
         "children": list(rule.children),
         "up": sorted(up),
         "last_failure": failure

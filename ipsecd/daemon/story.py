@@ -57,6 +57,7 @@ STORY: dict[str, Told] = {
     ),
     "unassign-failed": Told("The policy stays in force: {reason}"),
     "rule-unusable": Told("{rule}: nothing can be negotiated, {reason}"),
+    "local-absent": Told("{rule}: {reason}"),
     "keylog-on": Told("KEYS ARE KEPT for export (keylog: true): {peers}. Whoever gets them reads the traffic"),
     "short-key": Told("Credential {credential} has {octets} octets; a pre-shared key should be random and longer"),
     "name-resolved": Told("{name} is {addresses}"),
@@ -77,6 +78,7 @@ STORY: dict[str, Told] = {
     # --- IKE SAs --------------------------------------------------------------------------------------------------
     "child-wanted": Told("{child}: {source} wants to send to {destination} ({protocol})"),
     "ike-calling": Told("{rule}: calling {remote}"),
+    "ike-called-off": Told("{who}: no longer calling: {reason}"),
     "ike-established": Told("{who}: IKE SA established, {path}, {suite}"),
     "ike-rekeyed": Told("{who}: IKE SA rekeyed, {suite}"),
     "ike-rekey-failed": Told("{who}: IKE SA not rekeyed: {reason}"),
@@ -88,7 +90,7 @@ STORY: dict[str, Told] = {
     "bad-request": Told("{who}: a request that breaks the protocol: {reason}", unauthenticated=True),
     "credential-refused": Told("{who}: the peer refuses credential {credential}; calling again with {next}"),
     "peer-dead": Told("{who}: the peer doesn't answer any more"),
-    "ike-unreachable": Told("{remote}: IKE doesn't get there: {reason}", unauthenticated=True),
+    "ike-unreachable": Told("{remote}: {reason}", unauthenticated=True),
     "peer-complains": Told("{who}: {reason}"),
     "internal-error": Told("Fault in the negotiation, in {what}: {error}; please report it", unauthenticated=True),
     # --- child SAs ------------------------------------------------------------------------------------------------

@@ -34,10 +34,11 @@ _REST_AFTER_FAULT = 1.0  # seconds: a timer that always fails must not keep the 
 
 
 class Timed(Protocol):
-    """What wants to be called when time has come: the negotiation."""
+    """What wants to be called when time has come, and told that a message didn't get there: the negotiation."""
 
     def deadline(self) -> float | None: ...
     def timer(self, now: float) -> Effects: ...
+    def unreachable(self, remote: Endpoint, reason: str, now: float) -> Effects: ...
 
 
 class PacketRoads(Protocol):
@@ -231,5 +232,6 @@ class Wires:
         if (message := self._paths.judge(error, opened.port)) is not None:
             self._conductor.tell_roads(message, now)
         elif not error.mtu and (not opened.natt or error.data.startswith(NON_ESP_MARKER)):
-            remote = Endpoint(error.remote, error.remote_port)
-            log.warning("ike-unreachable", remote=str(remote), reason=os.strerror(error.errno))
+            remote, reason = Endpoint(error.remote, error.remote_port), os.strerror(error.errno)
+            todo = self._negotiation.unreachable(remote, f"IKE doesn't get there: {reason}", now)
+            self._conductor.perform(todo, now)

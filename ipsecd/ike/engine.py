@@ -307,6 +307,12 @@ class Ike:
         child.ike.delete_child(child)
         self._core.wanted.failed(child.config.name, why)
 
+    def unreachable(self, remote: Endpoint, reason: str, now: float) -> list[Effect]:
+        """An IKE message of ours didn't get there, says the kernel. Anybody could have made it say so, and it's no
+        reason to give up (RFC 7296 section 2.4)."""
+        core = self._core
+        return self._turn("a path", now, lambda: reports.stranger_failed(core, "ike-unreachable", remote, reason))
+
     def _about(self, spis: tuple[bytes, ...], now: float, action: Callable[[ChildSa], None]) -> list[Effect]:
         """A turn about the child SAs with these inbound SPIs, as far as they are still there."""
         known = [child for spi in spis if (child := self._core.children.get(spi)) is not None]

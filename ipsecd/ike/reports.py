@@ -60,8 +60,10 @@ def child_failed(core: Core, event: str, peer: Peer, child: Child, point: str, r
 
 
 def stranger_failed(core: Core, event: str, remote: Endpoint, reason: str, claim: Claim | None = None) -> None:
-    """Something failed before it was proven who the peer is. ``claim`` is who it says it is."""
-    peers = claim.peers if claim else ()
+    """Something failed before it was proven who the peer is. ``claim`` is who it says it is; if that fits no peer, the
+    address has to do."""
+    here = tuple(peer for peer in core.config.peers if remote.address in peer.remotes)
+    peers = (claim.peers if claim else ()) or here
     fields = {
         "peer": ", ".join(peer.name for peer in peers),
         "rule": ", ".join(dict.fromkeys(rules_of(peer) for peer in peers)),

@@ -51,6 +51,7 @@ class IkeSa:
         self.peers: tuple[Peer, ...] = ()  # what its credential has opened; the first is whom it belongs to
         self.children: dict[bytes, ChildSa] = {}
         self.first = True  # made by IKE_SA_INIT, not by a rekey
+        self.called_off = False  # our call isn't wanted any more
         self.answered = False  # somebody has answered our IKE_SA_INIT, and may prove to be the peer
         self.call: Call | None = None  # how it, or the first of those it is an heir of, was established
         self.messages = (b"", b"")  # of IKE_SA_INIT, until both have proven that they sent them
@@ -260,6 +261,7 @@ class IkeSa:
         if self.stage in (Stage.ESTABLISHED, Stage.REPLACED, Stage.SPARE):
             self._delete(reason)
         elif self.stage in (Stage.CONNECTING, Stage.HALF_OPEN):
+            self.called_off = True
             self.vanish(reason)
 
     def _delete(self, reason: str) -> None:

@@ -120,6 +120,14 @@ def test_a_failure_names_the_rule_that_was_meant() -> None:
     assert (fields["peer"], fields["rule"], fields["identity"]) == ("a", "rule-net", "a.example")
 
 
+def test_a_failure_of_an_unknown_identity_names_the_rules_of_the_address() -> None:
+    stranger = call(gateway_b())
+    key, identity, asked, _ = WRONG["right key, identity of nobody"]
+    stranger.ask(Exchange.IKE_AUTH, 1, *stranger.auth_payloads(key, identity, asked))
+    (fields,) = events(stranger)
+    assert (fields["peer"], fields["rule"], fields["identity"]) == ("a, c", "rule-net, rule-c", "z.example")
+
+
 def test_an_empty_key_in_the_configuration_opens_nothing() -> None:
     careless = replace(peer_a(), shared_keys=(SharedKey("empty", Secret(b"")),))
     stranger = call(gateway_b(careless))
@@ -316,6 +324,7 @@ def test_no_common_ike_proposal_is_reported_with_both_sides_lists() -> None:
     pair = Pair(of_b=peer_a(proposals=(IKE_CLASSIC,)))
     assert not pair.up(seconds=5)
     (report,) = pair.b.events("sa-init-refused")
+    assert (report.fields["peer"], report.fields["rule"]) == ("a", "rule-net")
     assert report.fields["reason"] == (
         "no common proposal: the peer offers aes128gcm16-prfsha256-x25519; we accept aes256-prfsha256-sha256-ecp256"
     )

@@ -262,6 +262,9 @@ class SaInit(Task):
     def abandon(self, sa: IkeSa, reason: str) -> None:
         self._stop()
         why = self._refusal or "; ".join(self._complaints.values()) or reason
-        if self._refusal is None:
+        if sa.called_off:  # which is nobody's failure
+            names = {"peer": self._peer.name, "rule": reports.rules_of(self._peer)}
+            sa.core.report("ike-called-off", "info", **names, reason=reason)
+        elif self._refusal is None:
             reports.ike_failed(sa.core, "ike-failed", self._peer, reports.PEER, why, remote=str(sa.path.remote))
         sa.core.wanted.failed(self._child.name, why)

@@ -10,7 +10,7 @@ import pytest
 
 from ipsecd.daemon.failures import Failure, Failures
 from ipsecd.ike.effects import Report
-from tests.unit.daemon.daemons import PATIENCE, pair
+from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule
 
 
 def failed(rule: str, reason: str = "no common proposal", level: str = "warning") -> Report:
@@ -57,6 +57,56 @@ def test_what_is_no_failure_of_a_rule_is_not_kept(report: Report) -> None:
     failures = Failures()
     failures.note(report, 1.0)
     assert (failures.of("a"), failures.of("")) == (None, None)
+
+
+@pytest.mark.parametrize("event", ["ike-unreachable", "sa-init-refused"])
+def test_what_anybody_can_cause_is_said_of_a_rule_that_is_down_alone(event: str) -> None:
+    failures = Failures()
+    failures.note(Report(event, "warning", {"rule": "a", "reason": "so they say"}), 1.0)
+    assert failures.of("a") == Failure(event, "so they say", 1.0)
+    assert failures.of("a", up=True) is None
+    failures.note(failed("a"), 2.0)
+    assert failures.of("a", up=True) == failures.of("a") is not None
+
+
+def test_a_rule_or_a_key_that_a_reload_changes_has_no_failure_any_more(tmp_path: Path) -> None:
+    second = "{peer: {psk: {file: peer.psk}}, other: {psk: {file: other.psk}}}"
+    two = policy(rule("site"), rule("more", "10.1.0.0/16", "10.3.0.0/16", there="192.0.2.3", psk="other"))
+    text = two.replace("{peer: {psk: {file: peer.psk}}}", second)
+
+    async def scenario(daemon: Daemon) -> None:
+        def fail() -> None:
+            daemon.app.failures.note(failed("site, more", "as it was"), 0.0)
+
+        async def failures(changed: str) -> dict[str, bool]:
+            daemon.write("policy.yaml", changed)
+            await daemon.ctl("reload")
+            rules = json.loads((await daemon.ctl("status", "--json")).output)["rules"]
+            return {rule["name"]: rule["last_failure"] is not None for rule in rules}
+
+        daemon.write("other.psk", "a key of more than twenty octets")
+        await daemon.ctl("reload")
+        fail()
+        assert await failures(text) == {"site": True, "more": True}
+        assert await failures(text.replace("192.0.2.3", "192.0.2.4")) == {"site": True, "more": False}
+        fail()
+        daemon.write("peer.psk", "another key of more than twenty octets")
+        assert await failures(text.replace("192.0.2.3", "192.0.2.4")) == {"site": False, "more": True}
+
+    beside(tmp_path, scenario, text)
+
+
+def test_a_call_that_a_reload_ends_has_not_failed(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        await daemon.ctl("up", "site")
+        daemon.write("policy.yaml", policy(there="192.0.2.3"))
+        await daemon.ctl("reload")
+        assert daemon.texts("ike-called-off") == ["site: no longer calling: the policy has changed"]
+        assert "ike-failed" not in daemon.events
+        (rule,) = json.loads((await daemon.ctl("status", "--json")).output)["rules"]
+        assert rule["last_failure"] is None
+
+    beside(tmp_path, scenario)
 
 
 def test_rules_that_are_gone_are_forgotten() -> None:

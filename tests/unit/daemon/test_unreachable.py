@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import json
 from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from ipsecd.io.udp import PathError
-from tests.unit.daemon.daemons import Daemon, beside
+from tests.unit.daemon.daemons import Daemon, beside, policy
 
 PEER = ip_address("192.0.2.2")
 IKE, ESP = bytes(4) + b"\x11" * 20, b"\x11" * 24
@@ -32,5 +34,24 @@ def test_a_port_that_refuses_ike_is_told(tmp_path: Path, natt: bool, data: bytes
         error = PathError(errno.ECONNREFUSED, True, PEER, 1_500, 0, data)
         daemon.context.run(daemon.protection.wires._path_error, opened, error, 0.0)
         assert daemon.texts("ike-unreachable") == told
+        remark = "IKE doesn't get there: Connection refused"
+        assert (remark in (await daemon.ctl("status")).output) == bool(told)
 
     beside(tmp_path, scenario)
+
+
+def test_what_an_address_we_do_not_have_is_needed_for_is_told_until_it_comes(tmp_path: Path) -> None:
+    reason = "nothing can be negotiated until this machine has the address 192.0.2.9 (tunnel.local)"
+
+    async def scenario(daemon: Daemon) -> None:
+        assert daemon.texts("local-absent") == [f"site: {reason}"]
+        (rule,) = json.loads((await daemon.ctl("status", "--json")).output)["rules"]
+        assert (rule["state"], rule["reason"]) == ("down", reason)
+        daemon.address = ip_address("192.0.2.9")
+        follow = daemon.app._follow()  # as when the kernel has told of another address
+        await asyncio.create_task(follow, context=daemon.context)
+        (rule,) = json.loads((await daemon.ctl("status", "--json")).output)["rules"]
+        assert rule["reason"] == ""
+        assert len(daemon.texts("local-absent")) == 1
+
+    beside(tmp_path, scenario, policy(here="192.0.2.9"))
