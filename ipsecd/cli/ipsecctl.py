@@ -17,7 +17,8 @@ from ipsecd.cli import render
 from ipsecd.cli.client import Client, taking_apart
 from ipsecd.cli.kinds import Seconds, port_or_message
 from ipsecd.cli.private_file import make_private, write_private
-from ipsecd.cli.program import FAILED, Failure, Program
+from ipsecd.cli.program import UNUSABLE, Program
+from ipsecd.cli.waiting import wait_until_up
 from ipsecd.daemon.options import CONTROL
 from ipsecd.daemon.protocol import LEVELS
 
@@ -61,7 +62,7 @@ def main(context: click.Context, control: Path, as_json: bool) -> None:
     """Ask and command a running ipsecd.
 
     Exits with 0 if it was done, 1 if the daemon refused or its answer couldn't be shown, 2 for wrong usage, 3 if no
-    daemon runs, 4 without permission, 130 after Ctrl-C.
+    daemon runs, 4 without permission, 5 if a reload has left rules that can't be used, 130 after Ctrl-C.
     """
     context.obj = control
     if as_json:
@@ -124,11 +125,12 @@ def explain(
 def up(control: Path, name: str, wait: float | None, as_json: bool) -> None:
     """Negotiate child SAs. NAME is a rule, for all of its children, one child, or peer:RULE, for all of a peer's."""
     with Client(control) as client:
+        begun = time.monotonic()
         answer = client.ask("up", name=name)
         if wait is not None:
             with taking_apart():
                 names = [str(name) for name in answer["names"]]
-            _wait(client, names, wait)
+            wait_until_up(client, names, begun, wait)
         _tell(answer, as_json, render.nothing)
 
 
@@ -161,7 +163,11 @@ def rekey(control: Path, name: str, as_json: bool) -> None:
 def reload(control: Path, as_json: bool) -> None:
     """Read the policy file again, and change what differs. A file with mistakes changes nothing."""
     with Client(control) as client:
-        _tell(client.ask("reload"), as_json, render.difference)
+        answer = client.ask("reload")
+        _tell(answer, as_json, render.difference)
+        with taking_apart():
+            if answer["incomplete"]:
+                click.get_current_context().exit(UNUSABLE)
 
 
 @main.command()
@@ -239,19 +245,3 @@ def _everywhere(group: click.Group, **options: object) -> dict[str, Any]:
         name: _everywhere(command, **options) if isinstance(command, click.Group) else options
         for name, command in group.commands.items()
     }
-
-
-def _wait(client: Client, names: list[str], seconds: float) -> None:
-    """Until each child has an SA; raises Failure after so many seconds."""
-    end = time.monotonic() + seconds
-    while True:
-        answer = client.ask("sas")
-        with taking_apart():
-            found = (child for sa in answer["sas"] for child in sa["children"])
-            children = {child["name"] for child in found if child["stage"] == "up"}
-        missing = [name for name in names if name not in children]
-        if not missing:
-            return
-        if time.monotonic() > end:
-            raise Failure(FAILED, f"{', '.join(missing)}: not up after {seconds:g} s", "the log says why")
-        time.sleep(0.1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-FAILED, NOT_RUNNING, NO_PERMISSION, INTERRUPTED = 1, 3, 4, 130  # exit codes; 2 is click's for wrong usage
+FAILED, NOT_RUNNING, NO_PERMISSION, UNUSABLE, INTERRUPTED = 1, 3, 4, 5, 130  # exit codes; 2 is click's for wrong usage
 
 
 class Failure(Exception):

@@ -66,11 +66,15 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
 
 def _rule(rule: Mapping[str, Any]) -> tuple[object, ...]:
     up = f"{len(rule['up'])} of {len(rule['children'])}" if rule["children"] else ""
-    remark = rule["reason"] or rule["description"]
+    return rule["name"], _state(rule["state"]), rule["action"], up, trouble(rule) or rule["description"]
+
+
+def trouble(rule: Mapping[str, Any]) -> str:
+    """What stands in the way of a rule, or has done so last; empty if nothing is known."""
     failure = rule["last_failure"]
     if failure and not rule["reason"]:
-        remark = f"{failure['reason']}, {duration(failure['ago'])} ago"
-    return rule["name"], _state(rule["state"]), rule["action"], up, remark
+        return f"{failure['reason']}, {duration(failure['ago'])} ago"
+    return str(rule["reason"])
 
 
 def sas(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:

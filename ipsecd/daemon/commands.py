@@ -18,6 +18,7 @@ from ipsecd.daemon.target import find
 from ipsecd.errors import KernelError, OperatorError
 from ipsecd.io.nftables import Nftables
 from ipsecd.policy.floor import TABLE
+from ipsecd.policy.plan import Plan
 
 Arguments = Mapping[str, Any]
 
@@ -94,10 +95,13 @@ class Commands:
         difference = await self._app.reload()
         protection = self._app.protection
         unusable = protection.prepared.unusable if protection else {}
+        plan = protection.prepared.plan if protection else Plan()
+        named = {peer.name for peer in plan.peers if peer.remote_name in plan.unresolved}  # the DNS is asked right now
         return {
-            "policy": protection.prepared.plan.policy if protection else None,
+            "policy": plan.policy if protection else None,
             "difference": asdict(difference),
             "unusable": unusable,
+            "incomplete": not unusable.keys() <= named,
             "summary": self._app.summary(),
         }
 

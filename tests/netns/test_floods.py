@@ -110,7 +110,7 @@ def test_without_its_tun_its_key_or_its_peer_it_lets_nothing_out(both: Pair, tmp
         both.sites.run("ga", ["ip", "link", "del", "ipsecd0"])
         flows(far, "ha", "ga")
         (tmp_path / "a/peer.psk").unlink()
-        assert both.a.ctl("reload")["unusable"]
+        assert both.a.ask("reload")["unusable"]
         eventually(lambda: not both.a.children(), "without a key there is no SA")
         both.a.write("peer.psk", KEY)
         both.a.write("policy.yaml", text + f"filter_actions: {limited}\n")

@@ -217,5 +217,5 @@ def test_a_manual_page_has_every_exit_code(name: str) -> None:
     listed = re.findall(r"^\*\*(\d+)\*\*$", section(MANUALS[name].read_text(), "EXIT STATUS"), re.MULTILINE)
     codes = {0, program.FAILED, 2, program.INTERRUPTED}
     if name == "ipsecctl":
-        codes |= {program.NOT_RUNNING, program.NO_PERMISSION}
+        codes |= {program.NOT_RUNNING, program.NO_PERMISSION, program.UNUSABLE}
     assert {int(code) for code in listed} == codes

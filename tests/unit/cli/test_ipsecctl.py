@@ -20,8 +20,10 @@ from ipsecd.daemon.protocol import COMMANDS
 from tests.unit.cli.scripted import STATUS, Scripted, in_turn
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, ctl, pair, policy
 
-TWO_UP = {"sas": [{"children": [{"name": "a/1", "stage": "up"}, {"name": "a/2", "stage": "up"}]}]}
-ONE_UP = {"sas": [{"children": [{"name": "a/1", "stage": "up"}, {"name": "a/2", "stage": "rekeying"}]}]}
+FINE = {"reason": "", "last_failure": None}
+OTHER = {"children": ["c"], "up": [], "reason": "somebody else's", "last_failure": None}
+TWO_UP = {"rules": [OTHER, FINE | {"children": ["a/1", "a/2"], "up": ["a/1", "a/2"]}]}
+ONE_UP = {"rules": [OTHER, FINE | {"children": ["a/1", "a/2"], "up": ["a/1"]}, FINE | {"children": ["b"], "up": []}]}
 
 
 # --- asking ---------------------------------------------------------------------------------------------------------
@@ -178,13 +180,35 @@ def test_monitor_prints_a_line_for_each_event(tmp_path: Path, as_json: bool) -> 
 def test_wait_waits_for_every_child(tmp_path: Path) -> None:
     with Scripted(tmp_path / "control", in_turn([{"names": ["a/1", "a/2"]}, ONE_UP, TWO_UP])) as server:
         assert ctl(server.path, "up", "a", "--wait", "60").exit_code == 0
-    assert [request["command"] for request in server.asked] == ["up", "sas", "sas"]
+    assert [request["command"] for request in server.asked] == ["up", "status", "status"]
 
 
 def test_what_is_not_up_in_time_is_named(tmp_path: Path) -> None:
     with Scripted(tmp_path / "control", in_turn([{"names": ["a/1", "a/2", "b"]}, ONE_UP])) as server:
         done = ctl(server.path, "up", "a", "--wait", "0")
     assert (done.exit_code, done.output) == (1, "ipsecctl: a/2, b: not up after 0 s (the log says why)\n")
+
+
+def failed(reason: str, ago: float) -> dict[str, Any]:
+    return {"rules": [{"children": ["a/1"], "up": [], "reason": "", "last_failure": {"reason": reason, "ago": ago}}]}
+
+
+@pytest.mark.parametrize("notify", ["AUTHENTICATION_FAILED", "NO_PROPOSAL_CHOSEN", "TS_UNACCEPTABLE"])
+def test_what_the_peer_refuses_is_not_waited_for_any_longer(tmp_path: Path, notify: str) -> None:
+    reason = f"the peer says no ({notify}): to us"
+    with Scripted(
+        tmp_path / "control", in_turn([{"names": ["a/1"]}, failed("it's slow", 0), failed(reason, 0)])
+    ) as server:
+        done = ctl(server.path, "up", "a", "--wait", "3600")
+    assert (done.exit_code, done.output) == (1, f"ipsecctl: a/1: not up ({reason}, 0 s ago)\n")
+
+
+def test_a_refusal_of_before_is_no_answer_but_is_told_at_the_end(tmp_path: Path) -> None:
+    before = failed("the peer says no (TS_UNACCEPTABLE)", 4_000)
+    with Scripted(tmp_path / "control", in_turn([{"names": ["a/1"]}, *[before] * 20])) as server:
+        done = ctl(server.path, "up", "a", "--wait", "0.1")
+    told = "ipsecctl: a/1: not up after 0.1 s (the peer says no (TS_UNACCEPTABLE), 1 h 6 min ago)\n"
+    assert (done.exit_code, done.output) == (1, told)
 
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "1e999", "-1", "soon", ""])

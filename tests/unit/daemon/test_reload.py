@@ -278,13 +278,24 @@ def test_a_key_that_is_another_one_is_a_change_and_no_word_of_it_is_told(tmp_pat
     beside(tmp_path, scenario)
 
 
+def test_a_name_that_is_asked_for_makes_no_reload_incomplete(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        daemon.write(
+            "policy.yaml", policy(rule("site"), rule("named", "10.1.0.0/16", "10.3.0.0/16", there="b.invalid"))
+        )
+        assert "named can't be used: b.invalid has no address now" in (await daemon.ctl("reload")).output
+
+    beside(tmp_path, scenario)
+
+
 def test_a_key_that_comes_and_goes_makes_its_rules_usable_and_unusable(tmp_path: Path) -> None:
     async def scenario(daemon: Daemon) -> None:
         (daemon.folder / "peer.psk").unlink()
-        lines = (await daemon.ctl("reload")).output.splitlines()
+        lines = (await daemon.ctl("reload", code=5)).output.splitlines()
         assert lines[:2] == ["credentials: peer", "unusable: site"]
         assert lines[2].startswith("site can't be used: credential peer: the key file ")
         assert daemon.texts("policy-changed") == ["The policy has changed: credentials: peer; unusable: site"]
+        assert json.loads((await daemon.ctl("reload", "--json", code=5)).output)["unusable"].keys() == {"site"}
         daemon.write("peer.psk", KEY)
         assert (await daemon.ctl("reload")).output == "credentials: peer\nusable: site\n"
 

@@ -1,0 +1,38 @@
+"""Waiting until child SAs are up, which ends at once when the peer has said no."""
+
+from __future__ import annotations
+
+import time
+
+from ipsecd.cli.client import Client, taking_apart
+from ipsecd.cli.program import FAILED, Failure
+from ipsecd.cli.render import trouble
+
+_FINAL = ("AUTHENTICATION_FAILED", "NO_PROPOSAL_CHOSEN", "TS_UNACCEPTABLE")  # another try would end in the same way
+_PAUSE = 0.1  # seconds between one look and the next
+
+
+def wait_until_up(client: Client, names: list[str], begun: float, seconds: float) -> None:
+    """Until each child has an SA; ``begun`` is when it was asked for. Raises Failure after so many seconds, or as soon
+    as the peer has refused one of them."""
+    while True:
+        answer = client.ask("status")
+        waited = time.monotonic() - begun
+        with taking_apart():
+            rules = [rule for rule in answer["rules"] if not set(names).isdisjoint(rule["children"])]
+            up = {name for rule in rules for name in rule["up"]}
+            lacking = [rule for rule in rules if not up.issuperset(set(names).intersection(rule["children"]))]
+            reasons = "; ".join(dict.fromkeys(filter(None, map(trouble, lacking))))
+            failures = [rule["last_failure"] for rule in lacking if rule["last_failure"]]
+            refused = any(
+                failure["ago"] < waited and any(f"({name})" in failure["reason"] for name in _FINAL)
+                for failure in failures
+            )
+        missing = ", ".join(name for name in names if name not in up)
+        if not missing:
+            return
+        if refused:
+            raise Failure(FAILED, f"{missing}: not up", reasons)
+        if waited > seconds:
+            raise Failure(FAILED, f"{missing}: not up after {seconds:g} s", reasons or "the log says why")
+        time.sleep(_PAUSE)
