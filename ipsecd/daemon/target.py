@@ -55,7 +55,9 @@ def _of_rule(plan: Plan, name: str) -> Target:
             return _target(plan, rule, rule.children)
         if name in rule.children:
             return replace(_target(plan, rule, (name,)), whole=False)  # this child and nothing else
-    raise _nothing(name, [rule.name for rule in plan.rules if rule.action is Action.PROTECT])
+    rules = [rule for rule in plan.rules if rule.action is Action.PROTECT]
+    siblings = [child for rule in rules if name.startswith(f"{rule.name}/") for child in rule.children]
+    raise _nothing(name, siblings or [rule.name for rule in rules])
 
 
 def _target(plan: Plan, rule: Rule, children: tuple[str, ...]) -> Target:

@@ -173,7 +173,7 @@ def test_what_becomes_of_a_protected_packet_follows_its_sa(tmp_path: Path) -> No
             await a.ctl("down", "site")
             assert (await why(*HOSTS))[0] == "dropped: it was put down by command (ipsecctl up site/1)"
             (a.folder / "peer.psk").unlink()
-            await a.ctl("reload")
+            await a.ctl("reload", code=5)
             assert (await why(*HOSTS))[0].startswith("dropped for now: credential peer: the key file ")
 
     asyncio.run(main())

@@ -148,7 +148,7 @@ def test_the_floor_waits_for_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             await daemon.__aenter__()
             daemon.write("policy.yaml", policy(rule("other", "10.1.0.0/16", "10.3.0.0/16")))
         monkeypatch.setattr(prepare, "gather", gather)
-        work = asyncio.create_task(daemon.ctl("reload") if reloading else daemon.__aenter__())
+        work = asyncio.create_task(daemon.ctl("reload", code=5) if reloading else daemon.__aenter__())
         await asked.wait()
         assert ("10.3.0.0/16" if reloading else "10.2.0.0/16") in daemon.table.there
         assert not work.done()

@@ -117,6 +117,8 @@ def test_a_rule_that_is_alone_with_its_peer_takes_the_ike_sa_down_with_it(tmp_pa
     ("words", "told"),
     [
         (("up", "nobody"), "nothing is called 'nobody' (there is first, second, whole)"),
+        (("up", "first/7"), "nothing is called 'first/7' (there is first/1, first/2)"),
+        (("up", "none/1"), "nothing is called 'none/1' (there is first, second, whole)"),
         (("down", "peer:second"), "nothing is called 'peer:second' (there is peer:first)"),
         (("up", "a\x1b[31mb"), "nothing is called 'a\\x1b[31mb' (there is first, second, whole)"),
         (("up", "none"), "rule none negotiates nothing: its action is block"),
@@ -134,7 +136,7 @@ def test_what_can_not_be_done_is_told_by_name(tmp_path: Path, words: tuple[str, 
 def test_a_rule_without_its_key_can_not_be_used_and_says_why(tmp_path: Path) -> None:
     async def scenario(daemon: Daemon) -> None:
         (daemon.folder / "peer.psk").unlink()
-        await daemon.ctl("reload")
+        await daemon.ctl("reload", code=5)
         for name in ("first", "peer:first"):
             told = (await daemon.ctl("up", name, code=1)).output
             assert told.startswith(f"ipsecctl: {name} can't be used: credential peer: the key file ")
