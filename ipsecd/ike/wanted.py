@@ -50,6 +50,7 @@ class _Want:
     failures: int = 0
     again: Timer | None = None
     less: _Less | None = None
+    told: str = ""  # why it can't be had, as long as that is no news
 
     def rest(self) -> None:
         if self.again is not None:
@@ -74,7 +75,7 @@ class Wanted:
         for name, (peer, child) in configured.items():
             want = self._wants.setdefault(name, _Want(peer, child))
             if (want.peer, want.child) != (peer, child):
-                want.peer, want.child, want.less = peer, child, None
+                want.peer, want.child, want.less, want.told = peer, child, None, ""
 
     def begin(self) -> None:
         """Bring up what is to be up from the start and isn't."""
@@ -90,7 +91,7 @@ class Wanted:
         if want is not None:
             want.held = False
             want.failures = 0
-            want.less = None
+            want.less, want.told = None, ""
             want.rest()
             if not self._up(name):
                 self._pursue(want, None)
@@ -127,6 +128,7 @@ class Wanted:
         want = self._wants.get(child.name)
         if want is not None:
             want.failures = 0
+            want.told = ""
             want.rest()
 
     def narrowed(self, new: ChildSa, packet: Packet) -> None:
@@ -249,7 +251,9 @@ class Wanted:
         return sa
 
     def _cannot(self, want: _Want, reason: str) -> None:
-        reports.child_failed(self._core, "child-failed", want.peer, want.child, reports.ME, reason)
+        if reason != want.told:
+            want.told = reason
+            reports.child_failed(self._core, "child-failed", want.peer, want.child, reports.ME, reason)
         self._core.emit(GiveUp(want.child.name, reason))
 
     # --- the same from scratch ---

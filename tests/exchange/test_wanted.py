@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ipsecd.ike.config import Peer
+from ipsecd.ike.config import IkeConfig, Peer
 from ipsecd.ike.effects import Send
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.v2.child import CreateChild
@@ -171,6 +171,28 @@ def test_what_is_negotiated_for_two_peers_does_not_mix() -> None:
     assert (wanted.pursued("net"), wanted.pursued("more")) == (False, True)
     assert settle(pair) == []
     assert (wanted.pursued("net"), wanted.pursued("more")) == (False, False)
+
+
+def test_that_a_peer_has_to_call_us_is_told_once_until_something_changes() -> None:
+    pair = Pair(of_a=peer_b(remotes=()))
+
+    def told(times: int) -> int:
+        for _ in range(times):
+            pair.do(pair.a, pair.a.ike.acquire("net", None, pair.net.now))
+        return len(pair.a.events("child-failed"))
+
+    assert told(5) == 1
+    assert len(pair.a.gave_up) == 5
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))  # whoever asks is answered
+    assert told(5) == 2
+    pair.do(pair.b, pair.b.ike.up("net", pair.net.now))
+    assert pair.net.run(1, until=lambda: pair.agree(1))
+    pair.do(pair.b, pair.b.ike.down_peer("a", pair.net.now))
+    pair.net.run(1)
+    assert told(5) == 3
+    wider = child_of_a(remote=OTHER_NET)
+    pair.do(pair.a, pair.a.ike.reconfigure(IkeConfig((peer_b(wider, remotes=()),)), pair.net.now))
+    assert told(5) == 4
 
 
 def test_a_child_wanted_while_the_peer_calls_is_made_on_the_call_that_comes_through() -> None:
