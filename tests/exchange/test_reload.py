@@ -305,7 +305,7 @@ def test_an_entry_with_another_key_is_not_opened_by_what_opened_the_first() -> N
     three.net.run(25)
     assert set(three.spis) == {"r1", "r3"}
     assert three.a.events("child-failed")[-1].fields["reason"] == (
-        "the peer accepts none of our traffic selectors (TS_UNACCEPTABLE)"
+        "the peer accepts none of our traffic selectors (TS_UNACCEPTABLE): we ask for 10.3.0.0/16 = 10.2.0.0/16"
     )
 
 

@@ -96,10 +96,20 @@ def test_a_packet_that_the_answer_leaves_out_is_given_up_while_the_child_stands(
     assert len(pair.a.gave_up) == 1
 
 
-def test_what_no_child_takes_is_refused_and_given_up() -> None:
-    pair = Pair(of_b=peer_a(narrow("elsewhere", Selector.net("10.9.0.0/16"))))
-    acquire(pair, PACKET)
-    assert pair.a.gave_up[0].reason == "the peer accepts none of our traffic selectors (TS_UNACCEPTABLE)"
+@pytest.mark.parametrize("first", [True, False], ids=["IKE_AUTH", "CREATE_CHILD_SA"])
+def test_what_no_child_takes_is_refused_and_given_up_and_what_was_asked_for_is_told(first: bool) -> None:
+    more = child_of_a("more", local=(Selector.net("10.3.0.0/16"),))
+    elsewhere = narrow("elsewhere", Selector.net("10.9.0.0/16"))
+    pair = Pair(of_a=peer_b(child_of_a(), more), of_b=peer_a(elsewhere, mirrored(more)))
+    if not first:
+        assert pair.up("more")
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    pair.net.run(5)
+    (told,) = pair.a.gave_up
+    refused = "the peer accepts none of our traffic selectors (TS_UNACCEPTABLE)"
+    assert told.reason == f"{refused}: we ask for 10.1.0.0/16 = 10.2.0.0/16"
+    (report,) = pair.a.events("child-failed")
+    assert report.fields["reason"] == told.reason
     assert pair.a.established == pair.b.established != []
 
 

@@ -157,7 +157,7 @@ class Auth(Task):
     def _take_child(self, sa: IkeSa, ask: Ask, answer: Admitted) -> None:
         """1.2: the IKE SA stands, whatever became of the child."""
         if answer.error is not None or answer.count(*_FIRST_CHILD) < len(_FIRST_CHILD):
-            reason = reports.meaning(answer.error) if answer.error else "the peer made no child SA"
+            reason = ask.refusal(answer.error) if answer.error else "the peer made no child SA"
             self._childless(sa, reports.PEER, reason)
             return
         if overtaken(sa, ask.child):

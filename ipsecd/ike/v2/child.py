@@ -15,7 +15,7 @@ from ipsecd.ike.child_sa import ChildSa, Rival, directions
 from ipsecd.ike.config import Child, Peer
 from ipsecd.ike.current import current, overtaken
 from ipsecd.ike.exchange import CHILD_RESPONSE, Admitted
-from ipsecd.ike.narrowing import Packet, Selectors, check_answer, covers, narrow_in, offer_for, takes
+from ipsecd.ike.narrowing import Packet, Selectors, check_answer, covers, narrow_in, offer_for, show, takes
 from ipsecd.ike.negotiate import accepted, esp_menus, esp_suite, groups_of, offer, pick
 from ipsecd.ike.suites import EspSuite
 from ipsecd.ike.v2.asking import Asking, other_group_wanted
@@ -81,6 +81,11 @@ class Ask:
         """Those offered, the one tried first."""
         offered = groups_of(esp_menus(self.child.proposals, pfs=True))
         return tuple(sorted(offered, key=lambda group: self.pair is None or group != self.pair.group))
+
+    def refusal(self, error: Notify) -> str:
+        """Why the peer doesn't make it, in plain words: with the selectors if it's those that it refuses."""
+        asked = f": we ask for {show(self.local)} = {show(self.remote)}"
+        return f"{reports.meaning(error)}{asked if error.type == NotifyType.TS_UNACCEPTABLE else ''}"
 
     def accept(self, sa: IkeSa, answer: Admitted, nonces: tuple[bytes, bytes]) -> ChildSa | None:
         """The child SA that the answer makes, nothing of it installed yet. None if its Delete came before its answer.
@@ -179,7 +184,7 @@ class CreateChild(AskingForChild):
         ask = self.answered(sa)
         if answer.error is not None:
             if not self.asks_again(sa, answer.error, ask.groups):
-                self._failed(sa, reports.PEER, reports.meaning(answer.error))
+                self._failed(sa, reports.PEER, ask.refusal(answer.error))
                 if answer.error.type == NotifyType.TEMPORARY_FAILURE:
                     sa.core.wanted.renew(sa)
             return
