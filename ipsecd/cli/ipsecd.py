@@ -17,7 +17,7 @@ from ipsecd.daemon.app import App
 from ipsecd.daemon.commands import Commands
 from ipsecd.daemon.flush import flush_kernel
 from ipsecd.daemon.hardening import harden
-from ipsecd.daemon.options import CONTROL, GROUP, POLICY, STATE, Options
+from ipsecd.daemon.options import CONTROL, GROUP, OFFLOADS, POLICY, STATE, Options
 from ipsecd.daemon.prepare import read_text
 from ipsecd.errors import ConfigError, IpsecdError
 from ipsecd.policy.check import check
@@ -57,8 +57,21 @@ def main() -> None:
     "--log-level", "level", type=click.Choice(list(log.LEVELS)), default="info", envvar="IPSECD_LOG_LEVEL",
     show_default=True, help="ipsecctl log-level changes it later.",
 )  # fmt: skip
+@click.option(
+    "--without", type=click.Choice(OFFLOADS), multiple=True, envvar="IPSECD_WITHOUT",
+    help="An offload of the kernel to do without; may be given several times.",
+)  # fmt: skip
 @click.pass_context
-def run(context: click.Context, policy: Path, state: Path, control: Path, group: str, kind: str, level: str) -> None:
+def run(
+    context: click.Context,
+    policy: Path,
+    state: Path,
+    control: Path,
+    group: str,
+    kind: str,
+    level: str,
+    without: tuple[str, ...],
+) -> None:
     """Put the assigned policy in force, and keep it in force until SIGTERM or Ctrl-C.
 
     SIGHUP reloads the policy. Exits with 0 when told to stop, with 1 if it can't start.
@@ -66,7 +79,7 @@ def run(context: click.Context, policy: Path, state: Path, control: Path, group:
     harden()
     journal = log.start(kind, level, os.environ)
     given = context.get_parameter_source("group") is not ParameterSource.DEFAULT
-    options = Options(policy.absolute(), state, control, group, given)
+    options = Options(policy.absolute(), state, control, group, given, without)
     app = App(options, journal, systemd.from_environment())
     try:
         asyncio.run(app.run(Commands(app).handlers()))

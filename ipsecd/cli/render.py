@@ -54,6 +54,8 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     yield _text(f"ipsecd {answer['version']}, process {answer['pid']}, up {duration(answer['uptime'])}, {policy}\n")
     if answer["rules"]:
         yield grid(_RULE, [_rule(rule) for rule in answer["rules"]], width)
+    if off := [name for name, on in answer.get("offloads", {}).items() if not on]:
+        yield _text(f"offloads that are off: {', '.join(off)}\n")
     if answer["unresolved"]:
         yield _text(f"names without an address: {', '.join(answer['unresolved'])}\n")
     rows = [(name, count, answer["drop_reasons"].get(name, "")) for name, count in answer["drops"].items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipsecd.crypto.algorithms import Encryption, Integrity
+from ipsecd.crypto.runs import RunCipher, run_cipher
 from ipsecd.crypto.sealing import Octets, sealing
 
 _HEADER = 8  # SPI and sequence number
@@ -14,16 +15,17 @@ class EspCipher:
 
     ``key_e`` ends with the salt where the transform has one; ``key_a`` is empty with an AEAD. ``iv_octets`` and
     ``icv_octets`` are what a sealed packet adds; the plaintext, trailer included, is a multiple of ``align`` octets.
-    LocalError if the keys don't fit.
+    ``run`` seals and opens many packets at once, None where the cipher can't. LocalError if the keys don't fit.
     """
 
-    __slots__ = ("_sealing", "align", "icv_octets", "iv_octets")
+    __slots__ = ("_sealing", "align", "icv_octets", "iv_octets", "run")
 
     def __init__(self, encryption: Encryption, integrity: Integrity | None, key_e: bytes, key_a: bytes) -> None:
         self._sealing = sealing(encryption, integrity, key_e, key_a)
         self.iv_octets = self._sealing.iv_octets
         self.icv_octets = self._sealing.icv_octets
         self.align = max(encryption.block_octets, _ALIGN)
+        self.run: RunCipher | None = run_cipher(encryption, key_e)
 
     def seal(self, spi_seq: bytes, seq_high: bytes, iv: bytes, plaintext: Octets) -> bytes:
         """IV | ciphertext | ICV, to be sent behind ``spi_seq`` (8 octets). ``seq_high`` is the high half of an

@@ -285,7 +285,8 @@ class App:
 
     def _host(self, netlink: Netlink) -> Host:
         store = self.options.floor
-        return Host(netlink, self._nftables, store, self.guard, self.clock, self._reported, self._moved.set)
+        tell = self._reported, self._moved.set
+        return Host(netlink, self._nftables, store, self.guard, self.clock, *tell, self.options.without)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

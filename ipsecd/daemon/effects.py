@@ -17,7 +17,7 @@ from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keylog import Keys
 from ipsecd.daemon.paths import Paths
 from ipsecd.dataplane import messages
-from ipsecd.dataplane.results import Out, Result, ToTun
+from ipsecd.dataplane.results import Out, OutRun, Result, ToTun, ToTunRun
 from ipsecd.ike import effects
 from ipsecd.ike.config import Endpoint, Path
 from ipsecd.ipsec.pmtu import outer_octets
@@ -50,17 +50,18 @@ class Roads(Protocol):
 
 
 class Network(Protocol):
-    """Where datagrams leave. ``send_esp`` gives the MTU of the link if it is too narrow, else 0."""
+    """Where datagrams leave. The MTU of the link comes back if that is too narrow for ESP, else 0."""
 
     def send(self, data: bytes, path: Path) -> None: ...
     def keepalive(self, path: Path) -> None: ...
     def send_esp(self, out: Out) -> int: ...
+    def send_run(self, run: OutRun) -> int: ...
 
 
 class Device(Protocol):
     """Where packets for this machine and the network behind it go."""
 
-    def write(self, packet: bytes) -> bool: ...
+    def write(self, *parts: bytes, head: bytes = ...) -> bool: ...
 
 
 class Conductor:
@@ -123,9 +124,14 @@ class Conductor:
         match result:
             case Out():
                 if mtu := self._network.send_esp(result):
-                    self._too_big(result, mtu, now)
+                    self._too_big(result, len(result.datagram), mtu, now, [result.packet])
+            case OutRun():
+                if mtu := self._network.send_run(result):
+                    self._too_big(result, result.octets, mtu, now, result.packets())
             case ToTun(packet):
                 self._device.write(packet)
+            case ToTunRun(head, header, payload):
+                self._device.write(header, payload, head=head)
             case messages.Done(sequence, error):
                 self._done(sequence, error, now)
             case messages.Counters():
@@ -133,13 +139,14 @@ class Conductor:
             case _:
                 self.perform(self._tell(result, now), now)
 
-    def _too_big(self, out: Out, mtu: int, now: float) -> None:
+    def _too_big(self, out: Out | OutRun, octets: int, mtu: int, now: float, packets: list[bytes]) -> None:
         """The kernel knows the link better than we did. Once the roads know too, they cut what was inside, or tell its
         sender; what they make of it is smaller, so this ends."""
         remote = out.outside.remote
         self.tell_roads(self._paths.refused(remote, mtu), now)
-        if outer_octets(len(out.datagram), remote.version) > mtu:
-            self.results(self._roads.again(out.packet, now), now)
+        if outer_octets(octets, remote.version) > mtu:
+            for packet in packets:
+                self.results(self._roads.again(packet, now), now)
 
     def _one(self, effect: effects.Effect, now: float) -> None:
         match effect:

@@ -32,7 +32,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Host:
     """What a ground stands on, and whom it tells. ``reports`` sees what the negotiation reports; ``addresses`` is
-    called when this machine's addresses or its ways out may have changed."""
+    called when this machine's addresses or its ways out may have changed. ``without`` names offloads of the kernel that
+    aren't used."""
 
     netlink: Netlink
     nftables: Nftables
@@ -41,6 +42,7 @@ class Host:
     clock: Clock
     reports: Callable[[Report], None]
     addresses: Callable[[], None]
+    without: tuple[str, ...] = ()
 
 
 class Ground:
@@ -50,7 +52,8 @@ class Ground:
     def __init__(
         self, settings: Settings, host: Host, new_tun: Callable[[Tun], None], moved: Callable[[], None]
     ) -> None:
-        self.kernel = KernelState(host.netlink, host.nftables, host.store, kernel_settings(settings), report, new_tun)
+        numbers = kernel_settings(settings, host.without)
+        self.kernel = KernelState(host.netlink, host.nftables, host.store, numbers, report, new_tun)
         self._host = host
         self._moved = moved
         self._table = settings.table
@@ -120,7 +123,7 @@ class Ground:
                 await keeper.restore()
 
 
-def kernel_settings(settings: Settings) -> KernelSettings:
+def kernel_settings(settings: Settings, without: tuple[str, ...] = ()) -> KernelSettings:
     """The numbers that the kernel's state is made with."""
     return KernelSettings(
         tun=settings.tun,
@@ -132,6 +135,7 @@ def kernel_settings(settings: Settings) -> KernelSettings:
         mask=settings.mask,
         table=settings.table,
         preference=settings.preference,
+        without=without,
     )
 
 

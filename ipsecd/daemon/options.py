@@ -6,24 +6,27 @@ import grp
 from dataclasses import dataclass
 from pathlib import Path
 
+from ipsecd.io import tun, udp
 from ipsecd.io.state_file import StateFile
 
 POLICY = Path("/etc/ipsecd/policy.yaml")
 STATE = Path("/var/lib/ipsecd")
 CONTROL = Path("/run/ipsecd/control")
 GROUP = "ipsecd"
+OFFLOADS = (tun.TSO, tun.USO, udp.SEGMENT, udp.GRO)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """``group`` may give commands besides root and the daemon's own user; empty, or unknown here: nobody else.
-    ``group_given``: somebody has named it, so it should be known."""
+    ``group_given``: somebody has named it, so it should be known. ``without`` names OFFLOADS that aren't used."""
 
     policy: Path = POLICY
     state: Path = STATE
     control: Path = CONTROL
     group: str = GROUP
     group_given: bool = False
+    without: tuple[str, ...] = ()
 
     @property
     def lock(self) -> Path:

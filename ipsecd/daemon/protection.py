@@ -27,14 +27,16 @@ from ipsecd.errors import OperatorError
 from ipsecd.ike import Ike
 from ipsecd.ike.status import IkeSaStatus
 from ipsecd.io.link_mtu import LinkMtus
-from ipsecd.io.tun import Tun
+from ipsecd.io.tun import TSO, USO, Tun
 from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.forwarded import local_ranges
 from ipsecd.policy.sides import local_networks
+from ipsecd.wire.registry import IpProtocol
 
 log = structlog.get_logger()
 
 _FIXED = ("ike_port", "natt_port", "settings")  # of a plan: what can't change while it is in force
+_JOINED = {TSO: IpProtocol.TCP, USO: IpProtocol.UDP}  # what the TUN takes joined if it hands it over joined
 
 
 Complete = Callable[[Outline], Awaitable[Prepared]]
@@ -73,13 +75,17 @@ class Protection:
     async def _start(self) -> None:
         plan = self.prepared.plan
         entropy = SystemEntropy()
-        self._roads = InlineRoads(
-            entropy.octets, tun_mtu=self.kernel.settings.mtu, pmtu_age=float(plan.settings.pmtu_age)
-        )
         self.negotiation = Ike(self.prepared.config, entropy)
-        self._port.tun = await self.kernel.raise_tun()
+        tun = self._port.tun = await self.kernel.raise_tun()
+        self._roads = InlineRoads(
+            entropy.octets,
+            tun_mtu=self.kernel.settings.mtu,
+            pmtu_age=float(plan.settings.pmtu_age),
+            joins=[protocol for offload, protocol in _JOINED.items() if offload in tun.offloads],
+        )
         await self._tell_problems()
-        self._sockets = Sockets(plan.ike_port, plan.natt_port, plan.settings.own_mark)
+        self._sockets = Sockets(plan.ike_port, plan.natt_port, plan.settings.own_mark, self._host.without)
+        self.offloads = tun.offloads | self._sockets.offloads
         self._open.callback(self._sockets.close)
         links = LinkMtus(plan.settings.own_mark)
         self._open.callback(links.close)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 import structlog
 
-from ipsecd.dataplane.results import Out
+from ipsecd.dataplane.results import Out, OutRun
 from ipsecd.errors import KernelError
 from ipsecd.ike.config import Path
 from ipsecd.io.udp import UdpSocket
@@ -19,22 +19,30 @@ log = structlog.get_logger()
 
 
 class Sockets:
-    """Opens them all. Raises KernelError, but goes without IPv6 on a machine that has none."""
+    """Opens them all. Raises KernelError, but goes without IPv6 on a machine that has none. ``without`` names offloads
+    that aren't used."""
 
-    def __init__(self, ike_port: int, natt_port: int, mark: int) -> None:
+    def __init__(self, ike_port: int, natt_port: int, mark: int, without: Collection[str] = ()) -> None:
         self._sockets: dict[tuple[int, int], UdpSocket] = {}
         self.drops: Counter[str] = Counter()  # what there was no socket for
         try:
             for address in (IPv4Address("0.0.0.0"), IPv6Address("::")):  # noqa: S104  policy decides who is answered
-                self._open(address, ike_port, natt_port, mark)
+                self._open(address, ike_port, natt_port, mark, without)
         except KernelError:
             self.close()
             raise
 
-    def _open(self, address: IPv4Address | IPv6Address, ike_port: int, natt_port: int, mark: int) -> None:
+    def _open(
+        self,
+        address: IPv4Address | IPv6Address,
+        ike_port: int,
+        natt_port: int,
+        mark: int,
+        without: Collection[str],
+    ) -> None:
         for port, natt in ((ike_port, False), (natt_port, True)):
             try:
-                opened = UdpSocket(address, port, mark, natt)
+                opened = UdpSocket(address, port, mark, natt, without)
             except KernelError as error:
                 absent = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EAFNOSUPPORT
                 if address.version == 4 or not absent:
@@ -71,6 +79,24 @@ class Sockets:
         )
         return 0 if refusal is None else refusal.mtu
 
+    def send_run(self, run: OutRun) -> int:
+        """ESP packets of one SA. The MTU of the link if that is too narrow, and then none is sent, else 0."""
+        outside = run.outside
+        opened = self._sockets.get((outside.local.version, outside.local_port))
+        if opened is None:
+            self.drops["send-no-socket"] += -(-len(run.datagrams) // run.octets)
+            return 0
+        refusal = opened.send_run(
+            run.datagrams,
+            run.octets,
+            outside.remote,
+            outside.remote_port,
+            local=outside.local,
+            traffic_class=run.tos,
+            may_fragment=not run.df,
+        )
+        return 0 if refusal is None else refusal.mtu
+
     def _send(self, data: bytes, path: Path) -> None:
         opened = self._sockets.get((path.local.address.version, path.local.port))
         if opened is None:
@@ -84,6 +110,11 @@ class Sockets:
         for opened in self:
             total += opened.drops
         return total
+
+    @property
+    def offloads(self) -> frozenset[str]:
+        """What the kernel does for all of them."""
+        return frozenset.intersection(*(opened.offloads for opened in self))
 
     def heard(self) -> Counter[str]:
         """Errors about datagrams that were sent, of all sockets together."""

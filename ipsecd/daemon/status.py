@@ -11,6 +11,7 @@ from typing import Any
 import ipsecd
 from ipsecd.daemon import drops
 from ipsecd.daemon.app import App
+from ipsecd.daemon.options import OFFLOADS
 from ipsecd.daemon.protection import Protection
 from ipsecd.dataplane.messages import SaCounters
 from ipsecd.ike.status import ChildSaStatus, IkeSaStatus
@@ -63,6 +64,7 @@ def _in_force(app: App, protection: Protection) -> dict[str, Any]:
         "packets": (dict(counters.paths) if counters else {}) | protection.heard(),
         "tun": {"name": settings.tun, "mtu": settings.mtu},
         "data_plane": "inline",
+        "offloads": {name: name in protection.offloads for name in OFFLOADS},
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import structlog
@@ -23,9 +23,8 @@ from ipsecd.dataplane.messages import Outside
 from ipsecd.dataplane.results import Result
 from ipsecd.errors import KernelError
 from ipsecd.ike.config import Endpoint
-from ipsecd.io.tun import Tun
-from ipsecd.io.udp import Datagram, PathError, UdpSocket
-from ipsecd.wire.selector import Address
+from ipsecd.io.tun import NOTHING_LEFT, Tun, TunRead
+from ipsecd.io.udp import PathError, Received, UdpSocket
 from ipsecd.wire.udpencap import NON_ESP_MARKER
 
 log = structlog.get_logger()
@@ -44,10 +43,12 @@ class Timed(Protocol):
 class PacketRoads(Protocol):
     """The roads, as far as packets and time go."""
 
-    def from_tun(self, packets: tuple[bytes, ...], now: float) -> list[Result]: ...
-    def from_udp(
-        self, datagram: bytes, source: tuple[Address, int], local: tuple[Address, int], natt: bool, now: float, tos: int
-    ) -> list[Result]: ...
+    @property
+    def received(self) -> memoryview: ...
+    def from_tun_read(self, packet: memoryview, head: bytearray, now: float) -> Iterable[Result]: ...
+    def from_udp_read(
+        self, octets: int, segment: int, outside: Outside, tos: int, natt: bool, now: float
+    ) -> Iterable[Result]: ...
     def deadline(self) -> float | None: ...
     def timer(self, now: float) -> list[Result]: ...
 
@@ -61,27 +62,27 @@ class TunPort:
         self.drops: Counter[str] = Counter()  # packets that there was no device for
         self._tell_lost = lost
 
-    def write(self, packet: bytes) -> bool:
-        """Hand one packet to the kernel, if there is a device."""
+    def write(self, *parts: bytes, head: bytes = NOTHING_LEFT) -> bool:
+        """Hand one packet to the kernel, or many as one, if there is a device."""
         if self.tun is None:
             self.drops["tun-gone"] += 1
             return False
         try:
-            return self.tun.write(packet)
+            return self.tun.write(*parts, head=head)
         except KernelError as error:
             self.drops["tun-gone"] += 1
             self._lost(error)
             return False
 
-    def read(self) -> list[bytes]:
-        """Some of the packets that wait."""
+    def read(self) -> TunRead | None:
+        """What waits."""
         if self.tun is None:
-            return []
+            return None
         try:
-            return self.tun.read_packets(limits.BURST)
+            return self.tun.read()
         except KernelError as error:
             self._lost(error)
-            return []
+            return None
 
     def _lost(self, error: KernelError) -> None:
         log.warning("tun-lost", reason=str(error))
@@ -192,38 +193,37 @@ class Wires:
         self.rearm(0.0 if negotiating.error is carrying.error is None else _REST_AFTER_FAULT)
 
     def _from_tun(self) -> None:
+        now, left = self._clock(), limits.BURST_OCTETS
         with self._guard.over("the TUN"):
-            packets = self._port.read()
-            now = self._clock()
-            for packet in packets:
+            for _ in range(limits.BURST):
+                if left <= 0 or (read := self._port.read()) is None:
+                    break
+                left -= len(read.packet)
                 with self._guard.over("a packet from the TUN"):
-                    self._conductor.results(self._roads.from_tun((packet,), now), now)
+                    self._conductor.results(self._roads.from_tun_read(*read, now), now)
         if self._port.tun is None:
             self.watch_tun()
         self.rearm()
 
     def _from_socket(self, opened: UdpSocket) -> None:
         """Errors are read in every turn, however many datagrams there are: they fill the same buffer."""
-        now = self._clock()
+        now, left = self._clock(), limits.BURST_OCTETS
         with self._guard.over("a socket"):
-            for datagram in opened.receive(limits.BURST):
-                with self._guard.over("a datagram", remote=datagram.remote, port=datagram.remote_port):
-                    self._receive(opened, datagram, now)
+            for _ in range(limits.BURST):
+                if left <= 0 or (read := opened.receive_into(self._roads.received)) is None:
+                    break
+                left -= read.octets
+                with self._guard.over("a datagram", remote=read.remote, port=read.remote_port):
+                    self._receive(opened, read, now)
         with self._guard.over("the errors of a socket"):
             for error in opened.errors(limits.SOCKET_ERRORS):
                 with self._guard.over("an error of a path", remote=error.remote):
                     self._path_error(opened, error, now)
         self.rearm()
 
-    def _receive(self, opened: UdpSocket, datagram: Datagram, now: float) -> None:
-        results = self._roads.from_udp(
-            datagram.data,
-            (datagram.remote, datagram.remote_port),
-            (datagram.local, opened.port),
-            opened.natt,
-            now,
-            datagram.traffic_class,
-        )
+    def _receive(self, opened: UdpSocket, read: Received, now: float) -> None:
+        outside = Outside(read.local, opened.port, read.remote, read.remote_port)
+        results = self._roads.from_udp_read(read.octets, read.segment, outside, read.traffic_class, opened.natt, now)
         self._conductor.results(results, now)
 
     def _path_error(self, opened: UdpSocket, error: PathError, now: float) -> None:

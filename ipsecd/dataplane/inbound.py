@@ -91,10 +91,14 @@ class Inbound:
         sa = self._find(header.spi, now, results)
         opened = esp.open_(sa, datagram, header.sequence)
         self._note(sa, opened, outside, now, results)
-        packet, inner = self._unwrap(opened)
+        results += self._pass(sa, opened.next_header, opened.payload, tos, now)
+
+    def _pass(self, sa: InboundSa, next_header: int, payload: bytes, tos: int, now: float) -> list[Result]:
+        """What is authentic and fresh, from step 5 on."""
+        packet, inner = self._unwrap(next_header, payload)
         packet = self._mark(packet, inner, tos)
         self._decide(sa, *self._select(sa, packet, inner))
-        results += self._deliver(sa, packet, inner, now)
+        return self._deliver(sa, packet, inner, now)
 
     def _header(self, datagram: bytes) -> EspHeader:
         try:
@@ -125,10 +129,10 @@ class Inbound:
         self._alive.add(sa.spi)
         self._tell_alive(now, results)
 
-    def _unwrap(self, opened: esp.Opened) -> tuple[bytes, ip.IpPacket]:
-        if opened.next_header == IpProtocol.NO_NEXT:
+    def _unwrap(self, next_header: int, payload: bytes) -> tuple[bytes, ip.IpPacket]:
+        if next_header == IpProtocol.NO_NEXT:
             raise Refused("dummy")
-        return inner_packet(opened.next_header, opened.payload)
+        return inner_packet(next_header, payload)
 
     def _mark(self, packet: bytes, inner: ip.IpPacket, tos: int) -> bytes:
         marked, oddity = propagate_ecn(packet, inner, tos)
@@ -153,14 +157,15 @@ class Inbound:
             raise PeerError("outside-selectors")
         return flow, answered
 
-    def _decide(self, sa: InboundSa, flow: Flow, answered: Flow | None) -> None:
-        """An entry that holds the packet itself decides; only if there is none, the one for what it quotes."""
+    def _decide(self, sa: InboundSa, flow: Flow, answered: Flow | None, count: int = 1) -> None:
+        """An entry that holds the packet itself decides; only if there is none, the one for what it quotes. ``count``
+        packets are alike."""
         entry = self._spd.lookup(flow, Direction.INBOUND)
         if entry is None and answered is not None:
             entry = self._spd.lookup(answered, Direction.INBOUND)
         if entry is None:
             raise Refused("no-policy")
-        self.tally.entries[entry.name] += 1
+        self.tally.entries[entry.name] += count
         if entry.action == DISCARD:
             raise Refused("policy-discard")
         if entry.action == BYPASS or entry.child != sa.child:

@@ -6,10 +6,9 @@ the time; nothing here waits, sends or reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from ipsecd import limits
-from ipsecd.dataplane.inbound import Inbound
 from ipsecd.dataplane.messages import (
     AskCounters,
     Counters,
@@ -26,8 +25,9 @@ from ipsecd.dataplane.messages import (
     SetSpd,
     ToRoads,
 )
-from ipsecd.dataplane.outbound import Outbound
 from ipsecd.dataplane.results import Result
+from ipsecd.dataplane.runs_in import RunsIn
+from ipsecd.dataplane.runs_out import RunsOut
 from ipsecd.errors import LocalError
 from ipsecd.ipsec.esp import IvSource
 from ipsecd.ipsec.spd import Spd
@@ -36,11 +36,14 @@ from ipsecd.wire.selector import Address
 
 class InlineRoads:
     """``iv_source`` gives octets nobody can predict, for CBC. ``tun_mtu`` is the TUN device's; ``pmtu_age`` is for how
-    many seconds a path MTU that ICMP has told counts."""
+    many seconds a path MTU that ICMP has told counts. ``joins`` has the protocols of which the TUN device takes packets
+    that stand for many."""
 
-    def __init__(self, iv_source: IvSource, *, tun_mtu: int, pmtu_age: float = limits.PMTU_AGE) -> None:
-        self._outbound = Outbound(iv_source, tun_mtu=tun_mtu, pmtu_age=pmtu_age)
-        self._inbound = Inbound(tun_mtu=tun_mtu, pmtu_age=pmtu_age)
+    def __init__(
+        self, iv_source: IvSource, *, tun_mtu: int, pmtu_age: float = limits.PMTU_AGE, joins: Collection[int] = ()
+    ) -> None:
+        self._outbound = RunsOut(iv_source, tun_mtu=tun_mtu, pmtu_age=pmtu_age)
+        self._inbound = RunsIn(tun_mtu=tun_mtu, pmtu_age=pmtu_age, joins=joins)
         self._generation = 0
         self._handled = 0
 
@@ -58,6 +61,11 @@ class InlineRoads:
         """Send packets read from the TUN device, in order."""
         return self._outbound.carry(packets, now)
 
+    def from_tun_read(self, packet: memoryview, head: bytes | bytearray, now: float) -> Iterator[Result]:
+        """Send what one read from the TUN device gave: a packet, or one that stands for many, as its virtio header
+        says. Each result is to be carried out before the next is taken."""
+        return self._outbound.carry_read(packet, head, now)
+
     def again(self, packet: bytes, now: float) -> list[Result]:
         """Send a packet that didn't fit the link, now that SetLinkMtu has told what does."""
         return self._outbound.carry_again(packet, now)
@@ -74,6 +82,18 @@ class InlineRoads:
         """Receive one datagram: the address and port it came from and went to, whether it came to the socket where
         ESP is spoken, and the TOS or traffic class octet of its IP header."""
         return self._inbound.carry(datagram, Outside(*local, *source), tos, now, natt=natt)
+
+    @property
+    def received(self) -> memoryview:
+        """Where one read from a socket is to put what it gives."""
+        return self._inbound.received
+
+    def from_udp_read(
+        self, octets: int, segment: int, outside: Outside, tos: int, natt: bool, now: float
+    ) -> Iterator[Result]:
+        """Receive what one read from a socket put into ``received``: datagrams of ``segment`` octets each, of which the
+        last may have less. Each result is to be carried out before the next is taken."""
+        return self._inbound.carry_read(octets, segment, outside, tos, now, natt=natt)
 
     def timer(self, now: float) -> list[Result]:
         """What time alone has brought about; to be called at ``deadline`` or later."""

@@ -40,7 +40,7 @@ from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import Address
 from ipsecd.wire.tcp import clamp_mss
 
-_NEXT_HEADER = {4: IpProtocol.IPV4, 6: IpProtocol.IPV6}
+NEXT_HEADER = {4: IpProtocol.IPV4, 6: IpProtocol.IPV6}
 _EXTENSIONS = frozenset({0, IpProtocol.ROUTING, IpProtocol.DESTINATION})
 
 
@@ -230,7 +230,7 @@ class Outbound:
         return first
 
     def _seal(self, sa: OutboundSa, sequence: int, version: int, packet: bytes, now: float) -> bytes:
-        datagram, encrypted = esp.seal(sa, sequence, _NEXT_HEADER[version], packet, self._iv_source)
+        datagram, encrypted = esp.seal(sa, sequence, NEXT_HEADER[version], packet, self._iv_source)
         sa.lifetime.carry(1, encrypted, now)
         return datagram
 

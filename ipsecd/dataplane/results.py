@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ipsecd.dataplane.messages import HardExpired, Outside, SoftExpired, ToControl
@@ -22,13 +23,37 @@ class Out:
 
 
 @dataclass(frozen=True, slots=True)
+class OutRun:
+    """Send these ESP packets as the payloads of as many datagrams. They stand one behind the other, ``octets`` each but
+    for the last, which may have less; the roads use their buffer again for the next run. ``packets`` gives those
+    inside, and everything else is as in ``Out``."""
+
+    datagrams: memoryview
+    octets: int
+    outside: Outside
+    tos: int
+    df: bool
+    packets: Callable[[], list[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
 class ToTun:
     """Write this IP packet to the TUN device."""
 
     packet: bytes
 
 
-Result = Out | ToTun | ToControl
+@dataclass(frozen=True, slots=True)
+class ToTunRun:
+    """Write these TCP or UDP packets of one flow to the TUN device as one, which the kernel takes apart where it has
+    to: the virtio header that says how, the headers, and the payload of all."""
+
+    head: bytes
+    header: bytes
+    payload: bytes
+
+
+Result = Out | OutRun | ToTun | ToTunRun | ToControl
 
 
 def expiry(lifetime: Lifetime, inbound: int, now: float) -> SoftExpired | HardExpired | None:

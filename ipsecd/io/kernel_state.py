@@ -43,7 +43,8 @@ _NO_IPV6_HERE = {errno.EACCES, errno.ENODEV, errno.EINVAL}  # disable_ipv6, or a
 @dataclass(frozen=True, slots=True)
 class KernelSettings:
     """Names and numbers. The four marks lie in ``mask``: of packets to be steered, of our own sockets, of packets out
-    of the TUN, and of questions. ``table`` is also the interface group of the TUN."""
+    of the TUN, and of questions. ``table`` is also the interface group of the TUN, ``without`` names offloads not to
+    be used."""
 
     tun: str
     mtu: int
@@ -54,6 +55,7 @@ class KernelSettings:
     mask: int
     table: int
     preference: int
+    without: tuple[str, ...] = ()
 
     def rules(self, version: int) -> tuple[Rule, ...]:
         """In the order to add them: a rule that is gone to must be there first."""
@@ -228,7 +230,7 @@ class KernelState:
         return restored
 
     async def _make_tun(self) -> Tun:
-        tun = Tun(self.settings.tun, self.settings.mtu)
+        tun = Tun(self.settings.tun, self.settings.mtu, self.settings.without)
         try:
             link = await self._netlink.quieten(tun.name, self.settings.table)
             tun.up()

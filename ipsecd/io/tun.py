@@ -1,15 +1,30 @@
-"""The TUN interface: what the kernel routes to us, and what we hand back to it. One packet is one read or write."""
+"""The TUN interface: what the kernel routes to us, and what we hand back to it.
+
+A read or write is one packet, or one that stands for many of a TCP or UDP flow: the kernel leaves the cutting and the
+checksums to us as far as it may (TUNSETOFFLOAD), and takes them from us. What is asked of it is given up bit by bit on
+kernels that don't know it.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections import Counter
+from collections.abc import Collection
+from typing import NamedTuple
 
 import pytun
 
 from ipsecd.errors import KernelError
 from ipsecd.limits import MAX_UDP_DATAGRAM
+
+# linux/if_tun.h
+TUNSETOFFLOAD = 0x400454D0
+TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_USO4, TUN_F_USO6 = 0x01, 0x02, 0x04, 0x20, 0x40
+_TSO, _USO = TUN_F_TSO4 | TUN_F_TSO6, TUN_F_USO4 | TUN_F_USO6
+TSO, USO = "tun-tso", "tun-uso"
+NOTHING_LEFT = bytes(10)  # the virtio header of a packet that is just itself
 
 _HINTS = {
     errno.ENOENT: "modprobe tun; in a container, pass it the device /dev/net/tun",
@@ -28,23 +43,34 @@ DROPS = {
 _GONE = frozenset({errno.EBADFD, errno.EBADF, errno.ENODEV})  # the interface; whatever else it is, it passes
 
 
+class TunRead(NamedTuple):
+    """What one read gave, in buffers that the next read uses again: a packet, and the virtio header that says what is
+    left to do with it (struct virtio_net_hdr of linux/virtio_net.h)."""
+
+    packet: memoryview
+    head: bytearray
+
+
 class Tun:
     """An interface that exists as long as this object is open. It is made down: ``up`` starts it.
 
-    Packets are whole IPv4 or IPv6 packets without a frame around them. Reading and writing never wait.
+    Packets are whole IPv4 or IPv6 packets without a frame around them. Reading and writing never wait. ``offloads``
+    names what it does for us: ``TSO``, ``USO``; ``without`` names what it isn't asked for.
     """
 
-    def __init__(self, name: str, mtu: int) -> None:
+    def __init__(self, name: str, mtu: int, without: Collection[str] = ()) -> None:
         """Raises KernelError if there is no such driver, no right to it, or an interface of that name already."""
+        flags = pytun.IFF_TUN | pytun.IFF_NO_PI | pytun.IFF_TUN_EXCL | pytun.IFF_VNET_HDR
         try:
-            self._device = pytun.TunTapDevice(name=name, flags=pytun.IFF_TUN | pytun.IFF_NO_PI | pytun.IFF_TUN_EXCL)
+            self._device = pytun.TunTapDevice(name=name, flags=flags)
         except OSError as error:
             raise _failed(f"can't make the TUN interface {name}", error) from error
         self.name = name
         self.drops: Counter[str] = Counter()  # packets the kernel didn't take, by reason
         self._file: int = self._device.fileno()
-        self._buffer = bytearray(MAX_UDP_DATAGRAM + 1)
+        self._head, self._body = bytearray(len(NOTHING_LEFT)), memoryview(bytearray(MAX_UDP_DATAGRAM + 1))
         os.set_blocking(self._file, False)
+        self.offloads = self._ask([part for part in (TSO, USO) if part not in without])
         try:
             self.set_mtu(mtu)
         except KernelError:
@@ -76,28 +102,37 @@ class Tun:
         """For the event loop: readable when a packet waits."""
         return self._file
 
-    def read_packets(self, limit: int) -> list[bytes]:
-        """At most ``limit`` waiting packets; KernelError once the interface is gone. Other failures are counted in
-        ``drops``."""
-        packets: list[bytes] = []
-        for _ in range(limit):
+    def _ask(self, parts: list[str]) -> frozenset[str]:
+        """Ask for these, and for less until the kernel agrees: USO came with Linux 6.2."""
+        while parts:
+            wanted = TUN_F_CSUM | (_TSO if TSO in parts else 0) | (_USO if USO in parts else 0)
             try:
-                octets = os.readv(self._file, (self._buffer,))
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno in _GONE:
-                    raise _failed(f"can't read from {self.name}", error) from error
-                self.drops["tun-unreadable"] += 1
-                break
-            packets.append(bytes(self._buffer[:octets]))
-        return packets
+                fcntl.ioctl(self._file, TUNSETOFFLOAD, wanted)
+            except OSError:
+                parts.pop()
+            else:
+                return frozenset(parts)
+        return frozenset()
 
-    def write(self, packet: bytes | bytearray | memoryview) -> bool:
-        """Hand one packet to the kernel. What it refuses is counted in ``drops`` and False; KernelError once the
-        interface is gone."""
+    def read(self) -> TunRead | None:
+        """What waits, None if nothing does; KernelError once the interface is gone. Other failures are counted in
+        ``drops``."""
         try:
-            os.writev(self._file, (packet,))
+            octets = os.readv(self._file, (self._head, self._body))
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno in _GONE:
+                raise _failed(f"can't read from {self.name}", error) from error
+            self.drops["tun-unreadable"] += 1
+            return None
+        return TunRead(self._body[: octets - len(self._head)], self._head)
+
+    def write(self, *parts: bytes | bytearray | memoryview, head: bytes = NOTHING_LEFT) -> bool:
+        """Hand one packet to the kernel, in one or more parts, or many of a flow as one, as its virtio header says.
+        What the kernel refuses is counted in ``drops`` and False; KernelError once the interface is gone."""
+        try:
+            os.writev(self._file, (head, *parts))
         except OSError as error:
             if error.errno in _GONE:
                 raise _failed(f"can't write to {self.name}", error) from error

@@ -17,8 +17,9 @@ import socket
 import struct
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
@@ -33,6 +34,10 @@ IP_MTU_DISCOVER = 10
 IP_RECVERR = 11
 IP_RECVTOS = 13
 IPV6_MTU_DISCOVER = 23
+UDP_SEGMENT = 103
+UDP_GRO = 104
+SEGMENT, GRO = "udp-segment", "udp-gro"
+_OFFLOADS = {SEGMENT: UDP_SEGMENT, GRO: UDP_GRO}
 IPV6_RECVERR = 25
 PMTUDISC_WANT = 1  # fragments by what the kernel takes for the path's MTU
 PMTUDISC_PROBE = 3  # sets DF and takes only the link's MTU into account
@@ -45,6 +50,9 @@ Ancillary = list[tuple[int, int, bytes]]
 _ANCILLARY = 256
 _ANY_IPV6_LINK = 1_280 - 40 - 8  # octets of a UDP datagram (RFC 8200 section 5)
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
+_NOT_OF_CUTTING = frozenset(
+    {"send-forbidden", "send-full", "send-unreachable"}
+)  # sending one by one would do no better
 _REASONS = {
     errno.EPERM: "send-forbidden",  # a netfilter rule
     errno.EMSGSIZE: "send-too-big",
@@ -81,12 +89,13 @@ _FROM_ICMP = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
-    """One datagram as it came in: ``local`` is the address of ours it was sent to, ``traffic_class`` the TOS octet
-    or IPv6 traffic class with its ECN bits (RFC 3168)."""
+class Received(NamedTuple):
+    """What one read gave: ``octets``, as datagrams of ``segment`` octets each but for the last, which may have less.
+    ``local`` is the address of ours they were sent to, ``traffic_class`` the TOS octet or IPv6 traffic class with its
+    ECN bits (RFC 3168)."""
 
-    data: bytes
+    octets: int
+    segment: int
     remote: Address
     remote_port: int
     local: Address
@@ -117,9 +126,10 @@ class Refusal(NamedTuple):
 
 class UdpSocket:
     """A bound, marked, non-blocking socket. ``address`` gives the family, and is usually 0.0.0.0 or ``::``; ``natt``
-    says whether this is the port where IKE carries the non-ESP marker (RFC 3948 section 2.2)."""
+    says whether this is the port where IKE carries the non-ESP marker (RFC 3948 section 2.2). ``offloads`` names what
+    the kernel does for us: ``SEGMENT``, ``GRO``; ``without`` names what it isn't asked for."""
 
-    def __init__(self, address: Address, port: int, mark: int, natt: bool) -> None:
+    def __init__(self, address: Address, port: int, mark: int, natt: bool, without: Collection[str] = ()) -> None:
         self.family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         self.natt = natt
         # The mode between two sends: with OMIT, ICMP changes no path MTU of the kernel's. For IPv6 the kernel then
@@ -141,6 +151,19 @@ class UdpSocket:
             self._socket.close()
             raise _refused(port, error) from error
         self.port: int = self._socket.getsockname()[1]
+        self.offloads = frozenset(
+            name
+            for name, option in ((SEGMENT, UDP_SEGMENT), (GRO, UDP_GRO))
+            if name not in without and self._can(option)
+        )
+
+    def _can(self, option: int) -> bool:
+        """Ask for GRO, and whether there is UDP_SEGMENT, which goes with each call."""
+        try:
+            self._socket.setsockopt(socket.SOL_UDP, option, int(option == UDP_GRO))
+        except OSError:
+            return False
+        return True
 
     def _configure(self, mark: int) -> None:
         opened = self._socket
@@ -161,27 +184,27 @@ class UdpSocket:
         """For the event loop: readable when a datagram or an error waits."""
         return self._socket.fileno()
 
-    def receive(self, limit: int) -> list[Datagram]:
-        """At most ``limit`` waiting datagrams, in order of arrival."""
-        datagrams: list[Datagram] = []
-        for _ in range(limit):
+    def receive_into(self, buffer: memoryview) -> Received | None:
+        """What waits, in order of arrival; None if nothing does. Of what can't be used, and of errors that are met in
+        its place, the counters tell."""
+        for _ in range(SOCKET_ERRORS):
             try:
-                data, ancillary, flags, sender = self._socket.recvmsg(MAX_UDP_DATAGRAM, _ANCILLARY)
+                octets, ancillary, flags, sender = self._socket.recvmsg_into((buffer,), _ANCILLARY)
             except BlockingIOError:
-                break
+                return None
             except OSError:  # an ICMP error shows itself here once; what it says stands in the error queue
                 self.heard["error-met"] += 1
                 continue
-            local, traffic_class = self._told(ancillary)
+            local, traffic_class, segment = self._told(ancillary)
             if local is None or flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
                 self.drops["receive-truncated"] += 1
                 continue
-            datagrams.append(Datagram(data, ip_address(sender[0].partition("%")[0]), sender[1], local, traffic_class))
-        return datagrams
+            return Received(octets, segment or octets, _address(sender[0]), sender[1], local, traffic_class)
+        return None
 
-    def _told(self, ancillary: Ancillary) -> tuple[Address | None, int]:
+    def _told(self, ancillary: Ancillary) -> tuple[Address | None, int, int]:
         local: Address | None = None
-        traffic_class = 0
+        traffic_class = segment = 0
         for level, kind, data in ancillary:
             match level, kind:
                 case socket.IPPROTO_IP, 8:  # IP_PKTINFO: interface, our address for answers, the header's destination
@@ -192,7 +215,9 @@ class UdpSocket:
                     local = IPv6Address(data[:16])
                 case socket.IPPROTO_IPV6, socket.IPV6_TCLASS:
                     traffic_class = int.from_bytes(data[:4], sys.byteorder)
-        return local, traffic_class
+                case socket.SOL_UDP, 104:  # UDP_GRO
+                    segment = int.from_bytes(data[:4], sys.byteorder)
+        return local, traffic_class, segment
 
     def send(
         self,
@@ -209,6 +234,46 @@ class UdpSocket:
         ``local`` None leaves the source address to the kernel. ``may_fragment`` False sets DF (IPv4), and refuses
         with ``send-too-big`` what doesn't fit the link.
         """
+        ancillary = self._says(local, traffic_class)
+        refusal = self._send(
+            data, ancillary, (str(remote), remote_port), self._mode(len(data), may_fragment=may_fragment)
+        )
+        if refusal is not None:
+            self.drops[refusal.reason] += 1
+        return refusal
+
+    def send_run(
+        self,
+        data: memoryview,
+        octets: int,
+        remote: Address,
+        remote_port: int,
+        *,
+        local: Address,
+        traffic_class: int = 0,
+        may_fragment: bool = True,
+    ) -> Refusal | None:
+        """Send datagrams that stand one behind the other, of ``octets`` each but for the last, which may have less: in
+        one call where the kernel can cut them, else one by one. None, or the refusal of the first if it doesn't fit the
+        link, and then none is sent; others are counted as by ``send``."""
+        ancillary = self._says(local, traffic_class)
+        target, mode = (str(remote), remote_port), self._mode(octets, may_fragment=may_fragment)
+        if SEGMENT in self.offloads:
+            cut = (socket.SOL_UDP, UDP_SEGMENT, struct.pack("=H", octets))
+            refusal = self._send(data, [*ancillary, cut], target, mode)
+            if refusal is None or refusal.reason in _NOT_OF_CUTTING:
+                self.drops.update({refusal.reason: -(-len(data) // octets)} if refusal else {})
+                return None
+        for at in range(0, len(data), octets):
+            refusal = self._send(data[at : at + octets], ancillary, target, mode)
+            if refusal is not None and refusal.mtu and not at:
+                self.drops[refusal.reason] += 1
+                return refusal
+            self.drops.update({refusal.reason: 1} if refusal else {})
+        return None
+
+    def _says(self, local: Address | None, traffic_class: int) -> Ancillary:
+        """What goes with a datagram: where it comes from, and its TOS octet."""
         ancillary: Ancillary
         if self.family == socket.AF_INET:
             ancillary = [(socket.IPPROTO_IP, socket.IP_TOS, struct.pack("=i", traffic_class))]
@@ -218,14 +283,16 @@ class UdpSocket:
             ancillary = [(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, struct.pack("=i", traffic_class))]
             if local is not None:
                 ancillary.append((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local.packed + bytes(4)))
-        mode = self._mode(len(data), may_fragment=may_fragment)
+        return ancillary
+
+    def _send(
+        self, data: bytes | memoryview, ancillary: Ancillary, target: tuple[str, int], mode: int
+    ) -> Refusal | None:
         if mode != self._rest:
             self._discover(mode)
-        refusal = self._try(data, ancillary, (str(remote), remote_port))
+        refusal = self._try(data, ancillary, target)
         if mode != self._rest:
             self._discover(self._rest)
-        if refusal is not None:
-            self.drops[refusal.reason] += 1
         return refusal
 
     def _mode(self, octets: int, *, may_fragment: bool) -> int:
@@ -235,7 +302,7 @@ class UdpSocket:
             return PMTUDISC_WANT
         return self._rest
 
-    def _try(self, data: bytes, ancillary: Ancillary, target: tuple[str, int]) -> Refusal | None:
+    def _try(self, data: bytes | memoryview, ancillary: Ancillary, target: tuple[str, int]) -> Refusal | None:
         """Again as long as an error may be another datagram's, as anybody can make those come."""
         reason = ""
         for _ in range(SEND_TRIES):
@@ -288,6 +355,11 @@ class UdpSocket:
 
     def close(self) -> None:
         self._socket.close()
+
+
+@lru_cache(maxsize=1_024)
+def _address(text: str) -> Address:
+    return ip_address(text.partition("%")[0])
 
 
 def _path_errors(ancillary: Ancillary, data: bytes, target: tuple[str, int]) -> Iterator[PathError]:

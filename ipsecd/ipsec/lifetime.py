@@ -72,16 +72,19 @@ class Lifetime:
         """The limit reached since the last call, if any: the soft one is told once, the hard one once and alone."""
         if self.over:
             return None
-        given = self._limits
-        if reason := _first(now, self, given.hard_seconds, given.hard_octets, given.hard_packets):
+        spent = now, self.octets, self.packets
+        if reason := self._hard(*spent):
             self.over = True
             return Expiry(hard=True, reason=reason)
-        if self._soft_told:
-            return None
-        if reason := _first(now, self, given.soft_seconds, given.soft_octets, given.soft_packets):
+        if reason := self._soft(*spent):
             self._soft_told = True
             return Expiry(hard=False, reason=reason)
         return None
+
+    def bears(self, packets: int, octets: int, now: float) -> bool:
+        """Whether no further limit is reached, even with so much more."""
+        spent = now, self.octets + octets, self.packets + packets
+        return not (self.over or self._hard(*spent) or self._soft(*spent))
 
     def deadline(self) -> float | None:
         """When time alone will reach the next limit."""
@@ -92,16 +95,28 @@ class Lifetime:
         )
         return min((self.installed + wait for wait in waits if wait is not None), default=None)
 
+    def _hard(self, now: float, octets: int, packets: int) -> str:
+        given = self._limits
+        if given.hard_seconds is not None and now >= self.installed + given.hard_seconds:  # the sum of ``deadline``
+            return "seconds"
+        return _reached(octets, given.hard_octets, packets, given.hard_packets)
+
+    def _soft(self, now: float, octets: int, packets: int) -> str:
+        given = self._limits
+        if self._soft_told:
+            return ""
+        if given.soft_seconds is not None and now >= self.installed + given.soft_seconds:
+            return "seconds"
+        return _reached(octets, given.soft_octets, packets, given.soft_packets)
+
 
 def _least(*values: int | None) -> int:
     return min(value for value in values if value is not None)
 
 
-def _first(now: float, spent: Lifetime, seconds: float | None, octets: int | None, packets: int | None) -> str | None:
-    if seconds is not None and now >= spent.installed + seconds:  # the very sum that ``deadline`` gave
-        return "seconds"
-    if octets is not None and spent.octets >= octets:
+def _reached(octets: int, most_octets: int | None, packets: int, most_packets: int | None) -> str:
+    if most_octets is not None and octets >= most_octets:
         return "octets"
-    if packets is not None and spent.packets >= packets:
+    if most_packets is not None and packets >= most_packets:
         return "packets"
-    return None
+    return ""

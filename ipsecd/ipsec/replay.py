@@ -78,3 +78,16 @@ class ReplayWindow:
             self.top = sequence
         self._blocks[block & self._ring] |= _BIT[sequence & _BIT_MASK]
         return verdict
+
+    def commit_run(self, first: int, count: int) -> None:
+        """Mark ``count`` numbers from ``first`` on, all above ``top`` and authentic, as seen."""
+        last = first + count - 1
+        highest = last >> _BLOCK_SHIFT
+        entered = highest - (self.top >> _BLOCK_SHIFT)
+        for step in range(min(entered, self._ring + 1)):
+            self._blocks[(highest - step) & self._ring] = 0
+        for block in range(max(first >> _BLOCK_SHIFT, highest - self._ring), highest + 1):
+            start = max(first - (block << _BLOCK_SHIFT), 0)
+            end = min(last - (block << _BLOCK_SHIFT), _BIT_MASK)
+            self._blocks[block & self._ring] |= (1 << end + 1) - (1 << start)
+        self.top = last

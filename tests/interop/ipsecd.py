@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,13 +22,21 @@ IPSECCTL = Path(sys.executable).with_name("ipsecctl")
 
 class Ipsecd:
     """Runs while it is entered. ``files`` are written into its folder first, ``policy.yaml`` among them, readable by
-    their owner alone. Its log goes to a file there, or to the descriptor ``output``."""
+    their owner alone. Its log goes to a file there, or to the descriptor ``output``. ``without`` names offloads that it
+    does without."""
 
     def __init__(
-        self, sites: Sites, place: str, folder: Path, files: Mapping[str, str], *, output: int | None = None
+        self,
+        sites: Sites,
+        place: str,
+        folder: Path,
+        files: Mapping[str, str],
+        *,
+        output: int | None = None,
+        without: Sequence[str] = (),
     ) -> None:
         self._sites, self._place, self._folder = sites, place, folder
-        self._files, self._output = files, output
+        self._files, self._output, self._without = files, output, without
         self._log = folder / "log"
         self._control = folder / "control"
 
@@ -57,6 +65,7 @@ class Ipsecd:
         options = {"--policy": self._folder / "policy.yaml", "--state-dir": self._folder / "state"}
         options["--control"] = self._control
         command = [IPSECD, "run", *(word for option in options.items() for word in option)]
+        command += [word for name in self._without for word in ("--without", name)]
         with self._log.open("a") as log:
             output = log if self._output is None else self._output
             self._process = self._sites.popen(self._place, command, stdout=output, stderr=subprocess.STDOUT)

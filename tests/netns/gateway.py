@@ -30,6 +30,7 @@ from ipsecd.policy.forwarded import local_ranges
 from ipsecd.policy.plan import Action, Entry, Plan
 from ipsecd.policy.sides import local_networks
 from ipsecd.wire.selector import Selector
+from tests.netns import reading
 from tests.netns.capture import PATIENCE
 from tests.netns.places import NET_A, NET_B
 from tests.netns.sites import Sites
@@ -161,7 +162,7 @@ class Gateway:
     def out_of_tun(self, mark: bytes) -> list[bytes]:
         """The packets with this mark that the kernel gave to the TUN so far, but for those that were asked for before.
         Others are kept until somebody asks for them."""
-        packets = self._out_of_tun + self.tun.read_packets(1_000)
+        packets = self._out_of_tun + reading.packets(self.tun, 1_000)
         self._out_of_tun = [packet for packet in packets if mark not in packet]
         return [packet for packet in packets if mark in packet]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,13 +76,18 @@ class Pair:
 
 @contextlib.contextmanager
 def pair(
-    sites: Sites, folder: Path, of_a: Mapping[str, str] | None = None, of_b: Mapping[str, str] | None = None
+    sites: Sites,
+    folder: Path,
+    of_a: Mapping[str, str] | None = None,
+    of_b: Mapping[str, str] | None = None,
+    *,
+    without: Sequence[str] = (),
 ) -> Iterator[Pair]:
     """Start both; nothing but IKE and ESP in UDP may have crossed the wire when this ends without another failure."""
     with (
         Wire(sites) as wire,
-        Ipsecd(sites, "ga", folder / "a", of_a or files(rule("a"))) as a,
-        Ipsecd(sites, "gb", folder / "b", of_b or files(rule("b"))) as b,
+        Ipsecd(sites, "ga", folder / "a", of_a or files(rule("a")), without=without) as a,
+        Ipsecd(sites, "gb", folder / "b", of_b or files(rule("b")), without=without) as b,
     ):
         yield Pair(sites, a, b, wire)
     in_clear = wire.cleartext()

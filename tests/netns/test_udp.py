@@ -17,6 +17,7 @@ from tests.netns.capture import Capture, send
 from tests.netns.gateway import others_table
 from tests.netns.packets import time_exceeded, too_big, udp
 from tests.netns.places import FAMILY, GA_LAN, GA_WAN, GB_WAN, HA, HB
+from tests.netns.reading import datagrams
 from tests.netns.sites import Sites
 
 pytestmark = [pytest.mark.root, pytest.mark.parametrize("version", [4, 6])]
@@ -34,33 +35,33 @@ def test_a_datagram_tells_which_address_it_came_to_and_is_answered_from_there(si
     one, two = opened(sites, "ga", version), opened(sites, "gb", version)
     local, remote = ip_address(GA_LAN[version]), ip_address(GB_WAN[version])
     assert one.send(MARK, remote, 4500, local=local, traffic_class=0xB9) is None
-    (asked,) = two.receive(10)
+    (asked,) = datagrams(two, 10)
     assert (asked.data, asked.remote, asked.remote_port) == (MARK, local, 4500)
     assert (asked.local, asked.traffic_class) == (remote, 0xB9)
     refusal = {4: "send-unreachable", 6: "send-bad-source"}[version]  # one and the same to the kernel's IPv4
     assert two.send(b"answer", asked.remote, asked.remote_port, local=ip_address(HB[version])) == Refusal(refusal)
     assert two.send(b"answer", asked.remote, asked.remote_port, local=asked.local) is None
-    (answer,) = one.receive(10)
+    (answer,) = datagrams(one, 10)
     assert (answer.data, answer.remote, answer.local) == (b"answer", remote, local)
     assert two.drops == {refusal: 1}
-    assert one.receive(10) == []
+    assert datagrams(one, 10) == []
 
 
 def test_no_more_datagrams_are_read_than_asked_for(sites: Sites, version: int) -> None:
     one, two = opened(sites, "ga", version), opened(sites, "gb", version)
     for number in range(5):
         one.send(bytes([number]), ip_address(GB_WAN[version]), 4500)
-    assert [datagram.data for datagram in two.receive(3)] == [b"\0", b"\1", b"\2"]
-    assert [datagram.data for datagram in two.receive(3)] == [b"\3", b"\4"]
+    assert [datagram.data for datagram in datagrams(two, 3)] == [b"\0", b"\1", b"\2"]
+    assert [datagram.data for datagram in datagrams(two, 3)] == [b"\3", b"\4"]
 
 
 def test_what_exceeds_the_link_is_fragmented_or_refused_as_asked(sites: Sites, version: int) -> None:
     one, two = opened(sites, "ga", version), opened(sites, "gb", version)
     remote = ip_address(GB_WAN[version])
     assert one.send(bytes(3_000), remote, 4500) is None
-    assert [len(datagram.data) for datagram in two.receive(1)] == [3_000]
+    assert [len(datagram.data) for datagram in datagrams(two, 1)] == [3_000]
     assert one.send(bytes(1_500 - HEADERS[version]), remote, 4500, may_fragment=False) is None
-    assert [len(datagram.data) for datagram in two.receive(1)] == [1_500 - HEADERS[version]]
+    assert [len(datagram.data) for datagram in datagrams(two, 1)] == [1_500 - HEADERS[version]]
     assert one.send(bytes(1_501 - HEADERS[version]), remote, 4500, may_fragment=False) == Refusal("send-too-big", 1_500)
     assert one.errors(10) == []  # that was all there is to say about it
     assert one.drops == {"send-too-big": 1}
@@ -123,7 +124,7 @@ def test_what_may_be_fragmented_gets_through_a_path_of_1280_octets(sites: Sites,
         assert wait_for_error(one).mtu == 1_280
         assert one.send(bytes(1_300), ip_address(HB[version]), 4500) is None
     select.select([two], [], [], 10)
-    assert [len(datagram.data) for datagram in two.receive(10)] == [1_300]
+    assert [len(datagram.data) for datagram in datagrams(two, 10)] == [1_300]
 
 
 def test_errors_of_others_keep_no_datagram_from_leaving(sites: Sites, version: int) -> None:
@@ -135,7 +136,7 @@ def test_errors_of_others_keep_no_datagram_from_leaving(sites: Sites, version: i
     send(sites, "gb", *forged * 20)
     sent = [one.send(bytes([number]), ip_address(GB_WAN[version]), 4500) for number in range(50)]
     assert sent == [None] * 50
-    assert [datagram.data for datagram in two.receive(100)] == [MARK, *(bytes([number]) for number in range(50))]
+    assert [datagram.data for datagram in datagrams(two, 100)] == [MARK, *(bytes([number]) for number in range(50))]
     assert one.drops == {}
 
 
@@ -172,7 +173,7 @@ def test_a_closed_port_at_the_peer_is_an_error_of_that_datagram(sites: Sites, ve
     assert one.send(MARK, ip_address(GB_WAN[version]), 4501) is None
     error = wait_for_error(one)
     assert (error.errno, error.reported, error.mtu, error.data) == (errno.ECONNREFUSED, True, 0, MARK)
-    assert one.receive(10) == []
+    assert datagrams(one, 10) == []
 
 
 def test_an_error_about_one_datagram_loses_no_other(sites: Sites, version: int) -> None:
@@ -180,7 +181,7 @@ def test_an_error_about_one_datagram_loses_no_other(sites: Sites, version: int) 
     for number in range(5):
         assert one.send(MARK, ip_address(GB_WAN[version]), 4501) is None
         assert one.send(bytes([number]), ip_address(GB_WAN[version]), 4500) is None
-    assert [datagram.data[0] for datagram in two.receive(10)] == [0, 1, 2, 3, 4]
+    assert [datagram.data[0] for datagram in datagrams(two, 10)] == [0, 1, 2, 3, 4]
 
 
 def test_what_a_filter_forbids_is_counted(sites: Sites, version: int) -> None:

@@ -37,6 +37,19 @@ def test_the_window_agrees_with_a_set_of_all_numbers(size: int, steps: list[int]
         assert window.top == max(seen)
 
 
+@given(sizes, st.lists(st.tuples(st.integers(1, 9_000), st.integers(1, 200)), max_size=8), st.integers(0, 1 << 40))
+def test_many_numbers_in_a_row_are_marked_as_one_by_one(size: int, runs: list[tuple[int, int]], start: int) -> None:
+    one, two = ReplayWindow(size), ReplayWindow(size)
+    for window in (one, two):
+        window.commit(start)
+    for gap, count in runs:
+        first = one.top + gap
+        one.commit_run(first, count)
+        for number in range(first, first + count):
+            two.commit(number)
+        assert (one.top, one._blocks) == (two.top, two._blocks)
+
+
 @given(sizes, st.lists(st.integers(1, 3_000), max_size=60))
 def test_no_number_passes_twice(size: int, numbers: list[int]) -> None:
     window = ReplayWindow(size)

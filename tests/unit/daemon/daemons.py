@@ -46,7 +46,8 @@ from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.systemd import Systemd
 from ipsecd.errors import KernelError
 from ipsecd.io.state_file import StateFile
-from ipsecd.io.udp import Datagram
+from ipsecd.io.tun import NOTHING_LEFT, TunRead
+from ipsecd.io.udp import Received
 from ipsecd.wire.selector import Address
 from ipsecd.wire.udpencap import NON_ESP_MARKER
 
@@ -216,6 +217,7 @@ class Tun:
         self.ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.ours.setblocking(False)
         self.drops: Counter[str] = Counter()
+        self.offloads = frozenset({"tun-tso"})
         self._arrived = arrived
 
     def fileno(self) -> int:
@@ -225,14 +227,13 @@ class Tun:
         """A packet that the kernel steers into the tunnel."""
         self._theirs.send(packet)
 
-    def read_packets(self, limit: int) -> list[bytes]:
-        found = []
+    def read(self) -> TunRead | None:
         with contextlib.suppress(BlockingIOError):
-            while len(found) < limit:
-                found.append(self.ours.recv(65_536))
-        return found
+            return TunRead(memoryview(self.ours.recv(65_536)), bytearray(NOTHING_LEFT))
+        return None
 
-    def write(self, packet: bytes) -> bool:
+    def write(self, packet: bytes, *, head: bytes) -> bool:
+        assert head == NOTHING_LEFT
         self._arrived.append(packet)
         return True
 
@@ -262,6 +263,7 @@ class Sockets:
     def __init__(self, daemon: Daemon, ike_port: int, natt_port: int) -> None:
         self._daemon = daemon
         self.ports = (ike_port, natt_port)
+        self.offloads = frozenset({"udp-gro"})
 
     def __iter__(self) -> Iterator[Any]:
         return iter(())
@@ -378,7 +380,8 @@ class Daemon:
         natt = target[1] == self.app.protection.prepared.plan.natt_port
         opened: Any = SimpleNamespace(port=target[1], natt=natt)
         with self.app.guard.over("a datagram"):
-            wires._receive(opened, Datagram(data, *source, target[0], 0), self.app.clock.now())
+            wires._roads.received[: len(data)] = data
+            wires._receive(opened, Received(len(data), len(data), *source, target[0], 0), self.app.clock.now())
         wires.rearm()
 
     # --- its life ----------------------------------------------------------------------------------------------------
@@ -465,7 +468,7 @@ def _no_lock() -> Any:
     return SimpleNamespace(close=lambda: None)
 
 
-def _sockets(ike_port: int, natt_port: int, _mark: int) -> Sockets:
+def _sockets(ike_port: int, natt_port: int, _mark: int, _without: tuple[str, ...]) -> Sockets:
     return Sockets(_whose.get(), ike_port, natt_port)
 
 

@@ -12,7 +12,7 @@ from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keylog import Keys
 from ipsecd.daemon.paths import Paths
 from ipsecd.dataplane import messages
-from ipsecd.dataplane.results import Out, Result, ToTun
+from ipsecd.dataplane.results import Out, OutRun, Result, ToTun, ToTunRun
 from ipsecd.ike import effects
 from ipsecd.ike.config import Endpoint, Lifetime, Path
 from ipsecd.wire.registry import Encr, Integ
@@ -82,13 +82,17 @@ class World:
         self.story.append(("esp", out.datagram))
         return self.refusals_of_the_link.pop(0) if self.refusals_of_the_link else 0
 
+    def send_run(self, run: OutRun) -> int:
+        self.story.append(("run", bytes(run.datagrams), run.octets))
+        return self.refusals_of_the_link.pop(0) if self.refusals_of_the_link else 0
+
     def again(self, packet: bytes, now: float) -> list[Result]:
         self.story.append(("again", packet))
         retries, self.retries = self.retries, []
         return retries
 
-    def write(self, packet: bytes) -> bool:
-        self.story.append(("tun", packet))
+    def write(self, *parts: bytes, head: bytes = bytes(10)) -> bool:
+        self.story.append(("tun", *([head] if any(head) else []), *parts))
         return True
 
 
@@ -244,6 +248,21 @@ def test_what_the_link_refuses_is_told_and_tried_again() -> None:
         ("again", b"smaller"),
         ("tun", b"next"),
     ]
+
+
+def test_a_run_that_the_link_refuses_is_tried_again_packet_by_packet() -> None:
+    world = World()
+    world.refusals_of_the_link = [1_400, 0]
+    run = OutRun(memoryview(bytes(2_900)), 1_400, OUTSIDE, 0, True, lambda: [b"one", b"two", b"three"])
+    world.conductor.results([run, run], 1.0)
+    whole = ("run", bytes(2_900), 1_400)
+    assert world.story == [whole, "SetLinkMtu", ("again", b"one"), ("again", b"two"), ("again", b"three"), whole]
+
+
+def test_a_run_for_the_tun_is_written_as_one() -> None:
+    world = World()
+    world.conductor.results([ToTunRun(b"v" * 10, b"header", b"payload")], 1.0)
+    assert world.story == [("tun", b"v" * 10, b"header", b"payload")]
 
 
 def test_what_the_link_refuses_though_it_should_fit_is_not_tried_for_ever() -> None:

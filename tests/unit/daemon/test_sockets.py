@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from ipsecd.daemon import sockets
 from ipsecd.daemon.sockets import Sockets
 from ipsecd.dataplane.messages import Outside
-from ipsecd.dataplane.results import Out
+from ipsecd.dataplane.results import Out, OutRun
 from ipsecd.errors import KernelError
 from ipsecd.ike.config import Endpoint, Path
 from ipsecd.io.udp import Refusal
@@ -28,7 +28,9 @@ class Socket:
     made: list[Socket]
     broken: set[tuple[int, int]]  # version and port of those that can't be opened
 
-    def __init__(self, address: IPv4Address | IPv6Address, port: int, mark: int, natt: bool) -> None:
+    def __init__(
+        self, address: IPv4Address | IPv6Address, port: int, mark: int, natt: bool, without: tuple[str, ...] = ()
+    ) -> None:
         if (address.version, port) in self.broken:
             number = errno.EAFNOSUPPORT if address.version == 6 else errno.EADDRINUSE
             raise KernelError("no socket") from OSError(number, "no")
@@ -38,11 +40,14 @@ class Socket:
         self.drops: Counter[str] = Counter()
         self.heard: Counter[str] = Counter()
         self.closed = False
+        self.offloads = frozenset({"udp-segment", "udp-gro"}.difference(without, () if port == 500 else ["udp-gro"]))
         self.made.append(self)
 
     def send(self, *arguments: Any, **more: Any) -> Refusal | None:
         self.sent.append((*arguments, more))
         return self.refusal
+
+    send_run = send
 
     def close(self) -> None:
         self.closed = True
@@ -114,7 +119,29 @@ def test_the_mtu_of_a_link_that_is_too_narrow_comes_back(refusal: Refusal, mtu: 
     assert opened.send_esp(Out(b"esp", Outside(HERE, 4_500, THERE, 4_500), 0, True, b"inside")) == mtu
 
 
+def run(port: int = 4_500, *, df: bool = True) -> OutRun:
+    return OutRun(memoryview(b"esp" * 5)[:14], 3, Outside(HERE, port, THERE, 61_000), 0xB9, df, list)
+
+
+@pytest.mark.parametrize("df", [True, False])
+def test_a_run_leaves_as_the_roads_want_it(df: bool) -> None:
+    opened = Sockets(500, 4_500, 1)
+    assert opened.send_run(run(df=df)) == 0
+    how = {"local": HERE, "traffic_class": 0xB9, "may_fragment": not df}
+    assert sent() == {(4, 4_500): [(b"espespespespes", 3, THERE, 61_000, how)]}
+    Socket.made[1].refusal = Refusal("send-too-big", 1_300)
+    assert opened.send_run(run()) == 1_300
+
+
+def test_an_offload_is_one_only_if_all_sockets_have_it() -> None:
+    assert Sockets(500, 4_500, 1).offloads == {"udp-segment"}
+    assert Sockets(500, 4_500, 1, ("udp-segment",)).offloads == set()
+
+
 def test_esp_for_which_there_is_no_socket_is_counted() -> None:
+    opened = Sockets(500, 4_500, 1)
+    assert opened.send_run(run(4_501)) == 0
+    assert opened.counters() == {"send-no-socket": 5}
     opened = Sockets(500, 4_500, 1)
     assert opened.send_esp(Out(b"esp", Outside(HERE, 4_501, THERE, 4_500), 0, True, b"inside")) == 0
     assert opened.counters() == {"send-no-socket": 1}

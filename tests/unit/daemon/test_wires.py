@@ -15,9 +15,10 @@ from ipsecd import limits
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.paths import Paths
 from ipsecd.daemon.wires import TunPort, Wires
-from ipsecd.dataplane.messages import SetLinkMtu, SetPathMtu
+from ipsecd.dataplane.messages import Outside, SetLinkMtu, SetPathMtu
 from ipsecd.errors import KernelError
-from ipsecd.io.udp import Datagram, PathError
+from ipsecd.io.tun import NOTHING_LEFT, TunRead
+from ipsecd.io.udp import PathError, Received
 from tests.unit.daemon.test_paths import ANNA, HERE, OF_ANNA, install
 
 NOW = 1_000.0
@@ -68,23 +69,20 @@ class Tun:
 
     def __init__(self, *packets: bytes) -> None:
         self.packets = list(packets)
-        self.limits: list[int] = []
         self.gone = False
 
     def fileno(self) -> int:
         return 7
 
-    def read_packets(self, limit: int) -> list[bytes]:
-        self.limits.append(limit)
+    def read(self) -> TunRead | None:
         if self.gone:
             raise KernelError("can't read from ipsecd0", errno=errno.EBADFD)
-        found, self.packets = self.packets[:limit], self.packets[limit:]
-        return found
+        return TunRead(memoryview(self.packets.pop(0)), bytearray(NOTHING_LEFT)) if self.packets else None
 
-    def write(self, packet: bytes) -> bool:
+    def write(self, *parts: bytes, head: bytes) -> bool:
         if self.gone:
             raise KernelError("can't write to ipsecd0", errno=errno.EBADFD)
-        self.packets.append(packet)
+        self.packets.append(b"".join(parts))
         return True
 
 
@@ -94,17 +92,21 @@ class Socket:
     port, natt = 4_500, True
 
     def __init__(self) -> None:
-        self.datagrams: list[Datagram] = []
+        self.datagrams: list[bytes] = []
         self.waiting: list[PathError] = []
         self.broken = False
 
     def fileno(self) -> int:
         return 8
 
-    def receive(self, limit: int) -> list[Datagram]:
+    def receive_into(self, buffer: memoryview) -> Received | None:
         if self.broken:
             raise RuntimeError("a bug in reading")
-        return [self.datagrams.pop(0) for _ in range(min(limit, len(self.datagrams)))]
+        if not self.datagrams:
+            return None
+        data = self.datagrams.pop(0)
+        buffer[: len(data)] = data
+        return Received(len(data), len(data), ANNA, 61_000, HERE, 0xB9)
 
     def errors(self, limit: int) -> list[PathError]:
         return [self.waiting.pop(0) for _ in range(min(limit, len(self.waiting)))]
@@ -154,6 +156,7 @@ class Timed:
 
     def __init__(self, world: World, name: str) -> None:
         self._world, self._name = world, name
+        self.received = memoryview(bytearray(limits.RECEIVE_BUFFER))
 
     def deadline(self) -> float | None:
         return self._world.due[self._name]
@@ -161,21 +164,18 @@ class Timed:
     def timer(self, now: float) -> Any:
         return self._note(f"{self._name} timer")
 
-    def from_tun(self, packets: tuple[bytes, ...], now: float) -> Any:
-        return self._note(packets)
+    def from_tun_read(self, packet: memoryview, head: bytearray, now: float) -> Any:
+        assert head == NOTHING_LEFT
+        return self._note(bytes(packet))
 
-    def from_udp(self, *arguments: Any) -> Any:
-        return self._note(arguments)
+    def from_udp_read(self, octets: int, *arguments: Any) -> Any:
+        return self._note((bytes(self.received[:octets]), *arguments))
 
     def _note(self, what: Any) -> Any:
         if what in self._world.faulty:
             raise RuntimeError("a bug")
         self._world.carried.append(what)
         return what
-
-
-def datagram(data: bytes) -> Datagram:
-    return Datagram(data, ANNA, 61_000, HERE, 0xB9)
 
 
 def too_big(data: bytes, mtu: int = 1_400, *, reported: bool = True) -> PathError:
@@ -188,22 +188,27 @@ def too_big(data: bytes, mtu: int = 1_400, *, reported: bool = True) -> PathErro
 def test_a_turn_takes_a_bounded_number_of_packets(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, *(bytes([number]) for number in range(100)))
     world.loop.readable(7)
-    assert world.tun.limits == [limits.BURST] == [64]
-    assert world.carried == [(bytes([number]),) for number in range(64)]
-    assert world.told[0] == ((b"\0",), NOW)
+    assert world.carried == [bytes([number]) for number in range(limits.BURST)]
+    assert world.told[0] == (b"\0", NOW)
+
+
+def test_of_big_packets_it_takes_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, *[bytes(60_000)] * 10)
+    world.loop.readable(7)
+    assert len(world.carried) == 5  # the first with which the sum is reached
 
 
 def test_a_fault_with_one_packet_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, b"a", b"b", b"c")
-    world.faulty = {(b"b",)}
+    world.faulty = {b"b"}
     world.loop.readable(7)
-    assert world.carried == [(b"a",), (b"c",)]
+    assert world.carried == [b"a", b"c"]
     assert world.guard.faults == {"a packet from the TUN": 1}
 
 
 def test_a_fault_in_reading_ends_at_the_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
-    world.tun.read_packets = None  # type: ignore[assignment, method-assign]  # calling it is the fault
+    world.tun.read = None  # type: ignore[assignment, method-assign]  # calling it is the fault
     world.socket.broken = True
     world.socket.waiting = [too_big(b"", 1_400, reported=False)]
     world.loop.readable(7)
@@ -229,12 +234,12 @@ def test_a_tun_that_is_gone_is_let_go_and_whoever_makes_another_is_told(
     assert world.lost == 1
     before = sum(world.port.drops.values())
     assert not world.port.write(b"lost")
-    assert world.port.read() == []
+    assert world.port.read() is None
     assert world.port.drops == {"tun-gone": before + 1}
     world.port.tun = Tun(b"x")  # type: ignore[assignment]  # as good as one
     world.wires.watch_tun()
     world.loop.readable(7)
-    assert world.carried == [(b"x",)]
+    assert world.carried == [b"x"]
 
 
 # --- the sockets ------------------------------------------------------------------------------------------------
@@ -242,9 +247,9 @@ def test_a_tun_that_is_gone_is_let_go_and_whoever_makes_another_is_told(
 
 def test_a_datagram_goes_to_the_roads_with_all_that_is_known_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
-    world.socket.datagrams = [datagram(b"esp")]
+    world.socket.datagrams = [b"esp"]
     world.loop.readable(8)
-    assert world.carried == [(b"esp", (ANNA, 61_000), (HERE, 4_500), True, NOW, 0xB9)]
+    assert world.carried == [(b"esp", 3, Outside(HERE, 4_500, ANNA, 61_000), 0xB9, True, NOW)]
     assert world.told == [(world.carried[0], NOW)]
 
 
@@ -253,7 +258,7 @@ def test_a_turn_takes_a_bounded_number_of_datagrams_and_reads_the_errors_all_the
 ) -> None:
     """They fill the same buffer: unread, they'd leave no room for datagrams."""
     world = World(monkeypatch)
-    world.socket.datagrams = [datagram(bytes([number])) for number in range(100)]
+    world.socket.datagrams = [bytes([number]) for number in range(100)]
     world.socket.waiting = [PathError(errno.EHOSTUNREACH, True, ANNA, 4_500, 0, b"")] * 300
     world.loop.readable(8)
     assert len(world.carried) == limits.BURST
@@ -262,8 +267,8 @@ def test_a_turn_takes_a_bounded_number_of_datagrams_and_reads_the_errors_all_the
 
 def test_a_fault_with_one_datagram_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
-    world.socket.datagrams = [datagram(b"a"), datagram(b"b")]
-    world.faulty = {(b"a", (ANNA, 61_000), (HERE, 4_500), True, NOW, 0xB9)}
+    world.socket.datagrams = [b"a", b"b"]
+    world.faulty = {(b"a", 1, Outside(HERE, 4_500, ANNA, 61_000), 0xB9, True, NOW)}
     world.loop.readable(8)
     assert [arguments[0] for arguments in world.carried] == [b"b"]
     assert world.guard.faults == {"a datagram": 1}

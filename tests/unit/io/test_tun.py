@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from ipsecd.errors import KernelError
 from ipsecd.io import tun
-from ipsecd.io.tun import Tun
+from ipsecd.io.tun import TSO, USO, Tun
 
 
 class Device:
@@ -47,13 +48,53 @@ def failing(number: int) -> Callable[..., int]:
     return call
 
 
-def test_no_more_packets_are_read_than_asked_for(ends: tuple[Tun, socket.socket]) -> None:
+def test_a_packet_is_read_with_what_its_virtio_header_says(ends: tuple[Tun, socket.socket]) -> None:
     opened, kernel = ends
-    for number in range(5):
-        kernel.send(bytes([number]))
-    assert opened.read_packets(3) == [b"\0", b"\1", b"\2"]
-    assert opened.read_packets(3) == [b"\3", b"\4"]
-    assert opened.read_packets(3) == []
+    for number in range(2):
+        kernel.send(bytes([number]) * 10 + b"packet")
+    for number in range(2):
+        assert opened.read() == (b"packet", bytes([number]) * 10)
+    assert opened.read() is None
+
+
+def test_it_is_written_in_as_many_parts_as_there_are(ends: tuple[Tun, socket.socket]) -> None:
+    opened, kernel = ends
+    assert opened.write(b"whole")
+    assert opened.write(b"head", b"and the rest", head=bytes(range(10)))
+    assert kernel.recv(100) == bytes(10) + b"whole"
+    assert kernel.recv(100) == bytes(range(10)) + b"headand the rest"
+
+
+@pytest.mark.parametrize(
+    ("known", "without", "offloads"),
+    [
+        (0x67, (), {TSO, USO}),
+        (0x07, (), {TSO}),  # before Linux 6.2
+        (0x01, (), set()),
+        (0, (), set()),
+        (0x67, (USO,), {TSO}),
+        (0x67, (TSO,), {USO}),
+        (0x67, (TSO, USO), set()),
+    ],
+)
+def test_it_asks_for_less_until_the_kernel_agrees(
+    known: int, without: tuple[str, ...], offloads: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def ioctl(_file: int, request: int, wanted: int) -> int:
+        assert request == 0x400454D0
+        asked.append(wanted)
+        if wanted & ~known:
+            raise OSError(errno.EINVAL, "no")
+        return 0
+
+    ours, kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    monkeypatch.setattr(tun.pytun, "TunTapDevice", lambda **_: Device(ours))
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    with kernels:
+        assert Tun("ipsecd0", 1_400, without).offloads == offloads
+    assert not asked or asked[-1] & ~known == 0 or not offloads
 
 
 @pytest.mark.parametrize(
@@ -76,7 +117,7 @@ def test_a_failure_costs_one_packet(
         patch.setattr(os, "writev", failing(number))
         assert not opened.write(b"lost")
     assert opened.write(b"next")
-    assert kernel.recv(10) == b"next"
+    assert kernel.recv(100) == bytes(10) + b"next"
     assert opened.drops == {drop: 1}
 
 
@@ -85,11 +126,11 @@ def test_a_failure_to_read_costs_nothing_that_waits(
     ends: tuple[Tun, socket.socket], number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened, kernel = ends
-    kernel.send(b"waits")
+    kernel.send(bytes(10) + b"waits")
     with monkeypatch.context() as patch:
         patch.setattr(os, "readv", failing(number))
-        assert opened.read_packets(64) == []
-    assert opened.read_packets(64) == [b"waits"]
+        assert opened.read() is None
+    assert opened.read() == (b"waits", bytes(10))
     assert opened.drops == {"tun-unreadable": 1}
 
 
@@ -103,5 +144,5 @@ def test_only_an_interface_that_is_gone_is_gone(
     with pytest.raises(KernelError, match="can't write to ipsecd0"):
         opened.write(b"lost")
     with pytest.raises(KernelError, match="can't read from ipsecd0"):
-        opened.read_packets(1)
+        opened.read()
     assert opened.drops == {}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ipsecd import limits
-from ipsecd.io.udp import PathError, Refusal, UdpSocket
+from ipsecd.io.udp import PathError, Received, Refusal, UdpSocket
 
 PEER = {4: ip_address("198.51.100.1"), 6: ip_address("2001:db8::2")}
 LOCAL, ICMP = 1, 2  # where an entry of the error queue comes from (linux/errqueue.h)
@@ -37,10 +37,14 @@ class Kernel:
         self.waiting: deque[tuple[Any, ...] | int] = deque()  # datagrams, or errors that recvmsg meets
         self.sent: list[tuple[bytes, int]] = []  # with the mode each was sent in
         self.tries = self.cleared = self.mode = 0
+        self.cut: list[int] = []  # UDP_SEGMENT of the sends that had one
+        self.unknown: set[tuple[int, int]] = set()  # options
 
     def setsockopt(self, level: int, name: int, value: int) -> None:
         if (level, name) in DISCOVER:
             self.mode = value
+        if (level, name) in self.unknown:
+            raise OSError(errno.ENOPROTOOPT, "no such option")
 
     def getsockopt(self, level: int, name: int) -> int:
         assert (level, name) == (socket.SOL_SOCKET, socket.SO_ERROR)
@@ -53,12 +57,19 @@ class Kernel:
     def getsockname(self) -> tuple[str, int]:
         return "0.0.0.0", 4_500
 
-    def sendmsg(self, buffers: tuple[bytes], *_: Any) -> None:
+    def sendmsg(self, buffers: tuple[bytes], ancillary: list[tuple[int, int, bytes]], *_: Any) -> None:
         self.tries += 1
         number = self.failures.popleft() if self.failures else self.always
         if number:
             raise OSError(number, os.strerror(number))
-        self.sent.append((buffers[0], self.mode))
+        cut = [struct.unpack("=H", data)[0] for level, name, data in ancillary if (level, name) == (17, 103)]
+        self.sent.append((bytes(buffers[0]), self.mode))
+        self.cut += cut
+
+    def recvmsg_into(self, buffers: tuple[memoryview], _ancillary: int) -> tuple[Any, ...]:
+        data, *rest = self.recvmsg(0, 0)
+        buffers[0][: len(data)] = data
+        return len(data), *rest
 
     def recvmsg(self, _size: int, _ancillary: int, flags: int = 0) -> tuple[Any, ...]:
         queue: deque[Any] = self.queue if flags & socket.MSG_ERRQUEUE else self.waiting
@@ -70,11 +81,18 @@ class Kernel:
         return found
 
 
-def opened(monkeypatch: pytest.MonkeyPatch, version: int = 4) -> tuple[UdpSocket, Kernel]:
+def opened(
+    monkeypatch: pytest.MonkeyPatch,
+    version: int = 4,
+    *,
+    unknown: tuple[tuple[int, int], ...] = (),
+    without: tuple[str, ...] = (),
+) -> tuple[UdpSocket, Kernel]:
     kernel = Kernel()
+    kernel.unknown = set(unknown)
     with monkeypatch.context() as patch:
         patch.setattr(socket, "socket", lambda *_: kernel)
-        return UdpSocket(ip_address({4: "0.0.0.0", 6: "::"}[version]), 4_500, 1, True), kernel
+        return UdpSocket(ip_address({4: "0.0.0.0", 6: "::"}[version]), 4_500, 1, True, without), kernel
 
 
 STALE = [errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.EPROTO, errno.EACCES]
@@ -168,8 +186,11 @@ def test_an_error_met_while_reading_is_no_lost_datagram(monkeypatch: pytest.Monk
     one, kernel = opened(monkeypatch)
     told = [(socket.IPPROTO_IP, 8, struct.pack("=I4s4s", 1, bytes(4), bytes(4))), (socket.IPPROTO_IP, 1, b"\xb9")]
     kernel.waiting.extend([errno.ECONNREFUSED, (b"data", told, 0, (str(PEER[4]), 4_500))])
-    (datagram,) = one.receive(10)
-    assert (datagram.data, datagram.traffic_class) == (b"data", 0xB9)
+    buffer = memoryview(bytearray(100))
+    read = one.receive_into(buffer)
+    assert read == Received(4, 4, PEER[4], 4_500, ip_address("0.0.0.0"), 0xB9)
+    assert buffer[:4] == b"data"
+    assert one.receive_into(buffer) is None
     assert one.drops == {}
     assert one.heard == {"error-met": 1}
 
@@ -193,3 +214,81 @@ def test_who_may_fragment_and_by_which_mtu(
     assert one.send(bytes(octets), PEER[version], 4_500, may_fragment=may_fragment) is None
     assert [found for _, found in kernel.sent] == [mode]
     assert kernel.mode == resting == {4: OMIT, 6: PROBE}[version]
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+
+RUN = memoryview(b"a" * 1_400 + b"b" * 1_400 + b"c" * 100)
+PIECES = [b"a" * 1_400, b"b" * 1_400, b"c" * 100]
+
+
+def send_run(one: UdpSocket, *, df: bool = True) -> Refusal | None:
+    return one.send_run(RUN, 1_400, PEER[4], 4_500, local=ip_address("192.0.2.1"), may_fragment=not df)
+
+
+def test_a_run_leaves_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, kernel = opened(monkeypatch)
+    assert send_run(one) is None
+    assert (kernel.sent, kernel.cut, kernel.mode) == ([(bytes(RUN), PROBE)], [1_400], OMIT)
+    assert send_run(one, df=False) is None
+    assert kernel.sent[1:] == [(bytes(RUN), OMIT)]
+    assert one.drops == {}
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP])
+def test_what_the_kernel_cannot_cut_leaves_one_by_one(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, kernel = opened(monkeypatch)
+    kernel.failures = deque([number] * limits.SEND_TRIES if number in (errno.EMSGSIZE, errno.EOPNOTSUPP) else [number])
+    assert send_run(one) is None
+    assert [data for data, _ in kernel.sent] == PIECES
+    assert (kernel.cut, one.drops) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(errno.EPERM, "send-forbidden"), (errno.ENOBUFS, "send-full"), (errno.ENETUNREACH, "send-unreachable")],
+)
+def test_what_would_fail_one_by_one_too_is_counted_by_datagrams(
+    number: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, kernel = opened(monkeypatch)
+    kernel.always = number
+    assert send_run(one) is None
+    assert kernel.tries <= limits.SEND_TRIES
+    assert one.drops == {reason: 3}
+
+
+def test_a_run_that_does_not_fit_the_link_is_refused_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, kernel = opened(monkeypatch)
+    kernel.always = errno.EMSGSIZE
+    kernel.queue.extend([entry(errno.EMSGSIZE, LOCAL, 1_300)] * 2)
+    assert send_run(one) == Refusal("send-too-big", 1_300)
+    assert kernel.sent == []
+    assert one.drops == {"send-too-big": 1}
+
+
+@pytest.mark.parametrize("forbidden", [True, False])
+def test_without_segmentation_a_run_leaves_one_by_one(forbidden: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    without = ("udp-segment",) if forbidden else ()
+    one, kernel = opened(monkeypatch, unknown=() if forbidden else ((17, 103),), without=without)
+    assert one.offloads == {"udp-gro"}
+    kernel.failures = deque([0, errno.ENOBUFS, 0])
+    assert send_run(one) is None
+    assert [data for data, _ in kernel.sent] == [PIECES[0], PIECES[2]]
+    assert (kernel.cut, one.drops) == ([], {"send-full": 1})
+
+
+def test_a_run_is_received_with_the_size_of_its_datagrams(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, kernel = opened(monkeypatch)
+    told = [(socket.IPPROTO_IP, 8, bytes(12)), (17, 104, struct.pack("=i", 1_400))]
+    kernel.waiting.append((bytes(RUN), told, 0, (str(PEER[4]), 4_500)))
+    read = one.receive_into(memoryview(bytearray(limits.RECEIVE_BUFFER)))
+    assert read is not None
+    assert (read.octets, read.segment) == (2_900, 1_400)
+
+
+def test_errors_in_the_place_of_datagrams_end_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, kernel = opened(monkeypatch)
+    kernel.waiting.extend([errno.ECONNREFUSED] * 1_000)
+    assert one.receive_into(memoryview(bytearray(10))) is None
+    assert len(kernel.waiting) == 1_000 - limits.SOCKET_ERRORS

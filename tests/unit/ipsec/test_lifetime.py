@@ -95,3 +95,36 @@ def test_sequence_numbers_of_32_bits_have_limits_before_their_end_whatever_was_g
     assert before_the_numbers_end(generous, esn=True) == generous
     assert last_sequence(esn=False) == 4_294_967_295 > limits.HARD_PACKETS
     assert last_sequence(esn=True) == 18_446_744_073_709_551_615
+
+
+@pytest.mark.parametrize(
+    ("given", "bears"),
+    [
+        (Limits(), True),
+        (Limits(soft_packets=11), True),
+        (Limits(soft_packets=10), False),
+        (Limits(hard_packets=10), False),
+        (Limits(soft_octets=1_001, hard_octets=1_001), True),
+        (Limits(soft_octets=1_000), False),
+        (Limits(hard_octets=1_000), False),
+        (Limits(soft_seconds=50.1, hard_seconds=50.1), True),
+        (Limits(soft_seconds=50.0), False),
+        (Limits(hard_seconds=50.0), False),
+    ],
+)
+def test_what_it_bears_reaches_no_further_limit(given: Limits, bears: bool) -> None:
+    lifetime = Lifetime(given, 100.0)
+    lifetime.carry(4, 400, 110.0)
+    assert lifetime.bears(6, 600, 150.0) == bears
+    lifetime.carry(6, 600, 150.0)
+    assert (lifetime.reached(150.0) is None) == bears
+
+
+def test_a_soft_limit_told_already_is_none_further() -> None:
+    lifetime = Lifetime(Limits(soft_packets=1, hard_packets=3), 0.0)
+    lifetime.carry(1, 1, 1.0)
+    assert lifetime.reached(1.0) == Expiry(hard=False, reason="packets")
+    assert lifetime.bears(1, 1, 1.0)
+    assert not lifetime.bears(2, 1, 1.0)
+    lifetime.over = True
+    assert not lifetime.bears(0, 0, 1.0)

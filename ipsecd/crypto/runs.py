@@ -1,0 +1,58 @@
+"""An AEAD over many packets of one length, from buffer to buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+
+from ipsecd.crypto.algorithms import Encryption
+from ipsecd.crypto.ciphers import Buffer, aead
+
+Views = Iterable[memoryview]
+
+
+class _Into(Protocol):
+    """What the library's AEADs have: the result goes into the last argument, which has exactly its size."""
+
+    def encrypt_into(self, nonce: Buffer, data: Buffer, associated_data: Buffer | None, buf: Buffer, /) -> int: ...
+
+    def decrypt_into(self, nonce: Buffer, data: Buffer, associated_data: Buffer | None, buf: Buffer, /) -> int: ...
+
+
+class RunCipher:
+    """One key. ``salt`` stands before the IV in each nonce (RFC 4106 section 4, RFC 7634 section 2)."""
+
+    __slots__ = ("_aead", "salt")
+
+    def __init__(self, library: _Into, salt: bytes) -> None:
+        self._aead = library
+        self.salt = salt
+
+    def seal(self, nonces: Views, plain: Views, associated: Views, sealed: Views) -> None:
+        """Encrypt each of ``plain`` into one of ``sealed``, ICV included; the shortest of the lists ends it."""
+        encrypt = self._aead.encrypt_into
+        for nonce, data, header, into in zip(nonces, plain, associated, sealed, strict=False):
+            encrypt(nonce, data, header, into)
+
+    def open(self, nonces: Views, sealed: Views, associated: Views, plain: Views) -> bool:
+        """Decrypt each of ``sealed`` into one of ``plain``; False as soon as an ICV is wrong."""
+        decrypt = self._aead.decrypt_into
+        try:
+            for nonce, data, header, into in zip(nonces, sealed, associated, plain, strict=False):
+                decrypt(nonce, data, header, into)
+        except InvalidTag:
+            return False
+        return True
+
+
+def run_cipher(encryption: Encryption, key_e: bytes) -> RunCipher | None:
+    """The cipher for runs with this key and salt; None where there is none that works so."""
+    if not encryption.aead:
+        return None
+    library = aead(encryption, key_e[: encryption.key_octets])
+    if not hasattr(library, "encrypt_into"):
+        return None
+    into: _Into = library  # type: ignore[assignment]  # that was just looked at
+    return RunCipher(into, key_e[encryption.key_octets :])

@@ -1,0 +1,169 @@
+"""What a TUN device leaves to us, and takes from us: big packets to be cut, checksums to be finished.
+
+With IFF_VNET_HDR a header stands before each packet (virtio 1.2 section 5.1.6, struct virtio_net_hdr of
+linux/virtio_net.h), ten octets in the machine's own order::
+
+    | flags (1) | gso type (1) | header octets (2) | segment octets (2) | checksum start (2) | checksum offset (2) |
+
+A packet with a gso type stands for several: its payload in pieces of ``segment`` octets, each behind a copy of its
+headers. ``segments`` cuts it as the kernel would, one packet after the other; ``dataplane`` does the same for all of
+them at once, and is held to this.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from ipsecd.errors import WireError
+from ipsecd.wire.checksum import checksum, ones_sum
+
+OCTETS = 10
+NEEDS_CHECKSUM = 1  # the field holds the sum of the pseudo header, and the rest is to be added
+_HEADER = struct.Struct("=BBHHHH")
+_CONGESTION = 0x80  # VIRTIO_NET_HDR_GSO_ECN: the first segment carries CWR
+
+_TCP_OCTETS, _UDP_OCTETS = 20, 8
+_TCP_CHECKSUM, _UDP_CHECKSUM = 16, 6
+_FIN_PSH, _CWR = 0x09, 0x80
+
+
+class Gso(IntEnum):
+    """What a big packet is cut into."""
+
+    NONE = 0
+    TCP4 = 1
+    UDP = 3  # fragments, which nobody offers any more
+    TCP6 = 4
+    UDP_DATAGRAMS = 5
+
+
+_VERSIONS: dict[int, tuple[int, ...]] = {Gso.TCP4: (4,), Gso.TCP6: (6,), Gso.UDP_DATAGRAMS: (4, 6)}
+
+
+@dataclass(frozen=True, slots=True)
+class Offload:
+    """One virtio header. ``start`` and ``offset`` place a checksum that is to be finished: it covers all from ``start``
+    on and stands ``offset`` octets behind it."""
+
+    flags: int = 0
+    gso: int = Gso.NONE
+    header: int = 0
+    segment: int = 0
+    start: int = 0
+    offset: int = 0
+
+    def encode(self) -> bytes:
+        return _HEADER.pack(self.flags, self.gso, self.header, self.segment, self.start, self.offset)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a checksum is to be finished."""
+        return bool(self.flags & NEEDS_CHECKSUM)
+
+
+_PLAIN = Offload()
+_NOTHING = _PLAIN.encode()
+
+
+def decode(data: bytes | bytearray | memoryview) -> Offload:
+    """The header at the start of ``data``. WireError("truncated")."""
+    if data == _NOTHING:
+        return _PLAIN
+    if len(data) < OCTETS:
+        raise WireError("truncated", f"{len(data)} octets of virtio header", offset=len(data))
+    flags, gso, header, segment, start, offset = _HEADER.unpack_from(data)
+    return Offload(flags, gso & ~_CONGESTION, header, segment, start, offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a big packet falls apart. ``transport`` and ``header`` count octets from its start to TCP or UDP, and to the
+    payload; ``full`` segments have ``segment`` octets of payload each, then one has ``tail``, if that isn't 0."""
+
+    version: int
+    tcp: bool
+    transport: int
+    header: int
+    segment: int
+    full: int
+    tail: int
+
+    @property
+    def count(self) -> int:
+        """How many segments there are."""
+        return self.full + bool(self.tail)
+
+
+def plan(packet: bytes | memoryview, offload: Offload) -> Cut:
+    """How this big packet is to be cut. WireError("bad-offload") if it isn't what its virtio header says."""
+    version = packet[0] >> 4 if len(packet) else 0
+    if version not in _VERSIONS.get(offload.gso, ()):
+        raise WireError("bad-offload", f"gso {offload.gso} of IP version {version}")
+    tcp = offload.gso != Gso.UDP_DATAGRAMS
+    start = offload.start
+    least = (20 if version == 4 else 40, _TCP_OCTETS if tcp else _UDP_OCTETS)
+    if start < least[0] or len(packet) < start + least[1] or not offload.segment or not offload.unfinished:
+        raise WireError("bad-offload", f"{len(packet)} octets, transport at {start}, segments of {offload.segment}")
+    header = start + ((packet[start + 12] >> 4) * 4 if tcp else _UDP_OCTETS)
+    if header < start + least[1] or header >= len(packet):
+        raise WireError("bad-offload", f"no payload behind {header} octets of headers")
+    full, tail = divmod(len(packet) - header, offload.segment)
+    return Cut(version, tcp, start, header, offload.segment, full, tail)
+
+
+def finish(packet: bytearray, offload: Offload) -> None:
+    """Finish a packet's checksum in place, if it needs that. WireError("bad-offload") if the field isn't in it."""
+    if not offload.unfinished:
+        return
+    field = offload.start + offload.offset
+    if field + 2 > len(packet):
+        raise WireError("bad-offload", f"a checksum at {field} of {len(packet)} octets")
+    total = 0xFFFF ^ ones_sum(memoryview(packet)[offload.start :])  # the field's own sum of the pseudo header is in it
+    packet[field : field + 2] = (total or 0xFFFF).to_bytes(2, "big")  # 0 would say "none" in UDP (RFC 768)
+
+
+def segments(packet: bytes | memoryview, offload: Offload) -> list[bytes]:
+    """The packets that this one stands for, their checksums finished: itself, or its segments in order. WireError."""
+    if offload.gso == Gso.NONE:
+        whole = bytearray(packet)
+        finish(whole, offload)
+        return [bytes(whole)]
+    cut = plan(packet, offload)
+    return [segment(packet, cut, index) for index in range(cut.count)]
+
+
+def segment(packet: bytes | memoryview, cut: Cut, index: int) -> bytes:
+    """One of the segments, counted from 0."""
+    at = cut.header + index * cut.segment
+    last = index == cut.count - 1
+    piece = bytearray(packet[: cut.header]) + packet[at : at + cut.segment]
+    transport = cut.transport
+    if cut.version == 4:
+        struct.pack_into("!H", piece, 2, len(piece))
+        (identification,) = struct.unpack_from("!H", piece, 4)
+        struct.pack_into("!H", piece, 4, identification + index & 0xFFFF)
+        piece[10:12] = bytes(2)
+        piece[10:12] = checksum(memoryview(piece)[:transport]).to_bytes(2, "big")
+    else:
+        struct.pack_into("!H", piece, 4, len(piece) - 40)
+    if cut.tcp:
+        (sequence,) = struct.unpack_from("!I", piece, transport + 4)
+        struct.pack_into("!I", piece, transport + 4, sequence + index * cut.segment & 0xFFFF_FFFF)
+        piece[transport + 13] &= 0xFF ^ (0 if last else _FIN_PSH) ^ (_CWR if index else 0)
+    else:
+        struct.pack_into("!H", piece, transport + 4, len(piece) - transport)
+    field = transport + (_TCP_CHECKSUM if cut.tcp else _UDP_CHECKSUM)
+    piece[field : field + 2] = bytes(2)
+    pseudo = pseudo_sum(piece, cut.version, 6 if cut.tcp else 17, len(piece) - transport)
+    total = checksum(memoryview(piece)[transport:], pseudo)
+    piece[field : field + 2] = (total or (0 if cut.tcp else 0xFFFF)).to_bytes(2, "big")
+    return bytes(piece)
+
+
+def pseudo_sum(packet: bytes | bytearray | memoryview, version: int, protocol: int, octets: int) -> int:
+    """The sum of the pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1) of a packet whose addresses are the
+    last it passes on its way."""
+    addresses = packet[12:20] if version == 4 else packet[8:40]
+    return ones_sum(bytes(addresses) + octets.to_bytes(4, "big") + protocol.to_bytes(4, "big"))

@@ -1,0 +1,314 @@
+"""The road in for runs does packet by packet what the road for single datagrams does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ipsecd import limits
+from ipsecd.dataplane import messages as m
+from ipsecd.dataplane.results import Result, ToTun, ToTunRun
+from ipsecd.dataplane.runs_in import RunsIn
+from ipsecd.wire.offload import decode, segments
+from ipsecd.wire.registry import IpProtocol
+from tests.property.run_values import ACK, ADDRESSES, CWR, FIN, PSH, SYN, Big, bigs, often
+from tests.unit.crypto.suites import Suite
+from tests.unit.dataplane.ends import TUN_MTU, End, authentic, only
+from tests.unit.ipsec.packets import echo, ipv4, ipv6, syn, udp
+from tests.unit.ipsec.pairs import CBC, CHACHA, GCM
+
+JOINS = (IpProtocol.TCP, IpProtocol.UDP)
+
+
+def ends(suite: Suite = GCM, *, esn: bool = False, joins: tuple[int, ...] = JOINS, **given: object) -> list[End]:
+    """A sender, and two receivers that know the same."""
+    made = [End(near=near, suite=suite, esn=esn) for near in (True, False, False)]
+    for end in made:
+        end.roads._inbound = RunsIn(tun_mtu=TUN_MTU, joins=joins)
+        end.policy()
+        end.install_inbound(**given)  # type: ignore[arg-type]  # the caller's care
+        end.install_outbound()
+    return made
+
+
+def one_by_one(results: list[Result]) -> list[Result]:
+    """What is written as one, as the packets that the kernel makes of it."""
+    found: list[Result] = []
+    for result in results:
+        if isinstance(result, ToTunRun):
+            pieces = segments(result.header + result.payload, decode(result.head))
+            assert len(pieces) > 1
+            found += [ToTun(piece) for piece in pieces]
+        else:
+            found.append(result)
+    return found
+
+
+def together(
+    end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None
+) -> list[Result]:
+    """Receive them as one read: all but the last have the size of the first."""
+    data = b"".join(datagrams)
+    end.roads.received[: len(data)] = data
+    outside = outside or end.outside
+    return list(end.roads.from_udp_read(len(data), len(datagrams[0]), outside, tos, True, now))
+
+
+def apart(end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None) -> list[Result]:
+    source = None if outside is None else (outside.remote, outside.remote_port)
+    found: list[Result] = []
+    for datagram in datagrams:
+        found += end.receive(datagram, now, tos=tos, source=source)
+    return found
+
+
+def state(end: End) -> tuple[object, ...]:
+    """All that the road in remembers."""
+    counters = end.counters()
+    paths = {name: count for name, count in counters.paths.items() if name != "runs-in" and count}
+    windows = [(sa.window.top, sa.window._blocks, sa.failures, sa.seen_outside) for sa in end.roads._inbound._sad]
+    return counters.sas, {k: v for k, v in counters.drops.items() if v}, paths, counters.entries, windows
+
+
+def bent(data: bytes, at: int) -> bytes:
+    at %= len(data)
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@st.composite
+def reads(draw: st.DrawFn, near: End) -> list[bytes]:
+    """What one read may give: datagrams of one size, and one that may have less."""
+    big = draw(bigs(most=1_300))
+    packets = big.segments()[: draw(st.integers(2, 64))]
+    packets = [packet for packet in packets if len(packet) == len(packets[0])]
+    for _ in range(draw(often(st.just(0), st.integers(1, 3)))):
+        place = draw(st.integers(0, len(packets) - 1))
+        packets[place] = bent(packets[place], draw(st.integers(0, 79)))
+    payloads = [(4 if packet[0] >> 4 == 4 else 41, packet) for packet in packets]
+    for _ in range(draw(often(st.just(0), st.integers(1, 2)))):
+        place = draw(st.integers(0, len(payloads) - 1))
+        payloads[place] = draw(st.sampled_from([4, 41, 59, 6])), payloads[place][1]
+    datagrams = [authentic(near, *payload) for payload in payloads]
+    size = len(datagrams[0])
+    del datagrams[64_000 // size :]
+    for _ in range(draw(often(st.just(0), st.integers(1, 4)))):
+        place = draw(st.integers(0, len(datagrams) - 1))
+        what = draw(st.sampled_from(["spi", "bent", "ike", "noise", "again", "swapped", "lost"]))
+        datagram = datagrams[place]
+        match what:
+            case "spi":
+                datagram = b"\0\0\x77\x77" + datagram[4:]
+            case "bent":
+                datagram = bent(datagram, draw(st.integers(0, 1 << 16)))
+            case "ike":
+                datagram = bytes(4) + datagram[4:]
+            case "noise":
+                datagram = draw(st.binary(min_size=size, max_size=size)) if size < 200 else bytes([7]) * size
+            case "again":
+                datagram = datagrams[place - 1]
+            case "swapped":
+                datagrams[place - 1], datagram = datagram, datagrams[place - 1]
+            case "lost" if len(datagrams) > 2:
+                del datagrams[place]
+                continue
+            case _:
+                pass
+        datagrams[place] = datagram
+    last = draw(st.sampled_from([b"", b"", b"\xff", bytes(4) + b"ike", b"short", datagrams[0][: size - 4]]))
+    return [*datagrams, last] if last and len(last) < size else datagrams
+
+
+@settings(max_examples=3 * settings().max_examples)
+@given(
+    data=st.data(),
+    suite=often(st.sampled_from([GCM, CHACHA]), st.just(CBC)),
+    esn=st.booleans(),
+    joins=st.sampled_from([JOINS, (IpProtocol.TCP,), ()]),
+    given=often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(40), hard_octets=st.just(99_999))),
+    tos=often(st.just(0), st.integers(0, 3)),
+)
+def test_a_read_is_what_its_datagrams_are_one_by_one(
+    data: st.DataObject, suite: Suite, esn: bool, joins: tuple[int, ...], given: m.Limits, tos: int
+) -> None:
+    near, one, two = ends(suite, esn=esn, joins=joins, limits=given)
+    for now in (1.0, 1.5, 3.0):
+        datagrams = data.draw(reads(near))
+        outside = data.draw(often(st.just(None), st.just(replace(one.outside, remote_port=999))))
+        found = one_by_one(together(one, datagrams, now, tos, outside))
+        assert found == apart(two, datagrams, now, tos, outside)
+        assert state(one) == state(two)
+
+
+RUN = Big(count=40)
+
+
+def opened(far: End, near: End, packets: list[bytes], spoiled: int | None = None) -> list[Result]:
+    """What a run with these packets gives once the SA is in use; the ICV of one may be wrong."""
+    far.receive(authentic(near, 4, udp("10.1.0.1", "10.2.0.1")))
+    datagrams = [authentic(near, 4 if packet[0] >> 4 == 4 else 41, packet) for packet in packets]
+    if spoiled is not None:
+        datagrams[spoiled] = bent(datagrams[spoiled], -1)
+    return together(far, datagrams, 1.0)
+
+
+def packets_of(results: list[Result]) -> list[bytes]:
+    return [result.packet for result in only(one_by_one(results), ToTun)]
+
+
+@pytest.mark.parametrize("suite", [GCM, CHACHA])
+@pytest.mark.parametrize("esn", [False, True])
+def test_a_plain_run_is_opened_and_written_as_one(suite: Suite, esn: bool) -> None:
+    near, far, _ = ends(suite, esn=esn)
+    results = [result for result in opened(far, near, RUN.segments()) if not isinstance(result, m.PeerAlive)]
+    assert [type(result) for result in results] == [ToTunRun]
+    assert packets_of(results) == RUN.segments()
+    assert far.paths["runs-in"] == 1
+
+
+@pytest.mark.parametrize(
+    "big",
+    [
+        Big(count=40, flags=ACK | PSH),
+        Big(count=40, flags=ACK | FIN | PSH | CWR),
+        Big(count=40, version=6, sequence=(1 << 32) - 1_500),
+        Big(count=40, identification=0xFFF0),
+        Big(count=40, tcp=False),
+        Big(count=64, tcp=False, version=6, segment=3),
+    ],
+)
+def test_what_the_kernel_takes_apart_again_is_joined(big: Big) -> None:
+    near, far, _ = ends()
+    results = opened(far, near, big.segments())
+    assert len(only(results, ToTunRun)) == 1
+    assert packets_of(results) == big.segments()
+
+
+@pytest.mark.parametrize("at", [0, 1, 8, 18, 24, 32, 33, 36, 38, 52, 60])
+def test_a_packet_that_is_not_as_the_others_is_written_by_itself(at: int) -> None:
+    """Joining writes checksums anew: what was damaged before it was sealed must stay so."""
+    near, far, _ = ends()
+    packets = RUN.segments()
+    packets[7] = bent(packets[7], at)
+    allowed = [packet for packet in packets if packet[0] == 0x45]
+    assert packets_of(opened(far, near, packets)) == allowed
+
+
+def single(number: int, **given: Any) -> bytes:
+    """One of many packets that count on from each other, with right checksums."""
+    big = Big(count=1, sequence=number * 1_000, identification=number, **given)
+    return big.segments()[0]
+
+
+def without_checksum(packet: bytes) -> bytes:
+    """It has none, as 0 says, though 0 would be right (RFC 768)."""
+    checksum, last = int.from_bytes(packet[26:28], "big"), int.from_bytes(packet[-2:], "big")
+    return packet[:26] + bytes(2) + packet[28:-2] + ((checksum + last) % 0xFFFF).to_bytes(2, "big")
+
+
+def of_another_length(packet: bytes) -> bytes:
+    """The UDP header says less than there is, and the sum is that of it all."""
+    length, checksum = int.from_bytes(packet[24:26], "big"), int.from_bytes(packet[26:28], "big")
+    return packet[:24] + (length - 4).to_bytes(2, "big") + ((checksum + 4) % 0xFFFF).to_bytes(2, "big") + packet[28:]
+
+
+ALONE: dict[str, list[bytes]] = {
+    "PSH in each": [single(number, flags=ACK | PSH) for number in range(5)],
+    "FIN in each": [single(number, flags=ACK | FIN) for number in range(5)],
+    "CWR in each": [single(number, flags=ACK | CWR) for number in range(5)],
+    "another flag": [single(number, flags=ACK | 0x20) for number in range(5)],
+    "windows": [single(number, window=number) for number in range(5)],
+    "DS fields": [single(number, tos=number << 2) for number in range(5)],
+    "acknowledgements": [single(number, seed=number) for number in range(5)],
+    "holes": [single(2 * number) for number in range(5)],
+    "backwards": [single(9 - number) for number in range(5)],
+    "no payload": [syn("10.1.0.1", "10.2.0.1", 1_000, flags=ACK)] * 5,
+    "hardly a header": [ipv4("10.1.0.1", "10.2.0.1", 6, bytes(8))] * 5,
+    "no UDP checksum": [without_checksum(single(number, tcp=False)) for number in range(5)],
+    "UDP of another length": [of_another_length(single(number, tcp=False)) for number in range(5)],
+    "ICMP": [echo("10.1.0.1", "10.2.0.1")] * 5,
+    "options": [ipv4("10.1.0.1", "10.2.0.1", 17, single(0, tcp=False)[20:], options=b"\x01\x01\x01\0")] * 5,
+    "fragments": [ipv4("10.1.0.1", "10.2.0.1", 17, bytes(64), offset=800, more=True)] * 5,
+    "sources": [udp(f"10.1.0.{number}", "10.2.0.1") for number in range(1, 6)],
+    "ports": [udp("10.1.0.1", "10.2.0.1", number) for number in range(1, 6)],
+    "hop limits": [ipv6(*ADDRESSES[6], 17, single(0, version=6, tcp=False)[40:], label=n) for n in range(5)],
+}
+
+
+@pytest.mark.parametrize("kind", ALONE)
+def test_what_the_kernel_would_not_give_back_as_it_was_stays_apart(kind: str) -> None:
+    near, far, _ = ends()
+    results = opened(far, near, ALONE[kind])
+    assert only(results, ToTunRun) == []
+    assert packets_of(results) == ALONE[kind]
+    assert far.paths["runs-in"] == 1
+
+
+def test_padding_that_hides_lengths_is_taken_off_each() -> None:
+    # RFC 4303 section 2.7
+    near, far, _ = ends()
+    packets = [single(number) for number in range(5)]
+    assert packets_of(opened(far, near, [packet + bytes(40) for packet in packets])) == packets
+
+
+def test_a_run_that_comes_again_is_dropped_as_replayed() -> None:
+    near, far, _ = ends()
+    far.receive(authentic(near, 4, udp("10.1.0.1", "10.2.0.1")))
+    datagrams = [authentic(near, 4, packet) for packet in RUN.segments()]
+    assert len(packets_of(together(far, datagrams, 1.0))) == 40
+    assert packets_of(together(far, datagrams, 1.0)) == []
+    assert far.drops == {"replayed": 40}
+
+
+def test_a_good_run_ends_the_count_of_failures() -> None:
+    near, far, _ = ends()
+    far.receive(authentic(near, 4, udp("10.1.0.1", "10.2.0.1")))
+    far.receive(bent(authentic(near, 4, udp("10.1.0.1", "10.2.0.1")), -1))
+    (sa,) = far.roads._inbound._sad
+    assert sa.failures == 1
+    together(far, [authentic(near, 4, packet) for packet in RUN.segments()], 1.0)
+    assert sa.failures == 0
+
+
+def test_more_datagrams_than_a_run_has_rows_are_several_runs() -> None:
+    near, far, _ = ends()
+    packets = [udp("10.1.0.1", "10.2.0.1", data=bytes([number])) for number in range(200)]
+    assert packets_of(opened(far, near, packets)) == packets
+    assert far.paths["runs-in"] == 2
+
+
+@pytest.mark.parametrize("sequence", [(1 << 32) - 20, (1 << 32) - 1, 1 << 32, (1 << 33) - 41])
+def test_extended_numbers_go_over_the_low_half(sequence: int) -> None:
+    near, far, _ = ends(esn=True)
+    (sent,), (received,) = near.roads._outbound._sad, far.roads._inbound._sad
+    sent.sequence = sequence - 1
+    received.window.commit_run(sequence - 5, 4)
+    assert packets_of(opened(far, near, RUN.segments())) == RUN.segments()
+    assert received.window.top == sequence + 40
+
+
+def test_one_wrong_icv_costs_one_packet() -> None:
+    near, far, _ = ends()
+    arrived = packets_of(opened(far, near, RUN.segments(), 20))
+    assert arrived == [packet for number, packet in enumerate(RUN.segments()) if number != 20]
+    assert far.drops == {"bad-icv": 1}
+
+
+@pytest.mark.parametrize("flags", [SYN, SYN | ACK])
+def test_the_segment_size_in_each_syn_is_looked_at(flags: int) -> None:
+    near, far, _ = ends()
+    packets = Big(count=3, segment=10, options=4).segments()
+    packets = [packet[:33] + bytes([flags]) + packet[34:40] + b"\x02\x04\xff\xff" + packet[44:] for packet in packets]
+    opened(far, near, packets)
+    assert far.paths["mss-clamped"] == 3
+
+
+def test_the_buffer_holds_the_largest_read() -> None:
+    near, far, _ = ends()
+    assert len(far.roads.received) == limits.RECEIVE_BUFFER
+    packets = Big(count=44, segment=1_380).segments()
+    assert len(authentic(near, 4, packets[0])) * 44 > 64_000
+    assert packets_of(opened(far, near, packets)) == packets
