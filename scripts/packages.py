@@ -13,6 +13,7 @@ STRONGSWAN_PLUGINS = Path("/usr/lib/ipsec/plugins")
 POLICY_RC = Path("/usr/sbin/policy-rc.d")
 
 NETWORK = {
+    "ethtool": "ethtool",
     "ip": "iproute2",
     "iperf3": "iperf3",
     "nft": "nftables",

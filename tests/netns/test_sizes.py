@@ -76,7 +76,7 @@ def ping(sites: Sites, version: int, octets: int, *more: str) -> tuple[int, set[
 def test_the_uplink_may_be_as_wide_as_it_likes(tmp_path: Path, wan: int, tun: int | None, fits: int) -> None:
     both = rule("a", inside=(4, 6)), rule("b", inside=(4, 6))
     of_a, of_b = (with_settings(files(each), **({"mtu": tun} if tun else {})) for each in both)
-    with Sites(wan_mtu=wan) as sites:
+    with Sites(wan_mtu=wan, offload=False) as sites:
         if tun:
             for place, interface in (("ha", "eth0"), ("ga", "lan0"), ("gb", "lan0"), ("hb", "eth0")):
                 sites.run(place, ["ip", "link", "set", interface, "mtu", "9000"])
@@ -125,7 +125,7 @@ def test_a_router_on_the_way_may_be_narrower_than_the_uplink(tmp_path: Path) -> 
 def test_ipv6_outside_over_a_path_of_1280_octets(tmp_path: Path) -> None:
     """An IPv6 packet of 1,280 octets has to get through, in fragments that our own kernel makes, as no router will."""
     of_a, of_b = rule("a", outside=6, inside=(6,)), rule("b", outside=6, inside=(6,))
-    with Sites(nat=True) as sites:
+    with Sites(nat=True, offload=False) as sites:
         of_a["tunnel"]["local"], of_b["tunnel"]["remote"] = sites.wan_a6, "any"
         for place, interface in (("nat", "out0"), ("gb", "wan0")):
             sites.run(place, ["ip", "link", "set", interface, "mtu", "1280"])
