@@ -10,8 +10,7 @@ import numpy as np
 
 from ipsecd.dataplane.columns import INDEX, Octets, checksums, column, sums
 from ipsecd.wire.checksum import ones_sum
-from ipsecd.wire.offload import Cut, pseudo_sum
-from ipsecd.wire.registry import IpProtocol
+from ipsecd.wire.offload import Cut
 
 _FIN_PSH, _CWR = 0x09, 0x80
 
@@ -37,10 +36,8 @@ def cut_full(packet: memoryview, cut: Cut, rows: Octets, first: int = 0) -> None
         template[transport + 13] = flags & ~(_FIN_PSH | _CWR)
     else:
         template[transport + 4 : transport + 6] = (octets - transport).to_bytes(2, "big")
-    field = transport + (16 if cut.tcp else 6)
-    template[field : field + 2] = bytes(2)
-    protocol = IpProtocol.TCP if cut.tcp else IpProtocol.UDP
-    pseudo = pseudo_sum(template, cut.version, protocol, octets - transport)
+    template[cut.checksum : cut.checksum + 2] = bytes(2)
+    pseudo = cut.pseudo + octets - transport
 
     rows[:, : cut.header] = np.frombuffer(template, np.uint8)
     total = sums(rows, cut.header, octets) + (ones_sum(memoryview(template)[transport:]) + pseudo)
@@ -57,4 +54,4 @@ def cut_full(packet: memoryview, cut: Cut, rows: Octets, first: int = 0) -> None
     check = checksums(total)
     if not cut.tcp:
         check[check == 0] = 0xFFFF  # RFC 768: 0 says that there is none
-    column(rows, field, ">u2")[:] = check
+    column(rows, cut.checksum, ">u2")[:] = check

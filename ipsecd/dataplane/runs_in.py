@@ -27,6 +27,7 @@ from ipsecd.wire import ip
 from ipsecd.wire.esp import HEADER_OCTETS, TRAILER_OCTETS
 from ipsecd.wire.registry import IpProtocol
 
+_WORTH = 4  # packets that one by one would cost more
 _TCP_FLAGS, _SYN = 13, 0x02
 
 
@@ -47,7 +48,7 @@ class RunsIn(Inbound):
         """Receive what one read gave: ``octets`` in ``received``, as datagrams of ``segment`` octets each but for the
         last, which may have less. The rest as in ``carry``."""
         for start, count in self._groups(octets, segment, natt=natt):
-            sa = self._sa(start, segment, outside, count, now) if count > 1 else None
+            sa = self._sa(start, segment, outside, count, now) if count >= _WORTH else None
             if sa is not None and (run := self._opener.open(sa, start, segment, count)) is not None:
                 yield from self._receive_run(sa, run, tos, now)
                 continue

@@ -27,6 +27,7 @@ from ipsecd.wire import ip
 from ipsecd.wire.esp import trailer
 from ipsecd.wire.offload import Cut, Gso, Offload, decode, plan, segment, segments
 
+_WORTH = 3  # packets that one by one would cost more
 _TCP_FLAGS, _SYN = 13, 0x02
 
 
@@ -71,7 +72,7 @@ class RunsOut(Outbound):
         inner = ip.parse(packet)
         if inner.transport_offset != cut.transport or inner.total_octets != len(packet) or inner.is_fragment:
             return None
-        if cut.full < 2 or (cut.tcp and packet[cut.transport + _TCP_FLAGS] & _SYN):
+        if cut.full < _WORTH or (cut.tcp and packet[cut.transport + _TCP_FLAGS] & _SYN):
             return None
         flow = Flow.of(inner)
         entry = self._spd.lookup(flow, Direction.OUTBOUND)

@@ -80,7 +80,9 @@ def decode(data: bytes | bytearray | memoryview) -> Offload:
 @dataclass(frozen=True, slots=True)
 class Cut:
     """How a big packet falls apart. ``transport`` and ``header`` count octets from its start to TCP or UDP, and to the
-    payload; ``full`` segments have ``segment`` octets of payload each, then one has ``tail``, if that isn't 0."""
+    payload; ``full`` segments have ``segment`` octets of payload each, then one has ``tail``, if that isn't 0.
+    ``pseudo`` is the sum of the pseudo header but for its length: what the kernel knows of the last address on the way
+    stands in the big packet alone."""
 
     version: int
     tcp: bool
@@ -89,6 +91,12 @@ class Cut:
     segment: int
     full: int
     tail: int
+    pseudo: int
+
+    @property
+    def checksum(self) -> int:
+        """Where the checksum stands."""
+        return self.transport + (_TCP_CHECKSUM if self.tcp else _UDP_CHECKSUM)
 
     @property
     def count(self) -> int:
@@ -106,11 +114,15 @@ def plan(packet: bytes | memoryview, offload: Offload) -> Cut:
     least = (20 if version == 4 else 40, _TCP_OCTETS if tcp else _UDP_OCTETS)
     if start < least[0] or len(packet) < start + least[1] or not offload.segment or not offload.unfinished:
         raise WireError("bad-offload", f"{len(packet)} octets, transport at {start}, segments of {offload.segment}")
+    if offload.offset != (_TCP_CHECKSUM if tcp else _UDP_CHECKSUM):
+        raise WireError("bad-offload", f"a checksum {offload.offset} octets behind that")
     header = start + ((packet[start + 12] >> 4) * 4 if tcp else _UDP_OCTETS)
     if header < start + least[1] or header >= len(packet):
         raise WireError("bad-offload", f"no payload behind {header} octets of headers")
     full, tail = divmod(len(packet) - header, offload.segment)
-    return Cut(version, tcp, start, header, offload.segment, full, tail)
+    (unfinished,) = struct.unpack_from("!H", packet, start + offload.offset)
+    pseudo = (unfinished - (len(packet) - start)) % 0xFFFF
+    return Cut(version, tcp, start, header, offload.segment, full, tail, pseudo)
 
 
 def finish(packet: bytearray, offload: Offload) -> None:
@@ -154,11 +166,9 @@ def segment(packet: bytes | memoryview, cut: Cut, index: int) -> bytes:
         piece[transport + 13] &= 0xFF ^ (0 if last else _FIN_PSH) ^ (_CWR if index else 0)
     else:
         struct.pack_into("!H", piece, transport + 4, len(piece) - transport)
-    field = transport + (_TCP_CHECKSUM if cut.tcp else _UDP_CHECKSUM)
-    piece[field : field + 2] = bytes(2)
-    pseudo = pseudo_sum(piece, cut.version, 6 if cut.tcp else 17, len(piece) - transport)
-    total = checksum(memoryview(piece)[transport:], pseudo)
-    piece[field : field + 2] = (total or (0 if cut.tcp else 0xFFFF)).to_bytes(2, "big")
+    piece[cut.checksum : cut.checksum + 2] = bytes(2)
+    total = checksum(memoryview(piece)[transport:], cut.pseudo + len(piece) - transport)
+    piece[cut.checksum : cut.checksum + 2] = (total or (0 if cut.tcp else 0xFFFF)).to_bytes(2, "big")
     return bytes(piece)
 
 

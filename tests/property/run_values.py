@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from ipaddress import ip_address
 from random import Random
 from typing import TypeVar
 
 from hypothesis import strategies as st
 
+from ipsecd.wire.checksum import pseudo_checksum
 from ipsecd.wire.offload import Gso, Offload, segments
 from tests.unit.ipsec.packets import ipv4, ipv6
 
@@ -58,9 +60,11 @@ class Big:
         else:
             body = ports + struct.pack("!HH", 8 + self.segment, 0) + data
         source, destination = ADDRESSES[self.version]
+        protocol, number, at = 6 if self.tcp else 17, self.identification, 16 if self.tcp else 6
+        pseudo = pseudo_checksum(ip_address(source), ip_address(destination), protocol, len(body)) % 0xFFFF
+        body = body[:at] + pseudo.to_bytes(2, "big") + body[at + 2 :]
         if self.version == 6:
-            return ipv6(source, destination, 6 if self.tcp else 17, body, tos=self.tos)
-        protocol, number = 6 if self.tcp else 17, self.identification
+            return ipv6(source, destination, protocol, body, tos=self.tos)
         return ipv4(source, destination, protocol, body, tos=self.tos, df=self.df, identification=number)
 
     def segments(self) -> list[bytes]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
+from ipaddress import ip_address
 
 import pytest
 
 from ipsecd.errors import WireError
+from ipsecd.wire.checksum import pseudo_checksum
 from ipsecd.wire.offload import NEEDS_CHECKSUM, Gso, Offload, decode, finish, plan, segments
 from tests.unit.ipsec.packets import TCP, UDP, ipv4, ipv6, udp
 
@@ -23,6 +25,12 @@ def test_a_virtio_header_is_ten_octets_in_the_machines_order() -> None:
         decode(bytes(9))
 
 
+def pseudo(version: int, protocol: int, octets: int) -> int:
+    """The sum that the kernel leaves in the checksum's place."""
+    source, destination = (ip_address(address) for address in (V4 if version == 4 else V6))
+    return pseudo_checksum(source, destination, protocol, octets) % 0xFFFF
+
+
 def datagrams(version: int, *data: bytes) -> list[bytes]:
     if version == 6:
         return [ipv6(*V6, UDP, udp(*V6, data=each)[40:]) for each in data]
@@ -31,11 +39,11 @@ def datagrams(version: int, *data: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_udp_packet_is_cut_into_datagrams(version: int) -> None:
-    body = struct.pack("!HHHH", 1_000, 2_000, 8 + 4, 0) + b"abcdefghij"
-    big = ipv4(*V4, UDP, body, identification=0xFFFF) if version == 4 else ipv6(*V6, UDP, body)
     offload = Offload(1, Gso.UDP_DATAGRAMS, 28, 4, 20 if version == 4 else 40, 6)
-    assert segments(big, offload) == datagrams(version, b"abcd", b"efgh", b"ij")
-    assert segments(big[:-2], offload) == datagrams(version, b"abcd", b"efgh")
+    for data, pieces in ((b"abcdefghij", (b"abcd", b"efgh", b"ij")), (b"abcdefgh", (b"abcd", b"efgh"))):
+        head = struct.pack("!HHHH", 1_000, 2_000, 8 + 4, pseudo(version, UDP, 8 + len(data)))
+        big = ipv4(*V4, UDP, head + data, identification=0xFFFF) if version == 4 else ipv6(*V6, UDP, head + data)
+        assert segments(big, offload) == datagrams(version, *pieces)
 
 
 def test_a_tcp_packet_is_cut_into_segments_that_count_on() -> None:
@@ -46,6 +54,15 @@ def test_a_tcp_packet_is_cut_into_segments_that_count_on() -> None:
     assert shown == [(0xFFFF_FFFE, 7, 0x50, 0x90), (1, 7, 0x50, 0x10), (4, 7, 0x50, 0x19)]
     assert [piece[60:] for piece in found] == [b"abc", b"def", b"g"]
     assert [int.from_bytes(piece[4:6], "big") for piece in found] == [23, 23, 21]
+
+
+def test_the_last_address_on_the_way_is_what_the_kernel_says() -> None:
+    """A routing header hides it (RFC 8200 section 8.1)."""
+    routing = bytes([UDP, 2, 0, 1, 0, 0, 0, 0]) + bytes(16)
+    head = struct.pack("!HHHH", 1_000, 2_000, 8 + 4, pseudo(6, UDP, 16))
+    big = ipv6("2001:db8:1::1", "2001:db8:9::9", 43, routing + head + b"abcdefgh")
+    found = segments(big, Offload(1, Gso.UDP_DATAGRAMS, 72, 4, 64, 6))
+    assert [piece[64:] for piece in found] == [udp(*V6, data=data)[40:] for data in (b"abcd", b"efgh")]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +78,7 @@ def test_a_tcp_packet_is_cut_into_segments_that_count_on() -> None:
         (udp(*V6), Offload(1, Gso.UDP_DATAGRAMS, 28, 2, 20, 6)),
         (udp(*V4, data=b""), Offload(1, Gso.UDP_DATAGRAMS, 28, 2, 20, 6)),
         (udp(*V4)[:27], Offload(1, Gso.UDP_DATAGRAMS, 28, 2, 20, 6)),
+        (udp(*V4), Offload(1, Gso.UDP_DATAGRAMS, 28, 2, 20, 16)),
         (udp(*V4, data=bytes(20)), Offload(1, Gso.TCP4, 40, 2, 20, 16)),  # a TCP header of less than 20 octets
     ],
 )
