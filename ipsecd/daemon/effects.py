@@ -54,8 +54,7 @@ class Network(Protocol):
 
     def send(self, data: bytes, path: Path) -> None: ...
     def keepalive(self, path: Path) -> None: ...
-    def send_esp(self, out: Out) -> int: ...
-    def send_run(self, run: OutRun) -> int: ...
+    def send_esp(self, out: Out | OutRun) -> int: ...
 
 
 class Device(Protocol):
@@ -122,12 +121,9 @@ class Conductor:
 
     def _result(self, result: Result, now: float) -> None:
         match result:
-            case Out():
+            case Out() | OutRun():
                 if mtu := self._network.send_esp(result):
-                    self._too_big(result, len(result.datagram), mtu, now, [result.packet])
-            case OutRun():
-                if mtu := self._network.send_run(result):
-                    self._too_big(result, result.octets, mtu, now, result.packets())
+                    self._too_big(result, mtu, now)
             case ToTun(packet):
                 self._device.write(packet)
             case ToTunRun(head, header, payload):
@@ -139,12 +135,12 @@ class Conductor:
             case _:
                 self.perform(self._tell(result, now), now)
 
-    def _too_big(self, out: Out | OutRun, octets: int, mtu: int, now: float, packets: list[bytes]) -> None:
+    def _too_big(self, out: Out | OutRun, mtu: int, now: float) -> None:
         """The kernel knows the link better than we did. Once the roads know too, they cut what was inside, or tell its
         sender; what they make of it is smaller, so this ends."""
-        remote = out.outside.remote
+        remote, packets = out.outside.remote, out.packets()
         self.tell_roads(self._paths.refused(remote, mtu), now)
-        if outer_octets(octets, remote.version) > mtu:
+        if outer_octets(out.octets, remote.version) > mtu:
             for packet in packets:
                 self.results(self._roads.again(packet, now), now)
 

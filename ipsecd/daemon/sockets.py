@@ -62,38 +62,23 @@ class Sockets:
         """One octet that keeps a NAT's mapping open (RFC 3948 section 2.3)."""
         self._send(KEEPALIVE, path)
 
-    def send_esp(self, out: Out) -> int:
-        """One ESP packet in UDP. The MTU of the link if the kernel says that it is too narrow, else 0."""
+    def send_esp(self, out: Out | OutRun) -> int:
+        """One ESP packet in UDP, or a run of them. The MTU of the link if the kernel says that it is too narrow, else
+        0; then none of a run is sent."""
         outside = out.outside
+        data, segment = (out.datagrams, out.octets) if isinstance(out, OutRun) else (out.datagram, 0)
         opened = self._sockets.get((outside.local.version, outside.local_port))
         if opened is None:
-            self.drops["send-no-socket"] += 1
+            self.drops["send-no-socket"] += -(-len(data) // out.octets)
             return 0
         refusal = opened.send(
-            out.datagram,
+            data,
             outside.remote,
             outside.remote_port,
             local=outside.local,
             traffic_class=out.tos,
             may_fragment=not out.df,
-        )
-        return 0 if refusal is None else refusal.mtu
-
-    def send_run(self, run: OutRun) -> int:
-        """ESP packets of one SA. The MTU of the link if that is too narrow, and then none is sent, else 0."""
-        outside = run.outside
-        opened = self._sockets.get((outside.local.version, outside.local_port))
-        if opened is None:
-            self.drops["send-no-socket"] += -(-len(run.datagrams) // run.octets)
-            return 0
-        refusal = opened.send_run(
-            run.datagrams,
-            run.octets,
-            outside.remote,
-            outside.remote_port,
-            local=outside.local,
-            traffic_class=run.tos,
-            may_fragment=not run.df,
+            segment=segment,
         )
         return 0 if refusal is None else refusal.mtu
 

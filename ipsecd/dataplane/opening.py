@@ -7,7 +7,7 @@ packets one by one.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +47,7 @@ class Opener:
         self._extended = np.zeros((MOST, _EXTENDED), np.uint8)
         self._nonce_views = [row.data for row in self._nonces]
         self._extended_views = [row.data for row in self._extended]
-        self._layouts: OrderedDict[tuple[int, int, int], _Layout] = OrderedDict()
+        self._layout = lru_cache(maxsize=_LAYOUTS)(self._lay_out)
 
     def open(self, sa: InboundSa, at: int, octets: int, count: int) -> OpenedRun | None:
         """Open ``count`` datagrams of ``octets`` each, the first at ``at``; None if they aren't a plain run of
@@ -60,7 +60,7 @@ class Opener:
         first = sa.window.extend(int(numbers[0])) if sa.esn else int(numbers[0])
         if first <= sa.window.top or not 0 < first < _FAR or not _follow(numbers):  # the last also where they wrap
             return None
-        layout = self._layout(sa, at, octets)
+        layout = self._layout(at, octets, sa.cipher.iv_octets, sa.cipher.icv_octets)
         nonces = self._nonces[:count]
         nonces[:, :_SALT] = np.frombuffer(cipher.salt, np.uint8)
         nonces[:, _SALT:] = datagrams[:, HEADER_OCTETS : HEADER_OCTETS + sa.cipher.iv_octets]
@@ -81,20 +81,9 @@ class Opener:
         sa.window.commit_run(first, count)
         return OpenedRun(rows[:, :inner], next_header, rows.shape[1])
 
-    def _layout(self, sa: InboundSa, at: int, octets: int) -> _Layout:
-        key = (at, octets, sa.cipher.icv_octets)
-        found = self._layouts.get(key)
-        if found is None:
-            found = self._layouts[key] = self._lay_out(sa, at, octets)
-            if len(self._layouts) > _LAYOUTS:
-                self._layouts.popitem(last=False)
-        else:
-            self._layouts.move_to_end(key)
-        return found
-
-    def _lay_out(self, sa: InboundSa, at: int, octets: int) -> _Layout:
-        ahead = HEADER_OCTETS + sa.cipher.iv_octets
-        plain = octets - ahead - sa.cipher.icv_octets
+    def _lay_out(self, at: int, octets: int, iv_octets: int, icv_octets: int) -> _Layout:
+        ahead = HEADER_OCTETS + iv_octets
+        plain = octets - ahead - icv_octets
         most = min(MOST, (len(self._received) - at) // octets, len(self._plain) // plain)
         received, inside = self._received.data, self._plain.data
         starts = range(at, at + most * octets, octets)

@@ -21,6 +21,13 @@ class Out:
     df: bool
     packet: bytes
 
+    @property
+    def octets(self) -> int:
+        return len(self.datagram)
+
+    def packets(self) -> list[bytes]:
+        return [self.packet]
+
 
 @dataclass(frozen=True, slots=True)
 class OutRun:

@@ -7,7 +7,7 @@ first; they share the buffers, so one run is sent before the next is laid out.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -49,19 +49,11 @@ class Sealer:
         self._extended = np.zeros((MOST, _EXTENDED), np.uint8)  # SPI and a whole sequence number, to be authenticated
         self._nonce_views = [row.data for row in self._nonces]
         self._extended_views = [row.data for row in self._extended]
-        self._layouts: OrderedDict[tuple[int, int, int, int], Layout] = OrderedDict()
+        self._layout = lru_cache(maxsize=_LAYOUTS)(self._lay_out)
 
     def layout(self, cipher: EspCipher, inner: int, next_header: int) -> Layout:
         """For packets of ``inner`` octets, of the IP version that ``next_header`` says."""
-        key = (inner, cipher.align, cipher.icv_octets, next_header)
-        found = self._layouts.get(key)
-        if found is None:
-            found = self._layouts[key] = self._lay_out(cipher, inner, next_header)
-            if len(self._layouts) > _LAYOUTS:
-                self._layouts.popitem(last=False)
-        else:
-            self._layouts.move_to_end(key)
-        return found
+        return self._layout(inner, next_header, cipher.align, cipher.iv_octets, cipher.icv_octets)
 
     def seal(self, layout: Layout, sa: OutboundSa, first: int, count: int, last: bytes = b"") -> memoryview:
         """Seal the packets in the first ``count`` rows under the sequence numbers from ``first`` on: the datagrams, one
@@ -89,11 +81,11 @@ class Sealer:
         out[end : end + len(last)] = last
         return out[: end + len(last)]
 
-    def _lay_out(self, cipher: EspCipher, inner: int, next_header: int) -> Layout:
-        behind = np.frombuffer(trailer(inner, cipher.align, next_header), np.uint8)
+    def _lay_out(self, inner: int, next_header: int, align: int, iv_octets: int, icv_octets: int) -> Layout:
+        behind = np.frombuffer(trailer(inner, align, next_header), np.uint8)
         plain = inner + len(behind)
-        ahead = HEADER_OCTETS + cipher.iv_octets
-        octets = ahead + plain + cipher.icv_octets
+        ahead = HEADER_OCTETS + iv_octets
+        octets = ahead + plain + icv_octets
         most = min(RUN_OCTETS // octets, MOST // 2)
         out, inside = self._out.data, self._plain.data
         starts = range(0, most * octets, octets)

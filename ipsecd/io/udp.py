@@ -221,43 +221,35 @@ class UdpSocket:
 
     def send(
         self,
-        data: bytes,
+        data: bytes | memoryview,
         remote: Address,
         remote_port: int,
         *,
         local: Address | None = None,
         traffic_class: int = 0,
         may_fragment: bool = True,
+        segment: int = 0,
     ) -> Refusal | None:
         """Send one datagram; None, or why it wasn't sent, which is counted in ``drops`` too.
 
         ``local`` None leaves the source address to the kernel. ``may_fragment`` False sets DF (IPv4), and refuses
-        with ``send-too-big`` what doesn't fit the link.
+        with ``send-too-big`` what doesn't fit the link. With ``segment`` they are several, one behind the other, of so
+        many octets each but for the last, which may have less: None, or the refusal of the first if it doesn't fit the
+        link, and then none is sent; others are just counted.
         """
         ancillary = self._says(local, traffic_class)
-        refusal = self._send(
-            data, ancillary, (str(remote), remote_port), self._mode(len(data), may_fragment=may_fragment)
-        )
+        target, mode = (str(remote), remote_port), self._mode(segment or len(data), may_fragment=may_fragment)
+        if segment:
+            return self._send_run(memoryview(data), segment, ancillary, target, mode)
+        refusal = self._send(data, ancillary, target, mode)
         if refusal is not None:
             self.drops[refusal.reason] += 1
         return refusal
 
-    def send_run(
-        self,
-        data: memoryview,
-        octets: int,
-        remote: Address,
-        remote_port: int,
-        *,
-        local: Address,
-        traffic_class: int = 0,
-        may_fragment: bool = True,
+    def _send_run(
+        self, data: memoryview, octets: int, ancillary: Ancillary, target: tuple[str, int], mode: int
     ) -> Refusal | None:
-        """Send datagrams that stand one behind the other, of ``octets`` each but for the last, which may have less: in
-        one call where the kernel can cut them, else one by one. None, or the refusal of the first if it doesn't fit the
-        link, and then none is sent; others are counted as by ``send``."""
-        ancillary = self._says(local, traffic_class)
-        target, mode = (str(remote), remote_port), self._mode(octets, may_fragment=may_fragment)
+        """In one call where the kernel can cut them, else one by one."""
         if SEGMENT in self.offloads:
             cut = (socket.SOL_UDP, UDP_SEGMENT, struct.pack("=H", octets))
             refusal = self._send(data, [*ancillary, cut], target, mode)

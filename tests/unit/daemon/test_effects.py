@@ -78,12 +78,10 @@ class World:
     def keepalive(self, path: Path) -> None:
         self.story.append(("keepalive", path))
 
-    def send_esp(self, out: Out) -> int:
-        self.story.append(("esp", out.datagram))
-        return self.refusals_of_the_link.pop(0) if self.refusals_of_the_link else 0
-
-    def send_run(self, run: OutRun) -> int:
-        self.story.append(("run", bytes(run.datagrams), run.octets))
+    def send_esp(self, out: Out | OutRun) -> int:
+        self.story.append(
+            ("run", bytes(out.datagrams), out.octets) if isinstance(out, OutRun) else ("esp", out.datagram)
+        )
         return self.refusals_of_the_link.pop(0) if self.refusals_of_the_link else 0
 
     def again(self, packet: bytes, now: float) -> list[Result]:

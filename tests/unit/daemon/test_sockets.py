@@ -47,8 +47,6 @@ class Socket:
         self.sent.append((*arguments, more))
         return self.refusal
 
-    send_run = send
-
     def close(self) -> None:
         self.closed = True
 
@@ -108,7 +106,7 @@ def test_ike_has_its_marker_where_esp_shares_the_port_and_may_be_fragmented() ->
 def test_esp_leaves_as_the_roads_want_it(df: bool) -> None:
     opened = Sockets(500, 4_500, 1)
     assert opened.send_esp(Out(b"esp", Outside(HERE, 4_500, THERE, 61_000), 0xB9, df, b"inside")) == 0
-    how = {"local": HERE, "traffic_class": 0xB9, "may_fragment": not df}
+    how = {"local": HERE, "traffic_class": 0xB9, "may_fragment": not df, "segment": 0}
     assert sent() == {(4, 4_500): [(b"esp", THERE, 61_000, how)]}
 
 
@@ -126,11 +124,11 @@ def run(port: int = 4_500, *, df: bool = True) -> OutRun:
 @pytest.mark.parametrize("df", [True, False])
 def test_a_run_leaves_as_the_roads_want_it(df: bool) -> None:
     opened = Sockets(500, 4_500, 1)
-    assert opened.send_run(run(df=df)) == 0
-    how = {"local": HERE, "traffic_class": 0xB9, "may_fragment": not df}
-    assert sent() == {(4, 4_500): [(b"espespespespes", 3, THERE, 61_000, how)]}
+    assert opened.send_esp(run(df=df)) == 0
+    how = {"local": HERE, "traffic_class": 0xB9, "may_fragment": not df, "segment": 3}
+    assert sent() == {(4, 4_500): [(b"espespespespes", THERE, 61_000, how)]}
     Socket.made[1].refusal = Refusal("send-too-big", 1_300)
-    assert opened.send_run(run()) == 1_300
+    assert opened.send_esp(run()) == 1_300
 
 
 def test_an_offload_is_one_only_if_all_sockets_have_it() -> None:
@@ -140,7 +138,7 @@ def test_an_offload_is_one_only_if_all_sockets_have_it() -> None:
 
 def test_esp_for_which_there_is_no_socket_is_counted() -> None:
     opened = Sockets(500, 4_500, 1)
-    assert opened.send_run(run(4_501)) == 0
+    assert opened.send_esp(run(4_501)) == 0
     assert opened.counters() == {"send-no-socket": 5}
     opened = Sockets(500, 4_500, 1)
     assert opened.send_esp(Out(b"esp", Outside(HERE, 4_501, THERE, 4_500), 0, True, b"inside")) == 0

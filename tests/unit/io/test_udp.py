@@ -223,7 +223,7 @@ PIECES = [b"a" * 1_400, b"b" * 1_400, b"c" * 100]
 
 
 def send_run(one: UdpSocket, *, df: bool = True) -> Refusal | None:
-    return one.send_run(RUN, 1_400, PEER[4], 4_500, local=ip_address("192.0.2.1"), may_fragment=not df)
+    return one.send(RUN, PEER[4], 4_500, local=ip_address("192.0.2.1"), may_fragment=not df, segment=1_400)
 
 
 def test_a_run_leaves_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
