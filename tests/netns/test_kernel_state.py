@@ -214,7 +214,7 @@ def test_a_rule_of_the_table_that_got_lost_is_noticed(
     monkeypatch.setattr(Nftables, "_nft", forgetful)
     with (
         Gateway(sites, tmp_path, PLAN, raised=False) as gateway,
-        pytest.raises(KernelError, match="the kernel holds other rules in chain steer than it was given"),
+        pytest.raises(KernelError, match=r"the kernel holds other rules in chain \w+ than it was given"),
     ):
         gateway.do(gateway.state.raise_floor(floor.ruleset(PLAN)))
 
