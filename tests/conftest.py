@@ -18,11 +18,7 @@ settings.load_profile(os.environ.get("IPSECD_PROFILE", "commit"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the network run first, those of one file one after the other: they mostly wait, each in namespaces of
-    its own."""
-    for item in items:
-        if item.get_closest_marker("root"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    """Tests of the network run first, side by side: they mostly wait, each in namespaces of its own."""
     items.sort(key=lambda item: item.get_closest_marker("root") is None)
 
 
