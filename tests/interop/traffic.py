@@ -12,13 +12,20 @@ from typing import Self
 from tests.interop.waiting import eventually
 from tests.netns.sites import Sites
 
+PATIENCE, SILENCE = 30, 3  # seconds: for an answer that will come, and for none
 
-def answers(sites: Sites, place: str, target: str, count: int = 3, size: int = 56) -> int:
-    """How many of ``count`` echo requests from ``place`` were answered."""
-    command = ["ping", "-n", "-c", count, "-i", "0.05", "-W", "5", "-s", size, target]
+
+def answers(sites: Sites, place: str, target: str, count: int = 3, size: int = 56, *, patience: int = PATIENCE) -> int:
+    """How many of ``count`` echo requests from ``place`` were answered, the last at most ``patience`` seconds later."""
+    command = ["ping", "-n", "-c", count, "-i", "0.05", "-W", patience, "-s", size, target]
     done = sites.run(place, [str(word) for word in command], check=False)
     found = re.search(r"(\d+) received", done.stdout)
     return int(found[1]) if found else 0
+
+
+def silent(sites: Sites, place: str, target: str) -> bool:
+    """Whether nobody answers."""
+    return answers(sites, place, target, patience=SILENCE) == 0
 
 
 class Ping:
