@@ -114,7 +114,7 @@ def test_a_router_on_the_way_may_be_narrower_than_the_uplink(tmp_path: Path) -> 
                 assert ping(sites, version, 1_420) == (0, {1_338})
                 assert ping(sites, version, 1_338)[0] == 3
             for source, target in (("hb", HA), ("ha", HB)):
-                answers(sites, source, target[6], size=3_000, patience=5)  # its sender is told, first by the TUN device's MTU
+                answers(sites, source, target[6], size=3_000, patience=5)  # its sender is told, first by the TUN's MTU
                 assert [answers(sites, source, target[version], size=3_000) for version in (4, 6)] == [3, 3]
             packets = a.ctl("status")["packets"]
             assert packets["path-mtu-believed"] >= 1
