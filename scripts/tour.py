@@ -7,17 +7,15 @@ import json
 import os
 import re
 import secrets
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
 
-from scripts import packages
+from scripts import interruption, packages
 from tests.interop.ipsecd import Ipsecd
 from tests.interop.waiting import eventually
 from tests.interop.wire import Wire
@@ -30,7 +28,6 @@ PICTURE = """
 """
 SIDES = {"a": ("ga", "36"), "b": ("gb", "35")}  # its namespace, and the colour of its lines
 KINDS = {"link": "ARP and neighbour discovery"}
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
@@ -40,30 +37,13 @@ def main() -> int:
         print("scripts/demo builds network namespaces and needs root: sudo scripts/demo", file=sys.stderr)
         return 1
     packages.ensure(packages.NETWORK)
-    for number in ENDINGS:
-        signal.signal(number, _interrupt)
+    interruption.expect()
     try:
         return _tour()
     except KeyboardInterrupt:
-        _end_what_was_starting()
+        interruption.end_what_was_starting()
         print("\ninterrupted, and cleaned up", file=sys.stderr)
         return 130
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Leave the tour; a second Ctrl-C doesn't break into the cleaning up that follows."""
-    for number in ENDINGS:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-def _end_what_was_starting() -> None:
-    """A process that Popen was just starting when the interruption came is held by nobody, and missed the signal."""
-    for path in Path("/proc").glob("[0-9]*/status"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it is gone by itself
-            if f"\nPPid:\t{os.getpid()}\n" in path.read_text():
-                os.kill(int(path.parent.name), signal.SIGKILL)
-                os.waitpid(int(path.parent.name), 0)
 
 
 def _tour() -> int:

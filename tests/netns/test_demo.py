@@ -7,47 +7,18 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
+from tests.netns.session import left_behind, session
+
 pytestmark = pytest.mark.root
 
-
-@contextmanager
-def demo() -> Iterator[subprocess.Popen[str]]:
-    """The demo in a session of its own; its output is text."""
-    command = [sys.executable, "-m", "scripts.tour"]
-    with subprocess.Popen(
-        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def left_behind(process: subprocess.Popen[str]) -> list[str]:
-    """Namespaces of that demo, and processes of its session."""
-    namespaces = [path.name for path in Path("/run/netns").glob(f"ipsecd-{process.pid}-*")]
-    return namespaces + [str(pid) for pid in processes() if session(pid) == process.pid]
-
-
-def processes() -> Iterator[int]:
-    yield from (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-
-
-def session(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except ProcessLookupError:
-        return None
+DEMO = "scripts.tour"
 
 
 def test_the_demo_shows_a_tunnel_and_leaves_nothing_behind() -> None:
-    with demo() as process:
+    with session(DEMO) as process:
         told, _ = process.communicate()
         assert process.returncode == 0, told
         assert left_behind(process) == []
@@ -65,7 +36,7 @@ def test_the_demo_shows_a_tunnel_and_leaves_nothing_behind() -> None:
 @pytest.mark.parametrize("moment", ["Two sites", "A \\|", "established", "Throughput", "Stopping"])
 def test_an_interrupted_demo_leaves_nothing_behind(moment: str) -> None:
     """Ctrl-C reaches everything in the terminal's foreground: the demo, its daemons, whatever runs just then."""
-    with demo() as process:
+    with session(DEMO) as process:
         assert process.stdout is not None
         assert any(re.search(moment, line) for line in process.stdout)
         os.killpg(process.pid, signal.SIGINT)
@@ -79,9 +50,9 @@ def test_a_process_that_nobody_holds_yet_ends_with_the_demo() -> None:
     """The interruption may come before Popen has told whom it started, and before that one can hear a signal."""
     text = """
 import os, subprocess
-from scripts import tour
+from scripts import interruption
 lost = os.posix_spawnp("sleep", ["sleep", "1000"], os.environ)
-tour._end_what_was_starting()
+interruption.end_what_was_starting()
 print(os.path.exists(f"/proc/{lost}"))
 """
     assert subprocess.check_output([sys.executable, "-c", text], text=True) == "False\n"
