@@ -22,14 +22,13 @@ NETWORK = {
     "systemd-analyze": "systemd",
     "tcpdump": "tcpdump",
 }
-PEERS = {
-    "swanctl": "strongswan-swanctl",
-    "tshark": "tshark",
+STRONGSWAN = {
     "/usr/lib/ipsec/charon": "strongswan-charon",
     f"{STRONGSWAN_PLUGINS}/libstrongswan-kernel-libipsec.so": "libcharon-extra-plugins",
     f"{STRONGSWAN_PLUGINS}/libstrongswan-openssl.so": "libstrongswan-standard-plugins",
     f"{STRONGSWAN_PLUGINS}/libstrongswan-curve25519.so": "libstrongswan-extra-plugins",
 }
+PEERS = STRONGSWAN | {"swanctl": "strongswan-swanctl", "tshark": "tshark"}
 
 
 def missing(programs: Mapping[str, str]) -> list[str]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import secrets
-import subprocess
 import sys
 import tempfile
 import threading
@@ -16,8 +14,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from scripts import interruption, packages
+from scripts.measuring import iperf
+from scripts.measuring.ends import TOPOLOGIES
 from tests.interop.ipsecd import Ipsecd
-from tests.interop.waiting import eventually
 from tests.interop.wire import Wire
 from tests.netns.sites import Sites
 
@@ -111,10 +110,7 @@ def _tell_wire(wire: Wire) -> int:
 
 def _throughput(sites: Sites, seconds: int = 3) -> str:
     """One TCP stream from host A to host B."""
-    sites.popen("hb", ["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
-    eventually(lambda: "5201" in sites.run("hb", ["ss", "-Hltn"]).stdout, "iperf3 listens")
-    done = sites.run("ha", ["iperf3", "-c", "10.2.0.2", "-t", str(seconds), "-J"])
-    rate = json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"]
+    rate = iperf.transfer(sites, TOPOLOGIES["hosts"], seconds).rate
     return f"{rate / 1e6:.0f} Mbit/s: one TCP stream, host A to host B, {seconds} s, everything on this one machine"
 
 

@@ -73,6 +73,10 @@ class Ipsecd:
         if self._process.poll() is not None:
             raise RuntimeError(f"ipsecd ended with {self._process.returncode}:\n{self.log()}")
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def stop(self, number: int = signal.SIGKILL) -> int:
         """End the daemon: with SIGKILL the peer hears nothing of it; with SIGTERM it is told. Its exit code."""
         self._process.send_signal(number)

@@ -102,6 +102,10 @@ class StrongSwan:
         self._session.load_shared({"type": "IKE", "data": self._tunnel.psk, "owners": identities})
         self._session.load_conn(self._tunnel.tree())
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def _connected(self, path: Path) -> socket.socket | None:
         if self._process.poll() is not None:
             raise RuntimeError(f"charon ended: {(self._folder / 'output').read_text()}")
