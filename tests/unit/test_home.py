@@ -26,11 +26,12 @@ GENERATED = {
     ".pytest_cache",
     ".ruff_cache",
     "__pycache__",
+    "bench-results",
     "build",
     "dist",
 }
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("etc/**/*.md")])
-SCRIPTS = ("scripts/demo", "scripts/test", ".ci/run")
+SCRIPTS = ("scripts/bench", "scripts/demo", "scripts/test", ".ci/run")
 LINK = re.compile(r"\[[^]]+\]\(([^)]+)\)")
 COMMAND = re.compile(r"(?:sudo )?((?:scripts|\.ci)/[\w.]+)")
 WORKPLACE = re.compile(r"(?<![\w.$}*-])/(?:work|root|home/\w+|Users/\w+)/[\w.]")
