@@ -6,7 +6,6 @@ import contextlib
 import socket
 import struct
 import threading
-import time
 from collections import Counter
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Self
 from tests.netns.sites import Sites
 
 ETH_P_ALL = 0x0003
+SO_TIMESTAMPNS = 35
+TIMESPEC = struct.Struct("=qq")
 ETHERNET = 14
 IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD
 HOP_BY_HOP, FRAGMENT = 0, 44
@@ -28,7 +29,8 @@ ERRORS = {ICMP: {3, 11, 12}, ICMPV6: {1, 2, 3, 4}}
 
 
 class Wire:
-    """Records the frames of an interface while it is entered; ``place`` is a namespace of the sites."""
+    """Records the frames of an interface while it is entered, each with the time at which the kernel had it. ``place``
+    is a namespace of the sites."""
 
     def __init__(self, sites: Sites, place: str = "gb", interface: str = "wan0") -> None:
         self._sites, self._place, self._interface = sites, place, interface
@@ -51,6 +53,7 @@ class Wire:
     def _open(self) -> socket.socket:
         opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 26)
+        opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         opened.bind((self._interface, 0))
         opened.settimeout(0.1)
         return opened
@@ -58,7 +61,9 @@ class Wire:
     def _read(self) -> None:
         while True:
             try:
-                self.frames.append((time.time(), self._socket.recv(1 << 16)))
+                frame, ((_, _, stamp), *_), _, _ = self._socket.recvmsg(1 << 16, socket.CMSG_SPACE(TIMESPEC.size))
+                seconds, nanoseconds = TIMESPEC.unpack(stamp)
+                self.frames.append((seconds + nanoseconds / 1e9, frame))
             except TimeoutError:
                 if self._ending:
                     return
