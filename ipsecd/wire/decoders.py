@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ipsecd.wire import dn, esp, icmp, ike, ikev2, ip, tcp, udpencap
+from ipsecd.wire import dn, esp, icmp, ike, ikev2, ip, offload, tcp, udpencap
 from ipsecd.wire.bodies import decode_body, encode_body
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.payloads import AnyPayload
@@ -30,6 +30,11 @@ class Decoder:
 
 def _hex(*texts: str) -> tuple[bytes, ...]:
     return tuple(bytes.fromhex(text) for text in texts)
+
+
+_UDP = bytes.fromhex("4500 0024 0000 4000 40 11 0000 c0000201 c6336401 01f4 1194 0010 0000 0001020304050607")
+_TO_CUT = offload.Offload(1, offload.Gso.UDP_DATAGRAMS, 28, 4, 20, 6).encode() + _UDP  # in the machine's own order
+_TO_FINISH = offload.Offload(1, offload.Gso.NONE, 0, 0, 20, 6).encode() + _UDP
 
 
 def _payload(kind: Payload, *samples: str) -> Decoder:
@@ -176,6 +181,13 @@ _ALL = (
         _hex(
             f"4500 0038 0000 0000 40 01 0000 c6336401 c0000201 0304 862f 0000 0578 {_V4_ICMP_ECHO}",
         ),
+    ),
+    Decoder("virtio-header", offload.decode, offload.Offload.encode, (_TO_CUT[: offload.OCTETS], bytes(10))),
+    Decoder(
+        "packet-behind-virtio-header",
+        lambda data: tuple(offload.segments(data[offload.OCTETS :], offload.decode(data))),
+        None,
+        (_TO_CUT, _TO_FINISH),
     ),
     Decoder("tcp-mss", lambda data: tcp.mss_offset(ip.parse(data), data), None, _hex(_V4_SYN)),
     Decoder("esp-header", esp.decode_header, esp.EspHeader.encode, _hex("01020304 00000005 1011121314151617")),

@@ -16,7 +16,7 @@ from tests.fuzz.targets import LONG, LONG_FACTOR, TARGETS, Target
 
 SEED = int(os.environ.get("IPSECD_FUZZ_SEED", "20141001"))
 
-pytestmark = pytest.mark.timeout(3_600 if LONG else 120)
+pytestmark = pytest.mark.timeout(3_600 if LONG else 300)
 each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 
 

@@ -44,7 +44,7 @@ HONEST = "203.0.113.4"
 PATIENT = {"dpd": 1e9}  # time passes here, and nobody answers probes
 SUPPORTED = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 
-pytestmark = pytest.mark.timeout(3_600 if LONG else 120)
+pytestmark = pytest.mark.timeout(3_600 if LONG else 300)
 
 
 def peers() -> tuple[Peer, ...]:

@@ -163,7 +163,7 @@ def test_a_failed_start_believes_no_table_for_its_name(sites: Sites, tmp_path: P
 
 
 FLUSHES = 9  # more than are put back without complaint
-AT_MOST = 100  # packets in clear for each, where an idle machine lets out 5 to 20 of a thousand a second
+AT_MOST = 1_000  # packets in clear for each: a second's worth, where an idle machine lets out 5 to 20
 
 
 def test_however_often_the_ruleset_is_flushed_little_gets_out(sites: Sites, tmp_path: Path) -> None:
