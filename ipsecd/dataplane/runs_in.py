@@ -47,6 +47,9 @@ class RunsIn(Inbound):
     ) -> Iterator[Result]:
         """Receive what one read gave: ``octets`` in ``received``, as datagrams of ``segment`` octets each but for the
         last, which may have less. The rest as in ``carry``."""
+        if not octets:  # anybody can send a datagram of nothing
+            yield from self.carry(b"", outside, tos, now, natt=natt)
+            return
         for start, count in self._groups(octets, segment, natt=natt):
             sa = self._sa(start, segment, outside, count, now) if count >= _WORTH else None
             if sa is not None and (run := self._opener.open(sa, start, segment, count)) is not None:

@@ -273,6 +273,13 @@ def test_a_good_run_ends_the_count_of_failures() -> None:
     assert sa.failures == 0
 
 
+def test_a_datagram_of_nothing_is_dropped_and_counted() -> None:
+    _, far, _ = ends()
+    assert list(far.roads.from_udp_read(0, 0, far.outside, 0, True, 1.0)) == []
+    assert far.drops == {"runt": 1}
+    assert far.paths["from-udp"] == 1
+
+
 def test_more_datagrams_than_a_run_has_rows_are_several_runs() -> None:
     near, far, _ = ends()
     packets = [udp("10.1.0.1", "10.2.0.1", data=bytes([number])) for number in range(200)]
