@@ -181,6 +181,6 @@ def test_however_often_the_ruleset_is_flushed_little_gets_out(sites: Sites, tmp_
             assert not leaves_in_clear(sites, wan)
             assert len(in_clear(wan)) - before < AT_MOST
         assert in_clear(wan)
-        log = daemon.log()
-        assert log.count("put back: floor") == 6
-        assert log.count("Quarrel over the kernel's state") == 1
+        eventually(lambda: "Quarrel over the kernel's state" in daemon.log(), "it complains")
+        assert daemon.log().count("put back: floor") == 6
+        assert daemon.log().count("Quarrel over the kernel's state") == 1
