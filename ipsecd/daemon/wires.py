@@ -46,9 +46,11 @@ class PacketRoads(Protocol):
     @property
     def received(self) -> memoryview: ...
     def from_tun_read(self, packet: memoryview, head: bytearray, now: float) -> Iterable[Result]: ...
+    def from_tun_end(self, now: float) -> Iterable[Result]: ...
     def from_udp_read(
         self, octets: int, segment: int, outside: Outside, tos: int, natt: bool, now: float
     ) -> Iterable[Result]: ...
+    def from_udp_end(self, now: float) -> Iterable[Result]: ...
     def deadline(self) -> float | None: ...
     def timer(self, now: float) -> list[Result]: ...
 
@@ -201,6 +203,8 @@ class Wires:
                 left -= len(read.packet)
                 with self._guard.over("a packet from the TUN"):
                     self._conductor.results(self._roads.from_tun_read(*read, now), now)
+        with self._guard.over("packets from the TUN"):
+            self._conductor.results(self._roads.from_tun_end(now), now)
         if self._port.tun is None:
             self.watch_tun()
         self.rearm()
@@ -215,6 +219,8 @@ class Wires:
                 left -= read.octets
                 with self._guard.over("a datagram", remote=read.remote, port=read.remote_port):
                     self._receive(opened, read, now)
+        with self._guard.over("datagrams"):
+            self._conductor.results(self._roads.from_udp_end(now), now)
         with self._guard.over("the errors of a socket"):
             for error in opened.errors(limits.SOCKET_ERRORS):
                 with self._guard.over("an error of a path", remote=error.remote):

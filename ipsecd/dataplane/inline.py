@@ -51,6 +51,7 @@ class InlineRoads:
         """Do what the control side says. The last result is Done with the message's number, or for AskCounters the
         Counters; before it may stand packets that waited for what was installed."""
         self._handled += 1
+        self._outbound.forget()
         try:
             results = self._do(message, now)
         except LocalError as error:
@@ -65,6 +66,10 @@ class InlineRoads:
         """Send what one read from the TUN device gave: a packet, or one that stands for many, as its virtio header
         says. Each result is to be carried out before the next is taken."""
         return self._outbound.carry_read(packet, head, now)
+
+    def from_tun_end(self, now: float) -> Iterator[Result]:
+        """Nothing more waits in the TUN device: send what waits for others like it."""
+        return self._outbound.end(now)
 
     def again(self, packet: bytes, now: float) -> list[Result]:
         """Send a packet that didn't fit the link, now that SetLinkMtu has told what does."""
@@ -92,8 +97,13 @@ class InlineRoads:
         self, octets: int, segment: int, outside: Outside, tos: int, natt: bool, now: float
     ) -> Iterator[Result]:
         """Receive what one read from a socket put into ``received``: datagrams of ``segment`` octets each, of which the
-        last may have less. Each result is to be carried out before the next is taken."""
+        last may have less. Each result is to be carried out before the next is taken. Single datagrams wait for others
+        like them until ``from_udp_end``, or until something else comes."""
         return self._inbound.carry_read(octets, segment, outside, tos, now, natt=natt)
+
+    def from_udp_end(self, now: float) -> Iterator[Result]:
+        """Nothing more waits in the socket: receive what waits for others like it."""
+        return self._inbound.end(now)
 
     def timer(self, now: float) -> list[Result]:
         """What time alone has brought about; to be called at ``deadline`` or later."""

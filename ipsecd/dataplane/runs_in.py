@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,51 +32,89 @@ _WORTH = 4  # packets that one by one would cost more
 _TCP_FLAGS, _SYN = 13, 0x02
 
 
+class _Kind(NamedTuple):
+    """What datagrams of one run have in common: octets, sender, TOS, and whether they came where ESP is spoken."""
+
+    segment: int
+    outside: Outside
+    tos: int
+    natt: bool
+
+
 class RunsIn(Inbound):
     """The road in, for datagrams and for runs. ``joins`` has the protocols of which the TUN device takes packets that
-    stand for many; ``received`` is where datagrams are read into."""
+    stand for many."""
 
     def __init__(self, *, tun_mtu: int, pmtu_age: float = limits.PMTU_AGE, joins: Collection[int] = ()) -> None:
         super().__init__(tun_mtu=tun_mtu, pmtu_age=pmtu_age)
         self._joins = frozenset(joins)
-        self._buffer = np.zeros(limits.RECEIVE_BUFFER, np.uint8)
-        self.received = self._buffer.data
+        self._buffer = np.zeros(2 * limits.RECEIVE_BUFFER, np.uint8)
+        self._octets = self._buffer.data
         self._opener = Opener(self._buffer)
+        self._filled = 0  # octets of datagrams that wait at the start of the buffer
+        self._kind: _Kind | None = None  # what these have in common
+
+    @property
+    def received(self) -> memoryview:
+        """Where the next read goes, behind what waits."""
+        return self._octets[self._filled : self._filled + limits.RECEIVE_BUFFER]
 
     def carry_read(
         self, octets: int, segment: int, outside: Outside, tos: int, now: float, *, natt: bool
     ) -> Iterator[Result]:
-        """Receive what one read gave: ``octets`` in ``received``, as datagrams of ``segment`` octets each but for the
-        last, which may have less. The rest as in ``carry``."""
+        """Receive what one read put into ``received``: ``octets``, as datagrams of ``segment`` octets each but for the
+        last, which may have less. The rest as in ``carry``. A single datagram waits for others like it until ``end``,
+        or until something else comes."""
+        start, kind, single = self._filled, _Kind(segment, outside, tos, natt), octets == segment > 0
+        if start and not (single and kind == self._kind):
+            yield from self.end(now)
+        if not single:
+            yield from self._receive_all(start, octets, kind, now)
+            return
+        if self._filled == 0 and start:
+            self._octets[:octets] = self._octets[start : start + octets]
+        self._kind = kind
+        self._filled += octets
+        if self._filled >= limits.RECEIVE_BUFFER:
+            yield from self.end(now)
+
+    def end(self, now: float) -> Iterator[Result]:
+        """Receive what waits for others like it."""
+        octets, self._filled = self._filled, 0
+        if octets and self._kind is not None:
+            yield from self._receive_all(0, octets, self._kind, now)
+
+    def _receive_all(self, begin: int, octets: int, kind: _Kind, now: float) -> Iterator[Result]:
+        segment, outside, tos, natt = kind
         if not octets:  # anybody can send a datagram of nothing
             yield from self.carry(b"", outside, tos, now, natt=natt)
             return
-        for start, count in self._groups(octets, segment, natt=natt):
+        for start, count in self._groups(begin, octets, segment, natt=natt):
             sa = self._sa(start, segment, outside, count, now) if count >= _WORTH else None
             if sa is not None and (run := self._opener.open(sa, start, segment, count)) is not None:
                 yield from self._receive_run(sa, run, tos, now)
                 continue
             for at in range(start, start + count * segment, segment):
-                datagram = self.received[at : min(at + segment, octets)].tobytes()
+                datagram = self._octets[at : min(at + segment, begin + octets)].tobytes()
                 yield from self.carry(datagram, outside, tos, now, natt=natt)
 
-    def _groups(self, octets: int, segment: int, *, natt: bool) -> list[tuple[int, int]]:
+    def _groups(self, begin: int, octets: int, segment: int, *, natt: bool) -> list[tuple[int, int]]:
         """Where datagrams of one SPI begin, and how many they are."""
         full = octets // segment
-        if not natt or full < 2 or segment < HEADER_OCTETS:
-            return [(at, 1) for at in range(0, octets, segment)]
-        spis = column(matrix(self._buffer, full, segment), 0, "=u4")
+        if not natt or full < _WORTH or segment < HEADER_OCTETS:
+            return [(at, 1) for at in range(begin, begin + octets, segment)]
+        spis = column(matrix(self._buffer, full, segment, at=begin), 0, "=u4")
         edges = [0, *(np.flatnonzero(spis[1:] != spis[:-1]) + 1).tolist(), full]
         found = [
-            (first * segment, min(MOST, end - first))
-            for begin, end in pairwise(edges)
-            for first in range(begin, end, MOST)
+            (begin + first * segment, min(MOST, end - first))
+            for beginning, end in pairwise(edges)
+            for first in range(beginning, end, MOST)
         ]
-        return [*found, (full * segment, 1)] if octets % segment else found
+        return [*found, (begin + full * segment, 1)] if octets % segment else found
 
     def _sa(self, at: int, segment: int, outside: Outside, count: int, now: float) -> InboundSa | None:
         """The SA of plain datagrams."""
-        sa = self._sad.get(int.from_bytes(self.received[at : at + 4], "big"))
+        sa = self._sad.get(int.from_bytes(self._octets[at : at + 4], "big"))
         if sa is None or sa.cipher.run is None or not sa.used or outside != sa.seen_outside:
             return None
         encrypted = segment - HEADER_OCTETS - sa.cipher.iv_octets - sa.cipher.icv_octets

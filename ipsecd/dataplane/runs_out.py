@@ -7,13 +7,14 @@ otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import partial
 from typing import NamedTuple
 
 from ipsecd import limits
 from ipsecd.dataplane.columns import Octets
 from ipsecd.dataplane.cutting import cut_full
+from ipsecd.dataplane.gathering import Gathered, Way, plain
 from ipsecd.dataplane.outbound import NEXT_HEADER, Outbound
 from ipsecd.dataplane.results import Out, OutRun, Result
 from ipsecd.dataplane.sealing import LAST_NUMBER, Sealer
@@ -25,9 +26,10 @@ from ipsecd.ipsec.selectors import Flow
 from ipsecd.ipsec.spd import PROTECT, Direction, SpdEntry
 from ipsecd.wire import ip
 from ipsecd.wire.esp import trailer
-from ipsecd.wire.offload import Cut, Gso, Offload, decode, plan, segment, segments
+from ipsecd.wire.offload import Cut, Gso, Offload, decode, finish, plan, segment, segments
 
 _WORTH = 3  # packets that one by one would cost more
+_REMEMBERED = 1.0  # seconds; a path MTU may have aged by then
 _TCP_FLAGS, _SYN = 13, 0x02
 
 
@@ -48,12 +50,20 @@ class RunsOut(Outbound):
     def __init__(self, iv_source: esp.IvSource, *, tun_mtu: int, pmtu_age: float = limits.PMTU_AGE) -> None:
         super().__init__(iv_source, tun_mtu=tun_mtu, pmtu_age=pmtu_age)
         self._sealer = Sealer()
+        self._ways: dict[Hashable, Way | None] = {}
+        self._until = 0.0  # when time forgets them
+        self._gathered: Gathered | None = None
 
     def carry_read(self, packet: memoryview, head: bytes | bytearray, now: float) -> Iterator[Result]:
         """Send what the TUN device gave in one read, its virtio header in ``head``. Each result is to be carried out
-        before the next is taken, as runs share their buffer."""
+        before the next is taken, as runs share their buffer. Plain packets wait for others like them until ``end``, or
+        until something else comes."""
         try:
             offload = decode(head)
+            if offload.gso == Gso.NONE and (way := self._way(packet, now)) is not None:
+                yield from self._line_up(packet, offload, way, now)
+                return
+            yield from self.end(now)
             run = self._plan(packet, offload, now)
             packets = () if run else segments(packet, offload)
         except WireError:
@@ -64,6 +74,74 @@ class RunsOut(Outbound):
             yield from self.carry(packets, now)
         else:
             yield from self._send_run(packet, run, now)
+
+    def end(self, now: float) -> Iterator[Result]:
+        """Send what waits for others like it."""
+        gathered, self._gathered = self._gathered, None
+        if gathered is None:
+            return
+        way, layout, count = gathered.way, gathered.layout, len(gathered.entries)
+        sa, encrypted = way.sa, count * layout.rows.shape[1]
+        if (
+            count < _WORTH
+            or not sa.lifetime.bears(count, encrypted, now)
+            or sa.sequence + count > LAST_NUMBER
+            or (first := sa.take(count)) is None
+        ):
+            yield from self.carry(gathered.packets(), now)
+            return
+        sa.lifetime.carry(count, encrypted, now)
+        self.tally.entries.update(gathered.entries)
+        self.tally.paths.update({"from-tun": count, "datagrams": count, "sealed": count, "runs-out": 1})
+        datagrams = self._sealer.seal(layout, sa, first, count)
+        yield OutRun(datagrams, layout.octets, sa.outside, way.tos, way.df, gathered.packets)
+
+    def forget(self) -> None:
+        """Something has changed that packets depend on."""
+        self._ways.clear()
+
+    def _line_up(self, packet: memoryview, offload: Offload, way: Way, now: float) -> Iterator[Result]:
+        gathered, octets = self._gathered, len(packet)
+        if gathered is not None and not gathered.takes(way, octets):
+            yield from self.end(now)
+            gathered = None
+            if (again := self._way(packet, now)) is None:  # what was sent has changed something
+                yield from self.carry(segments(packet, offload), now)
+                return
+            way = again
+        if gathered is None:
+            layout = self._sealer.layout(way.sa.cipher, octets, way.next_header)
+            gathered = self._gathered = Gathered(way, layout, [])
+        row = gathered.layout.plain[len(gathered.entries)]
+        row[:octets] = packet
+        finish(row[:octets], offload)
+        gathered.entries.append(way.entry)
+
+    def _way(self, packet: memoryview, now: float) -> Way | None:
+        """How a plain packet goes, as others of its flow went a moment ago; None if it isn't plain."""
+        shown = plain(packet)
+        if shown is None:
+            return None
+        if now >= self._until or len(self._ways) >= limits.MAX_FLOWS:
+            self._ways.clear()
+            self._until = now + _REMEMBERED
+        try:
+            way = self._ways[shown.flow]
+        except KeyError:
+            way = self._ways[shown.flow] = self._find_way(packet, shown.version, now)
+        return way if way is not None and shown.octets <= way.room and not way.sa.lifetime.over else None
+
+    def _find_way(self, packet: memoryview, version: int, now: float) -> Way | None:
+        inner = ip.parse(packet)
+        flow = Flow.of(inner)
+        entry = self._spd.lookup(flow, Direction.OUTBOUND)
+        sa = self._sad.choose(entry.child, flow) if entry is not None and entry.action == PROTECT else None
+        if entry is None or sa is None or sa.cipher.run is None:
+            return None
+        remote = sa.outside.remote
+        room = tunnel_mtu(self._paths.to(remote, now), remote.version, sa.cipher)
+        header = entry.header
+        return Way(entry.name, sa, NEXT_HEADER[version], header.tos(inner), header.dont_fragment(inner), room)
 
     def _plan(self, packet: memoryview, offload: Offload, now: float) -> _Run | None:
         if offload.gso == Gso.NONE:

@@ -125,7 +125,7 @@ def plan(packet: bytes | memoryview, offload: Offload) -> Cut:
     return Cut(version, tcp, start, header, offload.segment, full, tail, pseudo)
 
 
-def finish(packet: bytearray, offload: Offload) -> None:
+def finish(packet: bytearray | memoryview, offload: Offload) -> None:
     """Finish a packet's checksum in place, if it needs that. WireError("bad-offload") if the field isn't in it."""
     if not offload.unfinished:
         return

@@ -55,7 +55,8 @@ def together(
     data = b"".join(datagrams)
     end.roads.received[: len(data)] = data
     outside = outside or end.outside
-    return list(end.roads.from_udp_read(len(data), len(datagrams[0]), outside, tos, True, now))
+    found = list(end.roads.from_udp_read(len(data), len(datagrams[0]), outside, tos, True, now))
+    return found + list(end.roads.from_udp_end(now))
 
 
 def apart(end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None) -> list[Result]:
@@ -141,6 +142,57 @@ def test_a_read_is_what_its_datagrams_are_one_by_one(
         found = one_by_one(together(one, datagrams, now, tos, outside))
         assert found == apart(two, datagrams, now, tos, outside)
         assert state(one) == state(two)
+
+
+PACKETS = [udp(*ADDRESSES[4]), udp(*ADDRESSES[4]), udp(*ADDRESSES[4], 1), udp(*ADDRESSES[4], data=b"another size")]
+NOISE = [b"\xff", b"", bytes(4) + b"ike", b"short", bytes([7]) * 80, bytes(4) + bytes(76)]
+
+
+@settings(max_examples=3 * settings().max_examples)
+@given(st.data(), st.booleans(), often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(9))))
+def test_reads_in_a_row_are_what_their_datagrams_are_one_by_one(
+    data: st.DataObject, esn: bool, given: m.Limits
+) -> None:
+    """Single datagrams, as a kernel that joins none gives them, and runs between them."""
+    near, one, two = ends(esn=esn, limits=given)
+    moved = replace(one.outside, remote_port=999)
+    for now in (1.0, 2.0):
+        found: list[Result] = []
+        wanted: list[Result] = []
+        for _ in range(data.draw(st.integers(1, 40))):
+            match data.draw(st.sampled_from(["plain", "plain", "plain", "plain", "other", "noise", "run"])):
+                case "plain":
+                    datagrams = [authentic(near, 4, PACKETS[0])]
+                case "other":
+                    datagrams = [authentic(near, 4, data.draw(st.sampled_from(PACKETS)))]
+                case "noise":
+                    datagrams = [data.draw(st.sampled_from(NOISE))]
+                case _:
+                    datagrams = [authentic(near, 4, packet) for packet in Big(count=5).segments()]
+            outside = data.draw(often(st.just(one.outside), st.just(moved)))
+            tos = data.draw(often(st.just(0), st.just(1)))
+            octets = b"".join(datagrams)
+            one.roads.received[: len(octets)] = octets
+            found += one.roads.from_udp_read(len(octets), len(datagrams[0]), outside, tos, True, now)
+            wanted += apart(two, datagrams, now, tos, outside)
+        found += one.roads.from_udp_end(now)
+        assert one_by_one(found) == wanted
+        assert state(one) == state(two)
+
+
+def test_single_datagrams_are_received_together_but_never_more_than_the_buffer_holds() -> None:
+    near, far, _ = ends()
+    packets = [single(number) for number in range(100)]
+    far.receive(authentic(near, 4, udp(*ADDRESSES[4])))
+    found: list[Result] = []
+    for packet in packets:
+        datagram = authentic(near, 4, packet)
+        assert len(far.roads.received) == limits.RECEIVE_BUFFER
+        far.roads.received[: len(datagram)] = datagram
+        found += far.roads.from_udp_read(len(datagram), len(datagram), far.outside, 0, True, 1.0)
+    found += far.roads.from_udp_end(1.0)
+    assert packets_of(found) == packets
+    assert far.paths["runs-in"] == 2
 
 
 RUN = Big(count=40)

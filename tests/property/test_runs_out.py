@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipsecd.dataplane import messages as m
-from ipsecd.dataplane.results import Out, OutRun, Result
-from ipsecd.wire.offload import Gso, Offload, segments
-from tests.property.run_values import ACK, CWR, FIN, PSH, SYN, Big, bigs, often
+from ipsecd.dataplane.results import Out, OutRun, Result, ToTun
+from ipsecd.wire.checksum import pseudo_checksum
+from ipsecd.wire.offload import Gso, Offload, decode, segments
+from ipsecd.wire.selector import Selector
+from tests.property.run_values import ACK, ADDRESSES, CWR, FIN, PSH, SYN, Big, bigs, often
 from tests.unit.crypto.suites import SUITES, Suite
 from tests.unit.dataplane.ends import FAR_NETS, NEAR_NETS, End, only, protect
-from tests.unit.ipsec.packets import udp
-from tests.unit.ipsec.pairs import CHACHA, GCM
+from tests.unit.ipsec.packets import echo, ipv4, ipv6, sized, syn, udp
+from tests.unit.ipsec.pairs import CBC, CHACHA, GCM
 
 PAIRS = tuple(zip(NEAR_NETS, FAR_NETS, strict=True))
 AEAD = [suite for suite in SUITES if suite.encryption.aead and suite.icv_octets == 16]
@@ -50,12 +54,20 @@ def one_by_one(results: list[Result]) -> list[Result]:
     return found
 
 
-def read(end: End, big: Big, now: float) -> list[Result]:
-    """Each result is done with before the next is taken, as the buffers are used again."""
+def reads(end: End, some: Iterable[tuple[bytes, bytes]], now: float) -> list[Result]:
+    """Packets with their virtio headers. Each result is done with before the next is taken, as the buffers are used
+    again."""
     found: list[Result] = []
-    for result in end.roads.from_tun_read(memoryview(big.packet), big.head, now):
+    for packet, head in some:
+        for result in end.roads.from_tun_read(memoryview(bytearray(packet)), head, now):
+            found += one_by_one([result])
+    for result in end.roads.from_tun_end(now):
         found += one_by_one([result])
     return found
+
+
+def read(end: End, big: Big, now: float) -> list[Result]:
+    return reads(end, [(big.packet, big.head)], now)
 
 
 @settings(max_examples=4 * settings().max_examples)
@@ -135,7 +147,7 @@ def test_a_plain_run_does_not_go_packet_by_packet(suite: Suite, esn: bool, count
 @given(st.binary(max_size=200), st.binary(min_size=0, max_size=12))
 def test_whatever_the_kernel_says_is_sent_or_dropped_under_a_name(packet: bytes, head: bytes) -> None:
     end = sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500)
-    results = list(end.roads.from_tun_read(memoryview(packet), head, 1.0))
+    results = reads(end, [(packet, head)], 1.0)
     paths = end.paths
     assert paths["from-tun"] == paths["sealed"] + sum(end.drops.values()) + paths["held"] >= 1
     assert len(only(results, Out)) == paths["datagrams"]
@@ -146,10 +158,97 @@ def test_a_bent_virtio_header_is_sent_or_dropped_under_a_name(big: Big, at: int,
     end = sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500)
     head = bytearray(big.head)
     head[at] = octet
-    for result in end.roads.from_tun_read(memoryview(big.packet), head, 1.0):
-        assert isinstance(result, Out | OutRun) or type(result).__name__ == "ToTun"
+    for result in reads(end, [(big.packet, bytes(head))], 1.0):
+        assert isinstance(result, Out | ToTun)
     paths = end.paths
     assert paths["from-tun"] == paths["sealed"] + sum(end.drops.values()) + paths["held"] >= 1
+
+
+PLAIN = bytes(10)
+V4, V6 = ADDRESSES[4], ADDRESSES[6]
+SINGLES = [
+    *[udp(*V4, port) for port in (1, 2)] * 3,
+    *[udp(*V6, 1), udp(*V4, data=b"other size"), udp(*V4, tos=2), udp(*V4, df=True)],
+    *[syn(*V4, 1_000, flags=ACK), syn(*V6, 1_000, flags=ACK), syn(*V4, 9_000), syn(*V6, 9_000, flags=SYN | ACK)],
+    *[echo(*V4), sized(*V4, 1_500), sized(*V4, 3_000, df=True), udp("10.1.0.1", "10.9.0.1"), udp(*V4)[:-1], b"", b"E"],
+    *[ipv4(*V4, 17, bytes(64), offset=800), ipv4(*V4, 17, bytes(64), more=True), ipv4(*V4, 6, bytes(8))],
+    *[ipv4(*V4, 17, bytes(8), options=b"\1\1\1\0"), ipv6(*V6, 0, b"\x11\0\1\4\0\0\0\0" + bytes(8))],
+]
+
+
+@settings(max_examples=3 * settings().max_examples)
+@given(
+    data=st.data(),
+    suite=often(st.sampled_from([GCM, CHACHA]), st.just(CBC)),
+    esn=st.booleans(),
+    given=often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(9), hard_octets=st.just(3_000))),
+)
+def test_packets_in_a_row_go_as_they_would_one_by_one(
+    data: st.DataObject, suite: Suite, esn: bool, given: m.Limits
+) -> None:
+    ends = [sender(suite, esn=esn, outer=4, first=0, header=m.OuterHeader(), given=given, mtu=1_400) for _ in "ab"]
+    for now in (1.0, 1.5, 3.0):
+        kinds = data.draw(st.lists(st.sampled_from(SINGLES), min_size=1, max_size=3))
+        singles = data.draw(st.lists(st.sampled_from(kinds), max_size=80))
+        bigs_between = data.draw(often(st.just([]), st.lists(bigs(most=1_300), max_size=2)))
+        some = [(packet, PLAIN) for packet in singles]
+        for big in bigs_between:
+            some.insert(data.draw(st.integers(0, len(some))), (big.packet, big.head))
+        apart = [piece for packet, head in some for piece in segments(packet, decode(head))]
+        assert reads(ends[0], some, now) == ends[1].send(*apart, now=now)
+        for end in ends:
+            match data.draw(st.shared(st.sampled_from(["", "mtu", "rekey", "policy", "gone"]), key=str(now))):
+                case "mtu":
+                    end.roads.handle(m.SetLinkMtu(end.outside.remote, 1_280), now)
+                case "rekey":
+                    end.install_outbound(now, spi=0x3333 + int(now * 10), limits=given)
+                case "policy":
+                    end.policy(protect(*PAIRS, header=m.OuterHeader(int(now), "set")))
+                case "gone":
+                    end.roads.handle(m.RemoveOutbound(end.outbound, end.inbound), now)
+                case _:
+                    pass
+        one, two = (end.counters() for end in ends)
+        assert (one.sas, one.drops, one.entries) == (two.sas, two.drops, two.entries)
+
+
+def test_packets_of_several_children_leave_by_the_sa_of_theirs() -> None:
+    ends = [sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500) for _ in "ab"]
+    halves = [(Selector.net("10.1.0.0/16"), Selector.net(net)) for net in ("10.2.0.0/17", "10.2.128.0/17")]
+    for end in ends:
+        end.policy(protect(halves[0]), protect(halves[1], child="other"))
+        end.install_outbound(child="other", spi=0x4444, inbound=0x5555)
+    packets = [udp("10.1.0.1", f"10.2.{net}.1", number) for net in (0, 128, 0) for number in range(1, 6)]
+    together = reads(ends[0], [(packet, PLAIN) for packet in packets], 1.0)
+    assert together == ends[1].send(*packets, now=1.0)
+    assert [out.datagram[:4].hex() for out in only(together, Out)] == ["00002222"] * 5 + ["00004444"] * 5 + [
+        "00002222"
+    ] * 5
+    assert ends[0].paths["runs-out"] == 3
+
+
+def test_packets_of_many_flows_leave_together() -> None:
+    end = sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500)
+    packets = [udp(*V4, port) for port in range(1, 101)]
+    results = []
+    for packet in packets:
+        results += [len(result.packets()) for result in end.roads.from_tun_read(memoryview(packet), PLAIN, 1.0)]  # type: ignore[union-attr]  # runs alone
+    results += [len(result.packets()) for result in end.roads.from_tun_end(1.0)]  # type: ignore[union-attr]  # likewise
+    assert results == [64, 36]
+    assert end.paths["runs-out"] == 2
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_the_checksum_of_a_packet_that_waits_is_finished(version: int) -> None:
+    whole = udp(*ADDRESSES[version])
+    at, start = (26, 20) if version == 4 else (46, 40)
+    source, destination = map(ip_address, ADDRESSES[version])
+    pseudo = pseudo_checksum(source, destination, 17, len(whole) - start) % 0xFFFF
+    packet = whole[:at] + pseudo.to_bytes(2, "big") + whole[at + 2 :]
+    end = sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500)
+    found = reads(end, [(packet, Offload(1, Gso.NONE, 0, 0, start, 6).encode())] * 5, 1.0)
+    assert [result.packet for result in only(found, Out)] == [whole] * 5
+    assert end.paths["runs-out"] == 1
 
 
 def test_a_single_packet_has_its_checksum_finished() -> None:

@@ -381,7 +381,9 @@ class Daemon:
         opened: Any = SimpleNamespace(port=target[1], natt=natt)
         with self.app.guard.over("a datagram"):
             wires._roads.received[: len(data)] = data
-            wires._receive(opened, Received(len(data), len(data), *source, target[0], 0), self.app.clock.now())
+            now = self.app.clock.now()
+            wires._receive(opened, Received(len(data), len(data), *source, target[0], 0), now)
+            wires._conductor.results(wires._roads.from_udp_end(now), now)
         wires.rearm()
 
     # --- its life ----------------------------------------------------------------------------------------------------

@@ -67,14 +67,14 @@ class End:
         )
 
     def install_outbound(
-        self, now: float = 0.0, *, spi: int = 0, child: str = "child", **given: object
+        self, now: float = 0.0, *, spi: int = 0, inbound: int = 0, child: str = "child", **given: object
     ) -> list[Result]:
         limits = given.pop("limits", m.Limits())
         local, remote = given.pop("local", self.local), given.pop("remote", self.remote)
         return self.roads.handle(
             m.InstallOutbound(
                 spi or self.outbound,
-                self.inbound,
+                inbound or self.inbound,
                 child,
                 self.keys,
                 local,
