@@ -11,8 +11,9 @@ import numpy as np
 from ipsecd.dataplane.columns import INDEX, Octets, checksums, column, sums
 from ipsecd.wire.checksum import ones_sum
 from ipsecd.wire.offload import Cut
+from ipsecd.wire.tcp import CWR, FIN, FLAGS_AT, PSH
 
-_FIN_PSH, _CWR = 0x09, 0x80
+_LAST = FIN | PSH  # which only the last of several shows, as only the first shows CWR
 
 
 def cut_full(packet: memoryview, cut: Cut, rows: Octets, first: int = 0) -> None:
@@ -31,9 +32,9 @@ def cut_full(packet: memoryview, cut: Cut, rows: Octets, first: int = 0) -> None
         template[4:6] = (octets - 40).to_bytes(2, "big")
     if cut.tcp:
         sequences = index * cut.segment + int.from_bytes(template[transport + 4 : transport + 8], "big") & 0xFFFF_FFFF
-        flags = template[transport + 13]
+        flags = template[transport + FLAGS_AT]
         template[transport + 4 : transport + 8] = bytes(4)
-        template[transport + 13] = flags & ~(_FIN_PSH | _CWR)
+        template[transport + FLAGS_AT] = flags & ~(_LAST | CWR)
     else:
         template[transport + 4 : transport + 6] = (octets - transport).to_bytes(2, "big")
     template[cut.checksum : cut.checksum + 2] = bytes(2)
@@ -48,8 +49,8 @@ def cut_full(packet: memoryview, cut: Cut, rows: Octets, first: int = 0) -> None
         column(rows, transport + 4, ">u4")[:] = sequences
         total += sequences
         last = not cut.tail and first + count == cut.full
-        for row, kept in ((0, 0 if first else flags & _CWR), (-1, flags & _FIN_PSH if last else 0)):
-            rows[row, transport + 13] |= kept
+        for row, kept in ((0, 0 if first else flags & CWR), (-1, flags & _LAST if last else 0)):
+            rows[row, transport + FLAGS_AT] |= kept
             total[row] += kept
     check = checksums(total)
     if not cut.tcp:

@@ -14,14 +14,14 @@ from typing import NamedTuple
 from ipsecd.dataplane.sealing import Layout
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.wire.registry import IpProtocol
+from ipsecd.wire.tcp import FLAGS_AT, SYN
 
 _V4 = struct.Struct("!BBHxxHxB2x12s")  # to the ports: version, TOS, length, fragment, protocol, addresses and ports
 _V6 = struct.Struct("!IHBx36s")  # version and class, length, next header, addresses and ports
 _FRAGMENT = 0x3FFF
-_SYN = 0x02
 _PORTS = {IpProtocol.TCP, IpProtocol.UDP}
 _LEAST = {4: 28, 6: 48}  # octets with a UDP header
-_FLAGS = {4: 33, 6: 53}  # of TCP, behind as many octets
+_FLAGS = {4: 20 + FLAGS_AT, 6: 40 + FLAGS_AT}
 
 
 class Plain(NamedTuple):
@@ -51,7 +51,7 @@ def plain(packet: memoryview) -> Plain | None:
         return None
     if protocol == IpProtocol.TCP:
         at = _FLAGS[found.version]
-        if size <= at or packet[at] & _SYN:
+        if size <= at or packet[at] & SYN:
             return None
     return found
 

@@ -6,7 +6,7 @@ the time; nothing here waits, sends or reads.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 
 from ipsecd import limits
 from ipsecd.dataplane.messages import (
@@ -31,7 +31,6 @@ from ipsecd.dataplane.runs_out import RunsOut
 from ipsecd.errors import LocalError
 from ipsecd.ipsec.esp import IvSource
 from ipsecd.ipsec.spd import Spd
-from ipsecd.wire.selector import Address
 
 
 class InlineRoads:
@@ -58,10 +57,6 @@ class InlineRoads:
             return [Done(self._handled, str(error))]
         return results if isinstance(message, AskCounters) else [*results, Done(self._handled)]
 
-    def from_tun(self, packets: Iterable[bytes], now: float) -> list[Result]:
-        """Send packets read from the TUN device, in order."""
-        return self._outbound.carry(packets, now)
-
     def from_tun_read(self, packet: memoryview, head: bytes | bytearray, now: float) -> Iterator[Result]:
         """Send what one read from the TUN device gave: a packet, or one that stands for many, as its virtio header
         says. Each result is to be carried out before the next is taken."""
@@ -74,19 +69,6 @@ class InlineRoads:
     def again(self, packet: bytes, now: float) -> list[Result]:
         """Send a packet that didn't fit the link, now that SetLinkMtu has told what does."""
         return self._outbound.carry_again(packet, now)
-
-    def from_udp(
-        self,
-        datagram: bytes,
-        source: tuple[Address, int],
-        local: tuple[Address, int],
-        natt: bool,
-        now: float,
-        tos: int = 0,
-    ) -> list[Result]:
-        """Receive one datagram: the address and port it came from and went to, whether it came to the socket where
-        ESP is spoken, and the TOS or traffic class octet of its IP header."""
-        return self._inbound.carry(datagram, Outside(*local, *source), tos, now, natt=natt)
 
     @property
     def received(self) -> memoryview:

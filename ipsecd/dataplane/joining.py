@@ -17,10 +17,10 @@ from ipsecd.wire.checksum import checksum
 from ipsecd.wire.ip import IpPacket
 from ipsecd.wire.offload import NEEDS_CHECKSUM, Gso, Offload, pseudo_sum
 from ipsecd.wire.registry import IpProtocol
+from ipsecd.wire.tcp import ACK, CWR, FIN, FLAGS_AT, PSH
 
 Flags = npt.NDArray[np.bool_]  # one for each row
 
-_FIN, _PSH, _ACK, _CWR = 0x01, 0x08, 0x10, 0x80
 _MOST_OCTETS = 65_535
 _WITHOUT_OPTIONS = {4: 20, 6: 40}
 _LEAST: dict[int, int] = {IpProtocol.TCP: 20, IpProtocol.UDP: 8}
@@ -91,9 +91,9 @@ def _follow_in_tcp(rows: Octets, at: int, header: int, size: int) -> Flags:
     same = (rows[1:, at + 8 : at + 13] == rows[:-1, at + 8 : at + 13]).all(axis=1)
     same &= (rows[1:, at + 14 : at + 16] == rows[:-1, at + 14 : at + 16]).all(axis=1)
     same &= (rows[1:, at + 18 : header] == rows[:-1, at + 18 : header]).all(axis=1)
-    flags = rows[:, at + 13]
-    same &= flags[:-1] & ~np.uint8(_CWR) == _ACK  # nothing else but in the last, and CWR in the first
-    same &= flags[1:] & ~np.uint8(_FIN | _PSH) == _ACK
+    flags = rows[:, at + FLAGS_AT]
+    same &= flags[:-1] & ~np.uint8(CWR) == ACK  # nothing else but in the last, and CWR in the first
+    same &= flags[1:] & ~np.uint8(FIN | PSH) == ACK
     follows[1:] &= same
     return follows
 
@@ -124,7 +124,7 @@ def _part(rows: Octets, packet: IpPacket, start: int, end: int, header: int, siz
     else:
         head[4:6] = (octets - 40).to_bytes(2, "big")
     if tcp:
-        head[at + 13] |= int(rows[end - 1, at + 13])
+        head[at + FLAGS_AT] |= int(rows[end - 1, at + FLAGS_AT])
     else:
         head[at + 4 : at + 6] = (octets - at).to_bytes(2, "big")
     field = 16 if tcp else 6

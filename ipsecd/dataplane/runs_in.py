@@ -27,9 +27,9 @@ from ipsecd.ipsec.tunnel import ECN_OUT, Decapsulated, inner_packet
 from ipsecd.wire import ip
 from ipsecd.wire.esp import HEADER_OCTETS, TRAILER_OCTETS
 from ipsecd.wire.registry import IpProtocol
+from ipsecd.wire.tcp import FLAGS_AT, SYN
 
 _WORTH = 4  # packets that one by one would cost more
-_TCP_FLAGS, _SYN = 13, 0x02
 
 
 class _Kind(NamedTuple):
@@ -150,7 +150,7 @@ class RunsIn(Inbound):
             return None
         if len(packet) != rows.shape[1] or not same_flow(rows, inner):
             return None
-        if inner.protocol == IpProtocol.TCP and (rows[:, inner.transport_offset + _TCP_FLAGS] & _SYN).any():
+        if inner.protocol == IpProtocol.TCP and (rows[:, inner.transport_offset + FLAGS_AT] & SYN).any():
             return None  # step 9 looks at each of those
         ecn = inner.dscp_ecn & 3
         return inner if ECN_OUT[ecn, tos & 3] == Decapsulated(ecn) else None

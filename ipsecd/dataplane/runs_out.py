@@ -27,10 +27,10 @@ from ipsecd.ipsec.spd import PROTECT, Direction, SpdEntry
 from ipsecd.wire import ip
 from ipsecd.wire.esp import trailer
 from ipsecd.wire.offload import Cut, Gso, Offload, decode, finish, plan, segment, segments
+from ipsecd.wire.tcp import FLAGS_AT, SYN
 
 _WORTH = 3  # packets that one by one would cost more
 _REMEMBERED = 1.0  # seconds; a path MTU may have aged by then
-_TCP_FLAGS, _SYN = 13, 0x02
 
 
 class _Run(NamedTuple):
@@ -150,7 +150,7 @@ class RunsOut(Outbound):
         inner = ip.parse(packet)
         if inner.transport_offset != cut.transport or inner.total_octets != len(packet) or inner.is_fragment:
             return None
-        if cut.full < _WORTH or (cut.tcp and packet[cut.transport + _TCP_FLAGS] & _SYN):
+        if cut.full < _WORTH or (cut.tcp and packet[cut.transport + FLAGS_AT] & SYN):
             return None
         flow = Flow.of(inner)
         entry = self._spd.lookup(flow, Direction.OUTBOUND)

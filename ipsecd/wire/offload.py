@@ -18,6 +18,7 @@ from enum import IntEnum
 
 from ipsecd.errors import WireError
 from ipsecd.wire.checksum import checksum, ones_sum
+from ipsecd.wire.tcp import CWR, FIN, FLAGS_AT, PSH
 
 OCTETS = 10
 NEEDS_CHECKSUM = 1  # the field holds the sum of the pseudo header, and the rest is to be added
@@ -26,7 +27,7 @@ _CONGESTION = 0x80  # VIRTIO_NET_HDR_GSO_ECN: the first segment carries CWR
 
 _TCP_OCTETS, _UDP_OCTETS = 20, 8
 _TCP_CHECKSUM, _UDP_CHECKSUM = 16, 6
-_FIN_PSH, _CWR = 0x09, 0x80
+_LAST = FIN | PSH  # which only the last of several shows, as only the first shows CWR
 
 
 class Gso(IntEnum):
@@ -163,7 +164,7 @@ def segment(packet: bytes | memoryview, cut: Cut, index: int) -> bytes:
     if cut.tcp:
         (sequence,) = struct.unpack_from("!I", piece, transport + 4)
         struct.pack_into("!I", piece, transport + 4, sequence + index * cut.segment & 0xFFFF_FFFF)
-        piece[transport + 13] &= 0xFF ^ (0 if last else _FIN_PSH) ^ (_CWR if index else 0)
+        piece[transport + FLAGS_AT] &= 0xFF ^ (0 if last else _LAST) ^ (CWR if index else 0)
     else:
         struct.pack_into("!H", piece, transport + 4, len(piece) - transport)
     piece[cut.checksum : cut.checksum + 2] = bytes(2)

@@ -1,4 +1,4 @@
-"""The maximum segment size a TCP SYN announces (RFC 9293 section 3.7.1), found and lowered.
+"""A TCP header's flags, and the maximum segment size a SYN announces (RFC 9293 section 3.7.1), found and lowered.
 
 ::
 
@@ -14,7 +14,8 @@ from ipsecd.wire.ip import IpPacket
 from ipsecd.wire.registry import IpProtocol
 
 HEADER_OCTETS = 20
-_SYN = 0x02
+FLAGS_AT = 13  # octets behind the header's start
+FIN, SYN, PSH, ACK, CWR = 0x01, 0x02, 0x08, 0x10, 0x80
 _END, _PADDING, _MSS = 0, 1, 2
 
 
@@ -25,7 +26,7 @@ def mss_offset(packet: IpPacket, data: bytes | memoryview) -> int | None:
     if packet.protocol != IpProtocol.TCP or packet.fragment_offset or packet.total_octets < start + HEADER_OCTETS:
         return None
     end = min(start + (data[start + 12] >> 4) * 4, packet.total_octets)
-    if not data[start + 13] & _SYN:
+    if not data[start + FLAGS_AT] & SYN:
         return None
     at = start + HEADER_OCTETS
     while at < end and data[at] != _END:

@@ -165,7 +165,8 @@ def policy(settings: dict[str, Any] | None = None, **action: Any) -> str:
 
 
 def carried(made: Protection, packet: bytes, now: float = 100.0) -> list[Any]:
-    return made._roads.from_tun((packet,), now)
+    roads = made._roads
+    return [*roads.from_tun_read(memoryview(packet), bytes(10), now), *roads.from_tun_end(now)]
 
 
 @pytest.mark.parametrize(("settings", "window"), [({}, 1_024), ({"replay_window": 64}, 64)])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import TypeVar
 
@@ -86,20 +87,15 @@ class End:
         )
 
     def send(self, *packets: bytes, now: float = 0.0) -> list[Result]:
-        return self.roads.from_tun(packets, now)
+        """One by one, as the roads for single packets take them; likewise ``receive``."""
+        return self.roads._outbound.carry(packets, now)
 
     def receive(
         self, datagram: bytes, now: float = 0.0, *, tos: int = 0, source: tuple[Address, int] | None = None
     ) -> list[Result]:
-        outside = self.outside
-        return self.roads.from_udp(
-            datagram,
-            source or (outside.remote, outside.remote_port),
-            (outside.local, outside.local_port),
-            True,
-            now,
-            tos,
-        )
+        remote, port = source or (self.outside.remote, self.outside.remote_port)
+        outside = replace(self.outside, remote=remote, remote_port=port)
+        return self.roads._inbound.carry(datagram, outside, tos, now, natt=True)
 
     def counters(self) -> m.Counters:
         (counters,) = self.roads.handle(m.AskCounters(), 0.0)

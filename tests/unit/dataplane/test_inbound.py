@@ -36,7 +36,8 @@ def test_an_ike_message_goes_to_the_control_side_without_its_marker() -> None:
     _, far = tunnel()
     here = ip_address("198.51.100.1")
     assert far.receive(bytes(4) + b"ike") == [m.IkeDatagram(b"ike", here, 4500, *PEER, True)]
-    on_500 = far.roads.from_udp(b"\x00\x00\x00\x00ike", (PEER[0], 500), (here, 500), False, 0.0)
+    outside = m.Outside(here, 500, PEER[0], 500)
+    on_500 = far.roads._inbound.carry(b"\x00\x00\x00\x00ike", outside, 0, 0.0, natt=False)
     assert on_500 == [m.IkeDatagram(b"\x00\x00\x00\x00ike", here, 500, PEER[0], 500, False)]
     assert far.paths["ike"] == 2
 
