@@ -27,6 +27,7 @@ STRONGSWAN = {
     f"{STRONGSWAN_PLUGINS}/libstrongswan-kernel-libipsec.so": "libcharon-extra-plugins",
     f"{STRONGSWAN_PLUGINS}/libstrongswan-openssl.so": "libstrongswan-standard-plugins",
     f"{STRONGSWAN_PLUGINS}/libstrongswan-curve25519.so": "libstrongswan-extra-plugins",
+    f"{STRONGSWAN_PLUGINS}/libstrongswan-vici.so": "strongswan-swanctl",
 }
 PEERS = STRONGSWAN | {"swanctl": "strongswan-swanctl", "tshark": "tshark"}
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ipsecd.dataplane.messages import HardExpired, Outside, SoftExpired, ToControl
 from ipsecd.ipsec.lifetime import Lifetime
 
 
-@dataclass(frozen=True, slots=True)
-class Out:
+class Out(NamedTuple):
     """Send this ESP packet as the payload of one UDP datagram. ``tos`` is the TOS or traffic class octet of the outer
     header; ``df`` says that no router, and not this host either, may fragment it. If the kernel says that it doesn't
     fit the link, the roads take ``packet``, the one inside, once more."""
@@ -29,8 +28,7 @@ class Out:
         return [self.packet]
 
 
-@dataclass(frozen=True, slots=True)
-class OutRun:
+class OutRun(NamedTuple):
     """Send these ESP packets as the payloads of as many datagrams. They stand one behind the other, ``octets`` each but
     for the last, which may have less; the roads use their buffer again for the next run. ``packets`` gives those
     inside, and everything else is as in ``Out``."""
@@ -43,15 +41,13 @@ class OutRun:
     packets: Callable[[], list[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class ToTun:
+class ToTun(NamedTuple):
     """Write this IP packet to the TUN device."""
 
     packet: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ToTunRun:
+class ToTunRun(NamedTuple):
     """Write these TCP or UDP packets of one flow to the TUN device as one, which the kernel takes apart where it has
     to: the virtio header that says how, the headers, and the payload of all."""
 
