@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -14,7 +15,9 @@ Views = Iterable[memoryview]
 
 
 class _Into(Protocol):
-    """What the library's AEADs have: the result goes into the last argument, which has exactly its size."""
+    """What the library's AEADs have: the result goes into the last argument, which has exactly its size, or is new."""
+
+    def encrypt(self, nonce: Buffer, data: Buffer, associated_data: Buffer | None, /) -> bytes: ...
 
     def encrypt_into(self, nonce: Buffer, data: Buffer, associated_data: Buffer | None, buf: Buffer, /) -> int: ...
 
@@ -32,9 +35,11 @@ class RunCipher:
 
     def seal(self, nonces: Views, plain: Views, associated: Views, sealed: Views) -> None:
         """Encrypt each of ``plain`` into one of ``sealed``, ICV included; the shortest of the lists ends it."""
-        encrypt = self._aead.encrypt_into
-        for nonce, data, header, into in zip(nonces, plain, associated, sealed, strict=False):
-            encrypt(nonce, data, header, into)
+        deque(map(self._aead.encrypt_into, nonces, plain, associated, sealed), maxlen=0)
+
+    def seal_one(self, iv: bytes, plain: bytes, associated: bytes) -> bytes:
+        """One packet by itself: ciphertext and ICV."""
+        return self._aead.encrypt(self.salt + iv, plain, associated)
 
     def open(self, nonces: Views, sealed: Views, associated: Views, plain: Views) -> bool:
         """Decrypt each of ``sealed`` into one of ``plain``; False as soon as an ICV is wrong."""

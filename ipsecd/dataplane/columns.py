@@ -17,7 +17,7 @@ Octets = npt.NDArray[np.uint8]  # one row a packet, or one octet after the other
 Numbers = npt.NDArray[np.int64]  # one for each row
 
 MOST = 128  # rows that are ever handled at once: what the kernel takes in one call (UDP_MAX_SEGMENTS)
-INDEX: Numbers = np.arange(MOST, dtype=np.int64)
+INDEX: npt.NDArray[np.uint64] = np.arange(MOST, dtype=np.uint64)
 
 _SWAPPED = 256 if sys.byteorder == "little" else 1
 

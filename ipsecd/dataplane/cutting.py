@@ -1,58 +1,122 @@
 """A big packet cut into all its full segments at once: what ``wire.offload.segments`` does one after the other.
 
-The headers are written into a template that has what all segments share, its share of the checksums included, and each
-column adds what differs: the identification, the sequence number, and the sum of the payload.
+The headers are written into a template that has what all segments share, and each column adds what differs: the
+identification, the sequence number, the checksums. The columns of one shape of segment are found once.
+
+The sum of a segment is one over machine words that end where it ends. So they may begin some octets before its
+transport header, which is taken off again, and where its length is odd each of them is a word of the other byte order:
+see ``columns``.
 """
 
 from __future__ import annotations
 
-import numpy as np
+import struct
+import sys
+from typing import Any, NamedTuple
 
-from ipsecd.dataplane.columns import INDEX, Octets, checksums, column, sums
-from ipsecd.wire.checksum import ones_sum
+import numpy as np
+import numpy.typing as npt
+
+from ipsecd.dataplane.columns import MOST, Octets, checksums, column
 from ipsecd.wire.offload import Cut
 from ipsecd.wire.tcp import CWR, FIN, FLAGS_AT, PSH
 
+_U32 = struct.Struct("!I")
 _LAST = FIN | PSH  # which only the last of several shows, as only the first shows CWR
+_WORD = 4
+_ANY_SUM = 0xFFFF << 32  # a multiple of 65,535 that no sum of a segment's words reaches
+_MODULUS = np.uint64(0xFFFF)
+_ON = np.arange(MOST, dtype=np.uint16)
+_ON_AND_BACK = np.stack((_ON, -_ON), axis=1)  # an IPv4 checksum falls by as much as the identification rises
+_STEPS = np.arange(MOST, dtype=np.uint32)
+
+Column = npt.NDArray[Any]
 
 
-def cut_full(packet: memoryview, cut: Cut, rows: Octets, first: int = 0) -> None:
-    """Write full segments of ``packet``, from the one numbered ``first`` on, into the first columns of ``rows``."""
-    octets, transport, count = cut.header + cut.segment, cut.transport, len(rows)
+class _Tcp(NamedTuple):
+    """``steps`` are how far each sequence number is ahead of the first."""
+
+    steps: npt.NDArray[np.uint32]
+    sequences: Column
+    flags: Octets
+
+
+class Shape(NamedTuple):
+    """The columns of segments: their headers whole, and their payloads; of IPv4 the identifications and checksums, side
+    by side, and what TCP adds; the words that are summed, which begin at ``start``; and the checksums, in the order of
+    those words: ``swap`` makes sums of big-endian words such sums."""
+
+    headers: Column
+    payloads: Octets
+    v4: Column | None
+    tcp: _Tcp | None
+    start: int
+    words: npt.NDArray[np.uint32]
+    checks: Column
+    swap: int
+
+
+def shape(rows: Octets, cut: Cut) -> Shape:
+    """The columns of segments cut so, which stand at the start of ``rows``. Their ends stand on machine words."""
+    octets, transport = cut.header + cut.segment, cut.transport
+    over = octets - transport
+    start = octets - -(-over // _WORD) * _WORD
+    odd = over % 2 == 1
+    tcp = None
+    if cut.tcp:
+        steps = _STEPS * np.uint32(cut.segment)
+        tcp = _Tcp(steps, column(rows, transport + 4, ">u4"), column(rows, transport + FLAGS_AT, "u1"))
+    return Shape(
+        column(rows, 0, f"V{cut.header}"),
+        rows[:, cut.header : octets],
+        rows[:, 4:12].view(">u2")[:, ::3] if cut.version == 4 else None,
+        tcp,
+        start,
+        rows[:, start:octets].view(np.uint32),
+        column(rows, cut.checksum, ">u2" if odd == (sys.byteorder == "little") else "<u2"),
+        256 if odd == (sys.byteorder == "big") else 1,
+    )
+
+
+def cut_full(packet: memoryview, cut: Cut, columns: Shape, count: int, first: int = 0) -> None:
+    """Write ``count`` full segments of ``packet``, from the one numbered ``first`` on, into these columns."""
+    octets, transport, segment = cut.header + cut.segment, cut.transport, cut.segment
+    whole = octets - transport
     template = bytearray(packet[: cut.header])
-    index = INDEX[:count] + first
-    payload = np.frombuffer(packet, np.uint8, count * cut.segment, cut.header + first * cut.segment)
-    rows[:, cut.header : octets] = payload.reshape(count, cut.segment)
+    columns.payloads[:count] = np.ndarray((count, segment), np.uint8, packet, cut.header + first * segment)
+    head = identification = sequence = flags = 0
     if cut.version == 4:
-        template[2:4] = octets.to_bytes(2, "big")
-        identifications = index + int.from_bytes(template[4:6], "big") & 0xFFFF
-        template[4:6] = template[10:12] = bytes(2)
-        head = ones_sum(memoryview(template)[:transport])
+        identification = (template[4] << 8 | template[5]) + first & 0xFFFF
+        _U32.pack_into(template, 2, octets << 16)  # the length, and nothing yet where the identification stands
+        template[10:12] = b"\0\0"
+        head = int.from_bytes(template[:transport], "big") % 0xFFFF or 0xFFFF
     else:
         template[4:6] = (octets - 40).to_bytes(2, "big")
     if cut.tcp:
-        sequences = index * cut.segment + int.from_bytes(template[transport + 4 : transport + 8], "big") & 0xFFFF_FFFF
+        sequence = _U32.unpack_from(template, transport + 4)[0] + first * segment & 0xFFFF_FFFF
         flags = template[transport + FLAGS_AT]
-        template[transport + 4 : transport + 8] = bytes(4)
         template[transport + FLAGS_AT] = flags & ~(_LAST | CWR)
     else:
-        template[transport + 4 : transport + 6] = (octets - transport).to_bytes(2, "big")
-    template[cut.checksum : cut.checksum + 2] = bytes(2)
-    pseudo = cut.pseudo + octets - transport
+        template[transport + 4 : transport + 6] = whole.to_bytes(2, "big")
+    template[cut.checksum : cut.checksum + 2] = b"\0\0"
 
-    rows[:, : cut.header] = np.frombuffer(template, np.uint8)
-    total = sums(rows, cut.header, octets) + (ones_sum(memoryview(template)[transport:]) + pseudo)
-    if cut.version == 4:
-        column(rows, 4, ">u2")[:] = identifications
-        column(rows, 10, ">u2")[:] = checksums(identifications + head)
-    if cut.tcp:
-        column(rows, transport + 4, ">u4")[:] = sequences
-        total += sequences
-        last = not cut.tail and first + count == cut.full
-        for row, kept in ((0, 0 if first else flags & CWR), (-1, flags & _LAST if last else 0)):
-            rows[row, transport + FLAGS_AT] |= kept
-            total[row] += kept
-    check = checksums(total)
-    if not cut.tcp:
-        check[check == 0] = 0xFFFF  # RFC 768: 0 says that there is none
-    column(rows, cut.checksum, ">u2")[:] = check
+    columns.headers[:count] = np.frombuffer(template, columns.headers.dtype)
+    v4, tcp = columns.v4, columns.tcp
+    if v4 is not None:
+        check = 0xFFFF - head - identification
+        v4[:count] = _ON_AND_BACK[:count] + np.array((identification, check % 0x10000), np.uint16)
+        if check < count - 1:  # it comes round on the way; if the identification does, so does this
+            v4[:count, 1] = checksums(v4[:count, 0].astype(np.int64) + head)
+    if tcp is not None:
+        tcp.sequences[:count] = tcp.steps[:count] + np.uint32(sequence)
+        if first == 0 and flags & CWR:
+            tcp.flags[0] |= CWR
+        if flags & _LAST and first + count == cut.full and not cut.tail:
+            tcp.flags[count - 1] |= flags & _LAST
+    totals = columns.words[:count].sum(axis=1, dtype=np.uint64)
+    above = int.from_bytes(template[columns.start : transport], "big")
+    rest = (cut.pseudo + whole - above) * columns.swap % 0xFFFF
+    if tcp is not None:
+        columns.checks[:count] = (np.uint64(_ANY_SUM - rest) - totals) % _MODULUS
+    else:
+        columns.checks[:count] = _MODULUS - (totals + np.uint64(rest)) % _MODULUS  # RFC 768: 0 says that there is none

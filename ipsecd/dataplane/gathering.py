@@ -1,90 +1,95 @@
 """Single packets of known flows, gathered into runs: what policy, SA and sizes say of a flow is remembered for a while.
 
 Only plain packets are: whole TCP and UDP packets without options, and no SYN, as the segment size in those is looked
-at. Whatever the control side says makes all flows forgotten, and so does time.
+at; and ICMP echoes, as someone times them. Packets that stand for many may be plain as well. Whatever the control side
+says makes all flows forgotten, and so does time.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from ipsecd.dataplane.sealing import Layout
+from ipsecd.dataplane.sealing import most_of, trailer_of
 from ipsecd.ipsec.sa import OutboundSa
+from ipsecd.wire.esp import HEADER_OCTETS
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.tcp import FLAGS_AT, SYN
 
 _V4 = struct.Struct("!BBHxxHxB2x12s")  # to the ports: version, TOS, length, fragment, protocol, addresses and ports
 _V6 = struct.Struct("!IHBx36s")  # version and class, length, next header, addresses and ports
 _FRAGMENT = 0x3FFF
-_PORTS = {IpProtocol.TCP, IpProtocol.UDP}
-_LEAST = {4: 28, 6: 48}  # octets with a UDP header
-_FLAGS = {4: 20 + FLAGS_AT, 6: 40 + FLAGS_AT}
+_V4_OCTETS, _V6_OCTETS, _UDP_OCTETS = 20, 40, 8
+_TCP, _UDP, _ICMP, _ICMPV6 = map(int, (IpProtocol.TCP, IpProtocol.UDP, IpProtocol.ICMP, IpProtocol.ICMPV6))
+_V4_ECHOES, _V6_ECHOES = frozenset({0, 8}), frozenset({128, 129})  # types: replies and requests
 
 
-class Plain(NamedTuple):
-    """What a plain packet shows: of which flow it is, in a form to be looked up, its version and its length."""
-
-    flow: Hashable
-    version: int
-    octets: int
-
-
-def plain(packet: memoryview) -> Plain | None:
-    """What a packet shows, if it is plain."""
+def plain(packet: memoryview) -> Hashable:
+    """Of which flow a packet is, in a form to be looked up: by all that decides how it goes, but for its length. None
+    if it isn't plain."""
     size = len(packet)
-    if size < _LEAST[4]:
+    if size < _V4_OCTETS + _UDP_OCTETS:
         return None
     if packet[0] == 0x45:
         _, tos, octets, fragment, protocol, ends = _V4.unpack_from(packet)
-        if fragment & _FRAGMENT:
+        if fragment & _FRAGMENT or octets != size:
             return None
-        found = Plain((tos, fragment, protocol, ends), 4, octets)
-    elif packet[0] >> 4 == 6 and size >= _LEAST[6]:
+        ends = _ends(packet, _V4_OCTETS, protocol, ends, protocol == _ICMP and packet[_V4_OCTETS] in _V4_ECHOES)
+        return ends and (tos, fragment, protocol, ends)
+    if packet[0] >> 4 == 6 and size >= _V6_OCTETS + _UDP_OCTETS:
         first, payload, protocol, ends = _V6.unpack_from(packet)
-        found = Plain((first >> 20 & 0xFF, protocol, ends), 6, payload + 40)
-    else:
-        return None
-    if protocol not in _PORTS or found.octets != size:
-        return None
-    if protocol == IpProtocol.TCP:
-        at = _FLAGS[found.version]
-        if size <= at or packet[at] & SYN:
+        if payload + _V6_OCTETS != size:
             return None
-    return found
+        ends = _ends(packet, _V6_OCTETS, protocol, ends, protocol == _ICMPV6 and packet[_V6_OCTETS] in _V6_ECHOES)
+        return ends and (first >> 20, protocol, ends)
+    return None
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+def _ends(packet: memoryview, start: int, protocol: int, shown: bytes, echo: bool) -> bytes | None:
+    """What is ``shown`` of a plain packet as policy sees it: addresses and ports, or the type and code of an echo."""
+    if protocol == _TCP:
+        return None if len(packet) <= start + FLAGS_AT or packet[start + FLAGS_AT] & SYN else shown
+    if protocol == _UDP:
+        return shown
+    return shown[:-2] if echo else None  # the rest is its checksum
+
+
+class Way(NamedTuple):
     """How the packets of a flow go out: by this entry and SA, with this outer header, at most ``room`` octets each."""
 
     entry: str
     sa: OutboundSa
+    protocol: int
     next_header: int
     tos: int
     df: bool
     room: int
 
 
-@dataclass(slots=True)
 class Gathered:
-    """Packets of one SA and one size, laid out as the rows of a run; ``entries`` has the SPD entry of each."""
+    """Packets of one way and one size, ``octets`` each; at most ``most`` of them, as they leave in one call. Each has
+    ``trailer`` behind it when it is sealed, and ``encrypted`` octets then. ``stale``: the way may be another by now."""
 
-    way: Way
-    layout: Layout
-    entries: list[str]
+    __slots__ = ("_most", "encrypted", "octets", "packets", "stale", "trailer", "way")
+
+    def __init__(self, way: Way, octets: int, packet: bytes) -> None:
+        cipher = way.sa.cipher
+        self.way = way
+        self.octets = octets
+        self.trailer = trailer_of(cipher, octets, way.next_header)
+        self.encrypted = octets + len(self.trailer)
+        self._most = most_of(HEADER_OCTETS + cipher.iv_octets + self.encrypted + cipher.icv_octets)
+        self.packets = [packet]
+        self.stale = False
 
     def takes(self, way: Way, octets: int) -> bool:
         """Whether a packet that goes this way may be the next."""
+        if octets != self.octets or len(self.packets) >= self._most:
+            return False
         mine = self.way
-        return (
-            len(self.entries) < self.layout.most
-            and octets == self.layout.inner
-            and way.sa is mine.sa
+        return way is mine or (
+            way.sa is mine.sa
+            and way.entry == mine.entry
             and (way.next_header, way.tos, way.df) == (mine.next_header, mine.tos, mine.df)
         )
-
-    def packets(self) -> list[bytes]:
-        return [row[: self.layout.inner].tobytes() for row in self.layout.rows[: len(self.entries)]]

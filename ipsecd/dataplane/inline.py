@@ -6,7 +6,7 @@ the time; nothing here waits, sends or reads.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ipsecd import limits
 from ipsecd.dataplane.messages import (
@@ -57,12 +57,12 @@ class InlineRoads:
             return [Done(self._handled, str(error))]
         return results if isinstance(message, AskCounters) else [*results, Done(self._handled)]
 
-    def from_tun_read(self, packet: memoryview, head: bytes | bytearray, now: float) -> Iterator[Result]:
+    def from_tun_read(self, packet: memoryview, head: bytes | bytearray, now: float) -> Iterable[Result]:
         """Send what one read from the TUN device gave: a packet, or one that stands for many, as its virtio header
-        says. Each result is to be carried out before the next is taken."""
+        says. Each result is to be carried out before the next is taken, and all before the next read."""
         return self._outbound.carry_read(packet, head, now)
 
-    def from_tun_end(self, now: float) -> Iterator[Result]:
+    def from_tun_end(self, now: float) -> Iterable[Result]:
         """Nothing more waits in the TUN device: send what waits for others like it."""
         return self._outbound.end(now)
 

@@ -7,9 +7,11 @@ otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
+
+import numpy as np
 
 from ipsecd import limits
 from ipsecd.dataplane.columns import Octets
@@ -17,31 +19,32 @@ from ipsecd.dataplane.cutting import cut_full
 from ipsecd.dataplane.gathering import Gathered, Way, plain
 from ipsecd.dataplane.outbound import NEXT_HEADER, Outbound
 from ipsecd.dataplane.results import Out, OutRun, Result
-from ipsecd.dataplane.sealing import LAST_NUMBER, Sealer
+from ipsecd.dataplane.sealing import LAST_NUMBER, RUN_OCTETS, Sealer, seal_each, trailer_of
 from ipsecd.errors import WireError
 from ipsecd.ipsec import esp
 from ipsecd.ipsec.pmtu import tunnel_mtu
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.ipsec.selectors import Flow
-from ipsecd.ipsec.spd import PROTECT, Direction, SpdEntry
+from ipsecd.ipsec.spd import PROTECT, Direction
 from ipsecd.wire import ip
-from ipsecd.wire.esp import trailer
-from ipsecd.wire.offload import Cut, Gso, Offload, decode, finish, plan, segment, segments
-from ipsecd.wire.tcp import FLAGS_AT, SYN
+from ipsecd.wire.offload import Cut, Offload, decode, plan, segment, segments
+from ipsecd.wire.registry import IpProtocol
 
-_WORTH = 3  # packets that one by one would cost more
+_TO_CUT = 3  # segments that are cut all at once; fewer cost less one by one
+_TO_LAY_OUT = 16  # packets that are sealed in rows, likewise
 _REMEMBERED = 1.0  # seconds; a path MTU may have aged by then
+_TCP, _UDP = int(IpProtocol.TCP), int(IpProtocol.UDP)
+_TRANSPORT = {4: 20, 6: 40}  # where it begins in a plain packet
 
 
 class _Run(NamedTuple):
-    """Packets that go out together: how they are cut, what they look like, by which SA they go, and the sequence number
-    of the first."""
+    """Packets that go out together: how they are cut, their way, the sequence number of the first, and the trailer of
+    the last if it is a shorter one."""
 
     cut: Cut
-    inner: ip.IpPacket
-    entry: SpdEntry
-    sa: OutboundSa
+    way: Way
     first: int
+    after: bytes
 
 
 class RunsOut(Outbound):
@@ -50,88 +53,93 @@ class RunsOut(Outbound):
     def __init__(self, iv_source: esp.IvSource, *, tun_mtu: int, pmtu_age: float = limits.PMTU_AGE) -> None:
         super().__init__(iv_source, tun_mtu=tun_mtu, pmtu_age=pmtu_age)
         self._sealer = Sealer()
-        self._ways: dict[Hashable, Way | None] = {}
+        self._ways: dict[Hashable, Way | None] = {None: None}  # what isn't plain has none
         self._until = 0.0  # when time forgets them
         self._gathered: Gathered | None = None
 
-    def carry_read(self, packet: memoryview, head: bytes | bytearray, now: float) -> Iterator[Result]:
+    def carry_read(self, packet: memoryview, head: bytes | bytearray, now: float) -> Iterable[Result]:
         """Send what the TUN device gave in one read, its virtio header in ``head``. Each result is to be carried out
-        before the next is taken, as runs share their buffer. Plain packets wait for others like them until ``end``, or
-        until something else comes."""
+        before the next is taken, as runs share their buffer, and all before the next read. Plain packets wait for
+        others like them until ``end``, or until something else comes."""
         try:
             offload = decode(head)
-            if offload.gso == Gso.NONE and (way := self._way(packet, now)) is not None:
-                yield from self._line_up(packet, offload, way, now)
-                return
-            yield from self.end(now)
+            if not offload.gso and (way := self._way(packet, now)) is not None and len(packet) <= way.room:
+                return self._line_up(packet, offload, way, now)
+        except WireError:
+            return self._malformed()
+        return self._carry_alone(packet, offload, now)
+
+    def end(self, now: float) -> Iterable[Result]:
+        """Send what waits for others like it."""
+        gathered = self._gathered
+        if gathered is None:
+            return ()
+        self._gathered = None
+        way, packets = gathered.way, gathered.packets
+        sa, count = way.sa, len(packets)
+        encrypted = count * gathered.encrypted
+        if gathered.stale or (first := self._take(sa, count, encrypted, now)) is None:
+            return self.carry(packets, now)
+        self._count(way.entry, count)
+        if count < _TO_LAY_OUT:
+            return self._together(way, seal_each(sa, first, packets, gathered.trailer), packets)
+        layout = self._sealer.layout(sa.cipher, gathered.octets, way.next_header)
+        inner = np.frombuffer(b"".join(packets), np.uint8).reshape(count, gathered.octets)
+        layout.rows[:count, : gathered.octets] = inner
+        datagrams = self._sealer.seal(layout, sa, first, count)
+        self.tally.paths["runs-out"] += 1
+        return (OutRun(datagrams, layout.octets, sa.outside, way.tos, way.df, packets.copy),)
+
+    def forget(self) -> None:
+        """Something has changed that packets depend on."""
+        self._ways = {None: None}
+        if self._gathered is not None:
+            self._gathered.stale = True
+
+    def _line_up(self, packet: memoryview, offload: Offload, way: Way, now: float) -> Iterable[Result]:
+        whole = bytes(packet)
+        if offload.unfinished:
+            (whole,) = segments(whole, offload)
+        gathered, octets = self._gathered, len(whole)
+        if gathered is not None and gathered.takes(way, octets):
+            gathered.packets.append(whole)
+            return ()
+        before = self.end(now)
+        self._gathered = Gathered(way, octets, whole)
+        return before
+
+    def _carry_alone(self, packet: memoryview, offload: Offload, now: float) -> Iterator[Result]:
+        """What goes by itself, after all that waits."""
+        yield from self.end(now)
+        try:
             run = self._plan(packet, offload, now)
             packets = () if run else segments(packet, offload)
         except WireError:
-            self.tally.paths["from-tun"] += 1
-            self.tally.drops["malformed-packet"] += 1
+            self._malformed()
             return
         if run is None:
             yield from self.carry(packets, now)
         else:
-            yield from self._send_run(packet, run, now)
+            yield from self._send_run(packet, run)
 
-    def end(self, now: float) -> Iterator[Result]:
-        """Send what waits for others like it."""
-        gathered, self._gathered = self._gathered, None
-        if gathered is None:
-            return
-        way, layout, count = gathered.way, gathered.layout, len(gathered.entries)
-        sa, encrypted = way.sa, count * layout.rows.shape[1]
-        if (
-            count < _WORTH
-            or not sa.lifetime.bears(count, encrypted, now)
-            or sa.sequence + count > LAST_NUMBER
-            or (first := sa.take(count)) is None
-        ):
-            yield from self.carry(gathered.packets(), now)
-            return
-        sa.lifetime.carry(count, encrypted, now)
-        self.tally.entries.update(gathered.entries)
-        self.tally.paths.update({"from-tun": count, "datagrams": count, "sealed": count, "runs-out": 1})
-        datagrams = self._sealer.seal(layout, sa, first, count)
-        yield OutRun(datagrams, layout.octets, sa.outside, way.tos, way.df, gathered.packets)
-
-    def forget(self) -> None:
-        """Something has changed that packets depend on."""
-        self._ways.clear()
-
-    def _line_up(self, packet: memoryview, offload: Offload, way: Way, now: float) -> Iterator[Result]:
-        gathered, octets = self._gathered, len(packet)
-        if gathered is not None and not gathered.takes(way, octets):
-            yield from self.end(now)
-            gathered = None
-            if (again := self._way(packet, now)) is None:  # what was sent has changed something
-                yield from self.carry(segments(packet, offload), now)
-                return
-            way = again
-        if gathered is None:
-            layout = self._sealer.layout(way.sa.cipher, octets, way.next_header)
-            gathered = self._gathered = Gathered(way, layout, [])
-        row = gathered.layout.plain[len(gathered.entries)]
-        row[:octets] = packet
-        finish(row[:octets], offload)
-        gathered.entries.append(way.entry)
+    def _malformed(self) -> tuple[Result, ...]:
+        self.tally.paths["from-tun"] += 1
+        self.tally.drops["malformed-packet"] += 1
+        return ()
 
     def _way(self, packet: memoryview, now: float) -> Way | None:
         """How a plain packet goes, as others of its flow went a moment ago; None if it isn't plain."""
-        shown = plain(packet)
-        if shown is None:
-            return None
-        if now >= self._until or len(self._ways) >= limits.MAX_FLOWS:
-            self._ways.clear()
+        if now >= self._until or len(self._ways) > limits.MAX_FLOWS:
+            self._ways = {None: None}
             self._until = now + _REMEMBERED
+        flow = plain(packet)
         try:
-            way = self._ways[shown.flow]
+            return self._ways[flow]
         except KeyError:
-            way = self._ways[shown.flow] = self._find_way(packet, shown.version, now)
-        return way if way is not None and shown.octets <= way.room and not way.sa.lifetime.over else None
+            way = self._ways[flow] = self._find_way(packet, now)
+            return way
 
-    def _find_way(self, packet: memoryview, version: int, now: float) -> Way | None:
+    def _find_way(self, packet: memoryview, now: float) -> Way | None:
         inner = ip.parse(packet)
         flow = Flow.of(inner)
         entry = self._spd.lookup(flow, Direction.OUTBOUND)
@@ -140,66 +148,89 @@ class RunsOut(Outbound):
             return None
         remote = sa.outside.remote
         room = tunnel_mtu(self._paths.to(remote, now), remote.version, sa.cipher)
-        header = entry.header
-        return Way(entry.name, sa, NEXT_HEADER[version], header.tos(inner), header.dont_fragment(inner), room)
+        tos, df = entry.header.tos(inner), entry.header.dont_fragment(inner)
+        return Way(entry.name, sa, inner.protocol, NEXT_HEADER[inner.version], tos, df, room)
 
     def _plan(self, packet: memoryview, offload: Offload, now: float) -> _Run | None:
-        if offload.gso == Gso.NONE:
+        """How a packet that stands for many goes as a run; None if it can't."""
+        if not offload.gso or (way := self._way(packet, now)) is None:
             return None
         cut = plan(packet, offload)
-        inner = ip.parse(packet)
-        if inner.transport_offset != cut.transport or inner.total_octets != len(packet) or inner.is_fragment:
-            return None
-        if cut.full < _WORTH or (cut.tcp and packet[cut.transport + FLAGS_AT] & SYN):
-            return None
-        flow = Flow.of(inner)
-        entry = self._spd.lookup(flow, Direction.OUTBOUND)
-        if entry is None or entry.action != PROTECT:
-            return None
-        sa = self._sad.choose(entry.child, flow)
-        if sa is None or not self._is_plain(sa, cut, now) or (first := sa.take(cut.count)) is None:
-            return None
-        return _Run(cut, inner, entry, sa, first)
-
-    def _is_plain(self, sa: OutboundSa, cut: Cut, now: float) -> bool:
         octets = cut.header + cut.segment
-        remote = sa.outside.remote
-        encrypted = octets + len(trailer(octets, sa.cipher.align, 0))
-        return (
-            sa.cipher.run is not None
-            and octets <= tunnel_mtu(self._paths.to(remote, now), remote.version, sa.cipher)
-            and sa.lifetime.bears(cut.count, cut.count * encrypted, now)
-            and sa.sequence + cut.count <= LAST_NUMBER
-        )
+        if (
+            octets > way.room
+            or cut.transport != _TRANSPORT[cut.version]
+            or way.protocol != (_TCP if cut.tcp else _UDP)  # else SYN may stand where nobody looked
+        ):
+            return None
+        sa = way.sa
+        encrypted = cut.full * (octets + len(trailer_of(sa.cipher, octets, way.next_header)))
+        after = b""
+        if cut.tail:
+            after = trailer_of(sa.cipher, cut.header + cut.tail, way.next_header)
+            encrypted += cut.header + cut.tail + len(after)
+        first = self._take(sa, cut.pieces, encrypted, now)
+        return None if first is None else _Run(cut, way, first, after)
 
-    def _send_run(self, packet: memoryview, run: _Run, now: float) -> Iterator[Result]:
-        cut, inner, entry, sa, first = run
-        octets, next_header = cut.header + cut.segment, NEXT_HEADER[inner.version]
-        tos, df = entry.header.tos(inner), entry.header.dont_fragment(inner)
-        self.tally.paths["from-tun"] += cut.count
-        self.tally.entries[entry.name] += cut.count
-        encrypted = cut.full * (octets + len(trailer(octets, sa.cipher.align, 0)))
+    def _send_run(self, packet: memoryview, planned: _Run) -> Iterator[Result]:
+        cut, way, first, after = planned
+        sa, octets, full = way.sa, cut.header + cut.segment, cut.full
+        self._count(way.entry, cut.pieces)
+        if full < _TO_CUT:
+            packets = [segment(packet, cut, index) for index in range(cut.pieces)]
+            datagrams = seal_each(sa, first, packets[:full], trailer_of(sa.cipher, octets, way.next_header))
+            datagrams += seal_each(sa, first + full, packets[full:], after)
+            yield from self._together(way, datagrams, packets)
+            return
         tail = last = b""
         if cut.tail:
-            tail = segment(packet, cut, cut.full)
-            last, of_last = esp.seal(sa, first + cut.full, next_header, tail, self._iv_source)
-            encrypted += of_last
-        sa.lifetime.carry(cut.count, encrypted, now)
-        self.tally.paths["datagrams"] += cut.count
-        self.tally.paths["sealed"] += cut.count
-        layout = self._sealer.layout(sa.cipher, octets, next_header)
-        behind = b""
-        for start in range(0, cut.full, layout.most):
-            count = min(layout.most, cut.full - start)
-            behind = last if start + count == cut.full and count < layout.most else b""
+            tail = segment(packet, cut, full)
+            (last,) = seal_each(sa, first + full, (tail,), after)
+        layout = self._sealer.layout(sa.cipher, octets, way.next_header)
+        columns = layout.shape(cut)
+        parts = -(-full // layout.most)
+        size = -(-full // parts)  # evenly: the receiver has more of two halves than of a big run and a small one
+        unsent = last
+        for start in range(0, full, size):
+            count = min(size, full - start)
             rows = layout.rows[:count]
-            cut_full(packet, cut, rows, start)
-            datagrams = self._sealer.seal(layout, sa, first + start, count, behind)
+            cut_full(packet, cut, columns, count, start)
+            joins = start + count == full and count < layout.most
+            run = self._sealer.seal(layout, sa, first + start, count, last if joins else b"")
             self.tally.paths["runs-out"] += 1
-            inside = partial(_inside, rows, octets, tail if behind else b"")
-            yield OutRun(datagrams, layout.octets, sa.outside, tos, df, inside)
-        if last and not behind:
-            yield Out(last, sa.outside, tos, df, tail)
+            inside = partial(_inside, rows, octets, tail if joins else b"")
+            yield OutRun(run, layout.octets, sa.outside, way.tos, way.df, inside)
+            unsent = b"" if joins else last
+        if unsent:
+            yield Out(last, sa.outside, way.tos, way.df, tail)
+
+    def _together(self, way: Way, datagrams: list[bytes], packets: list[bytes]) -> Sequence[Out | OutRun]:
+        """Send a few packets of one length, of which the last may have less, in one call if they fit."""
+        outside, tos, df = way.sa.outside, way.tos, way.df
+        if len(packets) == 1:
+            return (Out(datagrams[0], outside, tos, df, packets[0]),)
+        run = b"".join(datagrams)
+        if len(run) > RUN_OCTETS:
+            return [Out(one, outside, tos, df, packet) for one, packet in zip(datagrams, packets, strict=True)]
+        self.tally.paths["runs-out"] += 1
+        return (OutRun(memoryview(run), len(datagrams[0]), outside, tos, df, packets.copy),)
+
+    def _take(self, sa: OutboundSa, count: int, encrypted: int, now: float) -> int | None:
+        """The first of so many sequence numbers, for packets of so many octets in all; None if a limit is near."""
+        lifetime = sa.lifetime
+        if not lifetime.bears(count, encrypted, now) or sa.sequence + count > LAST_NUMBER:
+            return None
+        first = sa.take(count)
+        if first is not None:
+            lifetime.carry(count, encrypted, now)
+        return first
+
+    def _count(self, entry: str, count: int) -> None:
+        self.tally.entries[entry] += count
+        paths = self.tally.paths
+        paths["from-tun"] += count
+        paths["datagrams"] += count
+        paths["sealed"] += count
 
 
 def _inside(rows: Octets, octets: int, tail: bytes) -> list[bytes]:

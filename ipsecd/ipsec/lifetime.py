@@ -8,6 +8,7 @@ whatever else it was given.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from ipsecd import limits
 
@@ -51,7 +52,18 @@ def before_the_numbers_end(given: Limits, *, esn: bool) -> Limits:
 class Lifetime:
     """What one SA has carried since it was installed, held against its limits. ``over``: it must carry nothing more."""
 
-    __slots__ = ("_limits", "_soft_told", "installed", "last_used", "octets", "over", "packets")
+    __slots__ = (
+        "_limits",
+        "_next_octets",
+        "_next_packets",
+        "_next_second",
+        "_soft_told",
+        "installed",
+        "last_used",
+        "octets",
+        "over",
+        "packets",
+    )
 
     def __init__(self, given: Limits, installed: float) -> None:
         self._limits = given
@@ -61,6 +73,7 @@ class Lifetime:
         self.packets = 0
         self.octets = 0
         self.over = False
+        self._look_ahead()
 
     def carry(self, packets: int, octets: int, now: float) -> None:
         """Count what went over the SA just now."""
@@ -70,7 +83,7 @@ class Lifetime:
 
     def reached(self, now: float) -> Expiry | None:
         """The limit reached since the last call, if any: the soft one is told once, the hard one once and alone."""
-        if self.over:
+        if self.over or self.bears(0, 0, now):
             return None
         spent = now, self.octets, self.packets
         if reason := self._hard(*spent):
@@ -78,22 +91,29 @@ class Lifetime:
             return Expiry(hard=True, reason=reason)
         if reason := self._soft(*spent):
             self._soft_told = True
+            self._look_ahead()
             return Expiry(hard=False, reason=reason)
         return None
 
     def bears(self, packets: int, octets: int, now: float) -> bool:
         """Whether no further limit is reached, even with so much more."""
-        spent = now, self.octets + octets, self.packets + packets
-        return not (self.over or self._hard(*spent) or self._soft(*spent))
+        return (
+            not self.over
+            and now < self._next_second
+            and self.octets + octets < self._next_octets
+            and self.packets + packets < self._next_packets
+        )
 
     def deadline(self) -> float | None:
         """When time alone will reach the next limit."""
-        if self.over:
-            return None
-        waits = (
-            [self._limits.hard_seconds] if self._soft_told else [self._limits.soft_seconds, self._limits.hard_seconds]
-        )
-        return min((self.installed + wait for wait in waits if wait is not None), default=None)
+        return None if self.over or self._next_second == inf else self._next_second
+
+    def _look_ahead(self) -> None:
+        """Find the limits that come next, whatever is asked of them later."""
+        given, soft = self._limits, not self._soft_told
+        self._next_second = self.installed + _next(given.hard_seconds, given.soft_seconds if soft else None)
+        self._next_octets = _next(given.hard_octets, given.soft_octets if soft else None)
+        self._next_packets = _next(given.hard_packets, given.soft_packets if soft else None)
 
     def _hard(self, now: float, octets: int, packets: int) -> str:
         given = self._limits
@@ -112,6 +132,11 @@ class Lifetime:
 
 def _least(*values: int | None) -> int:
     return min(value for value in values if value is not None)
+
+
+def _next(*values: float | None) -> float:
+    """The least of these; infinity if there is none."""
+    return min((value for value in values if value is not None), default=inf)
 
 
 def _reached(octets: int, most_octets: int | None, packets: int, most_packets: int | None) -> str:

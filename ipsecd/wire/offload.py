@@ -15,6 +15,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
+from typing import NamedTuple
 
 from ipsecd.errors import WireError
 from ipsecd.wire.checksum import checksum, ones_sum
@@ -23,10 +25,12 @@ from ipsecd.wire.tcp import CWR, FIN, FLAGS_AT, PSH
 OCTETS = 10
 NEEDS_CHECKSUM = 1  # the field holds the sum of the pseudo header, and the rest is to be added
 _HEADER = struct.Struct("=BBHHHH")
+_U16, _TWO_U16, _U32 = struct.Struct("!H"), struct.Struct("!HH"), struct.Struct("!I")
 _CONGESTION = 0x80  # VIRTIO_NET_HDR_GSO_ECN: the first segment carries CWR
 
 _TCP_OCTETS, _UDP_OCTETS = 20, 8
 _TCP_CHECKSUM, _UDP_CHECKSUM = 16, 6
+_REMEMBERED = 256  # headers; those of one flow and one size are all alike
 _LAST = FIN | PSH  # which only the last of several shows, as only the first shows CWR
 
 
@@ -64,22 +68,20 @@ class Offload:
         return bool(self.flags & NEEDS_CHECKSUM)
 
 
-_PLAIN = Offload()
-_NOTHING = _PLAIN.encode()
-
-
 def decode(data: bytes | bytearray | memoryview) -> Offload:
     """The header at the start of ``data``. WireError("truncated")."""
-    if data == _NOTHING:
-        return _PLAIN
+    return _decode(bytes(data[:OCTETS]))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _decode(data: bytes) -> Offload:
     if len(data) < OCTETS:
         raise WireError("truncated", f"{len(data)} octets of virtio header", offset=len(data))
     flags, gso, header, segment, start, offset = _HEADER.unpack_from(data)
     return Offload(flags, gso & ~_CONGESTION, header, segment, start, offset)
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """How a big packet falls apart. ``transport`` and ``header`` count octets from its start to TCP or UDP, and to the
     payload; ``full`` segments have ``segment`` octets of payload each, then one has ``tail``, if that isn't 0.
     ``pseudo`` is the sum of the pseudo header but for its length: what the kernel knows of the last address on the way
@@ -100,8 +102,8 @@ class Cut:
         return self.transport + (_TCP_CHECKSUM if self.tcp else _UDP_CHECKSUM)
 
     @property
-    def count(self) -> int:
-        """How many segments there are."""
+    def pieces(self) -> int:
+        """How many segments there are in all."""
         return self.full + bool(self.tail)
 
 
@@ -144,32 +146,32 @@ def segments(packet: bytes | memoryview, offload: Offload) -> list[bytes]:
         finish(whole, offload)
         return [bytes(whole)]
     cut = plan(packet, offload)
-    return [segment(packet, cut, index) for index in range(cut.count)]
+    return [segment(packet, cut, index) for index in range(cut.pieces)]
 
 
 def segment(packet: bytes | memoryview, cut: Cut, index: int) -> bytes:
     """One of the segments, counted from 0."""
-    at = cut.header + index * cut.segment
-    last = index == cut.count - 1
-    piece = bytearray(packet[: cut.header]) + packet[at : at + cut.segment]
-    transport = cut.transport
-    if cut.version == 4:
-        struct.pack_into("!H", piece, 2, len(piece))
-        (identification,) = struct.unpack_from("!H", piece, 4)
-        struct.pack_into("!H", piece, 4, identification + index & 0xFFFF)
-        piece[10:12] = bytes(2)
-        piece[10:12] = checksum(memoryview(piece)[:transport]).to_bytes(2, "big")
+    version, tcp, transport, header, size, _, _, pseudo = cut
+    at, field = header + index * size, cut.checksum
+    piece = bytearray(packet[:header]) + packet[at : at + size]
+    octets = len(piece)
+    if version == 4:
+        (identification,) = _U16.unpack_from(piece, 4)
+        _TWO_U16.pack_into(piece, 2, octets, identification + index & 0xFFFF)
+        piece[10:12] = b"\0\0"
+        _U16.pack_into(piece, 10, checksum(bytes(piece[:transport])))
     else:
-        struct.pack_into("!H", piece, 4, len(piece) - 40)
-    if cut.tcp:
-        (sequence,) = struct.unpack_from("!I", piece, transport + 4)
-        struct.pack_into("!I", piece, transport + 4, sequence + index * cut.segment & 0xFFFF_FFFF)
+        _U16.pack_into(piece, 4, octets - 40)
+    if tcp:
+        (sequence,) = _U32.unpack_from(piece, transport + 4)
+        _U32.pack_into(piece, transport + 4, sequence + index * size & 0xFFFF_FFFF)
+        last = index == cut.pieces - 1
         piece[transport + FLAGS_AT] &= 0xFF ^ (0 if last else _LAST) ^ (CWR if index else 0)
     else:
-        struct.pack_into("!H", piece, transport + 4, len(piece) - transport)
-    piece[cut.checksum : cut.checksum + 2] = bytes(2)
-    total = checksum(memoryview(piece)[transport:], cut.pseudo + len(piece) - transport)
-    piece[cut.checksum : cut.checksum + 2] = (total or (0 if cut.tcp else 0xFFFF)).to_bytes(2, "big")
+        _U16.pack_into(piece, transport + 4, octets - transport)
+    piece[field : field + 2] = b"\0\0"
+    total = checksum(memoryview(piece)[transport:], pseudo + octets - transport)
+    _U16.pack_into(piece, field, total or (0 if tcp else 0xFFFF))
     return bytes(piece)
 
 

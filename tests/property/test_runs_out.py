@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -18,7 +20,7 @@ from ipsecd.wire.selector import Selector
 from tests.property.run_values import ACK, ADDRESSES, CWR, FIN, PSH, SYN, Big, bigs, often
 from tests.unit.crypto.suites import SUITES, Suite
 from tests.unit.dataplane.ends import FAR_NETS, NEAR_NETS, End, only, protect
-from tests.unit.ipsec.packets import echo, ipv4, ipv6, sized, syn, udp
+from tests.unit.ipsec.packets import echo, error, ipv4, ipv6, sized, syn, udp
 from tests.unit.ipsec.pairs import CBC, CHACHA, GCM
 
 PAIRS = tuple(zip(NEAR_NETS, FAR_NETS, strict=True))
@@ -105,12 +107,20 @@ def test_a_run_is_what_its_packets_are_one_by_one(
         Big(segment=1_000, count=60, tcp=False, tail=1),
         Big(segment=1, count=128, tcp=False, version=6),
         Big(sequence=(1 << 32) - 1_500, identification=0xFFFE, count=10),
+        Big(sequence=(1 << 32) - 1_000, segment=500, count=100),
+        Big(identification=0xFFFF - 70, segment=500, count=100),
+        Big(count=3, tail=999, flags=ACK | CWR | PSH | FIN),
+        Big(count=3, tcp=False, tail=1),
+        Big(count=2, version=6),
+        Big(count=1, tail=1),
     ],
 )
-@pytest.mark.parametrize("esn", [False, True])
-def test_at_the_edges_it_is_so_too(big: Big, esn: bool) -> None:
+@pytest.mark.parametrize(("esn", "first"), [(False, 7), (True, 7), (True, (1 << 32) - 20)])
+def test_at_the_edges_it_is_so_too(big: Big, esn: bool, first: int) -> None:
     """More than one call takes, a last packet for which there is no room, numbers that come round."""
-    ends = [sender(GCM, esn=esn, outer=4, first=7, header=m.OuterHeader(), given=m.Limits(), mtu=9_000) for _ in "ab"]
+    ends = [
+        sender(GCM, esn=esn, outer=4, first=first, header=m.OuterHeader(), given=m.Limits(), mtu=9_000) for _ in "ab"
+    ]
     assert read(ends[0], big, 1.0) == ends[1].send(*big.segments(), now=1.0)
     assert ends[0].paths["runs-out"] >= 1
 
@@ -129,10 +139,111 @@ def test_a_udp_checksum_that_would_be_none_is_written_otherwise(version: int) ->
     assert run.packets()[0][-4:-2] == b"\xff\xff"
 
 
-@pytest.mark.parametrize("big", [Big(flags=SYN), Big(count=2, tail=1), Big(count=0, tail=9)], ids=["SYN", "2", "0"])
-def test_what_has_to_be_looked_at_goes_packet_by_packet(big: Big) -> None:
+@pytest.mark.parametrize("first", [0, 1, 2, 8, 9, 10, 11])
+@pytest.mark.parametrize("count", [4, 10])
+def test_the_checksum_of_the_ipv4_header_comes_round_as_well(first: int, count: int) -> None:
+    """``first`` is that of the first segment; each of the others has one less."""
+    (shown,) = struct.unpack("!H", Big(count=count).segments()[0][10:12])
+    big = Big(count=count, identification=(shown - first) % 0xFFFF)
+    assert int.from_bytes(big.segments()[0][10:12], "big") == first
+    ends = [sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=9_000) for _ in "ab"]
+    assert read(ends[0], big, 1.0) == ends[1].send(*big.segments(), now=1.0)
+    assert ends[0].paths["runs-out"] == 1
+
+
+def test_a_header_that_sums_up_to_nothing_has_the_checksum_0() -> None:
+    big = Big(count=4)
+    packet, length = bytearray(big.packet), 20 + 20 + big.options + big.segment
+    packet[14:16] = bytes(2)  # of the source's address
+    words = struct.unpack("!10H", packet[:20])
+    rest = sum(words) - words[1] - words[5] + length
+    packet[14:16] = (-rest % 0xFFFF).to_bytes(2, "big")
+    ends = [sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=9_000) for _ in "ab"]
+    apart = segments(bytes(packet), decode(big.head))
+    assert apart[0][10:12] == bytes(2)
+    assert reads(ends[0], [(bytes(packet), big.head)], 1.0) == ends[1].send(*apart, now=1.0)
+    assert ends[0].paths["runs-out"] == 1
+
+
+@pytest.mark.parametrize("esn", [False, True])
+def test_what_stays_the_same_from_run_to_run_is_written_where_it_has_changed(esn: bool) -> None:
+    """SPIs, salts and trailers, with packets of several SAs, lengths and versions one after the other, cut and
+    gathered."""
+    ends = [sender(GCM, esn=esn, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500) for _ in "ab"]
+    halves = [(Selector.net("10.1.0.0/16"), Selector.net(net)) for net in ("10.2.0.0/17", "10.2.128.0/17")]
+    for end in ends:
+        end.policy(protect(halves[0]), protect(halves[1], child="other"), protect(PAIRS[1]))
+        end.keys = replace(end.keys, encryption_key=bytes(range(100, 120)))
+        end.install_outbound(child="other", spi=0x4444, inbound=0x5555)
+    several = [
+        *[[udp("10.1.0.1", f"10.2.{net}.1", data=bytes(size))] * 20 for size in (9, 8, 9) for net in (0, 128, 0)],
+        *[[udp(*V6, data=bytes(size))] * 20 for size in (9, 29, 9)],
+    ]
+    some = [(packet, PLAIN) for packets in several for packet in packets]
+    for at, big in enumerate((Big(), Big(segment=999, count=30), Big(version=6, segment=980), Big(count=40), Big())):
+        some.insert(21 * at, (big.packet, big.head))
+    apart = [piece for packet, head in some * 2 for piece in segments(packet, decode(head))]
+    assert reads(ends[0], some * 2, 1.0) == ends[1].send(*apart, now=1.0)
+    assert ends[0].paths["runs-out"] >= 2 * (len(several) + 5)
+
+
+def test_a_run_that_one_call_does_not_take_is_cut_in_parts_of_one_size() -> None:
+    end = sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500)
+    big = Big(segment=1_348, count=48, tail=9)
+    counts = []
+    for result in end.roads.from_tun_read(memoryview(big.packet), big.head, 1.0):
+        assert isinstance(result, OutRun)
+        counts.append(len(result.packets()))
+    assert counts == [24, 25]
+
+
+def test_a_syn_has_to_be_looked_at_and_goes_packet_by_packet() -> None:
     end = sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=9_000)
+    big = Big(flags=SYN)
     assert {type(result) for result in end.roads.from_tun_read(memoryview(big.packet), big.head, 1.0)} == {Out}
+
+
+@pytest.mark.parametrize("big", [Big(segment=1_300, df=False), Big(segment=1_300), Big(version=6, segment=1_300)])
+def test_segments_that_do_not_fit_the_path_go_packet_by_packet(big: Big) -> None:
+    ends = [sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_200) for _ in "ab"]
+    assert read(ends[0], big, 1.0) == ends[1].send(*big.segments(), now=1.0)
+    assert ends[0].paths["runs-out"] == 0
+    assert ends[0].paths["fragmented"] + ends[0].drops.get("too-big", 0) == 3
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_syn_is_found_among_what_the_kernel_says_is_udp(version: int) -> None:
+    """TCP cut as datagrams, which have no flags of their own, and UDP cut as TCP, with flags where its data is."""
+    end = sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=9_000)
+    for big, tcp in ((Big(version), False), (Big(version, tcp=False), True)):
+        start = 20 if version == 4 else 40
+        kind = (Gso.TCP4 if version == 4 else Gso.TCP6) if tcp else Gso.UDP_DATAGRAMS
+        packet = bytearray(big.packet)
+        packet[start + 12] = 0x50
+        head = Offload(1, kind, 0, 1_000, start, 16 if tcp else 6).encode()
+        assert {type(result) for result in end.roads.from_tun_read(memoryview(packet), head, 1.0)} == {Out}
+
+
+@pytest.mark.parametrize(
+    ("big", "kinds"),
+    [
+        (Big(count=3), [OutRun]),
+        (Big(count=2, tail=1), [OutRun]),
+        (Big(count=1, tail=9), [OutRun]),
+        (Big(count=1), [Out]),
+        (Big(count=0, tail=9), [Out]),
+        (Big(segment=30_000, count=2, tail=5_100), [OutRun]),
+        (Big(segment=30_000, count=2, tail=5_400), [Out, Out, Out]),  # more than one call takes
+    ],
+)
+def test_few_segments_go_together_if_they_fit(big: Big, kinds: list[type]) -> None:
+    ends = [
+        sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=40_000) for _ in "ab"
+    ]
+    results = list(ends[0].roads.from_tun_read(memoryview(big.packet), big.head, 1.0))
+    assert [type(result) for result in results] == kinds
+    assert one_by_one(results) == ends[1].send(*big.segments(), now=1.0)
+    assert ends[0].paths["runs-out"] == kinds.count(OutRun)
 
 
 @given(st.sampled_from(AEAD), st.booleans(), st.integers(3, 45), st.integers(0, 999))
@@ -170,7 +281,18 @@ SINGLES = [
     *[udp(*V4, port) for port in (1, 2)] * 3,
     *[udp(*V6, 1), udp(*V4, data=b"other size"), udp(*V4, tos=2), udp(*V4, df=True)],
     *[syn(*V4, 1_000, flags=ACK), syn(*V6, 1_000, flags=ACK), syn(*V4, 9_000), syn(*V6, 9_000, flags=SYN | ACK)],
-    *[echo(*V4), sized(*V4, 1_500), sized(*V4, 3_000, df=True), udp("10.1.0.1", "10.9.0.1"), udp(*V4)[:-1], b"", b"E"],
+    *[
+        echo(*V4),
+        echo(*V4, kind=0),
+        echo(*V6),
+        error("10.1.0.1", udp("10.2.0.1", "10.1.0.1")),
+        sized(*V4, 1_500),
+        sized(*V4, 3_000, df=True),
+        udp("10.1.0.1", "10.9.0.1"),
+        udp(*V4)[:-1],
+        b"",
+        b"E",
+    ],
     *[ipv4(*V4, 17, bytes(64), offset=800), ipv4(*V4, 17, bytes(64), more=True), ipv4(*V4, 6, bytes(8))],
     *[ipv4(*V4, 17, bytes(8), options=b"\1\1\1\0"), ipv6(*V6, 0, b"\x11\0\1\4\0\0\0\0" + bytes(8))],
 ]
@@ -227,6 +349,15 @@ def test_packets_of_several_children_leave_by_the_sa_of_theirs() -> None:
     assert ends[0].paths["runs-out"] == 3
 
 
+def test_packets_of_several_entries_are_counted_for_theirs() -> None:
+    end = sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500)
+    one = (Selector.net("10.1.0.0/16"), Selector.net("10.2.0.0/17"))
+    end.policy(replace(protect(one), name="one"), replace(protect(*PAIRS), name="other"))
+    packets = [udp("10.1.0.1", f"10.2.{net}.1") for net in (0, 0, 128, 0, 128, 128)]
+    assert len(only(reads(end, [(packet, PLAIN) for packet in packets * 9], 1.0), Out)) == 54
+    assert end.counters().entries == {"one": 27, "other": 27}
+
+
 def test_packets_of_many_flows_leave_together() -> None:
     end = sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500)
     packets = [udp(*V4, port) for port in range(1, 101)]
@@ -236,6 +367,40 @@ def test_packets_of_many_flows_leave_together() -> None:
     results += [len(result.packets()) for result in end.roads.from_tun_end(1.0)]  # type: ignore[union-attr]  # likewise
     assert results == [64, 36]
     assert end.paths["runs-out"] == 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_what_waits_while_something_changes_goes_as_it_goes_then(count: int) -> None:
+    end = sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500)
+    for _ in range(count):
+        assert list(end.roads.from_tun_read(memoryview(udp(*V4)), PLAIN, 1.0)) == []
+    end.policy(replace(protect(*PAIRS), action="discard"))
+    assert list(end.roads.from_tun_end(1.0)) == []
+    assert end.drops == {"policy-discard": count}
+
+
+@pytest.mark.parametrize(
+    "packets", [[echo(*V4)], [echo(*V6)], [udp(*V4)], [udp(*V6)] * 2, [syn(*V4, 9, flags=ACK)] * 15]
+)
+@pytest.mark.parametrize("esn", [False, True])
+def test_few_packets_are_what_they_are_one_by_one_and_go_together(packets: list[bytes], esn: bool) -> None:
+    ends = [sender(GCM, esn=esn, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500) for _ in "ab"]
+    for end in ends:
+        (sa,) = end.roads._outbound._sad
+        sa.sequence = (1 << 32) - 5 if esn else 5
+    assert reads(ends[0], [(packet, PLAIN) for packet in packets], 1.0) == ends[1].send(*packets, now=1.0)
+    one, two = (end.counters() for end in ends)
+    assert (one.sas, one.drops, one.entries) == (two.sas, two.drops, two.entries)
+    assert ends[0].paths == ends[1].paths + Counter({"runs-out": int(len(packets) > 1)})
+
+
+def test_a_packet_is_held_against_policy_by_type_and_code_of_its_echo() -> None:
+    end = sender(GCM, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500)
+    requests = Selector(ip_address("10.1.0.0"), ip_address("10.1.255.255"), 1, (8 << 8, 8 << 8 | 255))
+    end.policy(protect((requests, FAR_NETS[0])))
+    results = reads(end, [(echo(*V4, kind=kind), PLAIN) for kind in (8, 0, 8, 0)], 1.0)
+    assert [result.packet for result in only(results, Out)] == [echo(*V4)] * 2
+    assert end.drops == {"no-policy": 2}
 
 
 @pytest.mark.parametrize("version", [4, 6])

@@ -44,6 +44,7 @@ from ipsecd.daemon.log_sinks import Line
 from ipsecd.daemon.options import Options
 from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.systemd import Systemd
+from ipsecd.dataplane.results import Out, OutRun
 from ipsecd.errors import KernelError
 from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import NOTHING_LEFT, TunRead
@@ -276,10 +277,12 @@ class Sockets:
     def keepalive(self, _path: Any) -> None:
         pass
 
-    def send_esp(self, out: Any) -> None:
-        outside = out.outside
+    def send_esp(self, out: Out | OutRun) -> None:
+        outside, octets = out.outside, out.octets
+        data = out.datagram if isinstance(out, Out) else bytes(out.datagrams)
         source = (self._daemon.address, outside.local_port)
-        self._daemon.network.carry(bytes(out.datagram), source, (outside.remote, outside.remote_port))
+        for at in range(0, len(data), octets):
+            self._daemon.network.carry(data[at : at + octets], source, (outside.remote, outside.remote_port))
 
     def counters(self) -> Counter[str]:
         return Counter()

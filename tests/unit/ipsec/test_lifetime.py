@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ipsecd import limits
 from ipsecd.ipsec.lifetime import Expiry, Lifetime, Limits, before_the_numbers_end, last_sequence
@@ -128,3 +130,20 @@ def test_a_soft_limit_told_already_is_none_further() -> None:
     assert not lifetime.bears(2, 1, 1.0)
     lifetime.over = True
     assert not lifetime.bears(0, 0, 1.0)
+
+
+_SOME = st.none() | st.integers(1, 9)
+
+
+@given(
+    given=st.builds(Limits, *[_SOME] * 6),
+    steps=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), max_size=9),
+)
+def test_what_it_bears_reaches_no_limit(given: Limits, steps: list[tuple[int, int, int]]) -> None:
+    lifetime, now = Lifetime(given, 100.0), 100.0
+    lifetime.reached(now)
+    for packets, octets, seconds in steps:
+        now += seconds
+        bears, over = lifetime.bears(packets, octets, now), lifetime.over
+        lifetime.carry(packets, octets, now)
+        assert bears == (not over and lifetime.reached(now) is None)
