@@ -43,10 +43,16 @@ class RunCipher:
 
     def open(self, nonces: Views, sealed: Views, associated: Views, plain: Views) -> bool:
         """Decrypt each of ``sealed`` into one of ``plain``; False as soon as an ICV is wrong."""
-        decrypt = self._aead.decrypt_into
         try:
-            for nonce, data, header, into in zip(nonces, sealed, associated, plain, strict=False):
-                decrypt(nonce, data, header, into)
+            deque(map(self._aead.decrypt_into, nonces, sealed, associated, plain), maxlen=0)
+        except InvalidTag:
+            return False
+        return True
+
+    def open_one(self, iv: memoryview, sealed: memoryview, associated: Buffer, plain: memoryview) -> bool:
+        """Decrypt one; False if its ICV is wrong."""
+        try:
+            self._aead.decrypt_into(self.salt + iv, sealed, associated, plain)
         except InvalidTag:
             return False
         return True

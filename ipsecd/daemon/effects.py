@@ -60,7 +60,7 @@ class Network(Protocol):
 class Device(Protocol):
     """Where packets for this machine and the network behind it go."""
 
-    def write(self, *parts: bytes, head: bytes = ...) -> bool: ...
+    def write(self, *parts: bytes | memoryview, head: bytes = ...) -> bool: ...
 
 
 class Conductor:

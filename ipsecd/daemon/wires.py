@@ -64,7 +64,7 @@ class TunPort:
         self.drops: Counter[str] = Counter()  # packets that there was no device for
         self._tell_lost = lost
 
-    def write(self, *parts: bytes, head: bytes = NOTHING_LEFT) -> bool:
+    def write(self, *parts: bytes | memoryview, head: bytes = NOTHING_LEFT) -> bool:
         """Hand one packet to the kernel, or many as one, if there is a device."""
         if self.tun is None:
             self.drops["tun-gone"] += 1

@@ -6,7 +6,7 @@ the time; nothing here waits, sends or reads.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 from ipsecd import limits
 from ipsecd.dataplane.messages import (
@@ -77,13 +77,13 @@ class InlineRoads:
 
     def from_udp_read(
         self, octets: int, segment: int, outside: Outside, tos: int, natt: bool, now: float
-    ) -> Iterator[Result]:
+    ) -> Iterable[Result]:
         """Receive what one read from a socket put into ``received``: datagrams of ``segment`` octets each, of which the
         last may have less. Each result is to be carried out before the next is taken. Single datagrams wait for others
         like them until ``from_udp_end``, or until something else comes."""
         return self._inbound.carry_read(octets, segment, outside, tos, now, natt=natt)
 
-    def from_udp_end(self, now: float) -> Iterator[Result]:
+    def from_udp_end(self, now: float) -> Iterable[Result]:
         """Nothing more waits in the socket: receive what waits for others like it."""
         return self._inbound.end(now)
 

@@ -42,9 +42,10 @@ class OutRun(NamedTuple):
 
 
 class ToTun(NamedTuple):
-    """Write this IP packet to the TUN device."""
+    """Write this IP packet to the TUN device. The roads use their buffer again for what comes next, so whoever keeps a
+    packet that is a view of it has to copy that; likewise a ``payload``."""
 
-    packet: bytes
+    packet: bytes | memoryview
 
 
 class ToTunRun(NamedTuple):
@@ -53,7 +54,7 @@ class ToTunRun(NamedTuple):
 
     head: bytes
     header: bytes
-    payload: bytes
+    payload: bytes | memoryview
 
 
 Result = Out | OutRun | ToTun | ToTunRun | ToControl

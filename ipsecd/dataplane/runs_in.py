@@ -1,35 +1,41 @@
 """The way in for datagrams that the kernel hands over at once: those of one sender and one size, one behind the other.
 
 Those of one SA that follow each other are opened as rows of one buffer, and take the steps of ``inbound``, in the same
-order, together, as far as they are alike. What isn't plain goes that road, datagram by datagram, or packet by packet
-once it is open: the first datagram of an SA or of a new address of its peer, a number out of order, a wrong ICV, a
-limit that is near, congestion marks, more than one flow.
+order, together, as far as they are alike. Fewer than are worth that take them one by one, but quickly too, as what
+policy says of a flow is remembered. What isn't plain goes that road, datagram by datagram, or packet by packet once it
+is open: the first datagram of an SA or of a new address of its peer, a number seen before, a wrong ICV, a limit that is
+near, congestion marks, a flow that hasn't been seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from itertools import pairwise
+import struct
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from ipsecd import limits
-from ipsecd.dataplane.columns import MOST, column, matrix
+from ipsecd.dataplane.columns import MOST
 from ipsecd.dataplane.inbound import Inbound
-from ipsecd.dataplane.joining import joined, same_flow
+from ipsecd.dataplane.joining import Heads, joined, same_flow
+from ipsecd.dataplane.known import Key, known_as
 from ipsecd.dataplane.messages import Outside
 from ipsecd.dataplane.opening import OpenedRun, Opener
 from ipsecd.dataplane.results import Result, ToTun, ToTunRun
 from ipsecd.errors import PeerError, Refused
 from ipsecd.ipsec.sa import InboundSa
-from ipsecd.ipsec.tunnel import ECN_OUT, Decapsulated, inner_packet
+from ipsecd.ipsec.selectors import Flow
+from ipsecd.ipsec.spd import PROTECT, Direction, Spd
+from ipsecd.ipsec.tunnel import ECN_OUT, Decapsulated
 from ipsecd.wire import ip
 from ipsecd.wire.esp import HEADER_OCTETS, TRAILER_OCTETS
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.tcp import FLAGS_AT, SYN
 
+_SPI = struct.Struct("!I")
 _WORTH = 4  # packets that one by one would cost more
+_ENOUGH = MOST // 2  # datagrams that wait for no more: one read may bring as many
 
 
 class _Kind(NamedTuple):
@@ -48,11 +54,13 @@ class RunsIn(Inbound):
     def __init__(self, *, tun_mtu: int, pmtu_age: float = limits.PMTU_AGE, joins: Collection[int] = ()) -> None:
         super().__init__(tun_mtu=tun_mtu, pmtu_age=pmtu_age)
         self._joins = frozenset(joins)
-        self._buffer = np.zeros(2 * limits.RECEIVE_BUFFER, np.uint8)
-        self._octets = self._buffer.data
-        self._opener = Opener(self._buffer)
+        buffer = np.zeros(2 * limits.RECEIVE_BUFFER, np.uint8)
+        self._octets = buffer.data
+        self._opener = Opener(buffer)
+        self._payloads = np.zeros(len(buffer), np.uint8)
         self._filled = 0  # octets of datagrams that wait at the start of the buffer
         self._kind: _Kind | None = None  # what these have in common
+        self._known: dict[Key, str | None] = {}  # the SPD entry by which plain packets pass, None if they may not
 
     @property
     def received(self) -> memoryview:
@@ -61,114 +69,188 @@ class RunsIn(Inbound):
 
     def carry_read(
         self, octets: int, segment: int, outside: Outside, tos: int, now: float, *, natt: bool
-    ) -> Iterator[Result]:
+    ) -> Iterable[Result]:
         """Receive what one read put into ``received``: ``octets``, as datagrams of ``segment`` octets each but for the
-        last, which may have less. The rest as in ``carry``. A single datagram waits for others like it until ``end``,
-        or until something else comes."""
-        start, kind, single = self._filled, _Kind(segment, outside, tos, natt), octets == segment > 0
-        if start and not (single and kind == self._kind):
-            yield from self.end(now)
-        if not single:
-            yield from self._receive_all(start, octets, kind, now)
-            return
-        if self._filled == 0 and start:
-            self._octets[:octets] = self._octets[start : start + octets]
+        last, which may have less. The rest as in ``carry``. Each result is to be carried out before the next is taken,
+        as they share their buffers. Datagrams that are all of one size wait for others like them until ``end``, or
+        until something else comes."""
+        kind = _Kind(segment, outside, tos, natt)
+        if self._filled and (kind != self._kind or octets % segment):
+            return self._after_others(octets, kind, now)
+        return self._gather(octets, kind, now)
+
+    def end(self, now: float) -> Iterable[Result]:
+        """Receive what waits for others like it."""
+        octets, kind, self._filled = self._filled, self._kind, 0
+        if not octets or kind is None:
+            return ()
+        if octets == kind.segment:
+            return self._receive_one(0, octets, kind, now)
+        return self._receive_all(octets, kind, now)
+
+    def _after_others(self, octets: int, kind: _Kind, now: float) -> Iterator[Result]:
+        """What was read isn't like what waits before it."""
+        start = self._filled
+        yield from self.end(now)
+        self._octets[:octets] = self._octets[start : start + octets]
+        yield from self._gather(octets, kind, now)
+
+    def _gather(self, octets: int, kind: _Kind, now: float) -> Iterable[Result]:
+        segment = kind.segment
+        if not octets:  # anybody can send a datagram of nothing
+            return self.carry(b"", kind.outside, kind.tos, now, natt=kind.natt)
+        if octets % segment:
+            return self._receive_all(octets, kind, now)
         self._kind = kind
         self._filled += octets
-        if self._filled >= limits.RECEIVE_BUFFER:
-            yield from self.end(now)
+        if self._filled >= limits.RECEIVE_BUFFER or self._filled >= _ENOUGH * segment:
+            return self.end(now)
+        return ()
 
-    def end(self, now: float) -> Iterator[Result]:
-        """Receive what waits for others like it."""
-        octets, self._filled = self._filled, 0
-        if octets and self._kind is not None:
-            yield from self._receive_all(0, octets, self._kind, now)
-
-    def _receive_all(self, begin: int, octets: int, kind: _Kind, now: float) -> Iterator[Result]:
-        segment, outside, tos, natt = kind
-        if not octets:  # anybody can send a datagram of nothing
-            yield from self.carry(b"", outside, tos, now, natt=natt)
-            return
-        for start, count in self._groups(begin, octets, segment, natt=natt):
-            sa = self._sa(start, segment, outside, count, now) if count >= _WORTH else None
-            if sa is not None and (run := self._opener.open(sa, start, segment, count)) is not None:
-                yield from self._receive_run(sa, run, tos, now)
+    def _receive_all(self, octets: int, kind: _Kind, now: float) -> Iterator[Result]:
+        """Receive all that stands at the start of the buffer."""
+        segment = kind.segment
+        for at, count in self._stretches(octets, kind):
+            sa = self._sa(at, segment, kind.outside, count, now) if count >= _WORTH else None
+            if sa is not None and (run := self._opener.open(sa, at, segment, count)) is not None:
+                yield from self._receive_run(sa, run, kind.tos, now)
                 continue
-            for at in range(start, start + count * segment, segment):
-                datagram = self._octets[at : min(at + segment, begin + octets)].tobytes()
-                yield from self.carry(datagram, outside, tos, now, natt=natt)
+            for start in range(at, at + count * segment, segment):
+                yield from self._receive_one(start, min(segment, octets - start), kind, now)
 
-    def _groups(self, begin: int, octets: int, segment: int, *, natt: bool) -> list[tuple[int, int]]:
-        """Where datagrams of one SPI begin, and how many they are."""
+    def _stretches(self, octets: int, kind: _Kind) -> Iterator[tuple[int, int]]:
+        """Where datagrams begin that are worth being opened together, or one by one, and how many they are."""
+        segment = kind.segment
         full = octets // segment
-        if not natt or full < _WORTH or segment < HEADER_OCTETS:
-            return [(at, 1) for at in range(begin, begin + octets, segment)]
-        spis = column(matrix(self._buffer, full, segment, at=begin), 0, "=u4")
-        edges = [0, *(np.flatnonzero(spis[1:] != spis[:-1]) + 1).tolist(), full]
-        found = [
-            (begin + first * segment, min(MOST, end - first))
-            for beginning, end in pairwise(edges)
-            for first in range(beginning, end, MOST)
-        ]
-        return [*found, (begin + full * segment, 1)] if octets % segment else found
+        if not kind.natt or segment < HEADER_OCTETS or full < _WORTH:
+            full = 0
+        for first in range(0, full, MOST):
+            yield from self._opener.stretches(first * segment, segment, min(MOST, full - first))
+        for at in range(full * segment, octets, segment):
+            yield at, 1
 
-    def _sa(self, at: int, segment: int, outside: Outside, count: int, now: float) -> InboundSa | None:
+    def _sa(self, at: int, octets: int, outside: Outside, count: int, now: float) -> InboundSa | None:
         """The SA of plain datagrams."""
-        sa = self._sad.get(int.from_bytes(self._octets[at : at + 4], "big"))
-        if sa is None or sa.cipher.run is None or not sa.used or outside != sa.seen_outside:
+        (spi,) = _SPI.unpack_from(self._octets, at)
+        sa = self._sad.get(spi)
+        if sa is None or sa.cipher.run is None or not sa.used:
             return None
-        encrypted = segment - HEADER_OCTETS - sa.cipher.iv_octets - sa.cipher.icv_octets
+        if outside is not sa.seen_outside:
+            if outside != sa.seen_outside:
+                return None
+            sa.seen_outside = outside  # equal, and next time perhaps the same
+        encrypted = octets - HEADER_OCTETS - sa.cipher.iv_octets - sa.cipher.icv_octets
         if encrypted <= TRAILER_OCTETS or not sa.lifetime.bears(count, count * encrypted, now):
             return None
         return sa
 
-    def _receive_run(self, sa: InboundSa, run: OpenedRun, tos: int, now: float) -> Iterator[Result]:
+    def _receive_one(self, at: int, octets: int, kind: _Kind, now: float) -> list[Result]:
+        _, outside, tos, natt = kind
+        sa = self._sa(at, octets, outside, 1, now) if natt and octets > HEADER_OCTETS else None
+        opened = self._opener.open_one(sa, at, octets) if sa is not None else None
+        if sa is None or opened is None:
+            return self.carry(self._octets[at : at + octets].tobytes(), outside, tos, now, natt=natt)
+        self.tally.paths["from-udp"] += 1
+        results = self._note_plain(sa, 1, opened.encrypted, now)
+        results += self._pass_one(sa, opened.packet, opened.next_header, tos, now)
+        return results
+
+    def _receive_run(self, sa: InboundSa, run: OpenedRun, tos: int, now: float) -> list[Result]:
         count = len(run.rows)
-        self.tally.paths["from-udp"] += count
-        self.tally.paths["runs-in"] += 1
-        sa.lifetime.carry(count, count * run.encrypted, now)
+        paths = self.tally.paths
+        paths["from-udp"] += count
+        paths["runs-in"] += 1
+        results = self._note_plain(sa, count, count * run.encrypted, now)
+        first = run.views[0][: run.inner]
+        key = known_as(sa.spi, run.next_header, first)
+        heads = self._alike(run, key, tos) if key is not None else None
+        entry = self._entry(sa, key, first) if heads is not None and key is not None else None
+        if heads is None or entry is None:
+            for view in run.views:
+                results += self._pass_one(sa, view[: run.inner], run.next_header, tos, now)
+            return results
+        self.tally.entries[entry] += count
+        paths["to-tun"] += count
+        results += self._deliver_run(run, heads)
+        return results
+
+    def _note_plain(self, sa: InboundSa, packets: int, octets: int, now: float) -> list[Result]:
+        sa.lifetime.carry(packets, octets, now)
         self._alive.add(sa.spi)
         results: list[Result] = []
-        self._tell_alive(now, results)
-        yield from results
-        inner = self._alike(run, tos)
-        if inner is not None:
-            yield from self._pass_run(sa, run, inner)
-            return
-        for row in run.rows:
-            try:
-                yield from self._pass(sa, run.next_header, row.tobytes(), tos, now)
-            except (PeerError, Refused) as error:
-                self.tally.drops[error.reason] += 1
+        if now >= self._alive_again:
+            self._tell_alive(now, results)
+        return results
 
-    def _alike(self, run: OpenedRun, tos: int) -> ip.IpPacket | None:
-        """The first packet, if all are of its flow and none has to be looked at by itself."""
-        rows = run.rows
+    def _pass_one(self, sa: InboundSa, packet: memoryview, next_header: int, tos: int, now: float) -> Iterable[Result]:
+        """What is authentic and fresh, from step 5 on."""
+        key = known_as(sa.spi, next_header, packet)
+        entry = self._entry(sa, key, packet) if key is not None and _unmarked(packet, tos) else None
+        if entry is not None:
+            self.tally.entries[entry] += 1
+            self.tally.paths["to-tun"] += 1
+            return (ToTun(packet),)
         try:
-            packet, inner = inner_packet(run.next_header, rows[0].tobytes())
-        except PeerError:
-            return None
-        if len(packet) != rows.shape[1] or not same_flow(rows, inner):
-            return None
-        if inner.protocol == IpProtocol.TCP and (rows[:, inner.transport_offset + FLAGS_AT] & SYN).any():
-            return None  # step 9 looks at each of those
-        ecn = inner.dscp_ecn & 3
-        return inner if ECN_OUT[ecn, tos & 3] == Decapsulated(ecn) else None
-
-    def _pass_run(self, sa: InboundSa, run: OpenedRun, inner: ip.IpPacket) -> Iterator[Result]:
-        rows = run.rows
-        try:
-            self._decide(sa, *self._select(sa, rows[0].tobytes(), inner), len(rows))
+            return self._pass(sa, next_header, packet.tobytes(), tos, now)
         except (PeerError, Refused) as error:
-            self.tally.drops[error.reason] += len(rows)
-            return
-        self.tally.paths["to-tun"] += len(rows)
+            self.tally.drops[error.reason] += 1
+            return ()
+
+    def _entry(self, sa: InboundSa, key: Key, packet: memoryview) -> str | None:
+        """The SPD entry by which a plain packet passes, as others of its flow did; None if none lets it."""
+        try:
+            return self._known[key]
+        except KeyError:
+            pass
+        if len(self._known) >= limits.MAX_FLOWS:
+            self._known.clear()
+        flow = Flow.of(ip.parse(packet))
+        entry = self._spd.lookup(flow, Direction.INBOUND) if sa.selectors.hold_inbound(flow) else None
+        passes = entry is not None and entry.action == PROTECT and entry.child == sa.child
+        found = self._known[key] = entry.name if entry is not None and passes else None
+        return found
+
+    def _alike(self, run: OpenedRun, key: Key, tos: int) -> Heads | None:
+        """The headers, if all packets are of the first one's flow and none has to be looked at by itself."""
+        first, protocol = run.views[0], key[1]
+        if protocol not in (IpProtocol.TCP, IpProtocol.UDP) or not _unmarked(first, tos):
+            return None
+        heads = same_flow(run.rows, first[0] >> 4, protocol)
+        if heads is None:
+            return None
+        if protocol == IpProtocol.TCP and heads.differing(heads.at + FLAGS_AT) & SYN:
+            return None  # step 9 looks at each of those
+        return heads
+
+    def _deliver_run(self, run: OpenedRun, heads: Heads) -> list[Result]:
+        rows = run.rows
+        results: list[Result] = []
         done = 0
-        for part in joined(rows, inner) if inner.protocol in self._joins else ():
-            for row in rows[done : part.start]:
-                yield ToTun(row.tobytes())
-            payload = rows[part.start : part.end, len(part.header) :].tobytes()
-            yield ToTunRun(part.offload.encode(), part.header, payload)
+        for part in joined(rows, heads) if heads.protocol in self._joins else ():
+            results += [ToTun(view[: run.inner]) for view in run.views[done : part.start]]
+            payloads = rows[part.start : part.end, len(part.header) :]
+            at = part.start * rows.shape[1]  # where no other part's are
+            into = self._payloads[at : at + payloads.size]
+            into.reshape(payloads.shape)[:] = payloads
+            results.append(ToTunRun(part.head, part.header, into.data))
             done = part.end
-        for row in rows[done:]:
-            yield ToTun(row.tobytes())
+        results += [ToTun(view[: run.inner]) for view in run.views[done:]]
+        return results
+
+    # --- what the control side says -----------------------------------------------------------------------------
+
+    def remove(self, spi: int) -> None:
+        self._known.clear()
+        super().remove(spi)
+
+    def set_spd(self, spd: Spd) -> None:
+        self._known.clear()
+        super().set_spd(spd)
+
+
+def _unmarked(packet: memoryview, tos: int) -> bool:
+    """Whether a packet goes on with the congestion mark it has, and nothing is odd about it (RFC 6040 section 4.2)."""
+    if not tos & 3:
+        return True
+    ecn = (packet[1] if packet[0] >> 4 == 4 else packet[1] >> 4) & 3
+    return ECN_OUT[ecn, tos & 3] == Decapsulated(ecn)

@@ -72,9 +72,9 @@ class ReplayWindow:
             return verdict
         block = sequence >> _BLOCK_SHIFT
         if sequence > self.top:
-            entered = block - (self.top >> _BLOCK_SHIFT)
-            for step in range(min(entered, self._ring + 1)):
-                self._blocks[(block - step) & self._ring] = 0
+            if entered := block - (self.top >> _BLOCK_SHIFT):
+                for step in range(min(entered, self._ring + 1)):
+                    self._blocks[(block - step) & self._ring] = 0
             self.top = sequence
         self._blocks[block & self._ring] |= _BIT[sequence & _BIT_MASK]
         return verdict

@@ -11,73 +11,17 @@ from hypothesis import strategies as st
 
 from ipsecd import limits
 from ipsecd.dataplane import messages as m
-from ipsecd.dataplane.results import Result, ToTun, ToTunRun
-from ipsecd.dataplane.runs_in import RunsIn
-from ipsecd.wire.offload import decode, segments
+from ipsecd.dataplane.results import Result, ToTunRun
+from ipsecd.wire.checksum import checksum
+from ipsecd.wire.offload import pseudo_sum
 from ipsecd.wire.registry import IpProtocol
+from ipsecd.wire.selector import Selector
+from tests.property.receivers import JOINS, apart, bent, ends, kept, one_by_one, packets_of, state, together
 from tests.property.run_values import ACK, ADDRESSES, CWR, FIN, PSH, SYN, Big, bigs, often
 from tests.unit.crypto.suites import Suite
-from tests.unit.dataplane.ends import TUN_MTU, End, authentic, only
+from tests.unit.dataplane.ends import End, authentic, only, protect
 from tests.unit.ipsec.packets import echo, ipv4, ipv6, syn, udp
 from tests.unit.ipsec.pairs import CBC, CHACHA, GCM
-
-JOINS = (IpProtocol.TCP, IpProtocol.UDP)
-
-
-def ends(suite: Suite = GCM, *, esn: bool = False, joins: tuple[int, ...] = JOINS, **given: object) -> list[End]:
-    """A sender, and two receivers that know the same."""
-    made = [End(near=near, suite=suite, esn=esn) for near in (True, False, False)]
-    for end in made:
-        end.roads._inbound = RunsIn(tun_mtu=TUN_MTU, joins=joins)
-        end.policy()
-        end.install_inbound(**given)  # type: ignore[arg-type]  # the caller's care
-        end.install_outbound()
-    return made
-
-
-def one_by_one(results: list[Result]) -> list[Result]:
-    """What is written as one, as the packets that the kernel makes of it."""
-    found: list[Result] = []
-    for result in results:
-        if isinstance(result, ToTunRun):
-            pieces = segments(result.header + result.payload, decode(result.head))
-            assert len(pieces) > 1
-            found += [ToTun(piece) for piece in pieces]
-        else:
-            found.append(result)
-    return found
-
-
-def together(
-    end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None
-) -> list[Result]:
-    """Receive them as one read: all but the last have the size of the first."""
-    data = b"".join(datagrams)
-    end.roads.received[: len(data)] = data
-    outside = outside or end.outside
-    found = list(end.roads.from_udp_read(len(data), len(datagrams[0]), outside, tos, True, now))
-    return found + list(end.roads.from_udp_end(now))
-
-
-def apart(end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None) -> list[Result]:
-    source = None if outside is None else (outside.remote, outside.remote_port)
-    found: list[Result] = []
-    for datagram in datagrams:
-        found += end.receive(datagram, now, tos=tos, source=source)
-    return found
-
-
-def state(end: End) -> tuple[object, ...]:
-    """All that the road in remembers."""
-    counters = end.counters()
-    paths = {name: count for name, count in counters.paths.items() if name != "runs-in" and count}
-    windows = [(sa.window.top, sa.window._blocks, sa.failures, sa.seen_outside) for sa in end.roads._inbound._sad]
-    return counters.sas, {k: v for k, v in counters.drops.items() if v}, paths, counters.entries, windows
-
-
-def bent(data: bytes, at: int) -> bytes:
-    at %= len(data)
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
 @st.composite
@@ -173,9 +117,9 @@ def test_reads_in_a_row_are_what_their_datagrams_are_one_by_one(
             tos = data.draw(often(st.just(0), st.just(1)))
             octets = b"".join(datagrams)
             one.roads.received[: len(octets)] = octets
-            found += one.roads.from_udp_read(len(octets), len(datagrams[0]), outside, tos, True, now)
+            found += kept(one.roads.from_udp_read(len(octets), len(datagrams[0]), outside, tos, True, now))
             wanted += apart(two, datagrams, now, tos, outside)
-        found += one.roads.from_udp_end(now)
+        found += kept(one.roads.from_udp_end(now))
         assert one_by_one(found) == wanted
         assert state(one) == state(two)
 
@@ -189,8 +133,8 @@ def test_single_datagrams_are_received_together_but_never_more_than_the_buffer_h
         datagram = authentic(near, 4, packet)
         assert len(far.roads.received) == limits.RECEIVE_BUFFER
         far.roads.received[: len(datagram)] = datagram
-        found += far.roads.from_udp_read(len(datagram), len(datagram), far.outside, 0, True, 1.0)
-    found += far.roads.from_udp_end(1.0)
+        found += kept(far.roads.from_udp_read(len(datagram), len(datagram), far.outside, 0, True, 1.0))
+    found += kept(far.roads.from_udp_end(1.0))
     assert packets_of(found) == packets
     assert far.paths["runs-in"] == 2
 
@@ -205,10 +149,6 @@ def opened(far: End, near: End, packets: list[bytes], spoiled: int | None = None
     if spoiled is not None:
         datagrams[spoiled] = bent(datagrams[spoiled], -1)
     return together(far, datagrams, 1.0)
-
-
-def packets_of(results: list[Result]) -> list[bytes]:
-    return [result.packet for result in only(one_by_one(results), ToTun)]
 
 
 @pytest.mark.parametrize("suite", [GCM, CHACHA])
@@ -239,7 +179,7 @@ def test_what_the_kernel_takes_apart_again_is_joined(big: Big) -> None:
     assert packets_of(results) == big.segments()
 
 
-@pytest.mark.parametrize("at", [0, 1, 8, 18, 24, 32, 33, 36, 38, 52, 60])
+@pytest.mark.parametrize("at", [0, 1, 4, 5, 8, 10, 11, 18, 24, 32, 33, 36, 38, 52, 60])
 def test_a_packet_that_is_not_as_the_others_is_written_by_itself(at: int) -> None:
     """Joining writes checksums anew: what was damaged before it was sealed must stay so."""
     near, far, _ = ends()
@@ -268,25 +208,30 @@ def of_another_length(packet: bytes) -> bytes:
 
 
 ALONE: dict[str, list[bytes]] = {
-    "PSH in each": [single(number, flags=ACK | PSH) for number in range(5)],
-    "FIN in each": [single(number, flags=ACK | FIN) for number in range(5)],
-    "CWR in each": [single(number, flags=ACK | CWR) for number in range(5)],
-    "another flag": [single(number, flags=ACK | 0x20) for number in range(5)],
-    "windows": [single(number, window=number) for number in range(5)],
-    "DS fields": [single(number, tos=number << 2) for number in range(5)],
-    "acknowledgements": [single(number, seed=number) for number in range(5)],
-    "holes": [single(2 * number) for number in range(5)],
-    "backwards": [single(9 - number) for number in range(5)],
-    "no payload": [syn("10.1.0.1", "10.2.0.1", 1_000, flags=ACK)] * 5,
-    "hardly a header": [ipv4("10.1.0.1", "10.2.0.1", 6, bytes(8))] * 5,
-    "no UDP checksum": [without_checksum(single(number, tcp=False)) for number in range(5)],
-    "UDP of another length": [of_another_length(single(number, tcp=False)) for number in range(5)],
-    "ICMP": [echo("10.1.0.1", "10.2.0.1")] * 5,
-    "options": [ipv4("10.1.0.1", "10.2.0.1", 17, single(0, tcp=False)[20:], options=b"\x01\x01\x01\0")] * 5,
-    "fragments": [ipv4("10.1.0.1", "10.2.0.1", 17, bytes(64), offset=800, more=True)] * 5,
+    "PSH in each": [single(number, flags=ACK | PSH) for number in range(9)],
+    "FIN in each": [single(number, flags=ACK | FIN) for number in range(9)],
+    "CWR in each": [single(number, flags=ACK | CWR) for number in range(9)],
+    "another flag": [single(number, flags=ACK | 0x20) for number in range(9)],
+    "windows": [single(number, window=number) for number in range(9)],
+    "DS fields": [single(number, tos=number << 2) for number in range(9)],
+    "acknowledgements": [single(number, seed=number) for number in range(9)],
+    "holes": [single(2 * number) for number in range(9)],
+    "holes in sequences": [Big(count=1, sequence=2_000 * n, identification=n).segments()[0] for n in range(9)],
+    "holes in TCP over IPv6": [Big(count=1, version=6, sequence=2_000 * n).segments()[0] for n in range(9)],
+    "holes in identifications": [
+        Big(count=1, sequence=1_000 * n, identification=2 * n).segments()[0] for n in range(9)
+    ],
+    "backwards": [single(9 - number) for number in range(9)],
+    "no payload": [syn("10.1.0.1", "10.2.0.1", 1_000, flags=ACK)] * 9,
+    "hardly a header": [ipv4("10.1.0.1", "10.2.0.1", 6, bytes(8))] * 9,
+    "no UDP checksum": [without_checksum(single(number, tcp=False)) for number in range(9)],
+    "UDP of another length": [of_another_length(single(number, tcp=False)) for number in range(9)],
+    "ICMP": [echo("10.1.0.1", "10.2.0.1")] * 9,
+    "options": [ipv4("10.1.0.1", "10.2.0.1", 17, single(0, tcp=False)[20:], options=b"\x01\x01\x01\0")] * 9,
+    "fragments": [ipv4("10.1.0.1", "10.2.0.1", 17, bytes(64), offset=800, more=True)] * 9,
     "sources": [udp(f"10.1.0.{number}", "10.2.0.1") for number in range(1, 6)],
     "ports": [udp("10.1.0.1", "10.2.0.1", number) for number in range(1, 6)],
-    "hop limits": [ipv6(*ADDRESSES[6], 17, single(0, version=6, tcp=False)[40:], label=n) for n in range(5)],
+    "hop limits": [ipv6(*ADDRESSES[6], 17, single(0, version=6, tcp=False)[40:], label=n) for n in range(9)],
 }
 
 
@@ -297,6 +242,65 @@ def test_what_the_kernel_would_not_give_back_as_it_was_stays_apart(kind: str) ->
     assert only(results, ToTunRun) == []
     assert packets_of(results) == ALONE[kind]
     assert far.paths["runs-in"] == 1
+
+
+@pytest.mark.parametrize("place", [0, 4, 9])
+@pytest.mark.parametrize("flags", [ACK | PSH, ACK | FIN, ACK | CWR, ACK | 0x20, ACK | 0x40, 0])
+def test_flags_of_one_packet_are_those_it_had(place: int, flags: int) -> None:
+    near, far, _ = ends()
+    packets = [single(number, flags=flags if number == place else ACK) for number in range(10)]
+    assert packets_of(opened(far, near, packets)) == packets
+
+
+def wrong(checksum: bytes) -> bytes:
+    """As far from the right one in every packet."""
+    return ((int.from_bytes(checksum, "big") + 5) % 0xFFFF).to_bytes(2, "big")
+
+
+def test_wrong_header_checksums_stay_wrong_even_if_all_are() -> None:
+    near, far, _ = ends()
+    packets = [packet[:10] + wrong(packet[10:12]) + packet[12:] for packet in RUN.segments()]
+    results = opened(far, near, packets)
+    assert only(results, ToTunRun) == []
+    assert packets_of(results) == packets
+
+
+def repaired(packet: bytes, at: int, field: int) -> bytes:
+    """The packet with the checksums of what it says now; its transport begins ``at`` and has its own in ``field``."""
+    changed = bytearray(packet)
+    if at == 20:
+        changed[10:12] = bytes(2)
+        changed[10:12] = checksum(memoryview(changed)[:at]).to_bytes(2, "big")
+    place, octets = at + field, len(packet) - at
+    changed[place : place + 2] = bytes(2)
+    pseudo = pseudo_sum(changed, 4 if at == 20 else 6, 6 if field == 16 else 17, octets)
+    changed[place : place + 2] = checksum(memoryview(changed)[at:], pseudo).to_bytes(2, "big")
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("version", [4, 6])
+def test_every_octet_of_the_headers_counts(version: int, tcp: bool) -> None:
+    """Even with right checksums, one packet that differs in it isn't taken for another."""
+    near, one, two = ends()
+    packets = Big(version=version, tcp=tcp, count=10, segment=20).segments()
+    source, destination = ADDRESSES[version]
+    here, there = (
+        replace(Selector.net(address), protocol=6 if tcp else 17, ports=(port, port))
+        for address, port in ((destination, 443), (source, 40_000))
+    )
+    nets = tuple(zip(one.local, one.remote, strict=True))
+    first = authentic(near, 4, udp(*ADDRESSES[4]))
+    for end in (one, two):
+        end.policy(m.SpdEntry("just these", "rule", "protect", ((here, there),), "child"), protect(*nets))
+        end.receive(first, 1.0)
+    at, field = 20 if version == 4 else 40, 16 if tcp else 6
+    for octet in range(len(packets[0]) - 20):
+        changed = list(packets)
+        changed[4] = repaired(bent(packets[4], octet), at, field)
+        datagrams = [authentic(near, 4 if version == 4 else 41, packet) for packet in changed]
+        assert one_by_one(together(one, datagrams, 1.0)) == apart(two, datagrams, 1.0), octet
+        assert state(one) == state(two), octet
 
 
 def test_padding_that_hides_lengths_is_taken_off_each() -> None:
@@ -363,6 +367,14 @@ def test_the_segment_size_in_each_syn_is_looked_at(flags: int) -> None:
     packets = [packet[:33] + bytes([flags]) + packet[34:40] + b"\x02\x04\xff\xff" + packet[44:] for packet in packets]
     opened(far, near, packets)
     assert far.paths["mss-clamped"] == 3
+
+
+def test_the_segment_size_in_a_syn_among_others_is_looked_at() -> None:
+    near, far, _ = ends()
+    packets = Big(count=8, segment=10, options=4).segments()
+    packets[3] = packets[3][:33] + bytes([SYN]) + packets[3][34:40] + b"\x02\x04\xff\xff" + packets[3][44:]
+    assert len(packets_of(opened(far, near, packets))) == 8
+    assert far.paths["mss-clamped"] == 1
 
 
 def test_the_buffer_holds_the_largest_read() -> None:

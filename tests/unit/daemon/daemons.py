@@ -233,9 +233,9 @@ class Tun:
             return TunRead(memoryview(self.ours.recv(65_536)), bytearray(NOTHING_LEFT))
         return None
 
-    def write(self, packet: bytes, *, head: bytes) -> bool:
+    def write(self, packet: bytes | memoryview, *, head: bytes) -> bool:
         assert head == NOTHING_LEFT
-        self._arrived.append(packet)
+        self._arrived.append(bytes(packet))
         return True
 
     def close(self) -> None:

@@ -1,0 +1,88 @@
+"""A sender and two receivers that know the same: one takes datagrams by runs, the other one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ipsecd.dataplane import messages as m
+from ipsecd.dataplane.results import Result, ToTun, ToTunRun
+from ipsecd.dataplane.runs_in import RunsIn
+from ipsecd.wire.offload import decode, segments
+from ipsecd.wire.registry import IpProtocol
+from tests.unit.crypto.suites import Suite
+from tests.unit.dataplane.ends import TUN_MTU, End, only
+from tests.unit.ipsec.pairs import GCM
+
+JOINS = (IpProtocol.TCP, IpProtocol.UDP)
+
+
+def ends(suite: Suite = GCM, *, esn: bool = False, joins: tuple[int, ...] = JOINS, **given: object) -> list[End]:
+    """A sender, and two receivers that know the same."""
+    made = [End(near=near, suite=suite, esn=esn) for near in (True, False, False)]
+    for end in made:
+        end.roads._inbound = RunsIn(tun_mtu=TUN_MTU, joins=joins)
+        end.policy()
+        end.install_inbound(**given)  # type: ignore[arg-type]  # the caller's care
+        end.install_outbound()
+    return made
+
+
+def kept(results: Iterable[Result]) -> Iterator[Result]:
+    """Results that outlive the buffers of the roads, copied one by one as the owner carries them out."""
+    for result in results:
+        match result:
+            case ToTun(packet):
+                yield ToTun(bytes(packet))
+            case ToTunRun(head, header, payload):
+                yield ToTunRun(head, header, bytes(payload))
+            case _:
+                yield result
+
+
+def one_by_one(results: list[Result]) -> list[Result]:
+    """What is written as one, as the packets that the kernel makes of it."""
+    found: list[Result] = []
+    for result in results:
+        if isinstance(result, ToTunRun):
+            pieces = segments(result.header + bytes(result.payload), decode(result.head))
+            assert len(pieces) > 1
+            found += [ToTun(piece) for piece in pieces]
+        else:
+            found.append(result)
+    return found
+
+
+def together(
+    end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None
+) -> list[Result]:
+    """Receive them as one read: all but the last have the size of the first."""
+    data = b"".join(datagrams)
+    end.roads.received[: len(data)] = data
+    outside = outside or end.outside
+    found = list(kept(end.roads.from_udp_read(len(data), len(datagrams[0]), outside, tos, True, now)))
+    return found + list(kept(end.roads.from_udp_end(now)))
+
+
+def apart(end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None) -> list[Result]:
+    source = None if outside is None else (outside.remote, outside.remote_port)
+    found: list[Result] = []
+    for datagram in datagrams:
+        found += end.receive(datagram, now, tos=tos, source=source)
+    return found
+
+
+def state(end: End) -> tuple[object, ...]:
+    """All that the road in remembers."""
+    counters = end.counters()
+    paths = {name: count for name, count in counters.paths.items() if name != "runs-in" and count}
+    windows = [(sa.window.top, sa.window._blocks, sa.failures, sa.seen_outside) for sa in end.roads._inbound._sad]
+    return counters.sas, {k: v for k, v in counters.drops.items() if v}, paths, counters.entries, windows
+
+
+def bent(data: bytes, at: int) -> bytes:
+    at %= len(data)
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def packets_of(results: list[Result]) -> list[bytes]:
+    return [bytes(result.packet) for result in only(one_by_one(results), ToTun)]
