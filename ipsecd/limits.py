@@ -147,6 +147,7 @@ ADDRESS_REST = 0.2  # after this machine's addresses were looked at: a link that
 BURST = 64  # packets or datagrams taken from one descriptor before the others have their turn
 BURST_OCTETS = 262_144  # likewise, of big ones: about half a millisecond
 SEND_TRIES = 4  # of one datagram, as an ICMP error about another makes a send fail whoever it is for
+UDP_ENDS = 4_096  # remote ends, and what goes or comes with their datagrams, that are kept in the form wanted next
 SOCKET_ERRORS = 256  # entries of a socket's error queue read in one turn; they fill the receive buffer
 GOODBYE = 0.2  # seconds between the Deletes of a stop and the closing of the sockets, for the answers
 EXIT_TIME = 3.0  # what a stop may take

@@ -6,14 +6,14 @@ import grp
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipsecd.io import tun, udp
+from ipsecd.io import tun, udp_open
 from ipsecd.io.state_file import StateFile
 
 POLICY = Path("/etc/ipsecd/policy.yaml")
 STATE = Path("/var/lib/ipsecd")
 CONTROL = Path("/run/ipsecd/control")
 GROUP = "ipsecd"
-OFFLOADS = (tun.TSO, tun.USO, udp.SEGMENT, udp.GRO)
+OFFLOADS = (tun.TSO, tun.USO, udp_open.SEGMENT, udp_open.GRO)
 
 
 @dataclass(frozen=True, slots=True)

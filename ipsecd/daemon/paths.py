@@ -16,7 +16,7 @@ from ipsecd import limits
 from ipsecd.daemon import translate
 from ipsecd.dataplane.messages import Outside, SetLinkMtu, SetPathMtu
 from ipsecd.ike import effects
-from ipsecd.io.udp import PathError
+from ipsecd.io.udp_errors import PathError
 from ipsecd.wire.selector import Address
 
 LinkMtu = Callable[[Address, Address], int | None]

@@ -24,7 +24,8 @@ from ipsecd.dataplane.results import Result
 from ipsecd.errors import KernelError
 from ipsecd.ike.config import Endpoint
 from ipsecd.io.tun import NOTHING_LEFT, Tun, TunRead
-from ipsecd.io.udp import PathError, Received, UdpSocket
+from ipsecd.io.udp import Received, UdpSocket
+from ipsecd.io.udp_errors import PathError
 from ipsecd.wire.udpencap import NON_ESP_MARKER
 
 log = structlog.get_logger()

@@ -25,6 +25,7 @@ TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_USO4, TUN_F_USO6 = 0x01, 0x02, 0x04, 0
 _TSO, _USO = TUN_F_TSO4 | TUN_F_TSO6, TUN_F_USO4 | TUN_F_USO6
 TSO, USO = "tun-tso", "tun-uso"
 NOTHING_LEFT = bytes(10)  # the virtio header of a packet that is just itself
+_HEAD = len(NOTHING_LEFT)
 
 _HINTS = {
     errno.ENOENT: "modprobe tun; in a container, pass it the device /dev/net/tun",
@@ -51,11 +52,61 @@ class TunRead(NamedTuple):
     head: bytearray
 
 
-class Tun:
+class TunEnd:
+    """The descriptor of such an interface, whoever opened it: all that goes without any right, and without any call
+    that a worker doesn't have once it is shut in. Reading and writing never wait.
+
+    Packets are whole IPv4 or IPv6 packets without a frame around them. ``offloads`` names what the kernel does for us:
+    ``TSO``, ``USO``; ``name`` is what errors call it.
+    """
+
+    def __init__(self, file: int, offloads: frozenset[str], name: str) -> None:
+        self.name = name
+        self.offloads = offloads
+        self.drops: Counter[str] = Counter()  # packets the kernel didn't take, by reason
+        self._file = file
+        self._head, self._body = bytearray(_HEAD), memoryview(bytearray(MAX_UDP_DATAGRAM + 1))
+        self._buffers = (self._head, self._body)
+
+    def fileno(self) -> int:
+        """For the event loop: readable when a packet waits; and for handing it on."""
+        return self._file
+
+    def read(self) -> TunRead | None:
+        """What waits, None if nothing does; KernelError once the interface is gone. Other failures are counted in
+        ``drops``."""
+        try:
+            octets = os.readv(self._file, self._buffers)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno in _GONE:
+                raise _failed(f"can't read from {self.name}", error) from error
+            self.drops["tun-unreadable"] += 1
+            return None
+        return TunRead(self._body[: octets - _HEAD], self._head)
+
+    def write(self, *parts: bytes | bytearray | memoryview, head: bytes = NOTHING_LEFT) -> bool:
+        """Hand one packet to the kernel, in one or more parts, or many of a flow as one, as its virtio header says.
+        What the kernel refuses is counted in ``drops`` and False; KernelError once the interface is gone."""
+        try:
+            os.writev(self._file, (head, *parts))
+        except OSError as error:
+            if error.errno in _GONE:
+                raise _failed(f"can't write to {self.name}", error) from error
+            self.drops[_REFUSALS.get(error.errno or 0, "tun-failed")] += 1
+            return False
+        return True
+
+    def close(self) -> None:
+        """The kernel removes the interface, and the routes through it, with its last descriptor."""
+        os.close(self._file)
+
+
+class Tun(TunEnd):
     """An interface that exists as long as this object is open. It is made down: ``up`` starts it.
 
-    Packets are whole IPv4 or IPv6 packets without a frame around them. Reading and writing never wait. ``offloads``
-    names what it does for us: ``TSO``, ``USO``; ``without`` names what it isn't asked for.
+    ``without`` names offloads that it isn't asked for.
     """
 
     def __init__(self, name: str, mtu: int, without: Collection[str] = ()) -> None:
@@ -65,17 +116,19 @@ class Tun:
             self._device = pytun.TunTapDevice(name=name, flags=flags)
         except OSError as error:
             raise _failed(f"can't make the TUN interface {name}", error) from error
-        self.name = name
-        self.drops: Counter[str] = Counter()  # packets the kernel didn't take, by reason
-        self._file: int = self._device.fileno()
-        self._head, self._body = bytearray(len(NOTHING_LEFT)), memoryview(bytearray(MAX_UDP_DATAGRAM + 1))
-        os.set_blocking(self._file, False)
-        self.offloads = self._ask([part for part in (TSO, USO) if part not in without])
+        file: int = self._device.fileno()
+        os.set_blocking(file, False)
+        super().__init__(file, _ask(file, [part for part in (TSO, USO) if part not in without]), name)
         try:
             self.set_mtu(mtu)
         except KernelError:
             self.close()
             raise
+
+    @staticmethod
+    def adopt(file: int, offloads: frozenset[str], name: str) -> TunEnd:
+        """Around the descriptor of one that another process has made, whose it is from now on."""
+        return TunEnd(file, offloads, name)
 
     def set_mtu(self, mtu: int) -> None:
         """The largest packet the kernel may hand us. Raises KernelError."""
@@ -98,51 +151,21 @@ class Tun:
         except OSError as error:
             raise _failed(f"can't bring {self.name} down", error) from error
 
-    def fileno(self) -> int:
-        """For the event loop: readable when a packet waits."""
-        return self._file
-
-    def _ask(self, parts: list[str]) -> frozenset[str]:
-        """Ask for these, and for less until the kernel agrees: USO came with Linux 6.2."""
-        while parts:
-            wanted = TUN_F_CSUM | (_TSO if TSO in parts else 0) | (_USO if USO in parts else 0)
-            try:
-                fcntl.ioctl(self._file, TUNSETOFFLOAD, wanted)
-            except OSError:
-                parts.pop()
-            else:
-                return frozenset(parts)
-        return frozenset()
-
-    def read(self) -> TunRead | None:
-        """What waits, None if nothing does; KernelError once the interface is gone. Other failures are counted in
-        ``drops``."""
-        try:
-            octets = os.readv(self._file, (self._head, self._body))
-        except BlockingIOError:
-            return None
-        except OSError as error:
-            if error.errno in _GONE:
-                raise _failed(f"can't read from {self.name}", error) from error
-            self.drops["tun-unreadable"] += 1
-            return None
-        return TunRead(self._body[: octets - len(self._head)], self._head)
-
-    def write(self, *parts: bytes | bytearray | memoryview, head: bytes = NOTHING_LEFT) -> bool:
-        """Hand one packet to the kernel, in one or more parts, or many of a flow as one, as its virtio header says.
-        What the kernel refuses is counted in ``drops`` and False; KernelError once the interface is gone."""
-        try:
-            os.writev(self._file, (head, *parts))
-        except OSError as error:
-            if error.errno in _GONE:
-                raise _failed(f"can't write to {self.name}", error) from error
-            self.drops[_REFUSALS.get(error.errno or 0, "tun-failed")] += 1
-            return False
-        return True
-
     def close(self) -> None:
-        """The kernel removes the interface, and the routes through it, with its last descriptor."""
         self._device.close()
+
+
+def _ask(file: int, parts: list[str]) -> frozenset[str]:
+    """Ask for these, and for less until the kernel agrees: USO came with Linux 6.2."""
+    while parts:
+        wanted = TUN_F_CSUM | (_TSO if TSO in parts else 0) | (_USO if USO in parts else 0)
+        try:
+            fcntl.ioctl(file, TUNSETOFFLOAD, wanted)
+        except OSError:
+            parts.pop()
+        else:
+            return frozenset(parts)
+    return frozenset()
 
 
 def _failed(what: str, error: OSError) -> KernelError:

@@ -12,47 +12,43 @@ path, as nobody but their sender can cut them, and it believes no less than the 
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
 import sys
-from collections import Counter, deque
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from ipsecd.errors import KernelError
-from ipsecd.limits import MAX_UDP_DATAGRAM, SEND_TRIES, SOCKET_BUFFER, SOCKET_ERRORS
+from ipsecd.io.udp_errors import ErrorQueue, PathError
+from ipsecd.io.udp_open import (
+    GRO,
+    IP_PKTINFO,
+    SEGMENT,
+    UDP_SEGMENT,
+    Address,
+    ask,
+    open_one,
+    open_pair,
+)
+from ipsecd.limits import SEND_TRIES, SOCKET_ERRORS, UDP_ENDS
 
-Address = IPv4Address | IPv6Address
-
-# linux/in.h, linux/in6.h, linux/errqueue.h; what Python's socket module doesn't name
-IP_PKTINFO = 8
+# linux/in.h, linux/in6.h
 IP_MTU_DISCOVER = 10
-IP_RECVERR = 11
-IP_RECVTOS = 13
 IPV6_MTU_DISCOVER = 23
-UDP_SEGMENT = 103
-UDP_GRO = 104
-SEGMENT, GRO = "udp-segment", "udp-gro"
-_OFFLOADS = {SEGMENT: UDP_SEGMENT, GRO: UDP_GRO}
-IPV6_RECVERR = 25
 PMTUDISC_WANT = 1  # fragments by what the kernel takes for the path's MTU
 PMTUDISC_PROBE = 3  # sets DF and takes only the link's MTU into account
 PMTUDISC_OMIT = 5  # leaves DF clear; ICMP never changes the path MTU
-SO_EE_ORIGIN_LOCAL = 1
-SO_RCVBUFFORCE = 33
 
-Ancillary = list[tuple[int, int, bytes]]
+Ancillary = tuple[tuple[int, int, bytes], ...]
 
 _ANCILLARY = 256
 _ANY_IPV6_LINK = 1_280 - 40 - 8  # octets of a UDP datagram (RFC 8200 section 5)
-_EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _NOT_OF_CUTTING = frozenset(
     {"send-forbidden", "send-full", "send-unreachable"}
 )  # sending one by one would do no better
+_INCOMPLETE = int(socket.MSG_CTRUNC | socket.MSG_TRUNC)  # an enumeration would do this in Python
 _REASONS = {
     errno.EPERM: "send-forbidden",  # a netfilter rule
     errno.EMSGSIZE: "send-too-big",
@@ -102,21 +98,6 @@ class Received(NamedTuple):
     traffic_class: int
 
 
-@dataclass(frozen=True, slots=True)
-class PathError:
-    """What the kernel (``reported`` False) or a router (True) says of a datagram that was sent earlier.
-
-    ``mtu`` is 0 unless it was too big. ``data`` is the beginning of that datagram, as much as came back.
-    """
-
-    errno: int
-    reported: bool
-    remote: Address
-    remote_port: int
-    mtu: int
-    data: bytes
-
-
 class Refusal(NamedTuple):
     """Why a datagram wasn't sent; ``mtu`` is that of the link if it is too narrow, 0 if nobody says."""
 
@@ -130,58 +111,37 @@ class UdpSocket:
     the kernel does for us: ``SEGMENT``, ``GRO``; ``without`` names what it isn't asked for."""
 
     def __init__(self, address: Address, port: int, mark: int, natt: bool, without: Collection[str] = ()) -> None:
-        self.family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        """Raises KernelError."""
+        opened = open_one(address, port, mark)
+        self._take(opened, natt, ask(opened, {SEGMENT, GRO} - set(without)), sending=False)
+
+    @classmethod
+    def adopt(cls, opened: socket.socket, *, natt: bool, offloads: frozenset[str], sending: bool) -> Self:
+        """Around one that another process has opened, here or as one of a ``pair``; ``sending`` says that it's the one
+        that only sends. Needs no right, and no call that a worker doesn't have once it is shut in."""
+        self = cls.__new__(cls)
+        self._take(opened, natt, offloads, sending=sending)
+        return self
+
+    def _take(self, opened: socket.socket, natt: bool, offloads: frozenset[str], *, sending: bool) -> None:
+        self._socket = opened
+        self._version = 4 if opened.family == socket.AF_INET else 6
+        self.port: int = opened.getsockname()[1]
         self.natt = natt
-        # The mode between two sends: with OMIT, ICMP changes no path MTU of the kernel's. For IPv6 the kernel then
-        # doesn't tell us either; with PROBE it tells, and our own datagrams still go by the link's MTU alone.
-        self._rest = PMTUDISC_OMIT if address.version == 4 else PMTUDISC_PROBE
+        self.offloads = offloads
         self.drops: Counter[str] = Counter()  # datagrams that weren't sent or couldn't be read, by reason
         self.heard: Counter[str] = Counter()  # errors about datagrams that were sent
-        self._errors: deque[PathError] = deque(maxlen=SOCKET_ERRORS)  # read, and not yet handed out
-        try:
-            self._socket = socket.socket(self.family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        except OSError as error:
-            raise KernelError(
-                f"no UDP socket for IPv{address.version}: {error.strerror}", "is that protocol switched off?"
-            ) from error
-        try:
-            self._configure(mark)
-            self._socket.bind((str(address), port))
-        except OSError as error:
-            self._socket.close()
-            raise _refused(port, error) from error
-        self.port: int = self._socket.getsockname()[1]
-        self.offloads = frozenset(
-            name
-            for name, option in ((SEGMENT, UDP_SEGMENT), (GRO, UDP_GRO))
-            if name not in without and self._can(option)
-        )
-
-    def _can(self, option: int) -> bool:
-        """Ask for GRO, and whether there is UDP_SEGMENT, which goes with each call."""
-        try:
-            self._socket.setsockopt(socket.SOL_UDP, option, int(option == UDP_GRO))
-        except OSError:
-            return False
-        return True
-
-    def _configure(self, mark: int) -> None:
-        opened = self._socket
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-        opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER)
-        if self.family == socket.AF_INET:
-            opened.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-            opened.setsockopt(socket.IPPROTO_IP, IP_RECVTOS, 1)
-            opened.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
-        else:
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
-            opened.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+        self._errors = ErrorQueue(opened, self.heard)
+        # Between two sends the mode says what ICMP may do, and is that at rest: with OMIT it changes no path MTU of the
+        # kernel's. For IPv6 the kernel then doesn't tell us either; with PROBE it tells, and our own datagrams still go
+        # by the link's MTU alone. No ICMP comes to a socket that only sends: there the mode is about the next datagram
+        # alone, and stays until one wants another.
+        self._rest = PMTUDISC_OMIT if self._version == 4 else PMTUDISC_PROBE
+        self._stays = sending
         self._discover(self._rest)
 
     def fileno(self) -> int:
-        """For the event loop: readable when a datagram or an error waits."""
+        """For the event loop: readable when a datagram or an error waits; and for handing it on."""
         return self._socket.fileno()
 
     def receive_into(self, buffer: memoryview) -> Received | None:
@@ -195,29 +155,12 @@ class UdpSocket:
             except OSError:  # an ICMP error shows itself here once; what it says stands in the error queue
                 self.heard["error-met"] += 1
                 continue
-            local, traffic_class, segment = self._told(ancillary)
-            if local is None or flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
+            remote, remote_port, local, traffic_class, segment = _told(sender, tuple(ancillary))
+            if local is None or flags & _INCOMPLETE:
                 self.drops["receive-truncated"] += 1
                 continue
-            return Received(octets, segment or octets, _address(sender[0]), sender[1], local, traffic_class)
+            return Received(octets, segment or octets, remote, remote_port, local, traffic_class)
         return None
-
-    def _told(self, ancillary: Ancillary) -> tuple[Address | None, int, int]:
-        local: Address | None = None
-        traffic_class = segment = 0
-        for level, kind, data in ancillary:
-            match level, kind:
-                case socket.IPPROTO_IP, 8:  # IP_PKTINFO: interface, our address for answers, the header's destination
-                    local = IPv4Address(data[8:12])
-                case socket.IPPROTO_IP, socket.IP_TOS:
-                    traffic_class = data[0]
-                case socket.IPPROTO_IPV6, socket.IPV6_PKTINFO:
-                    local = IPv6Address(data[:16])
-                case socket.IPPROTO_IPV6, socket.IPV6_TCLASS:
-                    traffic_class = int.from_bytes(data[:4], sys.byteorder)
-                case socket.SOL_UDP, 104:  # UDP_GRO
-                    segment = int.from_bytes(data[:4], sys.byteorder)
-        return local, traffic_class, segment
 
     def send(
         self,
@@ -237,62 +180,63 @@ class UdpSocket:
         many octets each but for the last, which may have less: None, or the refusal of the first if it doesn't fit the
         link, and then none is sent; others are just counted.
         """
-        ancillary = self._says(local, traffic_class)
-        target, mode = (str(remote), remote_port), self._mode(segment or len(data), may_fragment=may_fragment)
+        target = _target(self._version, int(remote), remote_port)
+        source = None if local is None else int(local)
+        mode = PMTUDISC_PROBE
+        if may_fragment:
+            too_long = self._version == 6 and (segment or len(data)) > _ANY_IPV6_LINK
+            mode = PMTUDISC_WANT if too_long else self._rest
         if segment:
-            return self._send_run(memoryview(data), segment, ancillary, target, mode)
-        refusal = self._send(data, ancillary, target, mode)
+            return self._send_run(memoryview(data), segment, source, traffic_class, target, mode)
+        refusal = self._send(data, _says(self._version, source, traffic_class, 0), target, mode)
         if refusal is not None:
             self.drops[refusal.reason] += 1
         return refusal
 
     def _send_run(
-        self, data: memoryview, octets: int, ancillary: Ancillary, target: tuple[str, int], mode: int
+        self,
+        data: memoryview,
+        octets: int,
+        source: int | None,
+        traffic_class: int,
+        target: tuple[str, int],
+        mode: int,
     ) -> Refusal | None:
         """In one call where the kernel can cut them, else one by one."""
         if SEGMENT in self.offloads:
-            cut = (socket.SOL_UDP, UDP_SEGMENT, struct.pack("=H", octets))
-            refusal = self._send(data, [*ancillary, cut], target, mode)
-            if refusal is None or refusal.reason in _NOT_OF_CUTTING:
-                self.drops.update({refusal.reason: -(-len(data) // octets)} if refusal else {})
+            refusal = self._send(data, _says(self._version, source, traffic_class, octets), target, mode)
+            if refusal is None:
                 return None
+            if refusal.reason in _NOT_OF_CUTTING:
+                self.drops[refusal.reason] += -(-len(data) // octets)
+                return None
+        ancillary = _says(self._version, source, traffic_class, 0)
         for at in range(0, len(data), octets):
             refusal = self._send(data[at : at + octets], ancillary, target, mode)
-            if refusal is not None and refusal.mtu and not at:
-                self.drops[refusal.reason] += 1
+            if refusal is None:
+                continue
+            self.drops[refusal.reason] += 1
+            if refusal.mtu and not at:
                 return refusal
-            self.drops.update({refusal.reason: 1} if refusal else {})
         return None
-
-    def _says(self, local: Address | None, traffic_class: int) -> Ancillary:
-        """What goes with a datagram: where it comes from, and its TOS octet."""
-        ancillary: Ancillary
-        if self.family == socket.AF_INET:
-            ancillary = [(socket.IPPROTO_IP, socket.IP_TOS, struct.pack("=i", traffic_class))]
-            if local is not None:
-                ancillary.append((socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=I4s4s", 0, local.packed, bytes(4))))
-        else:
-            ancillary = [(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, struct.pack("=i", traffic_class))]
-            if local is not None:
-                ancillary.append((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, local.packed + bytes(4)))
-        return ancillary
 
     def _send(
         self, data: bytes | memoryview, ancillary: Ancillary, target: tuple[str, int], mode: int
     ) -> Refusal | None:
-        if mode != self._rest:
+        if mode != self._mode:
             self._discover(mode)
         refusal = self._try(data, ancillary, target)
-        if mode != self._rest:
+        if not self._stays and mode != self._rest:
             self._discover(self._rest)
         return refusal
 
-    def _mode(self, octets: int, *, may_fragment: bool) -> int:
-        if not may_fragment:
-            return PMTUDISC_PROBE
-        if self.family == socket.AF_INET6 and octets > _ANY_IPV6_LINK:
-            return PMTUDISC_WANT
-        return self._rest
+    def _discover(self, mode: int) -> None:
+        """Whether datagrams may be fragmented is the socket's to say, not the datagram's."""
+        if self._version == 4:
+            self._socket.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, mode)
+        else:
+            self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, mode)
+        self._mode = mode
 
     def _try(self, data: bytes | memoryview, ancillary: Ancillary, target: tuple[str, int]) -> Refusal | None:
         """Again as long as an error may be another datagram's, as anybody can make those come."""
@@ -307,74 +251,68 @@ class UdpSocket:
             reason = _REASONS.get(number, "send-failed")
             if number not in _FROM_ICMP:
                 break
-            if number == errno.EMSGSIZE and (mtu := self._link_mtu()):
+            if number == errno.EMSGSIZE and (mtu := self._errors.link_mtu()):
                 return Refusal(reason, mtu)
             self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # the one that waits now, if one does
         return Refusal(reason)
 
-    def _link_mtu(self) -> int:
-        """What the kernel has just said of the link in the error queue, 0 if nothing: then the error was none of its
-        own. The routers' entries before it are kept."""
-        for _ in range(SOCKET_ERRORS):
-            if (error := self._read_error()) is None:
-                return 0
-            if not error.reported and error.mtu:
-                return error.mtu
-            self._errors.append(error)
-        return 0
-
-    def _discover(self, mode: int) -> None:
-        """Whether datagrams may be fragmented is the socket's to say, not the datagram's."""
-        if self.family == socket.AF_INET:
-            self._socket.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, mode)
-        else:
-            self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, mode)
-
     def errors(self, limit: int) -> list[PathError]:
-        """At most ``limit`` entries of the error queue (ip(7), IP_RECVERR)."""
-        found = [self._errors.popleft() for _ in range(min(limit, len(self._errors)))]
-        while len(found) < limit and (error := self._read_error()) is not None:
-            found.append(error)
-        return found
-
-    def _read_error(self) -> PathError | None:
-        try:
-            data, ancillary, _, target = self._socket.recvmsg(MAX_UDP_DATAGRAM, 512, socket.MSG_ERRQUEUE)
-        except OSError:  # it's empty
-            return None
-        self.heard["error-read"] += 1
-        return next(_path_errors(ancillary, data, target), None)
+        """At most ``limit`` entries of the error queue."""
+        return self._errors.take(limit)
 
     def close(self) -> None:
         self._socket.close()
 
 
-@lru_cache(maxsize=1_024)
-def _address(text: str) -> Address:
-    return ip_address(text.partition("%")[0])
+def pair(address: Address, port: int, mark: int, without: Collection[str] = ()) -> tuple[UdpSocket, UdpSocket]:
+    """Two for the port where ESP comes and goes: all that arrives comes to the first, datagrams and what ICMP says of
+    either's; the second only sends, and its errors are those of this machine alone. So two processes may have one
+    each, and what they send by is their own. Raises KernelError, also if another program has the port."""
+    receiving, sending = open_pair(address, port, mark)
+    wanted = {SEGMENT, GRO} - set(without)
+    return (
+        UdpSocket.adopt(receiving, natt=True, offloads=ask(receiving, wanted), sending=False),
+        UdpSocket.adopt(sending, natt=True, offloads=ask(sending, wanted - {GRO}), sending=True),
+    )
 
 
-def _path_errors(ancillary: Ancillary, data: bytes, target: tuple[str, int]) -> Iterator[PathError]:
-    for level, kind, content in ancillary:
-        if (level, kind) not in {(socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)}:
-            continue
-        number, origin, _, _, _, info, _ = _EXTENDED_ERROR.unpack_from(content)
-        yield PathError(
-            errno=number,
-            reported=origin != SO_EE_ORIGIN_LOCAL,
-            remote=ip_address(target[0].partition("%")[0]),
-            remote_port=target[1],
-            mtu=info if number == errno.EMSGSIZE else 0,
-            data=data,
-        )
+# Numbers in the place of addresses: their hashes are ready, those of addresses are made in Python.
+@lru_cache(maxsize=UDP_ENDS)
+def _target(version: int, number: int, port: int) -> tuple[str, int]:
+    return str(IPv4Address(number) if version == 4 else IPv6Address(number)), port
 
 
-def _refused(port: int, error: OSError) -> KernelError:
-    hints = {
-        errno.EADDRINUSE: f"ss -ulpn 'sport = :{port}' shows who has it",
-        errno.EACCES: "ipsecd needs CAP_NET_BIND_SERVICE for ports below 1024",
-        errno.EPERM: "ipsecd needs CAP_NET_ADMIN to mark its sockets",
-        errno.EADDRNOTAVAIL: "no interface has that address",
-    }
-    number = error.errno or 0
-    return KernelError(f"can't open UDP port {port}: {os.strerror(number)}", hints.get(number, ""), errno=number)
+@lru_cache(maxsize=UDP_ENDS)
+def _says(version: int, source: int | None, traffic_class: int, segment: int) -> Ancillary:
+    """What goes with a datagram: its TOS octet, where it comes from, and the size of the pieces it's cut into."""
+    four = version == 4
+    level, kind = (socket.IPPROTO_IP, socket.IP_TOS) if four else (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)
+    said = [(level, kind, struct.pack("=i", traffic_class))]
+    if source is not None and four:
+        said.append((level, IP_PKTINFO, struct.pack("=I4s4s", 0, source.to_bytes(4, "big"), bytes(4))))
+    elif source is not None:
+        said.append((level, socket.IPV6_PKTINFO, source.to_bytes(16, "big") + bytes(4)))
+    if segment:
+        said.append((socket.SOL_UDP, UDP_SEGMENT, struct.pack("=H", segment)))
+    return tuple(said)
+
+
+@lru_cache(maxsize=UDP_ENDS)
+def _told(sender: tuple[str, int], ancillary: Ancillary) -> tuple[Address, int, Address | None, int, int]:
+    """Of a datagram that came: from where, from which port, to which address of ours if that is told, its TOS octet,
+    and the size of the pieces it was put together from, 0 if it wasn't."""
+    local: Address | None = None
+    traffic_class = segment = 0
+    for level, kind, data in ancillary:
+        match level, kind:
+            case socket.IPPROTO_IP, 8:  # IP_PKTINFO: interface, our address for answers, the header's destination
+                local = IPv4Address(data[8:12])
+            case socket.IPPROTO_IP, socket.IP_TOS:
+                traffic_class = data[0]
+            case socket.IPPROTO_IPV6, socket.IPV6_PKTINFO:
+                local = IPv6Address(data[:16])
+            case socket.IPPROTO_IPV6, socket.IPV6_TCLASS:
+                traffic_class = int.from_bytes(data[:4], sys.byteorder)
+            case socket.SOL_UDP, 104:  # UDP_GRO
+                segment = int.from_bytes(data[:4], sys.byteorder)
+    return ip_address(sender[0].partition("%")[0]), sender[1], local, traffic_class, segment

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from ipsecd import limits
 from ipsecd.io.tun import Tun
-from ipsecd.io.udp import Address, UdpSocket
+from ipsecd.io.udp import UdpSocket
+from ipsecd.io.udp_open import Address
 from ipsecd.wire import offload
 
 

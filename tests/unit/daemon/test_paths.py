@@ -12,7 +12,7 @@ from ipsecd.daemon.paths import Paths
 from ipsecd.dataplane.messages import Outside, SetLinkMtu, SetPathMtu
 from ipsecd.ike import effects
 from ipsecd.ike.config import Endpoint, Lifetime, Path
-from ipsecd.io.udp import PathError
+from ipsecd.io.udp_errors import PathError
 from ipsecd.wire.registry import Encr, Integ
 from ipsecd.wire.selector import Address
 

@@ -26,7 +26,7 @@ from ipsecd.dataplane.results import Out
 from ipsecd.ike import effects
 from ipsecd.ike.config import Endpoint, Lifetime
 from ipsecd.ike.config import Path as Way
-from ipsecd.io.udp import PathError
+from ipsecd.io.udp_errors import PathError
 from ipsecd.policy.load import load_policy
 from ipsecd.wire.registry import Encr, Integ
 from ipsecd.wire.selector import Address, Selector

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ipsecd.io.udp import PathError
+from ipsecd.io.udp_errors import PathError
 from tests.unit.daemon.daemons import Daemon, beside, policy
 
 PEER = ip_address("192.0.2.2")

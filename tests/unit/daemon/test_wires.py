@@ -18,7 +18,8 @@ from ipsecd.daemon.wires import TunPort, Wires
 from ipsecd.dataplane.messages import Outside, SetLinkMtu, SetPathMtu
 from ipsecd.errors import KernelError
 from ipsecd.io.tun import NOTHING_LEFT, TunRead
-from ipsecd.io.udp import PathError, Received
+from ipsecd.io.udp import Received
+from ipsecd.io.udp_errors import PathError
 from tests.unit.daemon.test_paths import ANNA, HERE, OF_ANNA, install
 
 NOW = 1_000.0

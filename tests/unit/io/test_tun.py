@@ -146,3 +146,25 @@ def test_only_an_interface_that_is_gone_is_gone(
     with pytest.raises(KernelError, match="can't read from ipsecd0"):
         opened.read()
     assert opened.drops == {}
+
+
+def test_a_descriptor_that_another_process_made_is_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no driver is asked about it."""
+    ours, kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    monkeypatch.setattr(tun, "pytun", None)
+    monkeypatch.setattr(fcntl, "ioctl", failing(errno.EPERM))
+    ours.setblocking(False)
+    opened = Tun.adopt(ours.detach(), frozenset({TSO}), "ipsecd0")
+    with kernel:
+        assert (opened.name, opened.offloads) == ("ipsecd0", {TSO})
+        kernel.send(bytes(10) + b"packet")
+        assert opened.read() == (b"packet", bytes(10))
+        assert opened.read() is None
+        assert opened.write(b"answer")
+        assert kernel.recv(100) == bytes(10) + b"answer"
+        while opened.write(bytes(60_000)):  # until it is full
+            pass
+        assert opened.drops == {"tun-full": 1}
+        opened.close()
+        with pytest.raises(KernelError, match="can't write to ipsecd0"):
+            opened.write(b"lost")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import socket
 import struct
 from collections import deque
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from ipsecd import limits
-from ipsecd.io.udp import PathError, Received, Refusal, UdpSocket
+from ipsecd.errors import KernelError
+from ipsecd.io.udp import Received, Refusal, UdpSocket, pair
+from ipsecd.io.udp_errors import PathError
 
 PEER = {4: ip_address("198.51.100.1"), 6: ip_address("2001:db8::2")}
 LOCAL, ICMP = 1, 2  # where an entry of the error queue comes from (linux/errqueue.h)
@@ -31,18 +34,21 @@ class Kernel:
     """In the place of a socket: calls fail as a test wants."""
 
     def __init__(self, *_: Any) -> None:
+        self.family = socket.AF_INET
+        self.closed = False
         self.failures: deque[int] = deque()  # of the next sends, 0 for none
         self.always = 0
         self.queue: deque[tuple[Any, ...]] = deque()  # of errors
         self.waiting: deque[tuple[Any, ...] | int] = deque()  # datagrams, or errors that recvmsg meets
         self.sent: list[tuple[bytes, int]] = []  # with the mode each was sent in
-        self.tries = self.cleared = self.mode = 0
+        self.tries = self.cleared = self.mode = self.switched = 0
         self.cut: list[int] = []  # UDP_SEGMENT of the sends that had one
         self.unknown: set[tuple[int, int]] = set()  # options
 
     def setsockopt(self, level: int, name: int, value: int) -> None:
         if (level, name) in DISCOVER:
             self.mode = value
+            self.switched += 1
         if (level, name) in self.unknown:
             raise OSError(errno.ENOPROTOOPT, "no such option")
 
@@ -53,6 +59,9 @@ class Kernel:
 
     def bind(self, _: Any) -> None:
         pass
+
+    def close(self) -> None:
+        self.closed = True
 
     def getsockname(self) -> tuple[str, int]:
         return "0.0.0.0", 4_500
@@ -90,6 +99,7 @@ def opened(
 ) -> tuple[UdpSocket, Kernel]:
     kernel = Kernel()
     kernel.unknown = set(unknown)
+    kernel.family = {4: socket.AF_INET, 6: socket.AF_INET6}[version]
     with monkeypatch.context() as patch:
         patch.setattr(socket, "socket", lambda *_: kernel)
         return UdpSocket(ip_address({4: "0.0.0.0", 6: "::"}[version]), 4_500, 1, True, without), kernel
@@ -292,3 +302,98 @@ def test_errors_in_the_place_of_datagrams_end_after_a_while(monkeypatch: pytest.
     kernel.waiting.extend([errno.ECONNREFUSED] * 1_000)
     assert one.receive_into(memoryview(bytearray(10))) is None
     assert len(kernel.waiting) == 1_000 - limits.SOCKET_ERRORS
+
+
+# --- one that only sends --------------------------------------------------------------------------------------------
+
+
+def sender(version: int = 4) -> tuple[UdpSocket, Kernel]:
+    kernel = Kernel()
+    kernel.family = {4: socket.AF_INET, 6: socket.AF_INET6}[version]
+    kernel.mode = WANT  # whoever had it before
+    offloads = frozenset({"udp-segment"})
+    return UdpSocket.adopt(cast("socket.socket", kernel), natt=True, offloads=offloads, sending=True), kernel
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_one_that_only_sends_changes_its_mode_only_when_a_datagram_wants_another(version: int) -> None:
+    one, kernel = sender(version)
+    assert (one.port, one.natt, one.offloads) == (4_500, True, {"udp-segment"})
+    assert (kernel.mode, kernel.switched) == ({4: OMIT, 6: PROBE}[version], 1)
+    wishes = [False, False, True, True, False, False]
+    for may_fragment in wishes:
+        assert one.send(bytes(1_300), PEER[version], 4_500, may_fragment=may_fragment) is None
+    cut = {4: OMIT, 6: WANT}[version]
+    assert [mode for _, mode in kernel.sent] == [cut if may else PROBE for may in wishes]
+    assert kernel.switched == {4: 1 + 3, 6: 1 + 2}[version]
+
+
+def test_its_mode_stays_whatever_becomes_of_the_datagram() -> None:
+    one, kernel = sender()
+    kernel.failures = deque([errno.ENOBUFS, errno.ECONNREFUSED])
+    for _ in range(2):
+        one.send(b"esp", PEER[4], 4_500, may_fragment=False)
+    assert one.send(RUN, PEER[4], 4_500, may_fragment=False, segment=1_400) is None
+    assert [mode for _, mode in kernel.sent] == [PROBE, PROBE]
+    assert (kernel.switched, kernel.cut, one.drops) == (2, [1_400], {"send-full": 1})
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+@pytest.mark.parametrize("call", ["setsockopt", "bind"])
+def test_of_two_that_are_opened_none_stays_if_one_fails(
+    failing: int, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels = [Kernel(), Kernel()]
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EADDRINUSE, "no")
+
+    monkeypatch.setattr(kernels[failing], call, refuse)
+    left = iter(kernels)
+    monkeypatch.setattr(socket, "socket", lambda *_: next(left))
+    with pytest.raises(KernelError, match="can't open UDP port 4500: Address already in use"):
+        pair(ip_address("0.0.0.0"), 4_500, 1)
+    assert [kernel.closed for kernel in kernels] == [True, failing == 1]
+
+
+# --- what is kept of earlier datagrams ------------------------------------------------------------------------------
+
+
+def test_datagrams_are_told_apart_by_all_that_is_told_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, kernel = opened(monkeypatch)
+
+    def arriving(remote: str, port: int, local: int, tos: int, segment: int) -> Received:
+        told = [(0, 8, struct.pack("=I4s4s", 1, bytes(4), bytes([10, 0, 0, local]))), (0, 1, bytes([tos]))]
+        told += [(17, 104, struct.pack("=i", segment))] if segment else []
+        kernel.waiting.append((bytes(100), told, 0, (remote, port)))
+        read = one.receive_into(memoryview(bytearray(100)))
+        assert read == (100, segment or 100, ip_address(remote), port, ip_address(f"10.0.0.{local}"), tos)
+        return read
+
+    for _ in range(2):
+        for different in itertools.product(("198.51.100.1", "198.51.100.2"), (1, 2), (1, 2), (0, 3), (0, 50)):
+            arriving(*different)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_datagrams_are_sent_as_asked_whatever_was_sent_before(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, kernel = opened(monkeypatch, version)
+    kept: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(kernel, "sendmsg", lambda _, ancillary, __, target: kept.append((*ancillary, target)))
+    other = {4: ip_address("203.0.113.9"), 6: ip_address("2001:db8::99")}[version]
+    asked = list(
+        itertools.product((PEER[version], other), (4_500, 500), (None, PEER[version], other), (0, 3), (0, 50, 60))
+    )
+    for remote, port, local, tos, segment in asked * 2:
+        one.send(bytes(100), remote, port, local=local, traffic_class=tos, segment=segment)
+
+    def expected(remote: Any, port: int, local: Any, tos: int, segment: int) -> tuple[Any, ...]:
+        said: list[Any] = [((0, 1) if version == 4 else (41, 67)) + (struct.pack("=i", tos),)]
+        if local is not None and version == 4:
+            said.append((0, 8, bytes(4) + local.packed + bytes(4)))
+        elif local is not None:
+            said.append((41, 50, local.packed + bytes(4)))
+        said += [(17, 103, struct.pack("=H", segment))] if segment else []
+        return (*said, (str(remote), port))
+
+    assert kept == [expected(*one) for one in asked * 2]
