@@ -54,3 +54,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("seconds by folder")
     for folder, spent in sorted(seconds.items(), key=lambda pair: -pair[1]):
         terminalreporter.write_line(f"{spent:8.1f}  {folder}")
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemons of this test carry packets themselves: for those that are about the negotiation alone, as processes
+    cost half a second of processor time for each daemon."""
+    monkeypatch.setenv("IPSECD_DATA_PLANE", "inline")

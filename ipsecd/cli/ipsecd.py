@@ -61,6 +61,11 @@ def main() -> None:
     "--without", type=click.Choice(OFFLOADS), multiple=True, envvar="IPSECD_WITHOUT",
     help="An offload of the kernel to do without; may be given several times.",
 )  # fmt: skip
+@click.option(
+    "--data-plane", "plane", type=click.Choice(("processes", "inline")), default="processes",
+    envvar="IPSECD_DATA_PLANE", show_default=True,
+    help="Who carries packets: two confined processes, or the one that negotiates.",
+)  # fmt: skip
 @click.pass_context
 def run(
     context: click.Context,
@@ -71,6 +76,7 @@ def run(
     kind: str,
     level: str,
     without: tuple[str, ...],
+    plane: str,
 ) -> None:
     """Put the assigned policy in force, and keep it in force until SIGTERM or Ctrl-C.
 
@@ -79,7 +85,7 @@ def run(
     harden()
     journal = log.start(kind, level, os.environ)
     given = context.get_parameter_source("group") is not ParameterSource.DEFAULT
-    options = Options(policy.absolute(), state, control, group, given, without)
+    options = Options(policy.absolute(), state, control, group, given, without, plane == "inline")
     app = App(options, journal, systemd.from_environment())
     try:
         asyncio.run(app.run(Commands(app).handlers()))
@@ -87,6 +93,8 @@ def run(
         sys.exit(1)  # the log has said why
     finally:
         journal.close()
+    if app.failed:
+        sys.exit(1)
 
 
 @main.command(name="check")

@@ -54,6 +54,8 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     yield _text(f"ipsecd {answer['version']}, process {answer['pid']}, up {duration(answer['uptime'])}, {policy}\n")
     if answer["rules"]:
         yield grid(_RULE, [_rule(rule) for rule in answer["rules"]], width)
+    if "data_plane" in answer:
+        yield _text(f"packets are carried by {_carriers(answer)}\n")
     if off := [name for name, on in answer.get("offloads", {}).items() if not on]:
         yield _text(f"offloads that are off: {', '.join(off)}\n")
     if answer["unresolved"]:
@@ -64,6 +66,14 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
         rows.append(("log lines lost", lost, "whoever reads the log was too slow"))
     if rows:
         yield grid(("dropped because", "count", "that is"), rows, width)
+
+
+def _carriers(answer: Mapping[str, Any]) -> str:
+    """The processes of the data plane; they have no number while they are being started."""
+    if answer["data_plane"] == "inline":
+        return "the same process"
+    numbers = [f"process {pid} ({road})" for road, pid in answer["processes"].items() if pid is not None]
+    return " and ".join(numbers) or "nobody now"
 
 
 def _rule(rule: Mapping[str, Any]) -> tuple[object, ...]:

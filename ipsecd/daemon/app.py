@@ -67,6 +67,7 @@ class App:
         self._hangup = asyncio.Event()
         self._stop = asyncio.Event()
         self._cause = ""
+        self.failed = False  # whether it ends because it can't go on
         self._force: Force | None = None
 
     @property
@@ -253,6 +254,9 @@ class App:
             self.journal.tell_suppressed()
             with self.guard.over("a suspend"):
                 self._woke(self.clock.slept())
+            with self.guard.over("a look at the data plane"):
+                if self.protection is not None:
+                    self.protection.look_after()
             if shown != (shown := self.summary()):
                 self._systemd.status(shown)
             await asyncio.sleep(interval)
@@ -285,8 +289,9 @@ class App:
 
     def _host(self, netlink: Netlink) -> Host:
         store = self.options.floor
-        tell = self._reported, self._moved.set
-        return Host(netlink, self._nftables, store, self.guard, self.clock, *tell, self.options.without)
+        tell = self._reported, self._moved.set, self._give_up
+        options = self.options.without, self.options.inline
+        return Host(netlink, self._nftables, store, self.guard, self.clock, *tell, *options)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -294,6 +299,12 @@ class App:
             loop.add_signal_handler(number, self._end, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
         loop.set_exception_handler(self._lost)
+
+    def _give_up(self, reason: str) -> None:
+        """Packets can't be carried any more. Whoever has started this may start it again; the floor stands."""
+        log.error("giving-up", reason=reason)
+        self.failed = True
+        self._end(reason)
 
     def _end(self, cause: str) -> None:
         self._cause = cause

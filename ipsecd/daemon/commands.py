@@ -15,6 +15,7 @@ from ipsecd.daemon.explain import explain
 from ipsecd.daemon.keylog import Keys
 from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.target import find
+from ipsecd.dataplane.messages import Counters
 from ipsecd.errors import KernelError, OperatorError
 from ipsecd.io.nftables import Nftables
 from ipsecd.policy.floor import TABLE
@@ -46,10 +47,10 @@ class Commands:
         }
 
     async def _status(self, _: Arguments) -> dict[str, Any]:
-        return status.status(self._app, await self._counted())
+        return status.status(self._app, await self._counted(), await self._carried())
 
     async def _sas(self, _: Arguments) -> dict[str, Any]:
-        return status.sas(self._app)
+        return status.sas(self._app, await self._carried())
 
     async def _policy(self, _: Arguments) -> dict[str, Any]:
         plan = self._in_force().prepared.plan
@@ -119,6 +120,10 @@ class Commands:
         protection, bare = self._app.protection, self._app.bare
         await self._app.unassign()
         return {"policy": protection.prepared.plan.policy if protection else None, "bare": bare}
+
+    async def _carried(self) -> Counters | None:
+        protection = self._app.protection
+        return await protection.counters() if protection else None
 
     async def _counted(self) -> dict[str, int]:
         """The floor's counters; none where nft fails: all else is told without them."""

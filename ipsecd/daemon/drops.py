@@ -20,6 +20,7 @@ OF_THE_FLOOR = {  # by the name of its counter in the table
 }
 OF_THE_DAEMON = {
     "send-no-socket": "ipsecd has no socket of that IP version and port",
+    "control-full": "an IKE message that the control process had no time for",
     "tun-gone": "there was no TUN interface at that moment",
 }
 

@@ -126,8 +126,8 @@ class Conductor:
                     self._too_big(result, mtu, now)
             case ToTun(packet):
                 self._device.write(packet)
-            case ToTunRun(head, header, payload):
-                self._device.write(header, payload, head=head)
+            case ToTunRun(head, header, payloads):
+                self._device.write(header, *payloads, head=head)
             case messages.Done(sequence, error):
                 self._done(sequence, error, now)
             case messages.Counters():

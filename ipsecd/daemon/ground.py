@@ -32,8 +32,9 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Host:
     """What a ground stands on, and whom it tells. ``reports`` sees what the negotiation reports; ``addresses`` is
-    called when this machine's addresses or its ways out may have changed. ``without`` names offloads of the kernel that
-    aren't used."""
+    called when this machine's addresses or its ways out may have changed; ``failed`` when nothing can be protected any
+    more, with the reason. ``without`` names offloads of the kernel that aren't used, ``inline`` says that packets are
+    carried by this process."""
 
     netlink: Netlink
     nftables: Nftables
@@ -42,7 +43,9 @@ class Host:
     clock: Clock
     reports: Callable[[Report], None]
     addresses: Callable[[], None]
+    failed: Callable[[str], None]
     without: tuple[str, ...] = ()
+    inline: bool = False
 
 
 class Ground:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
 
 import structlog
 
+from ipsecd import limits
 from ipsecd.daemon.log import traceback_lines
 
 log = structlog.get_logger()
@@ -24,6 +26,15 @@ class Guard:
     def over(self, what: str, **fields: object) -> Watch:
         """A context to do ``what`` in; ``fields`` say with whom."""
         return Watch(self, what, fields)
+
+    def told(self, what: str, error: str, traceback: Sequence[str]) -> None:
+        """Count and log what has escaped in another process of ours; without a traceback, only count it. What it says
+        is bounded, as that process reads what strangers send."""
+        if what not in self.faults and len(self.faults) >= limits.PLANE_FAULT_KINDS:
+            what = "something else"
+        self.faults[what] += 1
+        if traceback:
+            log.error("fault", what=what, error=error, traceback=list(traceback))
 
 
 class Watch:

@@ -19,7 +19,8 @@ OFFLOADS = (tun.TSO, tun.USO, udp_open.SEGMENT, udp_open.GRO)
 @dataclass(frozen=True, slots=True)
 class Options:
     """``group`` may give commands besides root and the daemon's own user; empty, or unknown here: nobody else.
-    ``group_given``: somebody has named it, so it should be known. ``without`` names OFFLOADS that aren't used."""
+    ``group_given``: somebody has named it, so it should be known. ``without`` names OFFLOADS that aren't used.
+    ``inline``: packets are carried by the process that negotiates."""
 
     policy: Path = POLICY
     state: Path = STATE
@@ -27,6 +28,7 @@ class Options:
     group: str = GROUP
     group_given: bool = False
     without: tuple[str, ...] = ()
+    inline: bool = False
 
     @property
     def lock(self) -> Path:

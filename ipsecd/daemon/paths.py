@@ -52,6 +52,7 @@ class Paths:
         self._by_spi: dict[bytes, set[bytes]] = {}
         self._ends: Counter[_Ends] = Counter()
         self._told: dict[Address, int] = {}
+        self._all_alike = True  # no link so far has another MTU than the roads begin with
         self.heard: Counter[str] = Counter()  # errors about datagrams that were too big
 
     def follow(self, effect: translate.SaEffect) -> list[SetLinkMtu]:
@@ -77,19 +78,24 @@ class Paths:
         """One way to each peer there is an SA with, to ``ask`` about when links or routes may have changed."""
         return list({sa.outside.remote: sa.outside for sa in self._sas.values()}.values())
 
+    def forget(self) -> None:
+        """What the roads were told, they know no more."""
+        self._told.clear()
+        self._all_alike = True
+
     def ask(self, way: Outside) -> list[SetLinkMtu]:
         """What the link on this way carries now: the message about it, if that is news."""
         mtu = self._link_mtu(way.remote, way.local)
-        if mtu is None or mtu == self._told.get(way.remote):
+        known = self._told.get(way.remote, limits.LINK_MTU if self._all_alike else None)
+        if mtu is None:
             return []
         self._told[way.remote] = mtu
-        return [SetLinkMtu(way.remote, mtu)]
+        return [] if mtu == known else [self._tell(way.remote, mtu)]
 
     def refused(self, remote: Address, mtu: int) -> SetLinkMtu:
         """The kernel has just refused a datagram: its link carries no more than that."""
         self.heard["link-too-narrow"] += 1
-        self._told[remote] = mtu
-        return SetLinkMtu(remote, mtu)
+        return self._tell(remote, mtu)
 
     def judge(self, error: PathError, port: int) -> SetLinkMtu | SetPathMtu | None:
         """What to tell the roads of an error about a datagram that left by ``port``, if it is believed."""
@@ -105,6 +111,11 @@ class Paths:
         believed = ours and self._believe
         self.heard["path-mtu-believed" if believed else "path-mtu-doubted"] += 1
         return SetPathMtu(error.remote, mtu) if believed else None
+
+    def _tell(self, remote: Address, mtu: int) -> SetLinkMtu:
+        self._told[remote] = mtu
+        self._all_alike &= mtu == limits.LINK_MTU
+        return SetLinkMtu(remote, mtu)
 
     def _enter(self, inbound: bytes, sa: _Sa) -> list[SetLinkMtu]:
         if inbound in self._sas:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
@@ -18,26 +18,24 @@ from ipsecd.daemon.effects import Conductor
 from ipsecd.daemon.ground import Ground, Host
 from ipsecd.daemon.keylog import Keys
 from ipsecd.daemon.paths import Paths
+from ipsecd.daemon.plane import Apart, Inline, Measures, Plane
 from ipsecd.daemon.prepare import Outline, Prepared, difference
 from ipsecd.daemon.sockets import Sockets
 from ipsecd.daemon.wires import TunPort, Wires
-from ipsecd.dataplane.inline import InlineRoads
-from ipsecd.dataplane.messages import AskCounters, Counters, SetSpd
+from ipsecd.dataplane.messages import Counters, Heard, SetSpd, ToRoads
+from ipsecd.dataplane.results import Result
 from ipsecd.errors import OperatorError
 from ipsecd.ike import Ike
 from ipsecd.ike.status import IkeSaStatus
 from ipsecd.io.link_mtu import LinkMtus
-from ipsecd.io.tun import TSO, USO, Tun
+from ipsecd.io.tun import Tun
 from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.forwarded import local_ranges
 from ipsecd.policy.sides import local_networks
-from ipsecd.wire.registry import IpProtocol
 
 log = structlog.get_logger()
 
 _FIXED = ("ike_port", "natt_port", "settings")  # of a plan: what can't change while it is in force
-_JOINED = {TSO: IpProtocol.TCP, USO: IpProtocol.UDP}  # what the TUN takes joined if it hands it over joined
-
 
 Complete = Callable[[Outline], Awaitable[Prepared]]
 """Adds the keys to a policy, which may take a while."""
@@ -56,7 +54,7 @@ class Protection:
         self._generation = 0
         self._reading = False
         self._problems: tuple[str, ...] = ()  # of this machine, that have been told
-        self._open = contextlib.ExitStack()  # what must be closed again, in reverse
+        self._open = contextlib.AsyncExitStack()  # what must be closed again, in reverse
 
     async def start(self, complete: Complete) -> None:
         """Put everything in its place, the floor first: it needs no key, and may not have to wait for one. Raises
@@ -68,7 +66,7 @@ class Protection:
             await self._start()
         except BaseException:
             await self.ground.let_go()
-            self._open.close()
+            await self._open.aclose()
             self.ground.close()
             raise
 
@@ -77,22 +75,20 @@ class Protection:
         entropy = SystemEntropy()
         self.negotiation = Ike(self.prepared.config, entropy)
         tun = self._port.tun = await self.kernel.raise_tun()
-        self._roads = InlineRoads(
-            entropy.octets,
-            tun_mtu=self.kernel.settings.mtu,
-            pmtu_age=float(plan.settings.pmtu_age),
-            joins=[protocol for offload, protocol in _JOINED.items() if offload in tun.offloads],
-        )
         await self._tell_problems()
-        self._sockets = Sockets(plan.ike_port, plan.natt_port, plan.settings.own_mark, self._host.without)
+        apart, ports = not self._host.inline, (plan.ike_port, plan.natt_port)
+        self._sockets = Sockets(*ports, plan.settings.own_mark, self._host.without, apart=apart)
         self.offloads = tun.offloads | self._sockets.offloads
         self._open.callback(self._sockets.close)
         links = LinkMtus(plan.settings.own_mark)
         self._open.callback(links.close)
         self._paths = Paths(links.to, believe="packet-too-big" in plan.settings.believe_icmp)
+        measures, clock = Measures(self.kernel.settings.mtu, float(plan.settings.pmtu_age)), self._host.clock.now
+        plane = Apart(measures, tun, self, self._host.guard, clock) if apart else Inline(measures, tun, clock)
+        self._plane: Plane = plane
         self._conductor = Conductor(
             self.negotiation,
-            self._roads,
+            plane.roads,
             self._sockets,
             self._port,
             self.keys,
@@ -103,14 +99,17 @@ class Protection:
         )
         self.wires = Wires(
             self.negotiation,
-            self._roads,
+            plane.front,
             self._conductor,
             self._sockets,
             self._port,
             self._paths,
             self._host.guard,
-            self._host.clock.now,
+            clock,
+            apart=plane.apart,
         )
+        self._open.push_async_callback(plane.stop)
+        await plane.start(tun, self._sockets)
         self._set_spd()
         self._tell()
         self.wires.connect()
@@ -163,10 +162,22 @@ class Protection:
         self.wires.turn(self.negotiation.timer)  # it knows no other time than that of its last turn
         return self.negotiation.status()
 
-    def counters(self) -> Counters | None:
+    async def counters(self) -> Counters | None:
         """What the roads have counted until now."""
-        self._conductor.tell_roads(AskCounters(), self._host.clock.now())
+        return await self._plane.counters(self._ask_roads)
+
+    def _ask_roads(self, message: ToRoads) -> Counters | None:
+        self._conductor.tell_roads(message, self._host.clock.now())
         return self._conductor.counters
+
+    @property
+    def data_plane(self) -> str:
+        """Where packets are carried."""
+        return self._plane.name
+
+    def processes(self) -> dict[str, int | None]:
+        """The processes that carry packets besides this one, by road."""
+        return self._plane.pids()
 
     def drops(self) -> Counter[str]:
         """Packets and datagrams that got no further than the negotiation, the sockets or the TUN, by reason."""
@@ -176,6 +187,11 @@ class Protection:
     def heard(self) -> Counter[str]:
         """Errors about datagrams that were sent, and what became of them."""
         return self._sockets.heard() + self._paths.heard
+
+    def look_after(self) -> None:
+        """Every now and then."""
+        if self._reading:
+            self._plane.look_after()
 
     def wake(self) -> None:
         """The machine has slept."""
@@ -190,7 +206,7 @@ class Protection:
         await self.ground.let_go()
         self.keys.forget()
         self._reading = False
-        self._open.close()
+        await self._open.aclose()
         self.ground.close()
 
     async def lower(self) -> None:
@@ -198,6 +214,38 @@ class Protection:
         then the policy is still in force, and what was removed already is put back."""
         await self.ground.lower()
         await self.stop("the policy was put out of force by command")
+
+    # --- what the data plane brings about -----------------------------------------------------------------------
+
+    def results(self, results: Iterable[Result], now: float) -> None:
+        """Its reports."""
+        self._conductor.results(results, now)
+        self.wires.rearm()
+
+    def path_heard(self, heard: Heard) -> None:
+        """It has heard of an error about a datagram."""
+        self.wires.heard(heard)
+
+    def tun_lost(self, reason: str) -> None:
+        """It finds the TUN device gone."""
+        self._port.lost(reason)
+
+    def plane_failed(self, reason: str) -> None:
+        """It can't be kept running: the floor alone protects."""
+        self._host.failed(reason)
+
+    def plane_again(self) -> None:
+        """It has been started again, and knows nothing: what it had carried is negotiated anew, a few SAs at a time."""
+        self._set_spd()
+        self.wires.look_at_links(anew=True)
+        spis = deque(self.negotiation.inbound_spis())
+        self._negotiate_again(spis)
+
+    def _negotiate_again(self, spis: deque[bytes]) -> None:
+        some = [spis.popleft() for _ in range(min(limits.RENEGOTIATE_AT_ONCE, len(spis)))]
+        if some and self._reading:
+            self.wires.turn(lambda now: self.negotiation.lost(tuple(some), now))
+            asyncio.get_running_loop().call_later(limits.RENEGOTIATE_REST, self._negotiate_again, spis)
 
     def _tun_lost(self) -> None:
         self.ground.tun_lost()
@@ -211,6 +259,7 @@ class Protection:
         self._port.tun = tun
         if self._reading:
             self.wires.watch_tun()
+            self._plane.new_tun(tun)
 
     def _set_spd(self) -> None:
         self._generation += 1

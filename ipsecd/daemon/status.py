@@ -13,18 +13,18 @@ from ipsecd.daemon import drops
 from ipsecd.daemon.app import App
 from ipsecd.daemon.options import OFFLOADS
 from ipsecd.daemon.protection import Protection
-from ipsecd.dataplane.messages import SaCounters
+from ipsecd.dataplane.messages import Counters, SaCounters
 from ipsecd.ike.status import ChildSaStatus, IkeSaStatus
 from ipsecd.policy.plan import Action, Rule
 
 _NOTHING = {"packets": 0, "octets": 0, "idle": None}
 
 
-def status(app: App, table: Mapping[str, int]) -> dict[str, Any]:
+def status(app: App, table: Mapping[str, int], counters: Counters | None) -> dict[str, Any]:
     """The daemon as a whole, and each rule of the policy in force. ``table`` are the counters of the kernel's table, by
-    name."""
+    name, ``counters`` those of the data plane."""
     protection = app.protection
-    dropped = Counter(drops.of_the_floor(table)) + (_dropped(protection) if protection else Counter())
+    dropped = Counter(drops.of_the_floor(table)) + (_dropped(protection, counters) if protection else Counter())
     return {
         "version": ipsecd.__version__,
         "pid": os.getpid(),
@@ -39,23 +39,22 @@ def status(app: App, table: Mapping[str, int]) -> dict[str, Any]:
         "unresolved": list(protection.prepared.plan.unresolved) if protection else [],
         "drops": dict(sorted(dropped.items())),
         "drop_reasons": drops.meanings(sorted(dropped)),
-        **(_in_force(app, protection) if protection else {"rules": [], "ike_sas": 0, "child_sas": 0}),
+        **(_in_force(app, protection, counters) if protection else {"rules": [], "ike_sas": 0, "child_sas": 0}),
     }
 
 
-def sas(app: App) -> dict[str, Any]:
+def sas(app: App, counters: Counters | None) -> dict[str, Any]:
     """Every IKE SA with its children, and what these have carried."""
     protection = app.protection
     if protection is None:
         return {"sas": []}
-    counted = _counted(protection)
+    counted = _counted(counters)
     now = app.clock.now()
     return {"sas": [_ike(sa, counted, now) for sa in protection.sas()]}
 
 
-def _in_force(app: App, protection: Protection) -> dict[str, Any]:
+def _in_force(app: App, protection: Protection, counters: Counters | None) -> dict[str, Any]:
     sas = protection.sas()
-    counters = protection.counters()
     settings = protection.kernel.settings
     return {
         "rules": [_rule(rule, app, protection, sas) for rule in protection.prepared.plan.rules],
@@ -63,13 +62,13 @@ def _in_force(app: App, protection: Protection) -> dict[str, Any]:
         "child_sas": sum(len(sa.children) for sa in sas),
         "packets": (dict(counters.paths) if counters else {}) | protection.heard(),
         "tun": {"name": settings.tun, "mtu": settings.mtu},
-        "data_plane": "inline",
+        "data_plane": protection.data_plane,
+        "processes": protection.processes(),
         "offloads": {name: name in protection.offloads for name in OFFLOADS},
     }
 
 
-def _dropped(protection: Protection) -> Counter[str]:
-    counters = protection.counters()
+def _dropped(protection: Protection, counters: Counters | None) -> Counter[str]:
     return protection.drops() + Counter(counters.drops if counters else {})
 
 
@@ -106,9 +105,8 @@ def _state(rule: Rule, up: set[str], unusable: str, protection: Protection, sas:
     return "negotiating" if calling else "down"
 
 
-def _counted(protection: Protection) -> dict[tuple[str, str], SaCounters]:
+def _counted(counters: Counters | None) -> dict[tuple[str, str], SaCounters]:
     """What the roads know of each SA, by direction and SPI as the negotiation writes it."""
-    counters = protection.counters()
     found = counters.sas if counters else ()
     return {
         (each.direction, f"{each.inbound:08x}" if each.direction == "out" else f"{each.spi:08x}"): each

@@ -19,7 +19,7 @@ from ipsecd.daemon.effects import Conductor, Effects
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.paths import Paths
 from ipsecd.daemon.sockets import Sockets
-from ipsecd.dataplane.messages import Outside
+from ipsecd.dataplane.messages import Heard, Outside
 from ipsecd.dataplane.results import Result
 from ipsecd.errors import KernelError
 from ipsecd.ike.config import Endpoint
@@ -74,7 +74,7 @@ class TunPort:
             return self.tun.write(*parts, head=head)
         except KernelError as error:
             self.drops["tun-gone"] += 1
-            self._lost(error)
+            self.lost(str(error))
             return False
 
     def read(self) -> TunRead | None:
@@ -84,17 +84,20 @@ class TunPort:
         try:
             return self.tun.read()
         except KernelError as error:
-            self._lost(error)
+            self.lost(str(error))
             return None
 
-    def _lost(self, error: KernelError) -> None:
-        log.warning("tun-lost", reason=str(error))
-        self.tun = None
-        self._tell_lost()
+    def lost(self, reason: str) -> None:
+        """Whoever uses the device finds that it is gone."""
+        if self.tun is not None:
+            log.warning("tun-lost", reason=reason)
+            self.tun = None
+            self._tell_lost()
 
 
 class Wires:
-    """Connects the descriptors and the clock with the negotiation and the roads. ``clock`` gives monotonic seconds."""
+    """Connects the descriptors and the clock with the negotiation and the roads. ``clock`` gives monotonic seconds.
+    ``apart``: other processes read the TUN device and the sockets of ESP, and ``roads`` get what is left."""
 
     def __init__(
         self,
@@ -106,7 +109,10 @@ class Wires:
         paths: Paths,
         guard: Guard,
         clock: Callable[[], float],
+        *,
+        apart: bool = False,
     ) -> None:
+        self._apart = apart
         self._negotiation = negotiation
         self._roads = roads
         self._conductor = conductor
@@ -123,7 +129,7 @@ class Wires:
 
     def connect(self) -> None:
         """Begin to read."""
-        for opened in self._sockets:
+        for opened in self._sockets.read_here:
             self._loop.add_reader(opened.fileno(), self._from_socket, opened)
         self.watch_tun()
         self.rearm()
@@ -133,13 +139,13 @@ class Wires:
         if self._reading is not None:
             self._loop.remove_reader(self._reading)
             self._reading = None
-        if self._port.tun is not None:
+        if self._port.tun is not None and not self._apart:
             self._reading = self._port.tun.fileno()
             self._loop.add_reader(self._reading, self._from_tun)
 
     def disconnect(self) -> None:
         """Read no more, and let no more time pass."""
-        for opened in self._sockets:
+        for opened in self._sockets.read_here:
             self._loop.remove_reader(opened.fileno())
         if self._reading is not None:
             self._loop.remove_reader(self._reading)
@@ -155,8 +161,11 @@ class Wires:
         self._conductor.perform(work(now), now)
         self.rearm()
 
-    def look_at_links(self) -> None:
-        """Links may have changed: ask again what they carry, about a few peers in each turn."""
+    def look_at_links(self, *, anew: bool = False) -> None:
+        """Links may have changed: ask again what they carry, about a few peers in each turn. ``anew``: the roads know
+        nothing of what they were told."""
+        if anew:
+            self._paths.forget()
         self._to_look = deque(self._paths.ways())
         self._look_on()
 
@@ -225,7 +234,14 @@ class Wires:
         with self._guard.over("the errors of a socket"):
             for error in opened.errors(limits.SOCKET_ERRORS):
                 with self._guard.over("an error of a path", remote=error.remote):
-                    self._path_error(opened, error, now)
+                    self._path_error(error, opened.port, now, natt=opened.natt)
+        self.rearm()
+
+    def heard(self, heard: Heard) -> None:
+        """Another process of ours has heard of an error about a datagram; ESP shares the port it left by."""
+        error = PathError(heard.errno, heard.reported, heard.remote, heard.remote_port, heard.mtu, heard.data)
+        with self._guard.over("an error of a path", remote=error.remote):
+            self._path_error(error, heard.port, self._clock(), natt=True)
         self.rearm()
 
     def _receive(self, opened: UdpSocket, read: Received, now: float) -> None:
@@ -233,12 +249,12 @@ class Wires:
         results = self._roads.from_udp_read(read.octets, read.segment, outside, read.traffic_class, opened.natt, now)
         self._conductor.results(results, now)
 
-    def _path_error(self, opened: UdpSocket, error: PathError, now: float) -> None:
+    def _path_error(self, error: PathError, port: int, now: float, *, natt: bool) -> None:
         """What isn't about a path's MTU is no reason to give up (RFC 7296 section 2.4), but worth telling about IKE, of
         which little is sent."""
-        if (message := self._paths.judge(error, opened.port)) is not None:
+        if (message := self._paths.judge(error, port)) is not None:
             self._conductor.tell_roads(message, now)
-        elif not error.mtu and (not opened.natt or error.data.startswith(NON_ESP_MARKER)):
+        elif not error.mtu and (not natt or error.data.startswith(NON_ESP_MARKER)):
             remote, reason = Endpoint(error.remote, error.remote_port), os.strerror(error.errno)
             todo = self._negotiation.unreachable(remote, f"IKE doesn't get there: {reason}", now)
             self._conductor.perform(todo, now)

@@ -24,7 +24,9 @@ from ipsecd.wire.selector import Address
 
 VERSION = 1
 
-TYPES: dict[int, type[m.ToRoads | m.ToControl]] = {
+Message = m.ToRoads | m.ToControl | m.ToProcesses | m.OfProcesses
+
+TYPES: dict[int, type[Message]] = {
     1: m.InstallInbound,
     2: m.InstallOutbound,
     3: m.RemoveInbound,
@@ -35,6 +37,10 @@ TYPES: dict[int, type[m.ToRoads | m.ToControl]] = {
     8: m.SetPathMtu,
     9: m.AskCounters,
     10: m.SetLinkMtu,
+    11: m.Begin,
+    12: m.NewTun,
+    13: m.Probe,
+    14: m.SpdPart,
     64: m.Done,
     65: m.Acquire,
     66: m.InboundUsed,
@@ -44,6 +50,10 @@ TYPES: dict[int, type[m.ToRoads | m.ToControl]] = {
     70: m.PeerAlive,
     71: m.IkeDatagram,
     72: m.Counters,
+    73: m.Ready,
+    74: m.Heard,
+    75: m.TunLost,
+    76: m.Fault,
 }
 _NUMBERS = {kind: number for number, kind in TYPES.items()}
 
@@ -59,7 +69,7 @@ class Codec(NamedTuple):
     read: Callable[[Reader], Any]
 
 
-def encode(message: m.ToRoads | m.ToControl) -> bytes:
+def encode(message: Message) -> bytes:
     """The datagram of a message. LocalError if it isn't one, or holds what can't be encoded."""
     number = _NUMBERS.get(type(message))
     if number is None:
@@ -71,7 +81,7 @@ def encode(message: m.ToRoads | m.ToControl) -> bytes:
     return bytes(out)
 
 
-def decode(data: bytes) -> m.ToRoads | m.ToControl:
+def decode(data: bytes | memoryview) -> Message:
     """The message of a datagram; WireError for anything that ``encode`` wouldn't have made."""
     if len(data) > limits.MAX_CONTROL_FRAME:
         raise WireError("too-long")
@@ -81,7 +91,7 @@ def decode(data: bytes) -> m.ToRoads | m.ToControl:
     codec = _CODECS.get(reader.u8())
     if codec is None:
         raise WireError("unknown-message", offset=1)
-    message: m.ToRoads | m.ToControl = codec.read(reader)
+    message: Message = codec.read(reader)
     reader.end()
     return message
 

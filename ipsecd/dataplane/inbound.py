@@ -34,7 +34,7 @@ from ipsecd.ipsec.fragment import fragments
 from ipsecd.ipsec.icmperror import answered_flow
 from ipsecd.ipsec.pmtu import PathMtus, least, tcp_mss, tunnel_mtu
 from ipsecd.ipsec.sa import InboundSa
-from ipsecd.ipsec.sad import InboundSad
+from ipsecd.ipsec.sad import InboundSad, sooner
 from ipsecd.ipsec.selectors import Flow
 from ipsecd.ipsec.spd import BYPASS, DISCARD, Direction, Spd
 from ipsecd.ipsec.tunnel import inner_packet, propagate_ecn
@@ -223,8 +223,7 @@ class Inbound:
 
     def deadline(self) -> float | None:
         """When ``timer`` has something to do next."""
-        moments = [self._sad.alarms.next(), self._alive_again if self._alive else None]
-        return min((moment for moment in moments if moment is not None), default=None)
+        return sooner(self._sad.alarms.next(), self._alive_again if self._alive else None)
 
     def _tell_alive(self, now: float, results: list[Result]) -> None:
         if self._alive and now >= self._alive_again:

@@ -9,27 +9,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ipsecd import limits
-from ipsecd.dataplane.messages import (
-    AskCounters,
-    Counters,
-    Done,
-    GiveUp,
-    InstallInbound,
-    InstallOutbound,
-    MovePath,
-    Outside,
-    RemoveInbound,
-    RemoveOutbound,
-    SetLinkMtu,
-    SetPathMtu,
-    SetSpd,
-    ToRoads,
+from ipsecd.dataplane.commands import (
+    INBOUND_ALONE,
+    OUTBOUND_ALONE,
+    Generations,
+    inbound_counters,
+    outbound_counters,
+    tell_inbound,
+    tell_outbound,
+    together,
 )
+from ipsecd.dataplane.messages import AskCounters, Done, Outside, SetSpd, ToRoads
 from ipsecd.dataplane.results import Result
 from ipsecd.dataplane.runs_in import RunsIn
 from ipsecd.dataplane.runs_out import RunsOut
 from ipsecd.errors import LocalError
 from ipsecd.ipsec.esp import IvSource
+from ipsecd.ipsec.sad import sooner
 from ipsecd.ipsec.spd import Spd
 
 
@@ -43,7 +39,7 @@ class InlineRoads:
     ) -> None:
         self._outbound = RunsOut(iv_source, tun_mtu=tun_mtu, pmtu_age=pmtu_age)
         self._inbound = RunsIn(tun_mtu=tun_mtu, pmtu_age=pmtu_age, joins=joins)
-        self._generation = 0
+        self._generations = Generations()
         self._handled = 0
 
     def handle(self, message: ToRoads, now: float) -> list[Result]:
@@ -93,50 +89,18 @@ class InlineRoads:
 
     def deadline(self) -> float | None:
         """When ``timer`` has something to do next; None: not until something else happens."""
-        moments = (self._outbound.deadline(), self._inbound.deadline())
-        return min((moment for moment in moments if moment is not None), default=None)
+        return sooner(self._outbound.deadline(), self._inbound.deadline())
 
     def _do(self, message: ToRoads, now: float) -> list[Result]:
-        match message:
-            case InstallInbound():
-                self._inbound.install(message, now)
-            case InstallOutbound():
-                return self._outbound.install(message, now)
-            case RemoveInbound(spi):
-                self._inbound.remove(spi)
-            case RemoveOutbound(spi, inbound):
-                self._outbound.remove(spi, inbound)
-            case MovePath(inbound, outside):
-                self._outbound.move(inbound, outside)
-                self._inbound.move(inbound, outside)
-            case SetSpd(generation, entries):
-                self._set_spd(generation, Spd(entries))
-            case GiveUp(child):
-                self._outbound.give_up(child)
-            case SetLinkMtu(remote, mtu):
-                self._outbound.set_link_mtu(remote, mtu)
-                self._inbound.set_link_mtu(remote, mtu)
-            case SetPathMtu(remote, mtu):
-                self._outbound.set_path_mtu(remote, mtu, now)
-                self._inbound.set_path_mtu(remote, mtu, now)
-            case AskCounters():
-                return [self._counters()]
-            case _:
-                raise LocalError(f"{type(message).__name__} is no message to the roads")
-        return []
-
-    def _set_spd(self, generation: int, spd: Spd) -> None:
-        if generation <= self._generation:
-            raise LocalError(f"SPD generation {generation} after {self._generation}")
-        self._generation = generation
-        self._outbound.set_spd(spd)
-        self._inbound.set_spd(spd)
-
-    def _counters(self) -> Counters:
-        out, into = self._outbound, self._inbound
-        return Counters(
-            sas=out.counters() + into.counters(),
-            drops=dict(out.tally.drops + into.tally.drops),
-            paths=dict(out.tally.paths + into.tally.paths) | {"waiting": out.waiting, "held": out.held},
-            entries=dict(out.tally.entries + into.tally.entries),
-        )
+        results: list[Result] = []
+        if isinstance(message, AskCounters):
+            return [together([outbound_counters(self._outbound), inbound_counters(self._inbound)])]
+        spd = None
+        if isinstance(message, SetSpd):
+            self._generations.take(message.generation)
+            spd = Spd(message.entries)
+        if not isinstance(message, OUTBOUND_ALONE):
+            tell_inbound(self._inbound, message, now, spd)
+        if not isinstance(message, INBOUND_ALONE):
+            results = tell_outbound(self._outbound, message, now, spd)
+        return results

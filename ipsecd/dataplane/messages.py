@@ -1,10 +1,14 @@
 """The messages between the control process and the two roads. Inline roads take the same messages as calls.
 
 Control -> roads: InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound, MovePath, SetSpd, GiveUp, SetLinkMtu,
-SetPathMtu, AskCounters. Roads -> control: Acquire, InboundUsed, SoftExpired, HardExpired, PeerMoved, PeerAlive,
+SetPathMtu, AskCounters, Probe. Roads -> control: Acquire, InboundUsed, SoftExpired, HardExpired, PeerMoved, PeerAlive,
 IkeDatagram, Counters, and Done, which acknowledges each message that changes something.
 
-Both ends count the messages to the roads, from 1, in the order they go: that number is the ``sequence`` of Done.
+Roads in processes of their own are told Begin first, NewTun when another device takes the place of a lost one, and
+SpdPart before a SetSpd with many entries; they say Ready, and then also Heard, TunLost and Fault.
+
+Both ends count the messages to the roads, from 1, in the order they go: that number is the ``sequence`` of Done. Begin,
+NewTun and SpdPart aren't counted, and nothing answers them but Ready.
 """
 
 from __future__ import annotations
@@ -20,21 +24,28 @@ from ipsecd.wire.selector import Address, Selector
 __all__ = [
     "Acquire",
     "AskCounters",
+    "Begin",
     "Counters",
     "Done",
     "EspKeys",
+    "Fault",
     "GiveUp",
     "HardExpired",
+    "Heard",
     "IkeDatagram",
     "InboundUsed",
     "InstallInbound",
     "InstallOutbound",
     "Limits",
     "MovePath",
+    "NewTun",
+    "OfProcesses",
     "OuterHeader",
     "Outside",
     "PeerAlive",
     "PeerMoved",
+    "Probe",
+    "Ready",
     "RemoveInbound",
     "RemoveOutbound",
     "SaCounters",
@@ -43,9 +54,41 @@ __all__ = [
     "SetSpd",
     "SoftExpired",
     "SpdEntry",
+    "SpdPart",
     "ToControl",
+    "ToProcesses",
     "ToRoads",
+    "TunLost",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """What a process has to know before anything else. With it come the descriptors of the TUN device and of a UDP
+    socket for each IP version in ``versions``. ``port`` is the one of ours where ESP is spoken; ``tun_offloads`` and
+    ``udp_offloads`` say what the kernel does for us there; the rest is what the roads are made with."""
+
+    tun: str
+    tun_mtu: int
+    tun_offloads: tuple[str, ...]
+    versions: tuple[int, ...]
+    port: int
+    udp_offloads: tuple[str, ...]
+    pmtu_age: float
+    joins: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewTun:
+    """Another TUN device, whose descriptor comes with this, takes the place of a lost one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpdPart:
+    """Entries that come before those of the next SetSpd: all in one message would need too much of the kernel's memory
+    in one piece."""
+
+    entries: tuple[SpdEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +170,11 @@ class AskCounters:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """Are you there? Done answers."""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """Acknowledges the control message with this ``sequence``; ``error`` is empty or says why it failed."""
 
@@ -193,6 +241,45 @@ class IkeDatagram:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """The process has begun, and is shut in; ``missing`` names the measures that this kernel doesn't have."""
+
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the kernel (``reported`` False) or a router (True) says of a datagram that was sent from ``port``; see
+    ``io.udp.PathError``. The roads have acted on nothing of it but the MTU of a link."""
+
+    port: int
+    errno: int
+    reported: bool
+    remote: Address
+    remote_port: int
+    mtu: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TunLost:
+    """``device`` counts the NewTuns before it: what is said of a device that has been replaced meanwhile is old."""
+
+    device: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A bug of ours met one packet, datagram, timer or message: it is lost, and the process goes on. Where there are
+    many, not all come with a traceback."""
+
+    what: str
+    error: str
+    traceback: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SaCounters:
     """``direction`` is in or out; ``last_used`` is monotonic seconds or None."""
 
@@ -226,5 +313,8 @@ ToRoads = (
     | SetLinkMtu
     | SetPathMtu
     | AskCounters
+    | Probe
 )
+ToProcesses = Begin | NewTun | SpdPart
 ToControl = Done | Acquire | InboundUsed | SoftExpired | HardExpired | PeerMoved | PeerAlive | IkeDatagram | Counters
+OfProcesses = Ready | Heard | TunLost | Fault

@@ -32,6 +32,26 @@ _COUNTED = INDEX.astype(np.uint64).tobytes()
 _WORD = 4
 
 
+class Layout(NamedTuple):
+    """What datagrams of one length at one place need of the buffers. ``ends`` is the last word of each row."""
+
+    rows: Octets
+    plain: list[memoryview]
+    headers: list[memoryview]
+    sealed: list[memoryview]
+    ivs: npt.NDArray[Any]
+    ends: npt.NDArray[Any] | None
+    cuts: dict[tuple[int, int], list[memoryview]]
+
+    def payloads(self, header: int, inner: int) -> list[memoryview]:
+        """Of each row what stands between these."""
+        try:
+            return self.cuts[header, inner]
+        except KeyError:
+            found = self.cuts[header, inner] = [view[header:inner] for view in self.plain]
+            return found
+
+
 class OpenedRun(NamedTuple):
     """Authentic, fresh packets: a row each, their trailers removed; ``views`` are those rows, ``inner`` octets each
     and their trailers behind. ``encrypted`` counts the octets of each that were (RFC 4301 section 4.4.2.1)."""
@@ -41,6 +61,11 @@ class OpenedRun(NamedTuple):
     inner: int
     next_header: int
     encrypted: int
+    layout: Layout
+
+    def payloads(self, header: int, start: int, end: int) -> list[memoryview]:
+        """What stands behind the first ``header`` octets of the packets from ``start`` to ``end``."""
+        return self.layout.payloads(header, self.inner)[start:end]
 
 
 class OpenedOne(NamedTuple):
@@ -49,15 +74,6 @@ class OpenedOne(NamedTuple):
     packet: memoryview
     next_header: int
     encrypted: int
-
-
-class _Layout(NamedTuple):
-    rows: Octets
-    plain: list[memoryview]
-    headers: list[memoryview]
-    sealed: list[memoryview]
-    ivs: npt.NDArray[Any]
-    ends: npt.NDArray[Any] | None  # the last word of each row
 
 
 class Opener:
@@ -115,7 +131,8 @@ class Opener:
             return None
         sa.failures = 0
         sa.window.commit_run(first, count)
-        return OpenedRun(layout.rows[:count, :inner], layout.plain[:count], inner, next_header, layout.rows.shape[1])
+        opened, encrypted = layout.rows[:count, :inner], layout.rows.shape[1]
+        return OpenedRun(opened, layout.plain[:count], inner, next_header, encrypted, layout)
 
     def open_one(self, sa: InboundSa, at: int, octets: int) -> OpenedOne | None:
         """Open the datagram at ``at``; None if it isn't fresh, authentic and of right padding, and nothing has changed
@@ -150,24 +167,25 @@ class Opener:
         """SPI and sequence number of each, as one number."""
         return column(matrix(self._received, count, octets, at=at), 0, ">u8")
 
-    def _lay_out(self, at: int, octets: int, icv_octets: int, rows: int) -> _Layout:
+    def _lay_out(self, at: int, octets: int, icv_octets: int, rows: int) -> Layout:
         ahead = HEADER_OCTETS + _IV
         plain = octets - ahead - icv_octets
         most = min(rows, MOST, (len(self._received) - at) // octets)
         received, inside = self._octets, self._inside
         starts = range(at, at + most * octets, octets)
         opened = matrix(self._plain, most, plain)
-        return _Layout(
+        return Layout(
             opened,
             [inside[start : start + plain] for start in range(0, most * plain, plain)],
             [received[start : start + HEADER_OCTETS] for start in starts],
             [received[start + ahead : start + octets] for start in starts],
             column(matrix(self._received, most, octets, at=at), HEADER_OCTETS, "=u8"),
             column(opened, plain - _WORD, "=u4") if plain >= _WORD else None,
+            {},
         )
 
 
-def _inside(layout: _Layout, count: int) -> tuple[int, int]:
+def _inside(layout: Layout, count: int) -> tuple[int, int]:
     """How many octets the packets have, and their next header; 0 if their trailers differ or are wrong."""
     first = layout.plain[0]
     padding, next_header = first[-2], first[-1]

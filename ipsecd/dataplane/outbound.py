@@ -30,7 +30,7 @@ from ipsecd.ipsec.icmperror import answered_flow
 from ipsecd.ipsec.pmtu import PathMtus, least, tcp_mss, tunnel_mtu
 from ipsecd.ipsec.reassembly import Loss, Reassembly
 from ipsecd.ipsec.sa import OutboundSa
-from ipsecd.ipsec.sad import OutboundSad
+from ipsecd.ipsec.sad import OutboundSad, sooner
 from ipsecd.ipsec.selectors import UNSEEN, Flow
 from ipsecd.ipsec.spd import BYPASS, DISCARD, Direction, Spd
 from ipsecd.ipsec.toobig import TooBig
@@ -282,8 +282,7 @@ class Outbound:
 
     def deadline(self) -> float | None:
         """When ``timer`` has something to do next."""
-        moments = (self._sad.alarms.next(), self._fragments.deadline())
-        return min((moment for moment in moments if moment is not None), default=None)
+        return sooner(self._sad.alarms.next(), self._fragments.deadline())
 
     def _expire(self, sa: OutboundSa, now: float, results: list[Result]) -> None:
         report = expiry(sa.lifetime, sa.inbound, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ipsecd.dataplane.messages import HardExpired, Outside, SoftExpired, ToControl
@@ -43,18 +43,18 @@ class OutRun(NamedTuple):
 
 class ToTun(NamedTuple):
     """Write this IP packet to the TUN device. The roads use their buffer again for what comes next, so whoever keeps a
-    packet that is a view of it has to copy that; likewise a ``payload``."""
+    packet that is a view of it has to copy that; likewise the ``payloads``."""
 
     packet: bytes | memoryview
 
 
 class ToTunRun(NamedTuple):
     """Write these TCP or UDP packets of one flow to the TUN device as one, which the kernel takes apart where it has
-    to: the virtio header that says how, the headers, and the payload of all."""
+    to: the virtio header that says how, the headers, and the payload of each."""
 
     head: bytes
     header: bytes
-    payload: bytes | memoryview
+    payloads: Sequence[bytes | memoryview]
 
 
 Result = Out | OutRun | ToTun | ToTunRun | ToControl

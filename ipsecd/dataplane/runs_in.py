@@ -57,8 +57,8 @@ class RunsIn(Inbound):
         buffer = np.zeros(2 * limits.RECEIVE_BUFFER, np.uint8)
         self._octets = buffer.data
         self._opener = Opener(buffer)
-        self._payloads = np.zeros(len(buffer), np.uint8)
         self._filled = 0  # octets of datagrams that wait at the start of the buffer
+        self._latest = 0  # octets of the last read among them
         self._kind: _Kind | None = None  # what these have in common
         self._known: dict[Key, str | None] = {}  # the SPD entry by which plain packets pass, None if they may not
 
@@ -73,9 +73,11 @@ class RunsIn(Inbound):
         """Receive what one read put into ``received``: ``octets``, as datagrams of ``segment`` octets each but for the
         last, which may have less. The rest as in ``carry``. Each result is to be carried out before the next is taken,
         as they share their buffers. Datagrams that are all of one size wait for others like them until ``end``, or
-        until something else comes."""
+        until something else comes: single ones for single ones, and several for more of them, as who sends more than
+        leaves in one call sends what is left over first."""
         kind = _Kind(segment, outside, tos, natt)
-        if self._filled and (kind != self._kind or octets % segment):
+        single = octets == segment == self._latest
+        if self._filled and (kind != self._kind or not (single or octets > self._latest)):
             return self._after_others(octets, kind, now)
         return self._gather(octets, kind, now)
 
@@ -99,11 +101,10 @@ class RunsIn(Inbound):
         segment = kind.segment
         if not octets:  # anybody can send a datagram of nothing
             return self.carry(b"", kind.outside, kind.tos, now, natt=kind.natt)
-        if octets % segment:
-            return self._receive_all(octets, kind, now)
-        self._kind = kind
+        all_there = self._filled and octets > self._latest
+        self._kind, self._latest = kind, octets
         self._filled += octets
-        if self._filled >= limits.RECEIVE_BUFFER or self._filled >= _ENOUGH * segment:
+        if all_there or octets % segment or self._filled >= min(limits.RECEIVE_BUFFER, _ENOUGH * segment):
             return self.end(now)
         return ()
 
@@ -223,16 +224,12 @@ class RunsIn(Inbound):
         return heads
 
     def _deliver_run(self, run: OpenedRun, heads: Heads) -> list[Result]:
-        rows = run.rows
         results: list[Result] = []
         done = 0
-        for part in joined(rows, heads) if heads.protocol in self._joins else ():
+        for part in joined(run.rows, heads) if heads.protocol in self._joins else ():
             results += [ToTun(view[: run.inner]) for view in run.views[done : part.start]]
-            payloads = rows[part.start : part.end, len(part.header) :]
-            at = part.start * rows.shape[1]  # where no other part's are
-            into = self._payloads[at : at + payloads.size]
-            into.reshape(payloads.shape)[:] = payloads
-            results.append(ToTunRun(part.head, part.header, into.data))
+            payloads = run.payloads(len(part.header), part.start, part.end)
+            results.append(ToTunRun(part.head, part.header, payloads))
             done = part.end
         results += [ToTun(view[: run.inner]) for view in run.views[done:]]
         return results

@@ -19,7 +19,7 @@ from ipsecd.dataplane.cutting import cut_full
 from ipsecd.dataplane.gathering import Gathered, Way, plain
 from ipsecd.dataplane.outbound import NEXT_HEADER, Outbound
 from ipsecd.dataplane.results import Out, OutRun, Result
-from ipsecd.dataplane.sealing import LAST_NUMBER, RUN_OCTETS, Sealer, seal_each, trailer_of
+from ipsecd.dataplane.sealing import LAST_NUMBER, RUN_OCTETS, Layout, Sealer, seal_each, trailer_of
 from ipsecd.errors import WireError
 from ipsecd.ipsec import esp
 from ipsecd.ipsec.pmtu import tunnel_mtu
@@ -188,21 +188,24 @@ class RunsOut(Outbound):
             (last,) = seal_each(sa, first + full, (tail,), after)
         layout = self._sealer.layout(sa.cipher, octets, way.next_header)
         columns = layout.shape(cut)
-        parts = -(-full // layout.most)
-        size = -(-full // parts)  # evenly: the receiver has more of two halves than of a big run and a small one
-        unsent = last
-        for start in range(0, full, size):
-            count = min(size, full - start)
-            rows = layout.rows[:count]
+        for start in range(0, full, layout.most):
+            count = min(layout.most, full - start)
             cut_full(packet, cut, columns, count, start)
-            joins = start + count == full and count < layout.most
-            run = self._sealer.seal(layout, sa, first + start, count, last if joins else b"")
+            ends = start + count == full
+            run = self._sealer.seal(layout, sa, first + start, count, last if ends else b"")
+            yield from self._in_calls(layout, way, run, count, tail if ends else b"")
+
+    def _in_calls(self, layout: Layout, way: Way, run: memoryview, full: int, tail: bytes) -> Iterator[OutRun]:
+        """Send a run in as many calls as it needs, what is left over first: if the receiver reads that while the rest
+        comes, it has all of it together. ``tail`` is the packet inside a last, shorter datagram."""
+        count, octets = full + bool(tail), layout.octets
+        start, end = 0, (count - 1) % layout.fit + 1
+        while start < count:
+            rows = layout.rows[start : min(end, full)]
+            inside = partial(_inside, rows, layout.inner, tail if end == count else b"")
             self.tally.paths["runs-out"] += 1
-            inside = partial(_inside, rows, octets, tail if joins else b"")
-            yield OutRun(run, layout.octets, sa.outside, way.tos, way.df, inside)
-            unsent = b"" if joins else last
-        if unsent:
-            yield Out(last, sa.outside, way.tos, way.df, tail)
+            yield OutRun(run[start * octets : end * octets], octets, way.sa.outside, way.tos, way.df, inside)
+            start, end = end, end + layout.fit
 
     def _together(self, way: Way, datagrams: list[bytes], packets: list[bytes]) -> Sequence[Out | OutRun]:
         """Send a few packets of one length, of which the last may have less, in one call if they fit."""

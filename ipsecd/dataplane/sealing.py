@@ -28,6 +28,7 @@ from ipsecd.wire.esp import HEADER_OCTETS, trailer
 from ipsecd.wire.offload import Cut
 
 RUN_OCTETS = 65_450  # UDP payload that leaves as segments; a little more is taken, and goes out one by one
+_ROOM = 2 * RUN_OCTETS  # what the kernel hands over at once may need two calls, as each datagram has a header
 LAST_NUMBER = 1 << 62  # sequence numbers that machine words hold with room to spare
 _NONCE, _SALT, _IV, _EXTENDED = 12, 4, 8, 12
 _LOW = 0xFFFF_FFFF
@@ -42,12 +43,13 @@ Column = npt.NDArray[np.uint64]
 
 class Layout(NamedTuple):
     """``rows`` are for the packets inside, ``inner`` octets each and a trailer behind; at most ``most`` of them.
-    Datagrams have ``octets`` each: ``fronts`` are their SPIs and sequence numbers, ``ivs`` what follows. ``shapes`` are
-    the columns of those inside, by their headers."""
+    Datagrams have ``octets`` each, and ``fit`` of them leave in one call: ``fronts`` are their SPIs and sequence
+    numbers, ``ivs`` what follows. ``shapes`` are the columns of those inside, by their headers."""
 
     inner: int
     octets: int
     most: int
+    fit: int
     rows: Octets
     trailer: bytes
     fronts: Column
@@ -71,8 +73,8 @@ class Sealer:
     """The buffers of the way out."""
 
     def __init__(self) -> None:
-        self._plain = np.zeros(RUN_OCTETS + _WORD, np.uint8)
-        self._out = np.zeros(2 * RUN_OCTETS, np.uint8)  # a last packet fits behind any run
+        self._plain = np.zeros(_ROOM + _WORD, np.uint8)
+        self._out = np.zeros(_ROOM + RUN_OCTETS, np.uint8)  # a last packet fits behind any run
         self._nonces = np.zeros((MOST, _NONCE), np.uint8)
         self._extended = np.zeros((MOST, _EXTENDED), np.uint8)  # SPI and a whole sequence number, to be authenticated
         self._nonce_views = [row.data for row in self._nonces]
@@ -122,15 +124,16 @@ class Sealer:
         encrypted = inner + len(behind)
         ahead = HEADER_OCTETS + iv_octets
         octets = ahead + encrypted + icv_octets
-        most = most_of(octets)
+        most = min(_ROOM // octets, MOST)
         out, inside = self._out.data, self._plain.data
-        rows = range(-inner % _WORD, RUN_OCTETS, encrypted)[:most]
+        rows = range(-inner % _WORD, _ROOM, encrypted)[:most]
         starts = range(0, most * octets, octets)
         datagrams = matrix(self._out, most, octets)
         return Layout(
             inner,
             octets,
             most,
+            most_of(octets),
             matrix(self._plain, most, encrypted, at=rows.start),
             behind,
             column(datagrams, 0, ">u8"),

@@ -285,6 +285,14 @@ class Ike:
         """The pair with this inbound SPI has reached a hard limit."""
         return self._about((spi,), now, lambda child: child.ike.expire_child(child))
 
+    def lost(self, spis: tuple[bytes, ...], now: float) -> list[Effect]:
+        """The data plane has lost the pairs with these inbound SPIs."""
+        return self._about(spis, now, lambda child: child.ike.expire_child(child, lost=True))
+
+    def inbound_spis(self) -> tuple[bytes, ...]:
+        """Those of all child SAs there are."""
+        return tuple(self._core.children)
+
     def inbound_used(self, spi: bytes, now: float) -> list[Effect]:
         """The first good packet came in by this SPI."""
         return self._about((spi,), now, ChildSa.inbound_used)

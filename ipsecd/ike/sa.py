@@ -95,7 +95,7 @@ class IkeSa:
     @property
     def live(self) -> bool:
         """Whether it can carry what is still to be negotiated."""
-        return self.stage in (Stage.CONNECTING, Stage.ESTABLISHED)
+        return self.stage in {Stage.CONNECTING, Stage.ESTABLISHED}
 
     @property
     def settled(self) -> bool:
@@ -354,9 +354,9 @@ class IkeSa:
             child.stage = ChildStage.DELETING
             self.submit(DeleteChildren((child,)))
 
-    def expire_child(self, child: ChildSa) -> None:
-        """Its hard limit is reached."""
-        self.core.report("child-expired", "warning", **child.story())
+    def expire_child(self, child: ChildSa, *, lost: bool = False) -> None:
+        """Its hard limit is reached, or it is ``lost``: the data plane knows it no more."""
+        self.core.report("child-lost" if lost else "child-expired", "warning", **child.story())
         child.expire()
         self.delete_child(child)
         self.core.wanted.lost(child.config.name)

@@ -48,7 +48,7 @@ class Call(NamedTuple):
 
 
 _DATA = (Must(2, no=mmap.PROT_EXEC),)
-_FLAGS = (Must(1, among=(fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_SETFL)),)
+_FLAGS = (Must(1, among=(fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL)),)  # what F_SETFL changes, others share
 _WHETHER_TO_FRAGMENT = (
     Must(1, among=(socket.IPPROTO_IP, socket.IPPROTO_IPV6)),
     Must(2, among=(IP_MTU_DISCOVER, IPV6_MTU_DISCOVER)),

@@ -69,7 +69,7 @@ class TunEnd:
         self._buffers = (self._head, self._body)
 
     def fileno(self) -> int:
-        """For the event loop: readable when a packet waits; and for handing it on."""
+        """For the event loop: readable when a packet waits; and for handing it on. Below 0 once it is closed."""
         return self._file
 
     def read(self) -> TunRead | None:
@@ -100,7 +100,8 @@ class TunEnd:
 
     def close(self) -> None:
         """The kernel removes the interface, and the routes through it, with its last descriptor."""
-        os.close(self._file)
+        file, self._file = self._file, -1
+        os.close(file)
 
 
 class Tun(TunEnd):
@@ -152,6 +153,7 @@ class Tun(TunEnd):
             raise _failed(f"can't bring {self.name} down", error) from error
 
     def close(self) -> None:
+        self._file = -1
         self._device.close()
 
 

@@ -16,7 +16,7 @@ import socket
 import struct
 import sys
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple, Self
@@ -192,6 +192,31 @@ class UdpSocket:
         if refusal is not None:
             self.drops[refusal.reason] += 1
         return refusal
+
+    def repeat(
+        self, remote: Address, remote_port: int, *, local: Address, traffic_class: int, may_fragment: bool, segment: int
+    ) -> Callable[[bytes | memoryview], bool] | None:
+        """What sends more that is to go just like what has been sent a moment ago: it says False if it can't, and
+        ``send`` has to see why. None where each call has something to decide."""
+        mode = self._mode
+        whole = segment and SEGMENT not in self.offloads
+        if not self._stays or whole or mode != (self._rest if may_fragment else PMTUDISC_PROBE):
+            return None
+        if may_fragment and self._version == 6:
+            return None
+        sendmsg, target = self._socket.sendmsg, _target(self._version, int(remote), remote_port)
+        ancillary = _says(self._version, int(local), traffic_class, segment)
+
+        def again(data: bytes | memoryview) -> bool:
+            if self._mode != mode:
+                return False
+            try:
+                sendmsg((data,), ancillary, 0, target)
+            except OSError:
+                return False
+            return True
+
+        return again
 
     def _send_run(
         self,

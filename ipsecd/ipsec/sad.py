@@ -20,6 +20,13 @@ Name = TypeVar("Name", bound=Hashable)
 _SPARE = 64
 
 
+def sooner(one: float | None, other: float | None) -> float | None:
+    """The earlier of two moments that may never come."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
 class Alarms(Generic[Name]):
     """At most one moment per name, the earliest first. Memory follows the names that have one, not history."""
 

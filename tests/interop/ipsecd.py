@@ -6,7 +6,8 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -98,6 +99,12 @@ class Ipsecd:
         """The same without the program, for asking often."""
         with Client(self._control) as client:
             return client.ask(command, **arguments)
+
+    @contextmanager
+    def asking(self) -> Iterator[Callable[[], object]]:
+        """The same over one connection: the least there is to ask, each time it is called."""
+        with Client(self._control) as client:
+            yield lambda: client.ask("log-level")
 
     def children(self) -> list[dict[str, Any]]:
         """The child SAs that carry traffic."""

@@ -11,7 +11,7 @@ from tests.interop.pair import CHILD, IKE, Terms, pair
 from tests.interop.traffic import answers, silent
 from tests.interop.waiting import eventually
 
-pytestmark = [pytest.mark.root, pytest.mark.peer]
+pytestmark = [pytest.mark.root, pytest.mark.peer, pytest.mark.usefixtures("inline")]
 
 
 @pytest.mark.parametrize("initiator", ["ours", "theirs"])

@@ -15,7 +15,7 @@ from tests.interop.pair import IKE, Terms, pair
 from tests.interop.traffic import silent
 from tests.interop.waiting import eventually
 
-pytestmark = [pytest.mark.root, pytest.mark.peer]
+pytestmark = [pytest.mark.root, pytest.mark.peer, pytest.mark.usefixtures("inline")]
 
 
 @dataclass(frozen=True, kw_only=True)

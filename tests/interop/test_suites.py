@@ -8,7 +8,7 @@ import pytest
 
 from tests.interop.pair import Terms, pair
 
-pytestmark = [pytest.mark.root, pytest.mark.peer]
+pytestmark = [pytest.mark.root, pytest.mark.peer, pytest.mark.usefixtures("inline")]
 
 # IKE proposal, ESP proposal, what strongSwan calls the IKE SA's and the child's algorithms
 SUITES = [

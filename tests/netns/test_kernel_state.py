@@ -154,6 +154,7 @@ def test_the_tun_has_no_address_at_all(sites: Sites, tmp_path: Path) -> None:
         assert link is not None
         assert (link.kind, link.mtu, link.up, link.generates, link.reverse_mark) == ("tun", 1_400, True, False, True)
         assert link.group == 4500
+        assert " qlen 1000" in sites.run("ga", ["ip", "-o", "link", "show", "ipsecd0"]).stdout
 
 
 def test_a_changed_mtu_reaches_the_tun(sites: Sites, tmp_path: Path) -> None:

@@ -182,3 +182,34 @@ def test_a_port_that_another_program_has_is_refused(sites: Sites, version: int, 
     assert refused.value.message == "can't open UDP port 4500: Address already in use"
     assert refused.value.hint == "ss -ulpn 'sport = :4500' shows who has it"
     assert [one.port for one in opened(sites, "ga", version)] == [4500, 4500]
+
+
+def test_what_is_sent_again_goes_like_the_first(sites: Sites, version: int) -> None:
+    _, sending = opened(sites, "ga", version)
+    two = sites.inside("gb", UdpSocket, ip_address(WILDCARD[version]), 4500, 0, True)
+    local, remote = ip_address(GA_WAN[version]), ip_address(GB_WAN[version])
+    like = {"local": local, "traffic_class": 0x2E << 2, "may_fragment": False, "segment": 500}
+    assert sending.send(bytes(1_200), remote, 4500, **like) is None  # type: ignore[arg-type]
+    again = sending.repeat(remote, 4500, **like)  # type: ignore[arg-type]
+    assert again is not None
+    assert again(memoryview(bytes(1_200)))
+    found = [(len(datagram.data), datagram.traffic_class, str(datagram.local)) for datagram in datagrams(two, 7)]
+    assert found == [(size, 0x2E << 2, GB_WAN[version]) for size in (500, 500, 200)] * 2
+
+
+def test_what_cannot_be_sent_again_like_that_is_left_to_send(sites: Sites, version: int) -> None:
+    receiving, sending = opened(sites, "ga", version)
+    local, remote = ip_address(GA_WAN[version]), ip_address(GB_WAN[version])
+    like = {"local": local, "traffic_class": 0, "may_fragment": False, "segment": 0}
+    yet = sending.repeat(remote, 4500, **like)  # type: ignore[arg-type]
+    assert (yet is None) == (version == 4)  # nothing of its mode was sent yet; of IPv6 it's the mode it begins with
+    assert sending.send(MARK, remote, 4500, local=local, may_fragment=False) is None
+    assert receiving.repeat(remote, 4500, **like) is None  # type: ignore[arg-type]  # its mode never stays
+    again = sending.repeat(remote, 4500, **like)  # type: ignore[arg-type]
+    assert again is not None
+    assert not again(bytes(1_501 - HEADERS[version]))
+    assert sending.send(bytes(1_501 - HEADERS[version]), remote, 4500, may_fragment=False) == Refusal(
+        "send-too-big", 1_500
+    )
+    assert sending.send(MARK, remote, 4500, local=local, may_fragment=True) is None
+    assert again(MARK) == (version == 6)  # of IPv4 routers would fragment it now

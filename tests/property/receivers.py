@@ -33,8 +33,8 @@ def kept(results: Iterable[Result]) -> Iterator[Result]:
         match result:
             case ToTun(packet):
                 yield ToTun(bytes(packet))
-            case ToTunRun(head, header, payload):
-                yield ToTunRun(head, header, bytes(payload))
+            case ToTunRun(head, header, payloads):
+                yield ToTunRun(head, header, [bytes(payload) for payload in payloads])
             case _:
                 yield result
 
@@ -44,7 +44,7 @@ def one_by_one(results: list[Result]) -> list[Result]:
     found: list[Result] = []
     for result in results:
         if isinstance(result, ToTunRun):
-            pieces = segments(result.header + bytes(result.payload), decode(result.head))
+            pieces = segments(b"".join((result.header, *result.payloads)), decode(result.head))
             assert len(pieces) > 1
             found += [ToTun(piece) for piece in pieces]
         else:

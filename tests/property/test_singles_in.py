@@ -263,21 +263,49 @@ def test_only_so_many_flows_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(far.roads._inbound._known) <= 4
 
 
-def test_reads_in_a_row_of_one_kind_are_received_as_one() -> None:
+@pytest.mark.parametrize(
+    ("reads", "together"),
+    [
+        ((3, 45), [48]),  # what was left over, and the rest
+        ((45, 3), [45, 3]),
+        ((45, 45), [45, 45]),
+        ((3, 45, 3, 45), [48, 48]),
+        ((45, 3, 45), [45, 48]),
+        ((1, 1, 1, 1, 40), [44]),
+        ((1, 20, 30), [21, 30]),
+    ],
+)
+def test_some_reads_wait_for_others(reads: tuple[int, ...], together: list[int]) -> None:
     near, far, _ = ends()
-    packets = Big(count=48, segment=1_296).segments()
+    packets = Big(count=sum(reads), segment=600).segments()
     receive(far, authentic(near, 4, PACKETS[0]))
     datagrams = [authentic(near, 4, packet) for packet in packets]
     results: list[Result] = []
-    for start, end in ((0, 40), (40, 44), (44, 48)):
+    start = 0
+    for count in reads:
+        octets = b"".join(datagrams[start : start + count])
+        assert len(far.roads.received) == limits.RECEIVE_BUFFER
+        far.roads.received[: len(octets)] = octets
+        results += kept(far.roads.from_udp_read(len(octets), len(datagrams[0]), far.outside, 0, True, 1.0))
+        start += count
+    results += kept(far.roads.from_udp_end(1.0))
+    joined = [len(result.payloads) for result in only(results, ToTunRun)]
+    assert joined == [count for count in together if count > 3]
+    assert packets_of(results) == packets
+
+
+def test_a_shorter_last_one_ends_what_waits() -> None:
+    near, far, _ = ends()
+    receive(far, authentic(near, 4, PACKETS[0]))
+    packets = Big(count=20, segment=1_200, tail=100).segments()
+    datagrams = [authentic(near, 4, packet) for packet in packets]
+    results: list[Result] = []
+    for start, end in ((0, 3), (3, 21)):
         octets = b"".join(datagrams[start:end])
         far.roads.received[: len(octets)] = octets
         results += kept(far.roads.from_udp_read(len(octets), len(datagrams[0]), far.outside, 0, True, 1.0))
-        assert len(far.roads.received) == limits.RECEIVE_BUFFER
-    assert len(only(results, ToTunRun)) == 1  # 48 fill the buffer, and there is no need to say that no more come
+    assert [len(result.payloads) for result in only(results, ToTunRun)] == [20]
     assert packets_of(results) == packets
-    assert far.paths["runs-in"] == 1
-    assert list(far.roads.from_udp_end(1.0)) == []
 
 
 def test_half_as_many_as_fit_wait_for_no_more() -> None:

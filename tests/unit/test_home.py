@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 GENERATED = {
     ".git",
     ".venv",
+    ".venv-bench",
     ".hypothesis",
     ".mypy_cache",
     ".pytest_cache",

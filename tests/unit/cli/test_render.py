@@ -128,6 +128,20 @@ def test_status_has_a_line_for_each_rule(changes: dict[str, Any], words: str) ->
     assert words in rows(render.status(STATUS | {"rules": [RULE | changes]}, 200))
 
 
+@pytest.mark.parametrize(
+    ("plane", "processes", "words"),
+    [
+        ("processes", {"out": 8, "in": 9}, "process 8 (out) and process 9 (in)"),
+        ("processes", {"out": 8, "in": None}, "process 8 (out)"),
+        ("processes", {}, "nobody now"),
+        ("inline", {}, "the same process"),
+    ],
+)
+def test_status_tells_who_carries_packets(plane: str, processes: dict[str, int | None], words: str) -> None:
+    answer = STATUS | {"data_plane": plane, "processes": processes}
+    assert f"packets are carried by {words}\n" in shown(render.status(answer, 200))
+
+
 def test_status_says_what_is_missing_lost_and_dropped() -> None:
     more = {
         "unresolved": ["hq.example", "b.example"],

@@ -265,6 +265,7 @@ class Sockets:
         self._daemon = daemon
         self.ports = (ike_port, natt_port)
         self.offloads = frozenset({"udp-gro"})
+        self.read_here: list[Any] = []
 
     def __iter__(self) -> Iterator[Any]:
         return iter(())
@@ -347,7 +348,7 @@ class Daemon:
         self.write("peer.psk", key)
         self.told = Lines()
         self.log = Log(self.told, kind=kind, level=level)  # type: ignore[arg-type]  # as much of a writer as it uses
-        self.options = Options(folder / "policy.yaml", folder / "state", folder / "control", "")
+        self.options = Options(folder / "policy.yaml", folder / "state", folder / "control", "", inline=True)
         self.manager = Manager()
         self.app = App(self.options, self.log, self.manager)
         self.table = Table()
@@ -473,7 +474,8 @@ def _no_lock() -> Any:
     return SimpleNamespace(close=lambda: None)
 
 
-def _sockets(ike_port: int, natt_port: int, _mark: int, _without: tuple[str, ...]) -> Sockets:
+def _sockets(ike_port: int, natt_port: int, _mark: int, _without: tuple[str, ...], *, apart: bool) -> Sockets:
+    assert not apart
     return Sockets(_whose.get(), ike_port, natt_port)
 
 

@@ -259,8 +259,8 @@ def test_a_run_that_the_link_refuses_is_tried_again_packet_by_packet() -> None:
 
 def test_a_run_for_the_tun_is_written_as_one() -> None:
     world = World()
-    world.conductor.results([ToTunRun(b"v" * 10, b"header", b"payload")], 1.0)
-    assert world.story == [("tun", b"v" * 10, b"header", b"payload")]
+    world.conductor.results([ToTunRun(b"v" * 10, b"header", [b"pay", b"load"])], 1.0)
+    assert world.story == [("tun", b"v" * 10, b"header", b"pay", b"load")]
 
 
 def test_what_the_link_refuses_though_it_should_fit_is_not_tried_for_ever() -> None:

@@ -74,6 +74,21 @@ def test_each_sa_brings_the_mtu_of_its_link_unless_that_is_known() -> None:
     assert paths.follow(effects.MovePath((b"2222", b"9999"), path(BERT))) == [SetLinkMtu(BERT, 1_300)]
 
 
+def test_a_link_as_the_roads_take_it_to_be_is_not_told_until_another_is_not() -> None:
+    links = Links()
+    paths = Paths(links.mtu, believe=True)
+    links[ANNA] = links[BERT] = 1_500
+    assert paths.follow(install(OF_ANNA, b"1111", ANNA)) == []
+    paths.refused(CARL, 1_400)
+    assert paths.follow(install(OF_BERT, b"2222", BERT)) == [SetLinkMtu(BERT, 1_500)]  # it may have been another before
+    paths.forget()
+    links[ANNA] = 1_400
+    assert [paths.ask(way) for way in paths.ways()] == [[SetLinkMtu(ANNA, 1_400)], [SetLinkMtu(BERT, 1_500)]]
+    paths.forget()
+    links[ANNA] = 1_500
+    assert [paths.ask(way) for way in paths.ways()] == [[], []]
+
+
 def test_a_link_that_has_changed_is_told_again() -> None:
     links = Links()
     paths = Paths(links.mtu, believe=True)

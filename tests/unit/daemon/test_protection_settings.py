@@ -78,8 +78,10 @@ class Network:
 
     sent: list[Out]
     offloads: frozenset[str] = frozenset()
+    read_here: tuple[Any, ...] = ()
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: Any, apart: bool) -> None:
+        assert not apart
         Network.sent = []
 
     def __iter__(self) -> Any:
@@ -126,7 +128,7 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
         around = Surroundings(Resolver(Nothing()), sources, addresses, unasked, outside)  # type: ignore[arg-type]  # made up
         sketch = await outline(load_policy(text, "policy.yaml"), around)
         clock = SimpleNamespace(now=lambda: 100.0)
-        host = Host(Nothing(), Nothing(), Nothing(), Guard(), clock, lambda _: None, lambda: None)  # type: ignore[arg-type]  # made up
+        host = Host(Nothing(), Nothing(), Nothing(), Guard(), clock, lambda _: None, lambda: None, fail, inline=True)  # type: ignore[arg-type]  # made up
         made = Protection(sketch, host)
         await made.start(lambda sketch: prepare(sketch, around))
         path = (NEAR, FAR, WAY, Lifetime(None), Lifetime(None))
@@ -144,6 +146,10 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
             await made.stop("the test is over")
 
     asyncio.run(run())
+
+
+def fail(reason: str) -> None:
+    raise AssertionError(reason)
 
 
 def unasked(_remote: Address, _mark: int) -> Awaitable[Address | None]:
@@ -165,14 +171,14 @@ def policy(settings: dict[str, Any] | None = None, **action: Any) -> str:
 
 
 def carried(made: Protection, packet: bytes, now: float = 100.0) -> list[Any]:
-    roads = made._roads
+    roads = made._plane.roads
     return [*roads.from_tun_read(memoryview(packet), bytes(10), now), *roads.from_tun_end(now)]
 
 
 @pytest.mark.parametrize(("settings", "window"), [({}, 1_024), ({"replay_window": 64}, 64)])
 def test_the_replay_window(tmp_path: Path, settings: dict[str, Any], window: int) -> None:
     def look(made: Protection) -> None:
-        (sa,) = made._roads._inbound._sad
+        (sa,) = made._plane.roads._inbound._sad
         assert sa.window.size == window
 
     in_force(tmp_path, policy(settings), look)
@@ -213,7 +219,7 @@ def test_what_the_outer_header_takes(tmp_path: Path, action: dict[str, Any], tos
 @pytest.mark.parametrize(("settings", "age"), [({}, 600.0), ({"pmtu_age": 60}, 60.0)])
 def test_how_long_a_router_is_believed(tmp_path: Path, settings: dict[str, Any], age: float) -> None:
     def look(made: Protection) -> None:
-        made._roads.handle(SetPathMtu(THERE, 576), 100.0)
+        made._plane.roads.handle(SetPathMtu(THERE, 576), 100.0)
         large = udp("10.1.0.2", "10.2.0.2", data=bytes(1_000), df=True)
         assert not isinstance(carried(made, large, 99.9 + age)[0], Out)
         assert isinstance(carried(made, large, 100.0 + age)[0], Out)

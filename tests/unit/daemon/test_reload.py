@@ -105,7 +105,7 @@ WIDER = policy(rule("site", "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"))
 
 def state(daemon: Daemon) -> tuple[object, ...]:
     """All that a policy decides: the floor, the SPD of the roads, and what the negotiation knows."""
-    roads: Any = daemon.protection._roads
+    roads: Any = daemon.protection._plane.roads
     return (
         daemon.kernel.floor,
         roads._outbound._spd.entries,

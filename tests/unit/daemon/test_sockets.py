@@ -47,6 +47,9 @@ class Socket:
         self.sent.append((*arguments, more))
         return self.refusal
 
+    def repeat(self, *_: Any, **__: Any) -> None:
+        """Each call has something to decide."""
+
     def close(self) -> None:
         self.closed = True
 

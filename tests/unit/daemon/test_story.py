@@ -11,6 +11,7 @@ from ipsecd.daemon.story import STORY, is_unauthenticated, sentence
 PACKAGE = Path(ipsecd.__file__).parent
 CALLS = {*LEVELS, "report", "_report", "ike_failed", "child_failed", "stranger_failed", "_tell_failure", "emit"}
 BY_VALUE = {"auth-failed", "child-failed", "bad-request"}  # ike/dispatch.py picks one of these by exchange
+BY_VALUE |= {"child-lost", "child-expired"}  # and ike/sa.py of these by what has become of it
 
 
 def events() -> Iterator[tuple[str, str]]:

@@ -7,8 +7,6 @@ import errno
 import json
 from ipaddress import ip_address
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -30,9 +28,9 @@ IKE, ESP = bytes(4) + b"\x11" * 20, b"\x11" * 24
 )
 def test_a_port_that_refuses_ike_is_told(tmp_path: Path, natt: bool, data: bytes, told: list[str]) -> None:
     async def scenario(daemon: Daemon) -> None:
-        opened: Any = SimpleNamespace(natt=natt, port=4_500 if natt else 500)
         error = PathError(errno.ECONNREFUSED, True, PEER, 1_500, 0, data)
-        daemon.context.run(daemon.protection.wires._path_error, opened, error, 0.0)
+        wires, port = daemon.protection.wires, 4_500 if natt else 500
+        daemon.context.run(lambda: wires._path_error(error, port, 0.0, natt=natt))
         assert daemon.texts("ike-unreachable") == told
         remark = "IKE doesn't get there: Connection refused"
         assert (remark in (await daemon.ctl("status")).output) == bool(told)

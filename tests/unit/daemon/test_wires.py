@@ -6,6 +6,7 @@ import asyncio
 import errno
 from collections.abc import Callable
 from ipaddress import ip_address
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -132,7 +133,7 @@ class World:
             Timed(self, "negotiation"),
             Timed(self, "roads"),
             self,  # type: ignore[arg-type]  # all that is asked of a conductor
-            [self.socket],  # type: ignore[arg-type]  # all that is asked of sockets
+            SimpleNamespace(read_here=[self.socket]),  # type: ignore[arg-type]  # all that is asked of sockets
             self.port,
             self.paths,
             self.guard,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from ipsecd.dataplane import messages as m
+from ipsecd.dataplane.codec import Message
 from ipsecd.wire.selector import OPAQUE, Selector
 
 OUTSIDE = m.Outside(ip_address("192.0.2.1"), 4500, ip_address("2001:db8::1"), 61_000)
@@ -16,7 +17,7 @@ LIMITS = m.Limits(soft_seconds=3_060.5, hard_seconds=3_600.0, soft_packets=1 << 
 ENTRY = m.SpdEntry("to-hq", "rule 1", "protect", ((LOCAL[0], REMOTE[0]),), "to-hq#1", inbound=False)
 MARKED = replace(ENTRY, header=m.OuterHeader(46, "set"))
 
-MESSAGES: list[m.ToRoads | m.ToControl] = [
+MESSAGES: list[Message] = [
     m.InstallInbound(0xC0FFEE00, "to-hq#1", KEYS, LOCAL, REMOTE, OUTSIDE, LIMITS, 1_024),
     m.InstallOutbound(0xFFFFFFFF, 1, "to-hq#1", KEYS, LOCAL, REMOTE, OUTSIDE, LIMITS),
     m.InstallOutbound(2, 3, "x", KEYS, (), (), OUTSIDE, m.Limits()),
@@ -44,4 +45,12 @@ MESSAGES: list[m.ToRoads | m.ToControl] = [
         {},
         {"to-hq": 9},
     ),
+    m.Begin("ipsec0", 1_438, ("tun-tso",), (4, 6), 4_500, (), 600.0, (6, 17)),
+    m.NewTun(),
+    m.SpdPart((ENTRY, MARKED)),
+    m.Probe(),
+    m.Ready(("landlock",)),
+    m.Heard(4_500, 90, True, ip_address("192.0.2.2"), 4_500, 1_400, b"\xc0\xff\xee\x00"),
+    m.TunLost(2, "can't read from ipsec0: File descriptor in bad state"),
+    m.Fault("a datagram", "KeyError(1)", ("Traceback (most recent call last):", "KeyError: 1")),
 ]

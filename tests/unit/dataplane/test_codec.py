@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 
 from ipsecd import limits
 from ipsecd.dataplane import messages as m
-from ipsecd.dataplane.codec import TYPES, codec_of, decode, encode
+from ipsecd.dataplane.codec import TYPES, Message, codec_of, decode, encode
 from ipsecd.errors import LocalError, WireError
 from ipsecd.wire.selector import OPAQUE, Address, Selector
 from tests.unit.dataplane.samples import KEYS, MARKED, MESSAGES, OUTSIDE
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
-def test_what_is_encoded_decodes_to_the_same(message: m.ToRoads | m.ToControl) -> None:
+def test_what_is_encoded_decodes_to_the_same(message: Message) -> None:
     assert decode(encode(message)) == message
 
 
 def test_every_message_has_a_type_number_and_a_sample() -> None:
-    kinds = set(get_args(m.ToRoads)) | set(get_args(m.ToControl))
+    kinds = {*get_args(m.ToRoads), *get_args(m.ToControl), *get_args(m.OfProcesses), *get_args(m.ToProcesses)}
     assert set(TYPES.values()) == kinds
     assert {type(message) for message in MESSAGES} == kinds
 
@@ -42,7 +42,7 @@ def test_the_octets_of_some_messages() -> None:
         ("", "truncated"),
         ("01", "truncated"),
         ("0209", "bad-version"),
-        ("010b", "unknown-message"),
+        ("010f", "unknown-message"),
         ("010900", "trailing-octets"),
         ("0103", "truncated"),
         ("0103808080808080808080808000", "bad-number"),  # more than 64 bits

@@ -81,6 +81,7 @@ def test_what_is_not_in_the_list_is_refused(machine: str) -> None:
         ("mprotect", (0, 4_096, mmap.PROT_EXEC), False),
         ("fcntl", (3, fcntl.F_GETFL), True),
         ("fcntl", (3, fcntl.F_SETFD, 1), True),
+        ("fcntl", (3, fcntl.F_SETFL, 0), False),
         ("fcntl", (3, fcntl.F_SETOWN, 1), False),
         ("fcntl", (3, fcntl.F_DUPFD, 1), False),
         ("setsockopt", (3, socket.IPPROTO_IP, 10), True),

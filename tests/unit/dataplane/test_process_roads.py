@@ -1,0 +1,192 @@
+"""Each road in a process of its own, turn by turn: packets, and what the kernel says of their paths."""
+
+from __future__ import annotations
+
+import errno
+import select
+from collections import Counter
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from ipsecd import limits
+from ipsecd.dataplane import codec
+from ipsecd.dataplane import messages as m
+from ipsecd.dataplane.results import Out
+from ipsecd.wire.udpencap import NON_ESP_MARKER
+from tests.unit.dataplane.apart import (
+    INBOUND,
+    NEAR,
+    OUTBOUND,
+    PEER,
+    PORT,
+    SPD,
+    TOLD,
+    V4,
+    Device,
+    World,
+    from_far,
+    opened,
+)
+from tests.unit.dataplane.ends import FAR_NETS, NEAR_NETS, only
+from tests.unit.ipsec.packets import sized, udp
+from tests.unit.ipsec.pairs import keys
+
+# --- packets ----------------------------------------------------------------------------------------------------
+
+
+def test_packets_leave_by_the_socket_and_are_counted_once(out: World) -> None:
+    packets = [udp(*V4, data=bytes([number])) for number in range(5)]
+    assert out.tell(SPD, OUTBOUND) == [m.Done(1), m.Done(2)]
+    out.carry(*packets)
+    assert opened(out.socket.sent) == packets
+    counters = out.counters()
+    assert (counters.paths["from-tun"], counters.paths["sealed"], counters.entries) == (5, 5, {"all": 5})
+    assert [(sa.direction, sa.packets) for sa in counters.sas] == [("out", 5)]
+
+
+def test_packets_wait_in_the_kernel_until_there_is_a_policy(out: World) -> None:
+    """After another process has died, they'd all be dropped between the start and the first message."""
+    out.tun.route(udp(*V4))
+    out.tell(m.Probe())
+    assert not out.watches(out.tun.fileno())
+    out.tell(SPD, OUTBOUND, m.SetSpd(2, SPD.entries))
+    out.turn(out.tun.fileno())
+    assert opened(out.socket.sent) == [udp(*V4)]
+    assert out.drops() == {}
+
+
+def test_a_device_that_comes_before_the_policy_is_read_with_it(out: World) -> None:
+    old, new = out.tun, Device()
+    assert out.control.send(codec.encode(m.NewTun()), [new.fileno()])
+    assert out.tell(m.Probe()) == [m.Done(1)]
+    known = out.process._turns.keys()
+    assert len(known) == 2
+    out.tell(SPD)
+    assert len(known) == 3
+    old.kernel.close()
+    out.tun = new
+
+
+def test_a_packet_that_needs_an_sa_is_told_and_leaves_when_there_is_one(out: World) -> None:
+    out.tell(SPD)
+    out.carry(udp(*V4))
+    assert out.heard() == [m.Acquire("child", ip_address(V4[0]), ip_address(V4[1]), 17, 1_000, 2_000)]
+    assert out.tell(OUTBOUND) == [m.Done(2)]
+    assert opened(out.socket.sent) == [udp(*V4)]
+
+
+def test_packets_arrive_at_the_device_and_are_counted_once(into: World) -> None:
+    packets = [udp(*V4[::-1], data=bytes([number])) for number in range(5)]
+    into.tell(SPD, INBOUND)
+    datagrams = from_far(*packets)
+    assert into.receive(*datagrams, *datagrams[:1]) == packets
+    assert into.heard()[0] == m.InboundUsed(0x1111)
+    counters = into.counters()
+    assert (counters.paths["from-udp"], counters.paths["to-tun"], +Counter(counters.drops)) == (6, 5, {"replayed": 1})
+
+
+def test_an_ike_message_goes_to_the_control_process_without_its_marker(into: World) -> None:
+    assert into.receive(NON_ESP_MARKER + b"ike" * 20) == []
+    assert into.heard() == [m.IkeDatagram(b"ike" * 20, NEAR.local, PORT, PEER, PORT, True)]
+
+
+def test_a_bounded_number_of_packets_is_taken_in_one_turn(out: World, into: World) -> None:
+    out.tell(SPD, OUTBOUND)
+    out.carry(*[udp(*V4)] * (limits.BURST + 1))
+    assert out.counters().paths["from-tun"] == limits.BURST
+    into.receive(*[b"\xff"] * (limits.BURST + 1))
+    assert len(into.socket.arrived) == 1
+
+
+@pytest.mark.parametrize("road", ["out", "in"])
+def test_a_bug_in_one_packet_costs_only_that_one(road: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(road)
+    world.tell(SPD, OUTBOUND if road == "out" else INBOUND)
+    carry, calls = world.process._road.carry_read, iter([True, False, True])  # type: ignore[attr-defined]  # both have one
+
+    def broken(*given: Any, **named: Any) -> Any:
+        if not next(calls):
+            raise ZeroDivisionError
+        return carry(*given, **named)
+
+    monkeypatch.setattr(world.process._road, "carry_read", broken)  # type: ignore[attr-defined]
+    packets = [udp(*(V4 if road == "out" else V4[::-1]), data=bytes([number])) for number in range(3)]
+    if road == "out":
+        world.carry(*packets)
+        world.carry()  # what still waits has its turn then
+        arrived, what = opened(world.socket.sent), "packets from the TUN"
+    else:
+        arrived, what = world.receive(*from_far(*packets)) + world.receive(), "datagrams"
+    assert arrived == packets[::2]
+    (fault,) = only(world.heard(), m.Fault)  # type: ignore[arg-type]  # messages are no results
+    assert (fault.what, fault.error) == (what, "ZeroDivisionError()")
+    world.close()
+
+
+def test_the_road_in_has_nothing_to_send(into: World) -> None:
+    into.process.guarded("a test", into.process.common, Out(b"", NEAR, 0, False, b""))
+    (fault,) = into.heard()
+    assert isinstance(fault, m.Fault)
+    assert "sends nothing" in fault.error
+
+
+def test_what_there_is_no_socket_for_is_counted(out: World) -> None:
+    six = m.Outside(ip_address("2001:db8::1"), PORT, ip_address("2001:db8::2"), PORT)
+    out.tell(SPD, m.InstallOutbound(0x2222, 0x1111, "child", keys(), NEAR_NETS, FAR_NETS, six, m.Limits()))
+    out.carry(udp(*V4))
+    assert out.drops() == {"send-no-socket": 1}
+
+
+# --- what the kernel says of a path -------------------------------------------------------------------------------
+
+
+def test_what_is_too_big_for_the_link_goes_again_smaller_and_is_told(out: World) -> None:
+    out.tell(SPD, OUTBOUND)
+    out.socket.link = 1_300
+    packet = sized(*V4, 1_380)
+    out.carry(packet)
+    assert out.heard() == [m.Heard(PORT, errno.EMSGSIZE, False, PEER, PORT, 1_300, b"")]
+    assert len(out.socket.sent) == 2
+    assert all(28 + len(datagram) <= 1_300 for datagram in out.socket.sent)
+    inner = opened(out.socket.sent)
+    assert inner[0][20:] + inner[1][20:] == packet[20:]
+    out.carry(packet)
+    assert len(out.socket.sent) == 4
+    assert out.socket.drops == {"send-too-big": 1}
+    assert out.heard() == []
+
+
+def test_a_run_that_is_too_big_for_the_link_goes_again_smaller(out: World) -> None:
+    out.tell(SPD, OUTBOUND)
+    out.socket.link = 1_300
+    out.carry(*[sized(*V4, 1_380)] * 4)
+    assert len(out.socket.sent) == 8
+    assert out.heard() == [m.Heard(PORT, errno.EMSGSIZE, False, PEER, PORT, 1_300, b"")]
+    assert out.socket.drops == {"send-too-big": 1}
+
+
+def test_who_sends_what_is_too_big_and_may_not_be_cut_is_told(out: World) -> None:
+    out.tell(SPD, OUTBOUND)
+    out.socket.link = 1_300
+    out.carry(sized(*V4, 1_380, df=True))
+    assert out.socket.sent == []
+    (too_big,) = out.tun.written()
+    assert (too_big[9], too_big[20:22]) == (1, b"\x03\x04")  # ICMP, fragmentation needed
+    assert m.Heard(PORT, errno.EMSGSIZE, False, PEER, PORT, 1_300, b"") in out.heard()
+
+
+def test_errors_of_a_socket_are_told(either: World) -> None:
+    either.socket.told = [TOLD, TOLD]
+    either.turn(either.socket.fileno(), select.POLLERR)
+    assert either.heard() == [m.Heard(PORT, errno.ECONNREFUSED, True, PEER, PORT, 0, b"\x00\x00\x22\x22")] * 2
+
+
+def test_errors_are_counted_with_what_else_a_socket_tells(either: World) -> None:
+    either.socket.heard["error-read"] += 2
+    either.socket.drops["receive-truncated"] += 1
+    either.tun.drops["tun-full"] += 4
+    counters = either.counters()
+    assert counters.paths["error-read"] == 2
+    assert +Counter(counters.drops) == {"receive-truncated": 1, "tun-full": 4}
