@@ -9,6 +9,7 @@ from typing import Any
 from scripts.measuring import iperf, pings, search, usage
 from scripts.measuring.contestants.contestant import Running
 from scripts.measuring.ends import Ends
+from scripts.measuring.stalls import Stalls
 from tests.netns.sites import Sites
 
 STREAMS = {"tcp1": 1, "tcp4": 4}
@@ -85,13 +86,26 @@ def _loaded_ping(track: Track, name: str) -> Found:
 def _ike(track: Track, name: str) -> Found:
     """IKE SAs made, each with its child SA, and ended by turns; side a calls, and side b's processor time counts. One
     after the other, so that nothing waits in a queue."""
-    renew = track.running.renew
-    if renew is None:
-        return Found({})
     with usage.Meter(track.running.daemons[1:]) as meter:
-        for _ in range(RENEWALS):
-            renew()
-    return Found({name: RENEWALS / meter.seconds} if meter.seconds else {}, {"made": RENEWALS, "cpu": meter.seconds})
+        made = _renew(track.running)
+    return Found({name: made / meter.seconds} if made and meter.seconds else {}, {"made": made, "cpu": meter.seconds})
+
+
+def _ike_stall(track: Track, name: str) -> Found:
+    """How long side b's control process keeps others waiting meanwhile."""
+    if track.running.ask is None:
+        return Found({})
+    with Stalls(track.running.ask) as stalls:
+        made = _renew(track.running)
+    return Found({name: pings.percentile(stalls.milliseconds, 99.9)}, {"made": made, "asked": len(stalls.milliseconds)})
+
+
+def _renew(running: Running) -> int:
+    if running.renew is None:
+        return 0
+    for _ in range(RENEWALS):
+        running.renew()
+    return RENEWALS
 
 
 # The set-up comes with every turn, before all others.
@@ -105,4 +119,5 @@ FIGURES: Mapping[str, Callable[[Track, str], Found]] = {
     "ping": _ping,
     "loaded-ping": _loaded_ping,
     "ike": _ike,
+    "ike-stall": _ike_stall,
 }

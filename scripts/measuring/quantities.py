@@ -43,4 +43,5 @@ QUANTITIES = {
     "loaded-ping-p99": _less("ping, 99th percentile, beside a TCP stream", "ms"),
     "setup": _less("set-up, from the first packet to the first answer", "ms"),
     "ike": _more("IKE set-ups a second of the responder's CPU", "1/s"),
+    "ike-stall": _less("answer of the responder's control process during IKE set-ups, 99.9th percentile", "ms"),
 }

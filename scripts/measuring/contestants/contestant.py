@@ -24,6 +24,7 @@ class Running:
     call: Callable[[], None] = _nothing  # what makes side a call; nothing if the first packet does
     daemons: list[int] = field(default_factory=list)  # their process ids, after the call: a's, then b's
     renew: Callable[[], None] | None = None  # end the IKE SA and make another, called by side a
+    ask: Callable[[], AbstractContextManager[Callable[[], object]]] | None = None  # what b's control process answers
 
 
 class Contestant(ABC):

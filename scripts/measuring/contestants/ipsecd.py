@@ -38,7 +38,7 @@ class Ipsecd(Contestant):
         with self._daemon(sites, B, folder, key) as b, self._daemon(sites, A, folder, key) as a:
             for daemon in (a, b):
                 daemon.ask("log-level", level="error")
-            yield Running(daemons=[a.pid, b.pid], renew=lambda: _renew(a))
+            yield Running(daemons=[a.pid, b.pid], renew=lambda: _renew(a), ask=b.asking)
 
     def _daemon(self, sites: Sites, side: Side, folder: Path, key: str) -> Daemon:
         policy = side.configuration("ipsecd.yaml", encryption=self._encryption)
