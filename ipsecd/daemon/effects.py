@@ -93,7 +93,6 @@ class Conductor:
         self._pumping = False
         self._sent = 0  # messages to the roads so far: the number of the last one
         self._installing: tuple[int, bytes] | None = None  # the message that is waited for, and the SPI it installs
-        self.counters: messages.Counters | None = None  # the last that were asked for
 
     def perform(self, todo: Iterable[effects.Effect], now: float) -> None:
         """Carry these out behind those that still wait."""
@@ -130,8 +129,6 @@ class Conductor:
                 self._device.write(header, *payloads, head=head)
             case messages.Done(sequence, error):
                 self._done(sequence, error, now)
-            case messages.Counters():
-                self.counters = result
             case _:
                 self.perform(self._tell(result, now), now)
 
@@ -204,7 +201,7 @@ class Conductor:
                 todo = negotiation.peer_moved(translate.octets(spi), translate.path(outside), now)
             case messages.PeerAlive(spis):
                 todo = negotiation.peer_alive(tuple(translate.octets(spi) for spi in spis), now)
-            case _:  # Done and Counters have no business here: results() deals with them
+            case _:  # Done has no business here: results() deals with it
                 pass
         return todo
 

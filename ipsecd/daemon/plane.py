@@ -17,7 +17,7 @@ from ipsecd.daemon.processes import IN, OUT, Descriptors, Processes
 from ipsecd.daemon.sockets import Sockets
 from ipsecd.dataplane.commands import together
 from ipsecd.dataplane.inline import InlineRoads
-from ipsecd.dataplane.messages import AskCounters, Begin, Counters, Heard, ToRoads
+from ipsecd.dataplane.messages import Begin, Counters, Heard
 from ipsecd.dataplane.results import Result
 from ipsecd.errors import KernelError
 from ipsecd.io.tun import TSO, USO, Tun
@@ -52,9 +52,8 @@ class Inline:
     name = "inline"
     apart = False
 
-    def __init__(self, measures: Measures, tun: Tun, clock: Callable[[], float]) -> None:
+    def __init__(self, measures: Measures, tun: Tun) -> None:
         self.roads = self.front = inline_roads(measures, tun)
-        self._clock = clock
 
     async def start(self, tun: Tun, sockets: Sockets) -> None:
         """They are there already."""
@@ -62,9 +61,9 @@ class Inline:
     async def stop(self) -> None:
         """They hold nothing."""
 
-    async def counters(self, ask: Callable[[ToRoads], Counters | None]) -> Counters | None:
-        """What the roads have counted; ``ask`` hands them a message."""
-        return ask(AskCounters())
+    async def counters(self) -> Counters:
+        """What the roads have counted."""
+        return self.roads.counters()
 
     def new_tun(self, tun: Tun) -> None:
         """Whoever reads and writes it knows."""
@@ -103,7 +102,6 @@ class Apart:
         begin = Begin(
             tun.name,
             self._measures.tun_mtu,
-            tuple(sorted(tun.offloads)),
             tuple(receiving),
             next(iter(receiving.values())).port,
             tuple(sorted(sockets.offloads)),
@@ -124,10 +122,9 @@ class Apart:
             await asyncio.gather(self._again, return_exceptions=True)
         await self.roads.stop()
 
-    async def counters(self, ask: Callable[[ToRoads], Counters | None]) -> Counters | None:  # noqa: ARG002  as Inline
-        (front,) = self.front.handle(AskCounters(), self._clock())
-        parts = [await self.roads.counters()]
-        return together([*parts, front]) if isinstance(front, Counters) else parts[0]
+    async def counters(self) -> Counters:
+        """What the processes have counted, and what came where no ESP is spoken."""
+        return together([await self.roads.counters(), self.front.counters()])
 
     def new_tun(self, tun: Tun) -> None:
         """The processes use this device from now on."""

@@ -22,7 +22,7 @@ from ipsecd.daemon.plane import Apart, Inline, Measures, Plane
 from ipsecd.daemon.prepare import Outline, Prepared, difference
 from ipsecd.daemon.sockets import Sockets
 from ipsecd.daemon.wires import TunPort, Wires
-from ipsecd.dataplane.messages import Counters, Heard, SetSpd, ToRoads
+from ipsecd.dataplane.messages import Counters, Heard, SetSpd
 from ipsecd.dataplane.results import Result
 from ipsecd.errors import OperatorError
 from ipsecd.ike import Ike
@@ -84,7 +84,7 @@ class Protection:
         self._open.callback(links.close)
         self._paths = Paths(links.to, believe="packet-too-big" in plan.settings.believe_icmp)
         measures, clock = Measures(self.kernel.settings.mtu, float(plan.settings.pmtu_age)), self._host.clock.now
-        plane = Apart(measures, tun, self, self._host.guard, clock) if apart else Inline(measures, tun, clock)
+        plane = Apart(measures, tun, self, self._host.guard, clock) if apart else Inline(measures, tun)
         self._plane: Plane = plane
         self._conductor = Conductor(
             self.negotiation,
@@ -162,13 +162,9 @@ class Protection:
         self.wires.turn(self.negotiation.timer)  # it knows no other time than that of its last turn
         return self.negotiation.status()
 
-    async def counters(self) -> Counters | None:
+    async def counters(self) -> Counters:
         """What the roads have counted until now."""
-        return await self._plane.counters(self._ask_roads)
-
-    def _ask_roads(self, message: ToRoads) -> Counters | None:
-        self._conductor.tell_roads(message, self._host.clock.now())
-        return self._conductor.counters
+        return await self._plane.counters()
 
     @property
     def data_plane(self) -> str:

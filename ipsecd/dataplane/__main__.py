@@ -21,7 +21,7 @@ from ipsecd.dataplane.runs_out import RunsOut
 from ipsecd.errors import IpsecdError, LocalError
 from ipsecd.io.channel import Arrived, Channel
 from ipsecd.io.confine import die_with_parent, shut_in
-from ipsecd.io.tun import Tun
+from ipsecd.io.tun import TunEnd
 from ipsecd.io.udp import UdpSocket
 
 _FOR_CONTROL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # which may come to all processes of the service
@@ -46,7 +46,7 @@ def begin(road: str, channel: Channel, arrived: Arrived) -> RoadProcess:
     if not isinstance(told, Begin):
         raise LocalError(f"{type(told).__name__} before Begin")
     first, *others = arrived.descriptors
-    tun = Tun.adopt(first, frozenset(told.tun_offloads), told.tun)
+    tun = TunEnd(first, told.tun)
     sockets = {
         (version, told.port): UdpSocket.adopt(
             socket.socket(fileno=each),

@@ -48,20 +48,10 @@ def tell_outbound(road: Outbound, message: ToRoads, now: float, spd: Spd | None)
             return road.install(message, now)
         case RemoveOutbound(spi, inbound):
             road.remove(spi, inbound)
-        case MovePath(inbound_spis, outside):
-            road.move(inbound_spis, outside)
         case GiveUp(child):
             road.give_up(child)
-        case SetSpd() if spd is not None:
-            road.set_spd(spd)
-        case SetLinkMtu(remote, mtu):
-            road.set_link_mtu(remote, mtu)
-        case SetPathMtu(remote, mtu):
-            road.set_path_mtu(remote, mtu, now)
-        case Probe():
-            pass
         case _:
-            raise LocalError(f"{type(message).__name__} is no message to the roads")
+            _tell_either(road, message, now, spd)
     return []
 
 
@@ -72,6 +62,12 @@ def tell_inbound(road: Inbound, message: ToRoads, now: float, spd: Spd | None) -
             road.install(message, now)
         case RemoveInbound(spi):
             road.remove(spi)
+        case _:
+            _tell_either(road, message, now, spd)
+
+
+def _tell_either(road: Outbound | Inbound, message: ToRoads, now: float, spd: Spd | None) -> None:
+    match message:
         case MovePath(inbound_spis, outside):
             road.move(inbound_spis, outside)
         case SetSpd() if spd is not None:

@@ -19,7 +19,7 @@ from ipsecd.dataplane.commands import (
     tell_outbound,
     together,
 )
-from ipsecd.dataplane.messages import AskCounters, Done, Outside, SetSpd, ToRoads
+from ipsecd.dataplane.messages import AskCounters, Counters, Done, Outside, SetSpd, ToRoads
 from ipsecd.dataplane.results import Result
 from ipsecd.dataplane.runs_in import RunsIn
 from ipsecd.dataplane.runs_out import RunsOut
@@ -91,10 +91,14 @@ class InlineRoads:
         """When ``timer`` has something to do next; None: not until something else happens."""
         return sooner(self._outbound.deadline(), self._inbound.deadline())
 
+    def counters(self) -> Counters:
+        """What both roads have counted."""
+        return together([outbound_counters(self._outbound), inbound_counters(self._inbound)])
+
     def _do(self, message: ToRoads, now: float) -> list[Result]:
         results: list[Result] = []
         if isinstance(message, AskCounters):
-            return [together([outbound_counters(self._outbound), inbound_counters(self._inbound)])]
+            return [self.counters()]
         spd = None
         if isinstance(message, SetSpd):
             self._generations.take(message.generation)

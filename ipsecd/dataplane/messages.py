@@ -65,12 +65,11 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class Begin:
     """What a process has to know before anything else. With it come the descriptors of the TUN device and of a UDP
-    socket for each IP version in ``versions``. ``port`` is the one of ours where ESP is spoken; ``tun_offloads`` and
-    ``udp_offloads`` say what the kernel does for us there; the rest is what the roads are made with."""
+    socket for each IP version in ``versions``. ``port`` is the one of ours where ESP is spoken; ``udp_offloads`` say
+    what the kernel does for us there; the rest is what the roads are made with."""
 
     tun: str
     tun_mtu: int
-    tun_offloads: tuple[str, ...]
     versions: tuple[int, ...]
     port: int
     udp_offloads: tuple[str, ...]

@@ -41,7 +41,7 @@ from ipsecd.dataplane.results import Out, OutRun, Result, ToTun, ToTunRun
 from ipsecd.errors import KernelError, LocalError, WireError
 from ipsecd.io.channel import Arrived, Channel
 from ipsecd.io.clock import Clock
-from ipsecd.io.tun import NOTHING_LEFT, Tun, TunEnd
+from ipsecd.io.tun import NOTHING_LEFT, TunEnd
 from ipsecd.io.udp import UdpSocket
 from ipsecd.io.udp_errors import PathError
 from ipsecd.ipsec.spd import Spd, SpdEntry
@@ -55,7 +55,7 @@ Turn = Callable[[float, int], None]
 
 
 class RoadProcess(ABC):
-    """``begin`` has told what there is, ``descriptors`` are those of the sockets."""
+    """``channel`` leads to the control process; ``tun`` is the device of the moment."""
 
     def __init__(self, channel: Channel, tun: TunEnd) -> None:
         self._channel = channel
@@ -203,7 +203,7 @@ class RoadProcess(ABC):
         message = read(arrived)
         if isinstance(message, NewTun):
             (descriptor,) = arrived.descriptors
-            self._take_tun(Tun.adopt(descriptor, frozenset(), self._tun_name))
+            self._take_tun(TunEnd(descriptor, self._tun_name))
             return
         if isinstance(message, SpdPart):
             self._entries += message.entries

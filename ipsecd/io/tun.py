@@ -56,13 +56,12 @@ class TunEnd:
     """The descriptor of such an interface, whoever opened it: all that goes without any right, and without any call
     that a worker doesn't have once it is shut in. Reading and writing never wait.
 
-    Packets are whole IPv4 or IPv6 packets without a frame around them. ``offloads`` names what the kernel does for us:
-    ``TSO``, ``USO``; ``name`` is what errors call it.
+    Packets are whole IPv4 or IPv6 packets without a frame around them. The descriptor ``file`` is this object's from
+    now on; ``name`` is what errors call the interface.
     """
 
-    def __init__(self, file: int, offloads: frozenset[str], name: str) -> None:
+    def __init__(self, file: int, name: str) -> None:
         self.name = name
-        self.offloads = offloads
         self.drops: Counter[str] = Counter()  # packets the kernel didn't take, by reason
         self._file = file
         self._head, self._body = bytearray(_HEAD), memoryview(bytearray(MAX_UDP_DATAGRAM + 1))
@@ -107,7 +106,7 @@ class TunEnd:
 class Tun(TunEnd):
     """An interface that exists as long as this object is open. It is made down: ``up`` starts it.
 
-    ``without`` names offloads that it isn't asked for.
+    ``offloads`` names what it does for us: ``TSO``, ``USO``; ``without`` what it isn't asked for.
     """
 
     def __init__(self, name: str, mtu: int, without: Collection[str] = ()) -> None:
@@ -119,17 +118,13 @@ class Tun(TunEnd):
             raise _failed(f"can't make the TUN interface {name}", error) from error
         file: int = self._device.fileno()
         os.set_blocking(file, False)
-        super().__init__(file, _ask(file, [part for part in (TSO, USO) if part not in without]), name)
+        super().__init__(file, name)
+        self.offloads = _ask(file, [part for part in (TSO, USO) if part not in without])
         try:
             self.set_mtu(mtu)
         except KernelError:
             self.close()
             raise
-
-    @staticmethod
-    def adopt(file: int, offloads: frozenset[str], name: str) -> TunEnd:
-        """Around the descriptor of one that another process has made, whose it is from now on."""
-        return TunEnd(file, offloads, name)
 
     def set_mtu(self, mtu: int) -> None:
         """The largest packet the kernel may hand us. Raises KernelError."""

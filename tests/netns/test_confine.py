@@ -272,7 +272,7 @@ def test_its_descriptors_go_on_working(sites: Sites) -> None:
     asking.settimeout(60)
     program = f"""
 from ipaddress import ip_address
-from ipsecd.io.tun import Tun
+from ipsecd.io.tun import TunEnd
 from ipsecd.io.udp import UdpSocket
 channel, tun = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, {theirs.fileno()}), {tun.fileno()}
 confine.shut_in()
@@ -289,7 +289,7 @@ assert udp.send(b"a" * 1_000 + b"b" * 500, remote, 4500, local=local, may_fragme
 assert udp.send(bytes(1_501 - 28), remote, 4500, may_fragment=False) == ("send-too-big", 1_500)
 buffer = memoryview(bytearray(65_536))
 assert (udp.receive_into(buffer), udp.errors(10), udp.drops) == (None, [], {{"send-too-big": 1}})
-tun = Tun.adopt(tun, frozenset(), "ipsecd0")
+tun = TunEnd(tun, "ipsecd0")
 poll.register(tun, select.POLLIN)
 packet = b""
 while packet[20:24] != b"\\x13\\x88\\x13\\x89":

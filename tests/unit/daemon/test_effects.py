@@ -216,13 +216,6 @@ def test_keys_are_kept_and_not_logged() -> None:
     assert world.keys.export()["unknown"] == ["CHACHA20_POLY1305"]
 
 
-def test_counters_are_kept_for_whoever_asked() -> None:
-    world = World()
-    counters = messages.Counters((), {"runt": 3}, {}, {})
-    world.conductor.results([counters], 1.0)
-    assert world.conductor.counters is counters
-
-
 def test_the_link_of_an_outbound_sa_is_told_before_packets_that_waited_leave_by_it() -> None:
     world = World()
     world.links[THERE] = 1_492

@@ -94,7 +94,7 @@ def test_what_the_processes_are_told_first(world: World) -> None:
     asyncio.run(world.plane.start(TUN, Sockets()))  # type: ignore[arg-type]  # all that is asked of sockets
     begin = world.processes.begin
     assert (begin.tun, begin.tun_mtu, begin.versions, begin.port) == ("ipsec0", 1_400, (4, 6), 4_500)
-    assert (begin.tun_offloads, begin.udp_offloads, begin.joins) == (("tun-tso",), ("udp-gro",), (6,))
+    assert (begin.udp_offloads, begin.joins) == (("udp-gro",), (6,))
     assert world.processes.descriptors == {"out": (7, (24, 26)), "in": (7, (34, 36))}
 
 
@@ -150,7 +150,7 @@ def test_counters_are_those_of_the_processes_and_of_the_port_that_carries_no_esp
     front.received[:5] = b"short"
     list(front.from_udp_read(5, 5, OUTSIDE, 0, False, 1.0))
     list(front.from_udp_end(1.0))
-    counted = asyncio.run(world.plane.counters(lambda message: None))
+    counted = asyncio.run(world.plane.counters())
     assert counted is not None
     assert counted.drops == {"replayed": 2}
     assert (counted.paths["from-udp"], counted.paths["ike"]) == (1, 1)

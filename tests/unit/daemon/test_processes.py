@@ -24,7 +24,7 @@ OUTBOUND = m.InstallOutbound(2, 1, "site/1", KEYS, LOCAL, REMOTE, OUTSIDE, LIMIT
 SPD = m.SetSpd(1, ())
 TOO_LONG = m.GiveUp("x" * 100)
 PEER = ip_address("192.0.2.2")
-BEGIN = m.Begin("ipsec0", 1_438, (), (4,), 4_500, (), 600.0, ())
+BEGIN = m.Begin("ipsec0", 1_438, (4,), 4_500, (), 600.0, ())
 DESCRIPTORS = {OUT: Descriptors(10, (11,)), IN: Descriptors(10, (12,))}
 
 

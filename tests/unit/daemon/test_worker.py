@@ -21,7 +21,7 @@ from ipsecd.dataplane import codec
 from ipsecd.dataplane import messages as m
 
 PATIENCE = 30  # seconds; only ends a wait for what never comes
-BEGIN = m.Begin("ipsec0", 1_438, (), (4,), 4_500, (), 600.0, ())
+BEGIN = m.Begin("ipsec0", 1_438, (4,), 4_500, (), 600.0, ())
 
 
 class World:

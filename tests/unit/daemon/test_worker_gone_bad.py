@@ -17,7 +17,7 @@ from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.worker import Worker
 from ipsecd.dataplane import messages as m
 
-BEGIN = m.Begin("ipsec0", 1_438, (), (4,), 4_500, (), 600.0, ())
+BEGIN = m.Begin("ipsec0", 1_438, (4,), 4_500, (), 600.0, ())
 BEGINNING = """
 import array, os, signal, socket, sys
 channel = socket.socket(fileno=int(sys.argv[1]))

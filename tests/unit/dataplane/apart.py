@@ -45,7 +45,7 @@ class Device(TunEnd):
         self.kernel, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for each in (self.kernel, ours):
             each.setblocking(False)
-        super().__init__(ours.detach(), frozenset(), "ipsec0")
+        super().__init__(ours.detach(), "ipsec0")
         self.gone = self.closed = False
 
     def read(self) -> TunRead | None:

@@ -107,7 +107,7 @@ def test_a_bug_in_one_message_is_told_and_keeps_the_order_of_the_others(
 
 def test_what_is_no_message_to_it_is_a_fault_and_not_acknowledged(either: World) -> None:
     assert either.control.send(b"\xff\xff")
-    begin = m.Begin("ipsec0", TUN_MTU, (), (4,), PORT, (), 600.0, ())
+    begin = m.Begin("ipsec0", TUN_MTU, (4,), PORT, (), 600.0, ())
     unreadable, unasked, twice, done = either.tell(USED, begin, m.Probe())
     assert all(isinstance(each, m.Fault) for each in (unreadable, unasked, twice))
     assert done == m.Done(1)
@@ -285,7 +285,7 @@ def test_another_device_takes_the_place_of_one(either: World, lost: bool) -> Non
 
 @pytest.mark.parametrize(("road", "kind"), [("out", OutboundProcess), ("in", InboundProcess)])
 def test_it_is_made_of_what_it_is_told_first(road: str, kind: type[RoadProcess]) -> None:
-    told = m.Begin("ipsec0", TUN_MTU, (), (4, 6), PORT, ("udp-gro",), 600.0, (6,))
+    told = m.Begin("ipsec0", TUN_MTU, (4, 6), PORT, ("udp-gro",), 600.0, (6,))
     ours, theirs = channel_pair()
     first = Arrived(memoryview(codec.encode(told)), tuple(descriptors()))
     with ours, theirs:
