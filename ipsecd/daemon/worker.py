@@ -60,8 +60,7 @@ class Worker:
         self._watching = self._loop.create_task(self._watch(self._process))
 
     def send(self, message: ToRoads | ToProcesses, descriptors: Sequence[int] = ()) -> None:
-        """Messages arrive in order, each once; unless the process ends before: it's ended if there is no room for one
-        with descriptors. LocalError for what can't be encoded."""
+        """Messages arrive in order, each once; unless the process ends before. LocalError for what can't be encoded."""
         data = codec.encode(message)
         if self._channel.fileno() < 0:
             return  # it is about to end, and ``died`` to be called
