@@ -27,13 +27,14 @@ _DHCP, _DHCPV6 = (
     f"meta nfproto ipv{each.version} udp sport {any_of(each.ports)} udp dport {any_of(each.ports)}" for each in DHCP
 )
 
-PIECES = f"fib daddr type local meta l4proto {any_of((IpProtocol.UDP, *OWN_PROTOCOLS))} accept"
+PIECES = f"meta l4proto {any_of((IpProtocol.UDP, *OWN_PROTOCOLS))} fib daddr type local accept"
 # Fragments of what may be IKE or ESP of our own: only the first one has ports.
 
 
 def chains(plan: Plan, outside: tuple[str, ...]) -> Chains:
     """``exempt_arriving`` and ``exempt_departing``, which accept what is exempt. ``iif 0`` is true for what a socket of
-    this machine sent; not so, in postrouting, for the kernel's own discovery."""
+    this machine sent; not so, in postrouting, for the kernel's own discovery. What asks the routing tables (``fib``)
+    stands behind what doesn't: packets that are nothing of that kind needn't be looked up there."""
     settings = plan.settings
     ports, protocols = any_of(own_ports(plan)), any_of(OWN_PROTOCOLS)
     ours = f"iif 0 {has_mark(settings, settings.own_mark)}"
@@ -41,8 +42,8 @@ def chains(plan: Plan, outside: tuple[str, ...]) -> Chains:
     dhcpv6 = [f"{_DHCPV6} ip6 saddr {_LINK_LOCAL} ip6 daddr {to} accept" for to in (_LINK_LOCAL, "ff02::1:2")]
     return {
         "exempt_arriving": [
-            f"fib daddr type local udp dport {ports} accept",
-            f"fib daddr type local meta l4proto {protocols} accept",
+            f"udp dport {ports} fib daddr type local accept",
+            f"meta l4proto {protocols} fib daddr type local accept",
             f"{_DISCOVERY} accept",
             *listeners,
             *dhcpv6,

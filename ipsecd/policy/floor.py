@@ -196,8 +196,11 @@ def _base_chains(plan: Plan) -> classify.Chains:
             clear_mark(settings),
             'iifname "lo" accept',
             "jump exempt_arriving",
-            f"fib daddr type {_TO_US} jump arriving",
-            f"fib daddr type != {_TO_US} jump arriving{across}",
+            *(
+                (f"fib daddr type {_TO_US} jump arriving", f"fib daddr type != {_TO_US} jump arriving{across}")
+                if across
+                else ("jump arriving",)
+            ),
             "jump arriving_quoted",
         ],
         "steer_forwarded": [
@@ -260,8 +263,7 @@ def _base_chains(plan: Plan) -> classify.Chains:
             f'oifgroup {tun} counter name "{NOT_STEERED}" drop',
             f'{steered} counter name "{BESIDE_THE_TUN}" drop',
             "jump exempt_departing",
-            "iif 0 jump leaving",
-            f"iif != 0 jump leaving{across}",
+            *(("iif 0 jump leaving", f"iif != 0 jump leaving{across}") if across else ("jump leaving",)),
             f"iif != 0 iifgroup != {tun} jump arriving{across}",
         ],
     }

@@ -86,8 +86,8 @@ def test_the_table_exempts_the_same() -> None:
     dhcpv6 = "meta nfproto ipv6 udp sport { 546, 547 } udp dport { 546, 547 } ip6 saddr fe80::/10"
     arriving = lines.index("chain exempt_arriving {")
     assert lines[arriving + 1 : lines.index("}", arriving)] == [
-        "fib daddr type local udp dport { 1500, 14500 } accept",
-        "fib daddr type local meta l4proto { 50, 51 } accept",
+        "udp dport { 1500, 14500 } fib daddr type local accept",
+        "meta l4proto { 50, 51 } fib daddr type local accept",
         f"{discovery} accept",
         f"{listeners} ip6 saddr :: accept",
         f"{listeners} ip6 saddr fe80::/10 accept",
