@@ -1,8 +1,8 @@
 """The log: structlog events with fields, from whoever has one to the journal, a terminal, or a JSON reader.
 
 Each event is a stable hyphenated word with plain fields. On its way it is cleaned (text from outside is escaped and
-cut), limited (lines that anybody on the network can cause), offered to ``ipsecctl monitor``, filtered by level,
-turned into a sentence (``story.py``), and queued for the sink.
+cut), limited (lines that anybody on the network can cause), turned into a sentence (``story.py``), given what auditors
+look for (``audit.py``), offered to ``ipsecctl monitor``, filtered by level, and queued for the sink.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import structlog
 from structlog.typing import EventDict
 
 from ipsecd import limits
+from ipsecd.daemon import audit
 from ipsecd.daemon.log_sinks import JournalSink, Line, Sink, StreamSink, Writer, stderr_is_journal
 from ipsecd.daemon.story import is_unauthenticated, sentence
 from ipsecd.errors import OperatorError
@@ -114,6 +115,7 @@ class Log:
         clean = {name: _reason(value) if name == "reason" else _clean(value) for name, value in fields.items()}
         now = self._wall()
         text = sentence(event, clean)
+        clean |= audit.facts(event)
         for tap in taps:
             tap({"event": event, "level": level, "time": _iso(now), "text": text, "fields": clean})
         if written:

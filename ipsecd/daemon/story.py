@@ -100,7 +100,7 @@ STORY: dict[str, Told] = {
     "peer-complains": Told("{who}: {reason}"),
     "internal-error": Told("Fault in the negotiation, in {what}: {error}; please report it", unauthenticated=True),
     # --- child SAs ------------------------------------------------------------------------------------------------
-    "child-established": Told("{child}: child SA established, {local} = {remote}, {suite}"),
+    "child-established": Told("{child}: child SA established, {filter}, {suite}"),
     "child-rekeyed": Told("{child}: child SA rekeyed, {suite}"),
     "child-rekey-failed": Told("{child}: child SA not rekeyed: {reason}"),
     "child-closed": Told("{child}: child SA closed: {reason}"),

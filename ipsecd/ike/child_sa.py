@@ -271,8 +271,7 @@ class ChildSa:
             "spi_in": self.spi_in.hex(),
             "spi_out": self.spi_out.hex(),
             "suite": str(self.suite),
-            "local": show(self.local),
-            "remote": show(self.remote),
+            "filter": f"{show(self.local)} = {show(self.remote)}",
         }
 
 

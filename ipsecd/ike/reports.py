@@ -1,10 +1,12 @@
-"""What operators are told. Each failure is told once, with the peer, the rule, whose side it failed on, and why."""
+"""What operators are told. Each failure is told once, with the peer, the rule, the traffic it was about (``filter``),
+whose side it failed on, and why."""
 
 from __future__ import annotations
 
 from ipsecd import limits
 from ipsecd.ike.config import Child, Endpoint, Peer
 from ipsecd.ike.core import Core
+from ipsecd.ike.narrowing import show
 from ipsecd.ike.pad import Claim
 from ipsecd.printable import printable
 from ipsecd.wire.payloads import Notify
@@ -42,11 +44,23 @@ def rules_of(peer: Peer) -> str:
     return ", ".join(dict.fromkeys(child.rule for child in peer.children))
 
 
+def filter_of(child: Child) -> str:
+    """The traffic that a child SA is for."""
+    return f"{show(child.local)} = {show(child.remote)}"
+
+
+def ends_of(peer: Peer) -> str:
+    """The addresses between which an IKE SA is negotiated, as far as the configuration has them."""
+    remotes = ", ".join(map(str, peer.remotes[: limits.SHOWN_SELECTORS])) or "any"
+    return f"{peer.local or 'any'} = {remotes}"
+
+
 def ike_failed(core: Core, event: str, peer: Peer, point: str, reason: str, **more: object) -> None:
     """Something about a whole IKE SA failed. ``point`` is ME or PEER: whose side said no."""
     fields = {
         "peer": peer.name,
         "rule": rules_of(peer),
+        "filter": ends_of(peer),
         "point": point,
         "reason": _shown(reason),
     }
@@ -56,7 +70,7 @@ def ike_failed(core: Core, event: str, peer: Peer, point: str, reason: str, **mo
 def child_failed(core: Core, event: str, peer: Peer, child: Child, point: str, reason: str, **more: object) -> None:
     """Something about one child SA failed."""
     fields = {"peer": peer.name, "rule": child.rule, "child": child.name, "point": point}
-    core.report(event, "warning", **fields, reason=_shown(reason), **more)
+    core.report(event, "warning", **fields, filter=filter_of(child), reason=_shown(reason), **more)
 
 
 def stranger_failed(core: Core, event: str, remote: Endpoint, reason: str, claim: Claim | None = None) -> None:

@@ -392,6 +392,7 @@ class IkeSa:
             "peer": self.name,
             "rule": reports.rules_of(self.peer) if self.peers else "",
             "path": str(self.path),
+            "filter": f"{self.path.local.address} = {self.path.remote.address}",
             "spi_i": self.spi_i.hex(),
             "spi_r": self.spi_r.hex(),
             "suite": str(self._secured.suite) if self._secured else "",

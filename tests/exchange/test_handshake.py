@@ -163,6 +163,7 @@ def test_a_child_that_cant_be_had_leaves_the_ike_sa_standing() -> None:
     (report,) = pair.a.events("child-failed")
     assert report.fields["point"] == "peer"
     assert report.fields["reason"] == "the peer accepts none of our proposals (NO_PROPOSAL_CHOSEN)"
+    assert report.fields["filter"] == "10.1.0.0/16 = 10.2.0.0/16"
     (report,) = pair.b.events("child-failed")
     assert report.fields["point"] == "me"
     assert "aes128gcm16" in report.fields["reason"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ipsecd.daemon import audit
 from ipsecd.daemon.drops import MEANINGS
 from ipsecd.daemon.protocol import COMMANDS, Argument
 from ipsecd.daemon.story import STORY
@@ -36,8 +37,11 @@ def _takes(rule: Argument) -> str:
 
 
 def _events() -> str:
-    rows = ["| event | sentence |", "|---|---|"]
-    return "\n".join([*rows, *(f"| `{event}` | {told.text} |" for event, told in STORY.items())])
+    rows = ["| event | mode | Windows | sentence |", "|---|---|---|---|"]
+    for event, told in STORY.items():
+        facts = audit.facts(event)
+        rows.append(f"| `{event}` | {facts.get('mode', '')} | {facts.get('windows_event', '')} | {told.text} |")
+    return "\n".join(rows)
 
 
 def _drops() -> str:

@@ -69,7 +69,7 @@ def fail(error: Exception) -> None:
 def test_an_event_with_a_sentence_is_told_in_it() -> None:
     lines = written(lambda _: structlog.get_logger().info("ready", summary="1 rule"), kind="journal")
     assert [(line.level, line.event, line.text) for line in lines] == [("info", "ready", "Ready: 1 rule")]
-    assert lines[0].fields == {"summary": "1 rule"}
+    assert lines[0].fields == {"summary": "1 rule", "windows_event": 5478}
 
 
 def test_an_event_without_a_sentence_shows_its_words_and_fields() -> None:
@@ -204,6 +204,7 @@ def test_json_lines_hold_the_fields() -> None:
         "event": "ready",
         "text": "Ready: ü\\x1b",
         "summary": "ü\\x1b",
+        "windows_event": 5478,
     }
     assert line.isascii()
 
