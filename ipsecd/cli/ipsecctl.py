@@ -13,7 +13,7 @@ import click
 from rich.console import Console, RenderableType
 
 import ipsecd
-from ipsecd.cli import render
+from ipsecd.cli import live, render
 from ipsecd.cli.client import Client, taking_apart
 from ipsecd.cli.kinds import Seconds, port_or_message
 from ipsecd.cli.private_file import make_private, write_private
@@ -172,11 +172,17 @@ def reload(control: Path, as_json: bool) -> None:
 
 @main.command()
 @click.option("--level", type=click.Choice(LEVELS), default="info", show_default=True, help="And above.")
+@click.option("--lines", is_flag=True, help="Events alone, a line each; so it is too where there is no terminal.")
+@click.option(
+    "--interval", type=Seconds(min=0.1), default=1.0, show_default=True, help="Seconds from one look to the next.",
+)  # fmt: skip
 @_json
 @click.pass_obj
-def monitor(control: Path, level: str, as_json: bool) -> None:
-    """Show what happens, as it happens."""
+def monitor(control: Path, level: str, lines: bool, interval: float, as_json: bool) -> None:
+    """Show what happens, as it happens: on a terminal rules, SAs, drops and the latest events, else events alone."""
     console = _console()
+    if console.is_terminal and not (lines or as_json):
+        live.watch(control, level, interval, console)
     with Client(control) as client:
         client.ask("monitor", level=level)
         for event in client.events():

@@ -50,8 +50,7 @@ def show(console: Console, *parts: RenderableType) -> None:
 
 def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     """``ipsecctl status``."""
-    policy = f"policy {answer['policy']} of {answer['file']}" if answer["policy"] else _NO_POLICY[answer["bare"]]
-    yield _text(f"ipsecd {answer['version']}, process {answer['pid']}, up {duration(answer['uptime'])}, {policy}\n")
+    yield headline(answer)
     if answer["rules"]:
         yield grid(_RULE, [_rule(rule) for rule in answer["rules"]], width)
     if "data_plane" in answer:
@@ -68,6 +67,12 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
         yield grid(("dropped because", "count", "that is"), rows, width)
 
 
+def headline(answer: Mapping[str, Any]) -> Text:
+    """The daemon and its policy in one line, from the answer to ``status``."""
+    policy = f"policy {answer['policy']} of {answer['file']}" if answer["policy"] else _NO_POLICY[answer["bare"]]
+    return _text(f"ipsecd {answer['version']}, process {answer['pid']}, up {duration(answer['uptime'])}, {policy}\n")
+
+
 def _carriers(answer: Mapping[str, Any]) -> str:
     """The processes of the data plane; they have no number while they are being started."""
     if answer["data_plane"] == "inline":
@@ -78,7 +83,7 @@ def _carriers(answer: Mapping[str, Any]) -> str:
 
 def _rule(rule: Mapping[str, Any]) -> tuple[object, ...]:
     up = f"{len(rule['up'])} of {len(rule['children'])}" if rule["children"] else ""
-    return rule["name"], _state(rule["state"]), rule["action"], up, trouble(rule) or rule["description"]
+    return rule["name"], state(rule["state"]), rule["action"], up, trouble(rule) or rule["description"]
 
 
 def trouble(rule: Mapping[str, Any]) -> str:
@@ -111,7 +116,7 @@ def _ike(sa: Mapping[str, Any]) -> Text:
         f"rekey in {duration(sa['rekey_in'])}" if sa["rekey_in"] is not None else "",
     ]
     text = Text(f"{printable(sa['peer'])} ", style="bold")
-    text.append(_state(sa["stage"]))
+    text.append(state(sa["stage"]))
     text.append(f"  {printable(ends, 512)}\n  {', '.join(fact for fact in facts if fact)}", style="not bold")
     text.append(f"\n  SPIs {sa['spi_i']} {sa['spi_r']}\n", style="dim not bold")
     return text
@@ -120,13 +125,13 @@ def _ike(sa: Mapping[str, Any]) -> Text:
 def _child(child: Mapping[str, Any]) -> tuple[object, ...]:
     return (
         child["name"],
-        _state(child["stage"]),
+        state(child["stage"]),
         f"{', '.join(child['local'])} = {', '.join(child['remote'])}",
         child["suite"],
         child["spi_in"],
         child["spi_out"],
-        _traffic(child["in"]),
-        _traffic(child["out"]),
+        traffic(child["in"]),
+        traffic(child["out"]),
         duration(child["rekey_in"]),
     )
 
@@ -142,7 +147,7 @@ def policy(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
 def _entry(entry: Mapping[str, Any]) -> tuple[object, ...]:
     return (
         entry["name"],
-        _state(entry["action"]),
+        state(entry["action"]),
         entry["direction"],
         "\n".join(local for local, _ in entry["pairs"]),
         "\n".join(remote for _, remote in entry["pairs"]),
@@ -171,7 +176,7 @@ def explain(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
         rows = []
         for name, told in covered:
             by = told.get("entry", "") + (f", line {told['line']}" if told.get("line") else "")
-            rows.append((name, _state(told["verdict"]), by, ", ".join(told["instead_of"]), told["why"]))
+            rows.append((name, state(told["verdict"]), by, ", ".join(told["instead_of"]), told["why"]))
         yield grid(("such a packet", "verdict", "by", "instead of", "that is"), rows, width)
 
 
@@ -240,11 +245,13 @@ def octets(count: int) -> str:
     return f"{amount:.1f} TB"
 
 
-def _traffic(counters: Mapping[str, Any]) -> str:
+def traffic(counters: Mapping[str, Any]) -> str:
+    """What an SA has carried in one direction."""
     return f"{counters['packets']} pkts, {octets(counters['octets'])}"
 
 
-def _state(name: str) -> Text:
+def state(name: str) -> Text:
+    """A state or an action, in its colour."""
     return _text(name, _STYLES.get(name, ""))
 
 

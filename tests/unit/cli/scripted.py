@@ -58,10 +58,13 @@ class Scripted:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            with contextlib.suppress(OSError), connection, connection.makefile("rwb") as lines:  # it may hang up
-                self._serve(lines)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
-    def _serve(self, lines: Any) -> None:
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection, connection.makefile("rwb") as lines:  # it may hang up
+            self._answer(lines)
+
+    def _answer(self, lines: Any) -> None:
         for line in lines:
             request = json.loads(line)
             self.asked.append(request)
