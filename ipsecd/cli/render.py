@@ -147,7 +147,7 @@ def policy(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
 def _entry(entry: Mapping[str, Any]) -> tuple[object, ...]:
     return (
         entry["name"],
-        state(entry["action"]),
+        state(entry["action"]).append("\nin clear: in" if entry["passthrough"] else "", style="yellow"),
         entry["direction"],
         "\n".join(local for local, _ in entry["pairs"]),
         "\n".join(remote for _, remote in entry["pairs"]),

@@ -14,7 +14,7 @@ from ipsecd.ipsec.selectors import ONE_FIELD, Flow, SaSelectors
 from ipsecd.ipsec.spd import Direction, Spd
 from ipsecd.policy.complaint import Complaint
 from ipsecd.policy.exempt import exemption
-from ipsecd.policy.plan import Action
+from ipsecd.policy.plan import Action, Entry
 from ipsecd.policy.traffic import WITH_PORTS, icmp_number, icmp_type, protocol
 from ipsecd.printable import quoted
 from ipsecd.wire.selector import Address
@@ -55,17 +55,20 @@ def _verdict(protection: Protection, flow: Flow, direction: Direction, ours: fro
     if entry.action is Action.PROTECT:
         peer = next((rule.peer for rule in plan.rules if rule.name == entry.rule), "")
         told |= {"child": entry.child, "peer": peer}
-        told["why"] = _protection(protection, entry.child, flow, direction, prepared.unusable.get(peer, ""))
+        told["why"] = _protection(protection, entry, flow, direction, prepared.unusable.get(peer, ""))
     return told
 
 
-def _protection(protection: Protection, child: str, flow: Flow, direction: Direction, unusable: str) -> str:
-    """What becomes of a packet that this child is to protect. The peer may have narrowed the selectors of an SA."""
+def _protection(protection: Protection, entry: Entry, flow: Flow, direction: Direction, unusable: str) -> str:
+    """What becomes of a packet that this entry is to protect. The peer may have narrowed the selectors of an SA."""
+    child = entry.child
     up = [(sa, each) for sa in protection.sas() for each in sa.children if each.name == child and each.stage == "up"]
     remote = next((sa.remote for sa, each in reversed(up) if _holds(each, flow, direction)), "")
     only = "; ".join(dict.fromkeys(f"{show(each.local)} = {show(each.remote)}" for _, each in up))
     if direction is Direction.INBOUND:
         why = f"the SAs there are carry only {only}" if up else "there is no SA to come by"
+        if entry.passthrough:
+            return f"accepted in clear; {f'inside ESP from {remote} alone' if remote else f'inside ESP not: {why}'}"
         return f"accepted inside ESP from {remote} alone" if remote else f"dropped: {why}"
     if remote:
         return f"leaves inside ESP to {remote}"

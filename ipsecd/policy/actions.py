@@ -153,7 +153,9 @@ class FilterAction(Strict):
         "network can't tell them apart by it. ECN is copied in any case.",
     )
     inbound_passthrough: bool = Field(
-        False, description="Accept packets in clear, answer with protected ones only. Not supported yet."
+        False,
+        description="Accept packets in clear, and answer with protected ones only. Anybody can send in clear under the "
+        "address of a peer.",
     )
     fallback_to_clear: Annotated[FallbackToClear | None, BeforeValidator(_switch)] = Field(
         None,

@@ -73,6 +73,12 @@ def into(_index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow,
     return tuple(Flow(action, remote, local, verdict, me) for local, remote in pairs)
 
 
+def let_in(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """The entries as cleartext that arrives meets them: a passthrough lets it in, so it counts as a permit does, also
+    where ports can't be read. What leaves meets the entries as they are."""
+    return tuple(replace(entry, action=Action.PERMIT) if entry.passthrough else entry for entry in entries)
+
+
 def flows(entries: Sequence[Entry], way: Way, verdict: Verdict) -> tuple[Flow, ...]:
     """The flows of one direction, in order of precedence."""
     return tuple(

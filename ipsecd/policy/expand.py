@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, TypeAlias
 
@@ -66,10 +66,11 @@ _THIS_HOST: Final[dict[int, tuple[Span, ...]]] = {
 
 def of_rule(policy_file: PolicyFile, path: Path, rule: Rule, around: Surroundings) -> Iterator[tuple[Path, Entry]]:
     """The entries of the rule at this path, each with the path of its filter, which is empty for a built-in one."""
-    action = ACTIONS[policy_file.action(rule).action]
+    given = policy_file.action(rule)
+    action = ACTIONS[given.action]
     for number, (place, each) in enumerate(policy_file.filters(path, rule), start=1):
         for entry in entries(f"{rule.name}/{number}", rule.name, each, action, policy_file.line(place), around):
-            yield place, entry
+            yield place, replace(entry, passthrough=given.inbound_passthrough)
 
 
 def entries(name: str, rule: str, each: Filter, action: Action, line: int, around: Surroundings) -> Iterator[Entry]:

@@ -4,7 +4,7 @@ It does three things, all with the entries of the plan in order of precedence:
 
 * steering: what an entry protects is marked, and the mark's routing rule sends it into the TUN;
 * the floor itself: cleartext that an entry protects or blocks is dropped at the first place after the wire, at the
-  last before it, and at the place between;
+  last before it, and at the place between; only what arrives for an entry with a passthrough is let in;
 * the sides (``sides.py``): a forwarded packet is marked only if its source is reached through the interface it came in
   by, and what came out of the TUN goes inside or nowhere.
 
@@ -100,13 +100,14 @@ def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains
     """Those that base chains jump to: the entries by direction and use, what is exempt, and the sides."""
     steer, judge = _steering(plan.settings), _judge
     entries = plan.entries
-    leaving, arriving = (classify.flows(entries, way, judge) for way in (classify.out, classify.into))
+    let_in = classify.let_in(entries)
+    leaving, arriving = classify.flows(entries, classify.out, judge), classify.flows(let_in, classify.into, judge)
     crossing: classify.Chains = {}
     if _crossing(plan):
         crossing = {
             **classify.crossing("steer_crossing", entries, classify.out, steer),
             **classify.crossing("leaving_crossing", entries, classify.out, judge),
-            **classify.crossing("arriving_crossing", entries, classify.into, judge),
+            **classify.crossing("arriving_crossing", let_in, classify.into, judge),
         }
     entering_pieces = classify.flows(entries, classify.out, _entering_pieces(plan.settings))
     return {
@@ -119,7 +120,11 @@ def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains
         **classify.chains("arriving", arriving),
         **crossing,
         **classify.quoting("leaving_quoted", leaving),
-        **classify.quoting("arriving_quoted", arriving, exempt=exempt_rules.any_of(own_ports(plan))),
+        **classify.quoting(
+            "arriving_quoted",
+            classify.flows(entries, classify.into, judge),  # nothing of a passthrough has left in clear either
+            exempt=exempt_rules.any_of(own_ports(plan)),
+        ),
         **classify.original("arriving_original", arriving),
         **sides.chains(plan, outside),
     }

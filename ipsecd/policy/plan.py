@@ -39,6 +39,7 @@ class Entry:
     destination in remote; one that arrives has them the other way round. ``outbound`` and ``inbound`` say which of
     the two the entry covers. A filter without ``me`` that permits or blocks stands here in both orientations, so
     nobody has to know on which side of this machine its addresses are. ``child`` names the Child that protects it.
+    ``passthrough`` lets in what arrives in clear all the same; what leaves is protected ([MS-GPIPSEC] 2.2.1.4.1).
 
     ``me`` is empty for a filter without ``me``. Else it says the same as ``pairs`` for those who can ask the kernel
     which addresses are this machine's at that moment: local has the unspecified address, which stands for all of them
@@ -53,6 +54,7 @@ class Entry:
     inbound: bool = True
     child: str = ""
     me: tuple[tuple[Selector, Selector], ...] = ()
+    passthrough: bool = False
     line: int = field(default=0, compare=False)  # of the filter in the policy file; 0: built in
 
     @property

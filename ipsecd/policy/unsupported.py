@@ -97,8 +97,6 @@ def _action(path: Path, action: FilterAction, built_in: bool) -> Found:
         if action.fallback_to_clear is not None:
             yield path, "request-security (it falls back to clear)"
         return
-    if action.inbound_passthrough:
-        yield (*path, "inbound_passthrough"), "inbound passthrough"
     if action.fallback_to_clear is not None:
         yield (*path, "fallback_to_clear"), "fallback to clear"
     if isinstance(action.pfs, tuple):

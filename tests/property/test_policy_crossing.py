@@ -35,7 +35,8 @@ def entries(draw: st.DrawFn) -> Entry:
     local = Selector.net(draw(st.sampled_from(NETWORKS)), protocol)
     remote = Selector.net(draw(st.sampled_from(NETWORKS)), protocol, port)
     outbound, inbound = draw(st.sampled_from(((True, True), (True, False), (False, True))))
-    return Entry("e/1", "e", action, ((local, remote),), outbound, inbound)
+    passthrough = action is Action.PROTECT and draw(st.booleans())
+    return Entry("e/1", "e", action, ((local, remote),), outbound, inbound, passthrough=passthrough)
 
 
 packets = st.builds(Packet, st.sampled_from(HOSTS), st.sampled_from(HOSTS), st.sampled_from((80, 443, 22, None)))
@@ -44,6 +45,11 @@ ways = st.sampled_from((classify.out, classify.into))
 
 def verdict(_: int, entry: Entry) -> str:
     return {Action.PERMIT: "return", Action.BLOCK: "drop blocked", Action.PROTECT: "drop protected"}[entry.action]
+
+
+def met(found: Sequence[Entry], way: classify.Way) -> Sequence[Entry]:
+    """The entries as the floor has them for what goes that way."""
+    return classify.let_in(found) if way is classify.into else found
 
 
 def said(chains: classify.Chains, name: str, packet: Packet) -> str:
@@ -91,14 +97,14 @@ def covers(way: classify.Way, entry: Entry, packet: Packet) -> bool | None:
 def test_a_block_counts_if_it_is_the_first_and_a_protect_if_it_is_the_first_of_its_direction(
     found: Sequence[Entry], packet: Packet, way: classify.Way
 ) -> None:
-    chains = classify.crossing("c", found, way, verdict)
+    chains = classify.crossing("c", met(found, way), way, verdict)
     other = classify.into if way is classify.out else classify.out
     first = next((entry for entry in found if covers(way, entry, packet) or covers(other, entry, packet)), None)
     same = next((entry for entry in found if covers(way, entry, packet)), None)
     expected = "return"
     if first is not None and first.action is Action.BLOCK:
         expected = "drop blocked"
-    elif same is not None and same.action is Action.PROTECT:
+    elif same is not None and same.action is Action.PROTECT and not (way is classify.into and same.passthrough):
         expected = "drop protected"
     assert said(chains, "c", packet) == expected
 
@@ -118,8 +124,8 @@ def test_a_packet_that_hides_its_ports_gets_nowhere_that_one_of_any_port_would_n
     found: Sequence[Entry], packet: Packet, way: classify.Way
 ) -> None:
     """The strictest wins, of all that might be meant."""
-    plain = classify.chains("c", classify.flows(found, way, verdict))
-    for chains in (plain, classify.crossing("c", found, way, verdict)):
+    plain = classify.chains("c", classify.flows(met(found, way), way, verdict))
+    for chains in (plain, classify.crossing("c", met(found, way), way, verdict)):
         if said(chains, "c", Packet(packet.source, packet.destination, None)) == "return":
             assert said(chains, "c", packet) == "return"
 
@@ -129,5 +135,5 @@ def test_without_a_block_forwarded_packets_are_as_others(
     found: Sequence[Entry], packet: Packet, way: classify.Way
 ) -> None:
     """So their chains aren't written then."""
-    plain = classify.chains("c", classify.flows(found, way, verdict))
-    assert said(classify.crossing("c", found, way, verdict), "c", packet) == said(plain, "c", packet)
+    plain = classify.chains("c", classify.flows(met(found, way), way, verdict))
+    assert said(classify.crossing("c", met(found, way), way, verdict), "c", packet) == said(plain, "c", packet)

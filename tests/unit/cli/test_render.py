@@ -70,6 +70,7 @@ ENTRY = {
     "action": "protect",
     "direction": "both",
     "pairs": [["10.1.0.0/16", "10.2.0.0/16"], ["10.3.0.0/16", "10.4.0.0/16"]],
+    "passthrough": False,
     "line": 12,
     "steered": 5,
     "dropped": 1,
@@ -227,6 +228,11 @@ def test_policy_says_where_a_peer_is(changes: dict[str, Any], there: str) -> Non
     lines = rows(render.policy(answer, 200))
     assert f"to-hq by route {there} gw.branch.example gw.hq.example hq, old" in lines
     assert "to-hq/1 protect both 5 1" in lines
+
+
+def test_policy_says_which_entries_let_in_what_comes_in_clear() -> None:
+    lines = rows(render.policy({"policy": "branch", "entries": [ENTRY | {"passthrough": True}], "peers": []}, 200))
+    assert "in clear: in 10.3.0.0/16 10.4.0.0/16" in lines
 
 
 # --- where there is little room -------------------------------------------------------------------------------------

@@ -179,6 +179,28 @@ def test_what_becomes_of_a_protected_packet_follows_its_sa(tmp_path: Path) -> No
     asyncio.run(main())
 
 
+def test_what_comes_in_clear_is_accepted_where_a_passthrough_says_so_and_the_answer_isnt_in_clear(
+    tmp_path: Path,
+) -> None:
+    own = "filter_actions: {own: {action: negotiate, inbound_passthrough: true}}\n"
+
+    async def main() -> None:
+        async with (
+            asyncio.timeout(PATIENCE),
+            pair(tmp_path, of_a=policy(rule("site", action="own")) + own) as (a, _),
+        ):
+            back = HOSTS[::-1]
+            told = await explained(a, *back)
+            assert told["inbound"]["verdict"] == "protect"
+            assert told["inbound"]["why"] == "accepted in clear; inside ESP not: there is no SA to come by"
+            assert (await explained(a, *HOSTS))["outbound"]["why"] == "held back until an SA is negotiated"
+            await a.ctl("up", "site", "--wait", "30")
+            told = await explained(a, *back)
+            assert told["inbound"]["why"] == "accepted in clear; inside ESP from 192.0.2.2:4500 alone"
+
+    asyncio.run(main())
+
+
 def test_a_packet_outside_of_what_the_peer_allows_is_told_so(tmp_path: Path) -> None:
     narrow = policy(rule("site", "10.2.0.0/24", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -74,6 +75,43 @@ def test_a_fragment_is_judged_by_what_it_shows(version: int, arriving: list[str]
 
     assert said(found["arriving_pieces"]) == arriving
     assert said(found["entering_pieces"]) == entering
+
+
+LET_IN = replace(PROTECT, passthrough=True)
+BACK, DROP = "ip saddr 10.2.0.0/16 ip daddr 10.1.0.0/16", 'counter name "drops.0.a/1" drop'
+
+
+@pytest.mark.parametrize("name", ["arriving", "arriving_pieces"])
+def test_a_passthrough_lets_in_what_arrives_in_clear(name: str) -> None:
+    assert (chain(name, PROTECT), chain(name, LET_IN)) == ([f"{BACK} {DROP}"], [f"{BACK} return"])
+
+
+@pytest.mark.parametrize("name", ["steer", "leaving", "leaving_quoted_v4", "arriving_quoted_v4", "entering_pieces"])
+def test_a_passthrough_lets_nothing_out_and_believes_no_error_about_what_went_out_protected(name: str) -> None:
+    assert chain(name, LET_IN) == chain(name, PROTECT)
+    assert chain(name, LET_IN)
+
+
+def test_a_passthrough_is_let_in_across_this_machine_before_a_block_of_all() -> None:
+    assert chain("arriving_crossing", LET_IN, BLOCK)[0] == f"{BACK} return"
+    assert chain("leaving_crossing", LET_IN, BLOCK) == chain("leaving_crossing", PROTECT, BLOCK)
+
+
+def test_a_packet_let_in_and_sent_elsewhere_is_one_that_is_let_in() -> None:
+    """By what it was before destination NAT, too."""
+    assert (chain("arriving_original", PROTECT), chain("arriving_original", LET_IN)) == (
+        [f"ct original ip saddr 10.2.0.0/16 ct original ip daddr 10.1.0.0/16 {DROP}"],
+        ["ct original ip saddr 10.2.0.0/16 ct original ip daddr 10.1.0.0/16 return"],
+    )
+
+
+def test_a_packet_that_hides_its_ports_is_let_in_only_if_no_stricter_entry_may_be_meant() -> None:
+    web = Entry("web/1", "web", Action.PROTECT, ((LOCAL, Selector.net("10.2.0.0/16", 6, (80, 80))),), passthrough=True)
+    assert chain("arriving_opaque_rest", web, PROTECT) == [f"{BACK} {DROP.replace('.0.', '.1.')}"]
+    assert chain("arriving_opaque_rest", replace(web, passthrough=False), LET_IN) == [
+        f"{BACK} {DROP.replace('a/1', 'web/1')}",
+        f"{BACK} return",
+    ]
 
 
 def test_what_may_go_anywhere_is_only_what_such_a_rule_lets_and_no_narrower_one() -> None:

@@ -52,6 +52,13 @@ def test_a_rule_becomes_a_peer_with_a_child_and_an_entry() -> None:
     assert (plan.ike_port, plan.natt_port, plan.cookie_threshold, plan.unresolved) == (500, 4500, 30, ())
 
 
+def test_a_passthrough_is_the_entries_of_its_rule() -> None:
+    own = "filter_actions: {own: {action: negotiate, inbound_passthrough: true}}\n"
+    text = with_rules(RULE + TUNNEL.replace("require-security", "own"), own)
+    assert [entry.passthrough for entry in planned(text).entries] == [True]
+    assert [entry.passthrough for entry in planned(with_filters(FILTER)).entries] == [False]
+
+
 def test_identities_are_the_ends_of_the_tunnel_unless_given() -> None:
     [peer] = planned(with_filters(FILTER)).peers
     assert (peer.local_id, peer.remote_id) == (Identity.parse("192.0.2.1"), Identity.parse("192.0.2.2"))
