@@ -93,6 +93,7 @@ REPLAY_WINDOW = 1_024
 REPLAY_WINDOW_MIN, REPLAY_WINDOW_MAX = 64, 8_192
 ACQUIRE_QUEUE = 64  # packets kept per policy entry while it negotiates; the oldest is dropped
 MAX_FLOWS = 65_536  # SPD cache entries
+BOXES_IN_A_BLOCK = 512  # of an index: a look-up takes some 2 µs for each block, and a box some 200 octets for each axis
 PMTU_AGE = 600.0  # RFC 4301 section 8.2.2: a path MTU that ICMP told ages out
 PMTU_FLOOR_V4, PMTU_FLOOR_V6 = 576, 1_280  # unauthenticated ICMP never lowers a path below
 PMTU_FLOOR_BLIND = 1_200  # nor below this if it doesn't show an SPI: whoever forges it need not even guess one

@@ -1,7 +1,7 @@
 """The security policy database (RFC 4301 section 4.4.1): an ordered list, the first entry that holds a packet wins.
 
-Both directions ask the same compiled rows; answers are remembered per flow. A new policy is a new ``Spd``, so what
-was remembered for the old generation goes with it.
+Both directions ask the same compiled rows, by an index (``boxes.py``); answers are remembered per flow. A new policy is
+a new ``Spd``, so what was remembered for the old generation goes with it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ipsecd import limits
 from ipsecd.errors import LocalError
+from ipsecd.ipsec.boxes import Box, Boxes
 from ipsecd.ipsec.selectors import UNSEEN, Flow, Side, compile_side
 from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
 from ipsecd.wire.selector import Selector
@@ -47,16 +48,23 @@ class SpdEntry:
 
 
 class _Row(NamedTuple):
-    """One pair of an entry: the remote side stands first because it tells rules apart soonest."""
+    """One pair of an entry, and what it holds: remote and local address, protocol, remote and local port."""
 
-    remote_low: int
-    remote_high: int
-    local_low: int
-    local_high: int
-    protocol: int
-    remote_ports: tuple[int, int]
-    local_ports: tuple[int, int]
+    box: Box
     entry: SpdEntry
+
+
+class _Rows:
+    """The rows of one direction and family, in order of precedence."""
+
+    def __init__(self, rows: list[_Row]) -> None:
+        self._rows = rows
+        self._boxes = Boxes([row.box for row in rows])
+
+    def holding(self, *point: int) -> Iterator[_Row]:
+        """Those that hold a packet, of which as much is said as counts."""
+        rows = self._rows
+        return (rows[place] for place in self._boxes.holding(point))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +107,14 @@ class Spd:
     def ports_decide(self, flow: Flow, direction: Direction) -> bool:
         """Whether it may depend on ports which entry decides about a packet of this flow; those in ``flow`` don't
         count. ``protocol`` UNSEEN: nor is the protocol known, and it may decide too (RFC 4301 section 7)."""
-        for row in self._between(flow, direction):
-            if row.protocol not in (0, flow.protocol) and flow.protocol != UNSEEN:
+        version, source, destination, protocol, _, _ = flow
+        ends = (destination, source) if direction is Direction.OUTBOUND else (source, destination)
+        for row in self._rows[direction][version].holding(*ends):
+            _, _, wanted, *ports = row.box
+            if wanted not in (_ANY_PROTOCOL, (protocol, protocol)) and protocol != UNSEEN:
                 continue
-            return (row.protocol != 0 and flow.protocol == UNSEEN) or not (
-                row.remote_ports[0] <= UNSEEN <= row.remote_ports[1]
-                and row.local_ports[0] <= UNSEEN <= row.local_ports[1]
+            return (wanted != _ANY_PROTOCOL and protocol == UNSEEN) or not all(
+                first <= UNSEEN <= last for first, last in ports
             )
         return False
 
@@ -114,28 +124,19 @@ class Spd:
         return Explanation(found[0] if found else None, tuple(found[1:]))
 
     def _matches(self, flow: Flow, direction: Direction) -> Iterator[SpdEntry]:
-        remote_port, local_port = flow.destination_port, flow.source_port
-        if direction is Direction.INBOUND:
-            remote_port, local_port = local_port, remote_port
-        for row in self._between(flow, direction):
-            if (
-                row[4] in (0, flow.protocol)
-                and row[5][0] <= remote_port <= row[5][1]
-                and row[6][0] <= local_port <= row[6][1]
-            ):
-                yield row[7]
-
-    def _between(self, flow: Flow, direction: Direction) -> Iterator[_Row]:
-        """The rows that hold the addresses of a flow."""
-        local, remote = flow.source, flow.destination
-        if direction is Direction.INBOUND:
-            local, remote = remote, local
-        for row in self._rows[direction][flow.version]:
-            if row[0] <= remote <= row[1] and row[2] <= local <= row[3]:
-                yield row
+        version, source, destination, protocol, source_port, destination_port = flow
+        rows = self._rows[direction][version]
+        if direction is Direction.OUTBOUND:
+            found = rows.holding(destination, source, protocol, destination_port, source_port)
+        else:
+            found = rows.holding(source, destination, protocol, source_port, destination_port)
+        return (row.entry for row in found)
 
 
-def _compile(entries: tuple[SpdEntry, ...], direction: Direction) -> dict[int, tuple[_Row, ...]]:
+_ANY_PROTOCOL = (UNSEEN, 255)
+
+
+def _compile(entries: tuple[SpdEntry, ...], direction: Direction) -> dict[int, _Rows]:
     rows: dict[int, list[_Row]] = {4: [], 6: []}
     outbound = direction is Direction.OUTBOUND
     for entry in entries:
@@ -148,18 +149,16 @@ def _compile(entries: tuple[SpdEntry, ...], direction: Direction) -> dict[int, t
                 continue  # no packet has two families or two protocols
             here = compile_side(local, sending=outbound)
             there = compile_side(remote, sending=not outbound)
-            rows[local.version].append(_row(entry, here, there))
-    return {version: tuple(found) for version, found in rows.items()}
+            rows[local.version].append(_Row(_box(here, there), entry))
+    return {version: _Rows(found) for version, found in rows.items()}
 
 
-def _row(entry: SpdEntry, here: Side, there: Side) -> _Row:
-    return _Row(
-        there.low,
-        there.high,
-        here.low,
-        here.high,
-        here.protocol or there.protocol,
+def _box(here: Side, there: Side) -> Box:
+    protocol = here.protocol or there.protocol
+    return (
+        (there.low, there.high),
+        (here.low, here.high),
+        (protocol, protocol) if protocol else _ANY_PROTOCOL,
         (there.port_low, there.port_high),
         (here.port_low, here.port_high),
-        entry,
     )

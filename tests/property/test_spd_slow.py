@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipsecd import limits
 from ipsecd.ipsec.selectors import Flow, SaSelectors
 from ipsecd.ipsec.spd import Direction, Spd, SpdEntry
 from ipsecd.wire.selector import ANY_PORT, OPAQUE, Address, Selector
@@ -74,10 +76,14 @@ entries = st.builds(
 )
 
 
-@given(st.lists(entries, max_size=6), packets(), st.sampled_from(Direction))
+@given(st.lists(entries, max_size=6), packets(), st.sampled_from(Direction), st.sampled_from((1, 2, 512)))
 def test_the_first_entry_in_order_wins(
-    policy: list[SpdEntry], packet: tuple[Address, Address, int, int | None, int | None], direction: Direction
+    policy: list[SpdEntry],
+    packet: tuple[Address, Address, int, int | None, int | None],
+    direction: Direction,
+    block: int,
 ) -> None:
+    """Also where the index of the SPD is in several blocks."""
     source, destination, protocol, source_port, destination_port = packet
     outbound = direction is Direction.OUTBOUND
 
@@ -91,7 +97,8 @@ def test_the_first_entry_in_order_wins(
         )
 
     expected = [entry for entry in policy if holds(entry)]
-    spd = Spd(tuple(policy), 1)
+    with patch.object(limits, "BOXES_IN_A_BLOCK", block):
+        spd = Spd(tuple(policy), 1)
     flow = Flow.build(source, destination, protocol, source_port, destination_port)
     winner = expected[0] if expected else None
     assert spd.lookup(flow, direction) == winner
