@@ -66,7 +66,7 @@ class Commands:
         protection = self._in_force()
         target = find(protection.prepared, arguments["name"])
         for child in target.children:
-            self._turn(child, protection.negotiation.up)
+            self._turn(protection.prepared.ids[child], protection.negotiation.up)
         return {"names": list(target.children)}
 
     async def _down(self, arguments: Arguments) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Commands:
             self._turn(target.peer, protection.negotiation.down_peer)
         else:
             for child in target.children:
-                self._turn(child, protection.negotiation.down)
+                self._turn(protection.prepared.ids[child], protection.negotiation.down)
         return {"names": list(target.children)}
 
     async def _rekey(self, arguments: Arguments) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Commands:
         if target.ike:
             self._turn(target.peer, protection.negotiation.rekey_peer)
         for child in () if target.ike else sorted(children):
-            self._turn(child, protection.negotiation.rekey)
+            self._turn(protection.prepared.ids[child], protection.negotiation.rekey)
         return {"names": target.names if target.ike else sorted(children)}
 
     async def _reload(self, _: Arguments) -> dict[str, Any]:

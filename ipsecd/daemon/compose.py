@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ipsecd.crypto.secret import Secret
+from ipsecd.daemon.identifiers import Ids
 from ipsecd.errors import LocalError, OperatorError
 from ipsecd.ike import config as ike
 from ipsecd.ike.negotiate import esp_menus, ike_menus, offer
@@ -18,14 +19,14 @@ from ipsecd.wire.registry import Protocol
 _ACTIONS = {Action.PERMIT: BYPASS, Action.BLOCK: DISCARD, Action.PROTECT: PROTECT}
 
 
-def ike_config(plan: Plan, keys: Mapping[str, Secret]) -> ike.IkeConfig:
+def ike_config(plan: Plan, keys: Mapping[str, Secret], ids: Ids) -> ike.IkeConfig:
     """What the negotiation is told; ``keys`` has the credentials that could be had, by name.
 
     Peers that ``unusable`` names are left out: nothing is negotiated with them, while the SPD goes on protecting what
     they should carry, so it doesn't leave at all.
     """
     broken = unusable(plan, keys, {})
-    peers = tuple(_peer(peer, keys) for peer in plan.peers if peer.name not in broken)
+    peers = tuple(_peer(peer, keys, ids) for peer in plan.peers if peer.name not in broken)
     return ike.IkeConfig(peers, plan.ike_port, plan.natt_port, plan.cookie_threshold)
 
 
@@ -57,19 +58,23 @@ def unusable(plan: Plan, keys: Mapping[str, Secret], problems: Mapping[str, str]
     return found
 
 
-def spd_entries(plan: Plan) -> tuple[SpdEntry, ...]:
+def spd_entries(plan: Plan, ids: Ids) -> tuple[SpdEntry, ...]:
     """The entries of the SPD in order of precedence (RFC 4301 section 4.4.1), but for those of ``me`` on a machine that
     has no address."""
     headers = {child.name: OuterHeader(child.dscp, child.df) for peer in plan.peers for child in peer.children}
-    return tuple(_entry(entry, headers.get(entry.child, AS_INNER)) for entry in plan.entries if entry.pairs)
+    return tuple(
+        _entry(entry, ids[entry.child] if entry.child else "", headers.get(entry.child, AS_INNER))
+        for entry in plan.entries
+        if entry.pairs
+    )
 
 
-def _entry(entry: Entry, header: OuterHeader) -> SpdEntry:
+def _entry(entry: Entry, child: str, header: OuterHeader) -> SpdEntry:
     action = _ACTIONS[entry.action]
-    return SpdEntry(entry.name, entry.rule, action, entry.pairs, entry.child, entry.outbound, entry.inbound, header)
+    return SpdEntry(entry.name, entry.rule, action, entry.pairs, child, entry.outbound, entry.inbound, header)
 
 
-def _peer(peer: Peer, keys: Mapping[str, Secret]) -> ike.Peer:
+def _peer(peer: Peer, keys: Mapping[str, Secret], ids: Ids) -> ike.Peer:
     return ike.Peer(
         name=peer.name,
         local=peer.local,
@@ -81,7 +86,7 @@ def _peer(peer: Peer, keys: Mapping[str, Secret]) -> ike.Peer:
             ike.IkeProposal(proposal.encryption, proposal.integrity, proposal.prf, proposal.groups)
             for proposal in peer.proposals
         ),
-        children=tuple(_child(child) for child in peer.children),
+        children=tuple(_child(child, ids[child.name]) for child in peer.children),
         remote_port=peer.remote_port,
         lifetime=_lifetime(peer.lifetime),
         dpd=peer.dpd,
@@ -91,8 +96,9 @@ def _peer(peer: Peer, keys: Mapping[str, Secret]) -> ike.Peer:
     )
 
 
-def _child(child: Child) -> ike.Child:
+def _child(child: Child, identifier: str) -> ike.Child:
     return ike.Child(
+        id=identifier,
         name=child.name,
         rule=child.rule,
         local=child.local,

@@ -40,6 +40,7 @@ class Negotiation(Protocol):
     def peer_moved(self, spi: bytes, path: Path, now: float) -> Effects: ...
     def peer_alive(self, spis: tuple[bytes, ...], now: float) -> Effects: ...
     def install_failed(self, spi: bytes, reason: str, now: float) -> Effects: ...
+    def called(self, child: str) -> str: ...
 
 
 class Roads(Protocol):
@@ -190,7 +191,7 @@ class Conductor:
             case messages.Acquire():
                 todo = negotiation.acquire(result.child, _selectors(result), now)
                 if not all(isinstance(effect, effects.GiveUp) for effect in todo):
-                    _tell_wanted(result)
+                    _tell_wanted(result, negotiation.called(result.child))
             case messages.InboundUsed(spi):
                 todo = negotiation.inbound_used(translate.octets(spi), now)
             case messages.SoftExpired(spi):
@@ -206,11 +207,11 @@ class Conductor:
         return todo
 
 
-def _tell_wanted(packet: messages.Acquire) -> None:
+def _tell_wanted(packet: messages.Acquire, child: str) -> None:
     """Only of the packet that begins something: those behind it wait silently."""
     log.info(
         "child-wanted",
-        child=packet.child,
+        child=child,
         source=packet.source,
         destination=packet.destination,
         protocol=IpProtocol(packet.protocol).name.lower(),

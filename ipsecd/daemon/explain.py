@@ -76,7 +76,7 @@ def _protection(protection: Protection, entry: Entry, flow: Flow, direction: Dir
         return f"dropped unless the peer allows an SA for it: those there are carry only {only}"
     if unusable:
         return f"dropped for now: {unusable}"
-    held = protection.negotiation.held(child)
+    held = protection.held(child)
     return (
         f"dropped: it was put down by command (ipsecctl up {child})" if held else "held back until an SA is negotiated"
     )

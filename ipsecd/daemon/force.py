@@ -8,6 +8,8 @@ from __future__ import annotations
 import structlog
 
 from ipsecd.daemon.ground import Ground, Host, report
+from ipsecd.daemon.identifiers import Identifiers
+from ipsecd.daemon.keyring import Keyring
 from ipsecd.daemon.prepare import Outline, Prepared, Surroundings, outline, prepare
 from ipsecd.daemon.protection import Protection
 from ipsecd.errors import KernelError, OperatorError
@@ -27,6 +29,7 @@ class Force:
         self.bare: Ground | None = None
         self.around = around
         self._host = host
+        self._identifiers = Identifiers()
 
     async def begin(self, sketch: Outline) -> None:
         """At the start. A file that assigns no policy doesn't take a floor away. Raises IpsecdError; what stands in the
@@ -83,7 +86,7 @@ class Force:
         sketch = await outline(now.file, self.around)
         if (sketch.plan, sketch.outside, sketch.absent) == (now.plan, now.outside, now.absent):
             return
-        difference = await self.protection.change(sketch, lambda sketch: prepare(sketch, self.around, now.ring))
+        difference = await self.protection.change(sketch, lambda sketch: self._complete(sketch, now.ring))
         if sketch.plan != now.plan:
             log.info("policy-follows", difference=difference)
         if sketch.outside != now.outside:
@@ -109,8 +112,11 @@ class Force:
             await self.bare.let_go()
             self.bare.close()
 
-    async def _complete(self, sketch: Outline) -> Prepared:
-        return await prepare(sketch, self.around)
+    async def _complete(self, sketch: Outline, ring: Keyring | None = None) -> Prepared:
+        """Add the keys, which may take a while unless ``ring`` has them."""
+        now = self.protection.prepared if self.protection is not None else None
+        ids = self._identifiers.of(sketch.plan, now.plan, now.ids) if now else self._identifiers.of(sketch.plan)
+        return await prepare(sketch, self.around, ids, ring)
 
     def _took(self, protection: Protection) -> None:
         self.protection = protection

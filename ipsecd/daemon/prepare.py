@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ipsecd import limits
 from ipsecd.daemon.compose import check_offers, ike_config, spd_entries, unusable
+from ipsecd.daemon.identifiers import Ids
 from ipsecd.daemon.keyring import Keyring, Sources, gather
 from ipsecd.daemon.resolver import Resolver
 from ipsecd.errors import ConfigError, Mistake, OperatorError
@@ -39,8 +40,10 @@ class Outline:
 
 @dataclass(frozen=True, slots=True)
 class Prepared(Outline):
-    """A policy ready to be put in force. ``unusable`` has the peers that can't be negotiated with, and why."""
+    """A policy ready to be put in force. ``ids`` are what its children are known by to the negotiation and the data
+    plane; ``unusable`` has the peers that can't be negotiated with, and why."""
 
+    ids: Ids
     ring: Keyring
     entries: tuple[SpdEntry, ...]
     config: IkeConfig
@@ -104,12 +107,12 @@ async def outline(file: PolicyFile, around: Surroundings) -> Outline:
     return Outline(file, plan, ruleset(plan, outside), frozenset(names), outside, absent)
 
 
-async def prepare(sketch: Outline, around: Surroundings, ring: Keyring | None = None) -> Prepared:
+async def prepare(sketch: Outline, around: Surroundings, ids: Ids, ring: Keyring | None = None) -> Prepared:
     """The rest. ``ring`` gives keys already read; without it they are read, which may take a while. Raises
     OperatorError for what can't be negotiated."""
     plan = sketch.plan
     ring = ring if ring is not None else await gather(plan.credentials, around.sources)
-    config, entries = ike_config(plan, ring.keys), spd_entries(plan)
+    config, entries = ike_config(plan, ring.keys, ids), spd_entries(plan, ids)
     check_offers(config)
     Spd(entries)  # what the roads would refuse, they refuse before anything has changed
     return Prepared(
@@ -119,6 +122,7 @@ async def prepare(sketch: Outline, around: Surroundings, ring: Keyring | None = 
         names=sketch.names,
         outside=sketch.outside,
         absent=sketch.absent,
+        ids=ids,
         ring=ring,
         entries=entries,
         config=config,

@@ -162,6 +162,10 @@ class Protection:
         self.wires.turn(self.negotiation.timer)  # it knows no other time than that of its last turn
         return self.negotiation.status()
 
+    def held(self, child: str) -> bool:
+        """Whether an operator has put the child of this name down."""
+        return self.negotiation.held(self.prepared.ids[child])
+
     async def counters(self) -> Counters:
         """What the roads have counted until now."""
         return await self._plane.counters()

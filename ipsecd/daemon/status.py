@@ -99,7 +99,7 @@ def _state(rule: Rule, up: set[str], unusable: str, protection: Protection, sas:
         return "up"
     if unusable:
         return "unusable"
-    if rule.children and all(protection.negotiation.held(child) for child in rule.children):
+    if rule.children and all(protection.held(child) for child in rule.children):
         return "held"
     calling = any(sa.peer == rule.peer and sa.stage in {"connecting", "half-open"} for sa in sas)
     return "negotiating" if calling else "down"

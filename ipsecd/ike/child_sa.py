@@ -103,7 +103,7 @@ class ChildSa:
         core.emit(
             InstallInbound(
                 self.spi_in,
-                self.config.name,
+                self.config.id,
                 self.peer.name,
                 self._keys_in,
                 self.local,
@@ -129,7 +129,7 @@ class ChildSa:
             InstallOutbound(
                 self.spi_out,
                 self.spi_in,
-                self.config.name,
+                self.config.id,
                 self.peer.name,
                 self._keys_out,
                 self.local,

@@ -73,13 +73,15 @@ class Lifetime:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One child SA that may be negotiated. ``name`` is unique over all peers and is the data plane's policy entry.
+    """One child SA that may be negotiated. ``id`` is what the negotiation and the data plane know it by; it is unique
+    over all peers, and that of another configuration is the same child, whatever it is called there.
 
     ``local`` and ``remote`` are the widest selectors it may ever have.
     """
 
-    name: str
-    rule: str  # the policy rule it comes from, for people
+    id: str
+    name: str  # for people, as is the policy rule it comes from
+    rule: str
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
     proposals: tuple[EspProposal, ...]

@@ -17,11 +17,11 @@ def current(sa: IkeSa, child: Child) -> tuple[Peer, Child]:
 
     Raises Refused ("not-wanted") if it may not be negotiated any more, with the reason in plain words.
     """
-    if sa.core.wanted.held(child.name):
+    if sa.core.wanted.held(child.id):
         raise _not_wanted("it was put down by command")
     for peer in sa.peers:
         for now in peer.children:
-            if now.name == child.name:
+            if now.id == child.id:
                 nothing = nothing_left(peer.proposals, now.proposals)
                 if nothing:
                     raise _not_wanted(nothing)

@@ -47,7 +47,7 @@ class ChildKeys:
 @dataclass(frozen=True, slots=True)
 class InstallInbound:
     """Accept packets with this SPI (four octets, ours). ``local`` and ``remote`` are the negotiated selectors, seen
-    from us; ``child`` is the ``Child.name`` they were narrowed in."""
+    from us; ``child`` is the ``Child.id`` they were narrowed in."""
 
     spi: bytes
     child: str

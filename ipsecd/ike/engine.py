@@ -223,15 +223,15 @@ class Ike:
         return self._turn("down", now, lambda: self._down_peer(peer))
 
     def _down_peer(self, peer: str) -> None:
-        names = {child.name for each in self._core.config.peers if each.name == peer for child in each.children}
-        for child in names:
+        whole = {child.id for each in self._core.config.peers if each.name == peer for child in each.children}
+        for child in whole:
             self._core.wanted.hold(child)
         for sa in list(self._core.ikes.values()):
             known = {each.name for each in sa.peers}
-            if peer in known and {child.config.name for child in sa.children.values()} <= names:
+            if peer in known and {child.config.id for child in sa.children.values()} <= whole:
                 sa.close("put down by command")
             else:
-                self._delete(sa, names)
+                self._delete(sa, whole)
 
     def rekey(self, child: str, now: float) -> list[Effect]:
         """An operator wants a child rekeyed."""
@@ -240,7 +240,7 @@ class Ike:
     def _rekey(self, child: str) -> None:
         for sa in list(self._core.ikes.values()):
             for each in list(sa.children.values()):
-                if each.config.name == child:
+                if each.config.id == child:
                     sa.rekey_child(each)
 
     def rekey_peer(self, peer: str, now: float) -> list[Effect]:
@@ -256,6 +256,10 @@ class Ike:
         """Whether an operator has put this child down."""
         return self._core.wanted.held(child)
 
+    def called(self, child: str) -> str:
+        """What people call the child of this identifier; nothing if there is none."""
+        return self._core.wanted.called(child)
+
     def shutdown(self, reason: str, now: float) -> list[Effect]:
         """Close everything; the peers are told once. From now on nothing is begun and no stranger answered: an SA made
         now would be gone a moment later, and the peer would go on sending by it."""
@@ -266,9 +270,9 @@ class Ike:
         for sa in list(self._core.ikes.values()):
             sa.close(reason)
 
-    def _delete(self, sa: IkeSa, names: set[str]) -> None:
+    def _delete(self, sa: IkeSa, ids: set[str]) -> None:
         for child in list(sa.children.values()):
-            if child.config.name in names:
+            if child.config.id in ids:
                 sa.delete_child(child)
 
     # --- what the data plane tells ---
@@ -313,7 +317,7 @@ class Ike:
     def _not_installed(self, child: ChildSa, why: str) -> None:
         reports.child_failed(self._core, "install-failed", child.peer, child.config, reports.ME, why)
         child.ike.delete_child(child)
-        self._core.wanted.failed(child.config.name, why)
+        self._core.wanted.failed(child.config.id, why)
 
     def unreachable(self, remote: Endpoint, reason: str, now: float) -> list[Effect]:
         """An IKE message of ours didn't get there, says the kernel. Anybody could have made it say so, and it's no

@@ -1,7 +1,7 @@
 """A new configuration meets the SAs there are: what it still allows stays untouched, the rest is closed.
 
-Names decide nothing about a peer: it is the same peer as long as it would be authenticated in the same way, with the
-same algorithms, at the same address. A child is the same as long as its name is and it would be negotiated alike.
+Names decide nothing: a peer is the same as long as it would be authenticated in the same way, with the same algorithms,
+at the same address. A child is the same as long as its identifier is and it would be negotiated alike.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ def _take(sa: IkeSa, kept: tuple[Peer, ...], configured: _ByIdentities) -> None:
 
 
 def _keep_children(sa: IkeSa, kept: tuple[Peer, ...]) -> None:
-    allowed = {child.name: (peer, child) for peer in kept for child in peer.children}
+    allowed = {child.id: (peer, child) for peer in kept for child in peer.children}
     for child_sa in list(sa.children.values()):
-        peer, child = allowed.get(child_sa.config.name, (None, None))
+        peer, child = allowed.get(child_sa.config.id, (None, None))
         if peer is not None and child is not None and alike(child_sa.config, child):
             child_sa.peer, child_sa.config = peer, child
         elif child_sa.stage is not ChildStage.DELETING:

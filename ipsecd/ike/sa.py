@@ -314,7 +314,7 @@ class IkeSa:
         for task in self._drop_tasks():
             guarded("the end of a task", partial(task.abandon, self, reason))
         for child in lost:
-            guarded("the end of a child SA", partial(wanted.lost, child.config.name))
+            guarded("the end of a child SA", partial(wanted.lost, child.config.id))
 
     def _drop_tasks(self) -> tuple[Task, ...]:
         """All there were, in their order."""
@@ -359,7 +359,7 @@ class IkeSa:
         self.core.report("child-lost" if lost else "child-expired", "warning", **child.story())
         child.expire()
         self.delete_child(child)
-        self.core.wanted.lost(child.config.name)
+        self.core.wanted.lost(child.config.id)
 
     # --- path ---
 

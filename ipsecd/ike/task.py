@@ -24,7 +24,7 @@ class Task(ABC):
     tries: ClassVar[int] = limits.RETRANSMIT_TRIES
     on_child: ClassVar[bool] = False
     on_ike: ClassVar[bool] = False
-    makes: str | None = None  # the name of the child it is to make an SA of
+    makes: str | None = None  # the identifier of the child it is to make an SA of
 
     @abstractmethod
     def build(self, sa: IkeSa) -> tuple[AnyPayload, ...] | None:

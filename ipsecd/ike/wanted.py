@@ -59,7 +59,7 @@ class _Want:
 
 
 class Wanted:
-    """All configured children by name."""
+    """All configured children by identifier."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -69,63 +69,68 @@ class Wanted:
 
     def configure(self) -> None:
         """The configuration is new: learn what may be wanted, forget what is no longer configured."""
-        configured = {child.name: (peer, child) for peer in self._core.config.peers for child in peer.children}
-        for name in [name for name in self._wants if name not in configured]:
-            self._wants.pop(name).rest()
-        for name, (peer, child) in configured.items():
-            want = self._wants.setdefault(name, _Want(peer, child))
+        configured = {child.id: (peer, child) for peer in self._core.config.peers for child in peer.children}
+        gone = [self._wants.pop(key) for key in [key for key in self._wants if key not in configured]]
+        for want in gone:
+            want.rest()
+        held = {want.child.name for want in gone if want.held}  # an operator's word about a name outlasts what it names
+        for key, (peer, child) in configured.items():
+            want = self._wants.setdefault(key, _Want(peer, child, held=child.name in held))
             if (want.peer, want.child) != (peer, child):
                 want.peer, want.child, want.less, want.told = peer, child, None, ""
 
     def begin(self) -> None:
         """Bring up what is to be up from the start and isn't."""
-        for name, want in self._wants.items():
-            if want.child.start and not want.held and not self._up(name):
+        for key, want in self._wants.items():
+            if want.child.start and not want.held and not self._up(key):
                 self._pursue(want, None)
 
     # --- who wants ---
 
-    def up(self, name: str) -> None:
+    def up(self, key: str) -> None:
         """An operator wants it, whatever was before."""
-        want = self._wants.get(name)
+        want = self._wants.get(key)
         if want is not None:
             want.held = False
             want.failures = 0
             want.less, want.told = None, ""
             want.rest()
-            if not self._up(name):
+            if not self._up(key):
                 self._pursue(want, None)
 
-    def acquire(self, name: str, packet: Packet | None) -> None:
+    def acquire(self, key: str, packet: Packet | None) -> None:
         """A packet wants it."""
-        want = self._wants.get(name)
+        want = self._wants.get(key)
         if self._core.ending:
-            self._core.emit(GiveUp(name, self._core.ending))
+            self._core.emit(GiveUp(key, self._core.ending))
         elif want is None:
-            self._core.emit(GiveUp(name, "no such child is configured"))
+            self._core.emit(GiveUp(key, "no such child is configured"))
         elif want.held:
-            self._core.emit(GiveUp(name, "it was put down by command"))
+            self._core.emit(GiveUp(key, "it was put down by command"))
         elif want.less is not None and want.less.leaves_out(packet, self._core.now):
-            self._core.emit(GiveUp(name, want.less.reason))
-        elif not self._up(name, packet):
+            self._core.emit(GiveUp(key, want.less.reason))
+        elif not self._up(key, packet):
             self._pursue(want, packet)
 
-    def hold(self, name: str) -> None:
+    def hold(self, key: str) -> None:
         """An operator wants it down, and down it stays until somebody wants it up."""
-        want = self._wants.get(name)
+        want = self._wants.get(key)
         if want is not None:
             want.held = True
             want.rest()
 
-    def held(self, name: str) -> bool:
-        want = self._wants.get(name)
+    def held(self, key: str) -> bool:
+        want = self._wants.get(key)
         return want is not None and want.held
+
+    def called(self, key: str) -> str:
+        return self._wants[key].child.name if key in self._wants else ""
 
     # --- what became of it ---
 
     def made(self, child: Child) -> None:
         """A child SA is there, and the packet that asked fits it."""
-        want = self._wants.get(child.name)
+        want = self._wants.get(child.id)
         if want is not None:
             want.failures = 0
             want.told = ""
@@ -135,8 +140,8 @@ class Wanted:
         """A child SA is there, but the packet that asked is outside. So may be those behind it, and as the answer would
         be the same, they ask for it seldom."""
         reason = left_out(new.local, new.remote, packet)
-        self._core.emit(GiveUp(new.config.name, reason))
-        want = self._wants.get(new.config.name)
+        self._core.emit(GiveUp(new.config.id, reason))
+        want = self._wants.get(new.config.id)
         if want is None:
             return
         want.failures = 0
@@ -150,24 +155,24 @@ class Wanted:
 
     def granted(self, child: Child) -> None:
         """The peer has asked for a child SA and has got it. So it is wanted, whoever has put it down before."""
-        want = self._wants.get(child.name)
+        want = self._wants.get(child.id)
         if want is not None:
             want.held = False
         self.made(child)
 
-    def failed(self, name: str, reason: str) -> None:
+    def failed(self, key: str, reason: str) -> None:
         """A negotiation has ended without a child SA."""
-        self._core.emit(GiveUp(name, reason))
-        want = self._wants.get(name)
+        self._core.emit(GiveUp(key, reason))
+        want = self._wants.get(key)
         if want is not None:
             self._later(want)
 
-    def lost(self, name: str) -> None:
+    def lost(self, key: str) -> None:
         """A child SA is gone."""
-        want = self._wants.get(name)
+        want = self._wants.get(key)
         if want is not None and want.less is not None:
             want.less.until = self._core.now  # the peer may have another mind now
-        if want is not None and not self.pursued(name) and not self._up(name):
+        if want is not None and not self.pursued(key) and not self._up(key):
             self._later(want)
 
     def _later(self, want: _Want) -> None:
@@ -180,7 +185,7 @@ class Wanted:
 
     def _again(self, want: _Want) -> None:
         want.again = None
-        if not want.held and not self._up(want.child.name):
+        if not want.held and not self._up(want.child.id):
             self._pursue(want, None)
 
     def answered(self, sa: IkeSa) -> None:
@@ -192,20 +197,20 @@ class Wanted:
 
     # --- bringing it up ---
 
-    def pursued(self, name: str) -> bool:
+    def pursued(self, key: str) -> bool:
         """Whether a negotiation for it is under way, in line or put off."""
-        return any(task.makes == name for sa in self._core.ikes.values() for task in sa.tasks)
+        return any(task.makes == key for sa in self._core.ikes.values() for task in sa.tasks)
 
-    def _up(self, name: str, packet: Packet | None = None, *, without: IkeSa | None = None) -> bool:
+    def _up(self, key: str, packet: Packet | None = None, *, without: IkeSa | None = None) -> bool:
         return any(
-            child.config.name == name and child.usable and (packet is None or takes(child.local, child.remote, packet))
+            child.config.id == key and child.usable and (packet is None or takes(child.local, child.remote, packet))
             for sa in self._core.ikes.values()
             if sa is not without
             for child in sa.children.values()
         )
 
     def _pursue(self, want: _Want, packet: Packet | None) -> None:
-        if self._core.ending or self.pursued(want.child.name):
+        if self._core.ending or self.pursued(want.child.id):
             return
         want.rest()
         peer = want.peer
@@ -228,7 +233,7 @@ class Wanted:
     def call_again(self, sa: IkeSa, child: Child, packet: Packet | None) -> bool:
         """The peer has refused a credential and is to be tried with another, on an IKE SA in the place of this one.
         False if the child isn't wanted any more."""
-        want = self._wants.get(child.name)
+        want = self._wants.get(child.id)
         if want is None or want.held or self._core.ending:
             return False
         sa.give_way(self._call(want.peer, want.child, packet, self._remote(want)))
@@ -254,7 +259,7 @@ class Wanted:
         if reason != want.told:
             want.told = reason
             reports.child_failed(self._core, "child-failed", want.peer, want.child, reports.ME, reason)
-        self._core.emit(GiveUp(want.child.name, reason))
+        self._core.emit(GiveUp(want.child.id, reason))
 
     # --- the same from scratch ---
 
@@ -264,9 +269,9 @@ class Wanted:
         old = sa.latest
         if not old.live or self._superseded(old):
             return
-        left = {child.config.name: child for child in old.children.values() if child.lasts}
-        for name in [name for name in left if self._up(name, without=old)]:
-            del left[name]
+        left = {child.config.id: child for child in old.children.values() if child.lasts}
+        for key in [key for key in left if self._up(key, without=old)]:
+            del left[key]
         if not left:
             old.close("it can't be rekeyed, and nothing depends on it")
             return

@@ -36,7 +36,7 @@ FOREVER = Lifetime(None)
 
 def child_of_a(name: str = "net", **changes: object) -> Child:
     """10.1.0.0/16 here, 10.2.0.0/16 there."""
-    base = Child(name, f"rule-{name}", (NET_A,), (NET_B,), (ESP_GCM,), lifetime=FOREVER)
+    base = Child(name, name, f"rule-{name}", (NET_A,), (NET_B,), (ESP_GCM,), lifetime=FOREVER)
     return replace(base, **changes)  # type: ignore[arg-type]  # names of its fields
 
 

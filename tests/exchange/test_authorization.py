@@ -44,7 +44,7 @@ C_NET = Selector.net("10.3.0.0/16")
 
 def rule_of_c() -> Peer:
     """Another peer that calls from the same address: c.example, with its own key and its own network."""
-    child = Child("net-c", "rule-c", (NET_B,), (C_NET,), (ESP_GCM,), lifetime=FOREVER)
+    child = Child("net-c", "net-c", "rule-c", (NET_B,), (C_NET,), (ESP_GCM,), lifetime=FOREVER)
     return replace(
         peer_a(child),
         name="c",
@@ -258,7 +258,7 @@ def test_a_rekey_can_not_widen_a_child() -> None:
 
 
 def test_two_rules_of_one_identity_are_both_opened_by_its_key() -> None:
-    more = Child("more", "rule-more", (NET_B,), (C_NET,), (ESP_GCM,), lifetime=FOREVER)
+    more = Child("more", "more", "rule-more", (NET_B,), (C_NET,), (ESP_GCM,), lifetime=FOREVER)
     second = replace(peer_a(more), name="a-again")
     stranger = Stranger(gateway_b(peer_a(), second), B, A)
     stranger.connect(KEY_A)

@@ -112,11 +112,14 @@ RELOADS: dict[str, tuple[Policies, dict[str, str]]] = {
     "a rule is put before the first": (both(rule("r0", "10.0.0.0/16"), R1, R2), {"r0": "made"}),
     "a rule is put behind the last": (both(R1, R2, rule("r4", "10.4.0.0/16")), {"r4": "made"}),
     "the rules change places": (both(R2, R1), {}),
-    "the first rule is renamed": (both(replace(R1, name="r9"), R2), {"r1": "gone", "r9": "made"}),
-    "the last rule is renamed": (both(R1, replace(R2, name="r9")), {"r2": "gone", "r9": "made"}),
-    "the first rule is removed and the second renamed": (
-        both(replace(R2, name="r9")),
-        {"r1": "gone", "r2": "gone", "r9": "made"},
+    "the first rule is renamed": (both(replace(R1, name="r9"), R2), {}),
+    "the last rule is renamed": (both(R1, replace(R2, name="r9")), {}),
+    "the rules exchange their names": (both(replace(R1, name="r2"), replace(R2, name="r1")), {}),
+    "the first rule is removed and the second renamed": (both(replace(R2, name="r9")), {"r1": "gone"}),
+    "the first rule is removed and the second has its name": (both(replace(R2, name="r1")), {"r1": "gone"}),
+    "another rule has the name of the first": (
+        both(replace(R1, id="r9"), R2),
+        {"r1": "gone", "r9": "made"},
     ),
     "another key of the same name": (both(R1, R2, shared_keys=(OTHER_KEY,)), {"r1": "new", "r2": "new", "b": "new"}),
     "other algorithms for the IKE SA": (
@@ -215,6 +218,40 @@ def test_what_is_told_of_an_sa_has_the_names_of_the_new_policy() -> None:
     (sa,) = [sa for sa in three.a.ike.status() if sa.remote.startswith(B)]
     assert sa.peer == "r2"
     assert {child.name: child.rule for child in sa.children} == {"r1": "rule-r1", "r2": "the second"}
+
+
+def test_a_rule_that_is_renamed_while_an_sa_is_made_gets_it_under_its_new_name() -> None:
+    three = Three()
+    for command in (three.a.ike.down, three.a.ike.up):
+        three.net.carry_out(three.a, command("r1", three.net.now))
+        three.net.run(0)
+    three.reload(both(replace(R1, name="r9"), R2))
+    three.net.run(5)
+    (sa,) = [sa for sa in three.a.ike.status() if sa.remote.startswith(B)]
+    assert sorted(child.name for child in sa.children) == ["r2", "r9"]
+    assert three.agree()
+    assert three.a.events("child-failed") == []
+
+
+def test_of_two_sas_that_both_ends_ask_for_one_is_left_though_the_rule_is_renamed_meanwhile() -> None:
+    three = Three()
+    three.net.carry_out(three.a, three.a.ike.down("r1", three.net.now))
+    three.net.run(1)
+    for node in (three.a, three.b):
+        three.net.carry_out(node, node.ike.up("r1", three.net.now))
+    three.reload(both(replace(R1, name="r9"), R2))
+    three.net.run(5)
+    assert {name: len(spis) for name, spis in three.spis.items()} == {"r1": 1, "r2": 1, "r3": 1}
+    assert three.agree()
+
+
+def test_a_rule_that_was_put_down_stays_down_when_it_becomes_another() -> None:
+    three = Three()
+    three.net.carry_out(three.a, three.a.ike.down("r1", three.net.now))
+    three.reload(both(replace(R1, id="r9"), R2))
+    three.net.run(5)
+    assert set(three.spis) == {"r2", "r3"}
+    assert three.a.ike.held("r9")
 
 
 def test_another_liveness_holds_at_once() -> None:

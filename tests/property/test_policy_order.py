@@ -181,7 +181,7 @@ def winner(spd: Spd, packet: Packet, direction: Direction) -> int | None:
 @given(lists, st.lists(packets, min_size=1, max_size=20))
 def test_the_data_plane_lets_the_most_specific_filter_decide(filters: list[Written], some: list[Packet]) -> None:
     """A packet leaves this machine, or arrives at it, or passes through and does both."""
-    spd = Spd(spd_entries(Plan(entries=entries(filters))))
+    spd = Spd(spd_entries(Plan(entries=entries(filters)), {}))
     for packet in some:
         expected = slow(filters, packet)
         if packet.destination not in ME:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ipsecd import limits
 from ipsecd.crypto.secret import Secret
 from ipsecd.daemon.compose import ike_config, spd_entries
+from ipsecd.daemon.identifiers import Identifiers
 from ipsecd.dataplane import codec
 from ipsecd.dataplane import messages as roads
 from ipsecd.ike import config as ike
@@ -76,10 +77,11 @@ def hold(peer: ike.Peer) -> None:
 
 def hold_all(text: str) -> None:
     made = plan(load_policy(text, "p.yaml"), resolve, tuple(map(ip_address, ME)))
-    config = ike_config(made, {credential.name: Secret(b"key") for credential in made.credentials})
+    ids = Identifiers().of(made)
+    config = ike_config(made, {credential.name: Secret(b"key") for credential in made.credentials}, ids)
     for peer in config.peers:
         hold(peer)
-    codec.encode(roads.SetSpd(1, spd_entries(made)))
+    codec.encode(roads.SetSpd(1, spd_entries(made, ids)))
     assert ruleset(made).startswith("table inet ipsecd\n")
 
 

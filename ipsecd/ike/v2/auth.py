@@ -77,7 +77,7 @@ class Auth(Task):
     response = AUTH_RESPONSE
 
     def __init__(self, attempt: Attempt, peer: Peer, child: Child, packet: Packet | None) -> None:
-        self.makes = child.name
+        self.makes = child.id
         self._attempt = attempt
         self._peer = peer
         self._child = child
@@ -176,7 +176,7 @@ class Auth(Task):
 
     def _childless(self, sa: IkeSa, point: str, reason: str) -> None:
         reports.child_failed(sa.core, "child-failed", self._peer, self._child, point, reason)
-        sa.core.wanted.failed(self._child.name, reason)
+        sa.core.wanted.failed(self._child.id, reason)
 
 
 # --- the responder -----------------------------------------------------------------------------------------------

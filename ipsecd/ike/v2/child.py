@@ -154,7 +154,7 @@ class CreateChild(AskingForChild):
 
     def __init__(self, peer: Peer, child: Child, packet: Packet | None) -> None:
         super().__init__()
-        self.makes = child.name
+        self.makes = child.id
         self.peer = peer
         self.child = child
         self._packet = packet
@@ -198,7 +198,7 @@ class CreateChild(AskingForChild):
             self._failed(sa, reports.ME, self.undo(sa, ask, error))
             return
         if new is None:
-            sa.core.wanted.failed(self.child.name, "the peer has deleted it at once")
+            sa.core.wanted.failed(self.child.id, "the peer has deleted it at once")
             return
         if self._one_too_many(sa, new, min(nonces)):
             new.open_inbound()
@@ -206,7 +206,7 @@ class CreateChild(AskingForChild):
         else:
             begin(new)
         made(new, self._packet)
-        if sa.core.wanted.held(self.child.name):
+        if sa.core.wanted.held(self.child.id):
             sa.delete_child(new)  # it was put down while we asked
 
     def _one_too_many(self, sa: IkeSa, new: ChildSa, lowest_nonce: bytes) -> bool:
@@ -215,7 +215,7 @@ class CreateChild(AskingForChild):
         if self._rival is not None and self._rival.outlasts(new, lowest_nonce):
             return True
         return not holds(new, self._packet) and any(
-            other.config.name == new.config.name
+            other.config.id == new.config.id
             and other.usable
             and covers(other.local, new.local)
             and covers(other.remote, new.remote)
@@ -224,11 +224,11 @@ class CreateChild(AskingForChild):
 
     def abandon(self, sa: IkeSa, reason: str) -> None:
         self.take_back(sa)
-        sa.core.wanted.failed(self.child.name, reason)
+        sa.core.wanted.failed(self.child.id, reason)
 
     def _failed(self, sa: IkeSa, point: str, reason: str) -> None:
         reports.child_failed(sa.core, "child-failed", self.peer, self.child, point, reason)
-        sa.core.wanted.failed(self.child.name, reason)
+        sa.core.wanted.failed(self.child.id, reason)
 
 
 def start_over(sa: IkeSa, ask: Ask, packet: Packet | None) -> None:
@@ -255,9 +255,7 @@ def made(new: ChildSa, packet: Packet | None) -> None:
 
 def served(sa: IkeSa, child: Child, packet: Packet | None) -> bool:
     """Whether the child has an SA by now, and one that the packet fits."""
-    return any(
-        other.config.name == child.name and other.usable and holds(other, packet) for other in sa.children.values()
-    )
+    return any(other.config.id == child.id and other.usable and holds(other, packet) for other in sa.children.values())
 
 
 def holds(child: ChildSa, packet: Packet | None) -> bool:
@@ -276,7 +274,7 @@ def answer_child(sa: IkeSa, request: Admitted) -> Reply:
     best = narrow_in(sa.peers, local=request.one(TsR).selectors, remote=request.one(TsI).selectors)
     nonce = sa.core.entropy.octets(limits.NONCE_OCTETS)
     new, payloads = grant(sa, request, best.peer, best.child, (best.local, best.remote), nonce)
-    if isinstance(sa.active, CreateChild) and sa.active.child == best.child:
+    if isinstance(sa.active, CreateChild) and sa.active.makes == best.child.id:
         sa.active.note_rival(new, min(nonce, request.one(Nonce).data))
     if best.more:
         payloads = (*payloads, Notify(NotifyType.ADDITIONAL_TS_POSSIBLE))

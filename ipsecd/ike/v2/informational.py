@@ -148,7 +148,7 @@ def deleted_by_peer(sa: IkeSa, child: ChildSa) -> None:
     child.close()
     if wanted:
         sa.core.report("child-closed", "info", **child.story(), reason="the peer deleted it")
-        sa.core.wanted.lost(child.config.name)
+        sa.core.wanted.lost(child.config.id)
 
 
 def _unknown(sa: IkeSa, spi: bytes) -> None:

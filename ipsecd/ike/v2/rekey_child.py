@@ -74,7 +74,7 @@ class RekeyChild(AskingForChild):
             if not settled:
                 # the peer's has ended meanwhile, and yet it sends nothing by ours
                 sa.rekey_child(old, limits.TEMPORARY_FAILURE_LAST)
-                sa.core.wanted.lost(old.config.name)
+                sa.core.wanted.lost(old.config.id)
             return
         if rival is not None:
             rival.child.stay_silent()
@@ -82,7 +82,7 @@ class RekeyChild(AskingForChild):
         new.open_outbound()
         sa.core.report("child-rekeyed", "info", **new.story())
         sa.delete_child(old)
-        if sa.core.wanted.held(old.config.name):
+        if sa.core.wanted.held(old.config.id):
             sa.delete_child(new)  # it was put down while we asked
 
     def _refused(self, sa: IkeSa, ask: Ask, error: Notify) -> None:

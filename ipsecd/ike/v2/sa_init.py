@@ -59,7 +59,7 @@ class SaInit(Task):
     def __init__(self, sa: IkeSa, peer: Peer, child: Child, packet: Packet | None) -> None:
         core = sa.core
         menus = ike_menus(peer.proposals)
-        self.makes = child.name
+        self.makes = child.id
         self._sa = sa
         self._peer = peer
         self._child = child
@@ -245,7 +245,7 @@ class SaInit(Task):
         self._stop()
         sa.finish()
         if not sa.core.wanted.call_again(sa, self._child, self._packet):
-            sa.core.wanted.failed(self._child.name, "it isn't wanted any more")
+            sa.core.wanted.failed(self._child.id, "it isn't wanted any more")
             sa.vanish()
 
     def _stop(self, but: IkeSa | None = None) -> None:
@@ -267,4 +267,4 @@ class SaInit(Task):
             sa.core.report("ike-called-off", "info", **names, reason=reason)
         elif self._refusal is None:
             reports.ike_failed(sa.core, "ike-failed", self._peer, reports.PEER, why, remote=str(sa.path.remote))
-        sa.core.wanted.failed(self._child.name, why)
+        sa.core.wanted.failed(self._child.id, why)

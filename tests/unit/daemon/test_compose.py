@@ -48,11 +48,12 @@ PEER = Peer(
     keylog=True,
     children=(CHILD,),
 )
+IDS = {"to-hq/1": "17"}
 PLAN = Plan(policy="branch", peers=(PEER,), ike_port=1_500, natt_port=14_500, cookie_threshold=0)
 
 
 def test_a_peer_of_the_plan_is_a_peer_of_the_negotiation_with_its_keys() -> None:
-    assert ike_config(PLAN, {"old": KEY, "new": KEY, "other": KEY}) == ike.IkeConfig(
+    assert ike_config(PLAN, {"old": KEY, "new": KEY, "other": KEY}, IDS) == ike.IkeConfig(
         peers=(
             ike.Peer(
                 name="to-hq",
@@ -68,6 +69,7 @@ def test_a_peer_of_the_plan_is_a_peer_of_the_negotiation_with_its_keys() -> None
                 ),
                 children=(
                     ike.Child(
+                        id="17",
                         name="to-hq/1",
                         rule="to-hq",
                         local=(NEAR,),
@@ -92,12 +94,12 @@ def test_a_peer_of_the_plan_is_a_peer_of_the_negotiation_with_its_keys() -> None
 
 
 def test_a_peer_works_with_those_of_its_keys_that_could_be_had() -> None:
-    (peer,) = ike_config(PLAN, {"new": KEY}).peers
+    (peer,) = ike_config(PLAN, {"new": KEY}, IDS).peers
     assert [key.name for key in peer.shared_keys] == ["new"]
 
 
 def test_a_peer_without_any_key_is_left_out_and_says_why() -> None:
-    assert ike_config(PLAN, {}).peers == ()
+    assert ike_config(PLAN, {}, IDS).peers == ()
     assert unusable(PLAN, {}, {"old": "it is empty"}) == {
         "to-hq": "credential old: it is empty; credential new: not read yet"
     }
@@ -109,7 +111,7 @@ def test_a_name_without_an_address_is_not_taken_for_a_peer_that_may_call_from_an
 ) -> None:
     plan = replace(PLAN, peers=(replace(PEER, remotes=(), anywhere=anywhere),))
     assert unusable(plan, {"old": KEY}, {}) == reason
-    assert len(ike_config(plan, {"old": KEY}).peers) == (1 if anywhere else 0)
+    assert len(ike_config(plan, {"old": KEY}, IDS).peers) == (1 if anywhere else 0)
 
 
 def test_entries_keep_their_order_and_get_their_names_of_rfc_4301() -> None:
@@ -118,10 +120,10 @@ def test_entries_keep_their_order_and_get_their_names_of_rfc_4301() -> None:
         Entry("b", "block", Action.BLOCK, ((NEAR, FAR),), outbound=False),
         Entry("c", "to-hq", Action.PROTECT, ((NEAR, FAR),), child="to-hq/1"),
     )
-    assert spd_entries(Plan(entries=entries)) == (
+    assert spd_entries(Plan(entries=entries), IDS) == (
         SpdEntry("a", "allow", "bypass", ((NEAR, FAR),), "", outbound=True, inbound=False),
         SpdEntry("b", "block", "discard", ((NEAR, FAR),), "", outbound=False, inbound=True),
-        SpdEntry("c", "to-hq", "protect", ((NEAR, FAR),), "to-hq/1", outbound=True, inbound=True),
+        SpdEntry("c", "to-hq", "protect", ((NEAR, FAR),), "17", outbound=True, inbound=True),
     )
 
 
@@ -145,7 +147,7 @@ def test_entries_keep_their_order_and_get_their_names_of_rfc_4301() -> None:
 )
 def test_an_offer_that_can_not_be_made_is_refused_by_the_name_of_its_rule(peer: Peer, said: str) -> None:
     """A proposal has at most 255 transforms, an offer at most 255 proposals (RFC 7296 section 3.3)."""
-    config = ike_config(replace(PLAN, peers=(peer,)), {"old": KEY})
+    config = ike_config(replace(PLAN, peers=(peer,)), {"old": KEY}, IDS)
     with pytest.raises(OperatorError, match=said):
         check_offers(config)
 
@@ -153,19 +155,19 @@ def test_an_offer_that_can_not_be_made_is_refused_by_the_name_of_its_rule(peer: 
 @pytest.mark.usefixtures("nothing_withdrawn")
 def test_a_rule_whose_algorithms_failed_their_self_test_leaves_the_others_alone() -> None:
     algorithms.withdraw("modp2048")
-    check_offers(ike_config(PLAN, {"old": KEY}))
+    check_offers(ike_config(PLAN, {"old": KEY}, IDS))
 
 
 def test_an_offer_that_just_fits_is_accepted() -> None:
     peer = replace(PEER, proposals=(replace(PEER.proposals[0], groups=(Group.MODP_2048,) * 252),))
-    check_offers(ike_config(replace(PLAN, peers=(peer,)), {"old": KEY}))
+    check_offers(ike_config(replace(PLAN, peers=(peer,)), {"old": KEY}, IDS))
 
 
 def test_what_the_outer_header_takes_stands_in_each_entry_of_the_child() -> None:
     entries = tuple(Entry(name, "to-hq", Action.PROTECT, ((NEAR, FAR),), child="to-hq/1") for name in "cd")
     marked = replace(PEER, children=(replace(CHILD, df="clear", dscp=46),))
-    assert [entry.header for entry in spd_entries(Plan(entries=entries, peers=(marked,)))] == [
+    assert [entry.header for entry in spd_entries(Plan(entries=entries, peers=(marked,)), IDS)] == [
         OuterHeader(46, "clear"),
         OuterHeader(46, "clear"),
     ]
-    assert [entry.header for entry in spd_entries(Plan(entries=entries, peers=(PEER,)))] == [OuterHeader()] * 2
+    assert [entry.header for entry in spd_entries(Plan(entries=entries, peers=(PEER,)), IDS)] == [OuterHeader()] * 2

@@ -58,6 +58,9 @@ class World:
             on_report=self.reports.append,
         )
 
+    def called(self, child: str) -> str:
+        return f"the child {child}"
+
     def __getattr__(self, call: str) -> Any:
         def told(*arguments: Any) -> list[effects.Effect]:
             self.story.append((call, *arguments[:-1]))

@@ -69,7 +69,7 @@ def test_down_and_up_touch_what_is_named_and_nothing_else(tmp_path: Path, name: 
         await settled()
         assert len(children(b)) == len(others)
         assert len(a.protection.sas()) == (1 if others else 0)
-        assert [child for child in ALL if a.protection.negotiation.held(child)] == meant
+        assert [child for child in ALL if a.protection.held(child)] == meant
         assert await names(a, "up", name, "--wait", "30") == meant
         assert children(a) == ALL
         assert {child: spi for child, spi in spis(a).items() if child in others} == {

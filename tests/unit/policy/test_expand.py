@@ -118,7 +118,7 @@ def test_without_an_address_me_has_no_child_and_no_entry_in_the_data_plane() -> 
     plan = planned(with_filters("{source: me, destination: any}"), me=("10.1.0.1",))
     assert [(entry.name, entry.child) for entry in plan.entries] == [("r/1", "r/1"), ("r/1-v6", "")]
     assert [child.name for child in plan.peers[0].children] == ["r/1"]
-    assert [entry.name for entry in spd_entries(plan)] == ["r/1"]
+    assert [entry.name for entry in spd_entries(plan, {"r/1": "1"})] == ["r/1"]
 
 
 def test_me_is_as_specific_as_one_address_even_if_it_has_none() -> None:
