@@ -37,7 +37,7 @@ class Force:
         text = self._host.store.load()
         if sketch.plan.policy:
             protection = Protection(sketch, self._host)
-            await protection.start(self._complete)
+            await protection.start(lambda: self._complete(sketch))
             self._took(protection)
         elif text is not None:
             self.bare = Ground(sketch.plan.settings, self._host, lambda _: None, self._host.addresses)
@@ -50,22 +50,35 @@ class Force:
             log.warning("nothing-assigned", file=sketch.file.file)
 
     async def change(self, sketch: Outline) -> PlanDiff:
-        """At a reload. Raises IpsecdError, or whatever else has gone wrong, and has then changed nothing."""
+        """At a reload, or when another policy is assigned: keys are read before anything changes. Raises IpsecdError,
+        or whatever else has gone wrong, and has then changed nothing."""
         if not sketch.plan.policy:
             if self.protection is not None or self.bare is not None:
                 hint = "ipsecctl unassign takes protection away; a file doesn't"
                 raise OperatorError(f"{sketch.file.file} assigns no policy", hint)
-            return PlanDiff()
-        if self.protection is not None:
-            difference = await self.protection.change(sketch, self._complete)
+            difference = PlanDiff()
+        elif self.protection is not None:
+            self.protection.check(sketch)
+            difference = await self.protection.change(await self._complete(sketch))
             self._took(self.protection)
             log.info("policy-unchanged") if difference.empty else log.info("policy-changed", difference=difference)
-            return difference
-        protection = Protection(sketch, self._host)
+        else:
+            await self._start(await self._complete(sketch))
+            difference = PlanDiff(added=diff(Plan(), sketch.plan).added)
+            log.info("policy-changed", difference=difference)
+        return difference
+
+    async def _start(self, new: Prepared) -> None:
+        """Put a policy in force where there is none."""
+
+        async def complete() -> Prepared:
+            return new
+
+        protection = Protection(new, self._host)
         if self.bare is not None:
             await self.bare.let_go()
         try:
-            await protection.start(self._complete)
+            await protection.start(complete)
         except BaseException:
             await self._as_before()
             raise
@@ -73,9 +86,6 @@ class Force:
             self.bare.close()
             self.bare = None
         self._took(protection)
-        difference = PlanDiff(added=diff(Plan(), sketch.plan).added)
-        log.info("policy-changed", difference=difference)
-        return difference
 
     async def follow(self) -> None:
         """Names or addresses mean something else, or lie elsewhere: put in force what the same policy is now. Raises
@@ -86,7 +96,7 @@ class Force:
         sketch = await outline(now.file, self.around)
         if (sketch.plan, sketch.outside, sketch.absent) == (now.plan, now.outside, now.absent):
             return
-        difference = await self.protection.change(sketch, lambda sketch: self._complete(sketch, now.ring))
+        difference = await self.protection.change(await self._complete(sketch, now.ring))
         if sketch.plan != now.plan:
             log.info("policy-follows", difference=difference)
         if sketch.outside != now.outside:

@@ -35,10 +35,14 @@ from ipsecd.policy.sides import local_networks
 
 log = structlog.get_logger()
 
-_FIXED = ("ike_port", "natt_port", "settings")  # of a plan: what can't change while it is in force
+_FIXED = {  # of a plan: what can't change while it is in force
+    "ike_port": "IKE port",
+    "natt_port": "NAT traversal port",
+    "settings": "settings",
+}
 
-Complete = Callable[[Outline], Awaitable[Prepared]]
-"""Adds the keys to a policy, which may take a while."""
+Complete = Callable[[], Awaitable[Prepared]]
+"""The policy with its keys, which may take a while."""
 
 
 class Protection:
@@ -62,7 +66,7 @@ class Protection:
         try:
             await self.kernel.check_name()
             await self.ground.raise_floor(self._sketch.floor)
-            self.prepared = await complete(self._sketch)
+            self.prepared = await complete()
             await self._start()
         except BaseException:
             await self.ground.let_go()
@@ -117,21 +121,31 @@ class Protection:
         self._open.callback(self.wires.disconnect)
         self.wires.turn(self.negotiation.start)
 
-    async def change(self, sketch: Outline, complete: Complete) -> PlanDiff:
-        """Put another plan in force in the place of this one, touching only what differs, the floor first; all of it
-        or nothing.
+    def check(self, sketch: Outline) -> None:
+        """Raises OperatorError if this can't take the place of what is in force."""
+        plan, other = self.prepared.plan, sketch.plan
+        fixed = [what for name, what in _FIXED.items() if getattr(plan, name) != getattr(other, name)]
+        if fixed and plan.policy != other.policy:
+            what = f"policy {other.policy} has other {' and '.join(fixed)} than {plan.policy}, which is in force"
+            hint = f"write assigned: {other.policy} into {sketch.file.file}; systemctl restart ipsecd; the floor stays"
+            raise OperatorError(f"{what}: they can't change while ipsecd runs", hint)
+        if fixed:
+            raise OperatorError(f"{' and '.join(fixed)} can't change while ipsecd runs", "systemctl restart ipsecd")
 
-        Raises OperatorError or KernelError, or whatever else has gone wrong: then this plan is in force as before,
-        though SAs that the other one would have ended may have to be negotiated again.
+    async def change(self, new: Prepared) -> PlanDiff:
+        """Put another plan in force in the place of this one, touching only what differs; all of it or nothing.
+
+        The floor changes first, in one transaction, then the SPD, then the negotiation. In between each packet meets
+        what one of the two plans says of it, or both, or is dropped: what the new floor steers and the old SPD doesn't
+        know goes nowhere. So nothing is open that neither plan opens, and what both protect is protected throughout.
+
+        Raises KernelError, or whatever else has gone wrong: then this plan is in force as before, though SAs that the
+        other one would have ended may have to be negotiated again.
         """
         old = self.prepared
-        fixed = [name.replace("_", " ") for name in _FIXED if getattr(old.plan, name) != getattr(sketch.plan, name)]
-        if fixed:
-            raise OperatorError(f"{', '.join(fixed)} can't change while ipsecd runs", "systemctl restart ipsecd")
         try:
-            if sketch.floor != old.floor:
-                await self.kernel.raise_floor(sketch.floor)
-            new = await complete(sketch)
+            if new.floor != old.floor:
+                await self.kernel.raise_floor(new.floor)
             self._take(new)
         except BaseException:
             await self._go_back(old)

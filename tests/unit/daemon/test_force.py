@@ -133,28 +133,59 @@ def test_a_table_that_nobody_has_saved_isnt_taken_away_by_a_file_either(tmp_path
 # --- keys that take their time --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reloading", [False, True])
-def test_the_floor_waits_for_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reloading: bool) -> None:
+class Slow:
+    """Keys that are there once ``answered`` is set. ``asked``: somebody waits for them."""
+
+    def __init__(self) -> None:
+        self.asked, self.answered = asyncio.Event(), asyncio.Event()
+
+    async def gather(self, *_: object) -> Keyring:
+        self.asked.set()
+        await self.answered.wait()
+        return Keyring()
+
+
+def test_at_a_start_the_floor_waits_for_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        asked, answered = asyncio.Event(), asyncio.Event()
-
-        async def gather(*_: object) -> Keyring:
-            asked.set()
-            await answered.wait()
-            return Keyring()
-
+        keys = Slow()
+        monkeypatch.setattr(prepare, "gather", keys.gather)
         daemon = Daemon(tmp_path, policy())
-        if reloading:
-            await daemon.__aenter__()
-            daemon.write("policy.yaml", policy(rule("other", "10.1.0.0/16", "10.3.0.0/16")))
-        monkeypatch.setattr(prepare, "gather", gather)
-        work = asyncio.create_task(daemon.ctl("reload", code=5) if reloading else daemon.__aenter__())
-        await asked.wait()
-        assert ("10.3.0.0/16" if reloading else "10.2.0.0/16") in daemon.table.there
+        work = asyncio.create_task(daemon.__aenter__())
+        await keys.asked.wait()
+        assert "10.2.0.0/16" in daemon.table.there
         assert not work.done()
-        answered.set()
+        keys.answered.set()
         await work
         await daemon.__aexit__()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("before", ["a policy", "the floor of a policy", "nothing"])
+def test_a_change_touches_nothing_until_the_keys_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """What the new policy permits mightn't be what is in force a moment later."""
+
+    async def main() -> None:
+        keys = Slow()
+        daemons = {
+            "a policy": lambda: Daemon(tmp_path, policy()),
+            "the floor of a policy": lambda: Left(tmp_path, ASSIGNS_NONE),
+            "nothing": lambda: Daemon(tmp_path, ASSIGNS_NONE),
+        }
+        async with daemons[before]() as daemon:
+            daemon.write("policy.yaml", policy(rule("other", "10.1.0.0/16", "10.3.0.0/16")))
+            stood = daemon.table.there
+            assert bool(stood) == (before != "nothing")
+            monkeypatch.setattr(prepare, "gather", keys.gather)
+            work = asyncio.create_task(daemon.ctl("reload", code=5))
+            await keys.asked.wait()
+            assert daemon.table.there == stood
+            keys.answered.set()
+            await work
+            assert "10.3.0.0/16" in daemon.table.there
+            assert "10.2.0.0/16" not in daemon.table.there
 
     asyncio.run(main())
 

@@ -130,7 +130,7 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
         clock = SimpleNamespace(now=lambda: 100.0)
         host = Host(Nothing(), Nothing(), Nothing(), Guard(), clock, lambda _: None, lambda: None, fail, inline=True)  # type: ignore[arg-type]  # made up
         made = Protection(sketch, host)
-        await made.start(lambda sketch: prepare(sketch, around, {"site/1": "site/1"}))
+        await made.start(lambda: prepare(sketch, around, {"site/1": "site/1"}))
         path = (NEAR, FAR, WAY, Lifetime(None), Lifetime(None))
         made._conductor.perform(
             [
