@@ -155,10 +155,14 @@ CONTROL_BACKLOG = 1_048_576  # octets of events waiting for a slow client; then 
 CREDENTIAL_OCTETS = 65_536
 CREDENTIAL_COMMAND_TIME = 10.0
 STRONG_PSK = 20  # octets; a shorter pre-shared key is warned about
-RESOLVE_TIME = 10.0  # for the system's resolver to answer
-RESOLVE_AGAIN = 60.0  # DNS names are asked for again this often, and sooner when an attempt with one failed; and the
-# ways to the peers are looked at, which other routes may have changed than those that are watched
-RESOLVE_REST = 5.0  # but not more often than this
+RESOLVE_TIME = 10.0  # for the system's resolver to answer; then a DNS name is asked for again
+RESOLVE_TTL_TIME = 1.0  # for the DNS to say for how long an answer counts; the answer itself waits for it
+RESOLVE_LEAST, RESOLVE_MOST = 2.0, 300.0  # seconds for which an answer counts, whatever its TTL: below, names of short
+# TTLs are asked for all the time, also when attempt after attempt fails; above, a mistaken TTL of a day lasts a day
+RESOLVE_UNTOLD = 5.0  # the same of one without a TTL, as from /etc/hosts, and of none
+RESOLVE_REST = 0.5  # after names have changed: others that change with them are followed together
+RESOLVE_THREADS = 64  # names that are asked for at once: each has a thread, which may hang longer than anybody waits
+LOOK_AGAIN = 60.0  # the ways to the peers are looked at so often: other routes may have changed than are watched
 SLEPT = 1.0  # seconds of suspend that count: less is the two clocks being read one after the other
 ADDRESS_REST = 0.2  # after this machine's addresses were looked at: a link that flaps mustn't take the processor
 BURST = 64  # packets or datagrams taken from one descriptor before the others have their turn

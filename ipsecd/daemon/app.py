@@ -60,10 +60,9 @@ class App:
         self.failures = Failures()
         self._systemd = systemd
         self._nftables = Nftables(TABLE)
-        self._resolver = Resolver(options.names)
+        self._resolver = Resolver(options.names, self.clock.now)
         self._changing = asyncio.Lock()
         self._moved = asyncio.Event()  # this machine's addresses or its ways out may have changed
-        self._ask = asyncio.Event()  # DNS names may mean something else now
         self._hangup = asyncio.Event()
         self._stop = asyncio.Event()
         self._cause = ""
@@ -131,7 +130,7 @@ class App:
                 _tell_failure("reload-failed", error)
                 raise
         self.failures.keep(self._untouched(difference))
-        self._ask.set()
+        self._resolver.hurry()
         return difference
 
     def _untouched(self, difference: PlanDiff) -> Iterator[str]:
@@ -213,29 +212,23 @@ class App:
             log.warning("stop-hurried", seconds=limits.EXIT_TIME)
 
     async def _follow_addresses(self) -> None:
-        """At once, and without a word to the DNS: only the rest that comes after may make the next change wait."""
+        """At once, and without a word to the DNS: only the rest that comes after may make the next change wait. Every
+        now and then without a reason, too: nobody tells of each route that leads to a peer, nor may a change have been
+        followed to its end."""
         while True:
-            await self._moved.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limits.LOOK_AGAIN):
+                    await self._moved.wait()
             self._moved.clear()
             with self.guard.over("new addresses"):
                 await self._follow()
             await asyncio.sleep(limits.ADDRESS_REST)
 
     async def _follow_names(self) -> None:
-        """Ask for DNS names again when there is a reason or it's time. When it's time, look at all the rest again, too:
-        nobody tells of each route that leads to a peer, nor may a change have been followed to its end."""
-        self._ask.set()
         while True:
-            due = False
-            try:
-                async with asyncio.timeout(limits.RESOLVE_AGAIN):
-                    await self._ask.wait()
-            except TimeoutError:
-                due = True
-            self._ask.clear()
             with self.guard.over("DNS names"):
-                if await self._resolver.refresh(self._names) or due:
-                    await self._follow()
+                await self._resolver.follow()
+                await self._follow()
             await asyncio.sleep(limits.RESOLVE_REST)
 
     async def _follow(self) -> None:
@@ -265,21 +258,16 @@ class App:
         if seconds >= limits.SLEPT:
             log.info("slept", seconds=seconds)
             self._moved.set()
-            self._ask.set()
+            self._resolver.hurry()
             if self.protection is not None:
                 self.protection.wake()
 
     def _reported(self, report: Report) -> None:
-        if report.level == "warning" and self._names:  # an attempt has failed: maybe a name has moved
-            self._ask.set()
+        if report.level == "warning":  # an attempt has failed: maybe a name has moved
+            self._resolver.hurry()
         self.failures.note(report, self.clock.now())
 
     # --- surroundings -----------------------------------------------------------------------------------------------
-
-    @property
-    def _names(self) -> frozenset[str]:
-        """The DNS names of the policy in force."""
-        return self.protection.prepared.names if self.protection else frozenset()
 
     def _surroundings(self, netlink: Netlink) -> Surroundings:
         users = frozenset({0, os.geteuid()})

@@ -1,156 +1,116 @@
-"""DNS names of a policy to addresses, without ever holding up the event loop or an exit.
-
-What a name last meant stays known: while the DNS doesn't answer, when it says that there is no such name any more,
-and over a restart. Only another answer takes its place, or a policy that no longer has the name.
-"""
+"""DNS names of a policy to addresses, without ever holding up the event loop or an exit, or one name for another."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import socket
+import contextvars
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from ipaddress import ip_address
+from collections.abc import Callable
 
 import structlog
 
 from ipsecd import limits
-from ipsecd.errors import KernelError
+from ipsecd.daemon.meanings import Addresses, Meanings
+from ipsecd.daemon.questions import Questions
+from ipsecd.io.lookup import Answer, NotAnswered, look_up
 from ipsecd.io.state_file import StateFile
-from ipsecd.wire.selector import Address
 
 log = structlog.get_logger()
 
-Addresses = tuple[Address, ...]
-Lookup = Callable[[str], Addresses]
-
-
-class NotAnswered(Exception):
-    """The DNS gave no answer, neither yes nor no."""
-
-
-def ask_system(name: str) -> Addresses:
-    """The addresses of a name as the system's resolver knows them; blocks. Raises NotAnswered."""
-    try:
-        answers = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
-    except socket.gaierror as error:
-        if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
-            return ()
-        raise NotAnswered(error.strerror) from error
-    except (OSError, UnicodeError) as error:
-        raise NotAnswered(str(error)) from error
-    found = {ip_address(str(address[4][0]).partition("%")[0]) for address in answers}
-    return tuple(sorted(found, key=lambda address: (address.version, int(address))))
+Lookup = Callable[[str], Answer]
 
 
 class Resolver:
-    """What names mean now. ``kept`` outlives the process."""
+    """What the names of the policy in force mean now. ``kept`` outlives the process; ``now`` is a clock that never goes
+    back; ``lookup`` answers for a name, may take as long as it likes, and raises NotAnswered."""
 
-    def __init__(self, kept: StateFile, lookup: Lookup = ask_system) -> None:
-        self._kept = kept
+    def __init__(self, kept: StateFile, now: Callable[[], float], lookup: Lookup = look_up) -> None:
+        self._meanings = Meanings(kept)
         self._lookup = lookup
-        self._known = _load(kept)
-        self._gone: set[str] = set()
+        self._now = now
+        self._questions = Questions()
+        self._threads = 0
+        self._asking: dict[str, object] = {}  # what tells the last question for each name from those before
+        self._silent: set[str] = set()  # names about which nobody says anything, which has been told
+        self._changed = False
+        self._news = asyncio.Event()
 
     @property
     def gone(self) -> frozenset[str]:
         """Names of which the DNS last said that they have no address."""
-        return frozenset(self._gone)
+        return self._meanings.gone
 
     def addresses(self, name: str) -> Addresses:
         """What this name meant when it last had an address; nothing if that isn't known. Answers at once."""
-        return self._known.get(name, ())
+        return self._meanings.known.get(name, ())
 
     def retain(self, names: frozenset[str]) -> None:
-        """These are the names of the policy in force: of others nothing is remembered."""
-        self._gone &= names
-        if not self._known.keys() <= names:
-            self._known = {name: found for name, found in self._known.items() if name in names}
-            self._save()
+        """These are the names of the policy in force: they are asked for, and of others nothing is remembered."""
+        self._meanings.retain(names)
+        self._questions.retain(names, self._now())
+        self._silent &= names
+        self._asking = {name: question for name, question in self._asking.items() if name in names}
+        self._news.set()
 
-    async def refresh(self, names: Iterable[str]) -> bool:
-        """Ask for these names, all at once, for at most RESOLVE_TIME; whether any now means something else."""
-        changes = await asyncio.gather(*(self._one(name) for name in sorted(names)))
-        if any(changes):
-            self._save()
-        return any(changes)
+    def hurry(self) -> None:
+        """There is a reason to ask again before it's time."""
+        self._questions.hurry()
+        self._news.set()
 
-    async def _one(self, name: str) -> bool:
+    async def follow(self) -> None:
+        """Ask for each name when it's time, until some name means something else."""
+        while not self._changed:
+            self._news.clear()
+            self._ask()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._rest()):
+                    await self._news.wait()
+        self._changed = False
+        self._meanings.save()
+
+    def _rest(self) -> float | None:
+        """Seconds until there is something to ask and a thread to do it; None: until there is news."""
+        until = self._questions.next - self._now()
+        return None if until == float("inf") or self._threads >= limits.RESOLVE_THREADS else max(until, 0.0)
+
+    def _ask(self) -> None:
+        now = self._now()
+        for name in self._questions.due(now)[: limits.RESOLVE_THREADS - self._threads]:
+            if self._questions.ask(name, now):
+                self._unanswered(name, "no answer in time")
+            self._asking[name] = question = object()
+            work = (self._in_thread, asyncio.get_running_loop(), name, question)
+            run = contextvars.copy_context().run
+            # in a thread of its own that an exit doesn't wait for
+            threading.Thread(target=run, args=work, name=f"resolve {name}", daemon=True).start()
+            self._threads += 1
+
+    def _in_thread(self, loop: asyncio.AbstractEventLoop, name: str, question: object) -> None:
+        answer: Answer | NotAnswered = NotAnswered("the question failed")
         try:
-            async with asyncio.timeout(limits.RESOLVE_TIME):
-                found = await _in_thread(self._lookup, name)
-        except (NotAnswered, TimeoutError) as error:
-            log.warning("name-unanswered", name=name, reason=str(error) or "no answer in time")
-            return False
-        return self._answered(name, found) if found else self._denied(name)
-
-    def _answered(self, name: str, found: Addresses) -> bool:
-        if found == self._known.get(name) and name not in self._gone:
-            return False
-        self._gone.discard(name)
-        self._known[name] = found
-        log.info("name-resolved", name=name, addresses=_shown(found))
-        return True
-
-    def _denied(self, name: str) -> bool:
-        if name in self._gone:
-            return False
-        self._gone.add(name)
-        if name in self._known:
-            log.warning("name-gone", name=name, addresses=_shown(self._known[name]))
-        else:
-            log.warning("name-unknown", name=name)
-        return True
-
-    def _save(self) -> None:
-        try:
-            self._kept.save(_encode(self._known))
-        except KernelError as error:
-            log.warning("names-not-saved", reason=str(error))
-
-
-def _shown(addresses: Addresses) -> str:
-    return ", ".join(str(address) for address in addresses)
-
-
-def _encode(known: Mapping[str, Addresses]) -> str:
-    texts = {name: [str(address) for address in known[name]] for name in sorted(known)}
-    return json.dumps(texts, indent=1) + "\n"
-
-
-def _load(kept: StateFile) -> dict[str, Addresses]:
-    """What was saved; nothing, with a warning, if that can't be read."""
-    try:
-        texts = json.loads(kept.load() or "{}")
-        return {str(name): tuple(ip_address(text) for text in found) for name, found in texts.items() if found}
-    except (KernelError, ValueError, TypeError, AttributeError) as error:
-        log.warning("names-not-loaded", reason=str(error))
-        return {}
-
-
-async def _in_thread(lookup: Lookup, name: str) -> Addresses:
-    """Like asyncio.to_thread, but in a thread of its own that an exit doesn't wait for."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Addresses] = loop.create_future()
-
-    def settle(found: Addresses | None, error: Exception | None) -> None:
-        if future.done():  # nobody waits any more
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(found or ())
-
-    def run() -> None:
-        found, error = None, None
-        try:
-            found = lookup(name)
+            answer = self._lookup(name)
         except NotAnswered as unanswered:
-            error = unanswered
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the daemon has gone on without the answer
-            loop.call_soon_threadsafe(settle, found, error)
+            answer = unanswered
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the daemon has gone on without the answer
+                loop.call_soon_threadsafe(self._settle, name, question, answer)
 
-    threading.Thread(target=run, name=f"resolve {name}", daemon=True).start()
-    return await future
+    def _settle(self, name: str, question: object, answer: Answer | NotAnswered) -> None:
+        self._threads -= 1
+        self._news.set()
+        if self._asking.get(name) is not question:  # nobody waits for it any more
+            return
+        del self._asking[name]
+        if isinstance(answer, NotAnswered):
+            self._questions.answered(name, None, self._now())
+            self._unanswered(name, str(answer))
+            return
+        self._questions.answered(name, answer.ttl, self._now())
+        self._silent.discard(name)
+        self._changed |= self._meanings.learn(name, answer.addresses)
+
+    def _unanswered(self, name: str, reason: str) -> None:
+        if name not in self._silent:
+            self._silent.add(name)
+            log.warning("name-unanswered", name=name, reason=reason)

@@ -114,6 +114,7 @@ def test_what_is_declared_is_imported_and_what_is_imported_is_declared() -> None
         "pyyaml": "yaml",
         "prometheus-client": "prometheus_client",
         "pydantic-core": "pydantic_core",
+        "dnspython": "dns",
     }
 
     def modules(requirements: list[str]) -> set[str]:

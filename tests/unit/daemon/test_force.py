@@ -14,7 +14,7 @@ from ipsecd.daemon import app as app_module
 from ipsecd.daemon import prepare
 from ipsecd.daemon.keyring import Keyring
 from ipsecd.errors import ConfigError, IpsecdError, KernelError, OperatorError
-from ipsecd.wire.selector import Address
+from ipsecd.io.lookup import Answer
 from tests.interop.waiting import eventually
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, policy, rule
 
@@ -200,10 +200,10 @@ def test_a_new_address_waits_for_no_dns(tmp_path: Path, monkeypatch: pytest.Monk
     async def main() -> None:
         asked, answered = threading.Event(), threading.Event()
 
-        def hang(_: str) -> tuple[Address, ...]:
+        def hang(_: str) -> Answer:
             asked.set()
             answered.wait()
-            return ()
+            return Answer(())
 
         daemon = Daemon(tmp_path, text)
         daemon.app._resolver._lookup = hang
@@ -282,8 +282,8 @@ def test_the_floor_follows_the_way_out(tmp_path: Path) -> None:
 
 
 def test_a_way_that_nobody_tells_of_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "RESOLVE_AGAIN", 0.0)
-    monkeypatch.setattr(limits, "RESOLVE_REST", 0.0)
+    monkeypatch.setattr(limits, "LOOK_AGAIN", 0.0)
+    monkeypatch.setattr(limits, "ADDRESS_REST", 0.0)
 
     async def main() -> None:
         async with asyncio.timeout(PATIENCE), Daemon(tmp_path, policy(rule("a"))) as daemon:

@@ -125,7 +125,7 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
         return ("wan0",)
 
     async def run() -> None:
-        around = Surroundings(Resolver(Nothing()), sources, addresses, unasked, outside)  # type: ignore[arg-type]  # made up
+        around = Surroundings(Resolver(Nothing(), fail), sources, addresses, unasked, outside)  # type: ignore[arg-type]  # made up
         sketch = await outline(load_policy(text, "policy.yaml"), around)
         clock = SimpleNamespace(now=lambda: 100.0)
         host = Host(Nothing(), Nothing(), Nothing(), Guard(), clock, lambda _: None, lambda: None, fail, inline=True)  # type: ignore[arg-type]  # made up

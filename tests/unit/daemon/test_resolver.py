@@ -1,8 +1,10 @@
-"""DNS names: asked for outside the event loop, remembered while the DNS is silent or says no, and over a restart."""
+"""DNS names: each asked for in its time, outside the event loop, and none held up by another that hangs."""
+
+from __future__ import annotations
 
 import asyncio
-import socket
 import threading
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -10,174 +12,190 @@ import pytest
 from structlog.testing import capture_logs
 
 from ipsecd import limits
-from ipsecd.daemon.resolver import NotAnswered, Resolver, ask_system
+from ipsecd.daemon.resolver import Resolver
+from ipsecd.io.lookup import Answer, NotAnswered
 from ipsecd.io.state_file import StateFile
 from ipsecd.wire.selector import Address
+from tests.interop.waiting import eventually
 
 ONE, TWO = ip_address("192.0.2.1"), ip_address("2001:db8::2")
+PATIENCE = 30.0  # seconds; only ends a wait for what never comes
 
 
-class Dns:
-    def __init__(self, **answers: tuple[Address, ...]) -> None:
+class World:
+    """A clock that stands until it's told, and a DNS with the answers given, each with its TTL. A name hangs as long as
+    its gate is shut."""
+
+    def __init__(self, folder: Path, **answers: tuple[Address, ...]) -> None:
+        self.time = 1_000.0
+        self.ttl: float | None = 60.0
         self.answers = answers
+        self.gates: dict[str, threading.Event] = {}
         self.asked: list[str] = []
+        self.kept = StateFile(folder / "names.json", "answers", "that is a pity")
+        self.resolver = Resolver(self.kept, lambda: self.time, self.look_up)
+        self.resolver.retain(frozenset(answers))
 
-    def __call__(self, name: str) -> tuple[Address, ...]:
+    def look_up(self, name: str) -> Answer:
         self.asked.append(name)
+        if name in self.gates:
+            self.gates[name].wait()
         if name not in self.answers:
             raise NotAnswered("server failure")
-        return self.answers[name]
+        return Answer(self.answers[name], self.ttl)
+
+    async def turn(self) -> None:
+        """Ask for what is due, until no thread is left."""
+        self.resolver._ask()
+        while self.resolver._threads:
+            self.resolver._news.clear()
+            await self.resolver._news.wait()
 
 
-@pytest.fixture
-def kept(tmp_path: Path) -> StateFile:
-    return StateFile(tmp_path / "names.json", "answers", "that is a pity")
-
-
-def refresh(resolver: Resolver, *names: str) -> bool:
-    return asyncio.run(resolver.refresh(names))
-
-
-def test_an_answer_is_known_from_then_on_and_a_change_is_told(kept: StateFile) -> None:
-    dns = Dns(hq=(ONE,))
-    resolver = Resolver(kept, dns)
-    assert resolver.addresses("hq") == ()
-    with capture_logs() as logs:
-        assert refresh(resolver, "hq")
-        assert not refresh(resolver, "hq")
-    assert resolver.addresses("hq") == (ONE,)
-    assert [log["event"] for log in logs] == ["name-resolved"]
-    dns.answers["hq"] = (ONE, TWO)
-    assert refresh(resolver, "hq")
-    assert resolver.addresses("hq") == (ONE, TWO)
-
-
-def test_what_was_known_stays_while_the_dns_is_silent(kept: StateFile) -> None:
-    dns = Dns(hq=(ONE,))
-    resolver = Resolver(kept, dns)
-    refresh(resolver, "hq")
-    dns.answers.clear()
-    with capture_logs() as logs:
-        assert not refresh(resolver, "hq")
-    assert resolver.addresses("hq") == (ONE,)
-    assert logs == [
-        {"event": "name-unanswered", "log_level": "warning", "name": "hq", "reason": "server failure"},
-    ]
-
-
-def test_a_name_that_no_longer_exists_is_gone_and_keeps_what_it_meant(kept: StateFile) -> None:
-    dns = Dns(hq=(ONE,), new=())
-    resolver = Resolver(kept, dns)
-    refresh(resolver, "hq")
-    dns.answers["hq"] = ()
-    with capture_logs() as logs:
-        assert refresh(resolver, "hq", "new")
-        assert not refresh(resolver, "hq", "new")
-    assert (resolver.addresses("hq"), resolver.addresses("new")) == ((ONE,), ())
-    assert resolver.gone == {"hq", "new"}
-    assert [(log["event"], log["name"]) for log in logs] == [("name-gone", "hq"), ("name-unknown", "new")]
-    dns.answers["hq"] = (ONE,)
-    assert refresh(resolver, "hq")
-    assert resolver.gone == {"new"}
-
-
-def test_what_was_known_outlives_the_process_whatever_the_dns_says_to_the_next(kept: StateFile) -> None:
-    dns = Dns(hq=(ONE, TWO))
-    refresh(Resolver(kept, dns), "hq")
-    for answer in ({}, {"hq": ()}):
-        dns.answers = answer
-        resolver = Resolver(kept, dns)
-        assert resolver.addresses("hq") == (ONE, TWO)
-        refresh(resolver, "hq")
-        assert resolver.addresses("hq") == (ONE, TWO)
-    dns.answers = {"hq": (TWO,)}
-    refresh(Resolver(kept, dns), "hq")
-    assert Resolver(kept, dns).addresses("hq") == (TWO,)
-
-
-def test_of_names_that_the_policy_no_longer_has_nothing_is_remembered(kept: StateFile) -> None:
-    resolver = Resolver(kept, Dns(hq=(ONE,), old=(TWO,), gone=()))
-    refresh(resolver, "hq", "old", "gone")
-    resolver.retain(frozenset({"hq"}))
-    for each in (resolver, Resolver(kept)):
-        assert (each.addresses("hq"), each.addresses("old"), each.gone) == ((ONE,), (), frozenset())
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"hq": 7}', '{"hq": ["nonsense"]}', '{"hq": [[]]}', "null"])
-def test_a_file_that_says_nothing_sensible_costs_a_warning(kept: StateFile, text: str) -> None:
-    kept.save(text)
-    with capture_logs() as logs:
-        assert Resolver(kept).addresses("hq") == ()
-    assert [log["event"] for log in logs] == ["names-not-loaded"] * bool(text)
-
-
-def test_answers_that_can_not_be_kept_count_all_the_same(tmp_path: Path) -> None:
-    resolver = Resolver(StateFile(tmp_path / "missing" / "names.json", "answers", "a pity"), Dns(hq=(ONE,)))
-    with capture_logs() as logs:
-        assert refresh(resolver, "hq")
-    assert resolver.addresses("hq") == (ONE,)
-    assert [log["event"] for log in logs] == ["name-resolved", "names-not-saved"]
-
-
-def test_a_resolver_that_hangs_costs_its_time_limit_and_no_more(
-    kept: StateFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "RESOLVE_TIME", 0.05)
-    gate = threading.Event()
-
-    def hang(_: str) -> tuple[Address, ...]:
-        gate.wait()
-        return (ONE,)
-
-    with capture_logs() as logs:
-        assert not refresh(Resolver(kept, hang), "hq")
-    assert [log["reason"] for log in logs] == ["no answer in time"]
-    gate.set()
-
-
-def test_an_answer_that_comes_too_late_disturbs_nobody(kept: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "RESOLVE_TIME", 0.05)
-    gate, done = threading.Event(), threading.Event()
-
-    def late(_: str) -> tuple[Address, ...]:
-        gate.wait()
-        done.set()
-        return (ONE,)
-
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async def main() -> None:
-        resolver = Resolver(kept, late)
-        assert not await resolver.refresh(["hq"])
-        gate.set()
-        await asyncio.to_thread(done.wait)
-        await asyncio.sleep(0)
-        assert resolver.addresses("hq") == ()
+        async with asyncio.timeout(PATIENCE):
+            await scenario()
 
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(
-    ("answer", "found"),
-    [
-        ([(2, 2, 17, "", ("192.0.2.1", 0)), (10, 2, 17, "", ("fe80::1%eth0", 0, 0, 2))], ("192.0.2.1", "fe80::1")),
-        ([(10, 2, 17, "", ("2001:db8::2", 0, 0, 0)), (2, 2, 17, "", ("192.0.2.9", 0))], ("192.0.2.9", "2001:db8::2")),
-        (socket.gaierror(socket.EAI_NONAME, "unknown"), ()),
-    ],
-)
-def test_the_system_is_asked(monkeypatch: pytest.MonkeyPatch, answer: object, found: tuple[str, ...]) -> None:
-    def getaddrinfo(*_: object, **__: object) -> object:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+def test_names_are_asked_for_until_one_has_changed_and_that_outlives_the_process(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = World(tmp_path, hq=(ONE,), b=())
+        assert world.resolver.addresses("hq") == ()
+        while world.resolver.addresses("hq") == () or not world.resolver.gone:
+            await world.resolver.follow()
+        assert (world.resolver.addresses("hq"), world.resolver.gone) == ((ONE,), {"b"})
+        assert Resolver(world.kept, lambda: 0.0).addresses("hq") == (ONE,)
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    assert ask_system("hq") == tuple(ip_address(text) for text in found)
+    run(scenario)
 
 
-@pytest.mark.parametrize("error", [socket.gaierror(socket.EAI_AGAIN, "try again"), UnicodeError("label too long")])
-def test_a_system_that_can_not_tell_is_not_taken_for_a_no(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def getaddrinfo(*_: object, **__: object) -> object:
-        raise error
+def test_a_name_is_asked_for_again_when_its_ttl_ends(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = World(tmp_path, hq=(ONE,))
+        await world.turn()
+        world.answers["hq"] = (ONE, TWO)
+        world.time += 59.9
+        await world.turn()
+        assert (world.asked, world.resolver.addresses("hq")) == (["hq"], (ONE,))
+        world.time += 0.1
+        world.ttl = None
+        await world.turn()
+        assert (world.asked, world.resolver.addresses("hq")) == (["hq"] * 2, (ONE, TWO))
+        world.time += 5.0
+        await world.turn()
+        assert world.asked == ["hq"] * 3
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    with pytest.raises(NotAnswered):
-        ask_system("hq")
+    run(scenario)
+
+
+def test_a_reason_asks_again_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = World(tmp_path, hq=(ONE,))
+        await world.resolver.follow()
+        world.answers["hq"] = (TWO,)
+        following = asyncio.create_task(world.resolver.follow())
+        await asyncio.sleep(0)
+        assert not following.done()
+        world.time += 2.0
+        world.resolver.hurry()
+        await following
+        assert world.resolver.addresses("hq") == (TWO,)
+
+    run(scenario)
+
+
+def test_silence_changes_nothing_is_told_once_and_asked_again_soon(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = World(tmp_path, hq=(ONE,))
+        await world.turn()
+        del world.answers["hq"]
+        with capture_logs() as logs:
+            for _ in range(3):
+                world.time += 60.0
+                await world.turn()
+            world.answers["hq"] = (ONE,)
+            world.time += 5.0
+            await world.turn()
+            del world.answers["hq"]
+            world.time += 60.0
+            await world.turn()
+        assert world.resolver.addresses("hq") == (ONE,)
+        silence = {"event": "name-unanswered", "log_level": "warning", "name": "hq", "reason": "server failure"}
+        assert logs == [silence, silence], "once each time it begins"
+
+    run(scenario)
+
+
+def test_a_name_that_hangs_holds_up_no_other_and_a_late_answer_counts_for_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = World(tmp_path, good=(ONE,), hung=(ONE,))
+        world.gates["hung"] = first = threading.Event()
+        await world.resolver.follow()
+        assert (world.resolver.addresses("good"), world.resolver.addresses("hung")) == ((ONE,), ())
+        world.time += 10.0
+        world.gates["hung"] = second = threading.Event()
+        with capture_logs() as logs:
+            world.resolver._ask()
+        assert [(log["event"], log["reason"]) for log in logs] == [("name-unanswered", "no answer in time")]
+        first.set()
+        while world.resolver._threads > 1:
+            world.resolver._news.clear()
+            await world.resolver._news.wait()
+        assert world.resolver.addresses("hung") == ()
+        world.answers["hung"] = (TWO,)
+        second.set()
+        await world.resolver.follow()
+        assert world.resolver.addresses("hung") == (TWO,)
+
+    run(scenario)
+
+
+def test_so_many_are_asked_for_at_once_and_the_others_as_these_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "RESOLVE_THREADS", 2)
+
+    async def scenario() -> None:
+        world = World(tmp_path, a=(ONE,), b=(ONE,), c=(ONE,))
+        gate = threading.Event()
+        world.gates = dict.fromkeys("abc", gate)
+        world.resolver._ask()
+        world.resolver._ask()
+        assert (world.resolver._threads, world.resolver._rest()) == (2, None)
+        gate.set()
+        while not all(world.resolver.addresses(name) for name in "abc"):
+            await world.resolver.follow()
+        assert sorted(world.asked) == ["a", "b", "c"]
+
+    run(scenario)
+
+
+def test_a_name_that_the_policy_no_longer_has_is_forgotten_while_it_is_asked_for(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = World(tmp_path, hq=(ONE,))
+        world.gates["hq"] = threading.Event()
+        world.resolver._ask()
+        world.resolver.retain(frozenset())
+        world.gates["hq"].set()
+        await world.turn()
+        assert world.resolver.addresses("hq") == ()
+
+    run(scenario)
+
+
+def test_a_lookup_with_a_fault_of_its_own_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults: list[type[BaseException]] = []
+    monkeypatch.setattr(threading, "excepthook", lambda fault: faults.append(fault.exc_type))
+
+    async def scenario() -> None:
+        world = World(tmp_path, hq=(ONE,))
+        world.resolver._lookup = {}.__getitem__
+        with capture_logs() as logs:
+            await world.turn()
+        assert [(log["event"], log["reason"]) for log in logs] == [("name-unanswered", "the question failed")]
+
+    run(scenario)
+    eventually(lambda: faults == [KeyError], "the thread has told")

@@ -1,0 +1,98 @@
+"""What names mean is remembered: while nobody answers, when the answer is no, and over a restart."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from ipsecd.daemon.meanings import Meanings
+from ipsecd.io.state_file import StateFile
+
+ONE, TWO = ip_address("192.0.2.1"), ip_address("2001:db8::2")
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> StateFile:
+    return StateFile(tmp_path / "names.json", "answers", "that is a pity")
+
+
+def test_an_answer_is_known_from_then_on_and_a_change_is_told(kept: StateFile) -> None:
+    meanings = Meanings(kept, "the set ")
+    assert meanings.known == {}
+    with capture_logs() as logs:
+        assert meanings.learn("hq", (ONE,))
+        assert not meanings.learn("hq", (ONE,))
+    assert meanings.known == {"hq": (ONE,)}
+    assert [(log["event"], log["name"], log["addresses"]) for log in logs] == [
+        ("name-resolved", "the set hq", "192.0.2.1")
+    ]
+    assert meanings.learn("hq", (ONE, TWO))
+    assert meanings.known == {"hq": (ONE, TWO)}
+
+
+def test_a_name_that_no_longer_exists_is_gone_and_keeps_what_it_meant(kept: StateFile) -> None:
+    meanings = Meanings(kept)
+    meanings.learn("hq", (ONE,))
+    with capture_logs() as logs:
+        assert [meanings.learn(name, ()) for name in ("hq", "new", "hq", "new")] == [True, True, False, False]
+    assert meanings.known == {"hq": (ONE,)}
+    assert meanings.gone == {"hq", "new"}
+    assert [(log["event"], log["name"]) for log in logs] == [("name-gone", "hq"), ("name-unknown", "new")]
+    assert meanings.learn("hq", (ONE,))
+    assert meanings.gone == {"new"}
+
+
+def test_what_was_known_outlives_the_process_whatever_is_said_to_the_next(kept: StateFile) -> None:
+    first = Meanings(kept)
+    first.learn("hq", (ONE, TWO))
+    assert Meanings(kept).known == {}
+    first.save()
+    second = Meanings(kept)
+    assert second.known == {"hq": (ONE, TWO)}
+    second.learn("hq", ())
+    second.save()
+    third = Meanings(kept)
+    assert third.known == {"hq": (ONE, TWO)}
+    third.learn("hq", (TWO,))
+    third.save()
+    assert Meanings(kept).known == {"hq": (TWO,)}
+
+
+def test_what_has_not_changed_is_not_written_again(kept: StateFile) -> None:
+    meanings = Meanings(kept)
+    meanings.learn("hq", (ONE,))
+    meanings.save()
+    kept.remove()
+    meanings.learn("hq", (ONE,))
+    meanings.learn("hq", ())
+    meanings.save()
+    assert kept.load() is None
+
+
+def test_of_names_that_the_policy_no_longer_has_nothing_is_remembered(kept: StateFile) -> None:
+    meanings = Meanings(kept)
+    for name, found in {"hq": (ONE,), "old": (TWO,), "gone": ()}.items():
+        meanings.learn(name, found)
+    meanings.retain(frozenset({"hq"}))
+    for each in (meanings, Meanings(kept)):
+        assert (each.known, each.gone) == ({"hq": (ONE,)}, frozenset())
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"hq": 7}', '{"hq": ["nonsense"]}', '{"hq": [[]]}', "null"])
+def test_a_file_that_says_nothing_sensible_costs_a_warning(kept: StateFile, text: str) -> None:
+    kept.save(text)
+    with capture_logs() as logs:
+        assert Meanings(kept).known == {}
+    assert [log["event"] for log in logs] == ["names-not-loaded"] * bool(text)
+
+
+def test_answers_that_can_not_be_kept_count_all_the_same(tmp_path: Path) -> None:
+    meanings = Meanings(StateFile(tmp_path / "missing" / "names.json", "answers", "a pity"))
+    with capture_logs() as logs:
+        assert meanings.learn("hq", (ONE,))
+        meanings.save()
+    assert meanings.known == {"hq": (ONE,)}
+    assert [log["event"] for log in logs] == ["name-resolved", "names-not-saved"]
