@@ -32,6 +32,7 @@ from ipsecd.daemon.prepare import Outline, Surroundings, outline, read_policy
 from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.resolver import Resolver
 from ipsecd.daemon.systemd import Systemd
+from ipsecd.daemon.wellknown import WellKnown
 from ipsecd.errors import ConfigError, IpsecdError, KernelError, LocalError, OperatorError
 from ipsecd.ike.effects import Report
 from ipsecd.io.clock import Clock
@@ -61,6 +62,7 @@ class App:
         self._systemd = systemd
         self._nftables = Nftables(TABLE)
         self._resolver = Resolver(options.names, self.clock.now)
+        self._well_known = WellKnown(options.sets)
         self._changing = asyncio.Lock()
         self._moved = asyncio.Event()  # this machine's addresses or its ways out may have changed
         self._hangup = asyncio.Event()
@@ -188,7 +190,8 @@ class App:
     # --- the world changes ------------------------------------------------------------------------------------------
 
     async def _until_stopped(self) -> None:
-        works = (self._follow_addresses(), self._follow_names(), self._tick(), self._reload_on_signal())
+        follow = (self._follow_addresses(), self._follow_names(), self._follow_sets())
+        works = (*follow, self._tick(), self._reload_on_signal())
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in works]
             await self._stop.wait()
@@ -230,6 +233,18 @@ class App:
                 await self._resolver.follow()
                 await self._follow()
             await asyncio.sleep(limits.RESOLVE_REST)
+
+    async def _follow_sets(self) -> None:
+        """Nobody tells when the files change that name them."""
+        while True:
+            rest, before = limits.SETS_AGAIN, self.clock.now()
+            with self.guard.over("well-known sets"):
+                sets = self.protection.prepared.sets if self.protection is not None else frozenset()
+                changed = await self._well_known.look(sets)
+                rest = max(rest, limits.SETS_SHARE * (self.clock.now() - before))
+                if changed:
+                    await self._follow()
+            await asyncio.sleep(rest)
 
     async def _follow(self) -> None:
         async with self._changing:
@@ -273,7 +288,9 @@ class App:
         users = frozenset({0, os.geteuid()})
         sources = Sources(self.options.policy.parent, os.environ.get("CREDENTIALS_DIRECTORY"), users)
         outside = Outside(netlink)
-        return Surroundings(self._resolver, sources, netlink.addresses, netlink.source_for, outside.look)
+        return Surroundings(
+            self._resolver, self._well_known, sources, netlink.addresses, netlink.source_for, outside.look
+        )
 
     def _host(self, netlink: Netlink) -> Host:
         store = self.options.floor

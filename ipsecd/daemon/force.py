@@ -113,6 +113,7 @@ class Force:
             await self._flush()
         self.protection = self.bare = None
         self.around.resolver.retain(frozenset())
+        self.around.well_known.retain(frozenset())
 
     async def stop(self) -> None:
         """Let go of everything but what stands."""
@@ -131,6 +132,7 @@ class Force:
     def _took(self, protection: Protection) -> None:
         self.protection = protection
         self.around.resolver.retain(protection.prepared.names)
+        self.around.well_known.retain(protection.prepared.sets)
 
     async def _as_before(self) -> None:
         """A policy could not be put in force where there was none."""

@@ -46,6 +46,12 @@ class Options:
         return StateFile(path, "DNS answers", "without them a name protects nothing until the DNS answers")
 
     @property
+    def sets(self) -> StateFile:
+        """What the policy's well-known sets last meant, for the next start."""
+        path = self.state / "sets.json"
+        return StateFile(path, "DNS servers, DHCP servers and gateways", "without them only those of now are protected")
+
+    @property
     def group_id(self) -> int | None:
         """The number of the group, if there is one of that name."""
         try:

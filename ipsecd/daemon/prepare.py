@@ -12,6 +12,7 @@ from ipsecd.daemon.compose import check_offers, ike_config, spd_entries, unusabl
 from ipsecd.daemon.identifiers import Ids
 from ipsecd.daemon.keyring import Keyring, Sources, gather
 from ipsecd.daemon.resolver import Resolver
+from ipsecd.daemon.wellknown import WellKnown
 from ipsecd.errors import ConfigError, Mistake, OperatorError
 from ipsecd.ike.config import IkeConfig
 from ipsecd.ipsec.spd import Spd, SpdEntry
@@ -27,13 +28,15 @@ from ipsecd.wire.selector import Address
 @dataclass(frozen=True, slots=True)
 class Outline:
     """A policy as far as it goes without any key, which is as far as the floor needs it. ``names`` are the DNS names
-    it depends on, ``outside`` the interfaces that lead to the peers and to everybody else, unless the policy says which
-    are inside; ``absent`` has the peers whose ``tunnel.local`` isn't an address of this machine, and says so."""
+    it depends on, ``sets`` the well-known sets; ``outside`` the interfaces that lead to the peers and to everybody
+    else, unless the policy says which are inside; ``absent`` has the peers whose ``tunnel.local`` isn't an address of
+    this machine, and says so."""
 
     file: PolicyFile
     plan: Plan
     floor: str
     names: frozenset[str]
+    sets: frozenset[str]
     outside: tuple[str, ...]
     absent: dict[str, str]
 
@@ -57,6 +60,7 @@ class Surroundings:
     those peers and everybody else, with a mark and a TUN."""
 
     resolver: Resolver
+    well_known: WellKnown
     sources: Sources
     addresses: Callable[[], Awaitable[tuple[tuple[str, Address], ...]]]
     source_for: Callable[[Address, int], Awaitable[Address | None]]
@@ -96,7 +100,9 @@ async def outline(file: PolicyFile, around: Surroundings) -> Outline:
         names.add(name)
         return around.resolver.addresses(name)
 
-    plan = make_plan(file, resolve, me, around.resolver.gone)
+    sets = file.sets & around.well_known.sources.keys()
+    await around.well_known.look(sets)
+    plan = make_plan(file, resolve, me, around.resolver.gone, around.well_known.sets)
     plan = replace(plan, peers=tuple([await _here(peer, plan.settings.own_mark, around) for peer in plan.peers]))
     outside = () if plan.settings.inside else await _outside(plan, around)
     absent = {
@@ -104,7 +110,7 @@ async def outline(file: PolicyFile, around: Surroundings) -> Outline:
         for peer in plan.peers
         if peer.local is not None and peer.local not in here
     }
-    return Outline(file, plan, ruleset(plan, outside), frozenset(names), outside, absent)
+    return Outline(file, plan, ruleset(plan, outside), frozenset(names), sets, outside, absent)
 
 
 async def prepare(sketch: Outline, around: Surroundings, ids: Ids, ring: Keyring | None = None) -> Prepared:
@@ -120,6 +126,7 @@ async def prepare(sketch: Outline, around: Surroundings, ids: Ids, ring: Keyring
         plan=plan,
         floor=sketch.floor,
         names=sketch.names,
+        sets=sketch.sets,
         outside=sketch.outside,
         absent=sketch.absent,
         ids=ids,

@@ -63,9 +63,10 @@ STORY: dict[str, Told] = {
     "name-resolved": Told("{name} is {addresses}"),
     "name-unknown": Told("{name} has no address"),
     "name-gone": Told("{name} has no address any more; what protects or blocks it still means {addresses}"),
-    "names-not-saved": Told("What DNS names mean can't be kept for the next start: {reason}"),
-    "names-not-loaded": Told("What DNS names meant before isn't known: {reason}"),
+    "names-not-saved": Told("What names and sets mean can't be kept for the next start: {reason}"),
+    "names-not-loaded": Told("What names or sets meant before isn't known: {reason}"),
     "name-unanswered": Told("The DNS says nothing about {name}: {reason}; what was known of it stays"),
+    "set-unseen": Told("What the set {name} is now can't be seen: {reason}; it stays what it was"),
     # --- the kernel -----------------------------------------------------------------------------------------------
     "kernel-setting": Told("A setting of this machine is in the way: {problem}"),
     "outside-moved": Told("Interfaces that lead to peers and to everybody else are now: {interfaces}"),

@@ -6,20 +6,18 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import struct
 from collections.abc import Iterator
 from enum import Enum
 
 from ipsecd.errors import KernelError
 from ipsecd.io.netlink import DEFAULT_ROUTE
+from ipsecd.io.netlink_parts import attributes, messages
 
 NETLINK_NETFILTER = 12
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _ROUTE_GROUPS = (1, 5, 9, 7, 11, 8, 19)  # link, IPv4 and IPv6 address, IPv4 and IPv6 route, IPv4 and IPv6 rule
 _NFTABLES_GROUP = 7
 _NFTABLES_SUBSYSTEM = 10
-_HEADER = struct.Struct("=IHHII")
-_ATTRIBUTE = struct.Struct("=HH")
 _READ = 65_536
 
 
@@ -85,7 +83,7 @@ class RoutingWatch:
 
     def _routing(self, data: bytes) -> set[Change]:
         changes = set()
-        for kind, body in _messages(data):
+        for kind, body in messages(data):
             change = _KINDS.get(kind)
             # struct rtmsg: family, length of the prefix, of the source's, TOS, then the table; busy routers change
             # others all the time
@@ -118,8 +116,8 @@ class TableWatch:
 
     def _judge(self, data: bytes, changed: bool, gone: bool) -> tuple[bool, bool]:
         """Every nftables object names its table in its first attribute."""
-        for kind, body in _messages(data):
-            if kind >> 8 == _NFTABLES_SUBSYSTEM and (1, self._table) in _attributes(body[4:]):
+        for kind, body in messages(data):
+            if kind >> 8 == _NFTABLES_SUBSYSTEM and (1, self._table) in attributes(body[4:]):
                 changed = True
                 gone = kind & 0xFF == _DEL_TABLE or (gone and kind & 0xFF != _NEW_TABLE)
         return changed, gone
@@ -158,23 +156,3 @@ def _drain(opened: socket.socket) -> Iterator[bytes | None]:
             if error.errno != errno.ENOBUFS:
                 raise KernelError(f"can't watch the kernel's state: {error.strerror}") from error
             yield None
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and body of each netlink message."""
-    while len(data) >= _HEADER.size:
-        length, kind, _, _, _ = _HEADER.unpack_from(data)
-        if not _HEADER.size <= length <= len(data):
-            return
-        yield kind, data[_HEADER.size : length]
-        data = data[(length + 3) & ~3 :]
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and content of each attribute."""
-    while len(data) >= _ATTRIBUTE.size:
-        length, kind = _ATTRIBUTE.unpack_from(data)
-        if not _ATTRIBUTE.size <= length <= len(data):
-            return
-        yield kind & 0x3FFF, data[_ATTRIBUTE.size : length]
-        data = data[(length + 3) & ~3 :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, TypeAlias
@@ -22,29 +22,47 @@ Pairs: TypeAlias = tuple[tuple[Selector, Selector], ...]
 ACTIONS: Final = {"permit": Action.PERMIT, "block": Action.BLOCK, "negotiate": Action.PROTECT}
 
 
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """``known`` has what each well-known set meant when it last had an address; ``empty`` are those that have none
+    now."""
+
+    known: Mapping[str, tuple[Address, ...]] = field(default_factory=dict)
+    empty: frozenset[str] = frozenset()
+
+
+NO_SETS: Final = Sets()
+
+
 @dataclass(slots=True)
 class Surroundings:
     """What a policy's names mean here and now: this machine's addresses, and a resolver that answers at once.
 
     ``gone`` are names of which the DNS says that they have no address any more, whatever they meant before.
-    ``unresolved`` gathers the DNS names there was no address for.
+    ``unresolved`` gathers the DNS names and the well-known sets there was no address for.
     """
 
     resolve: Callable[[str], tuple[Address, ...]]
     me: tuple[Address, ...]
     gone: frozenset[str] = frozenset()
+    sets: Sets = NO_SETS
     unresolved: dict[str, None] = field(default_factory=dict)
 
     def addresses(self, name: str, *, lasting: bool = True) -> tuple[Address, ...]:
         """The addresses of a DNS name, in a fixed order; none are noted. With ``lasting`` a name that is gone means
         what it meant before."""
-        known = self.resolve(name)
-        found = tuple(sorted(set(known), key=lambda address: (address.version, int(address))))
-        if not lasting and name in self.gone:
-            found = ()
-        if not found:
+        return self._noted(name, self.resolve(name) if lasting or name not in self.gone else ())
+
+    def members(self, known_set: str, *, lasting: bool = True) -> tuple[Address, ...]:
+        """The same of a well-known set."""
+        sets = self.sets
+        return self._noted(known_set, sets.known.get(known_set, ()) if lasting or known_set not in sets.empty else ())
+
+    def _noted(self, name: str, found: Iterable[Address]) -> tuple[Address, ...]:
+        addresses = tuple(sorted(set(found), key=lambda address: (address.version, int(address))))
+        if not addresses:
             self.unresolved[name] = None
-        return found
+        return addresses
 
     def spans(self, addresses: AddressSet, version: int, *, lasting: bool = True) -> tuple[Span, ...]:
         """The address ranges of one family that one side of a filter covers; all are of one size."""
@@ -54,8 +72,15 @@ class Surroundings:
             return (
                 (IPv4Address(0), IPv4Address(2**32 - 1)) if version == 4 else (IPv6Address(0), IPv6Address(2**128 - 1)),
             )
-        known = self.me if addresses.kind is Kind.ME else self.addresses(addresses.text, lasting=lasting)
-        return tuple((address, address) for address in dict.fromkeys(known) if address.version == version)
+        found = self._found(addresses, lasting=lasting)
+        return tuple((address, address) for address in dict.fromkeys(found) if address.version == version)
+
+    def _found(self, addresses: AddressSet, *, lasting: bool) -> tuple[Address, ...]:
+        if addresses.kind is Kind.ME:
+            return self.me
+        if addresses.kind is Kind.WELL_KNOWN:
+            return self.members(addresses.text, lasting=lasting)
+        return self.addresses(addresses.text, lasting=lasting)
 
 
 _THIS_HOST: Final[dict[int, tuple[Span, ...]]] = {
@@ -77,7 +102,8 @@ def entries(name: str, rule: str, each: Filter, action: Action, line: int, aroun
     """The entries of one filter, by family; none for a family in which it covers nothing at present. ``me`` always
     covers something, as this machine can get an address at any moment.
 
-    A DNS name that is gone still protects and blocks what it meant before, but it permits nothing.
+    A DNS name that is gone, or a well-known set that is empty now, still protects and blocks what it meant before, but
+    it permits nothing.
     """
     for version in (4, 6):
         if each.version not in (None, version):

@@ -43,8 +43,8 @@ class Filter(Strict):
     model_config = ConfigDict(json_schema_extra=_CONSISTENT)
 
     source: Addresses = Field(
-        description="Where packets come from: `me`, `any`, an address, a subnet, a range `first-last`, or a DNS name. "
-        "The sets `dns`, `wins`, `dhcp` and `default-gateway` are not supported yet."
+        description="Where packets come from: `me`, `any`, an address, a subnet, a range `first-last`, a DNS name, "
+        "or one of the sets `dns`, `dhcp` and `default-gateway`. The set `wins` is not supported."
     )
     destination: Addresses = Field(description="Where they go, in the same words.")
     protocol: Protocol = Field(0, description="A protocol's name or number.", json_schema_extra={"default": "any"})

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipsecd.errors import Mistake
 from ipsecd.policy import builtin
 from ipsecd.policy.actions import FilterAction
+from ipsecd.policy.addresses import Kind
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.nodes import Tree
 from ipsecd.policy.paths import Path
@@ -33,6 +34,14 @@ class PolicyFile:
         for index, rule in enumerate(self.content.policies[policy].rules):
             if rule.enabled:
                 yield ("policies", policy, "rules", index), rule
+
+    @property
+    def sets(self) -> frozenset[str]:
+        """The well-known sets that the assigned policy names."""
+        rules = self.rules(self.content.assigned) if self.content.assigned else ()
+        filters = (each for _, rule in rules for each in self._filters(rule))
+        sides = (side for each in filters for side in (each.source, each.destination))
+        return frozenset(side.text for side in sides if side.kind is Kind.WELL_KNOWN)
 
     def filters(self, path: Path, rule: Rule) -> Iterator[tuple[Path, Filter]]:
         """The filters of the rule at this path, each with its own path, which is empty for a built-in one."""

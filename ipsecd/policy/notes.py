@@ -10,6 +10,7 @@ from itertools import count
 
 from ipsecd.errors import Mistake
 from ipsecd.policy import expand
+from ipsecd.policy.addresses import WELL_KNOWN
 from ipsecd.policy.complaint import Remark, did_you_mean, quoted
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.identities import identity_of
@@ -137,8 +138,8 @@ def _whole(selector: Selector) -> Selector:
 
 
 def places(policy_file: PolicyFile, policy: str) -> Iterator[Place]:
-    """The entries of a policy. What me and DNS names are isn't known here: each gets an address that nothing else has,
-    so nothing is claimed of them."""
+    """The entries of a policy. What me, DNS names and well-known sets are isn't known here: each gets an address that
+    nothing else has, so nothing is claimed of them."""
     numbers, order = count(1), count()
     known: dict[str, tuple[Address, ...]] = {}
 
@@ -148,7 +149,8 @@ def places(policy_file: PolicyFile, policy: str) -> Iterator[Place]:
             known[name] = (IPv4Address(number), IPv6Address(number))
         return known[name]
 
-    around = expand.Surroundings(resolve, resolve(""))
+    sets = expand.Sets({word: resolve(f"({word})") for word in WELL_KNOWN})
+    around = expand.Surroundings(resolve, resolve(""), sets=sets)
     for path, rule in policy_file.rules(policy):
         for place, entry in expand.of_rule(policy_file, path, rule, around):
             where = place if place[:1] == ("policies",) else (*path, "filter_list")  # shared ones are told at their use

@@ -7,9 +7,9 @@
 4. Then one direction stands before both.
 5. Then the order of the file: of rules, and of filters in a rule.
 
-A filter that lies wholly inside another, and covers less, therefore always stands before it. Me and DNS names count as
-one address each, so between one of them and an address it stands for, the file decides. The action has no say: a block
-isn't stronger than a permit.
+A filter that lies wholly inside another, and covers less, therefore always stands before it. Me, DNS names and
+well-known sets count as one address each, so between one of them and an address it stands for, the file decides. The
+action has no say: a block isn't stronger than a permit.
 """
 
 from __future__ import annotations

@@ -184,7 +184,7 @@ class Plan:
     """Everything at once. A plan of no assigned policy has an empty name and no entries.
 
     What matches no entry passes in clear; ``default_action: block`` stands as the last entry. ``unresolved`` are the
-    DNS names that have no address now: filters that need them cover nothing until they have one.
+    DNS names and well-known sets that have no address now: filters that need them cover nothing until they have one.
     """
 
     policy: str = ""

@@ -31,9 +31,11 @@ def plan(
     resolve: Callable[[str], tuple[Address, ...]],
     me: tuple[Address, ...],
     gone: frozenset[str] = frozenset(),
+    sets: expand.Sets = expand.NO_SETS,
 ) -> Plan:
     """The plan of the assigned policy. ``resolve`` answers for a DNS name at once, with what it last meant, or nothing
-    if that was never known; the names in ``gone`` have no address any more. ``me`` are this machine's addresses.
+    if that was never known; the names in ``gone`` have no address any more. ``sets`` says the same of the
+    well-known ones. ``me`` are this machine's addresses.
 
     Raises Unsupported if the policy uses what isn't supported yet, or ConfigError if it needs more selectors than one
     SA may have with the addresses that its names and this machine have now.
@@ -43,7 +45,8 @@ def plan(
     settings = _settings(policy_file.content)
     if policy_file.content.assigned is None or policy_file.assigned is None:
         return Plan(settings=settings)
-    return _Planner(policy_file, policy_file.content.assigned, expand.Surroundings(resolve, me, gone)).plan(settings)
+    around = expand.Surroundings(resolve, me, gone, sets)
+    return _Planner(policy_file, policy_file.content.assigned, around).plan(settings)
 
 
 def _settings(content: File) -> planned.Settings:

@@ -51,7 +51,7 @@ class Work:
 
 def ties(places: Iterable[Place], work: Work) -> dict[Path, str]:
     """What is said of each filter that an earlier one of its rank covers or overlaps, by path; some are missing if the
-    work isn't complete. Me and DNS names have to stand for something that nothing else does."""
+    work isn't complete. Me, DNS names and well-known sets have to stand for something that nothing else does."""
     groups: dict[tuple[int, Rank], list[Place]] = {}
     for place in places:
         groups.setdefault((_pairs(place.entry)[0][0].version, rank(place.entry)), []).append(place)

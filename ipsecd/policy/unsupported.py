@@ -118,7 +118,7 @@ def _method(path: Path, method: SecurityMethod) -> Found:
 
 def _filter(path: Path, each: Filter, action: FilterAction) -> Found:
     for field in ("source", "destination"):
-        if getattr(each, field).kind is Kind.WELL_KNOWN:
-            yield (*path, field), f"the well-known set {getattr(each, field)}"
+        if getattr(each, field).kind is Kind.WELL_KNOWN and getattr(each, field).text == "wins":
+            yield (*path, field), "the well-known set wins (nothing on this machine tells what it is)"
     if not each.mirrored and action.action == "negotiate":
         yield (*path, "mirrored"), "protection of one direction only (a tunnel protects both)"

@@ -21,6 +21,7 @@ from ipsecd.daemon.keyring import Sources
 from ipsecd.daemon.prepare import Surroundings, outline, prepare
 from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.resolver import Resolver
+from ipsecd.daemon.wellknown import WellKnown
 from ipsecd.dataplane.messages import SetLinkMtu, SetPathMtu
 from ipsecd.dataplane.results import Out
 from ipsecd.ike import effects
@@ -125,7 +126,7 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
         return ("wan0",)
 
     async def run() -> None:
-        around = Surroundings(Resolver(Nothing(), fail), sources, addresses, unasked, outside)  # type: ignore[arg-type]  # made up
+        around = Surroundings(Resolver(Nothing(), fail), WellKnown(Nothing()), sources, addresses, unasked, outside)  # type: ignore[arg-type]  # made up
         sketch = await outline(load_policy(text, "policy.yaml"), around)
         clock = SimpleNamespace(now=lambda: 100.0)
         host = Host(Nothing(), Nothing(), Nothing(), Guard(), clock, lambda _: None, lambda: None, fail, inline=True)  # type: ignore[arg-type]  # made up

@@ -118,6 +118,12 @@ def test_that_nothing_is_protected_is_noted() -> None:
     assert lines("policies: {}\n") == ["1:1: no policy is assigned: nothing is protected [note]"]
 
 
+def test_sets_are_compared_with_themselves_alone() -> None:
+    dns, gateway, host = (f"source: me, destination: {each}" for each in ("dns", "default-gateway", "192.0.2.1"))
+    assert lines(two(dns, gateway)) == lines(two(dns, host)) == []
+    assert len(lines(two(dns, dns))) == 1
+
+
 def test_what_is_never_used_is_noted_at_its_name() -> None:
     text = """\
 assigned: p

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import ip_address
+
 import pytest
 
 from ipsecd.daemon.compose import spd_entries
+from ipsecd.policy.expand import Sets
 from ipsecd.policy.plan import Plan
 from ipsecd.policy.planning import plan
 from tests.unit.policy.texts import TUNNEL, load, planned, resolve, with_filters
@@ -124,6 +128,57 @@ def test_without_an_address_me_has_no_child_and_no_entry_in_the_data_plane() -> 
 def test_me_is_as_specific_as_one_address_even_if_it_has_none() -> None:
     text = with_filters("{source: 10.1.0.0/31, destination: any}", "{source: me, destination: any}", rule=BLOCK)
     assert [entry.name for entry in planned(text, me=()).entries] == ["r/2", "r/1", "r/2-v6"]
+
+
+SETS = Sets({"dns": (ip_address("192.0.2.53"), ip_address("2001:db8::53")), "dhcp": (ip_address("192.0.2.67"),)})
+
+
+def sets(fields: str, rule: str = BLOCK, empty: frozenset[str] = frozenset()) -> Plan:
+    text = with_filters("{" + fields + "}", rule=rule)
+    return plan(load(text), resolve, (ip_address("10.1.0.1"),), sets=replace(SETS, empty=empty))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ("source: me, destination: dns, protocol: udp, destination_port: 53",
+         [("r/1", [("0.0.0.0[udp]", "192.0.2.53[udp/53]")]), ("r/1-v6", [("::[udp]", "2001:db8::53[udp/53]")])]),
+        ("source: dhcp, destination: me", [("r/1", [("0.0.0.0", "192.0.2.67")])]),
+        ("source: me, destination: default-gateway", []),
+        ("source: dhcp, destination: 'fd01::/64'", []),
+    ],
+)  # fmt: skip
+def test_a_well_known_set_is_what_it_is_now(fields: str, expected: object) -> None:
+    made = sets(fields)
+    found = [(entry.name, [(str(local), str(remote)) for local, remote in entry.me]) for entry in made.entries]
+    assert found == expected
+    assert made.unresolved == (("default-gateway",) if "gateway" in fields else ())
+
+
+def test_a_set_that_is_empty_now_still_protects_and_blocks_what_it_was_but_permits_nothing() -> None:
+    fields = "source: 10.1.0.0/16, destination: dhcp"
+    for rule in (BLOCK, TUNNEL):
+        made = sets(fields, rule, frozenset({"dhcp"}))
+        assert [(entry.name, str(entry.pairs[0][1])) for entry in made.entries] == [("r/1", "192.0.2.67")]
+        assert made.unresolved == ()
+    assert [entry.name for entry in sets(fields, "  action: permit\n").entries] == ["r/1"]
+    made = sets(fields, "  action: permit\n", frozenset({"dhcp"}))
+    assert (made.entries, made.unresolved) == ((), ("dhcp",))
+
+
+def test_the_sets_are_those_that_enabled_rules_of_the_assigned_policy_name() -> None:
+    text = """\
+    assigned: p
+    filter_lists: {servers: [{source: me, destination: dns}, {source: dhcp, destination: me}]}
+    policies:
+      p:
+        rules:
+          - {name: a, filter_list: servers, action: permit}
+          - {name: b, filters: [{source: me, destination: default-gateway}], action: permit, enabled: false}
+      other: {rules: [{name: c, filters: [{source: me, destination: wins}], action: permit}]}
+    """
+    assert load(text).sets == {"dns", "dhcp"}
+    assert load(text.replace("    assigned: p\n", "")).sets == frozenset()
 
 
 def test_a_name_that_is_gone_still_protects_and_blocks_what_it_meant_but_permits_nothing() -> None:

@@ -68,7 +68,7 @@ def test_what_the_assigned_policy_does_not_use_is_not_refused() -> None:
     credentials:
       machine: {kerberos: {keytab: /etc/krb5.keytab}}
     filter_lists:
-      resolvers: [{source: me, destination: dns}]
+      resolvers: [{source: me, destination: wins}]
     filter_actions:
       signed: {action: negotiate, security_methods: [{ah: {integrity: sha256}}]}
     policies:
