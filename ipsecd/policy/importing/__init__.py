@@ -1,0 +1,1 @@
+"""What was written for Windows' IPsec, as policy files of ours."""

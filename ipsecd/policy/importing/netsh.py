@@ -1,0 +1,103 @@
+"""Scripts of ``netsh ipsec static``, as on Windows Server 2003 and later.
+
+The commands and tags are those of Microsoft's page on *netsh ipsec* and of netsh's own help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ipsecd.policy.importing.carrying import carried
+from ipsecd.policy.importing.draft import Draft
+from ipsecd.policy.importing.imported import Imported, Report
+from ipsecd.policy.importing.netsh_commands import Commands
+from ipsecd.policy.importing.tags import arguments
+from ipsecd.policy.importing.values import Values
+from ipsecd.policy.importing.words import Word, statements
+
+_PROOFS: Final = ("kerberos", "psk", "rootca")
+_KEYS: Final = ("mmpfs", "qmpermm", "mmlifetime", "activatedefaultrule", "pollinginterval", "assign")
+_DEALS: Final = ("qmpfs", "inpass", "soft", "action", "qmsecmethods")
+_SIDES: Final = ("mirrored", "srcmask", "dstmask", "srcport", "dstport")
+_RULE: Final = ("filterlist", "filteraction", "tunnel", "conntype", "activate")
+TAGS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("add", "policy"): ("name", "description", *_KEYS, "mmsecmethods"),
+    ("set", "policy"): ("name", "guid", "newname", "description", *_KEYS, "gponame", "mmsecmethods"),
+    ("delete", "policy"): ("name",),
+    ("add", "filterlist"): ("name", "description"),
+    ("set", "filterlist"): ("name", "guid", "newname", "description"),
+    ("delete", "filterlist"): ("name",),
+    ("add", "filter"): ("filterlist", "srcaddr", "dstaddr", "description", "protocol", *_SIDES),
+    ("delete", "filter"): ("filterlist", "srcaddr", "dstaddr", "protocol", *_SIDES),
+    ("add", "filteraction"): ("name", "description", *_DEALS),
+    ("set", "filteraction"): ("name", "guid", "newname", "description", *_DEALS),
+    ("delete", "filteraction"): ("name",),
+    ("add", "rule"): ("name", "policy", *_RULE, "description", *_PROOFS),
+    ("set", "rule"): ("name", "id", "policy", "newname", "description", *_RULE, *_PROOFS),
+    ("delete", "rule"): ("name", "id", "all", "policy"),
+    ("set", "defaultrule"): ("policy", "qmpfs", "activate", "qmsecmethods", *_PROOFS),
+}
+_ASIDE: Final = {
+    "show": "shows what there is",
+    "dump": "shows what there is",
+    "exportpolicy": "reads or writes a file of Windows' own",
+    "importpolicy": "reads or writes a file of Windows' own",
+    "restorepolicyexamples": "brings back Windows' examples",
+    "batch": "says how netsh works",
+    "interactive": "says how netsh works",
+    "store": "names a store of Windows'",
+}
+_CONTEXT: Final = ("netsh", "netsh.exe", "pushd", "ipsec", "static")
+
+
+def read(text: str, file: str) -> Imported:
+    """The policies that these commands make; ``file`` is the text's name in messages. Raises ConfigError with all
+    mistakes."""
+    report = Report(file)
+    reader = _Reader(report)
+    for words in statements(text, report):
+        reader.take(words)
+    return carried(reader.draft, report)
+
+
+class _Reader:
+    """Leads each command to what it changes."""
+
+    def __init__(self, report: Report) -> None:
+        self.draft = Draft()
+        self._report = report
+        self._commands = Commands(self.draft, report)
+
+    def take(self, words: list[Word]) -> None:
+        """One command, with or without what leads to its context."""
+        while words and words[0].text.lower() in _CONTEXT:
+            words = words[1:]
+        if not words or words[0].text.lower() in ("popd", "bye", "quit"):
+            return
+        if words[0].text.lower() == "dynamic":
+            self._dynamic(words)
+            return
+        verb, noun = (word.text.lower() for word in [*words[:2], Word("", words[0].mark)][:2])
+        aside = _ASIDE.get(verb) or (_ASIDE.get(noun) if verb in ("set", "show") else None)
+        if aside is not None:
+            self._report.remark(words[0].mark, f"this command {aside}: it is left out")
+        elif (verb, noun) == ("delete", "all"):
+            self._commands.delete_all()
+        elif (verb, noun) in TAGS:
+            given = list(arguments(words[2:], TAGS[verb, noun], self._report))
+            self._commands.do(verb, noun, given, words[0].mark)
+        else:
+            known = ", ".join(" ".join(each) for each in TAGS)
+            self._report.mistake(words[0].mark, "this isn't a command of netsh ipsec static", known)
+
+    def _dynamic(self, words: list[Word]) -> None:
+        """Of what changes the machine at once there is one thing that policies here can say: the exemptions."""
+        mark = words[0].mark
+        if [word.text.lower() for word in words[1:3]] == ["set", "config"]:
+            given = list(arguments(words[3:], ("property", "value"), self._report))
+            values = dict(given)
+            if "property" in values and values["property"].text.lower() == "ipsecexempt" and "value" in values:
+                self.draft.exemptions = Values(self._report).number(values["value"], 3)
+                return
+        self._report.remark(mark, "this command changes what holds at the moment, and no stored policy: it is left out")
