@@ -59,6 +59,9 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
         yield _text(f"offloads that are off: {', '.join(off)}\n")
     if answer["unresolved"]:
         yield _text(f"names without an address: {', '.join(answer['unresolved'])}\n")
+    if answer["exempt"]:
+        names = ", ".join(answer["exempt"]).replace("_", " ")
+        yield _text(f"passes in clear whatever the rules say: {names}\n")
     rows = [(name, count, answer["drop_reasons"].get(name, "")) for name, count in answer["drops"].items()]
     rows += [(f"fault in {what}", count, _FAULT) for what, count in answer["faults"].items()]
     if lost := answer["log_lines_lost"]:

@@ -169,6 +169,10 @@ class App:
         """This machine's addresses. Raises KernelError."""
         return frozenset(address for _, address in await self._begun().around.addresses())
 
+    async def broadcasts(self) -> frozenset[Address]:
+        """Those that reach all hosts of a network this machine is on. Raises KernelError."""
+        return frozenset(await self._begun().around.broadcasts())
+
     async def _sketch(self) -> Outline:
         return await outline(read_policy(self.options.policy), self._begun().around)
 
@@ -288,9 +292,8 @@ class App:
         users = frozenset({0, os.geteuid()})
         sources = Sources(self.options.policy.parent, os.environ.get("CREDENTIALS_DIRECTORY"), users)
         outside = Outside(netlink)
-        return Surroundings(
-            self._resolver, self._well_known, sources, netlink.addresses, netlink.source_for, outside.look
-        )
+        asked = netlink.addresses, netlink.source_for, outside.look, netlink.broadcasts
+        return Surroundings(self._resolver, self._well_known, sources, *asked)
 
     def _host(self, netlink: Netlink) -> Host:
         store = self.options.floor

@@ -60,7 +60,8 @@ class Commands:
         if self._app.bare:
             hint = "ipsecctl unassign takes it away, ipsecctl reload puts an assigned policy in its place"
             raise OperatorError("no policy is in force, but the floor of an earlier one stands", hint)
-        return explain(self._app.protection, await self._app.addresses(), arguments)
+        ours, broadcasts = await self._app.addresses(), await self._app.broadcasts()
+        return explain(self._app.protection, ours, arguments, broadcasts)
 
     async def _up(self, arguments: Arguments) -> dict[str, Any]:
         protection = self._in_force()

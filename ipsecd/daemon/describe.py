@@ -30,6 +30,7 @@ def describe_plan(plan: Plan, counters: Mapping[str, int]) -> dict[str, Any]:
         ],
         "peers": [_peer(peer) for peer in plan.peers],
         "unresolved": list(plan.unresolved),
+        "exempt": list(plan.exempt.names),
     }
 
 

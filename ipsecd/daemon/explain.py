@@ -13,31 +13,44 @@ from ipsecd.ike.status import ChildSaStatus
 from ipsecd.ipsec.selectors import ONE_FIELD, Flow, SaSelectors
 from ipsecd.ipsec.spd import Direction, Spd
 from ipsecd.policy.complaint import Complaint
-from ipsecd.policy.exempt import exemption
+from ipsecd.policy.exempt import exemption, to_several
 from ipsecd.policy.plan import Action, Entry
 from ipsecd.policy.traffic import WITH_PORTS, icmp_number, icmp_type, protocol
 from ipsecd.printable import quoted
 from ipsecd.wire.selector import Address
 
 
-def explain(protection: Protection | None, ours: frozenset[Address], arguments: Mapping[str, Any]) -> dict[str, Any]:
+def explain(
+    protection: Protection | None,
+    ours: frozenset[Address],
+    arguments: Mapping[str, Any],
+    broadcasts: frozenset[Address] = frozenset(),
+) -> dict[str, Any]:
     """What happens to a packet that leaves this machine, or passes it, and to one that arrives in clear or out of a
-    tunnel. ``ours`` are this machine's addresses. Raises OperatorError for what no packet can be."""
+    tunnel. ``ours`` are this machine's addresses, ``broadcasts`` those that reach all hosts of a network it is on.
+    Raises OperatorError for what no packet can be."""
     flow = _flow(arguments)
     if protection is None:
         clear = {"verdict": "clear", "why": "no policy is assigned"}
         return {"outbound": clear, "inbound": clear}
     return {
-        "outbound": _verdict(protection, flow, Direction.OUTBOUND, ours),
-        "inbound": _verdict(protection, flow, Direction.INBOUND, ours),
+        "outbound": _verdict(protection, flow, Direction.OUTBOUND, ours, broadcasts),
+        "inbound": _verdict(protection, flow, Direction.INBOUND, ours, broadcasts),
     }
 
 
-def _verdict(protection: Protection, flow: Flow, direction: Direction, ours: frozenset[Address]) -> dict[str, Any]:
+def _verdict(
+    protection: Protection,
+    flow: Flow,
+    direction: Direction,
+    ours: frozenset[Address],
+    broadcasts: frozenset[Address],
+) -> dict[str, Any]:
     prepared = protection.prepared
     plan = prepared.plan
     explanation = Spd(prepared.entries).explain(flow, direction)
-    exempt = exemption(plan, flow, ours, outbound=direction is Direction.OUTBOUND)
+    outbound = direction is Direction.OUTBOUND
+    exempt = exemption(plan, flow, ours, outbound=outbound, broadcasts=broadcasts)
     covering = [entry.name for entry in (explanation.winner, *explanation.runners_up) if entry is not None]
     if exempt:
         return {"verdict": "exempt", "why": exempt, "instead_of": covering}
@@ -55,7 +68,10 @@ def _verdict(protection: Protection, flow: Flow, direction: Direction, ours: fro
     if entry.action is Action.PROTECT:
         peer = next((rule.peer for rule in plan.rules if rule.name == entry.rule), "")
         told |= {"child": entry.child, "peer": peer}
-        told["why"] = _protection(protection, entry, flow, direction, prepared.unusable.get(peer, ""))
+        if outbound and to_several(flow, broadcasts):
+            told["why"] = "dropped: no tunnel takes what goes to a group of hosts, or to all of them"
+        else:
+            told["why"] = _protection(protection, entry, flow, direction, prepared.unusable.get(peer, ""))
     return told
 
 

@@ -55,9 +55,10 @@ class Prepared(Outline):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a plan depends on besides the file. ``addresses`` are those of this machine; ``source_for`` is the address
-    the kernel would send from to reach a peer, with a mark; ``outside`` are the interfaces by which it would reach
-    those peers and everybody else, with a mark and a TUN."""
+    """What a plan depends on besides the file. ``addresses`` are those of this machine, ``broadcasts`` those by which
+    all hosts of its networks are reached; ``source_for`` is the address the kernel would send from to reach a peer,
+    with a mark; ``outside`` are the interfaces by which it would reach those peers and everybody else, with a mark and
+    a TUN."""
 
     resolver: Resolver
     well_known: WellKnown
@@ -65,6 +66,7 @@ class Surroundings:
     addresses: Callable[[], Awaitable[tuple[tuple[str, Address], ...]]]
     source_for: Callable[[Address, int], Awaitable[Address | None]]
     outside: Callable[[Iterable[Address], int, str], Awaitable[tuple[str, ...]]]
+    broadcasts: Callable[[], Awaitable[tuple[Address, ...]]]
 
 
 def read_policy(path: Path) -> PolicyFile:

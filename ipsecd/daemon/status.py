@@ -37,6 +37,7 @@ def status(app: App, table: Mapping[str, int], counters: Counters | None) -> dic
         "log_lines_lost": app.journal.dropped,
         "faults": dict(app.guard.faults),
         "unresolved": list(protection.prepared.plan.unresolved) if protection else [],
+        "exempt": list(protection.prepared.plan.exempt.names) if protection else [],
         "drops": dict(sorted(dropped.items())),
         "drop_reasons": drops.meanings(sorted(dropped)),
         **(_in_force(app, protection, counters) if protection else {"rules": [], "ike_sas": 0, "child_sas": 0}),

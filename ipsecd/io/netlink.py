@@ -26,14 +26,14 @@ Address = IPv4Address | IPv6Address
 
 PROTOCOL = 50  # who made a route or rule (rtnetlink(7), rtm_protocol): a number nobody else has; that of ESP
 WORST_METRIC = 4_294_967_295
-MAIN_TABLE = 254
+MAIN_TABLE, _LOCAL_TABLE = 254, 255
 DEFAULT_ROUTE = 3  # prefixes no longer than this lead everywhere, by whatever name: also 0.0.0.0/1, 2000::/3
 
 _FAMILY = {4: AF_INET, 6: AF_INET6}
 _VERSION = {AF_INET: 4, AF_INET6: 6}
 _RULE_ACTIONS = {1: "table", 2: "goto", 3: "nop", 7: "unreachable"}
 _ROUTE_KINDS = {1: "unicast", 7: "unreachable"}
-_UNICAST = 1  # RTN_UNICAST
+_UNICAST, _BROADCAST = 1, 3  # RTN_UNICAST, RTN_BROADCAST
 _WHOLE_ROUTE = 0x2000  # RTM_F_FIB_MATCH: answer with the route as it stands in its table, with every next hop
 _RTM_NEWLINK = 16
 _INVERT = 2  # FIB_RULE_INVERT; the kernel sets the other flags by itself
@@ -243,6 +243,11 @@ class Netlink:
             text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
             found.append((names.get(message["index"], ""), ip_address(text)))
         return tuple(found)
+
+    async def broadcasts(self) -> tuple[Address, ...]:
+        """The addresses that reach all hosts of a network this machine is on; there are none of IPv6."""
+        dump = await self._dump(self._route.route, family=AF_INET, table=_LOCAL_TABLE)
+        return tuple(ip_address(route.get_attr("RTA_DST")) for route in dump if route["type"] == _BROADCAST)
 
     async def source_for(self, remote: Address, mark: int) -> Address | None:
         """The address the kernel would send from to reach ``remote`` with a socket of that mark; None: no route."""

@@ -18,10 +18,11 @@ that arrives in clear can't speak of a packet that left inside an SA (section 6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import summarize_address_range
 
+from ipsecd.policy.exempt import GROUPS
 from ipsecd.policy.plan import Action, Entry
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import ANY_PORT, OPAQUE, Selector
@@ -170,29 +171,39 @@ def pieces(name: str, flows: Sequence[Flow], *, exceptions: bool) -> Chains:
 
 def original(name: str, flows: Sequence[Flow]) -> Chains:
     """The chain ``name`` that gives a packet the verdict of its first flow, as it was before destination NAT, when it
-    was for this machine. It is of a protocol that isn't ICMP, and whole: others have no such past."""
-    others = [flow for flow in flows if _protocol(flow.source, flow.destination) not in WITH_TYPES]
-    return {name: [_rule(flow, "ct original ") for flow in others]}
+    was for this machine, or for a group. It is whole: others have no such past."""
+    return {name: [_rule(flow, "ct original ") for flow in flows]}
 
 
-def quoting(name: str, flows: Sequence[Flow], exempt: str = "") -> Chains:
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """Where an ICMP error has the fields of the packet it quotes, in nft's words: behind the eight octets of its own
+    header, and if that packet has no options."""
+
+    protocol: str
+    sport: str
+    dport: str
+    source: str
+    destination: str
+
+
+def quoting(name: str, flows: Sequence[Flow], exempt: Callable[[Quoted], Iterable[str]] = lambda _: ()) -> Chains:
     """The chain ``name`` that gives an ICMP error the verdict of the protecting flow its quoted packet answers, by
-    addresses alone. If ``exempt`` (an nft set) is given, an error to this machine that quotes a packet from one of
-    these UDP ports, or ESP or AH, is left alone."""
+    addresses alone. An error to this machine that quotes what is ``exempt``, of which that gives matches, is left
+    alone."""
     result = {
         name: [
             f"meta l4proto {protocol} @th,0,8 {errors} goto {name}_v{version}"
             for version, (protocol, errors) in _ICMP_ERRORS.items()
         ]
     }
-    for version, (protocol, sport, source, destination) in _QUOTED.items():
-        exempted = (f"{protocol} 17 {sport} {exempt}", f"{protocol} {{ 50, 51 }}") if exempt else ()
-        ours = [f"fib daddr type local {quoted} return" for quoted in exempted]
+    for version, place in _QUOTED.items():
+        ours = [f"fib daddr type local {quoted} return" for quoted in exempt(place)]
         result[f"{name}_v{version}"] = ours + [
             " ".join(
                 (
-                    _quoted("saddr", destination, flow.source, flow),
-                    _quoted("daddr", source, flow.destination, flow),
+                    _quoted("saddr", place.destination, flow.source, flow),
+                    _quoted("daddr", place.source, flow.destination, flow),
                     flow.verdict if flow.action is Action.PROTECT else "return",
                 )
             )
@@ -203,9 +214,9 @@ def quoting(name: str, flows: Sequence[Flow], exempt: str = "") -> Chains:
 
 
 _ICMP_ERRORS = {4: (1, "{ 3, 4, 5, 11, 12 }"), 6: (58, "{ 1, 2, 3, 4 }")}  # RFC 792, RFC 4443
-_QUOTED = {  # protocol, source port, source and destination of the packet behind the eight octets of an ICMP header
-    4: ("@th,136,8", "@th,224,16", "@th,160,32", "@th,192,32"),
-    6: ("@th,112,8", "@th,384,16", "@th,128,128", "@th,256,128"),
+_QUOTED = {
+    4: Quoted("@th,136,8", "@th,224,16", "@th,240,16", "@th,160,32", "@th,192,32"),
+    6: Quoted("@th,112,8", "@th,384,16", "@th,400,16", "@th,128,128", "@th,256,128"),
 }
 
 
@@ -246,7 +257,9 @@ def _addresses(flow: Flow, when: str = "") -> str:
     given = [(side, selector) for side, selector in sides if side != flow.me and not selector.any_address]
     words = [f"{when}{family} {side} {_range(selector)}" for side, selector in given]
     words = words or [f"meta nfproto ipv{flow.source.version}"]
-    return " ".join([*words, _LOCAL[flow.me]] if flow.me and not when else words)
+    if flow.me:  # what a packet was for before NAT can't be asked of the routing tables; a group isn't this machine
+        words.append(f"{when}{family} {flow.me} != {GROUPS[flow.source.version]}" if when else _LOCAL[flow.me])
+    return " ".join(words)
 
 
 _LOCAL = {side: f"fib {side} type local" for side in ("saddr", "daddr")}

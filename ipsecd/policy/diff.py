@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from ipsecd.policy.plan import Plan
 
 DEFAULT = "(default action)"  # no rule can be called so
-_MACHINE = ("ike_port", "natt_port", "cookie_threshold", "settings")
+_MACHINE = ("ike_port", "natt_port", "cookie_threshold", "settings", "exempt")
 
 
 @dataclass(frozen=True, slots=True)

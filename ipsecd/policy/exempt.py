@@ -1,7 +1,11 @@
-"""What the floor never stops: what a network can't work without, and what ipsecd itself says and hears.
+"""What the floor never stops: what ipsecd itself says and hears, and what the policy exempts (``Plan.exempt``).
 
 One list, from which ``exempt_rules.py`` makes rules of nftables and ``exemption`` an answer about one packet. RFC 4301
 section 4.4.1 wants such traffic to be named in the SPD; here every policy has it.
+
+Windows' NoDefaultExempt says what is exempt by multicast, broadcast, RSVP and Kerberos (Microsoft KB 811832), and for
+Kerberos that is port 88 at either end. Here all that is held to this machine: what is passed on for others obeys the
+rules.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from ipsecd.ipsec.selectors import UNSEEN, Flow
 from ipsecd.policy.plan import Plan
-from ipsecd.policy.traffic import ICMPV6
+from ipsecd.policy.traffic import ICMPV6, PROTOCOLS
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import Address
 
@@ -45,6 +49,10 @@ DHCP = (
     Ports("DHCPv6", 6, (546, 547)),  # RFC 8415
 )
 OWN_PROTOCOLS = (50, 51)  # ESP and AH
+KERBEROS = (IpProtocol.TCP, IpProtocol.UDP)
+KERBEROS_PORT = 88  # RFC 4120 section 7.2
+RSVP = PROTOCOLS["rsvp"]  # RFC 2205
+GROUPS = {4: "224.0.0.0/4", 6: "ff00::/8"}  # RFC 5771, RFC 4291 section 2.7
 
 _LOOPBACK = "loopback, which never leaves this machine"
 _OWN_UDP = "IKE, or ESP in UDP, of ipsecd itself"
@@ -59,36 +67,75 @@ def own_ports(plan: Plan) -> tuple[int, ...]:
     return plan.ike_port, plan.natt_port
 
 
-def exemption(plan: Plan, flow: Flow, ours: frozenset[Address], *, outbound: bool) -> str:
+def exemption(
+    plan: Plan,
+    flow: Flow,
+    ours: frozenset[Address],
+    *,
+    outbound: bool,
+    broadcasts: frozenset[Address] = frozenset(),
+) -> str:
     """What this packet is that the floor lets pass, whatever the rules say; empty if it's nothing of that kind.
 
-    ``ours`` are this machine's addresses. A port that the flow doesn't show may be the one that makes it exempt.
+    ``ours`` are this machine's addresses, ``broadcasts`` those of its networks by which all hosts there are reached. A
+    port that the flow doesn't show may be the one that makes it exempt.
     """
     source, destination = flow.addresses()
     ends = _ours(source, ours), _ours(destination, ours)
     if all(ends):
         return _LOOPBACK
-    here = ends[0] if outbound else ends[1]
+    here = ends[0] or source.is_unspecified if outbound else ends[1]
     if here and flow.protocol == IpProtocol.UDP and _own_port(plan, flow, outbound):
         return _OWN_UDP
     if here and flow.protocol in OWN_PROTOCOLS:
         return _OWN_IP
-    if flow.protocol == ICMPV6:
-        near = source.is_link_local or source.is_unspecified
-        found = (each.name for each in NEIGHBOURS if flow.source_port >> 8 in each.types and (near or not each.on_link))
-        return next(found, "")
-    return _dhcp(flow, here=here) if flow.protocol == IpProtocol.UDP else ""
+    exempt, group, to_all = plan.exempt, destination.is_multicast, _to_all(destination, broadcasts)
+    not_passed_on = here or not outbound
+    found = (
+        _neighbours(flow) if exempt.neighbour_discovery else "",
+        _dhcp(flow, here=here, to_all=to_all) if exempt.dhcp else "",
+        "Kerberos" if exempt.kerberos and here and _kerberos(flow) else "",
+        "RSVP" if exempt.rsvp and flow.protocol == RSVP and (here or (group and not_passed_on)) else "",
+        "multicast" if exempt.multicast and group and not_passed_on else "",
+        "broadcast" if exempt.broadcast and to_all and not_passed_on else "",
+    )
+    return next(filter(None, found), "")
 
 
-def _dhcp(flow: Flow, *, here: bool) -> str:
+def to_several(flow: Flow, broadcasts: frozenset[Address]) -> bool:
+    """Whether the packet goes to a group of hosts, or to all hosts of a network: the floor steers none of those."""
+    _, destination = flow.addresses()
+    return destination.is_multicast or _to_all(destination, broadcasts)
+
+
+def _to_all(destination: Address, broadcasts: frozenset[Address]) -> bool:
+    return destination == _EVERYBODY or destination in broadcasts
+
+
+def _neighbours(flow: Flow) -> str:
+    if flow.protocol != ICMPV6:
+        return ""
+    source, _ = flow.addresses()
+    near = source.is_link_local or source.is_unspecified
+    found = (each.name for each in NEIGHBOURS if flow.source_port >> 8 in each.types and (near or not each.on_link))
+    return next(found, "")
+
+
+def _dhcp(flow: Flow, *, here: bool, to_all: bool) -> str:
     """On the link alone; ``here`` says that the packet is from this machine, or to it."""
+    if flow.protocol != IpProtocol.UDP:
+        return ""
     source, destination = flow.addresses()
     service = next((each.name for each in DHCP if each.version == flow.version and _both(flow, each.ports)), "")
-    if destination == _EVERYBODY or (
+    if to_all or (
         source.is_link_local and (destination == _SERVERS or (destination.version == 6 and destination.is_link_local))
     ):
         return service
     return service + _INSIDE if service and flow.version == 4 and here else ""
+
+
+def _kerberos(flow: Flow) -> bool:
+    return flow.protocol in KERBEROS and KERBEROS_PORT in (flow.source_port, flow.destination_port)
 
 
 def _ours(address: Address, ours: frozenset[Address]) -> bool:

@@ -29,7 +29,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ipsecd.policy import classify, exempt_rules, sides
-from ipsecd.policy.exempt import own_ports
 from ipsecd.policy.marks import asking_mark, clear_mark, has_mark, inside_mark, set_mark
 from ipsecd.policy.plan import Action, Entry, Plan, Settings
 
@@ -112,7 +111,7 @@ def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains
     entering_pieces = classify.flows(entries, classify.out, _entering_pieces(plan.settings))
     return {
         **exempt_rules.chains(plan, outside),
-        "pieces": [exempt_rules.PIECES, "jump arriving_pieces", "jump entering_pieces", "jump entering"],
+        "pieces": [*exempt_rules.pieces(plan), "jump arriving_pieces", "jump entering_pieces", "jump entering"],
         **classify.pieces("arriving_pieces", arriving, exceptions=True),
         **classify.pieces("entering_pieces", entering_pieces, exceptions=False),
         **classify.chains("steer", classify.flows(entries, classify.out, steer) + classify.strays(entries, steer)),
@@ -123,7 +122,7 @@ def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains
         **classify.quoting(
             "arriving_quoted",
             classify.flows(entries, classify.into, judge),  # nothing of a passthrough has left in clear either
-            exempt=exempt_rules.any_of(own_ports(plan)),
+            lambda place: exempt_rules.quoted(plan, place),
         ),
         **classify.original("arriving_original", arriving),
         **sides.chains(plan, outside),

@@ -25,7 +25,7 @@ from ipsecd.wire.selector import Address, Selector
 
 def notes(policy_file: PolicyFile) -> tuple[Mistake, ...]:
     """Remarks that stop nothing, in file order."""
-    found = [*_assigned(policy_file), *_unused(policy_file), *_keylogs(policy_file)]
+    found = [*_assigned(policy_file), *_unused(policy_file), *_keylogs(policy_file), *_exemptions(policy_file)]
     for path, rule in _rules(policy_file.content):
         found += _placed(policy_file, path, _doubts(rule))
     for name, filters in policy_file.content.filter_lists.items():
@@ -53,6 +53,24 @@ def _keylogs(policy_file: PolicyFile) -> Iterator[Mistake]:
             yield policy_file.mistake(
                 ("policies", name, "keylog"), "keys are kept for export: whoever gets them reads the traffic"
             )
+
+
+def _exemptions(policy_file: PolicyFile) -> Iterator[Mistake]:
+    """Exemptions that open more than one may think, and those without which a machine may be lost."""
+    lost = "and may fall off the network"
+    for name, policy in policy_file.content.policies.items():
+        given, exempt = policy.exemptions, policy.exemptions.meaning()
+        path: Path = ("policies", name, "exemptions")
+        if exempt.kerberos:
+            what = "whoever sends from port 88, TCP or UDP, reaches this machine past every rule"
+            hint = "a rule that permits port 88 of the KDC alone opens less"
+            yield policy_file.mistake((*path, "level" if given.kerberos is None else "kerberos"), what, hint)
+        if not exempt.neighbour_discovery:
+            what = f"where a rule covers it, this machine finds no IPv6 neighbour and no router, {lost}"
+            yield policy_file.mistake((*path, "neighbour_discovery"), what)
+        if not exempt.dhcp:
+            what = f"where a rule covers it, this machine gets no address by DHCP, {lost}"
+            yield policy_file.mistake((*path, "dhcp"), what)
 
 
 def _unused(policy_file: PolicyFile) -> Iterator[Mistake]:

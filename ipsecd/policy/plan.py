@@ -6,7 +6,7 @@ them (SPD, nftables) takes the first that matches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 from ipsecd import limits
@@ -180,6 +180,23 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Exempt:
+    """What passes in clear whatever the entries say, beside loopback, IKE and ESP of our own (``exempt.py``)."""
+
+    multicast: bool = False
+    broadcast: bool = False
+    rsvp: bool = False
+    kerberos: bool = False
+    neighbour_discovery: bool = True
+    dhcp: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that are, as the policy file calls them."""
+        return tuple(each.name for each in fields(self) if getattr(self, each.name))
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything at once. A plan of no assigned policy has an empty name and no entries.
 
@@ -197,3 +214,4 @@ class Plan:
     cookie_threshold: int = limits.COOKIE_THRESHOLD
     settings: Settings = Settings()
     unresolved: tuple[str, ...] = ()
+    exempt: Exempt = Exempt()

@@ -87,6 +87,7 @@ class _Planner:
             cookie_threshold=exchange.cookie_threshold,
             settings=settings,
             unresolved=tuple(self._around.unresolved),
+            exempt=self._policy.exemptions.meaning(),
         )
 
     def _rule(self, path: Path, rule: Rule) -> None:

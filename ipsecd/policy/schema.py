@@ -20,6 +20,7 @@ from ipsecd.policy.credentials import Credential
 from ipsecd.policy.fields import IcmpErrorName, InterfaceName, Name, QuietName, Text
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.key_exchange import KeyExchange
+from ipsecd.policy.plan import Exempt
 from ipsecd.policy.plan import Settings as Defaults
 from ipsecd.policy.rules import Authentication, Rule
 from ipsecd.policy.shapes import UNIQUE
@@ -43,7 +44,7 @@ class DefaultResponse(Strict):
 
 
 class Exemptions(Strict):
-    """What passes in clear whatever the rules say. Anything but the defaults is not supported yet."""
+    """What passes in clear whatever the rules say, of what this machine itself sends and gets."""
 
     level: int = Field(
         3,
@@ -52,12 +53,27 @@ class Exemptions(Strict):
         description="Windows' levels. IKE is exempt at each; at 2 RSVP and Kerberos too, at 1 multicast and broadcast, "
         "at 0 all four.",
     )
-    multicast: bool | None = Field(None, description="Instead of the level.")
-    broadcast: bool | None = Field(None, description="Instead of the level.")
-    rsvp: bool | None = Field(None, description="Instead of the level.")
-    kerberos: bool | None = Field(None, description="Instead of the level.")
+    multicast: bool | None = Field(None, description="Instead of the level: what goes to a group of hosts.")
+    broadcast: bool | None = Field(None, description="Instead of the level: what goes to all hosts of a network, IPv4.")
+    rsvp: bool | None = Field(None, description="Instead of the level: IP protocol 46.")
+    kerberos: bool | None = Field(
+        None, description="Instead of the level: TCP and UDP with port 88 at either end, whoever it is from."
+    )
     neighbour_discovery: bool = Field(True, description="Neighbour and router discovery of IPv6.")
     dhcp: bool = Field(True, description="DHCP and DHCPv6.")
+
+    def meaning(self) -> Exempt:
+        """What is exempt: a toggle wins over the level. The levels are those of Windows' NoDefaultExempt (Microsoft KB
+        811832)."""
+        groups, services = self.level in (0, 1), self.level in (0, 2)
+        return Exempt(
+            multicast=groups if self.multicast is None else self.multicast,
+            broadcast=groups if self.broadcast is None else self.broadcast,
+            rsvp=services if self.rsvp is None else self.rsvp,
+            kerberos=services if self.kerberos is None else self.kerberos,
+            neighbour_discovery=self.neighbour_discovery,
+            dhcp=self.dhcp,
+        )
 
 
 class Policy(Strict):

@@ -15,7 +15,7 @@ from ipsecd.policy.names import FILTER_ACTIONS
 from ipsecd.policy.paths import Path
 from ipsecd.policy.proposals import NOT_YET
 from ipsecd.policy.rules import Rule
-from ipsecd.policy.schema import Exemptions, Policy
+from ipsecd.policy.schema import Policy
 
 Found = Iterator[tuple[Path, str]]  # where, and what isn't supported
 
@@ -37,7 +37,6 @@ def _policy(policy_file: PolicyFile, name: str) -> Found:
     path: Path = ("policies", name)
     if policy.default_response is not None and policy.default_response.active:
         yield (*path, "default_response"), "the default response rule"
-    yield from _exemptions((*path, "exemptions"), policy.exemptions)
     yield from _key_exchange((*path, "key_exchange"), policy.key_exchange)
     for where, rule in policy_file.rules(name):
         action = policy_file.action(rule)
@@ -49,17 +48,6 @@ def _policy(policy_file: PolicyFile, name: str) -> Found:
             yield (*where, "connections"), f"rules for {rule.connections} connections alone"
         for place, each in policy_file.filters(where, rule):
             yield from _filter(place, each, action)
-
-
-def _exemptions(path: Path, exemptions: Exemptions) -> Found:
-    default = Exemptions()
-    for field in Exemptions.model_fields:
-        value = getattr(exemptions, field)
-        if value != getattr(default, field) and value is not False:
-            yield (*path, field), "exemptions other than the default ones"
-    for field in ("neighbour_discovery", "dhcp"):
-        if not getattr(exemptions, field):
-            yield (*path, field), "taking the default exemptions away"
 
 
 def _key_exchange(path: Path, exchange: KeyExchange) -> Found:

@@ -370,6 +370,7 @@ def test_addresses_and_the_source_for_a_peer(sites: Sites, tmp_path: Path) -> No
     with Gateway(sites, tmp_path, PLAN) as gateway:
         addresses = {(name, str(address)) for name, address in gateway.do(gateway.netlink.addresses())}
         assert {("lan0", GA_LAN[4]), ("lan0", GA_LAN[6]), ("wan0", "192.0.2.1"), ("wan0", "2001:db8::1")} < addresses
+        assert {"10.1.0.255", "192.0.2.255"} < set(map(str, gateway.do(gateway.netlink.broadcasts())))
         for name, value in (("accept_dad", 1), ("dad_transmits", 100)):
             sites.sysctl("ga", f"ipv6/conf/lan0/{name}", value)
         sites.run("ga", ["ip", "addr", "add", "fd01::77/64", "dev", "lan0"])

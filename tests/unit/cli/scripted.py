@@ -19,6 +19,7 @@ STATUS = {
     "file": "/etc/ipsecd/policy.yaml",
     "rules": [],
     "unresolved": [],
+    "exempt": [],
     "bare": False,
     "drops": {},
     "drop_reasons": {},

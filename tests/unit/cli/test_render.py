@@ -30,6 +30,7 @@ STATUS = {
     "file": "/etc/ipsecd/policy.yaml",
     "rules": [RULE],
     "unresolved": [],
+    "exempt": [],
     "bare": False,
     "drops": {},
     "drop_reasons": {},
@@ -146,6 +147,7 @@ def test_status_tells_who_carries_packets(plane: str, processes: dict[str, int |
 def test_status_says_what_is_missing_lost_and_dropped() -> None:
     more = {
         "unresolved": ["hq.example", "b.example"],
+        "exempt": ["kerberos", "neighbour_discovery"],
         "drops": {"bad-icv": 3, "odd": 2},
         "drop_reasons": {"bad-icv": "its ICV is wrong"},
         "faults": {"a datagram": 1},
@@ -154,6 +156,7 @@ def test_status_says_what_is_missing_lost_and_dropped() -> None:
     lines = rows(render.status(STATUS | more, 200))
     for words in (
         "names without an address: hq.example, b.example",
+        "passes in clear whatever the rules say: kerberos, neighbour discovery",
         "dropped because count that is",
         "bad-icv 3 its ICV is wrong",
         "odd 2",

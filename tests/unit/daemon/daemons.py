@@ -312,6 +312,9 @@ class Netlink:
     async def addresses(self) -> tuple[tuple[str, Address], ...]:
         return ("lo", ip_address("127.0.0.1")), ("wan0", self._daemon.address)
 
+    async def broadcasts(self) -> tuple[Address, ...]:
+        return (ip_address("192.0.2.255"),)
+
     async def source_for(self, _remote: Address, _mark: int) -> Address:
         return self._daemon.address
 

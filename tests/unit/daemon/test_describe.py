@@ -6,7 +6,19 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from ipsecd.daemon.describe import describe_plan
-from ipsecd.policy.plan import Action, Child, Encapsulation, Entry, EspProposal, IkeProposal, Lifetime, Peer, Plan, Rule
+from ipsecd.policy.plan import (
+    Action,
+    Child,
+    Encapsulation,
+    Entry,
+    EspProposal,
+    Exempt,
+    IkeProposal,
+    Lifetime,
+    Peer,
+    Plan,
+    Rule,
+)
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
 from ipsecd.wire.selector import Selector
@@ -55,6 +67,7 @@ PLAN = Plan(
     ),
     peers=(PEER,),
     unresolved=("b.example",),
+    exempt=Exempt(kerberos=True, neighbour_discovery=False),
 )
 COUNTERS = {"hits.0.to-hq/1": 5, "drops.0.to-hq/1": 2, "drops.1.out/1": 3, "hits.2.in/1": 1, "wrong-side": 9}
 
@@ -138,6 +151,7 @@ def test_everything_but_secrets_is_told() -> None:
             }
         ],
         "unresolved": ["b.example"],
+        "exempt": ["kerberos", "dhcp"],
     }
 
 

@@ -21,6 +21,7 @@ RULES = policy(
     "destination_port: 80}], action: block}",
     "{name: here, filters: [{source: me, destination: any}], action: block}",
 )
+NAMES = ("multicast", "broadcast", "rsvp", "kerberos", "neighbour discovery", "dhcp")
 HOSTS = ("10.1.0.2", "10.2.0.2")
 TO_10_2_1_5 = bytes.fromhex("4500001c0000400040010000 0a010002 0a020105 0800f7ff00000000")  # from 10.1.0.2, an echo
 
@@ -141,6 +142,49 @@ def test_what_the_floor_lets_pass_is_exempt_and_says_why(tmp_path: Path, words: 
         assert (await daemon.ctl("explain", *words)).output == f"exempt: {told}\n"
 
     beside(tmp_path, scenario, RULES)
+
+
+EXEMPT = RULES.replace("    rules:", "    exemptions: {level: 0}\n    rules:", 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("192.0.2.1", "192.0.2.9", "tcp", "88"), "Kerberos"),
+        (("192.0.2.9", "192.0.2.1", "udp", "53", "--source-port", "88"), "Kerberos"),
+        (("192.0.2.1", "192.0.2.9", "rsvp"), "RSVP"),
+        (("192.0.2.1", "239.1.2.3", "udp", "5353"), "multicast"),
+        (("192.0.2.1", "192.0.2.255", "udp", "137"), "broadcast"),
+        (("192.0.2.1", "255.255.255.255", "udp", "137"), "broadcast"),
+    ],
+)
+def test_what_the_policy_exempts_is_exempt_and_nothing_of_it_without(
+    tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    async def exempt(daemon: Daemon) -> None:
+        assert (await daemon.ctl("explain", *words)).output == f"exempt: {told}\n"
+        assert f"whatever the rules say: {', '.join(NAMES)}\n" in (await daemon.ctl("status")).output
+
+    async def plain(daemon: Daemon) -> None:
+        found = await explained(daemon, *words)
+        assert {told["verdict"] for told in found.values()} <= {"block", "clear"}
+
+    beside(tmp_path / "exempt", exempt, EXEMPT)
+    beside(tmp_path / "plain", plain, RULES)
+
+
+def test_no_tunnel_takes_what_goes_to_a_group_or_to_all(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        for group in ("239.1.2.3", "192.0.2.255"):
+            told = (await explained(daemon, "10.1.0.2", group))["outbound"]
+            assert (told["entry"], told["why"]) == (
+                "all/1",
+                "dropped: no tunnel takes what goes to a group of hosts, or to all of them",
+            )
+        told = (await explained(daemon, "10.1.0.2", "192.0.2.254"))["outbound"]
+        assert told["why"] == "held back until an SA is negotiated"
+
+    beside(tmp_path, scenario, policy(rule("all", "10.1.0.0/16", "0.0.0.0/0")))
 
 
 def test_an_exempt_packet_names_the_rules_that_would_have_stopped_it(tmp_path: Path) -> None:

@@ -126,7 +126,8 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
         return ("wan0",)
 
     async def run() -> None:
-        around = Surroundings(Resolver(Nothing(), fail), WellKnown(Nothing()), sources, addresses, unasked, outside)  # type: ignore[arg-type]  # made up
+        told = Resolver(Nothing(), fail), WellKnown(Nothing())
+        around = Surroundings(*told, sources, addresses, unasked, outside, unasked)  # type: ignore[arg-type]  # made up
         sketch = await outline(load_policy(text, "policy.yaml"), around)
         clock = SimpleNamespace(now=lambda: 100.0)
         host = Host(Nothing(), Nothing(), Nothing(), Guard(), clock, lambda _: None, lambda: None, fail, inline=True)  # type: ignore[arg-type]  # made up

@@ -103,11 +103,11 @@ def test_what_is_not_supported_yet_is_noted_and_the_file_is_good(text: str, said
 
 
 def test_what_other_policies_use_is_a_note_and_nothing_is_refused() -> None:
-    text = "assigned: p\npolicies: {p: {}, q: {exemptions: {level: 1}, key_exchange: {versions: [ikev1]}}}\n"
+    text = "assigned: p\npolicies: {p: {}, q: {key_exchange: {sessions: 1, versions: [ikev1]}}}\n"
     assert check(text, "p.yaml").refused == ()
     assert lines(text) == [
-        "2:43: policies.q.exemptions.level: not supported yet: exemptions other than the default ones [note]",
-        "2:73: policies.q.key_exchange.versions.0: not supported yet: IKEv1 [note]",
+        "2:48: policies.q.key_exchange.sessions: not supported yet: a limit of child SAs [note]",
+        "2:62: policies.q.key_exchange.versions.0: not supported yet: IKEv1 [note]",
     ]
 
 
@@ -155,6 +155,35 @@ persistent:
 def test_that_keys_are_kept_is_noted() -> None:
     assert lines("assigned: p\npolicies: {p: {keylog: true}}\n") == [
         "2:24: policies.p.keylog: keys are kept for export: whoever gets them reads the traffic [note]"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("exemptions", "said"),
+    [
+        ("level: 0", ["level"]),
+        ("level: 1", []),
+        ("level: 2", ["level"]),
+        ("level: 2, kerberos: false", []),
+        ("level: 1, kerberos: true", ["kerberos"]),
+        ("multicast: true, broadcast: true, rsvp: true", []),
+    ],
+)
+def test_that_port_88_opens_everything_is_noted_where_it_is_said(exemptions: str, said: list[str]) -> None:
+    what = "whoever sends from port 88, TCP or UDP, reaches this machine past every rule"
+    hint = "a rule that permits port 88 of the KDC alone opens less"
+    found = [
+        line.partition(": ")[2] for line in lines(f"assigned: p\npolicies: {{p: {{exemptions: {{{exemptions}}}}}}}\n")
+    ]
+    assert found == [f"policies.p.exemptions.{field}: {what} ({hint}) [note]" for field in said]
+
+
+def test_what_keeps_a_machine_on_its_network_is_missed() -> None:
+    text = "assigned: p\npolicies: {p: {exemptions: {neighbour_discovery: false, dhcp: false}}}\n"
+    where, lost = "where a rule covers it, this machine", "and may fall off the network [note]"
+    assert lines(text) == [
+        f"2:50: policies.p.exemptions.neighbour_discovery: {where} finds no IPv6 neighbour and no router, {lost}",
+        f"2:63: policies.p.exemptions.dhcp: {where} gets no address by DHCP, {lost}",
     ]
 
 

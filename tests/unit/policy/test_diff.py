@@ -77,6 +77,12 @@ def test_the_default_action_counts_as_a_rule() -> None:
     assert diff(planned(old), planned(new)) == PlanDiff(added=(DEFAULT,), kept=("c",))
 
 
+def test_what_is_exempt_concerns_all_rules() -> None:
+    old = with_rules(THIRD)
+    found = diff(planned(old), planned(old.replace("    rules:", "    exemptions: {kerberos: true}\n    rules:")))
+    assert (found.machine, found.kept) == (("exempt",), ("c",))
+
+
 def test_rules_that_change_places_are_kept_and_their_order_is_named() -> None:
     """Their filters are equally specific, so the order of the file decides."""
     found = diff(planned(with_rules(RULE + OTHER)), planned(with_rules(OTHER + RULE)))

@@ -47,7 +47,6 @@ def test_credentials_of_later_kinds_are_refused_where_a_rule_uses_them(kind: str
     "text",
     [
         with_policy("default_response: {active: false}"),
-        with_policy("exemptions: {level: 3, kerberos: false, dhcp: true}"),
         with_policy("key_exchange: {versions: [ikev2], master_key_pfs: false, sessions: 0}"),
         with_method("action: negotiate, fallback_to_clear: false, inbound_passthrough: false, pfs: true"),
         with_method(
