@@ -105,25 +105,29 @@ _ANY = {4: "0.0.0.0/0", 6: "::/0"}
 def crossing(name: str, entries: Sequence[Entry], way: Way, verdict: Verdict) -> Chains:
     """The chain ``name`` for forwarded packets: the flows of one direction, but a block doesn't count for a packet that
     an entry before it covers in the other direction."""
-    other = into if way is out else out
     both = f"{name}_both"
-    merged: list[Flow] = []
+    first, then = crossing_flows(entries, way, verdict, lambda *_: f"goto {both}", lambda *_: "return")
+    return chains(name, first) | chains(both, then)
+
+
+def crossing_flows(
+    entries: Sequence[Entry], way: Way, verdict: Verdict, pass_on: Verdict, stand_back: Verdict
+) -> tuple[tuple[Flow, ...], tuple[Flow, ...]]:
+    """The flows of both directions, of which those that let a packet go in the other one ``pass_on``; and the flows by
+    which such a packet is then judged, all of one direction, where blocks ``stand_back``."""
+    other = into if way is out else out
+    first: list[Flow] = []
+    then: list[Flow] = []
     for index, entry in enumerate(entries):
-        merged += way(index, entry, entry.action, verdict(index, entry))
+        own = way(index, entry, entry.action, verdict(index, entry))
+        first += own
         if entry.action is Action.BLOCK:
-            merged += other(index, entry, Action.BLOCK, verdict(index, entry))
+            first += other(index, entry, Action.BLOCK, verdict(index, entry))
+            then += way(index, entry, Action.PERMIT, stand_back(index, entry))
         else:
-            merged += other(index, entry, Action.PERMIT, f"goto {both}")
-    covered = [
-        flow
-        for index, entry in enumerate(entries)
-        for flow in (
-            way(index, entry, Action.PERMIT, "return")
-            if entry.action is Action.BLOCK
-            else way(index, entry, entry.action, verdict(index, entry))
-        )
-    ]
-    return chains(name, merged) | chains(both, covered)
+            first += other(index, entry, Action.PERMIT, pass_on(index, entry))
+            then += own
+    return tuple(first), tuple(then)
 
 
 def chains(name: str, flows: Sequence[Flow]) -> Chains:
@@ -193,8 +197,8 @@ def quoting(name: str, flows: Sequence[Flow], exempt: Callable[[Quoted], Iterabl
     alone."""
     result = {
         name: [
-            f"meta l4proto {protocol} @th,0,8 {errors} goto {name}_v{version}"
-            for version, (protocol, errors) in _ICMP_ERRORS.items()
+            f"meta l4proto {protocol} @th,0,8 {{ {', '.join(map(str, types))} }} goto {name}_v{version}"
+            for version, (protocol, types) in zip((4, 6), ICMP_ERRORS.items(), strict=True)
         ]
     }
     for version, place in _QUOTED.items():
@@ -213,7 +217,7 @@ def quoting(name: str, flows: Sequence[Flow], exempt: Callable[[Quoted], Iterabl
     return result
 
 
-_ICMP_ERRORS = {4: (1, "{ 3, 4, 5, 11, 12 }"), 6: (58, "{ 1, 2, 3, 4 }")}  # RFC 792, RFC 4443
+ICMP_ERRORS = {1: (3, 4, 5, 11, 12), 58: (1, 2, 3, 4)}  # types that quote a packet, by protocol: RFC 792, RFC 4443
 _QUOTED = {
     4: Quoted("@th,136,8", "@th,224,16", "@th,240,16", "@th,160,32", "@th,192,32"),
     6: Quoted("@th,112,8", "@th,384,16", "@th,400,16", "@th,128,128", "@th,256,128"),

@@ -40,6 +40,21 @@ def by_precedence(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=rank))
 
 
+_REASONS = ("fewer addresses", "a named protocol before any", "fewer ports", "one direction before both")
+
+
+def reason(first: Entry, second: Entry) -> str:
+    """Why the first of two entries of one family stands before the second, in words."""
+    if not second.rule:
+        return "the default action comes last"
+    differing = (at for at, (one, other) in enumerate(zip(rank(first), rank(second), strict=True)) if one != other)
+    at = next(differing, None)
+    if at is None:
+        return "earlier in the file"
+    by_message = (first.me or first.pairs)[0][0].protocol in (ICMP, ICMPV6)
+    return "fewer ICMP messages" if _REASONS[at] == "fewer ports" and by_message else _REASONS[at]
+
+
 def _addresses(selector: Selector) -> int:
     return int(selector.end) - int(selector.start) + 1
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ipsecd.ipsec.selectors import Flow
 from ipsecd.policy import classify
 from ipsecd.policy.plan import Action, Entry
 from ipsecd.wire.selector import ANY_PORT, Selector
+from tests.property.ruleset_reading import Passing, Reading
 
 TCP = 6
 NETWORKS = ("0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16", "10.1.0.1/32", "10.2.0.1/32")
@@ -44,7 +46,11 @@ ways = st.sampled_from((classify.out, classify.into))
 
 
 def verdict(_: int, entry: Entry) -> str:
-    return {Action.PERMIT: "return", Action.BLOCK: "drop blocked", Action.PROTECT: "drop protected"}[entry.action]
+    return {
+        Action.PERMIT: "return",
+        Action.BLOCK: 'counter name "blocked" drop',
+        Action.PROTECT: 'counter name "protected" drop',
+    }[entry.action]
 
 
 def met(found: Sequence[Entry], way: classify.Way) -> Sequence[Entry]:
@@ -54,30 +60,9 @@ def met(found: Sequence[Entry], way: classify.Way) -> Sequence[Entry]:
 
 def said(chains: classify.Chains, name: str, packet: Packet) -> str:
     """What the chain says of a TCP packet: return, or the kind of drop."""
-    if f"{name}_clear" in chains:
-        name += "_opaque" if packet.port is None else "_clear"
-    for rule in chains[name]:
-        words = rule.split()
-        while words:
-            match words:
-                case ["ip", side, network, *rest]:
-                    address = packet.source if side == "saddr" else packet.destination
-                    matched = address in ip_network(network)
-                case ["meta", "l4proto", number, *rest]:
-                    matched = number == "6"
-                case ["meta", "nfproto", _, *rest]:
-                    matched = True
-                case ["th", side, port, *rest]:
-                    number_of_port = packet.port if side == "dport" else 1_024
-                    matched = int(port) == number_of_port
-                case ["goto", other]:
-                    return said(chains, other, packet)
-                case _:
-                    return rule[rule.index(words[0]) :] if words[0] != "drop" else " ".join(words)
-            if not matched:
-                break
-            words = rest
-    return "return"
+    ports = () if packet.port is None else (1_024, packet.port)
+    passing = Passing(Flow.build(packet.source, packet.destination, TCP, *ports), frozenset())
+    return " ".join([Reading(chains).verdict(name, passing), *passing.counted])
 
 
 def covers(way: classify.Way, entry: Entry, packet: Packet) -> bool | None:

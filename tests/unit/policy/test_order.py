@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from ipsecd.policy.order import reason
 from tests.unit.policy.texts import planned, with_filters, with_rules
 
 
@@ -69,3 +72,28 @@ def test_the_file_decides_between_equals_and_the_action_never_does() -> None:
     for first, second in (("permit", "block"), ("block", "permit")):
         plan = planned(with_rules(rule.format("a", first) + rule.format("b", second)))
         assert [entry.rule for entry in plan.entries] == ["a", "b"]
+
+
+NETS = "source: 10.1.0.0/16, destination: 10.2.0.0/16"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        ("source: 10.1.0.1, destination: 10.2.0.0/16", NETS, "fewer addresses"),
+        (f"{NETS}, protocol: tcp", NETS, "a named protocol before any"),
+        (f"{NETS}, protocol: tcp, destination_port: 80", f"{NETS}, protocol: tcp", "fewer ports"),
+        (f"{NETS}, protocol: icmp, icmp_type: 8", f"{NETS}, protocol: icmp", "fewer ICMP messages"),
+        (f"{NETS}, mirrored: false", NETS, "one direction before both"),
+        (NETS, NETS, "earlier in the file"),
+    ],
+)
+def test_why_one_filter_stands_before_another_is_said_in_words(first: str, second: str, why: str) -> None:
+    plan = planned(with_filters(f"{{{second}}}", f"{{{first}}}", rule="  action: block\n"))
+    assert reason(plan.entries[0], plan.entries[-1]) == why
+
+
+def test_the_default_action_stands_behind_a_filter_that_covers_all() -> None:
+    text = with_filters("{source: any, destination: any}", rule="  action: permit\n")
+    entries = planned(text.replace("    rules:", "    default_action: block\n    rules:")).entries
+    assert reason(entries[0], entries[2]) == "the default action comes last"

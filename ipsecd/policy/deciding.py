@@ -1,0 +1,207 @@
+"""Which entry the floor lets decide about one packet: what nftables does with the chains that are made of the flows of
+``classify.py``, and what the SPD does with its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from ipsecd.ipsec.selectors import UNSEEN, SaSelectors
+from ipsecd.ipsec.selectors import Flow as Packet
+from ipsecd.policy import classify
+from ipsecd.policy.classify import ICMP_ERRORS, WITH_PORTS, WITH_TYPES, Flow
+from ipsecd.policy.plan import Action, Entry, Plan
+from ipsecd.wire.selector import ANY_PORT, Address, Selector
+
+
+class Way(Enum):
+    """The way of a packet past this machine. What is forwarded is judged twice: as it enters, and as it leaves."""
+
+    SENT = "sent"
+    RECEIVED = "received"
+    ENTERING = "entering"
+    LEAVING = "leaving"
+
+    @property
+    def outbound(self) -> bool:
+        """Whether it is on its way out."""
+        return self in (Way.SENT, Way.LEAVING)
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether it is neither from this machine nor for it."""
+        return self in (Way.ENTERING, Way.LEAVING)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the floor sees of a packet; ``ours`` are this machine's addresses."""
+
+    packet: Packet
+    ours: frozenset[Address]
+
+    @property
+    def opaque(self) -> bool:
+        """Whether its protocol has ports, or ICMP's types, and it shows none. One port that is UNSEEN beside another
+        stands for a number that no filter names."""
+        ports = {self.packet.source_port, self.packet.destination_port}
+        return self.packet.protocol in (*WITH_PORTS, *WITH_TYPES) and ports == {UNSEEN}
+
+    def between(self, flow: Flow) -> bool:
+        """Whether its addresses are those of a flow."""
+        source, destination = self.packet.addresses()
+        return (
+            flow.source.version == self.packet.version
+            and self._at(source, flow.source, mine=flow.me == "saddr")
+            and self._at(destination, flow.destination, mine=flow.me == "daddr")
+        )
+
+    def _at(self, address: Address, selector: Selector, *, mine: bool) -> bool:
+        return address in self.ours if mine else int(selector.start) <= int(address) <= int(selector.end)
+
+    def within(self, flow: Flow) -> bool:
+        """Whether it is a packet of a flow, as far as it can be seen."""
+        protocol = flow.source.protocol or flow.destination.protocol
+        if not self.between(flow) or protocol not in (0, self.packet.protocol):
+            return False
+        if protocol in WITH_TYPES:
+            types = flow.destination.ports if flow.source.ports == ANY_PORT else flow.source.ports
+            return _has(types, self.packet.source_port)
+        return _has(flow.source.ports, self.packet.source_port) and _has(
+            flow.destination.ports, self.packet.destination_port
+        )
+
+
+def _has(ports: tuple[int, int], port: int) -> bool:
+    return ports == ANY_PORT or ports[0] <= port <= ports[1]
+
+
+def deciding(flows: Iterable[Flow], seen: Seen) -> Flow | None:
+    """The flow whose verdict a packet gets. Where it shows no ports, the strictest of those that may be meant."""
+    if not seen.opaque:
+        return next((flow for flow in flows if seen.within(flow)), None)
+    meant = [flow for flow in flows if seen.between(flow)]
+    return _block(meant) or next((flow for flow in meant if _lets_go(flow)), None)
+
+
+def _block(meant: Sequence[Flow]) -> Flow | None:
+    for flow in meant:
+        if flow.action is Action.BLOCK:
+            return flow
+        if flow.certain:
+            return None
+    return None
+
+
+def _lets_go(flow: Flow) -> bool:
+    return flow.action is Action.PROTECT or (flow.action is Action.PERMIT and flow.certain)
+
+
+def concerned(flows: Iterable[Flow], seen: Seen) -> tuple[Flow, ...]:
+    """All flows that would decide about a packet, or might, if those before them weren't there."""
+    return tuple(flow for flow in flows if (seen.between(flow) if seen.opaque else seen.within(flow)))
+
+
+# --- the entries -------------------------------------------------------------------------------------------------
+
+
+class Decided(NamedTuple):
+    """``entry`` decides, by its index, and lets pass what has no ``action``. ``passed_on`` is the one, -1 if there is
+    none, that covers the packet in its other direction, and keeps the blocks behind it from deciding."""
+
+    entry: int = -1
+    action: Action | None = None
+    passed_on: int = -1
+
+
+_PASSED_ON = "passed on by "
+
+
+def _number(index: int, _: Entry) -> str:
+    return str(index)
+
+
+def _index(flow: Flow) -> int:
+    return int(flow.verdict.removeprefix(_PASSED_ON))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A packet before the floor."""
+
+    plan: Plan
+    way: Way
+    seen: Seen
+
+    def decided(self) -> Decided:
+        if self.way.forwarded:
+            return self._crossing()
+        flow = deciding(self._flows(), self.seen)
+        return Decided() if flow is None else Decided(_index(flow), flow.action)
+
+    def _crossing(self) -> Decided:
+        """What is forwarded arrives and leaves: ``classify.crossing`` says what that means for blocks."""
+        entries, way = self.plan.entries, self._direction()
+        first, then = classify.crossing_flows(entries, way, _number, lambda index, _: f"{_PASSED_ON}{index}", _number)
+        flow = deciding(first, self.seen)
+        if flow is None:
+            return Decided()
+        if not flow.verdict.startswith(_PASSED_ON):
+            return Decided(_index(flow), flow.action)
+        own = deciding(then, self.seen)
+        if own is not None and entries[_index(own)].action is not Action.BLOCK:
+            return Decided(_index(own), own.action, _index(flow))
+        return Decided(passed_on=_index(flow))
+
+    def covering(self) -> tuple[int, ...]:
+        """The entries that cover the packet on its way, by index; those that block, in either direction if it is
+        forwarded."""
+        found = {_index(flow) for flow in concerned(self._flows(), self.seen)}
+        if self.way.forwarded:
+            other = classify.into if self.way.outbound else classify.out
+            blocks = [flow for flow in classify.flows(self.plan.entries, other, _number) if flow.action is Action.BLOCK]
+            found |= {_index(flow) for flow in concerned(blocks, self.seen)}
+        return tuple(sorted(found))
+
+    def _flows(self) -> tuple[Flow, ...]:
+        """Those of one direction. Strays are of what this machine sends from an address that it has lost."""
+        own = classify.flows(self.plan.entries, self._direction(), _number)
+        return own + classify.strays(self.plan.entries, _number) if self.way is Way.SENT else own
+
+    def _direction(self) -> classify.Way:
+        return classify.out if self.way.outbound else classify.into
+
+    def inside_alone(self) -> bool:
+        """Whether the packet passes inside an SA, though the floor, which may not know which rule is for it, blocks it
+        in clear."""
+        entry = None if self.way.outbound or not self.seen.opaque else self.held()
+        return entry is not None and entry.action is Action.PROTECT
+
+    def held(self) -> Entry | None:
+        """The entry that the SPD finds (RFC 4301 section 4.4.1): it has a row for each pair."""
+        flow, outbound = self.seen.packet, self.way.outbound
+        for entry in self.plan.entries:
+            if not (entry.outbound if outbound else entry.inbound):
+                continue
+            for local, remote in entry.pairs:
+                row = SaSelectors((local,), (remote,))
+                if row.hold_outbound(flow) if outbound else row.hold_inbound(flow):
+                    return entry
+        return None
+
+    def opaquely(self) -> str:
+        """A remark if ports decide, and the packet shows none."""
+        flows = concerned(self._flows(), self.seen) if self.seen.opaque else ()
+        certain = all(flow.certain for flow in flows)
+        return "" if certain else "it shows no ports: the strictest that may be meant counts"
+
+    def unless_about(self) -> str:
+        """A remark on ICMP errors that pass in clear: what they quote counts too (``classify.quoting``)."""
+        packet = self.seen.packet
+        types = ICMP_ERRORS.get(packet.protocol, ())
+        error = bool(types) and (self.seen.opaque or packet.source_port >> 8 in types)
+        flows = (flow for flow in self._flows() if flow.source.version == packet.version)
+        protecting = any(flow.action is Action.PROTECT for flow in flows)
+        return "an error about what a rule protects is dropped all the same" if error and protecting else ""

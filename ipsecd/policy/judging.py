@@ -1,0 +1,140 @@
+"""What becomes of a packet, and which filter says so: what the floor and the SPD do together, asked of one packet.
+
+The floor decides first, by the flows that its chains are made of (``classify.py``). What it steers into a tunnel, and
+what comes out of one, is decided once more by the SPD, which knows the addresses that this machine had when it was
+made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address
+from typing import NamedTuple
+
+from ipsecd.ipsec.selectors import Flow
+from ipsecd.policy.deciding import Case, Decided, Seen, Way
+from ipsecd.policy.exempt import exemption
+from ipsecd.policy.order import reason
+from ipsecd.policy.plan import Action, Entry, Plan
+from ipsecd.wire.selector import Address
+
+
+class Verdict(Enum):
+    """What becomes of a packet in clear. PROTECT: it passes inside an SA only; CLEAR: no filter covers it, and it
+    passes; DROP: neither in clear nor in an SA."""
+
+    CLEAR = "clear"
+    EXEMPT = "exempt"
+    PERMIT = "permit"
+    BLOCK = "block"
+    PROTECT = "protect"
+    DROP = "drop"
+
+
+class RunnerUp(NamedTuple):
+    """An entry that covers the packet too, and why it doesn't decide."""
+
+    entry: Entry
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """``winner`` is the entry that decides, None if none does; ``runners_up`` are in order of precedence. ``child`` is
+    set for PROTECT, ``why`` where the verdict alone doesn't say it."""
+
+    way: Way
+    verdict: Verdict
+    winner: Entry | None
+    runners_up: tuple[RunnerUp, ...]
+    why: str = ""
+    child: str = ""
+
+
+_EVERYBODY = IPv4Address("255.255.255.255")
+_NEW = "ipsecd hasn't taken notice yet of an address that this machine has got"
+_VERDICTS = {Action.PERMIT: Verdict.PERMIT, Action.BLOCK: Verdict.BLOCK, Action.PROTECT: Verdict.PROTECT}
+
+
+def ways(flow: Flow, ours: frozenset[Address], *, arriving: bool) -> tuple[Way, ...]:
+    """How a packet passes a machine of these addresses, in the order in which it is judged; with ``arriving``, as far
+    as it comes in."""
+    source, destination = flow.addresses()
+    if not arriving and (source in ours or source.is_loopback or source.is_unspecified):
+        return (Way.SENT,)
+    if destination in ours or destination.is_loopback or _to_many(destination):
+        return (Way.RECEIVED,)
+    return (Way.ENTERING,) if arriving else (Way.ENTERING, Way.LEAVING)
+
+
+def _to_many(destination: Address) -> bool:
+    return destination.is_multicast or destination == _EVERYBODY
+
+
+def judge(plan: Plan, flow: Flow, way: Way, ours: frozenset[Address]) -> Judgement:
+    """The judgement on a packet. ``ours`` are the addresses of this machine. A packet whose protocol has ports, and
+    that shows none, is a fragment by itself, or cut off."""
+    case = Case(plan, way, Seen(flow, ours))
+    if exempt := exemption(plan, flow, ours, outbound=way.outbound):
+        covering = tuple(RunnerUp(plan.entries[index], "what is exempt passes first") for index in case.covering())
+        return Judgement(way, Verdict.EXEMPT, None, covering, exempt)
+    decided = case.decided()
+    if decided.action is None:
+        return _uncovered(case, decided)
+    if decided.action is Action.PROTECT or (decided.action is Action.BLOCK and case.inside_alone()):
+        return _protected(case, decided)
+    entry = plan.entries[decided.entry]
+    remarks = filter(None, (case.opaquely(), case.unless_about() if decided.action is Action.PERMIT else ""))
+    return Judgement(way, _VERDICTS[decided.action], entry, _rivals(case, decided, entry), "; ".join(remarks))
+
+
+def _uncovered(case: Case, decided: Decided) -> Judgement:
+    """It passes, because nothing covers it, or because what does stands back."""
+    entries, covering = case.plan.entries, case.covering()
+    block = next((entries[index] for index in covering if entries[index].action is Action.BLOCK), None)
+    winner, why = None, "it shows no ports, and no rule covers it without" if covering else "no rule covers it"
+    if block is not None and decided.passed_on >= 0:
+        winner, when = entries[decided.passed_on], "arrives" if case.way.outbound else "leaves"
+        why = f"{winner.name} covers it as it {when}, and goes before {block.name}: {reason(winner, block)}"
+    remarks = filter(None, (why, case.unless_about()))
+    return Judgement(case.way, Verdict.CLEAR, winner, _rivals(case, decided, winner), "; ".join(remarks))
+
+
+def _protected(case: Case, decided: Decided) -> Judgement:
+    """The floor leaves it to an SA. Which one that is, the SPD says."""
+    flow, steered = case.seen.packet, case.plan.entries[decided.entry]
+    to_many = case.way.outbound and _to_many(flow.addresses()[1])
+    carrier = None if to_many else case.held()
+    if carrier is not None and carrier.action is Action.PROTECT:
+        rivals = _rivals(case, decided, carrier)
+        return Judgement(case.way, Verdict.PROTECT, carrier, rivals, case.opaquely(), carrier.child)
+    if to_many:
+        why = "what goes to many isn't carried by an SA"
+    elif case.seen.opaque:
+        why = "it shows no ports, and they decide about it"
+    elif case.way is Way.SENT and flow.addresses()[0] not in case.seen.ours:
+        why = "it has the address of another machine, or one that this machine has lost"
+    else:
+        why = _NEW
+    return Judgement(case.way, Verdict.DROP, steered, _rivals(case, decided, steered), why)
+
+
+def _rivals(case: Case, decided: Decided, winner: Entry | None) -> tuple[RunnerUp, ...]:
+    """The other entries that cover the packet, each with the reason why it doesn't decide."""
+    entries = case.plan.entries
+    others = [(index, entries[index]) for index in case.covering() if entries[index] is not winner]
+    return tuple(RunnerUp(other, _beaten(case, decided, winner, index)) for index, other in others)
+
+
+def _beaten(case: Case, decided: Decided, winner: Entry | None, index: int) -> str:
+    entries = case.plan.entries
+    other = entries[index]
+    if decided.passed_on >= 0 and other.action is Action.BLOCK:
+        return f"it stands back for {entries[decided.passed_on].name}"
+    if winner is None or (case.seen.opaque and index < entries.index(winner)):
+        return "it may not be meant: no ports are seen"
+    if decided.action is None:
+        block = next(entries[each] for each in case.covering() if entries[each].action is Action.BLOCK)
+        return f"{block.name} goes before it: {reason(block, other)}"
+    return reason(winner, other) if entries.index(winner) < index else _NEW

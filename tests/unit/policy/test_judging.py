@@ -1,0 +1,151 @@
+"""What is said of single packets; tests/property/test_policy_judging.py holds it to the floor and to a slow matcher."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from ipsecd.ipsec.selectors import Flow
+from ipsecd.policy.deciding import Way
+from ipsecd.policy.judging import Judgement, Verdict, judge, ways
+from ipsecd.policy.plan import Action, Entry, Plan
+from ipsecd.wire.selector import Address, Selector
+
+OURS: frozenset[Address] = frozenset(map(ip_address, ("192.0.2.1", "10.1.0.1", "2001:db8::1")))
+NET_A, NET_B, EVERYTHING = Selector.net("10.1.0.0/16"), Selector.net("10.2.0.0/16"), Selector.net("0.0.0.0/0")
+SITE = Entry("site/1", "site", Action.PROTECT, ((NET_A, NET_B),), child="site/1")
+REST = Entry("default-action", "", Action.BLOCK, ((EVERYTHING, EVERYTHING),))
+ERROR = "an error about what a rule protects is dropped all the same"
+
+
+def tcp(source: str, destination: str, *ports: int) -> Flow:
+    return Flow.build(ip_address(source), ip_address(destination), 6, *ports)
+
+
+def said(way: Way, flow: Flow, *entries: Entry) -> Judgement:
+    return judge(Plan(entries=entries), flow, way, OURS)
+
+
+def short(judgement: Judgement) -> tuple[Verdict, str, list[tuple[str, str]]]:
+    """Verdict, winner, and each runner-up with the reason."""
+    runners_up = [(entry.name, why) for entry, why in judgement.runners_up]
+    return judgement.verdict, judgement.winner.name if judgement.winner else "", runners_up
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "leaving", "arriving"),
+    [
+        ("192.0.2.1", "10.2.0.2", [Way.SENT], [Way.ENTERING]),
+        ("0.0.0.0", "255.255.255.255", [Way.SENT], [Way.RECEIVED]),
+        ("10.2.0.2", "192.0.2.1", [Way.RECEIVED], [Way.RECEIVED]),
+        ("10.2.0.2", "224.0.0.251", [Way.RECEIVED], [Way.RECEIVED]),
+        ("10.1.0.2", "10.2.0.2", [Way.ENTERING, Way.LEAVING], [Way.ENTERING]),
+        ("fd01::2", "2001:db8::1", [Way.RECEIVED], [Way.RECEIVED]),
+    ],
+)
+def test_the_addresses_of_the_machine_tell_which_way_a_packet_goes(
+    source: str, destination: str, leaving: list[Way], arriving: list[Way]
+) -> None:
+    assert [*ways(tcp(source, destination), OURS, arriving=False)] == leaving
+    assert [*ways(tcp(source, destination), OURS, arriving=True)] == arriving
+
+
+def test_the_first_that_covers_a_packet_decides_and_the_others_are_told_why_not() -> None:
+    web = Entry("web/1", "web", Action.BLOCK, ((Selector.net("10.1.0.0/16", 6), Selector.net("10.2.0.0/16", 6)),))
+    told = said(Way.SENT, tcp("10.1.0.1", "10.2.0.2", 1_024, 80), web, SITE, REST)
+    site, rest = ("site/1", "a named protocol before any"), ("default-action", "the default action comes last")
+    assert short(told) == (Verdict.BLOCK, "web/1", [site, rest])
+    assert short(said(Way.SENT, tcp("10.1.0.1", "10.9.0.2"), web, SITE)) == (Verdict.CLEAR, "", [])
+    told = said(Way.RECEIVED, tcp("10.2.0.2", "10.1.0.1", 80, 1_024), SITE)
+    assert (told.verdict, told.child) == (Verdict.PROTECT, "site/1")
+
+
+def test_what_comes_out_of_a_tunnel_goes_on_in_clear_though_all_else_is_blocked() -> None:
+    back = tcp("10.2.0.2", "10.1.0.2", 80, 1_024)
+    assert short(said(Way.ENTERING, back, SITE, REST))[:2] == (Verdict.PROTECT, "site/1")
+    told = said(Way.LEAVING, back, SITE, REST)
+    assert short(told) == (Verdict.CLEAR, "site/1", [("default-action", "it stands back for site/1")])
+    assert told.why == ("site/1 covers it as it arrives, and goes before default-action: the default action comes last")
+    assert said(Way.LEAVING, back, SITE).winner is None
+    assert short(said(Way.LEAVING, tcp("10.9.0.2", "10.1.0.2", 1, 2), SITE, REST))[:2] == (
+        Verdict.BLOCK,
+        "default-action",
+    )
+
+
+def test_a_block_of_one_direction_counts_on_both_ways_of_what_is_forwarded() -> None:
+    one_way = replace(REST, name="shut/1", rule="shut", inbound=False)
+    for way in (Way.ENTERING, Way.LEAVING):
+        assert said(way, tcp("10.8.0.2", "10.9.0.2", 1, 2), one_way).verdict is Verdict.BLOCK
+    assert said(Way.RECEIVED, tcp("10.8.0.2", "10.1.0.1", 1, 2), one_way).verdict is Verdict.CLEAR
+
+
+ME = Selector.net("0.0.0.0/32")
+MINE = Entry("mine/1", "mine", Action.PROTECT, ((Selector.net("192.0.2.1"), NET_B),), child="mine/1", me=((ME, NET_B),))
+
+
+def test_what_me_protects_waits_until_ipsecd_knows_the_address() -> None:
+    told = said(Way.SENT, tcp("192.0.2.1", "10.2.0.2", 1, 2), MINE)
+    assert (told.verdict, told.child) == (Verdict.PROTECT, "mine/1")
+    told = said(Way.SENT, tcp("10.1.0.1", "10.2.0.2", 1, 2), MINE)
+    assert (told.verdict, told.why) == (
+        Verdict.DROP,
+        "ipsecd hasn't taken notice yet of an address that this machine has got",
+    )
+    told = said(Way.SENT, tcp("10.1.0.1", "10.2.0.2", 1, 2), MINE, SITE)
+    assert short(told) == (
+        Verdict.PROTECT,
+        "site/1",
+        [("mine/1", "ipsecd hasn't taken notice yet of an address that this machine has got")],
+    )
+
+
+def test_what_is_sent_from_an_address_that_is_gone_is_dropped_for_its_destination() -> None:
+    told = said(Way.SENT, tcp("203.0.113.9", "10.2.0.2", 1, 2), MINE)
+    assert (told.verdict, told.why) == (
+        Verdict.DROP,
+        "it has the address of another machine, or one that this machine has lost",
+    )
+    assert said(Way.SENT, tcp("203.0.113.9", "10.3.0.2", 1, 2), MINE).verdict is Verdict.CLEAR
+    assert said(Way.LEAVING, tcp("203.0.113.9", "10.2.0.2", 1, 2), MINE).verdict is Verdict.CLEAR
+
+
+def test_what_goes_to_many_is_protected_by_nobody() -> None:
+    everything = Entry("all/1", "all", Action.PROTECT, ((EVERYTHING, EVERYTHING),), child="all/1")
+    for destination in ("224.0.0.251", "255.255.255.255"):
+        told = said(Way.SENT, tcp("192.0.2.1", destination, 1, 2), everything)
+        assert (told.verdict, told.why) == (Verdict.DROP, "what goes to many isn't carried by an SA")
+
+
+WEB = Selector.net("10.2.0.0/16", 6, (443, 443))
+
+
+def test_of_a_packet_without_ports_the_strictest_that_may_be_meant_counts() -> None:
+    piece = tcp("10.1.0.2", "10.2.0.2")
+    permit = Entry("open/1", "open", Action.PERMIT, ((Selector.net("10.1.0.0/16", 6), WEB),))
+    block = replace(permit, name="shut/1", rule="shut", action=Action.BLOCK)
+    remark = "it shows no ports: the strictest that may be meant counts"
+    told = said(Way.LEAVING, piece, permit, block)
+    assert short(told) == (Verdict.BLOCK, "shut/1", [("open/1", "it may not be meant: no ports are seen")])
+    assert told.why == remark
+    told = said(Way.LEAVING, piece, permit, SITE)
+    assert short(told) == (Verdict.PROTECT, "site/1", [("open/1", "it may not be meant: no ports are seen")])
+    everything = Entry("all/1", "all", Action.PERMIT, ((NET_A, NET_B),))
+    assert short(said(Way.LEAVING, piece, everything, SITE))[:2] == (Verdict.PERMIT, "all/1")
+    told = said(Way.LEAVING, piece, permit)
+    assert (told.verdict, told.why) == (Verdict.CLEAR, "it shows no ports, and no rule covers it without")
+    protect = replace(permit, name="tls/1", rule="tls", action=Action.PROTECT, child="tls/1")
+    told = said(Way.LEAVING, piece, protect)
+    assert (told.verdict, told.why) == (Verdict.DROP, "it shows no ports, and they decide about it")
+
+
+def test_of_an_error_it_is_said_that_what_it_is_about_counts_too() -> None:
+    unreachable = Flow.build(ip_address("10.9.0.1"), ip_address("10.1.0.2"), 1, 3 * 256)
+    answer = Flow.build(ip_address("10.9.0.1"), ip_address("10.1.0.2"), 1, 0)
+    permit = Entry("icmp/1", "icmp", Action.PERMIT, ((EVERYTHING, Selector.net("0.0.0.0/0")),))
+    assert said(Way.LEAVING, unreachable, SITE).why == f"no rule covers it; {ERROR}"
+    assert said(Way.LEAVING, unreachable, SITE, permit).why == ERROR
+    assert said(Way.LEAVING, unreachable, permit).why == ""
+    assert said(Way.LEAVING, answer, SITE).why == "no rule covers it"
