@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 import ipsecd
 from ipsecd.cli import live, render
 from ipsecd.cli.client import Client, taking_apart
-from ipsecd.cli.kinds import Seconds, port_or_message
+from ipsecd.cli.kinds import Seconds, shown_of_transport
 from ipsecd.cli.private_file import make_private, write_private
 from ipsecd.cli.program import UNUSABLE, Program
 from ipsecd.cli.waiting import wait_until_up
@@ -100,21 +100,28 @@ def policy(control: Path, as_json: bool) -> None:
 @click.argument("source")
 @click.argument("destination")
 @click.argument("protocol", required=False)
-@click.argument("port", required=False)
-@click.option("--source-port", type=click.IntRange(0, 65_535), help="The port it comes from.")
-@click.option("--icmp-code", type=click.IntRange(0, 255), help="The code of an ICMP message; 0 if it's left out.")
+@click.argument("source_port", required=False)
+@click.argument("destination_port", required=False)
+@click.option("--in", "direction", flag_value="in", help="Tell only how it arrives.")
 @_json
 @click.pass_obj
 def explain(
-    control: Path, /, as_json: bool, protocol: str | None, port: str | None, **packet: str | int | None
+    control: Path,
+    /,
+    as_json: bool,
+    protocol: str | None,
+    source_port: str | None,
+    destination_port: str | None,
+    **packet: str | None,
 ) -> None:
-    """What happens to a packet from SOURCE to DESTINATION, and which rule says so.
+    """What becomes of a packet from SOURCE to DESTINATION, and which filter says so.
 
-    PROTOCOL is a name or a number; PORT is the destination's number, or an ICMP message, by number or name.
+    PROTOCOL is a name or a number. SOURCE_PORT and DESTINATION_PORT are numbers, or `any` for a port that doesn't
+    matter; of ICMP they are the type, by number or name, and the code.
     """
-    packet |= {"protocol": protocol, **port_or_message(port, protocol)}
+    shown = shown_of_transport(protocol, source_port, destination_port)
     with Client(control) as client:
-        _tell(client.ask("explain", **packet), as_json, render.explain)
+        _tell(client.ask("explain", **packet, protocol=protocol, **shown), as_json, render.explain)
 
 
 @main.command()

@@ -26,13 +26,25 @@ class Seconds(click.FloatRange):
         return float(super().convert(seconds, param, ctx))
 
 
-def port_or_message(text: str | None, protocol: str | None) -> dict[str, str | int]:
-    """What ``explain`` asks with for the last of its words: a port's number, or an ICMP message by number or name.
-    Raises click.BadParameter."""
-    if text is None:
+def shown_of_transport(protocol: str | None, first: str | None, second: str | None) -> dict[str, str | int]:
+    """What ``explain`` asks with for the last two of its words: both ports, or an ICMP message, by number or name, and
+    its code. Raises click.BadParameter."""
+    if first is None:
         return {}
-    if text.isascii() and text.isdecimal() and int(text) <= _LAST_PORT:
-        return {"port": int(text)}
     if (protocol or "").lower() in _WITH_MESSAGES:
-        return {"icmp_type": text}
-    raise click.BadParameter(f"{text!r} isn't a port's number, 0 to {_LAST_PORT}.", param_hint="'[PORT]'")
+        return {"icmp_type": first} | ({} if second is None else {"icmp_code": _number(second, "code", 255)})
+    if second is None:
+        raise click.BadParameter(
+            "two ports are needed, that of the source, which may be any, and that of the destination.",
+            param_hint="'[DESTINATION_PORT]'",
+        )
+    ports = {"source_port": first, "destination_port": second}
+    return {name: _number(text, name, _LAST_PORT) for name, text in ports.items() if text.lower() != "any"}
+
+
+def _number(text: str, name: str, last: int) -> int:
+    if text.isascii() and text.isdecimal() and int(text) <= last:
+        return int(text)
+    what = "a code" if name == "code" else "a port's number"
+    hint = "'[DESTINATION_PORT]'" if name == "code" else f"'[{name.upper()}]'"
+    raise click.BadParameter(f"{text!r} isn't {what}, 0 to {last}.", param_hint=hint)

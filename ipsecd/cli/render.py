@@ -26,6 +26,7 @@ _STYLES = {
     "half-open": "yellow",
     "unusable": "red",
     "block": "red",
+    "drop": "red",
     "warning": "yellow",
     "error": "red",
     "debug": "dim",
@@ -167,20 +168,29 @@ def _peer(peer: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def explain(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
-    """``ipsecctl explain``."""
-    ways = [(name, answer[way]) for way, name in (("outbound", "leaving"), ("inbound", "arriving"))]
-    covered = [(name, told) for name, told in ways if told["verdict"] != "clear"]
-    if not covered:
-        yield _text(f"passes in clear: {ways[0][1]['why']}")
-    elif all(told["verdict"] == "exempt" for _, told in covered):
-        for why in dict.fromkeys(told["why"] for _, told in covered):
-            yield _text(f"exempt: {why}")
-    else:
-        rows = []
-        for name, told in covered:
-            by = told.get("entry", "") + (f", line {told['line']}" if told.get("line") else "")
-            rows.append((name, state(told["verdict"]), by, ", ".join(told["instead_of"]), told["why"]))
-        yield grid(("such a packet", "verdict", "by", "instead of", "that is"), rows, width)
+    """``ipsecctl explain``: in a line, or in a table where a filter has a say."""
+    title = f"{answer['packet']}, and"
+    ways = [(name, answer[way]) for way, name in (("inbound", "arriving"), ("outbound", "leaving")) if way in answer]
+    plain = {"clear": "passes in clear", "exempt": "exempt"}
+    if all(told["verdict"] in plain and not told["runners_up"] for _, told in ways):
+        for line in dict.fromkeys(f"{plain[told['verdict']]}: {told['why']}" for _, told in ways):
+            yield _text(line)
+        return
+    rows = [
+        (
+            name,
+            state(told["verdict"]),
+            _filter(told) if "entry" in told else "",
+            "\n".join(f"{_filter(other)}: {other['why']}" for other in told["runners_up"]),
+            told["why"],
+        )
+        for name, told in ways
+    ]
+    yield grid((title, "verdict", "by", "instead of", "that is"), rows, width)
+
+
+def _filter(told: Mapping[str, Any]) -> str:
+    return f"{told['entry']}, line {told['line']}" if told["line"] else str(told["entry"])
 
 
 def difference(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:

@@ -19,6 +19,7 @@ from ipsecd.dataplane.messages import Counters
 from ipsecd.errors import KernelError, OperatorError
 from ipsecd.io.nftables import Nftables
 from ipsecd.policy.floor import TABLE
+from ipsecd.policy.judging import Here
 from ipsecd.policy.plan import Plan
 
 Arguments = Mapping[str, Any]
@@ -60,8 +61,8 @@ class Commands:
         if self._app.bare:
             hint = "ipsecctl unassign takes it away, ipsecctl reload puts an assigned policy in its place"
             raise OperatorError("no policy is in force, but the floor of an earlier one stands", hint)
-        ours, broadcasts = await self._app.addresses(), await self._app.broadcasts()
-        return explain(self._app.protection, ours, arguments, broadcasts)
+        here = Here(await self._app.addresses(), await self._app.broadcasts())
+        return explain(self._app.protection, here, arguments)
 
     async def _up(self, arguments: Arguments) -> dict[str, Any]:
         protection = self._in_force()

@@ -1,4 +1,4 @@
-"""Which rule decides about a packet, and what that means for it now: ``ipsecctl explain``."""
+"""Which filter decides about a packet, and what that means for it now: ``ipsecctl explain``."""
 
 from __future__ import annotations
 
@@ -11,86 +11,69 @@ from ipsecd.errors import OperatorError
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.status import ChildSaStatus
 from ipsecd.ipsec.selectors import ONE_FIELD, Flow, SaSelectors
-from ipsecd.ipsec.spd import Direction, Spd
 from ipsecd.policy.complaint import Complaint
-from ipsecd.policy.exempt import exemption, to_several
-from ipsecd.policy.plan import Action, Entry
+from ipsecd.policy.deciding import Way
+from ipsecd.policy.judging import Here, Judgement, Verdict, judge, ways
+from ipsecd.policy.plan import Entry, Plan
 from ipsecd.policy.traffic import WITH_PORTS, icmp_number, icmp_type, protocol
 from ipsecd.printable import quoted
 from ipsecd.wire.selector import Address
 
 
-def explain(
-    protection: Protection | None,
-    ours: frozenset[Address],
-    arguments: Mapping[str, Any],
-    broadcasts: frozenset[Address] = frozenset(),
-) -> dict[str, Any]:
-    """What happens to a packet that leaves this machine, or passes it, and to one that arrives in clear or out of a
-    tunnel. ``ours`` are this machine's addresses, ``broadcasts`` those that reach all hosts of a network it is on.
-    Raises OperatorError for what no packet can be."""
+def explain(protection: Protection | None, here: Here, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What becomes of a packet as it arrives (``inbound``) and as it leaves (``outbound``), as far as it does; a packet
+    that is forwarded does both. ``here`` are the addresses of this machine. Raises OperatorError for what no packet
+    can be."""
     flow = _flow(arguments)
-    if protection is None:
-        clear = {"verdict": "clear", "why": "no policy is assigned"}
-        return {"outbound": clear, "inbound": clear}
-    return {
-        "outbound": _verdict(protection, flow, Direction.OUTBOUND, ours, broadcasts),
-        "inbound": _verdict(protection, flow, Direction.INBOUND, ours, broadcasts),
-    }
-
-
-def _verdict(
-    protection: Protection,
-    flow: Flow,
-    direction: Direction,
-    ours: frozenset[Address],
-    broadcasts: frozenset[Address],
-) -> dict[str, Any]:
-    prepared = protection.prepared
-    plan = prepared.plan
-    explanation = Spd(prepared.entries).explain(flow, direction)
-    outbound = direction is Direction.OUTBOUND
-    exempt = exemption(plan, flow, ours, outbound=outbound, broadcasts=broadcasts)
-    covering = [entry.name for entry in (explanation.winner, *explanation.runners_up) if entry is not None]
-    if exempt:
-        return {"verdict": "exempt", "why": exempt, "instead_of": covering}
-    if not covering:
-        return {"verdict": "clear", "why": "no rule covers it"}
-    entry = next(entry for entry in plan.entries if entry.name == covering[0])
-    told: dict[str, Any] = {
-        "verdict": entry.action.value,
-        "rule": entry.rule,
-        "entry": entry.name,
-        "line": entry.line,
-        "instead_of": covering[1:],
-        "why": "",
-    }
-    if entry.action is Action.PROTECT:
-        peer = next((rule.peer for rule in plan.rules if rule.name == entry.rule), "")
-        told |= {"child": entry.child, "peer": peer}
-        if outbound and to_several(flow, broadcasts):
-            told["why"] = "dropped: no tunnel takes what goes to a group of hosts, or to all of them"
-        else:
-            told["why"] = _protection(protection, entry, flow, direction, prepared.unusable.get(peer, ""))
+    found = ways(flow, here, arriving=arguments.get("direction") == "in")
+    told: dict[str, Any] = {"packet": "forwarded" if found[0].forwarded else found[0].value}
+    for way in found:
+        told["outbound" if way.outbound else "inbound"] = _told(protection, flow, way, here)
     return told
 
 
-def _protection(protection: Protection, entry: Entry, flow: Flow, direction: Direction, unusable: str) -> str:
-    """What becomes of a packet that this entry is to protect. The peer may have narrowed the selectors of an SA."""
-    child = entry.child
+def _told(protection: Protection | None, flow: Flow, way: Way, here: Here) -> dict[str, Any]:
+    if protection is None:
+        return {"verdict": Verdict.CLEAR.value, "why": "no policy is assigned", "runners_up": []}
+    plan = protection.prepared.plan
+    judgement = judge(plan, flow, way, here)
+    told: dict[str, Any] = {"verdict": judgement.verdict.value, "why": judgement.why}
+    if judgement.winner is not None:
+        told |= _named(judgement.winner)
+    told["runners_up"] = [_named(entry) | {"why": why} for entry, why in judgement.runners_up]
+    if judgement.verdict is Verdict.PROTECT:
+        told |= {"child": judgement.child, "peer": _peer(plan, judgement)}
+        now = _protection(protection, judgement, flow)
+        told["why"] = f"{now}; {judgement.why}" if judgement.why else now
+    return told
+
+
+def _named(entry: Entry) -> dict[str, Any]:
+    return {"rule": entry.rule, "entry": entry.name, "line": entry.line, "action": entry.action.value}
+
+
+def _peer(plan: Plan, judgement: Judgement) -> str:
+    protecting = judgement.winner.rule if judgement.winner else ""
+    return next((rule.peer for rule in plan.rules if rule.name == protecting), "")
+
+
+def _protection(protection: Protection, judgement: Judgement, flow: Flow) -> str:
+    """What becomes of a packet that this child is to protect. The peer may have narrowed the selectors of an SA."""
+    child, outbound = judgement.child, judgement.way.outbound
     up = [(sa, each) for sa in protection.sas() for each in sa.children if each.name == child and each.stage == "up"]
-    remote = next((sa.remote for sa, each in reversed(up) if _holds(each, flow, direction)), "")
+    remote = next((sa.remote for sa, each in reversed(up) if _holds(each, flow, outbound=outbound)), "")
     only = "; ".join(dict.fromkeys(f"{show(each.local)} = {show(each.remote)}" for _, each in up))
-    if direction is Direction.INBOUND:
+    if not outbound:
         why = f"the SAs there are carry only {only}" if up else "there is no SA to come by"
-        if entry.passthrough:
+        if judgement.clear_too:
             return f"accepted in clear; {f'inside ESP from {remote} alone' if remote else f'inside ESP not: {why}'}"
         return f"accepted inside ESP from {remote} alone" if remote else f"dropped: {why}"
     if remote:
         return f"leaves inside ESP to {remote}"
     if up:
         return f"dropped unless the peer allows an SA for it: those there are carry only {only}"
-    if unusable:
+    prepared = protection.prepared
+    if unusable := prepared.unusable.get(_peer(prepared.plan, judgement), ""):
         return f"dropped for now: {unusable}"
     held = protection.held(child)
     return (
@@ -98,9 +81,9 @@ def _protection(protection: Protection, entry: Entry, flow: Flow, direction: Dir
     )
 
 
-def _holds(child: ChildSaStatus, flow: Flow, direction: Direction) -> bool:
+def _holds(child: ChildSaStatus, flow: Flow, *, outbound: bool) -> bool:
     selectors = SaSelectors(child.local, child.remote)
-    return selectors.hold_outbound(flow) if direction is Direction.OUTBOUND else selectors.hold_inbound(flow)
+    return selectors.hold_outbound(flow) if outbound else selectors.hold_inbound(flow)
 
 
 def _flow(arguments: Mapping[str, Any]) -> Flow:
@@ -108,41 +91,31 @@ def _flow(arguments: Mapping[str, Any]) -> Flow:
     if source.version != destination.version:
         raise OperatorError("source and destination are of different IP versions")
     number = _protocol(arguments.get("protocol"))
-    here, there = arguments.get("source_port"), _port(arguments, number)
-    if number in ONE_FIELD:
-        return Flow.build(source, destination, number, _message(there, here, arguments.get("icmp_code")))
-    if arguments.get("icmp_code") is not None:
-        raise OperatorError("that protocol has no codes", "icmp and icmpv6 have")
+    here, there = arguments.get("source_port"), arguments.get("destination_port")
+    kind, code = arguments.get("icmp_type"), arguments.get("icmp_code")
     if (here, there) != (None, None) and number not in WITH_PORTS:
-        raise OperatorError("that protocol has no ports", "tcp and udp have")
+        hint = "it has a type, and perhaps a code" if number in ONE_FIELD else "tcp and udp have"
+        raise OperatorError("that protocol has no ports", hint)
+    if (kind, code) != (None, None) and number not in ONE_FIELD:
+        raise OperatorError("that protocol has no types and codes", "icmp and icmpv6 have")
+    if kind is None and code is not None:
+        raise OperatorError("a code needs a type")
+    if kind is not None:
+        here = _type(number, kind) * 256 + (code or 0)  # RFC 4301 section 4.4.1.1
     return Flow.build(source, destination, number, here, there)
 
 
-def _port(arguments: Mapping[str, Any], protocol: int) -> int | None:
-    """The destination's, or the type of an ICMP message, which may be named."""
-    number: int | None = arguments.get("port")
-    if (name := arguments.get("icmp_type")) is None:
-        return number
-    if number is not None:
-        raise OperatorError("a message is given by its number or by its name")
+def _type(protocol: int, text: str) -> int:
+    """The number of an ICMP message, which may be named."""
+    if text.isascii() and text.isdecimal() and int(text) > 255:
+        raise OperatorError(f"{text} is no type of that protocol", "it has types from 0 to 255")
     try:
-        found = icmp_number(protocol, icmp_type(name)) if protocol in ONE_FIELD else None
+        found = icmp_number(protocol, icmp_type(int(text) if text.isascii() and text.isdecimal() else text))
     except Complaint as error:
         raise OperatorError(error.remarks[0].message, error.remarks[0].hint) from None
     if found is None:
-        raise OperatorError(f"that protocol has no message called {quoted(name)}", "icmp and icmpv6 have their own")
+        raise OperatorError(f"that protocol has no message called {quoted(text)}", "icmp and icmpv6 have their own")
     return found
-
-
-def _message(kind: int | None, source_port: int | None, code: int | None) -> int | None:
-    """Of ICMP, what selectors hold instead of ports (RFC 4301 section 4.4.1.1): type * 256 + code."""
-    if source_port is not None:
-        raise OperatorError("that protocol has no ports", "it has a type, and perhaps a code")
-    if kind is None and code is not None:
-        raise OperatorError("a code needs a type")
-    if kind is not None and kind > 255:
-        raise OperatorError(f"{kind} is no type of that protocol", "it has types from 0 to 255")
-    return None if kind is None else kind * 256 + (code or 0)
 
 
 def _protocol(text: str | None) -> int:

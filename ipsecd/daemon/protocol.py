@@ -71,10 +71,11 @@ COMMANDS: dict[str, Command] = {
             "source": Argument(required=True),
             "destination": Argument(required=True),
             "protocol": Argument(),
-            "port": Argument(span=(0, 65_535)),
             "source_port": Argument(span=(0, 65_535)),
+            "destination_port": Argument(span=(0, 65_535)),
             "icmp_type": Argument(),
             "icmp_code": Argument(span=(0, 255)),
+            "direction": Argument(choices=("in", "out")),
         }
     ),
     "up": Command(_NAME),

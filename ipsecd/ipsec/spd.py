@@ -67,14 +67,6 @@ class _Rows:
         return (rows[place] for place in self._boxes.holding(point))
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """The entry that decides about a flow, None if none does, and those that would if it weren't there, in order."""
-
-    winner: SpdEntry | None
-    runners_up: tuple[SpdEntry, ...]
-
-
 class Spd:
     """An immutable policy database with a bounded memory of its answers. Raises LocalError for an unknown action, or
     a protect entry that names no child."""
@@ -117,11 +109,6 @@ class Spd:
                 first <= UNSEEN <= last for first, last in ports
             )
         return False
-
-    def explain(self, flow: Flow, direction: Direction) -> Explanation:
-        """Who decides about a packet of this flow, and who would after them."""
-        found = list(dict.fromkeys(self._matches(flow, direction)))
-        return Explanation(found[0] if found else None, tuple(found[1:]))
 
     def _matches(self, flow: Flow, direction: Direction) -> Iterator[SpdEntry]:
         version, source, destination, protocol, source_port, destination_port = flow

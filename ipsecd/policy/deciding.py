@@ -143,7 +143,7 @@ class Case:
 
     def _crossing(self) -> Decided:
         """What is forwarded arrives and leaves: ``classify.crossing`` says what that means for blocks."""
-        entries, way = self.plan.entries, self._direction()
+        entries, way = self._entries(), self._direction()
         first, then = classify.crossing_flows(entries, way, _number, lambda index, _: f"{_PASSED_ON}{index}", _number)
         flow = deciding(first, self.seen)
         if flow is None:
@@ -167,8 +167,12 @@ class Case:
 
     def _flows(self) -> tuple[Flow, ...]:
         """Those of one direction. Strays are of what this machine sends from an address that it has lost."""
-        own = classify.flows(self.plan.entries, self._direction(), _number)
+        own = classify.flows(self._entries(), self._direction(), _number)
         return own + classify.strays(self.plan.entries, _number) if self.way is Way.SENT else own
+
+    def _entries(self) -> tuple[Entry, ...]:
+        """As the packet meets them in clear."""
+        return self.plan.entries if self.way.outbound else classify.let_in(self.plan.entries)
 
     def _direction(self) -> classify.Way:
         return classify.out if self.way.outbound else classify.into

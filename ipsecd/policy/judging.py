@@ -9,15 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from ipsecd.ipsec.selectors import Flow
 from ipsecd.policy.deciding import Case, Decided, Seen, Way
-from ipsecd.policy.exempt import exemption
+from ipsecd.policy.exempt import exemption, to_several
 from ipsecd.policy.order import reason
 from ipsecd.policy.plan import Action, Entry, Plan
 from ipsecd.wire.selector import Address
+
+
+class Here(NamedTuple):
+    """The addresses of this machine, and those by which all hosts of its networks are reached."""
+
+    ours: frozenset[Address]
+    broadcasts: frozenset[Address] = frozenset()
 
 
 class Verdict(Enum):
@@ -42,7 +48,8 @@ class RunnerUp(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """``winner`` is the entry that decides, None if none does; ``runners_up`` are in order of precedence. ``child`` is
-    set for PROTECT, ``why`` where the verdict alone doesn't say it."""
+    set for PROTECT, ``why`` where the verdict alone doesn't say it. ``clear_too``: it is let in in clear as well as
+    inside an SA."""
 
     way: Way
     verdict: Verdict
@@ -50,41 +57,42 @@ class Judgement:
     runners_up: tuple[RunnerUp, ...]
     why: str = ""
     child: str = ""
+    clear_too: bool = False
 
 
-_EVERYBODY = IPv4Address("255.255.255.255")
 _NEW = "ipsecd hasn't taken notice yet of an address that this machine has got"
 _VERDICTS = {Action.PERMIT: Verdict.PERMIT, Action.BLOCK: Verdict.BLOCK, Action.PROTECT: Verdict.PROTECT}
 
 
-def ways(flow: Flow, ours: frozenset[Address], *, arriving: bool) -> tuple[Way, ...]:
+def ways(flow: Flow, here: Here, *, arriving: bool) -> tuple[Way, ...]:
     """How a packet passes a machine of these addresses, in the order in which it is judged; with ``arriving``, as far
     as it comes in."""
     source, destination = flow.addresses()
+    ours = here.ours
     if not arriving and (source in ours or source.is_loopback or source.is_unspecified):
         return (Way.SENT,)
-    if destination in ours or destination.is_loopback or _to_many(destination):
+    if destination in ours or destination.is_loopback or to_several(flow, here.broadcasts):
         return (Way.RECEIVED,)
     return (Way.ENTERING,) if arriving else (Way.ENTERING, Way.LEAVING)
 
 
-def _to_many(destination: Address) -> bool:
-    return destination.is_multicast or destination == _EVERYBODY
-
-
-def judge(plan: Plan, flow: Flow, way: Way, ours: frozenset[Address]) -> Judgement:
-    """The judgement on a packet. ``ours`` are the addresses of this machine. A packet whose protocol has ports, and
-    that shows none, is a fragment by itself, or cut off."""
+def judge(plan: Plan, flow: Flow, way: Way, here: Here) -> Judgement:
+    """The judgement on a packet. A packet whose protocol has ports, and that shows none, is a fragment by itself, or
+    cut off."""
+    ours, broadcasts = here
     case = Case(plan, way, Seen(flow, ours))
-    if exempt := exemption(plan, flow, ours, outbound=way.outbound):
+    if exempt := exemption(plan, flow, ours, outbound=way.outbound, broadcasts=broadcasts):
         covering = tuple(RunnerUp(plan.entries[index], "what is exempt passes first") for index in case.covering())
         return Judgement(way, Verdict.EXEMPT, None, covering, exempt)
     decided = case.decided()
     if decided.action is None:
         return _uncovered(case, decided)
     if decided.action is Action.PROTECT or (decided.action is Action.BLOCK and case.inside_alone()):
-        return _protected(case, decided)
+        return _protected(case, decided, to_several(flow, broadcasts))
     entry = plan.entries[decided.entry]
+    if entry.passthrough:
+        rivals = _rivals(case, decided, entry)
+        return Judgement(way, Verdict.PROTECT, entry, rivals, case.opaquely(), entry.child, clear_too=True)
     remarks = filter(None, (case.opaquely(), case.unless_about() if decided.action is Action.PERMIT else ""))
     return Judgement(way, _VERDICTS[decided.action], entry, _rivals(case, decided, entry), "; ".join(remarks))
 
@@ -101,16 +109,16 @@ def _uncovered(case: Case, decided: Decided) -> Judgement:
     return Judgement(case.way, Verdict.CLEAR, winner, _rivals(case, decided, winner), "; ".join(remarks))
 
 
-def _protected(case: Case, decided: Decided) -> Judgement:
+def _protected(case: Case, decided: Decided, to_many: bool) -> Judgement:
     """The floor leaves it to an SA. Which one that is, the SPD says."""
     flow, steered = case.seen.packet, case.plan.entries[decided.entry]
-    to_many = case.way.outbound and _to_many(flow.addresses()[1])
+    to_many = to_many and case.way.outbound
     carrier = None if to_many else case.held()
     if carrier is not None and carrier.action is Action.PROTECT:
         rivals = _rivals(case, decided, carrier)
         return Judgement(case.way, Verdict.PROTECT, carrier, rivals, case.opaquely(), carrier.child)
     if to_many:
-        why = "what goes to many isn't carried by an SA"
+        why = "no tunnel takes what goes to a group of hosts, or to all of them"
     elif case.seen.opaque:
         why = "it shows no ports, and they decide about it"
     elif case.way is Way.SENT and flow.addresses()[0] not in case.seen.ours:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from ipsecd.daemon.compose import spd_entries
+from ipsecd.daemon.identifiers import Identifiers
 from ipsecd.ipsec.selectors import Flow
-from ipsecd.ipsec.spd import Direction, Spd
+from ipsecd.ipsec.spd import Direction, Spd, SpdEntry
 from ipsecd.policy.floor import ruleset
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.planning import plan
@@ -27,6 +28,11 @@ ENDS = pytest.mark.parametrize(
 )
 
 
+def entries(rules: int) -> tuple[SpdEntry, ...]:
+    made = planned(rules)
+    return spd_entries(made, Identifiers().of(made))
+
+
 def flows(source: str, destination: str) -> Iterator[Flow]:
     """New ones for ever."""
     ends = ip_address(source), ip_address(destination)
@@ -37,13 +43,13 @@ def flows(source: str, destination: str) -> Iterator[Flow]:
 @ENDS
 def test_spd_miss(benchmark: Benchmark, rules: int, source: str, destination: str) -> None:
     """A flow that hasn't been seen before, which is made here, too."""
-    spd, new = Spd(spd_entries(planned(rules))), flows(source, destination)
+    spd, new = Spd(entries(rules)), flows(source, destination)
     benchmark(lambda: spd.lookup(next(new), Direction.OUTBOUND))
 
 
 @SOME
 def test_spd_hit(benchmark: Benchmark, rules: int) -> None:
-    spd, flow = Spd(spd_entries(planned(rules))), next(flows("10.1.0.9", "10.100.0.5"))
+    spd, flow = Spd(entries(rules)), next(flows("10.1.0.9", "10.100.0.5"))
     assert benchmark(spd.lookup, flow, Direction.OUTBOUND) is not None
 
 
@@ -65,4 +71,4 @@ def test_ruleset(benchmark: Benchmark, rules: int) -> None:
 
 @SOME
 def test_spd(benchmark: Benchmark, rules: int) -> None:
-    benchmark(Spd, spd_entries(planned(rules)))
+    benchmark(Spd, entries(rules))

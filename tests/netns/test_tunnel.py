@@ -146,7 +146,7 @@ def test_rules_beside_each_other_share_the_ike_sa(sites: Sites, tmp_path: Path) 
 
 def test_explain_tells_the_rule_and_where_the_packet_goes(sites: Sites, tmp_path: Path) -> None:
     with pair(sites, tmp_path) as both:
-        told = both.a.ctl("explain", HA[4], HB[4], "tcp", "80")["outbound"]
+        told = both.a.ctl("explain", HA[4], HB[4], "tcp", "any", "80")["outbound"]
         assert (told["verdict"], told["entry"]) == ("protect", "site/1")
         assert told["why"] == "held back until an SA is negotiated"
         assert both.carries()

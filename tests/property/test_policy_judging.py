@@ -14,7 +14,7 @@ from ipsecd.ipsec.selectors import Flow
 from ipsecd.ipsec.spd import PROTECT, Direction, Spd
 from ipsecd.policy.deciding import Way
 from ipsecd.policy.floor import ruleset
-from ipsecd.policy.judging import Judgement, Verdict, judge, ways
+from ipsecd.policy.judging import Here, Judgement, Verdict, judge, ways
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.plan import Plan
 from ipsecd.policy.planning import plan
@@ -117,8 +117,8 @@ def test_what_is_said_is_what_a_slow_matcher_finds(
     filters = mirrored(written, chosen)
     whole = planned(filters, chosen, default)
     arriving = arriving and packet.source not in OURS  # what claims to be from us, the kernel itself drops
-    for way in ways(flow_of(packet), OURS, arriving=arriving):
-        told = judge(whole, flow_of(packet), way, OURS)
+    for way in ways(flow_of(packet), Here(OURS), arriving=arriving):
+        told = judge(whole, flow_of(packet), way, Here(OURS))
         if packet.source in OURS and packet.destination in OURS:
             assert told.verdict is Verdict.EXEMPT
         else:
@@ -131,13 +131,13 @@ def test_runners_up_decide_once_the_winner_is_gone(
 ) -> None:
     filters = mirrored(written, chosen)
     whole = planned(filters, chosen, default)
-    (way, *_) = ways(flow_of(packet), OURS, arriving=packet.source not in OURS)
+    (way, *_) = ways(flow_of(packet), Here(OURS), arriving=packet.source not in OURS)
     if way.forwarded:
         return
-    told = judge(whole, flow_of(packet), way, OURS)
+    told = judge(whole, flow_of(packet), way, Here(OURS))
     for runner_up in told.runners_up:
         rest = Plan(entries=tuple(entry for entry in whole.entries if entry is not told.winner))
-        told = judge(rest, flow_of(packet), way, OURS)
+        told = judge(rest, flow_of(packet), way, Here(OURS))
         assert told.winner is runner_up.entry
         whole = rest
 
@@ -227,7 +227,8 @@ class Machine:
 
     def __init__(self, whole: Plan, ours: frozenset[Address]) -> None:
         self.plan, self.ours = whole, ours
-        self.spd = Spd(spd_entries(whole))
+        ids = {child.name: child.name for peer in whole.peers for child in peer.children}
+        self.spd = Spd(spd_entries(whole, ids))
         self.floor = Reading(chains_of(ruleset(whole)), whole.settings)
 
     def through(self, packet: Passing, *hooks: str) -> bool:
@@ -286,11 +287,11 @@ def test_what_is_said_is_what_the_floor_and_the_data_plane_do(
     whole = plan_of(tree, (*HERE, LOST) if addresses == "lost" else HERE)
     ours = frozenset((*HERE, NEW) if addresses == "new" else HERE)
     machine = Machine(whole, ours)
-    found = ways(flow, ours, arriving=arriving)
+    found = ways(flow, Here(ours), arriving=arriving)
     if not arriving and flow.addresses()[0] == LOST:
         found = (Way.SENT,)
     for way in found:
-        told = judge(whole, flow, way, ours)
+        told = judge(whole, flow, way, Here(ours))
         if told.verdict is Verdict.EXEMPT:
             continue
         assert said(told) == machine.does(flow, way), told
@@ -305,8 +306,8 @@ def test_an_error_that_passes_in_spite_of_what_it_quotes_does_not_pass_unremarke
     if error.version != quoted.version:
         return
     ours = frozenset(HERE)
-    for way in ways(error, ours, arriving=False):
-        told = judge(whole, error, way, ours)
+    for way in ways(error, Here(ours), arriving=False):
+        told = judge(whole, error, way, Here(ours))
         does = Machine(whole, ours).does(error, way, quoted)
         if told.verdict in (Verdict.CLEAR, Verdict.PERMIT) and does != "clear":
             assert told.why.endswith("an error about what a rule protects is dropped all the same")

@@ -75,7 +75,7 @@ THEIRS = ACTIONS + policy(
     rule("site", "10.2.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1", action="chacha"),
     rule("plain", "10.3.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1"),
 )
-HERE, THERE = "10.1.0.2", "10.2.0.2"
+HERE, THERE, NARROW = "10.1.0.2", "10.2.0.2", "10.2.0.9"
 ASKED: tuple[tuple[str, dict[str, str]], ...] = (
     ("up", {"name": "site"}),
     ("up", {"name": "plain"}),
@@ -85,6 +85,8 @@ ASKED: tuple[tuple[str, dict[str, str]], ...] = (
     ("policy", {}),
     ("explain", {"source": HERE, "destination": THERE}),
     ("explain", {"source": THERE, "destination": HERE}),
+    ("explain", {"source": HERE, "destination": NARROW}),
+    ("explain", {"source": NARROW, "destination": HERE}),
     ("log-level", {}),
     ("keys-export", {}),
     ("up", {"name": "wide"}),  # which the other side hasn't

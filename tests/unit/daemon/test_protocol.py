@@ -27,8 +27,8 @@ def refusal(line: bytes) -> tuple[str, int | None]:
 
 
 def test_a_request_names_a_command_and_its_arguments() -> None:
-    line = b'{"id":7,"command":"explain","source":"10.1.0.2","destination":"10.2.0.2","protocol":"tcp","port":80}\n'
-    arguments = {"source": "10.1.0.2", "destination": "10.2.0.2", "protocol": "tcp", "port": 80}
+    line = b'{"id":7,"command":"explain","source":"10.1.0.2","destination":"10.2.0.2","protocol":"tcp","icmp_code":8}\n'
+    arguments = {"source": "10.1.0.2", "destination": "10.2.0.2", "protocol": "tcp", "icmp_code": 8}
     assert parse_request(line) == Request(7, "explain", arguments)
 
 
@@ -65,10 +65,10 @@ def test_the_id_and_what_is_null_may_be_left_out() -> None:
         (b'{"command":"up","name":3}', "bad-argument"),
         (b'{"command":"up","name":"' + b"x" * 1_025 + b'"}', "bad-argument"),
         (b'{"command":"log-level","level":"loud"}', "bad-argument"),
-        (b'{"command":"explain","source":"a","destination":"b","port":65536}', "bad-argument"),
-        (b'{"command":"explain","source":"a","destination":"b","port":-1}', "bad-argument"),
-        (b'{"command":"explain","source":"a","destination":"b","port":true}', "bad-argument"),
-        (b'{"command":"explain","source":"a","destination":"b","port":1.5}', "bad-argument"),
+        (b'{"command":"explain","source":"a","destination":"b","source_port":65536}', "bad-argument"),
+        (b'{"command":"explain","source":"a","destination":"b","source_port":-1}', "bad-argument"),
+        (b'{"command":"explain","source":"a","destination":"b","source_port":true}', "bad-argument"),
+        (b'{"command":"explain","source":"a","destination":"b","source_port":1.5}', "bad-argument"),
         (b" " * (limits.CONTROL_LINE + 1), "line-too-long"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from ipsecd import limits
 from ipsecd.errors import LocalError
 from ipsecd.ipsec.selectors import UNSEEN, Flow
-from ipsecd.ipsec.spd import Direction, Explanation, Spd, SpdEntry
+from ipsecd.ipsec.spd import Direction, Spd, SpdEntry
 from ipsecd.wire.selector import OPAQUE, Selector
 
 OUT, IN = Direction.OUTBOUND, Direction.INBOUND
@@ -129,18 +129,6 @@ def test_icmp_types_belong_to_the_senders_side() -> None:
 
 
 FAR_OPAQUE_ICMP = Selector.net("10.2.0.0/16", 1, OPAQUE)
-
-
-def test_explain_names_the_winner_and_those_behind_it() -> None:
-    assert SPD.explain(tcp(80), OUT) == Explanation(WEB, (ALL, ONE_WAY))
-    assert SPD.explain(tcp(443, source="10.1.0.9"), OUT) == Explanation(HOST, (ALL, ONE_WAY))
-    assert SPD.explain(tcp(443, source="10.9.0.1"), OUT) == Explanation(None, ())
-    assert SPD.explain(Flow.build(B, A, 6, 80, 1), IN) == Explanation(WEB, (ALL,))
-
-
-def test_an_entry_that_holds_a_packet_twice_is_named_once() -> None:
-    twice = SpdEntry("twice", "r", "discard", ((NEAR, FAR), (Selector.net("10.0.0.0/8"), FAR)))
-    assert Spd((twice,)).explain(tcp(80), OUT) == Explanation(twice, ())
 
 
 def test_answers_are_remembered_and_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

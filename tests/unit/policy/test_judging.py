@@ -9,7 +9,7 @@ import pytest
 
 from ipsecd.ipsec.selectors import Flow
 from ipsecd.policy.deciding import Way
-from ipsecd.policy.judging import Judgement, Verdict, judge, ways
+from ipsecd.policy.judging import Here, Judgement, Verdict, judge, ways
 from ipsecd.policy.plan import Action, Entry, Plan
 from ipsecd.wire.selector import Address, Selector
 
@@ -25,7 +25,7 @@ def tcp(source: str, destination: str, *ports: int) -> Flow:
 
 
 def said(way: Way, flow: Flow, *entries: Entry) -> Judgement:
-    return judge(Plan(entries=entries), flow, way, OURS)
+    return judge(Plan(entries=entries), flow, way, Here(OURS))
 
 
 def short(judgement: Judgement) -> tuple[Verdict, str, list[tuple[str, str]]]:
@@ -48,8 +48,8 @@ def short(judgement: Judgement) -> tuple[Verdict, str, list[tuple[str, str]]]:
 def test_the_addresses_of_the_machine_tell_which_way_a_packet_goes(
     source: str, destination: str, leaving: list[Way], arriving: list[Way]
 ) -> None:
-    assert [*ways(tcp(source, destination), OURS, arriving=False)] == leaving
-    assert [*ways(tcp(source, destination), OURS, arriving=True)] == arriving
+    assert [*ways(tcp(source, destination), Here(OURS), arriving=False)] == leaving
+    assert [*ways(tcp(source, destination), Here(OURS), arriving=True)] == arriving
 
 
 def test_the_first_that_covers_a_packet_decides_and_the_others_are_told_why_not() -> None:
@@ -116,7 +116,10 @@ def test_what_goes_to_many_is_protected_by_nobody() -> None:
     everything = Entry("all/1", "all", Action.PROTECT, ((EVERYTHING, EVERYTHING),), child="all/1")
     for destination in ("224.0.0.251", "255.255.255.255"):
         told = said(Way.SENT, tcp("192.0.2.1", destination, 1, 2), everything)
-        assert (told.verdict, told.why) == (Verdict.DROP, "what goes to many isn't carried by an SA")
+        assert (told.verdict, told.why) == (
+            Verdict.DROP,
+            "no tunnel takes what goes to a group of hosts, or to all of them",
+        )
 
 
 WEB = Selector.net("10.2.0.0/16", 6, (443, 443))
