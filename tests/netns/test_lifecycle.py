@@ -178,7 +178,7 @@ def test_a_reload_with_mistakes_changes_nothing(sites: Sites, tmp_path: Path) ->
                 "assigned: [": r"policy\.yaml:\d+:\d+: ",
                 policy(rule("a", encapsulation="native")): "not supported yet: native encapsulation",
                 "assigned: sites\n" * 2: r"policy\.yaml:2:1: ",
-                policy(rule("a"), key_exchange={"ports": {"nat_traversal": 14_500}}): "natt port can't change",
+                policy(rule("a"), key_exchange={"ports": {"nat_traversal": 14_500}}): "NAT traversal port can't change",
             }.items():
                 both.a.write("policy.yaml", text)
                 with pytest.raises(RuntimeError, match=rf"(?s)exit 1\n.*{told}"):
