@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 import ipsecd
 from ipsecd.cli import live, render
 from ipsecd.cli.client import Client, taking_apart
 from ipsecd.cli.kinds import Seconds, shown_of_transport
+from ipsecd.cli.output import output
 from ipsecd.cli.private_file import make_private, write_private
 from ipsecd.cli.program import UNUSABLE, Program
 from ipsecd.cli.waiting import wait_until_up
 from ipsecd.daemon.options import CONTROL
 from ipsecd.daemon.protocol import LEVELS
 
-_WIDE = 200  # columns where nobody sees the edge: a pipe, a file
 _TABLES = ("ikev2_decryption_table", "esp_sa")  # Wireshark's names, and those of the files in its profile folder
 
 _NO_KEYS = (
@@ -32,11 +31,6 @@ _NO_KEYS = (
 Render = Callable[[Mapping[str, Any], int], Iterable[RenderableType]]  # an answer, and how wide the output is
 
 
-def _console() -> Console:
-    width = None if sys.stdout.isatty() else _WIDE
-    return Console(markup=False, emoji=False, highlight=False, width=width)
-
-
 _json = click.option("--json", "as_json", is_flag=True, help="Print the daemon's answer as JSON.")
 
 
@@ -44,7 +38,7 @@ def _tell(answer: Mapping[str, Any], as_json: bool, form: Render) -> None:
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
-    console = _console()
+    console = output()
     with taking_apart():
         parts = tuple(form(answer, console.width))
     render.show(console, *parts)
@@ -187,7 +181,7 @@ def reload(control: Path, as_json: bool) -> None:
 @click.pass_obj
 def monitor(control: Path, level: str, lines: bool, interval: float, as_json: bool) -> None:
     """Show what happens, as it happens: on a terminal rules, SAs, drops and the latest events, else events alone."""
-    console = _console()
+    console = output()
     if console.is_terminal and not (lines or as_json):
         live.watch(control, level, interval, console)
     with Client(control) as client:

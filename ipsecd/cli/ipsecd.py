@@ -18,7 +18,7 @@ from ipsecd.daemon.commands import Commands
 from ipsecd.daemon.flush import flush_kernel
 from ipsecd.daemon.hardening import harden
 from ipsecd.daemon.options import CONTROL, GROUP, OFFLOADS, POLICY, STATE, Options
-from ipsecd.daemon.prepare import read_text
+from ipsecd.daemon.policy_text import read_text
 from ipsecd.errors import ConfigError, IpsecdError
 from ipsecd.policy.check import check
 from ipsecd.policy.schema import schema_json

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from ipsecd.cli.program import FAILED, Failure
+from ipsecd.cli.whole_file import put
 
 
 def make_private(folder: Path) -> None:
@@ -20,16 +18,5 @@ def make_private(folder: Path) -> None:
 
 
 def write_private(path: Path, lines: Iterable[str]) -> None:
-    """Put a fresh file of mode 0600 there. What has that name is replaced and neither opened nor followed: it may be
-    somebody else's file, held open, or a link. Raises Failure."""
-    fresh = ""
-    try:
-        descriptor, fresh = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # O_EXCL, O_NOFOLLOW, 0600
-        with os.fdopen(descriptor, "w") as file:
-            file.writelines(f"{line}\n" for line in lines)
-        Path(fresh).replace(path)
-    except OSError as error:
-        if fresh:
-            with contextlib.suppress(OSError):
-                Path(fresh).unlink()
-        raise Failure(FAILED, f"can't write {path}: {error.strerror}") from None
+    """Put a fresh file of mode 0600 there, instead of whatever has that name. Raises Failure."""
+    put(path, "".join(f"{line}\n" for line in lines), 0o600)

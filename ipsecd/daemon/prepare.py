@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from ipsecd import limits
 from ipsecd.daemon.compose import check_offers, ike_config, spd_entries, unusable
 from ipsecd.daemon.identifiers import Ids
 from ipsecd.daemon.keyring import Keyring, Sources, gather
+from ipsecd.daemon.policy_text import read_text
 from ipsecd.daemon.resolver import Resolver
 from ipsecd.daemon.wellknown import WellKnown
-from ipsecd.errors import ConfigError, Mistake, OperatorError
 from ipsecd.ike.config import IkeConfig
 from ipsecd.ipsec.spd import Spd, SpdEntry
 from ipsecd.policy.diff import PlanDiff, diff
@@ -72,23 +71,6 @@ class Surroundings:
 def read_policy(path: Path) -> PolicyFile:
     """The policy file, checked. Raises ConfigError with all mistakes, or OperatorError if it can't be read."""
     return load_policy(read_text(path, "--policy names another"), str(path))
-
-
-def read_text(path: Path, hint: str = "") -> str:
-    """The text of a policy file. Raises ConfigError if it isn't UTF-8, or OperatorError, with this hint, if it can't be
-    read."""
-    try:
-        with path.open("rb") as file:
-            octets = file.read(limits.MAX_POLICY_FILE + 1)
-    except OSError as error:
-        raise OperatorError(f"can't read the policy {path}: {error.strerror}", hint) from None
-    try:
-        return octets.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = octets.count(b"\n", 0, error.start) + 1
-        column = error.start - octets.rfind(b"\n", 0, error.start)
-        message = Mistake(str(path), line, column, "", "isn't UTF-8", "save the file as UTF-8")
-        raise ConfigError((message,)) from None
 
 
 async def outline(file: PolicyFile, around: Surroundings) -> Outline:
