@@ -16,6 +16,7 @@ from ipsecd.cli import live, render
 from ipsecd.cli.client import Client, taking_apart
 from ipsecd.cli.kinds import Seconds, shown_of_transport
 from ipsecd.cli.output import output
+from ipsecd.cli.policies import PolicyCommands
 from ipsecd.cli.private_file import make_private, write_private
 from ipsecd.cli.program import UNUSABLE, Program
 from ipsecd.cli.waiting import wait_until_up
@@ -81,12 +82,15 @@ def sas(control: Path, as_json: bool) -> None:
         _tell(client.ask("sas"), as_json, render.sas)
 
 
-@main.command()
+@main.group(cls=PolicyCommands, invoke_without_command=True)
 @_json
-@click.pass_obj
-def policy(control: Path, as_json: bool) -> None:
-    """The policy in force, in the order in which it's tried."""
-    with Client(control) as client:
+@click.pass_context
+def policy(context: click.Context, as_json: bool) -> None:
+    """The policy in force, in the order in which it's tried; with a command, policies in files."""
+    if context.invoked_subcommand is not None:
+        context.default_map = {"list": {"as_json": as_json}}
+        return
+    with Client(context.obj) as client:
         _tell(client.ask("policy"), as_json, render.policy)
 
 
@@ -249,6 +253,6 @@ def unassign(control: Path, as_json: bool) -> None:
 def _everywhere(group: click.Group, **options: object) -> dict[str, Any]:
     """These options as the defaults of all commands of a group, as click wants them."""
     return {
-        name: _everywhere(command, **options) if isinstance(command, click.Group) else options
+        name: options | (_everywhere(command, **options) if isinstance(command, click.Group) else {})
         for name, command in group.commands.items()
     }

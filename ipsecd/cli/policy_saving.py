@@ -1,0 +1,116 @@
+"""Where a policy goes that was imported or asked for: it is shown and checked, then written, or put into a file that is
+there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ipsecd.cli.program import FAILED, Failure
+from ipsecd.cli.whole_file import rewrite
+from ipsecd.daemon.policy_text import read_text
+from ipsecd.errors import ConfigError, OperatorError
+from ipsecd.policy.check import Verdict, check
+from ipsecd.policy.merging import SECTIONS, merge
+from ipsecd.policy.parsing import parse
+from ipsecd.policy.paths import Value
+from ipsecd.policy.writing import to_yaml
+
+Tree = dict[str, Value]
+
+_path = click.Path(path_type=Path, dir_okay=False, readable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """``output`` is a file of its own, ``into`` one that may hold other policies; with neither nothing is written.
+    ``replace`` lets what is there go."""
+
+    output: Path | None = None
+    into: Path | None = None
+    replace: bool = False
+
+    def __post_init__(self) -> None:
+        if self.output and self.into:
+            raise click.UsageError("--output and --into can't both be meant.")
+
+    @property
+    def path(self) -> Path | None:
+        return self.output or self.into
+
+
+def destination_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--output``, ``--into`` and ``--replace``."""
+    for option in (
+        click.option(
+            "--replace", is_flag=True, help="Let what has the same name, or the file of --output, be replaced."
+        ),
+        click.option("--into", type=_path, help="Put it into this policy file, beside what is there."),
+        click.option("--output", type=_path, help="Write it into this file."),
+    ):
+        command = option(command)
+    return command
+
+
+def readable(path: Path) -> str:
+    """The text of a file. Raises Failure."""
+    try:
+        return read_text(path)
+    except ConfigError as error:
+        raise Failure(FAILED, f"{path} can't be read", lines=tuple(map(str, error.mistakes))) from None
+    except OperatorError as error:
+        raise Failure(FAILED, str(error)) from None
+
+
+def good(verdict: Verdict, what: str) -> None:
+    """Say the notes of a verdict, or raise Failure with its mistakes."""
+    if not verdict.good:
+        raise Failure(FAILED, f"{what} has mistakes, and nothing is written", lines=tuple(verdict.lines()))
+    for line in verdict.lines():
+        click.echo(line, err=True)
+
+
+def prepared(tree: Tree, destination: Destination) -> str:
+    """The text to write, after the new policy was shown and the whole text was checked. Raises Failure."""
+    text = to_yaml(tree)
+    click.echo(text, nl=False)
+    path = destination.path
+    if destination.output is not None and destination.output.exists() and not destination.replace:
+        raise Failure(FAILED, f"{destination.output} is there already", "--replace writes it anew, --into adds to it")
+    if destination.into is not None and destination.into.exists():
+        text = _merged(destination.into, tree, replace=destination.replace)
+    good(check(text, str(path or "policy")), "it" if path is None else str(path))
+    return text
+
+
+def _merged(path: Path, tree: Tree, *, replace: bool) -> str:
+    """The text of a file with the sections of the tree in it."""
+    before = readable(path)
+    if not (verdict := check(before, str(path))).good:
+        raise Failure(FAILED, f"{path} has mistakes, and nothing is written", lines=tuple(verdict.lines()))
+    try:
+        found = merge(before, str(path), tree, replace=replace)
+    except ConfigError as error:
+        lines = tuple(map(str, error.mistakes))
+        raise Failure(FAILED, "nothing is written", "--replace puts the new ones in their place", lines) from None
+    if others := [name for name in tree if name not in SECTIONS]:
+        click.echo(f"not taken over, as a machine has them once: {', '.join(others)}", err=True)
+    if not found.kept:
+        click.echo(f"{path} is written anew as a whole: its comments are lost", err=True)
+    return found.text
+
+
+def write(text: str, destination: Destination, names: list[str]) -> None:
+    """Write what was prepared, and say how its policies come in force. Raises Failure."""
+    path = destination.path
+    if path is None:
+        return
+    rewrite(path, text)
+    whole = parse(text, str(path)).value
+    assigned = whole.get("assigned") if isinstance(whole, dict) else None
+    what = "" if assigned in names else f"write assigned: {' or '.join(names)} into it, and "
+    click.echo(f"{path} is written; {what}ipsecctl reload puts it in force if it is the daemon's file", err=True)

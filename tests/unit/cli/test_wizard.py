@@ -1,0 +1,234 @@
+"""`ipsecctl policy new`: what is asked, what can be given instead, and what comes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ipsecd.cli import ipsecctl
+from ipsecd.cli.questions import QUESTIONS
+from ipsecd.policy.check import check
+
+TUNNEL = {
+    "name": "branch",
+    "description": "Branch, office",
+    "default-response": "no",
+    "rule": "to-hq",
+    "traffic": "filter",
+    "source": "10.1.0.0/16",
+    "destination": "10.2.0.0/16",
+    "protocol": "tcp",
+    "source-port": "any",
+    "destination-port": "443",
+    "mirrored": "yes",
+    "action": "require-security",
+    "network": "all",
+    "tunnel": "any",
+    "tunnel-local": "192.0.2.1",
+    "local-identity": "",
+    "remote-identity": "gw.hq.example",
+    "authentication": "psk",
+    "credential": "hq",
+    "key-file": "secrets/hq.psk",
+}
+DOMAIN = {
+    "name": "domain",
+    "description": "",
+    "default-response": "yes",
+    "default-response-authentication": "kerberos",
+    "rule": "everything",
+    "traffic": "all-ip",
+    "action": "request-security",
+    "network": "lan",
+    "tunnel": "none",
+    "authentication": "certificate",
+    "certificate-file": "tls/host.pem",
+    "certificate-key": "tls/host.key",
+    "authority-file": "tls/ca.pem",
+}
+OPEN = {
+    "name": "open",
+    "description": "",
+    "default-response": "no",
+    "rule": "one-way",
+    "traffic": "filter",
+    "source": "me",
+    "destination": "any",
+    "protocol": "47",
+    "mirrored": "no",
+    "action": "permit",
+    "network": "all",
+}
+WRITTEN = {
+    "branch": """\
+credentials:
+  hq: {psk: {file: secrets/hq.psk}}
+
+policies:
+  branch:
+    description: Branch, office
+    rules:
+      - name: to-hq
+        filters:
+          - {source: 10.1.0.0/16, destination: 10.2.0.0/16, protocol: tcp, destination_port: 443}
+        action: require-security
+        tunnel: {local: 192.0.2.1, remote: any}
+        identity: {remote: gw.hq.example}
+        authentication: [{psk: hq}]
+""",
+    "domain": """\
+credentials:
+  machine-certificate: {certificate: {chain: tls/host.pem, key: tls/host.key, authorities: [tls/ca.pem]}}
+  machine: {kerberos: {}}
+
+policies:
+  domain:
+    rules:
+      - name: everything
+        filter_list: all-ip
+        action: request-security
+        authentication: [{certificate: machine-certificate}]
+        connections: lan
+    default_response: {authentication: [{kerberos: machine}]}
+""",
+    "open": """\
+policies:
+  open:
+    rules:
+      - name: one-way
+        filters:
+          - {source: me, destination: any, protocol: 47, mirrored: false}
+        action: permit
+""",
+}
+
+
+def new(*words: str | Path, typed: str | None = None, code: int = 0) -> Result:
+    """`ipsecctl policy new WORDS`, with what somebody types."""
+    done = CliRunner().invoke(ipsecctl.main, ["policy", "new", *map(str, words)], input=typed, prog_name="ipsecctl")
+    assert done.exit_code == code, done.output
+    return done
+
+
+def as_options(answers: dict[str, str]) -> list[str]:
+    return [word for name, answer in answers.items() for word in (f"--{name}", answer)]
+
+
+def as_typed(answers: dict[str, str]) -> str:
+    return "".join(f"{answer}\n" for answer in answers.values())
+
+
+@pytest.mark.parametrize("answers", [TUNNEL, DOMAIN, OPEN], ids=list(WRITTEN))
+def test_what_is_typed_and_what_is_given_come_to_the_same_file(answers: dict[str, str], tmp_path: Path) -> None:
+    """And it passes the check."""
+    path = tmp_path / "policy.yaml"
+    expected = WRITTEN[answers["name"]]
+    typed = new("--into", path, typed=as_typed(answers) + "y\n")
+    assert (typed.stdout, path.read_text()) == (expected, expected)
+    path.unlink()
+    given = new("--into", path, "--yes", *as_options(answers))
+    assert (given.stdout, path.read_text()) == (expected, expected)
+    assert check(expected, "y").good
+
+
+def test_every_question_is_asked_in_one_of_these_policies() -> None:
+    asked = {name for answers in (TUNNEL, DOMAIN, OPEN) for name in answers}
+    assert {question.option[2:] for question in QUESTIONS} == asked
+
+
+@pytest.mark.parametrize("left_out", [question.option[2:] for question in QUESTIONS])
+def test_what_has_no_option_is_asked_for_and_nothing_else(left_out: str, tmp_path: Path) -> None:
+    answers = next(each for each in (TUNNEL, DOMAIN, OPEN) if left_out in each)
+    given = {name: answer for name, answer in answers.items() if name != left_out}
+    done = new("--into", tmp_path / "p.yaml", *as_options(given), typed=f"{answers[left_out]}\ny\n")
+    (text,) = (question.text for question in QUESTIONS if question.option[2:] == left_out)
+    prompts = {f"{question.text}{mark}": question.text for question in QUESTIONS for mark in (" [", " (", ":")}
+    lines = done.stderr.splitlines()
+    assert [asked for prompt, asked in prompts.items() if any(line.startswith(prompt) for line in lines)] == [text]
+    assert done.stdout == WRITTEN[answers["name"]]
+
+
+def test_an_empty_answer_is_the_default(tmp_path: Path) -> None:
+    """The name has none; our identity needn't be told where our address is known."""
+    path = tmp_path / "p.yaml"
+    typed = "simple\n" + "\n" * 6 + "192.0.2.2\n192.0.2.1\n" + "\n" * 6
+    assert new("--into", path, typed=typed).stdout == (
+        """\
+credentials:
+  rule: {psk: {file: secrets/rule.psk}}
+
+policies:
+  simple:
+    rules:
+      - name: rule
+        filter_list: all-ip
+        action: require-security
+        tunnel: {local: 192.0.2.1, remote: 192.0.2.2}
+        authentication: [{psk: rule}]
+"""
+    )
+    assert path.read_text() == new("--yes", "--replace", "--into", path, "--name", "simple", "--tunnel", "192.0.2.2",
+                                   "--tunnel-local", "192.0.2.1").stdout  # fmt: skip
+
+
+def test_an_answer_that_can_not_be_is_asked_for_again(tmp_path: Path) -> None:
+    typed = as_typed(
+        OPEN | {"name": "1st\nopen", "source": "10.1.0.1/16\nme", "protocol": "tpc\n47", "action": "x\npermit"}
+    )
+    done = new("--into", tmp_path / "p.yaml", typed=typed + "y\n")
+    assert done.stdout == WRITTEN["open"]
+    for told in (
+        "'1st' isn't fit as a name (a letter, then letters, digits, '_', '.' or '-')",
+        "10.1.0.1/16 has bits set behind its prefix (the subnet is 10.1.0.0/16, the address 10.1.0.1)",
+        "'tpc' isn't a protocol known by name (did you mean 'tcp'?)",
+    ):
+        assert f"Error: {told}\n" in done.stderr or f": {told}\n" in done.stderr
+    assert "'x' is not one of 'permit', 'block', 'request-security', 'require-security'." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--name", "1st"), "Invalid value for '--name': '1st' isn't fit as a name"),
+        (("--name", "a", "--tunnel", "me"), "Invalid value for '--tunnel': me may be several addresses"),
+        (("--name", "a", "--action", "permit", "--tunnel", "any"), "--tunnel means nothing with the other answers."),
+        (("--name", "a", "--source-port", "9"), "--source-port means nothing with the other answers."),
+        ((), "--name has no default, and so has to be given with --yes."),
+        (("--name", "a", "--tunnel", "gw.example"), "--local-identity has no default, and so has to be given"),
+        (("--name", "a", "--network", "moon"), "'moon' is not one of 'all', 'lan', 'remote-access'."),
+    ],
+)  # fmt: skip
+def test_options_that_can_not_be_are_wrong_usage(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    done = new("--yes", "--output", tmp_path / "p.yaml", *words, code=2)
+    assert told in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_written_without_a_yes(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    done = new("--into", path, *as_options(OPEN), typed="n\n", code=1)
+    assert done.stderr.endswith(f"Write it into {path}? [Y/n]: n\nipsecctl: nothing is written\n")
+    assert new("--into", path, *as_options(OPEN), typed="", code=1).stderr.endswith("Aborted!\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_policy_stands_beside_those_that_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("# Ours.\npolicies:\n  first: {rules: []}   # empty\n")
+    told = new("--into", path, "--yes", *as_options(OPEN)).stderr
+    assert (
+        path.read_text() == "# Ours.\npolicies:\n  first: {rules: []}   # empty\n" + WRITTEN["open"].partition("\n")[2]
+    )
+    assert f"{path} is written; write assigned: open into it, and ipsecctl reload puts it in force" in told
+    again = new("--into", path, "--yes", *as_options(OPEN | {"destination": "10.0.0.1"}), code=1)
+    assert f"{path}:4:3: policies.open: there is a policy 'open' already" in again.stderr
+
+
+def test_what_the_check_refuses_is_not_written(tmp_path: Path) -> None:
+    """Two answers that are right each for itself."""
+    given = OPEN | {"source": "10.0.0.1", "destination": "fd01::1"}
+    done = new("--output", tmp_path / "p.yaml", "--yes", *as_options(given), code=1)
+    assert "the source is IPv4, the destination IPv6: no packet is both" in done.stderr
+    assert list(tmp_path.iterdir()) == []
