@@ -37,6 +37,7 @@ SUITES = {
     "all": Suite(
         "everything: the checks, then every test (root)",
         ("tests",),
+        "not whole",
         needs=packages.NETWORK | packages.PEERS,
         coverage=True,
         checks=True,
@@ -44,7 +45,14 @@ SUITES = {
     "checks": Suite("ruff and mypy --strict", checks=True),
     "unit": Suite("what needs no root", ROOTLESS, "not root and not peer", coverage=True, checks=True),
     "fuzz": Suite("hostile input: every decoder, policy files, control lines", ("tests/fuzz", "tests/negative")),
-    "netns": Suite("ipsecd in network namespaces (root)", ("tests",), "root and not peer", packages.NETWORK),
+    "netns": Suite(
+        "ipsecd in network namespaces (root)", ("tests",), "root and not peer and not whole", packages.NETWORK
+    ),
+    "policies": Suite(
+        "what passes for each action, peer and event, with at least 10,000 packets for each event (root)",
+        ("tests/netns/test_policy_table.py",),
+        needs=packages.NETWORK,
+    ),
     "interop": Suite("ipsecd and strongSwan, tshark (root)", ("tests",), "peer", packages.NETWORK | packages.PEERS),
 }
 

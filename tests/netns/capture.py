@@ -25,6 +25,18 @@ class Seen:
     outgoing: bool
 
 
+def packet_socket(sites: Sites, place: str, interface: str) -> socket.socket:
+    """A socket that gets every frame of an interface, in and out, and doesn't block."""
+
+    def opened() -> socket.socket:
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
+        made.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE
+        made.bind((interface, 0))
+        return made
+
+    return sites.inside(place, opened)
+
+
 class Capture:
     """Everything that crosses an interface while this is entered, in order."""
 
@@ -33,19 +45,13 @@ class Capture:
         self.seen: list[Seen] = []
 
     def __enter__(self) -> Self:
-        self._socket = self._sites.inside(self._place, self._open)
+        self._socket = packet_socket(self._sites, self._place, self._interface)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._socket.close()
-
-    def _open(self) -> socket.socket:
-        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
-        opened.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE
-        opened.bind((self._interface, 0))
-        return opened
 
     def read(self) -> None:
         """Take in what has come."""

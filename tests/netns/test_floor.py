@@ -17,6 +17,7 @@ import pytest
 from ipsecd.policy.floor import EntryCounters, entry_counters
 from ipsecd.policy.plan import Action, Plan
 from ipsecd.wire.selector import Selector
+from tests.netns import damage
 from tests.netns.capture import Capture, send
 from tests.netns.gateway import Gateway, between_sites, entry, others_table
 from tests.netns.packets import fragments, ping, tcp, time_exceeded, udp
@@ -41,10 +42,8 @@ def masquerade(gateway: Gateway) -> None:
 
 
 def more_specific_route(gateway: Gateway) -> None:
-    for version in (4, 6):
-        words = ["ip", "route", "add", HB[version], "via", GB_WAN[version]]
-        gateway.sites.run("ga", words)
-        gateway.sites.run("ga", [*words, "table", str(gateway.plan.settings.table)])
+    for route in damage.more_specific_routes(HB.values()):
+        gateway.sites.run("ga", ["ip", "route", "add", *route.split()])
 
 
 def routing_rule_before_ours(gateway: Gateway) -> None:
@@ -53,7 +52,7 @@ def routing_rule_before_ours(gateway: Gateway) -> None:
 
 
 def tun_deleted(gateway: Gateway) -> None:
-    gateway.sites.run("ga", ["ip", "link", "del", "ipsecd0"])
+    damage.delete_tun(gateway.sites)
 
 
 def tun_deleted_and_rules_flushed(gateway: Gateway) -> None:
@@ -62,14 +61,11 @@ def tun_deleted_and_rules_flushed(gateway: Gateway) -> None:
 
 
 def rules_flushed(gateway: Gateway) -> None:
-    for version in (4, 6):
-        gateway.sites.run("ga", ["ip", f"-{version}", "rule", "flush"])
-        gateway.sites.run("ga", ["ip", f"-{version}", "rule", "add", "pref", "32766", "lookup", "main"])
+    damage.flush_rules(gateway.sites)
 
 
 def routes_flushed(gateway: Gateway) -> None:
-    for version in (4, 6):
-        gateway.sites.run("ga", ["ip", f"-{version}", "route", "flush", "table", str(gateway.plan.settings.table)])
+    damage.flush_routes(gateway.sites)
 
 
 def daemon_dead(gateway: Gateway) -> None:

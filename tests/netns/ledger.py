@@ -1,0 +1,145 @@
+"""What of the numbered packets of all cells crossed each link, in which form, and what else crossed the wire."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from tests.interop.wire import kind
+from tests.netns.capture import PATIENCE, packet_socket
+from tests.netns.cells import PORTS
+from tests.netns.flood import MARKED
+from tests.netns.policy_table import Cell
+from tests.netns.sites import Sites
+
+HEAD = 192  # octets of a frame that are looked at: headers, and the number at least once behind them
+_LINKS = {"lan a": ("ha", "eth0"), "wire": ("ga", "wan0"), "lan b": ("hb", "eth0")}
+SOL_PACKET, PACKET_STATISTICS = 263, 6
+
+
+class Ledger:
+    """Reads every link while it is entered, and what comes to ga itself. ``in_clear`` and ``arrived`` are the numbers
+    of each cell's packets that crossed the wire in clear, either way, and that came to where they were sent; ``esp``
+    counts by SPI, ``others`` by the words of ``tests.interop.wire.kind``."""
+
+    def __init__(self, sites: Sites, cells: Mapping[str, Cell]) -> None:
+        self._sites, self._cells = sites, cells
+        self._ends = {name.encode(): (cell, _end(cell)) for name, cell in cells.items()}
+        self.in_clear: dict[Cell, set[int]] = defaultdict(set)
+        self.arrived: dict[Cell, set[int]] = defaultdict(set)
+        self._idle = threading.Event()
+        self.esp: Counter[str] = Counter()
+        self.others: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        self._selector = selectors.DefaultSelector()
+        for link, (place, interface) in _LINKS.items():
+            self._register(packet_socket(self._sites, place, interface), self._frames, link)
+        for opened in self._sites.inside("ga", lambda: [_sink(port, family) for port, family in _SINKS]):
+            self._register(opened, self._datagrams, "ga")
+        # what comes to hosts is seen on their links: nobody reads these, they only keep the kernel from complaining
+        self._hosts = [self._sites.inside(place, _sink, *sink) for place in ("ha", "hb") for sink in _SINKS]
+        self._ending = False
+        self._reader = threading.Thread(target=self._read, name="ledger", daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending = True
+        self._reader.join()
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()
+        for host in self._hosts:
+            host.close()
+        self._selector.close()
+
+    def settle(self) -> None:
+        """Wait until a link has been silent for a moment, and see that the kernel has kept every frame for us: what
+        nobody has looked at proves nothing."""
+        self._idle.clear()
+        assert self._idle.wait(PATIENCE), "somebody still sends"
+        keys = [key for key in self._selector.get_map().values() if key.data[1] != "ga"]
+        statistics = [key.fileobj.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8) for key in keys]
+        assert [int.from_bytes(each[4:], "little") for each in statistics] == [0] * len(_LINKS)
+
+    def leaked(self, cell: Cell) -> set[int]:
+        """The numbers of what has passed in a cell as it mustn't: in clear, if it leaves or the peer protects it; and
+        at all, if nothing is to pass."""
+        if cell.may_be_clear:
+            return set()
+        on_wire = cell.direction == "out" or cell.passes == "protected"
+        at_end = cell.passes == "nothing"
+        return (set(self.in_clear[cell]) if on_wire else set()) | (set(self.arrived[cell]) if at_end else set())
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def _register(self, opened: socket.socket, read: Callable[[socket.socket, str], None], link: str) -> None:
+        self._selector.register(opened, selectors.EVENT_READ, (read, link))
+
+    def _read(self) -> None:
+        while not self._ending:
+            ready = self._selector.select(0.1)
+            for key, _ in ready:
+                read, link = key.data
+                read(key.fileobj, link)
+            if not ready:
+                self._idle.set()
+
+    def _frames(self, opened: socket.socket, link: str) -> None:
+        for _ in range(1_000):
+            try:
+                frame, (_, _, kind_of_packet, *_) = opened.recvfrom(HEAD)
+            except BlockingIOError:
+                return
+            outgoing = kind_of_packet == socket.PACKET_OUTGOING
+            found = MARKED.search(frame)
+            if found:
+                cell, end = self._ends[found[1]]
+                if link == "wire":
+                    self.in_clear[cell].add(int(found[2]))
+                elif link == end and not outgoing:
+                    self.arrived[cell].add(int(found[2]))
+            elif link == "wire":
+                self._unmarked(frame)
+
+    def _unmarked(self, frame: bytes) -> None:
+        what = kind(frame)
+        self.others[what] += 1
+        if what == "ESP in UDP":
+            udp = 14 + 4 * (frame[14] & 15)
+            self.esp[frame[udp + 8 : udp + 12].hex()] += 1
+
+    def _datagrams(self, opened: socket.socket, _link: str) -> None:
+        for _ in range(1_000):
+            try:
+                data = opened.recv(HEAD)
+            except BlockingIOError:
+                return
+            if found := MARKED.search(data):
+                self.arrived[self._ends[found[1]][0]].add(int(found[2]))
+
+
+_SINKS = [(port, family) for port in PORTS.values() for family in (socket.AF_INET, socket.AF_INET6)]
+
+
+def _sink(port: int, family: int) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    if family == socket.AF_INET6:
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    opened.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE
+    opened.bind(("", port))
+    return opened
+
+
+def _end(cell: Cell) -> str:
+    """The link at whose host it arrives; ``ga``: at no link, but at the gateway itself."""
+    if cell.direction == "out":
+        return "lan b"
+    return "ga" if cell.traffic == "local" else "lan a"

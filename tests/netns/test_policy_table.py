@@ -1,0 +1,125 @@
+"""What passes, and in which form, is what docs/policies.md says; and what mustn't pass in clear never does, whatever
+happens to the gateway. Everything is in sites of which every link is seen, with packets in all cells of the table at
+once; before there is a policy, each cell passes in clear, and is seen.
+
+`scripts/test policies` has it all; other suites have fewer packets for each event, and of events that are alike one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.waiting import eventually
+from tests.netns import policy_table
+from tests.netns.cells import GATEWAYS, Layout, rule_name
+from tests.netns.events import EVENTS
+from tests.netns.policy_table import Cell
+from tests.netns.stage import Moment, Stage
+
+pytestmark = pytest.mark.root
+
+ROUNDS = 5  # packets in each cell
+FEW, MANY = 1_500, 10_000  # packets at least for each event
+PART = [event for event in EVENTS if event not in ("start", "stop and start", "negotiation", "assign")]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """Without a policy each cell was seen to pass in clear; now what can be negotiated is, and others have refused."""
+    text = policy_table.DOCUMENT.read_text()
+    with Stage(tmp_path, Layout(policy_table.cells(text), policy_table.actions(text))) as built:
+        cells = built.layout.cells
+        with built.flooded(cells):
+            built.flow_in_clear(cells)
+            built.flow(cells)
+        built.govern()
+        with built.flooded(cells):
+            built.flow([cell for cell in cells if cell.passes != "nothing"])
+            eventually(lambda: disagreed(built), "other peers have shown what they are")
+        yield built
+
+
+def disagreed(stage: Stage) -> bool:
+    """Whether a has met what the table's peers are."""
+    log = stage.a.log()
+    return f"{GATEWAYS['in clear']}:500: IKE doesn't get there: Connection refused" in log and all(
+        f"{rule_name(action, 'silent')}: calling" in log
+        and f"{rule_name(action, 'refuses')}: authentication failed" in log
+        for action in stage.layout.negotiating
+    )
+
+
+def test_what_passes_is_what_the_table_says_whatever_happens(stage: Stage) -> None:
+    measure(stage)
+    endure(stage, PART, FEW)
+    measure(stage)
+
+
+@pytest.mark.whole
+@pytest.mark.timeout(1_800)
+def test_what_passes_is_what_the_table_says_whatever_happens_in_either_order(stage: Stage) -> None:
+    measure(stage)
+    endure(stage, [*EVENTS, *reversed(EVENTS)], MANY)
+    measure(stage)
+
+
+def measure(stage: Stage) -> None:
+    """Some packets in all cells, now that nothing happens."""
+    cells, since, esp = stage.layout.cells, stage.now(), Counter(stage.ledger.esp)
+    with stage.flooded(cells, ROUNDS):
+        stage.settle()
+    wrong = {" ".join(cell.way): found for cell in cells if (found := seen(stage, cell, since)) != expected(cell)}
+    assert wrong == {}
+    assert stage.strange() == {}
+    by_spi = stage.ledger.esp - esp
+    known = {child[spi]: (child["name"], way) for child in stage.a.children() for way, spi in WAYS.items()}
+    needed = Counter({sa: ROUNDS * len(group) for sa, group in by_sa(stage).items()})
+    assert by_spi.keys() <= known.keys(), "by an SA that isn't there"
+    assert {known[spi]: count for spi, count in by_spi.items() if count < needed[known[spi]]} == {}
+
+
+WAYS = {"out": "spi_out", "in": "spi_in"}
+
+
+def by_sa(stage: Stage) -> dict[tuple[str, str], list[Cell]]:
+    """The cells whose packets cross the wire by each child SA, in one direction."""
+    found = defaultdict(list)
+    for cell in stage.layout.cells:
+        if sa := stage.layout.sa(cell):
+            found[sa, cell.direction].append(cell)
+    return found
+
+
+def seen(stage: Stage, cell: Cell, since: Moment) -> tuple[int, int]:
+    """How many packets came to where they were sent, and crossed the wire in clear."""
+    return stage.arrived(cell, since), stage.in_clear(cell, since)
+
+
+def expected(cell: Cell) -> tuple[int, int]:
+    """What arrives in clear is there whatever we do with it; all else is as the table says."""
+    sent_in_clear = cell.direction == "in" and cell.peer != "protects"
+    return (0 if cell.passes == "nothing" else ROUNDS, ROUNDS if cell.may_be_clear or sent_in_clear else 0)
+
+
+def endure(stage: Stage, events: Iterable[str], packets: int) -> None:
+    """So many packets are sent through each event, in all cells that may not be clear."""
+    cells = [cell for cell in stage.layout.cells if not cell.may_be_clear]
+    protected = [cell for cell in cells if cell.passes == "protected"]
+    spans = []
+    with stage.flooded(cells):
+        for event in events:
+            since = stage.now()
+            EVENTS[event](stage)
+            stage.flow(protected)
+            stage.meanwhile(packets, since)
+            spans.append((event, since, stage.now()))
+    stage.settle()
+    for event, *span in spans:
+        sent = sum(span[1].values()) - sum(span[0].values())
+        print(f"{event:25}{sent:8} packets{stage.escaped(cells, *span):6} let out")
+    assert [(event, leaks) for event, *span in spans if (leaks := stage.leaks(cells, *span))] == []
+    assert stage.strange() == {}
