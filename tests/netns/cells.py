@@ -98,6 +98,10 @@ class Layout:
         action = self.negotiating[0] if blocked else cell.action
         return f"{rule_name(action, cell.peer)}/{ {4: 1, 6: 2}[cell.version] }"
 
+    def peer_name(self, peer: str) -> str:
+        """What a calls it: as its first rule for it."""
+        return rule_name(self.negotiating[0], peer)
+
     def furnish(self, sites: Sites) -> None:
         """Give gb and hb their addresses, and have gb's kernel answer IKE as peers without an ipsecd do."""
         batch(sites, "hb", *(f"addr add {host} dev eth0 nodad" for version in (4, 6) for host in self.hosts(version)))

@@ -44,7 +44,7 @@ def rekeyed(stage: Stage) -> None:
     before = spis(stage)
     for rule in protecting(stage):
         stage.a.ask("rekey", name=rule)
-        stage.a.ask("rekey", name=f"peer:{rule}")
+    stage.a.ask("rekey", name=f"peer:{stage.layout.peer_name('protects')}")
     eventually(lambda: not spis(stage) & before, "all keys are new")
 
 

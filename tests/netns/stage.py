@@ -19,8 +19,6 @@ from tests.netns.policy_table import Cell
 from tests.netns.sites import Sites
 
 PLACES = ("ha", "ga", "hb")
-GAP = 0.03  # seconds between rounds: as many packets as a slow machine still carries
-
 Moment = Mapping[str, int]
 """The number of the next packet of each place: what is sent from then on has that number or a higher one."""
 
@@ -53,16 +51,18 @@ class Stage:
         self.b = self._stack.enter_context(Ipsecd(self.sites, "gb", self.folder / "b", self.layout.files_of_b()))
         self.a = self._stack.enter_context(Ipsecd(self.sites, "ga", self.folder / "a", self.layout.files_of_a()))
         self.ledger.others.clear()
+        self.governed = self.now()
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def flooded(self, cells: Sequence[Cell], rounds: int = 0) -> Iterator[None]:
-        """A steady flood of packets in each of these cells; with ``rounds``, only so many, and all of them are sent."""
+    def flooded(self, cells: Sequence[Cell], *, rounds: int = 0, gap: float = 0.1) -> Iterator[None]:
+        """A steady flood: a packet in each of these cells, then again after ``gap`` seconds; with ``rounds`` only so
+        many, and all of them are sent."""
         with contextlib.ExitStack() as stack:
             for place in PLACES:
                 flows = self.layout.flows(place, cells)
-                each = Sender(self.sites, place, flows, gap=GAP, rounds=rounds, first=self._next[place])
+                each = Sender(self.sites, place, flows, gap=gap, rounds=rounds, first=self._next[place])
                 self._senders[place] = stack.enter_context(each)
             if rounds:
                 for each in self._senders.values():
