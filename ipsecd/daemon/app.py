@@ -39,6 +39,7 @@ from ipsecd.io.clock import Clock
 from ipsecd.io.netlink import Netlink
 from ipsecd.io.nftables import Nftables
 from ipsecd.io.outside import Outside
+from ipsecd.policy.boot import ADDED, after_failure
 from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE
 from ipsecd.policy.plan import Plan
@@ -107,6 +108,7 @@ class App:
         try:
             server.claim(self.options.control)  # first: a daemon that is already there isn't to be disturbed
             await force.begin(await self._sketch())
+            self._keep_boot()
         except BaseException:
             await server.close()
             raise
@@ -132,6 +134,7 @@ class App:
                 _tell_failure("reload-failed", error)
                 raise
         self.failures.keep(self._untouched(difference))
+        self._keep_boot()
         self._resolver.hurry()
         return difference
 
@@ -185,11 +188,26 @@ class App:
         """Something has failed: see that the last good floor stands, so that nothing leaves in clear. It is put in
         the place of whatever may be there under its name."""
         try:
-            if text := self._nftables.text or self.options.floor.load():
+            if text := self._nftables.text or self._last_floor():
                 await self._nftables.replace(text)
                 log.warning("last-floor-stands")
         except KernelError as error:
             _tell_failure("no-floor", error)
+
+    def _last_floor(self) -> str:
+        """As the boot has raised it. Raises KernelError."""
+        floor = self.options.floor.load()
+        return floor + after_failure(self.options.boot.load() or "") if floor else ""
+
+    def _keep_boot(self) -> None:
+        """See that the next boot is as the policy file says."""
+        if self.protection is None:
+            return
+        added, kept = ADDED[self.protection.prepared.file.content.boot], self.options.boot
+        try:
+            kept.save(added) if added else kept.remove()
+        except KernelError as error:
+            log.warning("boot-not-saved", reason=str(error))
 
     # --- the world changes ------------------------------------------------------------------------------------------
 

@@ -40,6 +40,11 @@ class Options:
         return StateFile(self.state / "floor.nft", "the floor", "without it nothing is protected after a reboot")
 
     @property
+    def boot(self) -> StateFile:
+        """What the next boot adds to it."""
+        return StateFile(self.state / "boot.nft", "the boot mode", "the next boot raises the floor as the last did")
+
+    @property
     def names(self) -> StateFile:
         """What the policy's DNS names last meant, for the next start."""
         path = self.state / "names.json"

@@ -187,6 +187,11 @@ class File(Strict):
         None, description="The policy in force, one at most. With none, nothing is protected."
     )
     description: Text = Field("", description="For people.")
+    boot: Literal["last", "stateful", "block", "permit"] = Field(
+        "last",
+        description="What stands from a boot on until a policy is in force: `last` is the floor of the last policy, "
+        "`stateful` and `block` drop more than that, `permit` nothing.",
+    )
     settings: Settings = Field(Settings(), description="What this machine is told.", json_schema_extra={"default": {}})
     credentials: dict[QuietName, Credential] = Field({}, description="What proves who someone is, by name.")
     filter_lists: dict[Name, Annotated[Several[Filter], Field(min_length=1)]] = Field(

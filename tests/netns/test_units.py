@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from ipsecd import limits
 from ipsecd.daemon.options import Options
+from ipsecd.policy.boot import ADDED
 from ipsecd.policy.plan import Action
 from tests.netns.capture import PATIENCE, Capture, send
 from tests.netns.flood import MARK, leaves_in_clear
@@ -113,6 +115,7 @@ def test_the_paths_of_the_units_are_those_of_the_daemon() -> None:
         Path("/run/ipsecd"),
         Path("/etc/ipsecd"),
     )
+    assert str(options.boot.path) in FLOOR.read_text()
     for folder in ("State", "Runtime", "Configuration"):
         assert f"{folder}Directory=ipsecd\n" in told
 
@@ -206,3 +209,86 @@ def test_if_nothing_can_be_loaded_that_is_shouted(sites: Sites, saved: Path, tmp
     done = sites.run("ga", [FLOOR, saved, tmp_path / "missing"], check=False)
     assert done.returncode == 1
     assert "<0>Neither the floor of ipsecd's last policy nor" in done.stderr
+
+
+# --- boot modes -----------------------------------------------------------------------------------------------------
+
+
+class Booted:
+    """ga after a boot in one mode: the unit has raised the floor, and ipsecd hasn't started."""
+
+    def __init__(self, sites: Sites, saved: Path, mode: str) -> None:
+        boot = saved.with_name("boot.nft")
+        if ADDED[mode]:
+            boot.write_text(ADDED[mode])
+        sites.run("ga", ["nft", "flush", "ruleset"])
+        done = sites.run("ga", [FLOOR, saved, CLOSED, boot], check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        self._sites = sites
+
+    def passes(self, wan: Capture, source: str, destination: str, mark: bytes) -> bool:
+        """Whether a packet, of ga or forwarded, leaves by wan0."""
+        place = "ga" if source == GA_WAN[4] else "ha"
+        with contextlib.suppress(PermissionError):
+            send(self._sites, place, udp(source, destination, mark))
+        behind = mark.replace(b"<", b"<behind ")
+        send(self._sites, "gb", udp(GB_WAN[4], GA_WAN[4], behind))
+        wan.wait_for(behind)
+        return any(seen.outgoing and mark in seen.packet for seen in wan.seen)
+
+    def asks(self) -> bool:
+        """Whether ga gets an answer from gb."""
+        return self._sites.run("ga", ["ping", "-c1", "-W1", GB_WAN[4]], check=False).returncode == 0
+
+    def asked(self) -> bool:
+        """Whether gb gets one from ga."""
+        return self._sites.run("gb", ["ping", "-c1", "-W1", GA_WAN[4]], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "covered", "uncovered", "own", "asks", "asked"),
+    [
+        ("last", False, True, True, True, True),
+        ("stateful", False, False, True, True, False),
+        ("block", False, False, False, False, False),
+        ("permit", True, True, True, True, True),
+    ],
+)
+def test_until_a_policy_is_in_force_the_boot_mode_says_what_passes(
+    sites: Sites,
+    saved: Path,
+    tmp_path: Path,
+    mode: str,
+    covered: bool,
+    uncovered: bool,
+    own: bool,
+    asks: bool,
+    asked: bool,
+) -> None:
+    booted = Booted(sites, saved, mode)
+    with Capture(sites, "ga", "wan0") as wan:
+        assert booted.passes(wan, HA[4], HB[4], b"<one>") is covered
+        assert booted.passes(wan, HA[4], GB_WAN[4], b"<two>") is uncovered
+        assert booted.passes(wan, GA_WAN[4], GB_WAN[4], b"<three>") is own
+        assert booted.asks() is asks
+        assert booted.asked() is asked
+        neighbours = sites.run("ga", ["ping", "-c1", "-W1", GB_WAN[6]], check=False).returncode == 0
+        assert neighbours is asks
+        (saved.parent / "again").mkdir()
+        with Gateway(sites, saved.parent / "again", between_sites(Action.PROTECT)):
+            assert not booted.passes(wan, HA[4], HB[4], b"<four>")
+            assert booted.passes(wan, HA[4], GB_WAN[4], b"<five>")
+            assert booted.asks()
+            assert booted.asked(), "a policy is in force"
+
+
+def test_a_boot_mode_that_can_not_be_loaded_closes_the_machine(sites: Sites, saved: Path) -> None:
+    saved.with_name("boot.nft").write_text("nonsense\n")
+    done = sites.run("ga", [FLOOR, saved, CLOSED, saved.with_name("boot.nft")], check=False)
+    assert (done.returncode, "this machine is closed" in done.stderr) == (1, True)
+
+
+def test_without_a_saved_floor_no_boot_mode_counts(sites: Sites, tmp_path: Path) -> None:
+    (tmp_path / "boot.nft").write_text(ADDED["block"])
+    assert sites.run("ga", [FLOOR, tmp_path / "missing", CLOSED, tmp_path / "boot.nft"]).stderr == ""
+    assert sites.run("ga", ["nft", "list", "tables"]).stdout == ""
