@@ -57,7 +57,8 @@ def main(context: click.Context, control: Path, as_json: bool) -> None:
     """Ask and command a running ipsecd.
 
     Exits with 0 if it was done, 1 if the daemon refused or its answer couldn't be shown, 2 for wrong usage, 3 if no
-    daemon runs, 4 without permission, 5 if a reload has left rules that can't be used, 130 after Ctrl-C.
+    daemon runs, 4 without permission, 5 if a reload or an assignment has left rules that can't be used, 130 after
+    Ctrl-C.
     """
     context.obj = control
     if as_json:
@@ -168,11 +169,7 @@ def rekey(control: Path, name: str, as_json: bool) -> None:
 def reload(control: Path, as_json: bool) -> None:
     """Read the policy file again, and change what differs. A file with mistakes changes nothing."""
     with Client(control) as client:
-        answer = client.ask("reload")
-        _tell(answer, as_json, render.difference)
-        with taking_apart():
-            if answer["incomplete"]:
-                click.get_current_context().exit(UNUSABLE)
+        _tell_change(client.ask("reload"), as_json, render.difference)
 
 
 @main.command()
@@ -242,12 +239,36 @@ def export(control: Path, directory: Path | None, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("name")
+@_json
+@click.pass_obj
+def assign(control: Path, name: str, as_json: bool) -> None:
+    """Read the policy file again, and put policy NAME of it in force in the place of the one that is.
+
+    This lasts, over restarts too, until the file's `assigned` says something else than now, or another is assigned.
+    """
+    with Client(control) as client:
+        _tell_change(client.ask("assign", name=name), as_json, render.assigned)
+
+
+@main.command()
 @_json
 @click.pass_obj
 def unassign(control: Path, as_json: bool) -> None:
-    """Take the policy out of force: what it protected leaves in clear, until the next reload or start of ipsecd."""
+    """Take the policy out of force: what it protected leaves in clear.
+
+    This lasts, over restarts too, until a policy is assigned, or the file's `assigned` says something else than now.
+    """
     with Client(control) as client:
         _tell(client.ask("unassign"), as_json, render.unassigned)
+
+
+def _tell_change(answer: Mapping[str, Any], as_json: bool, form: Render) -> None:
+    """What has changed; ends with a status of its own if not all of it can be used."""
+    _tell(answer, as_json, form)
+    with taking_apart():
+        if answer["incomplete"]:
+            click.get_current_context().exit(UNUSABLE)
 
 
 def _everywhere(group: click.Group, **options: object) -> dict[str, Any]:

@@ -52,6 +52,8 @@ def show(console: Console, *parts: RenderableType) -> None:
 def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     """``ipsecctl status``."""
     yield headline(answer)
+    if answer["assigned"]["by"] == "ipsecctl":
+        yield _text(f"{_assigned(answer)}\n")
     if answer["rules"]:
         yield grid(_RULE, [_rule(rule) for rule in answer["rules"]], width)
     if "data_plane" in answer:
@@ -193,6 +195,19 @@ def _filter(told: Mapping[str, Any]) -> str:
     return f"{told['entry']}, line {told['line']}" if told["line"] else str(told["entry"])
 
 
+def _assigned(answer: Mapping[str, Any]) -> str:
+    """What is assigned otherwise than the policy file says."""
+    assigned = answer["assigned"]
+    what = f"policy {assigned['policy']} is assigned" if assigned["policy"] else "no policy is assigned"
+    return f"{what} by ipsecctl; the policy file says {assigned['file_says'] or 'none'}"
+
+
+def assigned(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
+    """``ipsecctl assign``."""
+    yield _text(f"policy {answer['policy']} is assigned")
+    yield from difference(answer, width)
+
+
 def difference(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:
     """``ipsecctl reload``."""
     changes = {name: names for name, names in answer["difference"].items() if names and name != "kept"}
@@ -203,7 +218,9 @@ def difference(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableTyp
     for peer, reason in answer["unusable"].items():
         yield _text(f"{peer} can't be used: {reason}", "red")
     if answer["policy"] is None:
-        yield _text("WARNING: the policy file assigns no policy: nothing is protected", "red")
+        chosen = answer["assigned"]["by"] == "ipsecctl"
+        why = _assigned(answer) if chosen else "the policy file assigns no policy"
+        yield _text(f"WARNING: {why}: nothing is protected", "red")
 
 
 def level(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:
@@ -217,7 +234,7 @@ def unassigned(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableTyp
     """``ipsecctl unassign``."""
     if answer["policy"] is not None:
         out = f"policy {answer['policy']} is out of force"
-        yield _text(f"{out}: what it protected leaves in clear, until the next reload or start of ipsecd")
+        yield _text(f"{out}: what it protected leaves in clear, until ipsecctl assign, also after a restart")
     elif answer["bare"]:
         yield _text("the floor of an earlier policy is gone: what it covered leaves in clear")
     else:

@@ -19,6 +19,7 @@ import structlog
 import ipsecd
 from ipsecd import limits
 from ipsecd.crypto import selftest
+from ipsecd.daemon.assignment import Assigned, Assignment, chosen
 from ipsecd.daemon.control import Access, ControlServer, Handler
 from ipsecd.daemon.failures import Failures
 from ipsecd.daemon.force import Force
@@ -64,6 +65,7 @@ class App:
         self._nftables = Nftables(TABLE)
         self._resolver = Resolver(options.names, self.clock.now)
         self._well_known = WellKnown(options.sets)
+        self._assignment = Assignment(options.assignment)
         self._changing = asyncio.Lock()
         self._moved = asyncio.Event()  # this machine's addresses or its ways out may have changed
         self._hangup = asyncio.Event()
@@ -76,6 +78,11 @@ class App:
     def protection(self) -> Protection | None:
         """The policy in force, None while none is."""
         return self._force.protection if self._force else None
+
+    @property
+    def assigned(self) -> Assigned:
+        """Which policy is assigned, and by whom."""
+        return self._begun().assigned
 
     @property
     def bare(self) -> bool:
@@ -108,6 +115,7 @@ class App:
         try:
             server.claim(self.options.control)  # first: a daemon that is already there isn't to be disturbed
             await force.begin(await self._sketch())
+            self._assignment.settle(force.assigned)
             self._keep_boot()
         except BaseException:
             await server.close()
@@ -133,10 +141,33 @@ class App:
             except _REFUSALS as error:
                 _tell_failure("reload-failed", error)
                 raise
+            self._assignment.settle(force.assigned)
+        self._changed(difference)
+        return difference
+
+    async def assign(self, policy: str) -> PlanDiff:
+        """Read the policy file again and put this policy of it in force, now and at each start, until the file or
+        another command says otherwise. Raises ConfigError, OperatorError or KernelError, and has then changed
+        nothing."""
+        force = self._begun()
+        async with self._changing:
+            try:
+                file = read_policy(self.options.policy)
+                assigned = chosen(file, policy)
+                sketch = await outline(file, assigned, force.around)
+                with self._assignment.choosing(assigned):
+                    difference = await force.change(sketch)
+            except _REFUSALS as error:
+                _tell_failure("assign-failed", error)
+                raise
+        log.info("assigned", policy=policy, by=assigned.by)
+        self._changed(difference)
+        return difference
+
+    def _changed(self, difference: PlanDiff) -> None:
         self.failures.keep(self._untouched(difference))
         self._keep_boot()
         self._resolver.hurry()
-        return difference
 
     def _untouched(self, difference: PlanDiff) -> Iterator[str]:
         """The rules that are as they were, and so are their keys."""
@@ -147,12 +178,14 @@ class App:
                 yield rule.name
 
     async def unassign(self) -> None:
-        """Take the policy out of force, and everything of ours out of the kernel, until the next reload. Raises
-        KernelError; a policy that was in force is in force then."""
+        """Take the policy out of force, and everything of ours out of the kernel, until the file or another command
+        says otherwise. Raises KernelError; a policy that was in force is in force then."""
         force = self._begun()
         async with self._changing:
+            assigned = Assigned(None, self._said())
             try:
-                await force.unassign()
+                with self._assignment.choosing(assigned):
+                    await force.unassign(assigned)
             except KernelError as error:
                 _tell_failure("unassign-failed", error)
                 raise
@@ -177,7 +210,15 @@ class App:
         return frozenset(await self._begun().around.broadcasts())
 
     async def _sketch(self) -> Outline:
-        return await outline(read_policy(self.options.policy), self._begun().around)
+        file = read_policy(self.options.policy)
+        return await outline(file, self._assignment.under(file), self._begun().around)
+
+    def _said(self) -> str | None:
+        """What the policy file assigns: now, or if it can't be used now, when it was read last."""
+        try:
+            return read_policy(self.options.policy).content.assigned
+        except (ConfigError, OperatorError):
+            return self.assigned.said
 
     def _begun(self) -> Force:
         if self._force is None:

@@ -18,6 +18,7 @@ from ipsecd.daemon.target import find
 from ipsecd.dataplane.messages import Counters
 from ipsecd.errors import KernelError, OperatorError
 from ipsecd.io.nftables import Nftables
+from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE
 from ipsecd.policy.judging import Here
 from ipsecd.policy.plan import Plan
@@ -42,6 +43,7 @@ class Commands:
             "down": self._down,
             "rekey": self._rekey,
             "reload": self._reload,
+            "assign": self._assign,
             "log-level": self._log_level,
             "keys-export": self._keys_export,
             "unassign": self._unassign,
@@ -59,7 +61,7 @@ class Commands:
 
     async def _explain(self, arguments: Arguments) -> dict[str, Any]:
         if self._app.bare:
-            hint = "ipsecctl unassign takes it away, ipsecctl reload puts an assigned policy in its place"
+            hint = "ipsecctl unassign takes it away, ipsecctl assign NAME puts a policy in its place"
             raise OperatorError("no policy is in force, but the floor of an earlier one stands", hint)
         here = Here(await self._app.addresses(), await self._app.broadcasts())
         return explain(self._app.protection, here, arguments)
@@ -95,13 +97,20 @@ class Commands:
         return {"names": target.names if target.ike else sorted(children)}
 
     async def _reload(self, _: Arguments) -> dict[str, Any]:
-        difference = await self._app.reload()
+        return self._changed(await self._app.reload())
+
+    async def _assign(self, arguments: Arguments) -> dict[str, Any]:
+        return self._changed(await self._app.assign(arguments["name"]))
+
+    def _changed(self, difference: PlanDiff) -> dict[str, Any]:
+        """What is in force after a change, and what of it can't be negotiated."""
         protection = self._app.protection
         unusable = protection.prepared.unusable if protection else {}
         plan = protection.prepared.plan if protection else Plan()
         named = {peer.name for peer in plan.peers if peer.remote_name in plan.unresolved}  # the DNS is asked right now
         return {
             "policy": plan.policy if protection else None,
+            "assigned": status.assigned(self._app),
             "difference": asdict(difference),
             "unusable": unusable,
             "incomplete": not unusable.keys() <= named,
@@ -136,7 +145,7 @@ class Commands:
 
     def _in_force(self) -> Protection:
         if self._app.protection is None:
-            raise OperatorError("no policy is in force", "ipsecctl reload puts the assigned one in force")
+            raise OperatorError("no policy is in force", "ipsecctl assign NAME puts one in force")
         return self._app.protection
 
     def _turn(self, name: str, command: Callable[[str, float], Effects]) -> None:

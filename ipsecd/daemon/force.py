@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import structlog
 
+from ipsecd.daemon.assignment import Assigned
 from ipsecd.daemon.ground import Ground, Host, report
 from ipsecd.daemon.identifiers import Identifiers
 from ipsecd.daemon.keyring import Keyring
@@ -22,11 +23,12 @@ log = structlog.get_logger()
 
 class Force:
     """``protection`` is the policy in force; ``bare`` is the floor of an earlier one that stands without a policy. At
-    most one of them is there."""
+    most one of them is there. ``assigned`` says who wants it so."""
 
     def __init__(self, host: Host, around: Surroundings) -> None:
         self.protection: Protection | None = None
         self.bare: Ground | None = None
+        self.assigned = Assigned(None, None)
         self.around = around
         self._host = host
         self._identifiers = Identifiers()
@@ -42,20 +44,20 @@ class Force:
         elif text is not None:
             self.bare = Ground(sketch.plan.settings, self._host, lambda _: None, self._host.addresses)
             await self.bare.raise_floor(text)
-            log.error("floor-without-policy", file=sketch.file.file)
+            log.error("floor-without-policy", why=_why_none(sketch))
         elif await self._host.nftables.exists():
-            log.error("floor-without-policy", file=sketch.file.file)
+            log.error("floor-without-policy", why=_why_none(sketch))
         else:
             await self._flush()
-            log.warning("nothing-assigned", file=sketch.file.file)
+            log.warning("nothing-assigned", why=_why_none(sketch))
+        self.assigned = sketch.assigned
 
     async def change(self, sketch: Outline) -> PlanDiff:
         """At a reload, or when another policy is assigned: keys are read before anything changes. Raises IpsecdError,
         or whatever else has gone wrong, and has then changed nothing."""
         if not sketch.plan.policy:
             if self.protection is not None or self.bare is not None:
-                hint = "ipsecctl unassign takes protection away; a file doesn't"
-                raise OperatorError(f"{sketch.file.file} assigns no policy", hint)
+                raise OperatorError(_why_none(sketch), "ipsecctl unassign takes protection away; a file doesn't")
             difference = PlanDiff()
         elif self.protection is not None:
             self.protection.check(sketch)
@@ -66,6 +68,7 @@ class Force:
             await self._start(await self._complete(sketch))
             difference = PlanDiff(added=diff(Plan(), sketch.plan).added)
             log.info("policy-changed", difference=difference)
+        self.assigned = sketch.assigned
         return difference
 
     async def _start(self, new: Prepared) -> None:
@@ -93,7 +96,7 @@ class Force:
         if self.protection is None:
             return
         now = self.protection.prepared
-        sketch = await outline(now.file, self.around)
+        sketch = await outline(now.file, now.assigned, self.around)
         if (sketch.plan, sketch.outside, sketch.absent) == (now.plan, now.outside, now.absent):
             return
         difference = await self.protection.change(await self._complete(sketch, now.ring))
@@ -102,7 +105,7 @@ class Force:
         if sketch.outside != now.outside:
             log.info("outside-moved", interfaces=", ".join(sketch.outside) or "none")
 
-    async def unassign(self) -> None:
+    async def unassign(self, assigned: Assigned) -> None:
         """Take everything of ours out of the kernel. Raises KernelError; what was in force is in force then."""
         if self.protection is not None:
             await self.protection.lower()
@@ -112,6 +115,7 @@ class Force:
         else:  # nothing in force in this process, but maybe left by the one before
             await self._flush()
         self.protection = self.bare = None
+        self.assigned = assigned
         self.around.resolver.retain(frozenset())
         self.around.well_known.retain(frozenset())
 
@@ -146,3 +150,10 @@ class Force:
 
     async def _flush(self) -> None:
         await flush(self._host.netlink, self._host.nftables, self._host.store)
+
+
+def _why_none(sketch: Outline) -> str:
+    """Why no policy is to be in force."""
+    if sketch.assigned.chosen:
+        return f"no policy is assigned, {sketch.assigned.by}"
+    return f"{sketch.file.file} assigns no policy"

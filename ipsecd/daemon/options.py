@@ -57,6 +57,12 @@ class Options:
         return StateFile(path, "DNS servers, DHCP servers and gateways", "without them only those of now are protected")
 
     @property
+    def assignment(self) -> StateFile:
+        """Which policy an operator has chosen, for the next start."""
+        path = self.state / "assigned.json"
+        return StateFile(path, "the choice of a policy", "without it the policy file alone decides")
+
+    @property
     def group_id(self) -> int | None:
         """The number of the group, if there is one of that name."""
         try:

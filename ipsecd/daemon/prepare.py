@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from ipsecd.daemon.assignment import Assigned
 from ipsecd.daemon.compose import check_offers, ike_config, spd_entries, unusable
 from ipsecd.daemon.identifiers import Ids
 from ipsecd.daemon.keyring import Keyring, Sources, gather
@@ -26,12 +27,13 @@ from ipsecd.wire.selector import Address
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A policy as far as it goes without any key, which is as far as the floor needs it. ``names`` are the DNS names
-    it depends on, ``sets`` the well-known sets; ``outside`` the interfaces that lead to the peers and to everybody
-    else, unless the policy says which are inside; ``absent`` has the peers whose ``tunnel.local`` isn't an address of
-    this machine, and says so."""
+    """A policy as far as it goes without any key, which is as far as the floor needs it. ``assigned`` says which policy
+    of the file it is, and who wants it; ``names`` are the DNS names it depends on, ``sets`` the well-known sets;
+    ``outside`` the interfaces that lead to the peers and to everybody else, unless the policy says which are inside;
+    ``absent`` has the peers whose ``tunnel.local`` isn't an address of this machine, and says so."""
 
     file: PolicyFile
+    assigned: Assigned
     plan: Plan
     floor: str
     names: frozenset[str]
@@ -73,9 +75,9 @@ def read_policy(path: Path) -> PolicyFile:
     return load_policy(read_text(path, "--policy names another"), str(path))
 
 
-async def outline(file: PolicyFile, around: Surroundings) -> Outline:
-    """What follows from the file without any key, as names and addresses are now; waits for neither keys nor the DNS.
-    Raises ConfigError for what isn't supported."""
+async def outline(file: PolicyFile, assigned: Assigned, around: Surroundings) -> Outline:
+    """What follows from a policy of the file without any key, as names and addresses are now; waits for neither keys
+    nor the DNS. Raises ConfigError for what isn't supported."""
     here = tuple(address for _, address in await around.addresses())
     me = tuple(address for address in here if not address.is_loopback)
     names: set[str] = set()
@@ -84,9 +86,10 @@ async def outline(file: PolicyFile, around: Surroundings) -> Outline:
         names.add(name)
         return around.resolver.addresses(name)
 
-    sets = file.sets & around.well_known.sources.keys()
+    chosen = file.assigning(assigned.policy)
+    sets = chosen.sets & around.well_known.sources.keys()
     await around.well_known.look(sets)
-    plan = make_plan(file, resolve, me, around.resolver.gone, around.well_known.sets)
+    plan = make_plan(chosen, resolve, me, around.resolver.gone, around.well_known.sets)
     plan = replace(plan, peers=tuple([await _here(peer, plan.settings.own_mark, around) for peer in plan.peers]))
     outside = () if plan.settings.inside else await _outside(plan, around)
     absent = {
@@ -94,7 +97,7 @@ async def outline(file: PolicyFile, around: Surroundings) -> Outline:
         for peer in plan.peers
         if peer.local is not None and peer.local not in here
     }
-    return Outline(file, plan, ruleset(plan, outside), frozenset(names), sets, outside, absent)
+    return Outline(file, assigned, plan, ruleset(plan, outside), frozenset(names), sets, outside, absent)
 
 
 async def prepare(sketch: Outline, around: Surroundings, ids: Ids, ring: Keyring | None = None) -> Prepared:
@@ -107,6 +110,7 @@ async def prepare(sketch: Outline, around: Surroundings, ids: Ids, ring: Keyring
     Spd(entries)  # what the roads would refuse, they refuse before anything has changed
     return Prepared(
         file=sketch.file,
+        assigned=sketch.assigned,
         plan=plan,
         floor=sketch.floor,
         names=sketch.names,

@@ -82,6 +82,7 @@ COMMANDS: dict[str, Command] = {
     "down": Command(_NAME),
     "rekey": Command(_NAME),
     "reload": Command(),
+    "assign": Command(_NAME),
     "monitor": Command({"level": Argument(choices=LEVELS)}),
     "log-level": Command({"level": Argument(choices=LEVELS)}),
     "keys-export": Command(root=True),

@@ -30,6 +30,7 @@ def status(app: App, table: Mapping[str, int], counters: Counters | None) -> dic
         "pid": os.getpid(),
         "uptime": app.clock.now() - app.started,
         "policy": protection.prepared.plan.policy if protection else None,
+        "assigned": assigned(app),
         "bare": app.bare,
         "file": str(app.options.policy),
         "log_level": app.journal.level,
@@ -42,6 +43,12 @@ def status(app: App, table: Mapping[str, int], counters: Counters | None) -> dic
         "drop_reasons": drops.meanings(sorted(dropped)),
         **(_in_force(app, protection, counters) if protection else {"rules": [], "ike_sas": 0, "child_sas": 0}),
     }
+
+
+def assigned(app: App) -> dict[str, Any]:
+    """Which policy is assigned, by whom, and what the policy file says."""
+    found = app.assigned
+    return {"policy": found.policy, "by": "ipsecctl" if found.chosen else "file", "file_says": found.said}
 
 
 def sas(app: App, counters: Counters | None) -> dict[str, Any]:

@@ -49,10 +49,16 @@ STORY: dict[str, Told] = {
     "policy-does-not-follow": Told("Names or addresses have changed, but the policy can't follow: {reason}"),
     "reload-failed": Told("Nothing was changed: {reason}"),
     "floor-not-as-before": Told("What failed was undone, but the floor of before can't be put back: {reason}"),
+    "assigned": Told("Policy {policy} is assigned {by}"),
+    "assign-failed": Told("Nothing was changed: {reason}"),
+    "assigned-is-gone": Told("{file} has no policy {policy}, which ipsecctl has assigned: its own holds, {instead}"),
+    "assignment-forgotten": Told("The policy file has the later word: {policy} is assigned, not {chosen} by ipsecctl"),
+    "assignment-not-saved": Told("What is assigned isn't what the next start will find: {reason}"),
+    "assignment-not-loaded": Told("What ipsecctl has assigned isn't known, the policy file's word holds: {reason}"),
     "unassigned": Told("No policy is in force any more, by command: nothing is protected"),
-    "nothing-assigned": Told("{file} assigns no policy: nothing is protected"),
+    "nothing-assigned": Told("{why}: nothing is protected"),
     "floor-without-policy": Told(
-        "{file} assigns no policy, but the floor of the last one stands: what that covers doesn't leave in clear until "
+        "{why}, but the floor of the last one stands: what that covers doesn't leave in clear until "
         "ipsecctl unassign takes the floor away"
     ),
     "unassign-failed": Told("The policy stays in force: {reason}"),

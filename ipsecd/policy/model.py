@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ipsecd.errors import Mistake
 from ipsecd.policy import builtin
@@ -28,6 +28,10 @@ class PolicyFile:
     def assigned(self) -> Policy | None:
         """The policy in force, or None."""
         return self.content.policies[self.content.assigned] if self.content.assigned else None
+
+    def assigning(self, policy: str | None) -> PolicyFile:
+        """The same file, as if it assigned this one of its policies, or none."""
+        return replace(self, content=self.content.model_copy(update={"assigned": policy}))
 
     def rules(self, policy: str) -> Iterator[tuple[Path, Rule]]:
         """The rules of this policy that are enabled, each with its path."""

@@ -184,7 +184,8 @@ class File(Strict):
     """A policy file."""
 
     assigned: Name | None = Field(
-        None, description="The policy in force, one at most. With none, nothing is protected."
+        None,
+        description="The policy in force, one at most; ipsecctl may assign another. Without, nothing is protected.",
     )
     description: Text = Field("", description="For people.")
     boot: Literal["last", "stateful", "block", "permit"] = Field(

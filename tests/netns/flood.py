@@ -111,8 +111,17 @@ class Flood(Sender):
 
 def in_clear(wan: Capture) -> list[str]:
     """The numbers of the packets that left by this link in clear so far, behind who sent them."""
-    wan.read()
-    found = [MARKED.search(seen.packet) for seen in wan.seen if seen.outgoing]
+    return _numbers(wan, outgoing=True)
+
+
+def arrived(link: Capture) -> list[str]:
+    """The numbers of the packets that came by this link so far, behind who sent them."""
+    return _numbers(link, outgoing=False)
+
+
+def _numbers(link: Capture, *, outgoing: bool) -> list[str]:
+    link.read()
+    found = [MARKED.search(seen.packet) for seen in link.seen if seen.outgoing == outgoing]
     return [f"{match[1].decode()}{match[2].decode()}" for match in found if match]
 
 

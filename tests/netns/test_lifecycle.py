@@ -249,7 +249,7 @@ def test_unassign_removes_all_that_is_ours_and_nothing_else(sites: Sites, tmp_pa
         assert daemon.ctl("status")["policy"] is None
         with pytest.raises(RuntimeError, match="no policy is in force"):
             daemon.ctl("up", "site")
-        daemon.ctl("reload")
+        daemon.ctl("assign", "sites")
         assert silent(sites, "ha", HB[4])
 
 
@@ -359,7 +359,7 @@ def test_several_daemons_in_several_places_know_nothing_of_each_other(tmp_path: 
         assert y.carries()
         x.a.ctl("unassign")
         assert y.carries()
-        x.a.ctl("reload")
+        x.a.ctl("assign", "sites")
 
 
 def test_status_says_what_was_dropped_shows_no_secret_and_each_start_warns_that_keys_are_kept(

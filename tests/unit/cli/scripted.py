@@ -20,6 +20,7 @@ STATUS = {
     "rules": [],
     "unresolved": [],
     "exempt": [],
+    "assigned": {"policy": None, "by": "file", "file_says": None},
     "bare": False,
     "drops": {},
     "drop_reasons": {},

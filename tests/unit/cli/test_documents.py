@@ -97,6 +97,9 @@ ASKED: tuple[tuple[str, dict[str, str]], ...] = (
     ("policy", {}),
     ("reload", {}),
     ("reload", {}),
+    ("assign", {"name": "sites"}),
+    ("assign", {"name": "sites"}),
+    ("assign", {"name": "sites"}),
     ("unassign", {}),
     ("status", {}),
     ("sas", {}),
@@ -117,12 +120,12 @@ async def everything(a: Daemon) -> dict[str, set[str]]:
             return client.ask(command, **arguments)
 
     told: dict[str, set[str]] = {command: set() for command in COMMANDS}
-    files = iter(RELOADED)
+    files = iter((*RELOADED, *RELOADED))
     a.app.guard.faults["a test"] += 1
     a.protection.negotiation.counters["runt"] += 1
     a.protection._plane.pids = lambda: {"out": 7, "in": 8}  # type: ignore[method-assign]  # it has none of its own
     for command, arguments in ASKED:
-        if command == "reload":
+        if command in ("reload", "assign"):
             text, key = next(files)
             a.write("policy.yaml", text)
             a.write("peer.psk", key)

@@ -31,6 +31,7 @@ STATUS = {
     "rules": [RULE],
     "unresolved": [],
     "exempt": [],
+    "assigned": {"policy": "branch", "by": "file", "file_says": "branch"},
     "bare": False,
     "drops": {},
     "drop_reasons": {},

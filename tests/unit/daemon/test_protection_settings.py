@@ -15,6 +15,7 @@ import yaml
 
 from ipsecd.crypto.secret import Secret
 from ipsecd.daemon import ground, protection
+from ipsecd.daemon.assignment import Assigned
 from ipsecd.daemon.ground import Host
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keyring import Sources
@@ -128,7 +129,7 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
     async def run() -> None:
         told = Resolver(Nothing(), fail), WellKnown(Nothing())
         around = Surroundings(*told, sources, addresses, unasked, outside, unasked)  # type: ignore[arg-type]  # made up
-        sketch = await outline(load_policy(text, "policy.yaml"), around)
+        sketch = await outline(load_policy(text, "policy.yaml"), Assigned("sites", "sites"), around)
         clock = SimpleNamespace(now=lambda: 100.0)
         host = Host(Nothing(), Nothing(), Nothing(), Guard(), clock, lambda _: None, lambda: None, fail, inline=True)  # type: ignore[arg-type]  # made up
         made = Protection(sketch, host)

@@ -56,7 +56,7 @@ def test_unassign_is_told(tmp_path: Path) -> None:
         await daemon.ctl("unassign")
         assert daemon.texts("unassigned") == ["No policy is in force any more, by command: nothing is protected"]
         assert daemon.kernel.lowered
-        assert (await daemon.ctl("reload")).output == "added: site\n"
+        assert (await daemon.ctl("assign", "sites")).output == "policy sites is assigned\nadded: site\n"
 
     beside(tmp_path, scenario)
 
@@ -66,7 +66,7 @@ def test_goodbyes_say_why(tmp_path: Path) -> None:
         async with asyncio.timeout(PATIENCE), pair(tmp_path) as (a, b):
             await a.ctl("up", "site", "--wait", "30")
             await a.ctl("unassign")
-            await a.ctl("reload")
+            await a.ctl("assign", "sites")
             await a.ctl("up", "site", "--wait", "30")
         assert a.texts("ike-closed") == [  # b stops first
             "site: IKE SA closed: the policy was put out of force by command",
