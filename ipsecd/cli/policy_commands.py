@@ -74,7 +74,7 @@ def list_policies(file: Path, as_json: bool) -> None:
 @click.argument("name")
 @_file
 def show(name: str, file: Path) -> None:
-    """One policy as YAML, as it stands in the file."""
+    """One policy as YAML, without the comments of the file."""
     policies = _of(_loaded(file), [name])["policies"]
     click.echo(to_yaml({"policies": policies}), nl=False)
 

@@ -8,6 +8,7 @@ One object with ``policies``, each with its ``main_mode`` and ``rules``, and in 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Final
@@ -34,7 +35,7 @@ from ipsecd.policy.importing.json_object import JsonObject
 from ipsecd.policy.nodes import Tree
 from ipsecd.policy.parsing import parse
 
-_CONNECTIONS: Final = {  # [MS-GPIPSEC] 2.2.1.3, Interface-Type
+_CONNECTIONS: Final[Mapping[str | int, str]] = {  # [MS-GPIPSEC] 2.2.1.3, Interface-Type
     "all": "all",
     "lan": "lan",
     "dial-up": "remote-access",
@@ -52,6 +53,7 @@ _ACTIONS: Final[Mapping[str, tuple[Kind, bool]]] = {  # and whether clear packet
 _SERVERS: Final = {1: "dns", 2: "wins", 3: "dhcp", 4: "default-gateway"}  # 2.2.1.5.1, Legacy-Special-Filter
 _OF_DESTINATION: Final = 0x80
 _DEFAULT_RESPONSE: Final = "default-response"
+_ODD: Final = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|.)|[^ -~\r\n]")  # what JSON may have in its texts and YAML may not
 _MM_DEFAULT: Final = 28_800
 
 
@@ -65,9 +67,13 @@ def read(text: str, file: str) -> Imported:
             (Mistake(file, line, column, "", "isn't JSON", "the objects decoded, not the blobs"),)
         ) from None
     report = Report(file)
-    reader = _Reader(parse(text, file), report)  # JSON is YAML, and the parser of policies knows where things stand
+    reader = _Reader(parse(_ODD.sub(_plain, text), file), report)  # the parser of policies knows where things stand
     reader.file(content)
     return carried(reader.draft, report)
+
+
+def _plain(found: re.Match[str]) -> str:
+    return " " if found[0] == "\t" else "x" * len(found[0])
 
 
 class _Reader:
@@ -121,13 +127,19 @@ class _Reader:
         rule = Rule(given.text("name"), given.mark, self._action(action), self._list(given), proofs=proofs)
         rule.active = given.truth("active", default=True)
         rule.description = given.text("description")
-        connections = given.raw("connection_type")
-        if connections is not None and connections not in _CONNECTIONS:
-            self._report.mistake(given.at("connection_type"), "this isn't a type of connection", "all, lan or dial-up")
-        rule.connections = _CONNECTIONS.get(connections, "all")
+        rule.connections = self._connections(given)
         if given.truth("is_tunnel", default=False):
             rule.tunnel = given.tried(partial(places.endpoint, given.text("tunnel_endpoint")), "tunnel_endpoint") or ""
         policy.rules.append(rule)
+
+    def _connections(self, given: JsonObject) -> str:
+        kind = given.raw("connection_type")
+        if kind is None:
+            return "all"
+        if isinstance(kind, str | int) and kind in _CONNECTIONS:
+            return _CONNECTIONS[kind]
+        self._report.mistake(given.at("connection_type"), "this isn't a type of connection", "all, lan or dial-up")
+        return "all"
 
     def _proofs(self, given: JsonObject) -> list[Proof]:
         found = []

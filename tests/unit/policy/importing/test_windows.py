@@ -196,7 +196,7 @@ def test_every_mistake_is_named_at_once_with_its_place() -> None:
     {"connection_type": "moon", "auth_methods": ["trust me", {"psk": 7}],
      "filter_action": {"action": "wish", "security_methods": [{"algorithms": [{"protocol": "ROT"}]}]},
      "filter_list": {"filters": [{"source": "10.1.0.0/255.0.255.0", "destination": "any"}]}},
-    {"is_tunnel": true, "filter_action": {"action": "block"}},
+    {"is_tunnel": true, "connection_type": [], "filter_action": {"action": "block"}},
     7
    ]}
 ]}
@@ -217,6 +217,7 @@ def test_every_mistake_is_named_at_once_with_its_place() -> None:
         "6:45: '255.0.255.0' isn't a mask of '10.1.0.0' (such as 255.255.0.0, or 16)",
         "7:5: expected an object",
         "7:5: this can't be the end of a tunnel (an address or a DNS name)",
+        "7:44: this isn't a type of connection (all, lan or dial-up)",
         "8:5: expected an object",
     ]
 
@@ -232,6 +233,20 @@ def test_every_mistake_is_named_at_once_with_its_place() -> None:
 )
 def test_what_is_no_store_is_refused(text: str, mistake: str) -> None:
     assert mistake in mistakes("windows", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"policies": [{"name": "p \U0001f512\x80\u2028 a/b", "rules": [7]}]}, indent="\t"),
+        '{"policies":\t[\n{\n"name": "p \x80\u2028\U0001f512 \\/ \\\\u00e9",\n\t"rules": [\n 7]}]}',
+    ],
+)
+def test_json_that_is_no_yaml_is_read_all_the_same(text: str) -> None:
+    """Its places are those that an editor shows."""
+    (mistake,) = mistakes("windows", text)
+    line = next(number for number, line in enumerate(text.split("\n"), start=1) if line.strip().startswith("7"))
+    assert mistake == f"{line}:{text.split(chr(10))[line - 1].index('7') + 1}: expected an object"
 
 
 def test_what_was_yaml_stays_what_it_was() -> None:
