@@ -87,9 +87,9 @@ def sas(control: Path, as_json: bool) -> None:
 @_json
 @click.pass_context
 def policy(context: click.Context, as_json: bool) -> None:
-    """The policy in force, in the order in which it's tried; with a command, policies in files."""
+    """The policy in force, in the order in which it's tried; with a command, the policies there are."""
     if context.invoked_subcommand is not None:
-        context.default_map = {"list": {"as_json": as_json}}
+        context.default_map = {name: {"as_json": as_json} for name in ("assign", "list", "unassign")}
         return
     with Client(context.obj) as client:
         _tell(client.ask("policy"), as_json, render.policy)
@@ -261,6 +261,10 @@ def unassign(control: Path, as_json: bool) -> None:
     """
     with Client(control) as client:
         _tell(client.ask("unassign"), as_json, render.unassigned)
+
+
+policy.add_command(assign)  # beside the others that Windows' tools have for a policy
+policy.add_command(unassign)
 
 
 def _tell_change(answer: Mapping[str, Any], as_json: bool, form: Render) -> None:

@@ -52,7 +52,7 @@ def _of(loaded: PolicyFile, names: list[str]) -> Section:
 @_file
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_policies(file: Path, as_json: bool) -> None:
-    """The policies of the file, and which is assigned."""
+    """The policies of the file, and which it assigns."""
     loaded = _loaded(file)
     assigned = loaded.content.assigned
     found: list[dict[str, Any]] = [

@@ -112,5 +112,5 @@ def write(text: str, destination: Destination, names: list[str]) -> None:
     rewrite(path, text)
     whole = parse(text, str(path)).value
     assigned = whole.get("assigned") if isinstance(whole, dict) else None
-    what = "" if assigned in names else f"write assigned: {' or '.join(names)} into it, and "
-    click.echo(f"{path} is written; {what}ipsecctl reload puts it in force if it is the daemon's file", err=True)
+    command = "reload" if assigned in names else f"assign {' or '.join(names)}"
+    click.echo(f"{path} is written; ipsecctl {command} puts it in force if it is the daemon's file", err=True)

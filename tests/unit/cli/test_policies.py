@@ -128,6 +128,14 @@ def test_the_command_without_a_command_asks_the_daemon_as_ever(tmp_path: Path) -
     assert [request["command"] for request in server.asked] == ["policy", "policy"]
 
 
+def test_a_policy_is_assigned_among_the_other_commands_too(tmp_path: Path) -> None:
+    answer = {"policy": None, "bare": False}
+    with Scripted(tmp_path / "control", always(answer)) as server:
+        for words in (("--json", "policy", "unassign"), ("policy", "--json", "unassign"), ("unassign", "--json")):
+            assert json.loads(ctl(server.path, *words).stdout) == answer
+    assert [request["command"] for request in server.asked] == ["unassign"] * 3
+
+
 def test_show_writes_one_policy_as_it_stands_in_the_file(file: Path) -> None:
     assert policy("show", "branch", "--file", file).stdout == BRANCH[BRANCH.index("policies:") :]
 
@@ -188,9 +196,13 @@ def test_import_shows_the_file_and_says_its_remarks_apart(script: Path) -> None:
 def test_import_writes_a_file_that_everybody_may_read_and_none_that_is_there(script: Path, tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
     told = policy("import", script, "--output", path).stderr
-    assert f"{path} is written; write assigned: new-one into it, and ipsecctl reload puts it in force" in told
+    assert f"{path} is written; ipsecctl assign new-one puts it in force" in told
     assert path.read_text() == NEW_ONE
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    script.write_text(NETSH.replace("policy name=", "policy assign=yes name="))
+    told = policy("import", script, "--output", path, "--replace").stderr
+    assert f"{path} is written; ipsecctl reload puts it in force" in told
+    script.write_text(NETSH)
     path.write_text("mine")
     assert "--replace writes it anew, --into adds to it" in policy("import", script, "--output", path, code=1).stderr
     assert path.read_text() == "mine"

@@ -221,7 +221,7 @@ def test_the_policy_stands_beside_those_that_are_there(tmp_path: Path) -> None:
     assert (
         path.read_text() == "# Ours.\npolicies:\n  first: {rules: []}   # empty\n" + WRITTEN["open"].partition("\n")[2]
     )
-    assert f"{path} is written; write assigned: open into it, and ipsecctl reload puts it in force" in told
+    assert f"{path} is written; ipsecctl assign open puts it in force" in told
     again = new("--into", path, "--yes", *as_options(OPEN | {"destination": "10.0.0.1"}), code=1)
     assert f"{path}:4:3: policies.open: there is a policy 'open' already" in again.stderr
 
