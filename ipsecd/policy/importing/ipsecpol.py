@@ -118,14 +118,22 @@ class _Reader:
         mark = (named[0] if named else start).mark
         name = _POLL.sub("", named[0].text) if named else _DYNAMIC
         if "o" in options:
-            self.draft.policies.pop(name.lower(), None)
-            if self.draft.assigned == name.lower():
-                self.draft.assigned = ""
+            self._delete(name.lower(), options.of("r"))
             return None
         if not named and _DYNAMIC not in self.draft.policies:
             told = "lines without -w hold beside the assigned policy in Windows; here one policy is in force at a time"
             self._report.remark(mark, f"{told}: they are the policy {_DYNAMIC}")
         return self.draft.policies.setdefault(name.lower(), Policy(name, mark))
+
+    def _delete(self, key: str, rules: list[Word]) -> None:
+        """The policy, or the rules of it that are named."""
+        if rules and key in self.draft.policies:
+            policy, gone = self.draft.policies[key], {word.text.lower() for word in rules}
+            policy.rules = [rule for rule in policy.rules if rule.name.lower() not in gone]
+        elif not rules:
+            self.draft.policies.pop(key, None)
+            if self.draft.assigned == key:
+                self.draft.assigned = ""
 
     def _settings(self, policy: Policy, options: _Options) -> None:
         if "1s" in options:

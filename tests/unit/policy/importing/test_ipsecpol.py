@@ -167,17 +167,19 @@ def test_the_default_response_has_the_methods_and_authentication_of_its_line() -
     assert policies == {"p": {"rules": [], "default_response": response, "key_exchange": exchange}}
 
 
-def test_a_policy_that_a_line_deletes_is_gone_and_one_that_is_unassigned_stays() -> None:
+def test_what_a_line_deletes_is_gone_and_a_policy_that_one_unassigns_stays() -> None:
     text = """
         ipseccmd -w REG -p old -r r -f 0+* -n PASS -x
         ipseccmd -w REG -p old -o
         ipseccmd -w REG -p new -r r -f 0+* -n PASS -x
+        ipseccmd -w REG -p new -r s -f 0+10.0.0.1 -n PASS
+        ipseccmd -w REG -p new -r R -o
         ipseccmd -w REG -p new -y
         ipseccmd show filters
     """
     tree = imported("ipsecpol", text).tree
-    assert "assigned" not in tree
-    assert list(tree["policies"]) == ["new"]  # type: ignore[arg-type]  # a mapping
+    rule = {"name": "s", "filters": [{"source": "me", "destination": "10.0.0.1"}], "action": "permit"}
+    assert tree == {"policies": {"new": {"rules": [rule]}}}
 
 
 def test_every_mistake_is_named_at_once_with_its_place_and_a_hint() -> None:
