@@ -20,8 +20,10 @@ import ipsecd
 from ipsecd import limits
 from ipsecd.crypto import selftest
 from ipsecd.daemon.assignment import Assigned, Assignment, chosen
+from ipsecd.daemon.boot import keep_mode, last_floor
 from ipsecd.daemon.control import Access, ControlServer, Handler
 from ipsecd.daemon.failures import Failures
+from ipsecd.daemon.following import Following
 from ipsecd.daemon.force import Force
 from ipsecd.daemon.ground import Host
 from ipsecd.daemon.guard import Guard
@@ -40,7 +42,6 @@ from ipsecd.io.clock import Clock
 from ipsecd.io.netlink import Netlink
 from ipsecd.io.nftables import Nftables
 from ipsecd.io.outside import Outside
-from ipsecd.policy.boot import ADDED, after_failure
 from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE
 from ipsecd.policy.plan import Plan
@@ -229,32 +230,22 @@ class App:
         """Something has failed: see that the last good floor stands, so that nothing leaves in clear. It is put in
         the place of whatever may be there under its name."""
         try:
-            if text := self._nftables.text or self._last_floor():
+            if text := self._nftables.text or last_floor(self.options):
                 await self._nftables.replace(text)
                 log.warning("last-floor-stands")
         except KernelError as error:
             _tell_failure("no-floor", error)
 
-    def _last_floor(self) -> str:
-        """As the boot has raised it. Raises KernelError."""
-        floor = self.options.floor.load()
-        return floor + after_failure(self.options.boot.load() or "") if floor else ""
-
     def _keep_boot(self) -> None:
-        """See that the next boot is as the policy file says."""
-        if self.protection is None:
-            return
-        added, kept = ADDED[self.protection.prepared.file.content.boot], self.options.boot
-        try:
-            kept.save(added) if added else kept.remove()
-        except KernelError as error:
-            log.warning("boot-not-saved", reason=str(error))
+        if self.protection is not None:
+            keep_mode(self.options, self.protection.prepared.file.content.boot)
 
     # --- the world changes ------------------------------------------------------------------------------------------
 
     async def _until_stopped(self) -> None:
-        follow = (self._follow_addresses(), self._follow_names(), self._follow_sets())
-        works = (*follow, self._tick(), self._reload_on_signal())
+        around = self._moved, self._resolver, self._well_known
+        following = Following(*around, self._sets, self._follow, self.guard, self.clock)
+        works = (*following.works(), self._tick(), self._reload_on_signal())
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in works]
             await self._stop.wait()
@@ -277,37 +268,9 @@ class App:
         except TimeoutError:
             log.warning("stop-hurried", seconds=limits.EXIT_TIME)
 
-    async def _follow_addresses(self) -> None:
-        """At once, and without a word to the DNS: only the rest that comes after may make the next change wait. Every
-        now and then without a reason, too: nobody tells of each route that leads to a peer, nor may a change have been
-        followed to its end."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(limits.LOOK_AGAIN):
-                    await self._moved.wait()
-            self._moved.clear()
-            with self.guard.over("new addresses"):
-                await self._follow()
-            await asyncio.sleep(limits.ADDRESS_REST)
-
-    async def _follow_names(self) -> None:
-        while True:
-            with self.guard.over("DNS names"):
-                await self._resolver.follow()
-                await self._follow()
-            await asyncio.sleep(limits.RESOLVE_REST)
-
-    async def _follow_sets(self) -> None:
-        """Nobody tells when the files change that name them."""
-        while True:
-            rest, before = limits.SETS_AGAIN, self.clock.now()
-            with self.guard.over("well-known sets"):
-                sets = self.protection.prepared.sets if self.protection is not None else frozenset()
-                changed = await self._well_known.look(sets)
-                rest = max(rest, limits.SETS_SHARE * (self.clock.now() - before))
-                if changed:
-                    await self._follow()
-            await asyncio.sleep(rest)
+    def _sets(self) -> frozenset[str]:
+        """The well-known sets of the policy in force."""
+        return self.protection.prepared.sets if self.protection is not None else frozenset()
 
     async def _follow(self) -> None:
         async with self._changing:
