@@ -232,7 +232,9 @@ def level(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:
 
 def unassigned(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:
     """``ipsecctl unassign``."""
-    if answer["policy"] is not None:
+    if answer["persistent"]:
+        yield _text("no policy is in force, until ipsecctl assign, also after a restart; the persistent rules are")
+    elif answer["policy"] is not None:
         out = f"policy {answer['policy']} is out of force"
         yield _text(f"{out}: what it protected leaves in clear, until ipsecctl assign, also after a restart")
     elif answer["bare"]:

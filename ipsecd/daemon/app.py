@@ -179,18 +179,32 @@ class App:
                 yield rule.name
 
     async def unassign(self) -> None:
-        """Take the policy out of force, and everything of ours out of the kernel, until the file or another command
-        says otherwise. Raises KernelError; a policy that was in force is in force then."""
+        """Take the policy out of force, and everything of ours but persistent rules out of the kernel, until the file
+        or another command says otherwise. Raises ConfigError, OperatorError or KernelError; a policy that was in force
+        is in force then."""
         force = self._begun()
         async with self._changing:
             assigned = Assigned(None, self._said())
             try:
+                rest = await self._rest(assigned)
                 with self._assignment.choosing(assigned):
-                    await force.unassign(assigned)
-            except KernelError as error:
+                    await force.unassign(assigned, rest)
+            except _REFUSALS as error:
                 _tell_failure("unassign-failed", error)
                 raise
-        log.warning("unassigned", cause="put out of force by command")
+        if self.protection is None:
+            log.warning("unassigned", cause="put out of force by command")
+        else:
+            log.warning("unassigned-but-persistent", cause="put out of force by command")
+
+    async def _rest(self, assigned: Assigned) -> Outline | None:
+        """What is in force without a policy: the persistent rules that are in force now, unless the file has none any
+        more; None if there is nothing."""
+        file = self.protection.prepared.file if self.protection is not None else None
+        with contextlib.suppress(ConfigError, OperatorError):
+            now = read_policy(self.options.policy)
+            file = (file or now) if any(now.persistent()) else None
+        return await outline(file, assigned, self._begun().around) if file is not None else None
 
     def summary(self) -> str:
         """The state in a few words."""
@@ -200,7 +214,8 @@ class App:
         plan = self.protection.prepared.plan
         rules = "1 rule" if len(plan.rules) == 1 else f"{len(plan.rules)} rules"
         children = sum(len(sa.children) for sa in self.protection.sas())
-        return f"policy {plan.policy}, {rules}, {children} child SAs"
+        what = f"policy {plan.policy}" if plan.assigned else "no policy is assigned, persistent rules hold"
+        return f"{what}, {rules}, {children} child SAs"
 
     async def addresses(self) -> frozenset[Address]:
         """This machine's addresses. Raises KernelError."""

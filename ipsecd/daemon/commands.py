@@ -128,9 +128,10 @@ class Commands:
         return (protection.keys if protection else Keys()).export()
 
     async def _unassign(self, _: Arguments) -> dict[str, Any]:
-        protection, bare = self._app.protection, self._app.bare
+        bare, before = self._app.bare, self._app.protection
+        policy = before.prepared.plan.policy if before else None
         await self._app.unassign()
-        return {"policy": protection.prepared.plan.policy if protection else None, "bare": bare}
+        return {"policy": policy, "bare": bare, "persistent": self._app.protection is not None}
 
     async def _carried(self) -> Counters | None:
         protection = self._app.protection

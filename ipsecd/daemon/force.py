@@ -16,6 +16,7 @@ from ipsecd.daemon.protection import Protection
 from ipsecd.errors import KernelError, OperatorError
 from ipsecd.io.kernel_state import flush
 from ipsecd.policy.diff import PlanDiff, diff
+from ipsecd.policy.floor import of_a_policy
 from ipsecd.policy.plan import Plan
 
 log = structlog.get_logger()
@@ -34,10 +35,10 @@ class Force:
         self._identifiers = Identifiers()
 
     async def begin(self, sketch: Outline) -> None:
-        """At the start. A file that assigns no policy doesn't take a floor away. Raises IpsecdError; what stands in the
-        kernel then is for the caller to see to."""
+        """At the start. A file that assigns no policy doesn't take the floor of one away, not for its persistent rules
+        either. Raises IpsecdError; what stands in the kernel then is for the caller to see to."""
         text = self._host.store.load()
-        if sketch.plan.policy:
+        if sketch.plan.assigned or (sketch.plan.policy and not await self._left(text)):
             protection = Protection(sketch, self._host)
             await protection.start(lambda: self._complete(sketch))
             self._took(protection)
@@ -52,12 +53,25 @@ class Force:
             log.warning("nothing-assigned", why=_why_none(sketch))
         self.assigned = sketch.assigned
 
+    async def _left(self, text: str | None) -> bool:
+        """Whether the floor of a policy has been left, ``text`` being the saved one."""
+        return await self._host.nftables.exists() if text is None else of_a_policy(text)
+
     async def change(self, sketch: Outline) -> PlanDiff:
         """At a reload, or when another policy is assigned: keys are read before anything changes. Raises IpsecdError,
         or whatever else has gone wrong, and has then changed nothing."""
+        if not sketch.plan.assigned and self._is_more_than(sketch.plan):
+            raise OperatorError(_why_none(sketch), "ipsecctl unassign takes protection away; a file doesn't")
+        return await self._put(sketch)
+
+    def _is_more_than(self, plan: Plan) -> bool:
+        """Whether a plan without a policy, and maybe without any rule, would take protection away."""
+        if self.protection is None:
+            return self.bare is not None
+        return self.protection.prepared.plan.assigned or not plan.policy
+
+    async def _put(self, sketch: Outline) -> PlanDiff:
         if not sketch.plan.policy:
-            if self.protection is not None or self.bare is not None:
-                raise OperatorError(_why_none(sketch), "ipsecctl unassign takes protection away; a file doesn't")
             difference = PlanDiff()
         elif self.protection is not None:
             self.protection.check(sketch)
@@ -105,8 +119,12 @@ class Force:
         if sketch.outside != now.outside:
             log.info("outside-moved", interfaces=", ".join(sketch.outside) or "none")
 
-    async def unassign(self, assigned: Assigned) -> None:
-        """Take everything of ours out of the kernel. Raises KernelError; what was in force is in force then."""
+    async def unassign(self, assigned: Assigned, rest: Outline | None = None) -> None:
+        """Put in force what is left without a policy, the persistent rules; without any, take everything of ours out of
+        the kernel. Raises IpsecdError; what was in force is in force then."""
+        if rest is not None and rest.plan.policy:
+            await self._put(rest)
+            return
         if self.protection is not None:
             await self.protection.lower()
         elif self.bare is not None:

@@ -55,6 +55,7 @@ STORY: dict[str, Told] = {
     "assignment-forgotten": Told("The policy file has the later word: {policy} is assigned, not {chosen} by ipsecctl"),
     "assignment-not-saved": Told("What is assigned isn't what the next start will find: {reason}"),
     "assignment-not-loaded": Told("What ipsecctl has assigned isn't known, the policy file's word holds: {reason}"),
+    "unassigned-but-persistent": Told("No policy is in force any more, by command, but the persistent rules are"),
     "unassigned": Told("No policy is in force any more, by command: nothing is protected"),
     "nothing-assigned": Told("{why}: nothing is protected"),
     "floor-without-policy": Told(

@@ -33,17 +33,18 @@ def overfull(policy_file: PolicyFile, path: Path, pairs: expand.Pairs) -> Mistak
 
 
 def unfit(policy_file: PolicyFile) -> Iterator[Mistake]:
-    """What is too large: all filters together, or the selectors that rules of any policy need on every machine."""
-    policies = policy_file.content.policies
-    filters = sum(policy_file.size(rule) for policy in policies for _, rule in policy_file.rules(policy))
+    """What is too large: all filters together, or the selectors that a rule needs on every machine."""
+    rules = list(policy_file.persistent())
+    for policy in policy_file.content.policies:
+        rules += policy_file.rules(policy)
+    filters = sum(policy_file.size(rule) for _, rule in rules)
     if filters > limits.MAX_FILTERS:
         hint = "those of a filter list count for each rule that uses it"
         yield policy_file.mistake(("policies",), f"{filters} filters; {limits.MAX_FILTERS} are allowed", hint)
         return
-    for policy in policies:
-        for path, rule in policy_file.rules(policy):
-            if rule.children == "merged" and policy_file.action(rule).action == "negotiate":
-                entries = expand.of_rule(policy_file, path, rule, _ANYWHERE)
-                pairs = tuple(pair for _, entry in entries for pair in entry.pairs)
-                if mistake := overfull(policy_file, path, pairs):
-                    yield mistake
+    for path, rule in rules:
+        if rule.children == "merged" and policy_file.action(rule).action == "negotiate":
+            entries = expand.of_rule(policy_file, path, rule, _ANYWHERE)
+            pairs = tuple(pair for _, entry in entries for pair in entry.pairs)
+            if mistake := overfull(policy_file, path, pairs):
+                yield mistake

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 from ipsecd.policy import classify, exempt_rules, sides
 from ipsecd.policy.marks import asking_mark, clear_mark, has_mark, inside_mark, set_mark
-from ipsecd.policy.plan import Action, Entry, Plan, Settings
+from ipsecd.policy.plan import PERSISTENT, Action, Entry, Plan, Settings
 
 TABLE = "ipsecd"
 
@@ -47,6 +47,7 @@ _WAYS = (sides.WRONG_SIDE, sides.NOT_INSIDE, BESIDE_THE_TUN, SOURCE_ROUTED)
 
 _OF_THE_LINK = ("ip daddr 224.0.0.0/24", "ip6 daddr ff02::/16")  # the kernel's own, into every interface that comes up
 
+_OF_NO_POLICY = f"# {PERSISTENT}"  # the first line of a ruleset that nobody has to unassign
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_./-]+")
 _NAME_OCTETS = 100
 
@@ -62,7 +63,8 @@ class EntryCounters:
 def ruleset(plan: Plan, outside: tuple[str, ...] = ()) -> str:
     """The table as one transaction for ``nft -f``: it replaces the table of the same name, whatever it held.
     ``outside`` are the names of the interfaces that lead to the peers and to everybody else."""
-    lines = [f"table inet {TABLE}", f"delete table inet {TABLE}", f"table inet {TABLE} {{"]
+    lines = [_OF_NO_POLICY] if plan.policy == PERSISTENT else []
+    lines += [f"table inet {TABLE}", f"delete table inet {TABLE}", f"table inet {TABLE} {{"]
     for counter in _counters(plan):
         lines += [f"\tcounter {counter} {{", "\t}", ""]
     for family in ("ipv4", "ipv6"):  # exceptions made by fallback to clear; an entry that only requires has none
@@ -70,6 +72,11 @@ def ruleset(plan: Plan, outside: tuple[str, ...] = ()) -> str:
     for name, rules in (_subordinate_chains(plan, outside) | _base_chains(plan)).items():
         lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}", ""]
     return "\n".join([*lines[:-1], "}", ""])
+
+
+def of_a_policy(text: str) -> bool:
+    """Whether a ruleset is of more than persistent rules."""
+    return not text.startswith(_OF_NO_POLICY)
 
 
 def entry_counters(plan: Plan, counters: Mapping[str, int]) -> dict[str, EntryCounters]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from ipsecd.errors import Mistake
 from ipsecd.policy import builtin
@@ -39,11 +40,18 @@ class PolicyFile:
             if rule.enabled:
                 yield ("policies", policy, "rules", index), rule
 
+    def persistent(self) -> Iterator[tuple[Path, Rule]]:
+        """The persistent rules that are enabled, each with its path, by names that no rule of a policy can have."""
+        rules = self.content.persistent.rules if self.content.persistent else ()
+        for index, rule in enumerate(rules):
+            if rule.enabled:
+                yield ("persistent", "rules", index), rule.model_copy(update={"name": f"persistent:{rule.name}"})
+
     @property
     def sets(self) -> frozenset[str]:
-        """The well-known sets that the assigned policy names."""
+        """The well-known sets that the assigned policy and the persistent rules name."""
         rules = self.rules(self.content.assigned) if self.content.assigned else ()
-        filters = (each for _, rule in rules for each in self._filters(rule))
+        filters = (each for _, rule in chain(self.persistent(), rules) for each in self._filters(rule))
         sides = (side for each in filters for side in (each.source, each.destination))
         return frozenset(side.text for side in sides if side.kind is Kind.WELL_KNOWN)
 

@@ -31,7 +31,7 @@ def notes(policy_file: PolicyFile) -> tuple[Mistake, ...]:
     for name, filters in policy_file.content.filter_lists.items():
         found += _placed(policy_file, ("filter_lists", name), _bare_sides(filters))
     work = Work()
-    for policy in policy_file.content.policies:
+    for policy in (*policy_file.content.policies, None):
         found += _ties(policy_file, policy, work)
         found += _swallowed(policy_file, policy)
     return tuple(sorted(found, key=lambda note: (note.line, note.column)))
@@ -44,7 +44,8 @@ def _placed(policy_file: PolicyFile, path: Path, remarks: Iterable[Remark]) -> I
 def _assigned(policy_file: PolicyFile) -> Iterator[Mistake]:
     if policy_file.content.assigned is None:
         known = did_you_mean("", policy_file.content.policies)
-        yield policy_file.mistake((), "no policy is assigned: nothing is protected", known and f"assigned: {known}")
+        what = "the persistent rules hold alone" if any(policy_file.persistent()) else "nothing is protected"
+        yield policy_file.mistake((), f"no policy is assigned: {what}", known and f"assigned: {known}")
 
 
 def _keylogs(policy_file: PolicyFile) -> Iterator[Mistake]:
@@ -123,16 +124,16 @@ def _bare(name: str, *at: str | int) -> Remark:
     return Remark(f"{quoted(name)} is taken for a DNS name", f"write {name}. if it is one", at)
 
 
-def _ties(policy_file: PolicyFile, policy: str, work: Work) -> Iterator[Mistake]:
+def _ties(policy_file: PolicyFile, policy: str | None, work: Work) -> Iterator[Mistake]:
     so_far = work.complete
     for path, message in ties(places(policy_file, policy), work).items():
         yield policy_file.mistake(path, message)
     if so_far and not work.complete:
         message = "so many filters are equally specific and overlap that not all of them were compared"
-        yield policy_file.mistake(("policies", policy), message)
+        yield policy_file.mistake(("policies", policy) if policy else ("persistent",), message)
 
 
-def _swallowed(policy_file: PolicyFile, policy: str) -> Iterator[Mistake]:
+def _swallowed(policy_file: PolicyFile, policy: str | None) -> Iterator[Mistake]:
     """Networks behind us that lie inside what a rule protects on the far side: their own traffic, to this machine and
     through it, is covered too, unless a filter permits it."""
     entries = [(place.path, place.entry) for place in places(policy_file, policy)]
@@ -155,9 +156,9 @@ def _whole(selector: Selector) -> Selector:
     return Selector(selector.start, selector.end)
 
 
-def places(policy_file: PolicyFile, policy: str) -> Iterator[Place]:
-    """The entries of a policy. What me, DNS names and well-known sets are isn't known here: each gets an address that
-    nothing else has, so nothing is claimed of them."""
+def places(policy_file: PolicyFile, policy: str | None) -> Iterator[Place]:
+    """The entries of a policy, or of the persistent rules. What me, DNS names and well-known sets are isn't known here:
+    each gets an address that nothing else has, so nothing is claimed of them."""
     numbers, order = count(1), count()
     known: dict[str, tuple[Address, ...]] = {}
 
@@ -169,7 +170,7 @@ def places(policy_file: PolicyFile, policy: str) -> Iterator[Place]:
 
     sets = expand.Sets({word: resolve(f"({word})") for word in WELL_KNOWN})
     around = expand.Surroundings(resolve, resolve(""), sets=sets)
-    for path, rule in policy_file.rules(policy):
+    for path, rule in policy_file.rules(policy) if policy else policy_file.persistent():
         for place, entry in expand.of_rule(policy_file, path, rule, around):
-            where = place if place[:1] == ("policies",) else (*path, "filter_list")  # shared ones are told at their use
+            where = place if place[:1] == path[:1] else (*path, "filter_list")  # shared ones are told at their use
             yield Place(next(order), replace(entry, line=policy_file.line(where)), where)

@@ -10,6 +10,8 @@
 A filter that lies wholly inside another, and covers less, therefore always stands before it. Me, DNS names and
 well-known sets count as one address each, so between one of them and an address it stands for, the file decides. The
 action has no say: a block isn't stronger than a permit.
+
+Entries of persistent rules stand before all others, however specific these are.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ def rank(entry: Entry) -> Rank:
 
 def by_precedence(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     """The entries, given in file order, in order of precedence."""
-    return tuple(sorted(entries, key=rank))
+    return tuple(sorted(entries, key=lambda entry: (not entry.persistent, rank(entry))))
 
 
 _REASONS = ("fewer addresses", "a named protocol before any", "fewer ports", "one direction before both")
@@ -47,6 +49,8 @@ def reason(first: Entry, second: Entry) -> str:
     """Why the first of two entries of one family stands before the second, in words."""
     if not second.rule:
         return "the default action comes last"
+    if first.persistent and not second.persistent:
+        return "persistent rules come first"
     differing = (at for at, (one, other) in enumerate(zip(rank(first), rank(second), strict=True)) if one != other)
     at = next(differing, None)
     if at is None:

@@ -55,6 +55,7 @@ class Entry:
     child: str = ""
     me: tuple[tuple[Selector, Selector], ...] = ()
     passthrough: bool = False
+    persistent: bool = False  # of a persistent rule, which wins over the policy's
     line: int = field(default=0, compare=False)  # of the filter in the policy file; 0: built in
 
     @property
@@ -179,6 +180,9 @@ class Settings:
     inside: tuple[str, ...] = ()
 
 
+PERSISTENT = "(persistent rules)"  # no policy can be called so
+
+
 @dataclass(frozen=True, slots=True)
 class Exempt:
     """What passes in clear whatever the entries say, beside loopback, IKE and ESP of our own (``exempt.py``)."""
@@ -198,7 +202,7 @@ class Exempt:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything at once. A plan of no assigned policy has an empty name and no entries.
+    """Everything at once. A plan of no assigned policy is called PERSISTENT, or has an empty name and no entries.
 
     What matches no entry passes in clear; ``default_action: block`` stands as the last entry. ``unresolved`` are the
     DNS names and well-known sets that have no address now: filters that need them cover nothing until they have one.
@@ -215,3 +219,8 @@ class Plan:
     settings: Settings = Settings()
     unresolved: tuple[str, ...] = ()
     exempt: Exempt = Exempt()
+
+    @property
+    def assigned(self) -> bool:
+        """Whether it is a policy's."""
+        return self.policy not in {"", PERSISTENT}

@@ -17,7 +17,7 @@ from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.order import by_precedence
 from ipsecd.policy.paths import Path
-from ipsecd.policy.plan import Action, Entry, Plan
+from ipsecd.policy.plan import PERSISTENT, Action, Entry, Plan
 from ipsecd.policy.proposals import ENCRYPTION, GROUPS, INTEGRITY, PRF
 from ipsecd.policy.rules import Rule, Tunnel
 from ipsecd.policy.schema import File, Policy
@@ -33,9 +33,9 @@ def plan(
     gone: frozenset[str] = frozenset(),
     sets: expand.Sets = expand.NO_SETS,
 ) -> Plan:
-    """The plan of the assigned policy. ``resolve`` answers for a DNS name at once, with what it last meant, or nothing
-    if that was never known; the names in ``gone`` have no address any more. ``sets`` says the same of the
-    well-known ones. ``me`` are this machine's addresses.
+    """The plan of the persistent rules and the assigned policy, if one is. ``resolve`` answers for a DNS name at once,
+    with what it last meant, or nothing if that was never known; the names in ``gone`` have no address any more.
+    ``sets`` says the same of the well-known ones. ``me`` are this machine's addresses.
 
     Raises Unsupported if the policy uses what isn't supported yet, or ConfigError if it needs more selectors than one
     SA may have with the addresses that its names and this machine have now.
@@ -43,7 +43,7 @@ def plan(
     if refused := unsupported(policy_file):
         raise Unsupported(refused)
     settings = _settings(policy_file.content)
-    if policy_file.content.assigned is None or policy_file.assigned is None:
+    if policy_file.assigned is None and not any(policy_file.persistent()):
         return Plan(settings=settings)
     around = expand.Surroundings(resolve, me, gone, sets)
     return _Planner(policy_file, policy_file.content.assigned, around).plan(settings)
@@ -56,12 +56,12 @@ def _settings(content: File) -> planned.Settings:
 
 
 class _Planner:
-    """One policy on its way to a plan."""
+    """One policy on its way to a plan, or none: then keys are negotiated as a policy that says nothing has it."""
 
-    def __init__(self, policy_file: PolicyFile, name: str, around: expand.Surroundings) -> None:
+    def __init__(self, policy_file: PolicyFile, name: str | None, around: expand.Surroundings) -> None:
         self._file = policy_file
-        self._name = name
-        self._policy: Policy = policy_file.content.policies[name]
+        self._name = name or PERSISTENT
+        self._policy: Policy = policy_file.content.policies[name] if name else Policy()
         self._around = around
         self._rules: list[planned.Rule] = []
         self._entries: list[Entry] = []
@@ -70,8 +70,10 @@ class _Planner:
         ] = {}  # by what identifies one: no name, no children
 
     def plan(self, settings: planned.Settings) -> Plan:
-        for path, rule in self._file.rules(self._name):
-            self._rule(path, rule)
+        for path, rule in self._file.persistent():
+            self._entries += [replace(entry, persistent=True) for entry in self._rule(path, rule)]
+        for path, rule in self._file.rules(self._name) if self._file.assigned is not None else ():
+            self._entries += self._rule(path, rule)
         exchange = self._policy.key_exchange
         peers = tuple(
             replace(peer, name=name, children=tuple(children)) for peer, (name, children) in self._peers.items()
@@ -90,7 +92,7 @@ class _Planner:
             exempt=self._policy.exemptions.meaning(),
         )
 
-    def _rule(self, path: Path, rule: Rule) -> None:
+    def _rule(self, path: Path, rule: Rule) -> list[Entry]:
         action = self._file.action(rule)
         entries = [entry for _, entry in expand.of_rule(self._file, path, rule, self._around)]
         children: tuple[planned.Child, ...] = ()
@@ -103,7 +105,6 @@ class _Planner:
             children = tuple(self._children(path, rule, action, entries))
             peer, known = self._peers.setdefault(self._peer(rule, rule.tunnel), (rule.name, []))
             known += children
-        self._entries += entries
         self._rules.append(
             planned.Rule(
                 name=rule.name,
@@ -116,6 +117,7 @@ class _Planner:
                 line=self._file.line(path),
             )
         )
+        return entries
 
     def _children(
         self, path: Path, rule: Rule, action: FilterAction, entries: Iterable[Entry]

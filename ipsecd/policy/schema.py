@@ -175,9 +175,9 @@ class Settings(Strict):
 
 
 class Persistent(Strict):
-    """Rules that hold while no policy is assigned and when none can be loaded. Not supported yet."""
+    """Rules that hold whichever policy is assigned, or none."""
 
-    rules: Several[Rule] = Field((), description="As in a policy.")
+    rules: Several[Rule] = Field((), description="As in a policy. They win over its rules.")
 
 
 class File(Strict):
@@ -200,7 +200,9 @@ class File(Strict):
     )
     filter_actions: dict[Name, FilterAction] = Field({}, description="What rules do, by name.")
     policies: dict[Name, Policy] = Field({}, description="The policies, by name.")
-    persistent: Persistent | None = Field(None, description="Rules that always hold. Not supported yet.")
+    persistent: Persistent | None = Field(
+        None, description="Rules that hold whichever policy is assigned, or none, and win over the policy's."
+    )
 
 
 class _WithoutNull(GenerateJsonSchema):

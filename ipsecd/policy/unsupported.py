@@ -24,8 +24,8 @@ def unsupported(policy_file: PolicyFile, policy: str | None = None) -> tuple[Mis
     """What the assigned policy, or the one of this name, uses and this release doesn't do, in file order."""
     name = policy or policy_file.content.assigned
     found: dict[tuple[Path, str], None] = {}
-    if policy_file.content.persistent is not None:
-        found[("persistent",), "a persistent set of rules"] = None
+    for where, rule in policy_file.persistent():
+        found.update(dict.fromkeys(_rule(policy_file, where, rule)))
     if name:
         found.update(dict.fromkeys(_policy(policy_file, name)))
     mistakes = (policy_file.mistake(path, f"not supported yet: {what}") for path, what in found)
@@ -39,15 +39,19 @@ def _policy(policy_file: PolicyFile, name: str) -> Found:
         yield (*path, "default_response"), "the default response rule"
     yield from _key_exchange((*path, "key_exchange"), policy.key_exchange)
     for where, rule in policy_file.rules(name):
-        action = policy_file.action(rule)
-        if action.action == "negotiate":
-            yield from _negotiation(where, rule)
-            built_in = rule.action in FILTER_ACTIONS
-            yield from _action((*where, "action") if built_in else ("filter_actions", rule.action), action, built_in)
-        if rule.connections != "all":
-            yield (*where, "connections"), f"rules for {rule.connections} connections alone"
-        for place, each in policy_file.filters(where, rule):
-            yield from _filter(place, each, action)
+        yield from _rule(policy_file, where, rule)
+
+
+def _rule(policy_file: PolicyFile, where: Path, rule: Rule) -> Found:
+    action = policy_file.action(rule)
+    if action.action == "negotiate":
+        yield from _negotiation(where, rule)
+        built_in = rule.action in FILTER_ACTIONS
+        yield from _action((*where, "action") if built_in else ("filter_actions", rule.action), action, built_in)
+    if rule.connections != "all":
+        yield (*where, "connections"), f"rules for {rule.connections} connections alone"
+    for place, each in policy_file.filters(where, rule):
+        yield from _filter(place, each, action)
 
 
 def _key_exchange(path: Path, exchange: KeyExchange) -> Found:

@@ -136,7 +136,8 @@ def test_what_is_done_without_a_word_and_what_with_one(tmp_path: Path) -> None:
             out = "policy sites is out of force: what it protected leaves in clear"
             assert (await a.ctl("unassign")).output == f"{out}, until ipsecctl assign, also after a restart\n"
             assert (await a.ctl("unassign")).output == "no policy was in force\n"
-            assert json.loads((await a.ctl("unassign", "--json")).output) == {"policy": None, "bare": False}
+            told = {"policy": None, "bare": False, "persistent": False}
+            assert json.loads((await a.ctl("unassign", "--json")).output) == told
             for command in ("policy", "up", "down", "rekey"):
                 done = await a.ctl(command, *(["site"] if command != "policy" else []), code=1)
                 told = "ipsecctl: no policy is in force (ipsecctl assign NAME puts one in force)\n"

@@ -328,7 +328,7 @@ def test_nothing_in_an_answer_moves_the_cursor() -> None:
         render.policy({"policy": evil, "entries": [ENTRY | {"name": evil}], "peers": [PEER | {"name": evil}]}, 80),
         render.difference({"policy": evil, "difference": {"added": [evil]}, "unusable": {evil: evil}}, 200),
         render.level({"level": evil, "before": evil}, 200),
-        render.unassigned({"policy": evil, "bare": False}, 200),
+        render.unassigned({"policy": evil, "bare": False, "persistent": False}, 200),
         (render.event({"level": "info", "time": evil, "text": evil}),),
     )
     for parts in answers:
