@@ -279,13 +279,20 @@ def _integrity(picked: Picked) -> algorithms.Integrity | None:
     return None if mac == _NO_INTEGRITY else algorithms.integrity(mac.id)
 
 
+def permits_child(proposals: Iterable[EspProposal], suite: EspSuite) -> bool:
+    """Whether one of the proposals holds all of the suite but its group: a first child has none, whatever PFS says."""
+    return any(_has_ciphers(proposal, suite) and (proposal.esn or not suite.esn) for proposal in proposals)
+
+
 def permits(proposals: Iterable[IkeProposal], suite: IkeSuite) -> bool:
     """Whether one of the proposals holds all of the suite."""
-    mac = suite.integrity.id if suite.integrity else Integ.NONE
     return any(
-        (suite.encryption.id, suite.encryption.key_bits) in proposal.encryption
-        and (suite.integrity is None or mac in proposal.integrity)
-        and suite.prf.id in proposal.prf
-        and suite.group.id in proposal.groups
+        _has_ciphers(proposal, suite) and suite.prf.id in proposal.prf and suite.group.id in proposal.groups
         for proposal in proposals
+    )
+
+
+def _has_ciphers(proposal: IkeProposal | EspProposal, suite: IkeSuite | EspSuite) -> bool:
+    return (suite.encryption.id, suite.encryption.key_bits) in proposal.encryption and (
+        suite.integrity is None or suite.integrity.id in proposal.integrity
     )

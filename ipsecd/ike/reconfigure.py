@@ -1,7 +1,8 @@
 """A new configuration meets the SAs there are: what it still allows stays untouched, the rest is closed.
 
 Names decide nothing: a peer is the same as long as it would be authenticated in the same way, with the same algorithms,
-at the same address. A child is the same as long as its identifier is and it would be negotiated alike.
+at the same address. A child is the same as long as its identifier is, for the same traffic and with the same PFS; its
+SA stays as long as the algorithms that it has are among those allowed.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ipsecd.ike.child_sa import ChildStage
-from ipsecd.ike.config import Peer
+from ipsecd.ike.child_sa import ChildSa, ChildStage
+from ipsecd.ike.config import Child, Peer
 from ipsecd.ike.core import Core
-from ipsecd.ike.current import alike
+from ipsecd.ike.negotiate import permits_child
 from ipsecd.ike.pad import callers, kin
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
@@ -82,11 +83,20 @@ def _take(sa: IkeSa, kept: tuple[Peer, ...], configured: _ByIdentities) -> None:
         sa.liveness.start()
 
 
+def _still_allowed(sa: ChildSa, child: Child) -> bool:
+    before = sa.config
+    return (
+        (child.local, child.remote) == (before.local, before.remote)
+        and {proposal.groups for proposal in child.proposals} == {proposal.groups for proposal in before.proposals}
+        and permits_child(child.proposals, sa.suite)
+    )
+
+
 def _keep_children(sa: IkeSa, kept: tuple[Peer, ...]) -> None:
     allowed = {child.id: (peer, child) for peer in kept for child in peer.children}
     for child_sa in list(sa.children.values()):
         peer, child = allowed.get(child_sa.config.id, (None, None))
-        if peer is not None and child is not None and alike(child_sa.config, child):
+        if peer is not None and child is not None and _still_allowed(child_sa, child):
             child_sa.peer, child_sa.config = peer, child
         elif child_sa.stage is not ChildStage.DELETING:
             child_sa.close_outbound()

@@ -29,6 +29,7 @@ def rule(name: str, subnet: str, **changes: object) -> Child:
 
 
 R1, R2, R3 = rule("r1", "10.1.0.0/16"), rule("r2", "10.3.0.0/16"), rule("r3", "10.1.0.0/16")
+SHORT_NUMBERS = replace(ESP_GCM, esn=False)
 C_ID = Identity.parse("c.example")
 
 
@@ -127,6 +128,12 @@ RELOADS: dict[str, tuple[Policies, dict[str, str]]] = {
         {"r1": "new", "r2": "new", "b": "new"},
     ),
     "other algorithms for a child": (both(replace(R1, proposals=(ESP_CLASSIC,)), R2), {"r1": "new"}),
+    "one more algorithm for a child": (both(replace(R1, proposals=(ESP_CLASSIC, ESP_GCM)), R2), {}),
+    "no extended sequence numbers for a child": (both(replace(R1, proposals=(SHORT_NUMBERS,)), R2), {"r1": "new"}),
+    "one more algorithm and PFS for a child": (
+        both(replace(R1, proposals=(ESP_GCM, replace(ESP_CLASSIC, groups=(Group.CURVE25519,)))), R2),
+        {"r1": "new"},
+    ),
     "PFS for a child": (
         both(R1, replace(R2, proposals=(replace(ESP_GCM, groups=(Group.CURVE25519,)),))),
         {"r2": "new"},
@@ -243,6 +250,21 @@ def test_of_two_sas_that_both_ends_ask_for_one_is_left_though_the_rule_is_rename
     three.net.run(5)
     assert {name: len(spis) for name, spis in three.spis.items()} == {"r1": 1, "r2": 1, "r3": 1}
     assert three.agree()
+
+
+def test_a_rekey_that_a_reload_overtakes_is_begun_again_with_what_is_allowed_now() -> None:
+    three = Three()
+    before = three.spis
+    three.net.exchange_packets(three.a, three.b, "r1", every=0.05, until=three.net.now + 20)
+    three.net.carry_out(three.a, three.a.ike.rekey("r1", three.net.now))
+    three.reload(both(replace(R1, proposals=(ESP_CLASSIC, ESP_GCM)), R2))
+    three.net.run(25)
+    assert three.agree()
+    assert {name: len(spis) for name, spis in three.spis.items()} == {"r1": 1, "r2": 1, "r3": 1}
+    assert three.spis["r1"] != before["r1"]
+    (sa,) = [sa for sa in three.a.ike.status() if sa.remote.startswith(B)]
+    assert [child.suite for child in sa.children if child.name == "r1"] == ["aes128-sha256-esn"]
+    assert three.net.lost_packets == []
 
 
 def test_a_rule_that_was_put_down_stays_down_when_it_becomes_another() -> None:

@@ -50,7 +50,8 @@ class RekeyChild(AskingForChild):
             self._refused(sa, ask, answer.error)
             return
         if overtaken(sa, ask.child):
-            sa.submit(DeleteUnmade(ask.spi))  # the old one is on its way out already
+            sa.submit(DeleteUnmade(ask.spi))
+            sa.rekey_child(old)  # if it isn't on its way out already
             return
         try:
             nonces = (ask.nonce, answer.one(Nonce).data)

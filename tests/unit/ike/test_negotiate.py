@@ -19,6 +19,7 @@ from ipsecd.ike.negotiate import (
     nothing_left,
     offer,
     permits,
+    permits_child,
     pick,
 )
 from ipsecd.ike.suites import describe
@@ -319,6 +320,21 @@ def test_a_suite_is_permitted_by_a_proposal_that_holds_all_of_it() -> None:
     ):
         assert not permits([less], suite)
     assert not permits([], suite)
+
+
+def test_the_suite_of_a_child_is_permitted_by_a_proposal_that_holds_all_of_it_but_the_group() -> None:
+    picked = {TransformType.ENCR: CBC, TransformType.INTEG: SHA256, TransformType.DH: P256, TransformType.ESN: ESN}
+    suite = esp_suite(picked)
+    same = EspProposal(BOTH.encryption, BOTH.integrity)
+    assert permits_child([replace(same, encryption=((Encr.AES_GCM_16, 128),)), same], suite)
+    for less in (
+        replace(same, encryption=((Encr.AES_GCM_16, 128),)),
+        replace(same, integrity=(Integ.HMAC_SHA2_512_256,)),
+        replace(same, esn=False),
+    ):
+        assert not permits_child([less], suite)
+    assert permits_child([replace(same, esn=False)], esp_suite({**picked, TransformType.ESN: NO_ESN}))
+    assert not permits_child([], suite)
 
 
 def test_a_suite_is_not_put_together_from_two_proposals() -> None:
