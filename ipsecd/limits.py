@@ -189,4 +189,4 @@ MAX_FILTERS = 10_000  # of a file's rules, shared ones counted for each rule
 PMTU_AGE_MIN, PMTU_AGE_MAX = 60, 86_400  # sooner, each large packet is lost once more; later, a forgery lasts a day
 MAX_MISTAKES = 100  # shown of one file
 MAX_SUGGESTIONS = 1_000  # names among which the one that was meant is looked for: a few milliseconds a mistake
-MAX_TIE_STEPS = 500_000  # of looking for filters that compete: about a second
+MAX_OVERLAP_STEPS = 500_000  # of looking for filters that overlap, and once more for those of one rank: about a second

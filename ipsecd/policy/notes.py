@@ -11,6 +11,7 @@ from itertools import count
 from ipsecd.errors import Mistake
 from ipsecd.policy import expand
 from ipsecd.policy.addresses import WELL_KNOWN
+from ipsecd.policy.boxes import Place, Work
 from ipsecd.policy.complaint import Remark, did_you_mean, quoted
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.identities import identity_of
@@ -19,7 +20,8 @@ from ipsecd.policy.paths import Path
 from ipsecd.policy.plan import Action
 from ipsecd.policy.rules import Authentication, Rule
 from ipsecd.policy.schema import File
-from ipsecd.policy.ties import Place, Work, ties
+from ipsecd.policy.shadows import shadows
+from ipsecd.policy.ties import ties
 from ipsecd.wire.selector import Address, Selector
 
 
@@ -30,9 +32,9 @@ def notes(policy_file: PolicyFile) -> tuple[Mistake, ...]:
         found += _placed(policy_file, path, _doubts(rule))
     for name, filters in policy_file.content.filter_lists.items():
         found += _placed(policy_file, ("filter_lists", name), _bare_sides(filters))
-    work = Work()
+    of_rank, of_all = Work(), Work()
     for policy in (*policy_file.content.policies, None):
-        found += _ties(policy_file, policy, work)
+        found += _clashes(policy_file, policy, of_rank, of_all)
         found += _swallowed(policy_file, policy)
     return tuple(sorted(found, key=lambda note: (note.line, note.column)))
 
@@ -124,12 +126,18 @@ def _bare(name: str, *at: str | int) -> Remark:
     return Remark(f"{quoted(name)} is taken for a DNS name", f"write {name}. if it is one", at)
 
 
-def _ties(policy_file: PolicyFile, policy: str | None, work: Work) -> Iterator[Mistake]:
-    so_far = work.complete
-    for path, message in ties(places(policy_file, policy), work).items():
+def _clashes(policy_file: PolicyFile, policy: str | None, of_rank: Work, of_all: Work) -> Iterator[Mistake]:
+    """Filters that never match, and those of which another takes a part."""
+    so_far, found = of_rank.complete and of_all.complete, list(places(policy_file, policy))
+    shadowed, tied = shadows(found, of_all), ties(found, of_rank)
+    unused = shadowed.never | shadowed.partly
+    for path, message in (tied | unused).items():
         yield policy_file.mistake(path, message)
-    if so_far and not work.complete:
-        message = "so many filters are equally specific and overlap that not all of them were compared"
+    for path, message in shadowed.crossed.items():
+        if path not in shadowed.never:
+            yield policy_file.mistake(path, message)
+    if so_far and not (of_rank.complete and of_all.complete):
+        message = "so many filters overlap that not all of them were compared"
         yield policy_file.mistake(("policies", policy) if policy else ("persistent",), message)
 
 
@@ -173,4 +181,5 @@ def places(policy_file: PolicyFile, policy: str | None) -> Iterator[Place]:
     for path, rule in policy_file.rules(policy) if policy else policy_file.persistent():
         for place, entry in expand.of_rule(policy_file, path, rule, around):
             where = place if place[:1] == path[:1] else (*path, "filter_list")  # shared ones are told at their use
-            yield Place(next(order), replace(entry, line=policy_file.line(where)), where)
+            number = int(entry.name.removeprefix(f"{rule.name}/").partition("-")[0])
+            yield Place(next(order), replace(entry, line=policy_file.line(where)), where, number)

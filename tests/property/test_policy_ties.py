@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipsecd.policy.boxes import Place, Work
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.notes import places
 from ipsecd.policy.order import rank
 from ipsecd.policy.paths import Path
 from ipsecd.policy.plan import Action, Entry
-from ipsecd.policy.ties import Place, Work, ties
+from ipsecd.policy.ties import ties
 from tests.property.test_policy_order import Written, lists
 
 TUNNELS = """\
@@ -57,26 +60,40 @@ def compete(one: Entry, two: Entry) -> bool:
     return (one.outbound and two.outbound) or (one.inbound and two.inbound)
 
 
-def slow(found: list[Place]) -> dict[Path, tuple[bool, int]]:
-    """By path: whether the filter never matches, and the line of the one it is told with."""
+def slow(found: list[Place]) -> tuple[dict[Path, int], dict[Path, int]]:
+    """By path, the line of the one that comes first; and of the one that does if some address is this machine's."""
     free: list[Place] = []
-    covered: dict[Path, Place] = {}
     beaten: dict[Path, list[Place]] = {}
+    ours: dict[Path, list[Place]] = {}
     for place in found:
         first = next((one for one in free if same_rank(one, place) and covers(one.entry, place.entry)), None)
-        if first is not None:
-            covered.setdefault(place.path, first)
-            rivals = [first]
-        else:
-            rivals = [one for one in free if same_rank(one, place) and overlap(one.entry, place.entry)]
-            free.append(place)
+        others = [one for one in free if same_rank(one, place)]
+        rivals = [first] if first else [one for one in others if overlap(one.entry, place.entry)]
         beaten.setdefault(place.path, []).extend(one for one in rivals if compete(one.entry, place.entry))
-    matching = {place.path for place in free}
-    wins = {
-        path: (False, min(rivals, key=lambda one: one.number).entry.line) for path, rivals in beaten.items() if rivals
-    }
-    never = {path: (True, first.entry.line) for path, first in covered.items() if path not in matching}
-    return wins | never
+        if first is None:
+            maybe = (one for one in others if overlap_if_ours(one.entry, place.entry))
+            ours.setdefault(place.path, []).extend(one for one in maybe if compete(one.entry, place.entry))
+            free.append(place)
+    return lines(beaten), lines(ours)
+
+
+def lines(rivals: dict[Path, list[Place]]) -> dict[Path, int]:
+    return {path: min(some, key=lambda one: one.number).entry.line for path, some in rivals.items() if some}
+
+
+def overlap_if_ours(one: Entry, two: Entry) -> bool:
+    """Whether they do if a single address here is this machine's."""
+    if bool(one.me) == bool(two.me):
+        return False
+    mine, other = (one, two) if one.me else (two, one)
+    alone = [(local, remote) for local, remote in other.pairs if local.start == local.end and int(local.start) > 65_535]
+    near = mine.me[0][0]
+    return any(
+        near.intersect(replace(local, start=near.start, end=near.start)) is not None
+        and far.intersect(remote) is not None
+        for _, far in mine.me
+        for local, remote in alone
+    )
 
 
 @given(
@@ -89,9 +106,9 @@ def test_what_is_told_is_what_a_slow_comparison_finds(
 ) -> None:
     found = list(places(rules(filters, sizes, actions), "p"))
     told = ties(found, Work())
-    expected = slow(found)
-    assert told.keys() == expected.keys()
+    beaten, ours = slow(found)
+    assert told.keys() == beaten.keys() | ours.keys()
     for path, message in told.items():
-        never, line = expected[path]
-        assert message.startswith("never matches" if never else "is as specific as")
-        assert f"the filter in line {line} " in message
+        line = beaten.get(path, ours.get(path))
+        assert message.startswith(f"is as specific as the filter in line {line} ")
+        assert message.endswith(" is this machine's") == (path not in beaten)

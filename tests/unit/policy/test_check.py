@@ -234,8 +234,12 @@ def test_filters_that_are_equally_specific_and_overlap_are_noted_with_both_lines
         (NETS, "source: 10.1.0.0/16, destination: 10.3.0.0/16", ("permit", "block")),
         (f"{NETS}, protocol: tcp", f"{NETS}, protocol: udp", ("permit", "block")),
         ("source: me, destination: one.example", "source: me, destination: two.example", ("permit", "block")),
-        # me and a name may be anything: nothing is claimed
-        ("source: me, destination: 10.2.0.0/16", "source: 10.1.0.1, destination: 10.2.0.0/16", ("permit", "block")),
+        # a name may be anything: nothing is claimed
+        (
+            "source: a.example, destination: 10.2.0.0/16",
+            "source: 10.1.0.1, destination: 10.2.0.0/16",
+            ("permit", "block"),
+        ),
         # one is inside the other, which is what order is for
         (NETS, "source: 10.1.0.0/16, destination: 10.2.0.0/24", ("permit", "block")),
         (NETS, f"{NETS}, mirrored: false", ("permit", "block")),
@@ -248,6 +252,111 @@ def test_filters_that_are_equally_specific_and_overlap_are_noted_with_both_lines
 )
 def test_filters_that_do_not_compete_are_not_noted(first: str, second: str, actions: tuple[str, str]) -> None:
     assert lines(two(first, second, actions)) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("source: me, destination: 10.2.0.0/16", "source: 10.1.0.1, destination: 10.2.0.0/16"),
+        ("source: 10.1.0.1, destination: 10.2.0.0/16", "source: me, destination: 10.2.0.0/16"),
+        ("source: 10.1.0.1, destination: www.example", "source: www.example, destination: me"),
+        (
+            "source: me, destination: 10.2.0.0/16, mirrored: false",
+            "source: 10.1.0.1, destination: 10.2.0.0-10.2.255.255, mirrored: false",
+        ),
+    ],
+)
+def test_me_against_an_address_is_noted_as_it_may_be_the_same(first: str, second: str) -> None:
+    how = "which comes first and wins where both match, if 10.1.0.1 is this machine's"
+    said = f"7:29: policies.p.rules.1.filters.0: is as specific as the filter {FIRST}, {how} [note]"
+    assert lines(two(first, second)) == [said]
+    assert lines(two(first, second, ("block", "block"))) == []
+    assert lines(two(first + ", protocol: tcp", second)) == []
+
+
+@pytest.mark.parametrize(
+    ("filters", "lines_of_a"),
+    [
+        # two halves
+        (["source: 10.1.0.0/17, destination: 10.2.0.0/16", "source: 10.1.128.0/17, destination: 10.2.0.0/16", NETS],
+         "in line 6 of rule 'r0' and in line 7 of rule 'r1'"),
+        # a way each
+        ([f"{NETS}, mirrored: false", f"{BACK}, mirrored: false", NETS],
+         "in line 6 of rule 'r0' and in line 7 of rule 'r1'"),
+        # four parts, one of which isn't needed
+        (["source: 10.1.0.0/18, destination: 10.2.0.0/16", "source: 10.1.64.0-10.1.99.255, destination: 10.2.0.0/16",
+          "source: 10.1.100.0-10.1.255.255, destination: 10.2.0.0/17",
+          "source: 10.1.100.0-10.1.255.255, destination: 10.2.128.0/17",
+          "source: 10.1.0.0/20, destination: 10.2.0.0/20", NETS],
+         "in line 6 of rule 'r0', in line 7 of rule 'r1', in line 8 of rule 'r2' and others"),
+        # ports
+        ([f"{NETS}, protocol: tcp, destination_port: 1-100", f"{NETS}, protocol: tcp, destination_port: 101-200",
+          f"{NETS}, protocol: tcp, destination_port: 1-200"],
+         "in line 6 of rule 'r0' and in line 7 of rule 'r1'"),
+    ],
+)  # fmt: skip
+def test_a_filter_that_several_cover_together_is_noted_with_their_lines(filters: list[str], lines_of_a: str) -> None:
+    rules = [f"- {{name: r{n}, filters: [{{{each}}}], action: block}}\n" for n, each in enumerate(filters)]
+    said = [line for line in lines(with_rules("".join(rules))) if "hq" not in line]
+    last = len(filters) - 1
+    never = f"never matches: the filters {lines_of_a} cover all of it and come first"
+    assert said == [f"{6 + last}:30: policies.p.rules.{last}.filters.0: {never} [note]"]
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        # something is left: an address, a direction, port 0 and what shows no ports
+        ["source: 10.1.0.0/17, destination: 10.2.0.0/16",
+         "source: 10.1.128.0-10.1.255.254, destination: 10.2.0.0/16", NETS],
+        [f"{NETS}, mirrored: false", NETS],
+        [f"{NETS}, protocol: tcp, destination_port: 1-65535", f"{NETS}, protocol: tcp"],
+        ["source: me, destination: 10.2.0.0/17", "source: 10.1.0.1, destination: 10.2.128.0/17",
+         "source: me, destination: 10.2.0.0/16"],
+    ],
+)  # fmt: skip
+def test_a_filter_of_which_something_is_left_is_not_noted(filters: list[str]) -> None:
+    rules = [f"- {{name: r{n}, filters: [{{{each}}}], action: block}}\n" for n, each in enumerate(filters)]
+    assert [line for line in lines(with_rules("".join(rules))) if "hq" not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        (NETS, "source: any, destination: any, protocol: tcp, destination_port: 445", "fewer addresses"),
+        ("source: me, destination: 10.2.0.0/16", "source: any, destination: 10.2.0.5", "fewer addresses"),
+        ("source: me, destination: 10.2.0.0/16", "source: me, destination: any, protocol: icmp", "fewer addresses"),
+        (f"{NETS}, protocol: tcp, source_port: 1-10", f"{NETS}, protocol: tcp, destination_port: 80-99", "fewer ports"),
+        (
+            f"{NETS}, protocol: tcp, mirrored: false",
+            "source: any, destination: 10.2.3.4",
+            "a named protocol before any",
+        ),
+    ],
+)
+def test_filters_that_cross_are_noted_at_the_one_that_comes_behind(first: str, second: str, why: str) -> None:
+    how = f"where both match, the filter {FIRST} decides: {why}"
+    assert lines(two(first, second)) == [f"7:29: policies.p.rules.1.filters.0: {how} [note]"]
+    assert lines(two(first, second, ("block", "block"))) == []
+
+
+def test_a_filter_that_many_cross_is_noted_once() -> None:
+    rules = [f"- {{name: r{n}, filters: [{{source: 10.1.0.0/16, destination: 10.{n}.0.0/16}}], action: permit}}\n"
+             for n in range(2, 8)]  # fmt: skip
+    rules.append("- {name: smb, filters: [{source: any, destination: any, protocol: tcp}], action: block}\n")
+    named = "in line 6 of rule 'r2', in line 7 of rule 'r3', in line 8 of rule 'r4' and others"
+    assert [line.partition("filters.0: ")[2] for line in lines(with_rules("".join(rules))) if "hq" not in line] == [
+        f"where others match too, the filters {named} decide, as they come first [note]"
+    ]
+
+
+def test_of_a_shared_list_the_filter_that_never_matches_is_named() -> None:
+    text = with_rules(
+        f"- {{name: a, filters: [{{{NETS}}}], action: permit}}\n- {{name: b, filter_list: nets, action: block}}\n",
+        f"filter_lists: {{nets: [{{source: 10.3.0.0/16, destination: 10.2.0.0/16}}, {{{NETS}}}]}}\n",
+    )
+    never = f"its filter 2 never matches: the filter {FIRST} covers the same and comes first"
+    assert [line.partition("filter_list: ")[2] for line in lines(text) if "hq" not in line] == [f"{never} [note]"]
 
 
 def test_within_a_rule_a_filter_that_never_matches_is_noted_and_an_overlap_is_not() -> None:
