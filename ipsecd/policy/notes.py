@@ -13,6 +13,7 @@ from ipsecd.policy import expand
 from ipsecd.policy.addresses import WELL_KNOWN
 from ipsecd.policy.boxes import Place, Work
 from ipsecd.policy.complaint import Remark, did_you_mean, quoted
+from ipsecd.policy.doubts import futile, nested
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.identities import identity_of
 from ipsecd.policy.model import PolicyFile
@@ -32,9 +33,9 @@ def notes(policy_file: PolicyFile) -> tuple[Mistake, ...]:
         found += _placed(policy_file, path, _doubts(rule))
     for name, filters in policy_file.content.filter_lists.items():
         found += _placed(policy_file, ("filter_lists", name), _bare_sides(filters))
-    of_rank, of_all = Work(), Work()
+    works = Work(), Work(), Work()
     for policy in (*policy_file.content.policies, None):
-        found += _clashes(policy_file, policy, of_rank, of_all)
+        found += _clashes(policy_file, policy, *works)
         found += _swallowed(policy_file, policy)
     return tuple(sorted(found, key=lambda note: (note.line, note.column)))
 
@@ -126,9 +127,10 @@ def _bare(name: str, *at: str | int) -> Remark:
     return Remark(f"{quoted(name)} is taken for a DNS name", f"write {name}. if it is one", at)
 
 
-def _clashes(policy_file: PolicyFile, policy: str | None, of_rank: Work, of_all: Work) -> Iterator[Mistake]:
-    """Filters that never match, and those of which another takes a part."""
-    so_far, found = of_rank.complete and of_all.complete, list(places(policy_file, policy))
+def _clashes(policy_file: PolicyFile, policy: str | None, *works: Work) -> Iterator[Mistake]:
+    """Filters that never match, those of which another takes a part, and tunnels that lie in another."""
+    so_far, found = all(work.complete for work in works), list(places(policy_file, policy))
+    of_rank, of_all, of_ends = works
     shadowed, tied = shadows(found, of_all), ties(found, of_rank)
     unused = shadowed.never | shadowed.partly
     for path, message in (tied | unused).items():
@@ -136,7 +138,10 @@ def _clashes(policy_file: PolicyFile, policy: str | None, of_rank: Work, of_all:
     for path, message in shadowed.crossed.items():
         if path not in shadowed.never:
             yield policy_file.mistake(path, message)
-    if so_far and not (of_rank.complete and of_all.complete):
+    rules = [*(policy_file.rules(policy) if policy else policy_file.persistent())]
+    for path, message in (*futile(found).items(), *nested(rules, found, of_ends)):
+        yield policy_file.mistake(path, message)
+    if so_far and not all(work.complete for work in works):
         message = "so many filters overlap that not all of them were compared"
         yield policy_file.mistake(("policies", policy) if policy else ("persistent",), message)
 

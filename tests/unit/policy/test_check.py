@@ -86,6 +86,57 @@ def test_a_far_side_that_holds_the_near_side_is_noted_unless_the_near_side_is_pe
     assert lines(rules(part)) == lines(rules(icmp)) == noted
 
 
+@pytest.mark.parametrize(
+    ("each", "said"),
+    [
+        ("{source: any, destination: 127.0.0.1}", "loopback"),
+        ('{source: "::1", destination: any}', "loopback"),
+        ("{source: 224.0.0.0/24, destination: any, mirrored: false}", "from such an address"),
+        ("{source: any, destination: 224.0.0.0/24, mirrored: false}", ""),
+        ("{source: any, destination: 224.0.0.251}", ""),
+        ("{source: me, destination: 126.0.0.0-127.255.255.255}", ""),
+    ],
+)
+def test_a_filter_that_covers_nothing_is_noted(each: str, said: str) -> None:
+    loopback = "covers nothing: packets of the loopback never leave this machine, and pass whatever a filter says"
+    one_way = "covers nothing: no packet comes from such an address, and the way back isn't covered"
+    told = {"loopback": [loopback], "from such an address": [one_way], "": []}[said]
+    text = with_rules(f"- {{name: r, filters: [{each}], action: block}}\n")
+    assert [line.partition("filters.0: ")[2] for line in lines(text) if "hq" not in line] == [
+        f"{one} [note]" for one in told
+    ]
+
+
+@pytest.mark.parametrize("many", ["224.0.0.251", "255.255.255.255", '"ff02::fb"'])
+def test_to_protect_what_goes_to_many_is_noted(many: str) -> None:
+    text = with_rules(f"- name: r\n  filters: [{{source: me, destination: {many}}}]\n{TUNNEL}")
+    told = "what goes to many can't be protected, as an SA has one peer: it is dropped"
+    assert lines(text) == [f"7:19: policies.p.rules.0.filters.0: {told} [note]"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "noted"),
+    [
+        ("source: me, destination: any", True),
+        ("source: 192.0.2.1, destination: 192.0.2.0/24", True),
+        ("source: me, destination: 192.0.2.3, protocol: udp", True),
+        ("source: me, destination: 192.0.2.3, protocol: tcp", False),
+        ("source: 10.1.0.0/16, destination: 192.0.2.0/24", False),  # our end isn't there
+        ("source: me, destination: 10.0.0.0/8", False),
+    ],
+)
+def test_the_end_of_a_tunnel_that_another_rule_protects_is_noted(filters: str, noted: bool) -> None:
+    other = TUNNEL.replace("192.0.2.2", "192.0.2.3")
+    text = with_rules(
+        f"- name: all\n  filters: [{{{filters}}}]\n{TUNNEL}"
+        f"- name: partner\n  filters: [{{source: 172.16.0.0/16, destination: 172.17.0.0/16}}]\n{other}"
+    )
+    told = "the filter in line 7 of rule 'all' covers what goes there: IKE and ESP of this tunnel are exempt from it"
+    said = [f"14:44: policies.p.rules.1.tunnel.remote: {told}, all else isn't [note]"]
+    assert lines(text) == (said if noted else [])
+    assert lines(text.replace("192.0.2.3}", "192.0.2.2}")) == []  # by the same tunnel
+
+
 def test_only_a_few_policies_are_listed_to_choose_from() -> None:
     text = "policies: {" + ", ".join(f"p{number}: {{}}" for number in range(9)) + "}\n"
     assert lines(text) == ["1:1: no policy is assigned: nothing is protected [note]"]
