@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 from ipsecd.errors import KernelError
 from ipsecd.io import advice
 from ipsecd.io.netlink import DEFAULT_ROUTE, MAIN_TABLE, PROTOCOL, WORST_METRIC, Address, Link, Netlink, Route, Rule
-from ipsecd.io.nftables import Nftables
+from ipsecd.io.nftables import Element, Nftables
 from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
 
@@ -99,6 +99,7 @@ class KernelState:
         self._report = report
         self._new_tun = new_tun
         self.floor = ""  # what stands, or should
+        self.exceptions: Callable[[], tuple[Element, ...]] = tuple  # what passes it for a while; never at a boot
         self._index = 0
         self._lost = False
         self._floor_lock = asyncio.Lock()  # of its own: the floor waits for nothing else
@@ -118,7 +119,7 @@ class KernelState:
         """
         async with self._floor_lock:
             if text != self._nftables.text or not await self._nftables.holds():
-                await self._nftables.replace(text)
+                await self._nftables.replace(text, self.exceptions())
             self.floor = text
         try:
             self._store.save(text)
@@ -149,8 +150,15 @@ class KernelState:
         async with self._floor_lock:
             if not self.floor or (not gone and await self._nftables.holds()):
                 return ()
-            await self._nftables.replace(self.floor)
+            await self._nftables.replace(self.floor, self.exceptions())
             return ("floor",)
+
+    async def let_pass(self, begin: Collection[Element], end: Collection[Element]) -> None:
+        """Let these pass the floor, each for its whole time and no longer, whatever becomes of this process, and those
+        not any more. Unless ``exceptions`` has it too, an exception goes with the floor. Raises KernelError."""
+        async with self._floor_lock:
+            if self.floor:
+                await self._nftables.change(begin, end)
 
     async def restore(self) -> tuple[str, ...]:
         """Look at everything but the floor and put back what is missing or changed; the names of what was. Raises

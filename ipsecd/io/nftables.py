@@ -17,8 +17,9 @@ import asyncio
 import json
 import re
 import shutil
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from math import ceil
+from typing import Any, NamedTuple
 
 from ipsecd.errors import KernelError
 from ipsecd.limits import NFT_TIME
@@ -27,8 +28,19 @@ _PATH = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 _BASE_CHAIN = re.compile(r"chain (\S+) \{\s*type (\S+) hook (\S+) priority (-?\d+); policy (\S+);")
 _OBJECT = re.compile(r"^\s*(counter|set) (\S+) \{", re.MULTILINE)
 _UNNAMED = re.compile(r"(set|map) (__\S+)(?: 0x0)?")
+_NAMED = re.compile(r"( set [^_]\S*) 0x0")  # flags, which only the kernel's listing has
 _NO_SUCH = "No such file or directory"
 
+
+class Element(NamedTuple):
+    """A member of a named set, which the kernel takes out after so many seconds."""
+
+    name: str  # of the set
+    value: str
+    seconds: float
+
+
+Elements = Collection[Element]
 Code = dict[str, list[str]]  # machine code of each rule in a chain, in order
 
 
@@ -40,24 +52,46 @@ class Nftables:
         self.text = ""  # what replaced the table last
         self._held: Any = None
 
-    async def replace(self, text: str) -> None:
-        """Apply the transaction ``text``, which replaces the table whole, and see that the kernel holds it.
+    async def replace(self, text: str, elements: Elements = ()) -> None:
+        """Apply the transaction ``text``, which replaces the table whole, and see that the kernel holds it. Its sets
+        have these elements from the first moment on.
 
         Raises KernelError: either nothing has changed, or the kernel holds something else than was asked.
         """
         if text != self.text or self._held is None:
-            await self._replace(text)
+            await self._replace(text, elements)
             return
-        await self._nft(text, "-f", "-")  # its machine code is known to be right: nothing comes before this
+        await self._apply(text, elements)  # its machine code is known to be right: nothing comes before this
         if not await self.holds():
-            await self._replace(text)
+            await self._replace(text, elements)
 
-    async def _replace(self, text: str) -> None:
+    async def change(self, add: Elements, delete: Elements) -> None:
+        """Put elements into their sets, each with its whole time whether it is there already or not, and take others
+        out, as far as they are there. Raises KernelError."""
+        await self._nft(self._without([*delete, *add]) + self._with(add), "-f", "-")
+
+    def _with(self, elements: Elements) -> str:
+        return "".join(
+            f"add element inet {self.table} {each.name} {{ {each.value} timeout {ceil(each.seconds * 1_000)}ms }}\n"
+            for each in elements
+        )
+
+    def _without(self, elements: Elements) -> str:
+        """Only what is there can be deleted, and to add what is there changes nothing."""
+        verbs = ("add", "delete")
+        return "".join(
+            f"{verb} element inet {self.table} {each.name} {{ {each.value} }}\n" for each in elements for verb in verbs
+        )
+
+    async def _apply(self, text: str, elements: Elements) -> None:
+        await self._nft(text + self._with(elements), "-f", "-")
+
+    async def _replace(self, text: str, elements: Elements) -> None:
         self._held = None
         expected = machine_code(await self._nft(text, "--check", "--debug=netlink", "-f", "-"), self.table)
         if not any(expected.values()):
             raise KernelError("nft doesn't say what it makes of the rules", "known to work: nftables 1.0.6")
-        await self._nft(text, "-f", "-")
+        await self._apply(text, elements)
         actual = machine_code(await self._nft("", "--debug=netlink", "list", "table", "inet", self.table), self.table)
         for chain in expected.keys() | actual.keys():
             if expected.get(chain) != actual.get(chain):
@@ -153,7 +187,7 @@ def machine_code(output: str, table: str) -> Code:
             if match := _UNNAMED.search(line):
                 found = ahead.pop(0) if "%" in match[2] and ahead else numbered.get(match[2], [])
                 line = _UNNAMED.sub(rf"\1 of {' '.join(sorted(found))}", line)  # noqa: PLW2901  the same line, clearer
-            rules[-1] += line.strip() + "\n"
+            rules[-1] += _NAMED.sub(r"\1", line).strip() + "\n"
     return chains
 
 

@@ -87,6 +87,28 @@ def flows(entries: Sequence[Entry], way: Way, verdict: Verdict) -> tuple[Flow, .
     )
 
 
+def excepted(entries: Sequence[Entry], way: Way, verdict: Verdict) -> tuple[Flow, ...]:
+    """The same, and before those of an entry that may fall back to clear, that they pass while its peer is excepted.
+    An exception stands inside its entry's own match, so it opens no other entry."""
+    return tuple(flow for index, entry in enumerate(entries) for flow in _excepted(index, entry, way, verdict))
+
+
+def _excepted(index: int, entry: Entry, way: Way, verdict: Verdict) -> tuple[Flow, ...]:
+    own = way(index, entry, entry.action, verdict(index, entry))
+    if not entry.fallback or entry.action is not Action.PROTECT:
+        return own
+    remote = "daddr" if way is out else "saddr"
+    return tuple(replace(flow, action=Action.PERMIT, verdict=_if_clear(flow, remote)) for flow in own) + own
+
+
+def _if_clear(flow: Flow, side: str) -> str:
+    version = flow.source.version
+    return f"{'ip' if version == 4 else 'ip6'} {side} @{CLEAR[version]} return"
+
+
+CLEAR = {4: "clear_ipv4", 6: "clear_ipv6"}  # the sets of peers that are talked to in clear now
+
+
 def strays(entries: Sequence[Entry], verdict: Verdict) -> tuple[Flow, ...]:
     """The flows of what this machine sends from an address that isn't its own: what ``me`` protects or blocks, by the
     destination alone. IPv6 lets a socket keep an address that the machine has lost, and what it sends mustn't escape
@@ -106,20 +128,31 @@ def crossing(name: str, entries: Sequence[Entry], way: Way, verdict: Verdict) ->
     """The chain ``name`` for forwarded packets: the flows of one direction, but a block doesn't count for a packet that
     an entry before it covers in the other direction."""
     both = f"{name}_both"
-    first, then = crossing_flows(entries, way, verdict, lambda *_: f"goto {both}", lambda *_: "return")
+    first, then = crossing_flows(entries, way, verdict, lambda *_: f"goto {both}", lambda *_: "return", exceptions=True)
     return chains(name, first) | chains(both, then)
 
 
 def crossing_flows(
-    entries: Sequence[Entry], way: Way, verdict: Verdict, pass_on: Verdict, stand_back: Verdict
+    entries: Sequence[Entry],
+    way: Way,
+    verdict: Verdict,
+    pass_on: Verdict,
+    stand_back: Verdict,
+    *,
+    exceptions: bool = False,
 ) -> tuple[tuple[Flow, ...], tuple[Flow, ...]]:
     """The flows of both directions, of which those that let a packet go in the other one ``pass_on``; and the flows by
-    which such a packet is then judged, all of one direction, where blocks ``stand_back``."""
+    which such a packet is then judged, all of one direction, where blocks ``stand_back``. ``exceptions``: with those
+    that peers pass by."""
     other = into if way is out else out
     first: list[Flow] = []
     then: list[Flow] = []
     for index, entry in enumerate(entries):
-        own = way(index, entry, entry.action, verdict(index, entry))
+        own = (
+            _excepted(index, entry, way, verdict)
+            if exceptions
+            else way(index, entry, entry.action, verdict(index, entry))
+        )
         first += own
         if entry.action is Action.BLOCK:
             first += other(index, entry, Action.BLOCK, verdict(index, entry))
@@ -208,7 +241,7 @@ def quoting(name: str, flows: Sequence[Flow], exempt: Callable[[Quoted], Iterabl
                 (
                     _quoted("saddr", place.destination, flow.source, flow),
                     _quoted("daddr", place.source, flow.destination, flow),
-                    flow.verdict if flow.action is Action.PROTECT else "return",
+                    "return" if flow.action is Action.BLOCK else flow.verdict,
                 )
             )
             for flow in flows

@@ -95,7 +95,8 @@ def of_rule(policy_file: PolicyFile, path: Path, rule: Rule, around: Surrounding
     action = ACTIONS[given.action]
     for number, (place, each) in enumerate(policy_file.filters(path, rule), start=1):
         for entry in entries(f"{rule.name}/{number}", rule.name, each, action, policy_file.line(place), around):
-            yield place, replace(entry, passthrough=given.inbound_passthrough)
+            fallback = given.fallback_to_clear is not None
+            yield place, replace(entry, passthrough=given.inbound_passthrough, fallback=fallback)
 
 
 def entries(name: str, rule: str, each: Filter, action: Action, line: int, around: Surroundings) -> Iterator[Entry]:

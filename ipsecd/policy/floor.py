@@ -4,7 +4,8 @@ It does three things, all with the entries of the plan in order of precedence:
 
 * steering: what an entry protects is marked, and the mark's routing rule sends it into the TUN;
 * the floor itself: cleartext that an entry protects or blocks is dropped at the first place after the wire, at the
-  last before it, and at the place between; only what arrives for an entry with a passthrough is let in;
+  last before it, and at the place between; only what arrives for an entry with a passthrough is let in, and what goes
+  between this side and a peer that is in the set of its family passes, by an entry that may fall back to clear;
 * the sides (``sides.py``): a forwarded packet is marked only if its source is reached through the interface it came in
   by, and what came out of the TUN goes inside or nowhere.
 
@@ -67,8 +68,8 @@ def ruleset(plan: Plan, outside: tuple[str, ...] = ()) -> str:
     lines += [f"table inet {TABLE}", f"delete table inet {TABLE}", f"table inet {TABLE} {{"]
     for counter in _counters(plan):
         lines += [f"\tcounter {counter} {{", "\t}", ""]
-    for family in ("ipv4", "ipv6"):  # exceptions made by fallback to clear; an entry that only requires has none
-        lines += [f"\tset clear_{family} {{", f"\t\ttype {family}_addr . {family}_addr", "\t\tflags timeout", "\t}", ""]
+    for version, name in classify.CLEAR.items():  # the boot begins without any
+        lines += [f"\tset {name} {{", f"\t\ttype ipv{version}_addr", "\t\tflags timeout", "\t}", ""]
     for name, rules in (_subordinate_chains(plan, outside) | _base_chains(plan)).items():
         lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}", ""]
     return "\n".join([*lines[:-1], "}", ""])
@@ -107,7 +108,7 @@ def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains
     steer, judge = _steering(plan.settings), _judge
     entries = plan.entries
     let_in = classify.let_in(entries)
-    leaving, arriving = classify.flows(entries, classify.out, judge), classify.flows(let_in, classify.into, judge)
+    leaving, arriving = classify.excepted(entries, classify.out, judge), classify.excepted(let_in, classify.into, judge)
     crossing: classify.Chains = {}
     if _crossing(plan):
         crossing = {
@@ -115,20 +116,20 @@ def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains
             **classify.crossing("leaving_crossing", entries, classify.out, judge),
             **classify.crossing("arriving_crossing", let_in, classify.into, judge),
         }
-    entering_pieces = classify.flows(entries, classify.out, _entering_pieces(plan.settings))
+    entering_pieces = classify.excepted(entries, classify.out, _entering_pieces(plan.settings))
     return {
         **exempt_rules.chains(plan, outside),
         "pieces": [*exempt_rules.pieces(plan), "jump arriving_pieces", "jump entering_pieces", "jump entering"],
         **classify.pieces("arriving_pieces", arriving, exceptions=True),
         **classify.pieces("entering_pieces", entering_pieces, exceptions=False),
-        **classify.chains("steer", classify.flows(entries, classify.out, steer) + classify.strays(entries, steer)),
+        **classify.chains("steer", classify.excepted(entries, classify.out, steer) + classify.strays(entries, steer)),
         **classify.chains("leaving", leaving + classify.strays(entries, judge)),
         **classify.chains("arriving", arriving),
         **crossing,
         **classify.quoting("leaving_quoted", leaving),
         **classify.quoting(
             "arriving_quoted",
-            classify.flows(entries, classify.into, judge),  # nothing of a passthrough has left in clear either
+            classify.excepted(entries, classify.into, judge),  # nothing of a passthrough has left in clear either
             lambda place: exempt_rules.quoted(plan, place),
         ),
         **classify.original("arriving_original", arriving),

@@ -40,6 +40,7 @@ class Entry:
     the two the entry covers. A filter without ``me`` that permits or blocks stands here in both orientations, so
     nobody has to know on which side of this machine its addresses are. ``child`` names the Child that protects it.
     ``passthrough`` lets in what arrives in clear all the same; what leaves is protected ([MS-GPIPSEC] 2.2.1.4.1).
+    ``fallback``: while its peer has a soft SA, packets pass in clear both ways; the remote side is that peer alone.
 
     ``me`` is empty for a filter without ``me``. Else it says the same as ``pairs`` for those who can ask the kernel
     which addresses are this machine's at that moment: local has the unspecified address, which stands for all of them
@@ -56,6 +57,7 @@ class Entry:
     me: tuple[tuple[Selector, Selector], ...] = ()
     passthrough: bool = False
     persistent: bool = False  # of a persistent rule, which wins over the policy's
+    fallback: bool = False
     line: int = field(default=0, compare=False)  # of the filter in the policy file; 0: built in
 
     @property
@@ -95,6 +97,14 @@ class Lifetime:
 
 
 @dataclass(frozen=True, slots=True)
+class Fallback:
+    """When a peer is talked to in clear: after so many seconds without any answer to a call, for so many seconds."""
+
+    after: float
+    lifetime: float
+
+
+@dataclass(frozen=True, slots=True)
 class Child:
     """One child SA that may be negotiated; several entries share it where a rule says ``children: merged``."""
 
@@ -107,6 +117,7 @@ class Child:
     start: bool  # negotiate at once and bring it back when it's lost
     df: str = "copy"  # of the outer header: copy, set or clear (RFC 4301 section 8.1)
     dscp: int | None = None  # of the outer header; None copies it (section 4.4.1.2)
+    fallback: Fallback | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,7 @@ class _Planner:
                 start=rule.start == "always",
                 df=action.df,
                 dscp=None if action.dscp == "copy" else action.dscp,
+                fallback=_fallback(action),
             )
 
     def _esp_proposals(self, action: FilterAction) -> Iterator[planned.EspProposal]:
@@ -223,6 +224,11 @@ class _Planner:
             for name, everything in (("default-action", "0.0.0.0/0"), ("default-action-v6", "::/0")):
                 selector = Selector.net(everything)
                 yield Entry(name, "", Action.BLOCK, ((selector, selector),), line=line)
+
+
+def _fallback(action: FilterAction) -> planned.Fallback | None:
+    given = action.fallback_to_clear
+    return None if given is None else planned.Fallback(float(given.after), float(given.lifetime))
 
 
 def _ike_proposals(exchange: KeyExchange) -> tuple[planned.IkeProposal, ...]:

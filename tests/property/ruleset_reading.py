@@ -21,7 +21,8 @@ WIRE, TUN, LOOPBACK = "wire0", "ipsecd0", "lo"
 
 @dataclass
 class Passing:
-    """A packet on its way: ``iif`` is empty if this machine has sent it. ``quoted`` is what an ICMP error is about."""
+    """A packet on its way: ``iif`` is empty if this machine has sent it. ``quoted`` is what an ICMP error is about.
+    ``clear`` are the peers in the sets of those that pass in clear."""
 
     flow: Flow
     ours: frozenset[Address]
@@ -29,6 +30,7 @@ class Passing:
     oif: str = WIRE
     mark: int = 0
     quoted: Flow | None = None
+    clear: frozenset[Address] = frozenset()
     counted: list[str] = field(default_factory=list)
 
     @property
@@ -131,6 +133,8 @@ class Reading:
                 return False, rest[rest.index("missing") + 1 :]
             case ["fib", "daddr", ".", "mark", "type", "unicast", *rest]:
                 return True, rest
+            case ["ip" | "ip6", "saddr" | "daddr" as side, "@clear_ipv4" | "@clear_ipv6", *rest]:
+                return (source if side == "saddr" else destination) in packet.clear, rest
             case ["ip" | "ip6" as family, "saddr" | "daddr" as side, *rest]:
                 matched, rest = _holds(rest, source if side == "saddr" else destination)
                 return matched and family == {4: "ip", 6: "ip6"}[flow.version], rest

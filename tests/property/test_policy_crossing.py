@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from hypothesis import example, given
@@ -22,11 +22,13 @@ HOSTS = tuple(map(IPv4Address, ("10.1.0.1", "10.1.0.2", "10.2.0.1", "10.2.0.2", 
 
 @dataclass(frozen=True)
 class Packet:
-    """``port`` is that of the destination of a TCP packet; None: it can't be seen."""
+    """``port`` is that of the destination of a TCP packet; None: it can't be seen. ``clear`` are the peers that are
+    talked to in clear when it comes."""
 
     source: IPv4Address
     destination: IPv4Address
     port: int | None
+    clear: frozenset[IPv4Address] = frozenset()
 
 
 @st.composite
@@ -37,11 +39,17 @@ def entries(draw: st.DrawFn) -> Entry:
     local = Selector.net(draw(st.sampled_from(NETWORKS)), protocol)
     remote = Selector.net(draw(st.sampled_from(NETWORKS)), protocol, port)
     outbound, inbound = draw(st.sampled_from(((True, True), (True, False), (False, True))))
-    passthrough = action is Action.PROTECT and draw(st.booleans())
-    return Entry("e/1", "e", action, ((local, remote),), outbound, inbound, passthrough=passthrough)
+    passthrough, fallback = (action is Action.PROTECT and draw(st.booleans()) for _ in range(2))
+    return Entry("e/1", "e", action, ((local, remote),), outbound, inbound, passthrough=passthrough, fallback=fallback)
 
 
-packets = st.builds(Packet, st.sampled_from(HOSTS), st.sampled_from(HOSTS), st.sampled_from((80, 443, 22, None)))
+packets = st.builds(
+    Packet,
+    st.sampled_from(HOSTS),
+    st.sampled_from(HOSTS),
+    st.sampled_from((80, 443, 22, None)),
+    st.frozensets(st.sampled_from(HOSTS)),
+)
 ways = st.sampled_from((classify.out, classify.into))
 
 
@@ -61,7 +69,7 @@ def met(found: Sequence[Entry], way: classify.Way) -> Sequence[Entry]:
 def said(chains: classify.Chains, name: str, packet: Packet) -> str:
     """What the chain says of a TCP packet: return, or the kind of drop."""
     ports = () if packet.port is None else (1_024, packet.port)
-    passing = Passing(Flow.build(packet.source, packet.destination, TCP, *ports), frozenset())
+    passing = Passing(Flow.build(packet.source, packet.destination, TCP, *ports), frozenset(), clear=packet.clear)
     return " ".join([Reading(chains).verdict(name, passing), *passing.counted])
 
 
@@ -78,6 +86,12 @@ def covers(way: classify.Way, entry: Entry, packet: Packet) -> bool | None:
     return False
 
 
+def passes(way: classify.Way, entry: Entry, packet: Packet) -> bool:
+    """Whether what this entry protects passes in clear that way."""
+    remote = packet.source if way is classify.into else packet.destination
+    return (way is classify.into and entry.passthrough) or (entry.fallback and remote in packet.clear)
+
+
 @given(st.lists(entries(), max_size=6), packets.filter(lambda packet: packet.port is not None), ways)
 def test_a_block_counts_if_it_is_the_first_and_a_protect_if_it_is_the_first_of_its_direction(
     found: Sequence[Entry], packet: Packet, way: classify.Way
@@ -89,7 +103,7 @@ def test_a_block_counts_if_it_is_the_first_and_a_protect_if_it_is_the_first_of_i
     expected = "return"
     if first is not None and first.action is Action.BLOCK:
         expected = "drop blocked"
-    elif same is not None and same.action is Action.PROTECT and not (way is classify.into and same.passthrough):
+    elif same is not None and same.action is Action.PROTECT and not passes(way, same, packet):
         expected = "drop protected"
     assert said(chains, "c", packet) == expected
 
@@ -103,15 +117,22 @@ BEHIND_A_PERMIT = [
 ]
 
 
+BESIDE_A_FALLBACK = [
+    Entry("web/1", "web", Action.PROTECT, ((Selector.net("10.1.0.0/16", TCP), WEB),), fallback=True),
+    Entry("rest/1", "rest", Action.PROTECT, ((EVERYBODY, EVERYBODY),)),
+]
+
+
 @given(st.lists(entries(), max_size=6), packets, ways)
 @example(BEHIND_A_PERMIT, Packet(A.start, B.start, 80), classify.out)  # type: ignore[arg-type]  # IPv4
+@example(BESIDE_A_FALLBACK, Packet(HOSTS[0], HOSTS[2], 443, frozenset(HOSTS)), classify.out)
 def test_a_packet_that_hides_its_ports_gets_nowhere_that_one_of_any_port_would_not(
     found: Sequence[Entry], packet: Packet, way: classify.Way
 ) -> None:
     """The strictest wins, of all that might be meant."""
-    plain = classify.chains("c", classify.flows(met(found, way), way, verdict))
+    plain = classify.chains("c", classify.excepted(met(found, way), way, verdict))
     for chains in (plain, classify.crossing("c", met(found, way), way, verdict)):
-        if said(chains, "c", Packet(packet.source, packet.destination, None)) == "return":
+        if said(chains, "c", replace(packet, port=None)) == "return":
             assert said(chains, "c", packet) == "return"
 
 
@@ -120,5 +141,24 @@ def test_without_a_block_forwarded_packets_are_as_others(
     found: Sequence[Entry], packet: Packet, way: classify.Way
 ) -> None:
     """So their chains aren't written then."""
-    plain = classify.chains("c", classify.flows(met(found, way), way, verdict))
+    plain = classify.chains("c", classify.excepted(met(found, way), way, verdict))
     assert said(classify.crossing("c", met(found, way), way, verdict), "c", packet) == said(plain, "c", packet)
+
+
+@given(st.lists(entries(), max_size=6), packets, ways)
+def test_an_exception_lets_nothing_pass_of_another_peer_nor_of_another_entry(
+    found: Sequence[Entry], packet: Packet, way: classify.Way
+) -> None:
+    """Nor where ports don't show: what passes with it and not without it is certain to belong to its entry."""
+    met_there = met(found, way)
+    for chains in (
+        classify.chains("c", classify.excepted(met_there, way, verdict)),
+        classify.crossing("c", met_there, way, verdict),
+    ):
+        now, before = (said(chains, "c", each) for each in (packet, replace(packet, clear=frozenset())))
+        if now != before:
+            winner = next(entry for entry in met_there if covers(way, entry, packet) is not False)
+            assert (now, before) == ("return", "drop protected")
+            assert covers(way, winner, packet)
+            assert winner.fallback
+            assert (packet.source if way is classify.into else packet.destination) in packet.clear

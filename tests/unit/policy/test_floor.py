@@ -114,6 +114,59 @@ def test_a_packet_that_hides_its_ports_is_let_in_only_if_no_stricter_entry_may_b
     ]
 
 
+PEER = Selector.net("192.0.2.2/32")
+FALLBACK = Entry("a/1", "a", Action.PROTECT, ((LOCAL, PEER),), fallback=True)
+THERE, HERE = "ip saddr 10.1.0.0/16 ip daddr 192.0.2.2", "ip saddr 192.0.2.2 ip daddr 10.1.0.0/16"
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [("steer", THERE), ("leaving", THERE), ("entering_pieces", THERE), ("arriving", HERE), ("arriving_pieces", HERE)],
+)
+def test_what_may_fall_back_passes_while_its_peer_is_in_the_set(name: str, match: str) -> None:
+    side = "daddr" if match is THERE else "saddr"
+    plain = chain(name, replace(FALLBACK, fallback=False))
+    assert chain(name, FALLBACK) == [f"{match} ip {side} @clear_ipv4 return", *plain]
+    assert len(plain) == 1
+
+
+def test_errors_about_what_passes_are_those_of_this_machine_and_the_peer_alone() -> None:
+    """Their own addresses have to be in the set: a quoted one can't be looked up."""
+    quoted = "@th,192,32 0xa010000-0xa01ffff @th,160,32 0xc0000202"
+    assert chain("leaving_quoted_v4", FALLBACK) == [f"{quoted} ip daddr @clear_ipv4 return", f"{quoted} {DROP}"]
+    quoted = "@th,192,32 0xc0000202 @th,160,32 0xa010000-0xa01ffff"
+    assert chain("arriving_quoted_v4", FALLBACK)[2:] == [f"{quoted} ip saddr @clear_ipv4 return", f"{quoted} {DROP}"]
+
+
+def test_of_ipv6_there_is_a_set_of_its_own_and_neither_has_any_member() -> None:
+    six = Entry(
+        "a/1", "a", Action.PROTECT, ((Selector.net("fd01::/64"), Selector.net("2001:db8::2/128")),), fallback=True
+    )
+    match = "ip6 saddr 2001:db8::2 ip6 daddr fd01::/64"
+    assert chain("arriving", six) == [f"{match} ip6 saddr @clear_ipv6 return", f"{match} {DROP}"]
+    text = ruleset(Plan("p", entries=(six,)))
+    assert "\tset clear_ipv4 {\n\t\ttype ipv4_addr\n\t\tflags timeout\n\t}\n" in text
+    assert "\tset clear_ipv6 {\n\t\ttype ipv6_addr\n\t\tflags timeout\n\t}\n" in text
+
+
+def test_an_exception_opens_neither_what_stands_before_its_entry_nor_what_may_be_meant_instead() -> None:
+    web = Entry("web/1", "web", Action.PROTECT, ((LOCAL, Selector.net("192.0.2.2/32", 6, (80, 80))),), fallback=True)
+    rest = Entry("rest/1", "rest", Action.PROTECT, ((LOCAL, PEER),))
+    assert chain("leaving_clear", BLOCK, web, rest)[:2] == [
+        'meta nfproto ipv4 counter name "drops.0.b/1" drop',
+        f"{THERE} meta l4proto 6 th dport 80 ip daddr @clear_ipv4 return",
+    ]
+    assert not any("@clear" in rule for rule in chain("leaving_opaque_rest", web, rest))
+
+
+def test_a_stray_address_of_this_machine_passes_nowhere() -> None:
+    """Where only the destination tells that it is from ``me``."""
+    mine = Entry("d/1", "d", Action.PROTECT, (), me=((Selector.net("0.0.0.0/32"), PEER),), fallback=True)
+    assert [rule for rule in chain("leaving", mine) if "@clear" in rule] == [
+        "ip daddr 192.0.2.2 fib saddr type local ip daddr @clear_ipv4 return"
+    ]
+
+
 def test_what_may_go_anywhere_is_only_what_such_a_rule_lets_and_no_narrower_one() -> None:
     assert chain("anywhere", PROTECT, BLOCK) == []
     assert chain("anywhere", PROTECT, ANYWHERE, PROTECT, BLOCK) == [
