@@ -32,6 +32,7 @@ _STYLES = {
     "debug": "dim",
 }
 _RULE = ("rule", "state", "action", "child SAs", "remark")
+_SOFT = ("in clear with", "rule", "since", "ends in")
 _CHILD = ("child", "state", "traffic", "suite", "SPI in", "SPI out", "in", "out", "rekey in")
 _ENTRY = ("entry", "action", "way", "here", "there", "line", "packets", "dropped in clear")
 _PEER = ("peer", "here", "there", "our identity", "its identity", "credentials")
@@ -56,6 +57,8 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
         yield _text(f"{_assigned(answer)}\n")
     if answer["rules"]:
         yield grid(_RULE, [_rule(rule) for rule in answer["rules"]], width)
+    if answer.get("soft_sas"):
+        yield grid(_SOFT, [_soft(soft) for soft in answer["soft_sas"]], width)
     if "data_plane" in answer:
         yield _text(f"packets are carried by {_carriers(answer)}\n")
     if off := [name for name, on in answer.get("offloads", {}).items() if not on]:
@@ -77,6 +80,10 @@ def headline(answer: Mapping[str, Any]) -> Text:
     """The daemon and its policy in one line, from the answer to ``status``."""
     policy = f"policy {answer['policy']} of {answer['file']}" if answer["policy"] else _NO_POLICY[answer["bare"]]
     return _text(f"ipsecd {answer['version']}, process {answer['pid']}, up {duration(answer['uptime'])}, {policy}\n")
+
+
+def _soft(soft: Mapping[str, Any]) -> tuple[object, ...]:
+    return soft["remote"], soft["rule"], f"{duration(soft['age'])} ago", duration(soft["left"])
 
 
 def _carriers(answer: Mapping[str, Any]) -> str:

@@ -333,10 +333,10 @@ class App:
         return Surroundings(self._resolver, self._well_known, sources, *asked)
 
     def _host(self, netlink: Netlink) -> Host:
-        store = self.options.floor
+        floor, heard = self.options.floor, self.options.heard
         tell = self._reported, self._moved.set, self._give_up
         options = self.options.without, self.options.inline
-        return Host(netlink, self._nftables, store, self.guard, self.clock, *tell, *options)
+        return Host(netlink, self._nftables, floor, heard, self.guard, self.clock, *tell, *options)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

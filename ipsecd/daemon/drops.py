@@ -22,6 +22,8 @@ OF_THE_DAEMON = {
     "send-no-socket": "ipsecd has no socket of that IP version and port",
     "control-full": "an IKE message that the control process had no time for",
     "tun-gone": "there was no TUN interface at that moment",
+    "released-unsent": "it waited for an SA and could have left in clear, but its peer has answered, or the kernel "
+    "didn't take it",
 }
 
 

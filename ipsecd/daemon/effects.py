@@ -64,6 +64,14 @@ class Device(Protocol):
     def write(self, *parts: bytes | memoryview, head: bytes = ...) -> bool: ...
 
 
+class Soft(Protocol):
+    """Who decides about talking in clear."""
+
+    def silent(self, key: str, remote: Address) -> None: ...
+    def heard(self, remotes: Iterable[Address]) -> None: ...
+    def released(self, child: str, packet: bytes) -> None: ...
+
+
 class Conductor:
     """Takes effects and results, each with the time of the turn they belong to. ``on_report`` sees every report. A
     fault in one of them ends at the guard, and costs none of the others."""
@@ -76,6 +84,7 @@ class Conductor:
         device: Device,
         keys: Keys,
         paths: Paths,
+        soft: Soft,
         guard: Guard,
         *,
         window: int,
@@ -87,6 +96,7 @@ class Conductor:
         self._device = device
         self._keys = keys
         self._paths = paths
+        self._soft = soft
         self._guard = guard
         self._window = window
         self._on_report = on_report
@@ -130,6 +140,8 @@ class Conductor:
                 self._device.write(header, *payloads, head=head)
             case messages.Done(sequence, error):
                 self._done(sequence, error, now)
+            case messages.Released(child, released):
+                self._soft.released(child, released)
             case _:
                 self.perform(self._tell(result, now), now)
 
@@ -153,6 +165,10 @@ class Conductor:
                 self._on_report(effect)
             case effects.KeyLog():
                 self._keys.keep(effect)
+            case effects.Silent(child, remote):
+                self._soft.silent(child, remote)
+            case effects.Heard(remotes):
+                self._soft.heard(remotes)
             case _:
                 self._change(effect, now)
 

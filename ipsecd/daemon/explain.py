@@ -43,7 +43,7 @@ def _told(protection: Protection | None, flow: Flow, way: Way, here: Here) -> di
     told["runners_up"] = [_named(entry) | {"why": why} for entry, why in judgement.runners_up]
     if judgement.verdict is Verdict.PROTECT:
         told |= {"child": judgement.child, "peer": _peer(plan, judgement)}
-        now = _protection(protection, judgement, flow)
+        now = _in_clear(protection, judgement, flow) or _protection(protection, judgement, flow)
         told["why"] = f"{now}; {judgement.why}" if judgement.why else now
     return told
 
@@ -79,6 +79,15 @@ def _protection(protection: Protection, judgement: Judgement, flow: Flow) -> str
     return (
         f"dropped: it was put down by command (ipsecctl up {child})" if held else "held back until an SA is negotiated"
     )
+
+
+def _in_clear(protection: Protection, judgement: Judgement, flow: Flow) -> str:
+    """What becomes of it if its peer has a soft SA; empty if it has none, or if it would pass in clear anyway."""
+    here, there = flow.addresses()
+    remote, does = (there, "leaves") if judgement.way.outbound else (here, "accepted")
+    falls = judgement.winner is not None and judgement.winner.fallback and not judgement.clear_too
+    left = protection.soft.left(remote) if falls else None
+    return "" if left is None else f"{does} in clear for another {left:.0f} s: the peer doesn't answer"
 
 
 def _holds(child: ChildSaStatus, flow: Flow, *, outbound: bool) -> bool:

@@ -125,6 +125,7 @@ class Force:
         if rest is not None and rest.plan.policy:
             await self._put(rest)
             return
+        self._host.heard.remove()
         if self.protection is not None:
             await self.protection.lower()
         elif self.bare is not None:

@@ -31,7 +31,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What a ground stands on, and whom it tells. ``reports`` sees what the negotiation reports; ``addresses`` is
+    """What a ground stands on, and whom it tells. ``store`` has the last floor, ``heard`` the peers that have answered.
+    ``reports`` sees what the negotiation reports; ``addresses`` is
     called when this machine's addresses or its ways out may have changed; ``failed`` when nothing can be protected any
     more, with the reason. ``without`` names offloads of the kernel that aren't used, ``inline`` says that packets are
     carried by this process."""
@@ -39,6 +40,7 @@ class Host:
     netlink: Netlink
     nftables: Nftables
     store: StateFile
+    heard: StateFile
     guard: Guard
     clock: Clock
     reports: Callable[[Report], None]

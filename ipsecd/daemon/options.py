@@ -63,6 +63,12 @@ class Options:
         return StateFile(path, "the choice of a policy", "without it the policy file alone decides")
 
     @property
+    def heard(self) -> StateFile:
+        """Which peers have answered since the policy was assigned, for the next start."""
+        cost = "without it a peer that has answered before may be talked to in clear when it is silent"
+        return StateFile(self.state / "heard.json", "which peers have answered", cost)
+
+    @property
     def group_id(self) -> int | None:
         """The number of the group, if there is one of that name."""
         try:

@@ -35,6 +35,7 @@ from ipsecd.dataplane.messages import (
     PeerMoved,
     Probe,
     Ready,
+    Released,
     SetSpd,
     SpdPart,
     ToControl,
@@ -49,7 +50,10 @@ log = structlog.get_logger()
 OUT, IN = "out", "in"
 _BOTH = (OUT, IN)
 _NO_START = "the processes of the data plane don't start"
-_NOT_OF = {OUT: (IkeDatagram, InboundUsed, PeerMoved, PeerAlive), IN: (Acquire,)}  # what each has no business to say
+_NOT_OF = {
+    OUT: (IkeDatagram, InboundUsed, PeerMoved, PeerAlive),
+    IN: (Acquire, Released),
+}  # what each has no business to say
 _NOBODYS = 0  # the number of a message that nobody waits for
 
 

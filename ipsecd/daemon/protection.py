@@ -16,21 +16,25 @@ from ipsecd import limits
 from ipsecd.crypto.entropy import SystemEntropy
 from ipsecd.daemon.effects import Conductor
 from ipsecd.daemon.ground import Ground, Host
+from ipsecd.daemon.heard import HeardPeers
 from ipsecd.daemon.keylog import Keys
 from ipsecd.daemon.paths import Paths
 from ipsecd.daemon.plane import Apart, Inline, Measures, Plane
 from ipsecd.daemon.prepare import Outline, Prepared, difference
 from ipsecd.daemon.sockets import Sockets
+from ipsecd.daemon.softsas import SoftSas
 from ipsecd.daemon.wires import TunPort, Wires
-from ipsecd.dataplane.messages import Counters, Heard, SetSpd
+from ipsecd.dataplane.messages import Counters, Heard, Release, SetSpd
 from ipsecd.dataplane.results import Result
 from ipsecd.errors import OperatorError
 from ipsecd.ike import Ike
 from ipsecd.ike.status import IkeSaStatus
 from ipsecd.io.link_mtu import LinkMtus
+from ipsecd.io.raw import RawSender
 from ipsecd.io.tun import Tun
 from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.forwarded import local_ranges
+from ipsecd.policy.plan import Plan
 from ipsecd.policy.sides import local_networks
 
 log = structlog.get_logger()
@@ -77,6 +81,7 @@ class Protection:
     async def _start(self) -> None:
         plan = self.prepared.plan
         entropy = SystemEntropy()
+        self._begin_soft(plan)
         self.negotiation = Ike(self.prepared.config, entropy)
         tun = self._port.tun = await self.kernel.raise_tun()
         await self._tell_problems()
@@ -97,6 +102,7 @@ class Protection:
             self._port,
             self.keys,
             self._paths,
+            self.soft,
             self._host.guard,
             window=plan.settings.replay_window,
             on_report=self._host.reports,
@@ -132,6 +138,16 @@ class Protection:
         if fixed:
             raise OperatorError(f"{' and '.join(fixed)} can't change while ipsecd runs", "systemctl restart ipsecd")
 
+    def _begin_soft(self, plan: Plan) -> None:
+        """Be ready to talk in clear to whoever may be talked to so."""
+        sender, heard = RawSender(), HeardPeers(self._host.heard)
+        self._open.callback(sender.close)
+        guard, clock = self._host.guard, self._host.clock.now
+        self.soft = SoftSas(self.kernel, heard, sender, self._hand_back, guard, clock)
+        self._open.push_async_callback(self.soft.close)
+        self.soft.assign(plan, self.prepared.ids)
+        self.kernel.exceptions = self.soft.exceptions
+
     async def change(self, new: Prepared) -> PlanDiff:
         """Put another plan in force in the place of this one, touching only what differs; all of it or nothing.
 
@@ -159,6 +175,7 @@ class Protection:
     def _take(self, new: Prepared) -> None:
         """Give the roads and the negotiation another plan."""
         old, self.prepared = self.prepared, new
+        self.soft.assign(new.plan, new.ids)
         if new.entries != old.entries:
             self._set_spd()
         if new.config != old.config:
@@ -195,7 +212,7 @@ class Protection:
 
     def drops(self) -> Counter[str]:
         """Packets and datagrams that got no further than the negotiation, the sockets or the TUN, by reason."""
-        total = self.negotiation.counters + self._sockets.counters() + self._port.drops
+        total = self.negotiation.counters + self._sockets.counters() + self._port.drops + self.soft.drops
         return total + self.kernel.tun.drops if self.kernel.tun is not None else total
 
     def heard(self) -> Counter[str]:
@@ -274,6 +291,10 @@ class Protection:
         if self._reading:
             self.wires.watch_tun()
             self._plane.new_tun(tun)
+
+    def _hand_back(self, child: str) -> None:
+        """What waits for this child may leave in clear."""
+        self._conductor.tell_roads(Release(child), self._host.clock.now())
 
     def _set_spd(self) -> None:
         self._generation += 1

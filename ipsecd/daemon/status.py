@@ -13,6 +13,7 @@ from ipsecd.daemon import drops
 from ipsecd.daemon.app import App
 from ipsecd.daemon.options import OFFLOADS
 from ipsecd.daemon.protection import Protection
+from ipsecd.daemon.softsas import SoftSa
 from ipsecd.dataplane.messages import Counters, SaCounters
 from ipsecd.ike.status import ChildSaStatus, IkeSaStatus
 from ipsecd.policy.plan import Action, Rule
@@ -41,7 +42,11 @@ def status(app: App, table: Mapping[str, int], counters: Counters | None) -> dic
         "exempt": list(protection.prepared.plan.exempt.names) if protection else [],
         "drops": dict(sorted(dropped.items())),
         "drop_reasons": drops.meanings(sorted(dropped)),
-        **(_in_force(app, protection, counters) if protection else {"rules": [], "ike_sas": 0, "child_sas": 0}),
+        **(
+            _in_force(app, protection, counters)
+            if protection
+            else {"rules": [], "soft_sas": [], "ike_sas": 0, "child_sas": 0}
+        ),
     }
 
 
@@ -66,6 +71,8 @@ def _in_force(app: App, protection: Protection, counters: Counters | None) -> di
     settings = protection.kernel.settings
     return {
         "rules": [_rule(rule, app, protection, sas) for rule in protection.prepared.plan.rules],
+        "soft_sas": [_soft(soft, app.clock.now()) for soft in protection.soft.standing()],
+        "soft_sa_counts": dict(protection.soft.counters),
         "ike_sas": sum(sa.stage == "established" for sa in sas),
         "child_sas": sum(len(sa.children) for sa in sas),
         "packets": (dict(counters.paths) if counters else {}) | protection.heard(),
@@ -99,12 +106,19 @@ def _rule(rule: Rule, app: App, protection: Protection, sas: list[IkeSaStatus]) 
     }
 
 
+def _soft(soft: SoftSa, now: float) -> dict[str, Any]:
+    names = {"rule": soft.rule, "peer": soft.peer, "child": soft.child, "remote": str(soft.remote)}
+    return {**names, "age": now - soft.since, "left": max(0.0, soft.until - now)}
+
+
 def _state(rule: Rule, up: set[str], unusable: str, protection: Protection, sas: list[IkeSaStatus]) -> str:
-    """In one word; of a rule that protects nothing, what it does instead."""
+    """In one word; of a rule that protects nothing, or nothing now, what it does instead."""
     if rule.action is not Action.PROTECT:
         return str(rule.action.value)
     if up:
         return "up"
+    if rule.name in protection.soft.rules():
+        return "clear"
     if unusable:
         return "unusable"
     if rule.children and all(protection.held(child) for child in rule.children):

@@ -108,6 +108,16 @@ STORY: dict[str, Told] = {
     "ike-unreachable": Told("{remote}: {reason}", unauthenticated=True),
     "peer-complains": Told("{who}: {reason}"),
     "internal-error": Told("Fault in the negotiation, in {what}: {error}; please report it", unauthenticated=True),
+    # --- soft SAs ---------------------------------------------------------------------------------------------------
+    "soft-sa-made": Told("{rule}: {reason}: talking IN CLEAR to {remote} for {seconds:.0f} s"),
+    "soft-sa-ended": Told("{rule}: no longer talking in clear to {remote} after {seconds:.0f} s: {reason}"),
+    "soft-sa-refused": Told("{rule}: {remote} doesn't answer, and isn't talked to in clear: {reason}"),
+    "soft-sa-failed": Told("{rule}: the floor can't be made to let {remote} pass in clear: {reason}"),
+    "soft-sa-not-ended": Told(
+        "The floor can't be kept from letting {remotes} pass in clear before it is time: {reason}"
+    ),
+    "heard-not-saved": Told("Which peers have answered can't be kept for the next start: {reason}"),
+    "heard-not-loaded": Told("Which peers have answered before isn't known, so none is talked to in clear: {reason}"),
     # --- child SAs ------------------------------------------------------------------------------------------------
     "child-established": Told("{child}: child SA established, {filter}, {suite}"),
     "child-rekeyed": Told("{child}: child SA rekeyed, {suite}"),

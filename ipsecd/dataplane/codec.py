@@ -41,6 +41,7 @@ TYPES: dict[int, type[Message]] = {
     12: m.NewTun,
     13: m.Probe,
     14: m.SpdPart,
+    15: m.Release,
     64: m.Done,
     65: m.Acquire,
     66: m.InboundUsed,
@@ -54,6 +55,7 @@ TYPES: dict[int, type[Message]] = {
     74: m.Heard,
     75: m.TunLost,
     76: m.Fault,
+    77: m.Released,
 }
 _NUMBERS = {kind: number for number, kind in TYPES.items()}
 

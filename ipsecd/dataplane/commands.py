@@ -12,6 +12,7 @@ from ipsecd.dataplane.messages import (
     InstallOutbound,
     MovePath,
     Probe,
+    Release,
     RemoveInbound,
     RemoveOutbound,
     SetLinkMtu,
@@ -24,7 +25,7 @@ from ipsecd.dataplane.results import Result
 from ipsecd.errors import LocalError
 from ipsecd.ipsec.spd import Spd
 
-OUTBOUND_ALONE = (InstallOutbound, RemoveOutbound, GiveUp)  # messages that only this road is told
+OUTBOUND_ALONE = (InstallOutbound, RemoveOutbound, GiveUp, Release)  # messages that only this road is told
 INBOUND_ALONE = (InstallInbound, RemoveInbound)
 
 
@@ -50,6 +51,8 @@ def tell_outbound(road: Outbound, message: ToRoads, now: float, spd: Spd | None)
             road.remove(spi, inbound)
         case GiveUp(child):
             road.give_up(child)
+        case Release(child):
+            return road.release(child)
         case _:
             _tell_either(road, message, now, spd)
     return []

@@ -1,8 +1,8 @@
 """The messages between the control process and the two roads. Inline roads take the same messages as calls.
 
-Control -> roads: InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound, MovePath, SetSpd, GiveUp, SetLinkMtu,
-SetPathMtu, AskCounters, Probe. Roads -> control: Acquire, InboundUsed, SoftExpired, HardExpired, PeerMoved, PeerAlive,
-IkeDatagram, Counters, and Done, which acknowledges each message that changes something.
+Control -> roads: InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound, MovePath, SetSpd, GiveUp, Release,
+SetLinkMtu, SetPathMtu, AskCounters, Probe. Roads -> control: Acquire, Released, InboundUsed, SoftExpired, HardExpired,
+PeerMoved, PeerAlive, IkeDatagram, Counters, and Done, which acknowledges each message that changes something.
 
 Roads in processes of their own are told Begin first, NewTun when another device takes the place of a lost one, and
 SpdPart before a SetSpd with many entries; they say Ready, and then also Heard, TunLost and Fault.
@@ -46,6 +46,8 @@ __all__ = [
     "PeerMoved",
     "Probe",
     "Ready",
+    "Release",
+    "Released",
     "RemoveInbound",
     "RemoveOutbound",
     "SaCounters",
@@ -147,6 +149,13 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """Hand back, each as a Released, the packets that wait for this child: they may leave in clear."""
+
+    child: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetLinkMtu:
     """What the kernel says the link towards a peer carries: octets of the outer IP packet. It holds until the next."""
 
@@ -191,6 +200,14 @@ class Acquire:
     protocol: int
     source_port: int | None
     destination_port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """An IP packet that has waited, as it came out of the TUN device."""
+
+    child: str
+    packet: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,11 +326,14 @@ ToRoads = (
     | MovePath
     | SetSpd
     | GiveUp
+    | Release
     | SetLinkMtu
     | SetPathMtu
     | AskCounters
     | Probe
 )
 ToProcesses = Begin | NewTun | SpdPart
-ToControl = Done | Acquire | InboundUsed | SoftExpired | HardExpired | PeerMoved | PeerAlive | IkeDatagram | Counters
+ToControl = (
+    Done | Acquire | Released | InboundUsed | SoftExpired | HardExpired | PeerMoved | PeerAlive | IkeDatagram | Counters
+)
 OfProcesses = Ready | Heard | TunLost | Fault

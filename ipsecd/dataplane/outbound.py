@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, NoReturn
 
 from ipsecd import limits
-from ipsecd.dataplane.messages import Acquire, HardExpired, InstallOutbound, Outside, SaCounters
+from ipsecd.dataplane.messages import Acquire, HardExpired, InstallOutbound, Outside, Released, SaCounters
 from ipsecd.dataplane.results import Out, Result, ToTun, expiry
 from ipsecd.dataplane.tally import Tally
 from ipsecd.dataplane.waiting import WaitingRoom
@@ -262,6 +262,12 @@ class Outbound:
 
     def give_up(self, child: str) -> None:
         self.tally.drops["gave-up"] += len(self._waiting.leave(child))
+
+    def release(self, child: str) -> list[Result]:
+        """Hand back what waits for this child."""
+        packets = self._waiting.release(child)
+        self.tally.paths["released"] += len(packets)
+        return [Released(child, packet) for packet in packets]
 
     def set_link_mtu(self, remote: Address, mtu: int) -> None:
         self._paths.link(remote, mtu)

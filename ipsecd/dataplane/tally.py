@@ -1,10 +1,10 @@
 """What became of each packet. A drop always has one of these names, and the numbers add up:
 
-from-tun + sent-again = sealed + waiting + held + joined + drops (outbound)
+from-tun + sent-again = sealed + waiting + held + joined + released + drops (outbound)
 from-udp = ike + keepalive + to-tun + drops (inbound)
 
 ``held`` fragments wait for the rest of their packet, ``joined`` ones went on as part of another. ``sent-again`` are
-those that were sealed and didn't fit the link.
+those that were sealed and didn't fit the link. ``released`` waited for an SA and were handed back.
 """
 
 from __future__ import annotations

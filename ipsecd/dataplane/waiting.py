@@ -67,6 +67,13 @@ class WaitingRoom:
         packets, room.packets, room.pending = list(room.packets), deque(), False
         return packets
 
+    def release(self, child: str) -> list[bytes]:
+        """The packets of a child that go another way now, oldest first. One that comes late may ask at once."""
+        packets = self.leave(child)
+        if (room := self._children.get(child)) is not None:
+            room.asked = -limits.ACQUIRE_AGAIN
+        return packets
+
     def lost(self, child: str) -> None:
         """An SA of this child that has carried packets is gone."""
         room = self._children.get(child)

@@ -87,6 +87,7 @@ class Child:
     proposals: tuple[EspProposal, ...]
     lifetime: Lifetime = Lifetime(limits.CHILD_LIFETIME)
     start: bool = False  # negotiate when loaded and bring it back when it's lost; else on the first packet
+    fallback: float | None = None  # seconds without any answer after which the peer is reported as silent; None: never
 
 
 @dataclass(frozen=True, slots=True)

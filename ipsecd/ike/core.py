@@ -17,6 +17,7 @@ from ipsecd.ike.config import IkeConfig
 from ipsecd.ike.effects import Effect, Report
 from ipsecd.ike.fragments import Memory
 from ipsecd.ike.own_keys import OwnKeys
+from ipsecd.ike.silence import Silence
 from ipsecd.ike.timers import Timer, Timers
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Core:
         self.fragments = Memory()
         self.own_keys = OwnKeys()
         self.ending = ""
+        self.silence = Silence(self)
         self.wanted: Wanted
         self._effects: list[Effect] = []
 

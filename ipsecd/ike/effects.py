@@ -12,7 +12,7 @@ from typing import Any
 from ipsecd.crypto.secret import Secret
 from ipsecd.ike.config import Lifetime, Path
 from ipsecd.wire.registry import Encr, Integ
-from ipsecd.wire.selector import Selector
+from ipsecd.wire.selector import Address, Selector
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,22 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Silent:
+    """The peer that is called for this child, which packets wait for, has not answered at all for so long that its
+    rule may fall back to clear. The call goes on."""
+
+    child: str
+    remote: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The peers at these addresses speak IKE, or somebody there says so: no fallback to clear with them any more."""
+
+    remotes: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Something an operator may want to know. ``event`` is a stable hyphenated word (``ike-established``); ``level``
     one of debug, info, warning, error; ``fields`` hold plain values, never a secret."""
@@ -139,6 +155,8 @@ Effect = (
     | RemoveOutbound
     | MovePath
     | GiveUp
+    | Silent
+    | Heard
     | Report
     | KeyLog
 )

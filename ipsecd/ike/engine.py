@@ -24,7 +24,7 @@ from ipsecd.ike.status import IkeSaStatus, describe
 from ipsecd.ike.v2.rekey_ike import RekeyIke
 from ipsecd.ike.v2.sa_init_responder import answer_sa_init
 from ipsecd.ike.wanted import Wanted
-from ipsecd.wire.ike import NO_SPI, Header, decode_header
+from ipsecd.wire.ike import NO_SPI, SPI_OCTETS, Header, decode_header
 from ipsecd.wire.ikev2 import MAJOR_VERSION, decode, encode
 from ipsecd.wire.payloads import Notify
 from ipsecd.wire.registry import Exchange, Flag, NotifyType
@@ -37,6 +37,7 @@ class Ike:
         self._core = Core(config, entropy)
         self._core.wanted = Wanted(self._core)
         self._core.wanted.configure()
+        self._core.silence.configure()
         self._guard = Guard(entropy)
         self._asked: dict[bytes, IkeSa] = {}  # IKE_SA_INIT requests answered lately, whole (RFC 7296 section 2.1)
         self._refused: deque[bytes] = deque(maxlen=limits.REFUSALS_REMEMBERED)  # SPIs: a repeat is no news
@@ -78,6 +79,7 @@ class Ike:
         return self._turn(f"a datagram along {path}", now, lambda: self._receive(data, path))
 
     def _receive(self, data: bytes, path: Path) -> None:
+        self._core.silence.answered(data[:SPI_OCTETS])
         header = decode_header(data)
         if header.major != MAJOR_VERSION:
             self._other_version(header, path)
@@ -202,6 +204,7 @@ class Ike:
         self._core.config = config
         self._core.wanted.configure()
         apply(self._core)
+        self._core.silence.configure()
         self._core.wanted.begin()
         return self._core.take_effects()
 

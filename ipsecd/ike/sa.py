@@ -211,13 +211,13 @@ class IkeSa:
         self.stage = Stage.ESTABLISHED
         self.established = self.core.now
         log_ike_keys(self)
-        seconds = self.peer.lifetime.seconds
-        if seconds is not None:
+        if (seconds := self.peer.lifetime.seconds) is not None:
             soft = soft_seconds(seconds, self.core.fraction())
             self.soft_at = self.core.now + soft
             self._timers.append(self.core.after(soft, lambda: self.submit(RekeyIke())))
             self._timers.append(self.core.after(seconds, self._expired))
         self.liveness.start()
+        self.core.silence.heard(self)
         contact.make_room(self)
 
     def successor(self, *, initiator: bool, spi_i: bytes, spi_r: bytes) -> IkeSa:
@@ -368,6 +368,7 @@ class IkeSa:
         if self.stage is Stage.ESTABLISHED:
             self.old = None
         self.liveness.heard()
+        self.core.silence.heard(self)
         if path != self.path and not self.nat.here:
             self.move(path)
 

@@ -111,6 +111,13 @@ class Wanted:
             self._core.emit(GiveUp(key, want.less.reason))
         elif not self._up(key, packet):
             self._pursue(want, packet)
+            self._listen(want)
+
+    def _listen(self, want: _Want) -> None:
+        """Packets wait: they may be told that nobody answers."""
+        for sa in self._core.ikes.values():
+            if any(task.makes == want.child.id for task in sa.tasks):
+                self._core.silence.wanted(sa, want.child)
 
     def hold(self, key: str) -> None:
         """An operator wants it down, and down it stays until somebody wants it up."""

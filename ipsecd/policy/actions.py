@@ -98,7 +98,7 @@ class SecurityMethod(Strict):
 
 
 class FallbackToClear(Strict):
-    """When a peer that never answers may be talked to in clear. Not supported yet."""
+    """When a peer that never answers may be talked to in clear."""
 
     after: int = Field(3, ge=1, le=60, description="Seconds without any answer before it happens.")
     lifetime: int = Field(300, ge=10, le=86_400, description="Seconds it lasts before the peer is asked again.")
@@ -159,7 +159,8 @@ class FilterAction(Strict):
     )
     fallback_to_clear: Annotated[FallbackToClear | None, BeforeValidator(_switch)] = Field(
         None,
-        description="Talk in clear to peers that don't answer at all. Not supported yet.",
+        description="Talk in clear to a peer that doesn't answer at all. Not supported yet for others than the peer "
+        "itself.",
         json_schema_extra=_or_boolean,
     )
     description: Text = Field("", description="For people.")

@@ -108,8 +108,8 @@ class Rule(Strict):
         None, description="The name of a filter list; `all-ip` and `all-icmp` (from me to anywhere) are built in."
     )
     action: FilterActionName = Field(
-        description="The name of a filter action; `permit`, `block`, `require-security` and `request-security` (not "
-        "supported yet) are built in."
+        description="The name of a filter action; `permit`, `block`, `require-security` and `request-security` are "
+        "built in."
     )
     tunnel: Tunnel | None = Field(
         None, description="The gateways. Without it packets are protected from end to end, which is not supported yet."

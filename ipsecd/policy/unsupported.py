@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ipsecd.errors import Mistake
 from ipsecd.policy.actions import FilterAction, SecurityMethod
-from ipsecd.policy.addresses import Kind
+from ipsecd.policy.addresses import AddressSet, Kind, TunnelEnd
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.model import PolicyFile
@@ -47,7 +47,10 @@ def _rule(policy_file: PolicyFile, where: Path, rule: Rule) -> Found:
     if action.action == "negotiate":
         yield from _negotiation(where, rule)
         built_in = rule.action in FILTER_ACTIONS
-        yield from _action((*where, "action") if built_in else ("filter_actions", rule.action), action, built_in)
+        if not built_in:
+            yield from _action(("filter_actions", rule.action), action)
+        if action.fallback_to_clear is not None:
+            yield from _fallback(policy_file, where, rule)
     if rule.connections != "all":
         yield (*where, "connections"), f"rules for {rule.connections} connections alone"
     for place, each in policy_file.filters(where, rule):
@@ -84,13 +87,28 @@ def _negotiation(path: Path, rule: Rule) -> Found:
             yield (*path, "authentication", index), kind
 
 
-def _action(path: Path, action: FilterAction, built_in: bool) -> Found:
-    if built_in:
-        if action.fallback_to_clear is not None:
-            yield path, "request-security (it falls back to clear)"
+def _fallback(policy_file: PolicyFile, where: Path, rule: Rule) -> Found:
+    """What passes in clear is what goes to and comes from the one peer that doesn't answer."""
+    if rule.tunnel is None:
+        yield (*where, "action"), "fallback to clear without a tunnel"
         return
-    if action.fallback_to_clear is not None:
-        yield (*path, "fallback_to_clear"), "fallback to clear"
+    if rule.tunnel.remote.is_any:
+        yield (*where, "action"), "fallback to clear with peers that call from anywhere"
+        return
+    for place, each in policy_file.filters(where, rule):
+        side = "source" if each.destination.kind is Kind.ME else "destination"
+        if not _is_end(getattr(each, side), rule.tunnel.remote):
+            at = (*place, side) if place else (*where, "filter_list")  # a built-in one has no place of its own
+            yield at, "fallback to clear for others than the peer itself"
+
+
+def _is_end(addresses: AddressSet, end: TunnelEnd) -> bool:
+    if end.address is not None:
+        return addresses.first == addresses.last == end.address
+    return addresses.kind is Kind.NAME and addresses.text == end.name
+
+
+def _action(path: Path, action: FilterAction) -> Found:
     if isinstance(action.pfs, tuple):
         yield from _keywords((*path, "pfs"), action.pfs)
     lifetimes = {method.lifetime or action.lifetime for method in action.security_methods}

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import re
 from collections.abc import Iterator
+from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ipsecd.cli import ipsecctl, program
 from ipsecd.cli import ipsecd as daemon_program
 from ipsecd.cli.client import Client
 from ipsecd.daemon.protocol import COMMANDS
+from ipsecd.daemon.softsas import SoftSa
 from tests.unit.cli.reference import PROTOCOL, renewed
 from tests.unit.daemon.daemons import PATIENCE, Daemon, pair, policy, rule, settled
 
@@ -51,7 +53,15 @@ def test_every_command_has_its_answer_described() -> None:
 
 def fields(value: Any, before: str = "") -> Iterator[str]:
     """The fields of an answer as the document writes them."""
-    names = ("faults", "drops", "drop_reasons", "packets", "processes", "unusable")  # objects whose names are data
+    names = (
+        "faults",
+        "drops",
+        "drop_reasons",
+        "packets",
+        "processes",
+        "soft_sa_counts",
+        "unusable",
+    )  # objects whose names are data
     match value:
         case dict():
             for name, inner in value.items():
@@ -124,6 +134,9 @@ async def everything(a: Daemon) -> dict[str, set[str]]:
     a.app.guard.faults["a test"] += 1
     a.protection.negotiation.counters["runt"] += 1
     a.protection._plane.pids = lambda: {"out": 7, "in": 8}  # type: ignore[method-assign]  # it has none of its own
+    soft = SoftSa(ip_address("192.0.2.2"), "1", "site/1", "site", "site", 3.0, a.app.clock.now(), float("inf"))
+    a.protection.soft._standing[soft.remote] = soft
+    a.protection.soft.counters["made"] += 1
     for command, arguments in ASKED:
         if command in ("reload", "assign"):
             text, key = next(files)

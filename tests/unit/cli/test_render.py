@@ -131,6 +131,12 @@ def test_status_has_a_line_for_each_rule(changes: dict[str, Any], words: str) ->
     assert words in rows(render.status(STATUS | {"rules": [RULE | changes]}, 200))
 
 
+def test_status_tells_who_is_talked_to_in_clear() -> None:
+    soft = {"remote": "192.0.2.2", "rule": "to-hq", "peer": "to-hq", "child": "to-hq/1", "age": 61.0, "left": 239.4}
+    assert "192.0.2.2 to-hq 1 min 1 s ago 3 min 59 s" in rows(render.status(STATUS | {"soft_sas": [soft]}, 200))
+    assert "in clear with" not in shown(render.status(STATUS | {"soft_sas": []}, 200))
+
+
 @pytest.mark.parametrize(
     ("plane", "processes", "words"),
     [

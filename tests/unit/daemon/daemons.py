@@ -18,7 +18,7 @@ import itertools
 import logging
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -46,6 +46,7 @@ from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.systemd import Systemd
 from ipsecd.dataplane.results import Out, OutRun
 from ipsecd.errors import KernelError
+from ipsecd.io.nftables import Element
 from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import NOTHING_LEFT, TunRead
 from ipsecd.io.udp import Received
@@ -167,6 +168,8 @@ class Kernel:
         self.arrived: list[bytes] = []  # what came out of the tunnel
         self.restored = 0
         self.found: tuple[str, ...] = ()  # problems
+        self.exceptions: Callable[[], tuple[Element, ...]] = tuple
+        self.passing: dict[str, float] = {}  # seconds for which an address passes the floor
 
     async def check_name(self) -> None:
         pass
@@ -188,6 +191,11 @@ class Kernel:
         """``found``; ``looked_at`` is what was looked for it with."""
         self.looked_at = around
         return self.found
+
+    async def let_pass(self, begin: Collection[Element], end: Collection[Element]) -> None:
+        for exception in end:
+            self.passing.pop(exception.value, None)
+        self.passing |= {exception.value: exception.seconds for exception in begin}
 
     async def restore_floor(self, *, gone: bool = False) -> tuple[str, ...]:
         return ()
@@ -347,6 +355,7 @@ class Daemon:
         self.way_out = "wan0"
         self.kernels: list[Kernel] = []
         self.flushed = 0
+        self.in_clear: list[tuple[bytes, Address]] = []
         self.write("policy.yaml", text)
         self.write("peer.psk", key)
         self.told = Lines()
@@ -356,6 +365,14 @@ class Daemon:
         self.app = App(self.options, self.log, self.manager)
         self.table = Table()
         self.app._nftables = self.table  # type: ignore[assignment]  # as much of a table as it uses
+
+    def send(self, packet: bytes, destination: Address) -> bool:
+        """A packet leaves in clear, past the floor."""
+        self.in_clear.append((packet, destination))
+        return True
+
+    def close(self) -> None:
+        """As a sender of such packets, it holds nothing."""
 
     def write(self, name: str, text: str) -> None:
         path = self.folder / name
@@ -449,6 +466,7 @@ def _world() -> Iterator[None]:
         mock.patch.object(ground_module, "TableWatch", _watch),
         mock.patch.object(ground_module, "RoutingWatch", _watch),
         mock.patch.object(protection_module, "Sockets", _sockets),
+        mock.patch.object(protection_module, "RawSender", _raw_sender),
         mock.patch.object(app_module, "Netlink", _netlink),
         mock.patch.object(lock_module, "NamespaceLock", _no_lock),
         mock.patch.object(force_module, "flush", _flush),
@@ -480,6 +498,10 @@ def _no_lock() -> Any:
 def _sockets(ike_port: int, natt_port: int, _mark: int, _without: tuple[str, ...], *, apart: bool) -> Sockets:
     assert not apart
     return Sockets(_whose.get(), ike_port, natt_port)
+
+
+def _raw_sender() -> Daemon:
+    return _whose.get()
 
 
 def _nftables(_: str) -> Table:

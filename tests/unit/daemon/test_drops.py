@@ -14,7 +14,7 @@ from ipsecd.policy.plan import Plan
 ROOT = Path(ipsecd.__file__).parent
 
 
-CARRYING = ("daemon/sockets.py", "dataplane/sending.py", "dataplane/process.py")
+CARRYING = ("daemon/sockets.py", "daemon/softsas.py", "dataplane/sending.py", "dataplane/process.py")
 
 
 def counted_in(*modules: str) -> set[str]:

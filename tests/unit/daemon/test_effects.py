@@ -53,6 +53,7 @@ class World:
             self,
             self.keys,
             Paths(lambda remote, local: self.links.get(remote), believe=True),
+            self,
             self.guard,
             window=1_024,
             on_report=self.reports.append,
@@ -120,6 +121,14 @@ def test_effects_are_carried_out_in_order() -> None:
         "GiveUp",
         ("keepalive", PATH),
     ]
+
+
+def test_who_decides_about_talking_in_clear_is_told_what_counts() -> None:
+    world = World()
+    remote = ip_address("192.0.2.2")
+    world.conductor.perform([effects.Silent("to-hq/1", remote), effects.Heard((remote,))], 1.0)
+    world.conductor.results([messages.Released("to-hq/1", b"packet")], 1.0)
+    assert world.story == [("silent", "to-hq/1"), ("heard",), ("released", "to-hq/1")]
 
 
 def test_the_message_behind_an_installation_waits_for_its_acknowledgement() -> None:

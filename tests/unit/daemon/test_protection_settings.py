@@ -131,7 +131,9 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
         around = Surroundings(*told, sources, addresses, unasked, outside, unasked)  # type: ignore[arg-type]  # made up
         sketch = await outline(load_policy(text, "policy.yaml"), Assigned("sites", "sites"), around)
         clock = SimpleNamespace(now=lambda: 100.0)
-        host = Host(Nothing(), Nothing(), Nothing(), Guard(), clock, lambda _: None, lambda: None, fail, inline=True)  # type: ignore[arg-type]  # made up
+        host = Host(
+            Nothing(), Nothing(), Nothing(), Nothing(), Guard(), clock, lambda _: None, lambda: None, fail, inline=True
+        )  # type: ignore[arg-type]  # made up
         made = Protection(sketch, host)
         await made.start(lambda: prepare(sketch, around, {"site/1": "site/1"}))
         path = (NEAR, FAR, WAY, Lifetime(None), Lifetime(None))

@@ -106,6 +106,20 @@ def test_giving_up_drops_what_waits_and_asks_again_only_later() -> None:
     assert isinstance(acquire, m.Acquire)
 
 
+def test_what_may_leave_in_clear_is_handed_back_as_it_came_and_in_order() -> None:
+    end = End(near=True)
+    end.policy()
+    first, second = udp(*V4, data=b"1"), udp(*V4, data=b"2")
+    end.send(first, second, now=10.0)
+    released = [m.Released("child", packet) for packet in (first, second)]
+    assert end.roads.handle(m.Release("child"), 11.0) == [*released, m.Done(2)]
+    assert end.roads.handle(m.Release("child"), 11.0) == [m.Done(3)]
+    assert end.roads.handle(m.Release("nobody"), 11.0) == [m.Done(4)]
+    assert (end.drops, end.roads.counters().paths["released"]) == ({}, 2)
+    (acquire,) = end.send(second, now=11.1)  # it came too late to leave with them
+    assert isinstance(acquire, m.Acquire)
+
+
 def test_an_sa_that_was_of_use_and_is_deleted_is_asked_for_again_at_once() -> None:
     end = End(near=True)
     end.policy()

@@ -45,6 +45,15 @@ def test_a_child_that_was_asked_for_in_vain_is_not_asked_for_again_at_once() -> 
     assert room.leave("a") == [b"3", b"4"]
 
 
+def test_packets_that_are_handed_back_leave_in_order_and_one_that_comes_late_may_ask_at_once() -> None:
+    room = WaitingRoom()
+    room.enter("a", b"1", 100.0)
+    room.enter("a", b"2", 100.5)
+    assert room.release("a") == [b"1", b"2"]
+    assert room.enter("a", b"3", 101.0) == ASK
+    assert room.release("b") == []
+
+
 def test_a_child_that_was_of_use_and_is_lost_is_asked_for_at_once_but_not_for_ever() -> None:
     room = WaitingRoom()
     assert room.enter("a", b"1", 100.0) == ASK

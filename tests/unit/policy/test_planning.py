@@ -7,7 +7,17 @@ from ipaddress import ip_address
 import pytest
 
 from ipsecd.errors import ConfigError
-from ipsecd.policy.plan import Action, Credential, Encapsulation, EspProposal, IkeProposal, Lifetime, Plan, Settings
+from ipsecd.policy.plan import (
+    Action,
+    Credential,
+    Encapsulation,
+    EspProposal,
+    Fallback,
+    IkeProposal,
+    Lifetime,
+    Plan,
+    Settings,
+)
 from ipsecd.policy.planning import plan
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
@@ -57,6 +67,18 @@ def test_a_passthrough_is_the_entries_of_its_rule() -> None:
     text = with_rules(RULE + TUNNEL.replace("require-security", "own"), own)
     assert [entry.passthrough for entry in planned(text).entries] == [True]
     assert [entry.passthrough for entry in planned(with_filters(FILTER)).entries] == [False]
+
+
+def test_what_may_fall_back_is_said_of_entries_and_of_children() -> None:
+    rule = RULE.replace("10.2.0.0/16", "192.0.2.2")
+    own = "filter_actions: {own: {action: negotiate, fallback_to_clear: {after: 5, lifetime: 60}}}\n"
+    for action, expected in (("own", Fallback(5.0, 60.0)), ("request-security", Fallback(3.0, 300.0))):
+        found = planned(with_rules(rule + TUNNEL.replace("require-security", action), own))
+        assert [entry.fallback for entry in found.entries] == [True]
+        assert [child.fallback for peer in found.peers for child in peer.children] == [expected]
+    found = planned(with_filters(FILTER))
+    assert [entry.fallback for entry in found.entries] == [False]
+    assert [child.fallback for peer in found.peers for child in peer.children] == [None]
 
 
 def test_identities_are_the_ends_of_the_tunnel_unless_given() -> None:

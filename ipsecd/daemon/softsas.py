@@ -1,0 +1,226 @@
+"""Soft SAs: peers that are talked to in clear for a while, because they don't answer at all and the policy allows it.
+
+One is made only for a peer that has never been heard since the policy was assigned, ends after its time or as soon as
+the peer says anything, and covers that peer alone, in rules that may fall back. The kernel ends each by itself too, so
+it doesn't outlast a daemon that dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from ipsecd import limits
+from ipsecd.daemon.guard import Guard
+from ipsecd.daemon.heard import HeardPeers
+from ipsecd.daemon.identifiers import Ids
+from ipsecd.errors import KernelError, WireError
+from ipsecd.io.nftables import Element
+from ipsecd.policy.classify import CLEAR
+from ipsecd.policy.plan import Child, Peer, Plan
+from ipsecd.wire import ip
+from ipsecd.wire.selector import Address
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class SoftSa:
+    """``child`` is the name, and ``id`` the identifier, of the one that was called for in vain, for ``waited`` seconds;
+    times are the clock's seconds."""
+
+    remote: Address
+    id: str
+    child: str
+    rule: str
+    peer: str
+    waited: float
+    since: float
+    until: float
+
+    def element(self, now: float) -> Element:
+        """The exception in the floor."""
+        return Element(CLEAR[self.remote.version], str(self.remote), max(self.until - now, _LEAST))
+
+
+_LEAST = 0.001  # seconds: to the kernel, none would mean for ever
+
+
+class Kernel(Protocol):
+    """Where exceptions stand."""
+
+    async def let_pass(self, begin: Collection[Element], end: Collection[Element]) -> None: ...
+
+
+class Sender(Protocol):
+    """Where packets leave in clear."""
+
+    def send(self, packet: bytes, destination: Address) -> bool: ...
+
+
+class SoftSas:
+    """``release`` hands back, by way of ``released``, the packets that wait for a child. Children are known by their
+    identifiers. Made inside a running event loop."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        heard: HeardPeers,
+        sender: Sender,
+        release: Callable[[str], None],
+        guard: Guard,
+        clock: Callable[[], float],
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        self.drops: Counter[str] = Counter()
+        self._kernel = kernel
+        self._heard = heard
+        self._sender = sender
+        self._release = release
+        self._guard = guard
+        self._clock = clock
+        self._children: dict[str, tuple[Peer, Child]] = {}  # that may fall back
+        self._standing: dict[Address, SoftSa] = {}
+        self._unsettled: dict[Address, SoftSa] = {}  # the kernel isn't told yet that these stand, or no longer do
+        self._settling: asyncio.Task[None] | None = None
+
+    def assign(self, plan: Plan, ids: Ids) -> None:
+        """This plan is in force from now on. What it doesn't allow ends."""
+        self._heard.assign(plan.policy)
+        children = [(peer, child) for peer in plan.peers for child in peer.children if child.fallback is not None]
+        self._children = {ids[child.name]: (peer, child) for peer, child in children}
+        allowed = {remote for peer, _ in children for remote in peer.remotes}
+        self._end(self._standing.keys() - allowed, "the policy has changed")
+
+    # --- what the negotiation finds -----------------------------------------------------------------------------
+
+    def silent(self, key: str, remote: Address) -> None:
+        """The peer that is called for this child doesn't answer."""
+        peer, child = self._children.get(key, (None, None))
+        if peer is None or child is None or child.fallback is None:
+            return
+        now, before = self._clock(), self._standing.get(remote)
+        soft = SoftSa(
+            remote, key, child.name, child.rule, peer.name, child.fallback.after, now, now + child.fallback.lifetime
+        )
+        full = before is None and len(self._standing) >= limits.MAX_SOFT_SAS
+        why_not = self._heard.bars(remote) or ("there are as many soft SAs as there may be" if full else "")
+        if why_not:
+            self.counters["refused"] += 1
+            log.warning("soft-sa-refused", **_names(soft), reason=why_not)
+            return
+        soft = self._standing[remote] = replace(soft, since=before.since) if before else soft
+        self._settle([soft])
+
+    def heard(self, remotes: Iterable[Address]) -> None:
+        """The peers at these addresses speak IKE."""
+        told = tuple(remotes)
+        self._heard.add(told)
+        self._end(told, "the peer answers")
+
+    def released(self, child: str, packet: bytes) -> None:
+        """A packet that has waited for this child. It leaves in clear if it is to the peer that is excepted now."""
+        try:
+            destination = ip.parse(packet).destination
+        except WireError:
+            destination = None
+        if child in self._children and destination in self._standing and self._sender.send(packet, destination):
+            self.counters["sent"] += 1
+        else:
+            self.drops["released-unsent"] += 1
+
+    # --- what there is --------------------------------------------------------------------------------------------
+
+    def exceptions(self) -> tuple[Element, ...]:
+        """What has to stand in a floor that is made anew."""
+        now = self._clock()
+        return tuple(soft.element(now) for soft in self._standing.values())
+
+    def standing(self) -> tuple[SoftSa, ...]:
+        """Oldest first."""
+        return tuple(sorted(self._standing.values(), key=lambda soft: soft.since))
+
+    def rules(self) -> frozenset[str]:
+        """Those by which something passes in clear now."""
+        found = self._children.values()
+        return frozenset(child.rule for peer, child in found if not self._standing.keys().isdisjoint(peer.remotes))
+
+    def left(self, remote: Address) -> float | None:
+        """For how many seconds this peer is talked to in clear; None if it isn't."""
+        soft = self._standing.get(remote)
+        return None if soft is None else max(0.0, soft.until - self._clock())
+
+    async def close(self) -> None:
+        """End all of them."""
+        self._end(tuple(self._standing), "ipsecd is stopping")
+        if self._settling is not None:
+            await self._settling
+
+    # --- changes --------------------------------------------------------------------------------------------------
+
+    def _end(self, remotes: Iterable[Address], reason: str) -> None:
+        now = self._clock()
+        ended = [soft for remote in remotes if (soft := self._standing.pop(remote, None)) is not None]
+        for soft in ended:
+            self.counters["ended"] += 1
+            log.warning("soft-sa-ended", **_names(soft), reason=reason, seconds=now - soft.since)
+        self._settle(ended)
+
+    def _settle(self, changed: Iterable[SoftSa]) -> None:
+        """Tell the kernel, of all that has changed until it has time at once: who answers mustn't wait for others."""
+        self._unsettled.update((soft.remote, soft) for soft in changed)
+        if self._unsettled and self._settling is None:
+            self._settling = asyncio.get_running_loop().create_task(self._tell_kernel())
+
+    async def _tell_kernel(self) -> None:
+        while self._unsettled:
+            with self._guard.over("soft SAs"):
+                changed, self._unsettled = self._unsettled, {}
+                await self._tell(changed)
+        self._settling = None
+
+    async def _tell(self, changed: Mapping[Address, SoftSa]) -> None:
+        now = self._clock()
+        made = [soft for remote in changed if (soft := self._standing.get(remote)) is not None]
+        ended = [soft for remote, soft in changed.items() if remote not in self._standing]
+        refusal = await _refusal(
+            self._kernel.let_pass(*([soft.element(now) for soft in each] for each in (made, ended)))
+        )
+        for soft in made:
+            if self._standing.get(soft.remote) is soft:  # else it was heard meanwhile, and the kernel is told so next
+                self._failed(soft, refusal) if refusal else self._made(soft, now)
+        if refusal and ended:
+            log.error("soft-sa-not-ended", remotes=", ".join(str(soft.remote) for soft in ended), reason=refusal)
+
+    def _made(self, soft: SoftSa, now: float) -> None:
+        self.counters["made"] += 1
+        reason = f"no answer for {soft.waited:g} s"
+        log.warning("soft-sa-made", **_names(soft), reason=reason, seconds=soft.until - now)
+        asyncio.get_running_loop().call_later(soft.until - now, self._over, soft)
+        self._release(soft.id)
+
+    def _failed(self, soft: SoftSa, refusal: str) -> None:
+        del self._standing[soft.remote]
+        log.error("soft-sa-failed", **_names(soft), reason=refusal)
+
+    def _over(self, soft: SoftSa) -> None:
+        if self._standing.get(soft.remote) is soft:
+            self._end((soft.remote,), "its time is over")
+
+
+async def _refusal(change: Awaitable[None]) -> str:
+    """What the kernel has against it; empty if it is done."""
+    try:
+        await change
+    except KernelError as error:
+        return str(error)
+    return ""
+
+
+def _names(soft: SoftSa) -> dict[str, str]:
+    return {"peer": soft.peer, "rule": soft.rule, "child": soft.child, "remote": str(soft.remote)}

@@ -1,0 +1,67 @@
+"""Peers that say nothing at all, and those that have been heard: what falling back to clear depends on.
+
+A peer is silent if a call has had no response for as long as the policy says. It is heard if anything comes back that
+carries the SPI of our call, whatever it says and however broken it is, or if it has proven by an authentic message that
+it speaks IKE. Nobody vouches for the former, but whoever makes it up only keeps us from talking in clear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ipsecd.ike.config import Child
+from ipsecd.ike.effects import Heard, Silent
+from ipsecd.ike.stage import Stage
+from ipsecd.wire.selector import Address
+
+if TYPE_CHECKING:
+    from ipsecd.ike.core import Core
+    from ipsecd.ike.sa import IkeSa
+
+
+class Silence:
+    """Only peers with children that may fall back count. ``Heard`` is told once for each address."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._counted: frozenset[Address] = frozenset()
+        self._heard: set[Address] = set()
+
+    def configure(self) -> None:
+        """The configuration is new, and whoever is told may have forgotten what was before: tell again of the SAs there
+        are."""
+        peers = [peer for peer in self._core.config.peers if any(child.fallback is not None for child in peer.children)]
+        self._counted = frozenset(remote for peer in peers for remote in peer.remotes)
+        self._heard.clear()
+        for sa in self._core.ikes.values():
+            if sa.settled:
+                self.heard(sa)
+
+    def wanted(self, sa: IkeSa, child: Child) -> None:
+        """A packet waits for this child, and this IKE SA is to carry it, or is being called for it."""
+        if child.fallback is not None and sa.stage is Stage.CONNECTING:
+            due = max(self._core.now, sa.begun + child.fallback)
+            self._core.timers.at(due, lambda: self._ask(sa, child))
+
+    def _ask(self, sa: IkeSa, child: Child) -> None:
+        remote = sa.path.remote.address
+        if sa.stage is Stage.CONNECTING and remote in self._counted - self._heard:
+            self._core.emit(Silent(child.id, remote))
+
+    def answered(self, spi: bytes) -> None:
+        """A datagram begins with this SPI, as responses to calls of ours do."""
+        sa = self._core.ikes.get(spi)
+        if sa is not None and sa.initiator:
+            self.heard(sa)
+
+    def heard(self, sa: IkeSa) -> None:
+        """The peer of this IKE SA has said something: that is news of all its addresses."""
+        if self._counted:
+            self._note((sa.path.remote.address, *(remote for peer in sa.peers for remote in peer.remotes)))
+
+    def _note(self, addresses: Iterable[Address]) -> None:
+        news = sorted(self._counted.intersection(addresses) - self._heard, key=lambda each: (each.version, int(each)))
+        if news:
+            self._heard.update(news)
+            self._core.emit(Heard(tuple(news)))

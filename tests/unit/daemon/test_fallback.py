@@ -1,0 +1,103 @@
+"""Falling back to clear in a whole daemon: from a packet that waits to the packet that leaves, and what is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule, settled
+
+FALLING = "filter_actions: {own: {action: negotiate, fallback_to_clear: {after: 1, lifetime: 60}}}\n"
+PEER = ip_address("192.0.2.2")
+FALLS = policy(rule("site", "10.1.0.0/16", "192.0.2.2", action="own")) + FALLING
+STRICT = policy(rule("site", "10.1.0.0/16", "192.0.2.2"))
+PACKET = bytes.fromhex("4500001c0000400040012dd20a010002c00002020800f7ff00000000")  # from 10.1.0.2, an echo request
+
+
+async def until_silent(daemon: Daemon) -> None:
+    """A packet comes, and the time for an answer passes."""
+    daemon.kernel.tun.send(PACKET)  # type: ignore[union-attr]  # it's up
+    await settled()
+    negotiation, turn = daemon.protection.negotiation, daemon.protection.wires.turn
+    daemon.context.run(turn, lambda now: negotiation.timer(now + 1.0))
+    await settled()
+
+
+async def told(daemon: Daemon, *words: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads((await daemon.ctl(*words, "--json")).output)
+    return answer
+
+
+def test_a_packet_for_a_silent_peer_leaves_in_clear_and_everybody_can_see_it(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        await until_silent(daemon)
+        assert daemon.in_clear == [(PACKET, PEER)]
+        assert list(daemon.kernel.passing) == ["192.0.2.2"]
+        assert [element.value for element in daemon.kernel.exceptions()] == ["192.0.2.2"]
+        assert daemon.texts("soft-sa-made") == ["site: no answer for 1 s: talking IN CLEAR to 192.0.2.2 for 60 s"]
+        shown = (await daemon.ctl("status")).output
+        assert "in clear with" in shown
+        [state] = [each["state"] for each in (await told(daemon, "status"))["rules"]]
+        assert state == "clear"
+        there = await told(daemon, "explain", "10.1.0.2", "192.0.2.2")
+        assert there["outbound"]["why"].startswith("leaves in clear for another ")
+        back = await told(daemon, "explain", "192.0.2.2", "10.1.0.2")
+        assert back["inbound"]["why"].startswith("accepted in clear for another ")
+
+    beside(tmp_path, scenario, FALLS)
+
+
+def test_a_reload_that_takes_the_permission_away_ends_it_at_once(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        await until_silent(daemon)
+        daemon.write("policy.yaml", FALLS.replace("after: 1", "after: 2"))
+        await daemon.ctl("reload")
+        assert list(daemon.kernel.passing) == ["192.0.2.2"]
+        daemon.write("policy.yaml", STRICT)
+        await daemon.ctl("reload")
+        await settled()
+        assert daemon.kernel.passing == {}
+        assert "soft-sa-ended" in daemon.events
+
+    beside(tmp_path, scenario, FALLS)
+
+
+def test_a_peer_that_has_had_an_sa_is_barred_until_the_policy_is_unassigned(tmp_path: Path) -> None:
+    theirs = policy(rule("site", "192.0.2.2", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1"))
+    state = tmp_path / "a/state/heard.json"
+
+    async def with_a_peer() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path, FALLS, theirs) as (a, _):
+            assert not state.exists()
+            await a.ctl("up", "site", "--wait", "30")
+            assert json.loads(state.read_text())["heard"] == ["192.0.2.2"]
+
+    async def alone(daemon: Daemon) -> None:
+        await until_silent(daemon)
+        assert (daemon.in_clear, daemon.kernel.passing) == ([], {})
+        assert daemon.texts("soft-sa-refused") == [
+            f"site: {PEER} doesn't answer, and isn't talked to in clear: it has answered since the policy was assigned"
+        ]
+        await daemon.ctl("unassign")
+        assert not state.exists()
+        await daemon.ctl("assign", "sites")
+        await until_silent(daemon)
+        assert daemon.in_clear == [(PACKET, PEER)]
+
+    asyncio.run(with_a_peer())
+    beside(tmp_path / "a", alone, FALLS)
+
+
+def test_what_nobody_may_fall_back_for_waits_as_ever(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        daemon.kernel.tun.send(PACKET)  # type: ignore[union-attr]  # it's up
+        await settled()
+        daemon.protection.soft.silent(daemon.protection.prepared.ids["site/1"], PEER)
+        await settled()
+        assert (daemon.in_clear, daemon.kernel.passing) == ([], {})
+        assert (await told(daemon, "status"))["packets"]["waiting"] == 1
+
+    beside(tmp_path, scenario, STRICT)

@@ -1,0 +1,102 @@
+"""Which peers have answered since the policy was assigned, before a restart too; doubt counts against everybody."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from ipsecd import limits
+from ipsecd.daemon.heard import HeardPeers
+from ipsecd.errors import KernelError
+from ipsecd.io.state_file import StateFile
+
+ONE, TWO = ip_address("192.0.2.1"), ip_address("2001:db8::2")
+ANSWERED = "it has answered since the policy was assigned"
+
+
+def kept(folder: Path) -> StateFile:
+    return StateFile(folder / "heard.json", "which peers have answered", "none is known")
+
+
+def heard(folder: Path, policy: str = "p") -> HeardPeers:
+    """As after a start with this policy."""
+    found = HeardPeers(kept(folder))
+    found.assign(policy)
+    return found
+
+
+def test_a_peer_that_has_answered_is_barred_over_restarts_and_reloads(tmp_path: Path) -> None:
+    first = heard(tmp_path)
+    assert (first.bars(ONE), first.bars(TWO)) == ("", "")
+    first.add((TWO, ONE))
+    first.assign("p")
+    assert first.bars(ONE) == ANSWERED
+    assert json.loads((tmp_path / "heard.json").read_text()) == {
+        "policy": "p",
+        "everybody": "",
+        "heard": ["192.0.2.1", "2001:db8::2"],
+    }
+    again = heard(tmp_path)
+    assert (again.bars(ONE), again.bars(TWO)) == (ANSWERED, ANSWERED)
+    assert again.bars(ip_address("192.0.2.3")) == ""
+
+
+def test_who_has_nothing_to_remember_writes_nothing(tmp_path: Path) -> None:
+    heard(tmp_path).assign("q")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_policy_begins_without_any(tmp_path: Path) -> None:
+    peers = heard(tmp_path)
+    peers.add((ONE,))
+    peers.assign("q")
+    assert peers.bars(ONE) == ""
+    assert heard(tmp_path).bars(ONE) == ""  # nor does the first one come back with a restart
+    heard(tmp_path, "q").add((TWO,))
+    assert heard(tmp_path, "q").bars(TWO) == ANSWERED
+    assert heard(tmp_path).bars(TWO) == ""
+
+
+def test_a_change_that_fails_takes_nothing_from_the_policy_before(tmp_path: Path) -> None:
+    peers = heard(tmp_path)
+    peers.add((ONE,))
+    peers.assign("q")
+    peers.assign("p")
+    assert peers.bars(ONE) == ANSWERED
+    assert heard(tmp_path).bars(ONE) == ANSWERED
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"policy": "p"}', '{"policy": "p", "everybody": "", "heard": ["x"]}'])
+def test_where_nobody_knows_who_has_answered_everybody_has(tmp_path: Path, text: str) -> None:
+    (tmp_path / "heard.json").write_text(text)
+    peers = heard(tmp_path)
+    assert peers.bars(ONE) == "which peers have answered before isn't known"
+    peers.add((TWO,))
+    assert heard(tmp_path).bars(ONE) == "which peers have answered before isn't known"  # now and ever
+    peers.assign("q")
+    assert peers.bars(ONE) == ""
+
+
+def test_nobody_is_forgotten_to_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_HEARD", 1)
+    peers = heard(tmp_path)
+    peers.add((ONE,))
+    assert peers.bars(TWO) == ""
+    peers.add((ip_address("192.0.2.9"),))
+    for each in (peers, heard(tmp_path)):
+        assert each.bars(TWO) == "too many peers have answered for all to be remembered"
+
+
+def test_what_cant_be_kept_counts_as_long_as_the_daemon_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: StateFile, text: str) -> None:
+        raise KernelError("no space")
+
+    monkeypatch.setattr(StateFile, "save", refuse)
+    peers = heard(tmp_path)
+    peers.add((ONE,))
+    assert peers.bars(ONE) == ANSWERED

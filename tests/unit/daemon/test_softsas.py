@@ -1,0 +1,311 @@
+"""Soft SAs: for whom, how many, how long, and how they end. The kernel and the roads are made up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from ipsecd import limits
+from ipsecd.daemon.guard import Guard
+from ipsecd.daemon.heard import HeardPeers
+from ipsecd.daemon.softsas import SoftSas
+from ipsecd.errors import KernelError
+from ipsecd.io.nftables import Element
+from ipsecd.io.state_file import StateFile
+from ipsecd.policy.plan import Child, Encapsulation, EspProposal, Fallback, Lifetime, Peer, Plan
+from ipsecd.wire.identity import Identity
+from ipsecd.wire.registry import Encr
+from ipsecd.wire.selector import Address, Selector
+
+ONE, TWO, SIX = map(ip_address, ("192.0.2.1", "192.0.2.2", "2001:db8::1"))
+TO_ONE = bytes.fromhex("4500001c00004000400100000a010002c00002010800f7ff00000000")
+TO_TWO = bytes.fromhex("4500001c00004000400100000a010002c00002020800f7ff00000000")
+
+
+def peer(name: str, *remotes: Address, lifetime: float | None = 300.0) -> Peer:
+    """A peer with one child, called like it; without a lifetime it may not fall back."""
+    fallback = None if lifetime is None else Fallback(3.0, lifetime)
+    here, there = Selector.net("10.1.0.0/16"), Selector.net("192.0.2.0/24")
+    esp = EspProposal(((Encr.AES_GCM_16, 128),), ())
+    child = Child(f"{name}/1", name, (here,), (there,), (esp,), Lifetime(3_600), start=False, fallback=fallback)
+    me, it = Identity.parse("a.example"), Identity.parse(f"{name}.example")
+    return Peer(
+        name, None, remotes, False, "", 500, me, it, ("key",), (), Lifetime(None), 30.0, Encapsulation.AUTO,
+        fragmentation=True, keylog=False, children=(child,),
+    )  # fmt: skip
+
+
+PLAN = Plan(
+    "p", peers=(peer("one", ONE, SIX), peer("two", TWO), peer("strict", ip_address("192.0.2.3"), lifetime=None))
+)
+
+
+def ids(plan: Plan) -> dict[str, str]:
+    """Identifiers of its children: their names, with a mark."""
+    return {child.name: f"id of {child.name}" for each in plan.peers for child in each.children}
+
+
+IDS = ids(PLAN)
+
+
+class World:
+    """What is around, and what it was told."""
+
+    def __init__(self, folder: Path, plan: Plan = PLAN) -> None:
+        self.now = 1_000.0
+        self.passing: dict[str, tuple[str, float]] = {}  # set and seconds by address
+        self.story: list[str] = []
+        self.refuses: list[KernelError] = []
+        self.full = False
+        self.open = asyncio.Event()
+        self.open.set()
+        self.asked = 0  # the kernel
+        self.nothing = asyncio.Event()  # passes any more
+        heard = HeardPeers(StateFile(folder / "heard.json", "which peers have answered", "none is known"))
+        self.soft = SoftSas(self, heard, self, self._release, Guard(), lambda: self.now)
+        self.soft.assign(plan, ids(plan))
+
+    async def let_pass(self, begin: Collection[Element], end: Collection[Element]) -> None:
+        self.asked += 1
+        await self.open.wait()
+        if self.refuses:
+            raise self.refuses.pop()
+        for exception in end:
+            self.passing.pop(exception.value, None)
+        self.passing |= {exception.value: (exception.name, exception.seconds) for exception in begin}
+        if not self.passing:
+            self.nothing.set()
+
+    def _release(self, child: str) -> None:
+        self.story.append(f"release {child} while {', '.join(self.passing)} may pass")
+
+    def send(self, packet: bytes, destination: Address) -> bool:
+        self.story.append(f"sent to {destination}")
+        return not self.full
+
+    async def settled(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+def run(folder: Path, scenario: Callable[[World], Awaitable[None]], plan: Plan = PLAN) -> list[dict[str, object]]:
+    """What was logged."""
+
+    async def main() -> None:
+        world = World(folder, plan)
+        await scenario(world)
+        await world.soft.close()
+        assert world.passing == {}
+
+    with capture_logs() as logged:
+        asyncio.run(main())
+    return [dict(line) for line in logged]
+
+
+def test_a_silent_peer_passes_first_and_then_its_packets_are_handed_back(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.soft.silent("id of one/1", ONE)
+        world.soft.silent("id of one/1", SIX)
+        assert world.story == []
+        await world.settled()
+        assert world.passing == {"192.0.2.1": ("clear_ipv4", 300.0), "2001:db8::1": ("clear_ipv6", 300.0)}
+        assert world.story == ["release id of one/1 while 192.0.2.1, 2001:db8::1 may pass"] * 2
+        assert [soft.remote for soft in world.soft.standing()] == [ONE, SIX]
+        assert world.soft.rules() == {"one"}
+        world.now += 100
+        assert (world.soft.left(ONE), world.soft.left(TWO)) == (200.0, None)
+        assert world.soft.exceptions() == (
+            Element("clear_ipv4", "192.0.2.1", 200.0),
+            Element("clear_ipv6", "2001:db8::1", 200.0),
+        )
+
+    logged = run(tmp_path, scenario)
+    assert logged[0] == {
+        "event": "soft-sa-made",
+        "log_level": "warning",
+        "peer": "one",
+        "rule": "one",
+        "child": "one/1",
+        "remote": "192.0.2.1",
+        "reason": "no answer for 3 s",
+        "seconds": 300.0,
+    }
+    assert logged[2] == logged[0] | {"event": "soft-sa-ended", "reason": "ipsecd is stopping", "seconds": 100.0}
+
+
+@pytest.mark.parametrize("name", ["strict/1", "nobody"])
+def test_of_a_rule_that_may_not_fall_back_nothing_passes(tmp_path: Path, name: str) -> None:
+    async def scenario(world: World) -> None:
+        world.soft.silent(f"id of {name}", ip_address("192.0.2.3"))
+        await world.settled()
+        assert world.passing == {}
+
+    assert run(tmp_path, scenario) == []
+
+
+def test_it_ends_as_soon_as_the_peer_is_heard_and_never_comes_back(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.soft.silent("id of one/1", ONE)
+        world.soft.silent("id of two/1", TWO)
+        await world.settled()
+        world.now += 7
+        world.soft.heard((ONE,))
+        assert [soft.remote for soft in world.soft.standing()] == [TWO]  # a floor that is made anew now hasn't it
+        await world.settled()
+        assert list(world.passing) == ["192.0.2.2"]
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        assert list(world.passing) == ["192.0.2.2"]
+        assert world.soft.counters == {"made": 2, "ended": 1, "refused": 1}
+
+    logged = run(tmp_path, scenario)
+    assert [(line["event"], line["reason"]) for line in logged[2:4]] == [
+        ("soft-sa-ended", "the peer answers"),
+        ("soft-sa-refused", "it has answered since the policy was assigned"),
+    ]
+
+
+def test_a_restart_doesnt_make_a_peer_that_has_answered_a_silent_one(tmp_path: Path) -> None:
+    async def before(world: World) -> None:
+        world.soft.heard((ONE,))
+
+    async def after(world: World) -> None:
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        assert world.passing == {}
+
+    run(tmp_path, before)
+    [refused] = run(tmp_path, after)
+    assert refused["event"] == "soft-sa-refused"
+
+
+def test_a_peer_that_answers_while_the_kernel_is_told_doesnt_pass_and_nothing_is_handed_back(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.open.clear()
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        world.soft.heard((ONE,))
+        world.open.set()
+        await world.settled()
+        assert (world.passing, world.story) == ({}, [])
+
+    run(tmp_path, scenario)
+
+
+def test_the_kernel_is_told_of_many_at_once_so_that_who_answers_waits_for_nobody(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.open.clear()
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        world.soft.silent("id of two/1", TWO)
+        world.soft.silent("id of one/1", SIX)
+        world.soft.heard((ONE,))
+        world.open.set()
+        await world.settled()
+        assert (list(world.passing), world.asked) == (["192.0.2.2", "2001:db8::1"], 2)
+
+    run(tmp_path, scenario)
+
+
+def test_who_can_not_be_kept_from_passing_is_named(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        world.refuses.append(KernelError("nft is gone"))
+        world.soft.heard((ONE,))
+        await world.settled()
+        world.passing.clear()  # the kernel ends it after its time
+
+    failed = run(tmp_path, scenario)[-1]
+    assert (failed["event"], failed["remotes"], failed["reason"]) == ("soft-sa-not-ended", "192.0.2.1", "nft is gone")
+
+
+def test_it_is_over_after_its_time(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        await asyncio.wait_for(world.nothing.wait(), 30)
+        assert world.soft.standing() == ()
+
+    logged = run(tmp_path, scenario, Plan("p", peers=(peer("one", ONE, lifetime=0.0),)))
+    assert [(line["event"], line["reason"]) for line in logged] == [
+        ("soft-sa-made", "no answer for 3 s"),
+        ("soft-sa-ended", "its time is over"),
+    ]
+
+
+def test_a_peer_that_is_still_silent_has_its_whole_time_again(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        world.now += 299
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        assert world.passing == {"192.0.2.1": ("clear_ipv4", 300.0)}
+        [soft] = world.soft.standing()
+        assert (soft.since, soft.until) == (1_000.0, 1_599.0)
+        assert len(world.story) == 2  # its packets come back again, too
+
+    run(tmp_path, scenario)
+
+
+def test_there_are_never_more_than_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_SOFT_SAS", 1)
+
+    async def scenario(world: World) -> None:
+        world.soft.silent("id of one/1", ONE)
+        world.soft.silent("id of two/1", TWO)
+        world.soft.silent("id of one/1", ONE)  # which is there already
+        await world.settled()
+        assert list(world.passing) == ["192.0.2.1"]
+
+    logged = run(tmp_path, scenario)
+    assert logged[0]["reason"] == "there are as many soft SAs as there may be"
+
+
+def test_what_the_policy_no_longer_allows_ends(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.soft.silent("id of one/1", ONE)
+        world.soft.silent("id of two/1", TWO)
+        await world.settled()
+        world.soft.assign(replace(PLAN, peers=(peer("one", ONE), peer("two", TWO, lifetime=None))), IDS)
+        await world.settled()
+        assert list(world.passing) == ["192.0.2.1"]
+
+    assert [line["reason"] for line in run(tmp_path, scenario)[2:3]] == ["the policy has changed"]
+
+
+def test_where_the_kernel_refuses_nothing_passes_and_nothing_is_handed_back(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.refuses.append(KernelError("nft is gone"))
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        assert (world.soft.standing(), world.soft.exceptions(), world.story) == ((), (), [])
+
+    [failed] = run(tmp_path, scenario)
+    assert (failed["event"], failed["log_level"], failed["reason"]) == ("soft-sa-failed", "error", "nft is gone")
+
+
+def test_only_packets_to_the_peer_that_passes_leave(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        world.story.clear()
+        world.soft.released("id of one/1", TO_ONE)
+        assert world.story == ["sent to 192.0.2.1"]
+        world.soft.released("id of one/1", TO_TWO)
+        world.soft.released("id of strict/1", TO_ONE)
+        world.soft.released("id of one/1", b"no packet")
+        assert world.story == ["sent to 192.0.2.1"]
+        world.full = True
+        world.soft.released("id of one/1", TO_ONE)
+        assert world.soft.drops == {"released-unsent": 4}
+        assert world.soft.counters == {"made": 1, "sent": 1}
+
+    run(tmp_path, scenario)
