@@ -1,4 +1,4 @@
-"""``ipsecctl monitor`` on a terminal: rules, SAs, negotiations and drops as they are now, and the latest events.
+"""``ipsecctl monitor`` on a terminal: rules, SAs, negotiations, soft SAs and drops as they are now, and what happens.
 
 The view is made anew from the daemon's answers each time; only rates need what was there before. What doesn't fit is
 named by number.
@@ -25,7 +25,7 @@ EVENTS = 200  # that are kept; no terminal shows more
 _RULE = ("rule", "state", "hits", "a second", "dropped in clear", "a second")
 _SA = ("SA", "state", "in", "out", "rekey in")
 _DROP = ("dropped because", "count", "a second")
-_TABLES = 3
+_TABLES = 4
 _BESIDE = 12  # lines of titles, of what is said around the tables, and of a few events
 _LEAST = 3  # rows of each table, however low the terminal
 
@@ -53,6 +53,7 @@ class View:
         status, most = self._answers["status"], max(_LEAST, (height - _BESIDE) // _TABLES)
         yield render.headline(status)
         yield from _table(_RULE, [self._rule(rule) for rule in status["rules"]], most, width)
+        yield from _table(render.SOFT, [render.soft(each) for each in status["soft_sas"]], most, width)
         yield from _table(_SA, list(_sas(self._answers["sas"]["sas"])), most, width)
         drops = sorted(status["drops"].items(), key=lambda item: (-self._rate("drop", item[0]), -item[1]))
         rows = [(name, count, _each_second(self._rate("drop", name))) for name, count in drops]

@@ -32,7 +32,7 @@ _STYLES = {
     "debug": "dim",
 }
 _RULE = ("rule", "state", "action", "child SAs", "remark")
-_SOFT = ("in clear with", "rule", "since", "ends in")
+SOFT = ("in clear with", "rule", "since", "ends in")
 _CHILD = ("child", "state", "traffic", "suite", "SPI in", "SPI out", "in", "out", "rekey in")
 _ENTRY = ("entry", "action", "way", "here", "there", "line", "packets", "dropped in clear")
 _PEER = ("peer", "here", "there", "our identity", "its identity", "credentials")
@@ -58,7 +58,7 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     if answer["rules"]:
         yield grid(_RULE, [_rule(rule) for rule in answer["rules"]], width)
     if answer.get("soft_sas"):
-        yield grid(_SOFT, [_soft(soft) for soft in answer["soft_sas"]], width)
+        yield grid(SOFT, [soft(each) for each in answer["soft_sas"]], width)
     if "data_plane" in answer:
         yield _text(f"packets are carried by {_carriers(answer)}\n")
     if off := [name for name, on in answer.get("offloads", {}).items() if not on]:
@@ -82,8 +82,9 @@ def headline(answer: Mapping[str, Any]) -> Text:
     return _text(f"ipsecd {answer['version']}, process {answer['pid']}, up {duration(answer['uptime'])}, {policy}\n")
 
 
-def _soft(soft: Mapping[str, Any]) -> tuple[object, ...]:
-    return soft["remote"], soft["rule"], f"{duration(soft['age'])} ago", duration(soft["left"])
+def soft(told: Mapping[str, Any]) -> tuple[object, ...]:
+    """A soft SA, as a row under SOFT."""
+    return told["remote"], told["rule"], f"{duration(told['age'])} ago", duration(told["left"])
 
 
 def _carriers(answer: Mapping[str, Any]) -> str:

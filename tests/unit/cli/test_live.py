@@ -27,7 +27,7 @@ EVENT = {"event": "ready", "level": "info", "time": "2026-11-26T10:00:00.000+00:
 
 def answers(**changes: Any) -> dict[str, Mapping[str, Any]]:
     entry = ENTRY | {"rule": "to-hq", "steered": changes.pop("steered", 0), "dropped": changes.pop("dropped", 0)}
-    return {"status": STATUS | changes, "policy": {"entries": [entry, entry]}, "sas": {"sas": [SA]}}
+    return {"status": STATUS | {"soft_sas": []} | changes, "policy": {"entries": [entry, entry]}, "sas": {"sas": [SA]}}
 
 
 def lines(view: View, events: Sequence[Mapping[str, Any]] = (), width: int = 120, height: int = 40) -> list[str]:
@@ -83,11 +83,16 @@ def test_negotiations_are_seen_by_their_state() -> None:
     assert "to-hq negotiating 0 0" in lines(view)
 
 
+def test_soft_sas_have_the_time_that_is_left() -> None:
+    soft = {"remote": "192.0.2.2", "rule": "to-hq", "age": 61.0, "left": 239.0}
+    assert "192.0.2.2 to-hq 1 min 1 s ago 3 min 59 s" in lines(viewed((1.0, answers(soft_sas=[soft]))))
+
+
 def test_what_does_not_fit_is_counted() -> None:
     rules = [RULE | {"name": f"rule-{n}"} for n in range(30)]
     shown = lines(viewed((1.0, answers(rules=rules))), height=24)
-    assert [line for line in shown if line.startswith("rule-")] == [f"rule-{n} down 0 0" for n in range(4)]
-    assert "and 26 more" in shown
+    assert [line for line in shown if line.startswith("rule-")] == [f"rule-{n} down 0 0" for n in range(3)]
+    assert "and 27 more" in shown
 
 
 def test_events_fill_what_is_left_of_the_screen_the_latest_last() -> None:
@@ -119,7 +124,7 @@ def says(request: dict[str, Any]) -> object:
             answer = json.dumps({"id": request["id"], "result": {}}), json.dumps({"event": EVENT})
             return "".join(f"{line}\n" for line in answer).encode()
         case "status":
-            return STATUS
+            return STATUS | {"soft_sas": []}
         case "policy":
             return {"entries": [ENTRY | {"rule": "to-hq"}]}
         case _:
