@@ -161,7 +161,8 @@ RESOLVE_TIME = 10.0  # for the system's resolver to answer; then a DNS name is a
 RESOLVE_TTL_TIME = 1.0  # for the DNS to say for how long an answer counts; the answer itself waits for it
 RESOLVE_LEAST, RESOLVE_MOST = 2.0, 300.0  # seconds for which an answer counts, whatever its TTL: below, names of short
 # TTLs are asked for all the time, also when attempt after attempt fails; above, a mistaken TTL of a day lasts a day
-RESOLVE_UNTOLD = 5.0  # the same of one without a TTL, as from /etc/hosts, and of none
+RESOLVE_UNTOLD = 3.0  # the same of one without a TTL, as from /etc/hosts, and of none: with RESOLVE_TTL_TIME less than
+# the 5 seconds within which a change is to be followed
 RESOLVE_REST = 0.5  # after names have changed: others that change with them are followed together
 RESOLVE_THREADS = 64  # names that are asked for at once: each has a thread, which may hang longer than anybody waits
 SETS_AGAIN = 2.0  # seconds between two looks at well-known sets
