@@ -120,10 +120,10 @@ class Layout:
     def files_of_a(self) -> dict[str, str]:
         return {"policy.yaml": self.policy_of_a(), "peer.psk": KEY, "refused.psk": f"another {KEY}"}
 
-    def policy_of_a(self, *more: Mapping[str, Any], assigned: str = "table") -> str:
+    def policy_of_a(self, *more: Mapping[str, Any]) -> str:
         """Two policies with the same rules, ``table`` and ``other``; in the first ``more`` besides."""
         policies = {"table": {"rules": [*self._rules_of_a(), *more]}, "other": {"rules": [*self._rules_of_a()]}}
-        return _file(assigned, policies, self._own_actions())
+        return _file("table", policies, self._own_actions())
 
     def _own_actions(self) -> dict[str, Any]:
         """Those that the policy file has to define."""

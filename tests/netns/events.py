@@ -69,8 +69,7 @@ MORE = {"name": "more", "filters": [{"source": "10.6.0.0/24", "destination": "10
 
 def assigned(stage: Stage) -> None:
     for name in ("other", "table"):
-        stage.a.write("policy.yaml", stage.layout.policy_of_a(assigned=name))
-        stage.a.ask("reload")
+        stage.a.ask("assign", name=name)
 
 
 def unassigned_and_assigned(stage: Stage) -> None:
@@ -79,7 +78,7 @@ def unassigned_and_assigned(stage: Stage) -> None:
         stage.a.ask("unassign")
         stage.flow_in_clear(in_clear)  # this capture would have seen it at any other moment
         stage.flow([cell for cell in in_clear if cell.direction == "in"])
-        stage.a.ask("reload")
+        stage.a.ask("assign", name="table")
 
 
 def killed(stage: Stage) -> None:

@@ -103,7 +103,8 @@ class Ledger:
             if found:
                 cell, end = self._ends[found[1]]
                 if link == "wire":
-                    self.in_clear[cell].add(int(found[2]))
+                    if outgoing or not _may_come_back(cell):
+                        self.in_clear[cell].add(int(found[2]))
                 elif link == end and not outgoing:
                     self.arrived[cell].add(int(found[2]))
             elif link == "wire":
@@ -136,6 +137,11 @@ def _sink(port: int, family: int) -> socket.socket:
     opened.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE
     opened.bind(("", port))
     return opened
+
+
+def _may_come_back(cell: Cell) -> bool:
+    """Whether the peer may quote it in clear: one that lapses does so in its ICMP errors too."""
+    return (cell.direction, cell.peer) == ("out", "lapses")
 
 
 def _end(cell: Cell) -> str:
