@@ -39,7 +39,7 @@ def _futile(entry: Entry) -> str:
     if entry.outbound != entry.inbound and all(_inside(pair[not entry.outbound], _MANY) for pair in pairs):
         return "covers nothing: no packet comes from such an address, and the way back isn't covered"
     if entry.action is Action.PROTECT and any(_inside(side, _MANY) for pair in pairs for side in pair):
-        return "what goes to many can't be protected, as an SA has one peer: it is dropped"
+        return "what goes to many can't be protected, as an SA has one peer: unless it is exempt, it is dropped"
     return ""
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
-from itertools import count
+from itertools import chain, count
 
 from ipsecd.errors import Mistake
 from ipsecd.policy import expand
@@ -128,19 +128,20 @@ def _bare(name: str, *at: str | int) -> Remark:
 
 
 def _clashes(policy_file: PolicyFile, policy: str | None, *works: Work) -> Iterator[Mistake]:
-    """Filters that never match, those of which another takes a part, and tunnels that lie in another."""
+    """Filters that never match, those of which another takes a part, and tunnels that lie in another. Persistent rules
+    come before a policy's."""
     so_far, found = all(work.complete for work in works), list(places(policy_file, policy))
     of_rank, of_all, of_ends = works
-    shadowed, tied = shadows(found, of_all), ties(found, of_rank)
-    unused = shadowed.never | shadowed.partly
-    for path, message in (tied | unused).items():
-        yield policy_file.mistake(path, message)
-    for path, message in shadowed.crossed.items():
-        if path not in shadowed.never:
-            yield policy_file.mistake(path, message)
-    rules = [*(policy_file.rules(policy) if policy else policy_file.persistent())]
-    for path, message in (*futile(found).items(), *nested(rules, found, of_ends)):
-        yield policy_file.mistake(path, message)
+    rules, whole = [*policy_file.persistent()], found
+    if policy:
+        rules, whole = [*rules, *policy_file.rules(policy)], list(places(policy_file, None, policy))
+    shadowed = shadows(whole, of_all)
+    crossed = {path: message for path, message in shadowed.crossed.items() if path not in shadowed.never}
+    clashing = ties(found, of_rank) | shadowed.never | shadowed.partly
+    for told in (clashing, crossed, futile(found), dict(nested(rules, whole, of_ends))):
+        for path, message in told.items():
+            if path[0] == ("policies" if policy else "persistent"):
+                yield policy_file.mistake(path, message)
     if so_far and not all(work.complete for work in works):
         message = "so many filters overlap that not all of them were compared"
         yield policy_file.mistake(("policies", policy) if policy else ("persistent",), message)
@@ -169,10 +170,10 @@ def _whole(selector: Selector) -> Selector:
     return Selector(selector.start, selector.end)
 
 
-def places(policy_file: PolicyFile, policy: str | None) -> Iterator[Place]:
-    """The entries of a policy, or of the persistent rules. What me, DNS names and well-known sets are isn't known here:
-    each gets an address that nothing else has, so nothing is claimed of them."""
-    numbers, order = count(1), count()
+def places(policy_file: PolicyFile, *policies: str | None) -> Iterator[Place]:
+    """The entries of policies; None stands for the persistent rules. What me, DNS names and well-known sets are isn't
+    known here: each gets an address that nothing else has, so nothing is claimed of them."""
+    numbers, order = count(2), count()  # 1 would be the loopback of IPv6
     known: dict[str, tuple[Address, ...]] = {}
 
     def resolve(name: str) -> tuple[Address, ...]:
@@ -183,8 +184,11 @@ def places(policy_file: PolicyFile, policy: str | None) -> Iterator[Place]:
 
     sets = expand.Sets({word: resolve(f"({word})") for word in WELL_KNOWN})
     around = expand.Surroundings(resolve, resolve(""), sets=sets)
-    for path, rule in policy_file.rules(policy) if policy else policy_file.persistent():
+    rules = chain.from_iterable(policy_file.rules(each) if each else policy_file.persistent() for each in policies)
+    for path, rule in rules:
+        persistent = path[:1] == ("persistent",)
         for place, entry in expand.of_rule(policy_file, path, rule, around):
             where = place if place[:1] == path[:1] else (*path, "filter_list")  # shared ones are told at their use
             number = int(entry.name.removeprefix(f"{rule.name}/").partition("-")[0])
-            yield Place(next(order), replace(entry, line=policy_file.line(where)), where, number)
+            told = replace(entry, line=policy_file.line(where), persistent=persistent)
+            yield Place(next(order), told, where, number)

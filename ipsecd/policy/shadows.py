@@ -49,7 +49,7 @@ class _Standing:
 def shadows(places: Sequence[Place], work: Work) -> Shadows:
     """What is said of the filters of a policy; some of it is missing if the work isn't complete."""
     found: list[_Standing] = []
-    for _, family in groupby(sorted(places, key=_family_and_rank), key=lambda place: version(place.entry)):
+    for _, family in groupby(sorted(places, key=_precedence), key=lambda place: version(place.entry)):
         found += _family(family, work)
     told = Shadows()
     filters: dict[_Filter, list[_Standing]] = {}
@@ -69,8 +69,9 @@ def shadows(places: Sequence[Place], work: Work) -> Shadows:
     return told
 
 
-def _family_and_rank(place: Place) -> tuple[int, object, int]:
-    return version(place.entry), rank(place.entry), place.number
+def _precedence(place: Place) -> tuple[int, bool, Rank, int]:
+    """As in ``order.py``, family by family."""
+    return version(place.entry), not place.entry.persistent, rank(place.entry), place.number
 
 
 def _family(places: Iterable[Place], work: Work) -> list[_Standing]:
@@ -112,7 +113,8 @@ def _crossing(standing: _Standing, known: Mapping[int, _Standing]) -> Iterator[P
 
 def _crosses(first: _Standing, second: _Standing) -> bool:
     """Whether neither holds all of the other, and it matters which of them decides. Those of one rank are ties."""
-    if first.rank == second.rank or not compete(first.place.entry, second.place.entry):
+    one, two = first.place.entry, second.place.entry
+    if (first.rank == second.rank and one.persistent == two.persistent) or not compete(one, two):
         return False
     return not _within(first.boxes, second.boxes) and not _within(second.boxes, first.boxes)
 

@@ -17,8 +17,7 @@ Pair: TypeAlias = tuple[Place, Place]  # in file order
 
 def ties(places: Iterable[Place], work: Work) -> dict[Path, str]:
     """What is said of each filter that an earlier one of its rank overlaps, or does if an address is this machine's, by
-    path; some are missing if the work isn't complete. Me, DNS names and well-known sets have to stand for something
-    that nothing else does."""
+    path; some are missing if the work isn't complete."""
     groups: dict[tuple[int, Rank], list[Place]] = {}
     for place in places:
         groups.setdefault((version(place.entry), rank(place.entry)), []).append(place)

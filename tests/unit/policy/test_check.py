@@ -110,7 +110,7 @@ def test_a_filter_that_covers_nothing_is_noted(each: str, said: str) -> None:
 @pytest.mark.parametrize("many", ["224.0.0.251", "255.255.255.255", '"ff02::fb"'])
 def test_to_protect_what_goes_to_many_is_noted(many: str) -> None:
     text = with_rules(f"- name: r\n  filters: [{{source: me, destination: {many}}}]\n{TUNNEL}")
-    told = "what goes to many can't be protected, as an SA has one peer: it is dropped"
+    told = "what goes to many can't be protected, as an SA has one peer: unless it is exempt, it is dropped"
     assert lines(text) == [f"7:19: policies.p.rules.0.filters.0: {told} [note]"]
 
 
@@ -399,6 +399,21 @@ def test_a_filter_that_many_cross_is_noted_once() -> None:
     assert [line.partition("filters.0: ")[2] for line in lines(with_rules("".join(rules))) if "hq" not in line] == [
         f"where others match too, the filters {named} decide, as they come first [note]"
     ]
+
+
+def test_persistent_rules_come_before_a_policys() -> None:
+    def said(kept: str, each: str) -> list[str]:
+        text = with_rules(f"- {{name: r, filters: [{{{each}}}], action: block}}\n")
+        text += f"persistent: {{rules: [{{name: k, filters: [{{{kept}}}], action: permit}}]}}\n"
+        return [line for line in lines(text) if "hq" not in line]
+
+    kept = "the filter in line 7 of rule 'persistent:k'"
+    where = "6:29: policies.p.rules.0.filters.0"
+    assert said(NETS, NETS) == [f"{where}: never matches: {kept} covers the same and comes first [note]"]
+    assert said(f"{NETS}, mirrored: false", "source: any, destination: 10.2.3.4") == [
+        f"{where}: where both match, {kept} decides: persistent rules come first [note]"
+    ]
+    assert said(NETS, "source: any, destination: 10.0.0.0/8") == []
 
 
 def test_of_a_shared_list_the_filter_that_never_matches_is_named() -> None:

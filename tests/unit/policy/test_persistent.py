@@ -120,5 +120,6 @@ policies: {p: {rules: [{name: c, filters: [{source: me, destination: dns}], acti
     assert [line.removeprefix("p.yaml:") for line in check(text, "p.yaml").lines()] == [
         "1:1: no policy is assigned: the persistent rules hold alone (assigned: one of p) [note]",
         f"4:27: persistent.rules.1.filters.0: {how} [note]",
+        f"5:44: policies.p.rules.0.filters.0: {how} [note]",
     ]
     assert load(text).sets == {"dns"}
