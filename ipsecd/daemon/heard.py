@@ -34,8 +34,8 @@ class HeardPeers:
         self._before: tuple[str | None, set[Address], str] = (None, set(), "")
 
     def assign(self, policy: str) -> None:
-        """This policy is in force from now on; of another one's peers nothing counts. Going back to the one before goes
-        back to what was known under it."""
+        """This policy is in force from now on; of another one's peers nothing counts. Going back to the one before, as
+        long as it isn't ``over``, goes back to what was known under it."""
         if policy == self._policy:
             return
         first, known = self._policy is None, self._before
@@ -46,6 +46,10 @@ class HeardPeers:
         if known[0] == policy:
             _, self._heard, self._everybody = known
         self._save()
+
+    def over(self) -> None:
+        """Nobody goes back to the policy before: if it is assigned again, it begins anew."""
+        self._before = (None, set(), "")
 
     def add(self, remotes: Iterable[Address]) -> None:
         """These have spoken."""

@@ -166,6 +166,7 @@ class Protection:
         except BaseException:
             await self._go_back(old)
             raise
+        self.soft.over()
         if (new.unusable, new.absent, new.plan.peers) != (old.unusable, old.absent, old.plan.peers):
             self._tell()
         with self._host.guard.over("a look at the kernel's settings"):

@@ -97,6 +97,10 @@ class SoftSas:
         allowed = {remote for peer, _ in children for remote in peer.remotes}
         self._end(self._standing.keys() - allowed, "the policy has changed")
 
+    def over(self) -> None:
+        """The change to this plan is complete: nobody goes back to the one before."""
+        self._heard.over()
+
     # --- what the negotiation finds -----------------------------------------------------------------------------
 
     def silent(self, key: str, remote: Address) -> None:

@@ -91,6 +91,30 @@ def test_a_peer_that_has_had_an_sa_is_barred_until_the_policy_is_unassigned(tmp_
     beside(tmp_path / "a", alone, FALLS)
 
 
+def test_a_peer_is_barred_by_a_reload_and_no_longer_once_another_policy_was_assigned(tmp_path: Path) -> None:
+    both = FALLS.partition("filter_actions")[0]
+    both += (
+        both.partition("policies:\n")[2].replace("  sites:", "  others:").replace("name: site", "name: other") + FALLING
+    )
+
+    async def silent(daemon: Daemon) -> bool:
+        """The peer doesn't answer; whether it passes then."""
+        protection = daemon.protection
+        daemon.context.run(protection.soft.silent, protection.prepared.ids["site/1"], PEER)
+        await settled()
+        return bool(daemon.kernel.passing)
+
+    async def scenario(daemon: Daemon) -> None:
+        daemon.context.run(daemon.protection.soft.heard, (PEER,))
+        await daemon.ctl("reload")
+        assert not await silent(daemon)
+        await daemon.ctl("assign", "others")
+        await daemon.ctl("assign", "sites")
+        assert await silent(daemon)
+
+    beside(tmp_path, scenario, both)
+
+
 def test_what_nobody_may_fall_back_for_waits_as_ever(tmp_path: Path) -> None:
     async def scenario(daemon: Daemon) -> None:
         daemon.kernel.tun.send(PACKET)  # type: ignore[union-attr]  # it's up

@@ -69,6 +69,15 @@ def test_a_change_that_fails_takes_nothing_from_the_policy_before(tmp_path: Path
     assert heard(tmp_path).bars(ONE) == ANSWERED
 
 
+def test_a_policy_that_is_assigned_again_after_another_begins_anew(tmp_path: Path) -> None:
+    peers = heard(tmp_path)
+    peers.add((ONE,))
+    peers.assign("q")
+    peers.over()
+    peers.assign("p")
+    assert (peers.bars(ONE), heard(tmp_path).bars(ONE)) == ("", "")
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"policy": "p"}', '{"policy": "p", "everybody": "", "heard": ["x"]}'])
 def test_where_nobody_knows_who_has_answered_everybody_has(tmp_path: Path, text: str) -> None:
     (tmp_path / "heard.json").write_text(text)
