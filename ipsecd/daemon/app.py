@@ -30,6 +30,7 @@ from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keyring import Sources
 from ipsecd.daemon.lock import alone, make_folder
 from ipsecd.daemon.log import Log
+from ipsecd.daemon.nearby import here
 from ipsecd.daemon.options import Options
 from ipsecd.daemon.prepare import Outline, Surroundings, outline, read_policy
 from ipsecd.daemon.protection import Protection
@@ -42,10 +43,12 @@ from ipsecd.io.clock import Clock
 from ipsecd.io.netlink import Netlink
 from ipsecd.io.nftables import Nftables
 from ipsecd.io.outside import Outside
+from ipsecd.ipsec.selectors import Flow
+from ipsecd.policy.connections import Interfaces
 from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE
+from ipsecd.policy.judging import Here
 from ipsecd.policy.plan import Plan
-from ipsecd.wire.selector import Address
 
 log = structlog.get_logger()
 
@@ -217,13 +220,10 @@ class App:
         what = f"policy {plan.policy}" if plan.assigned else "no policy is assigned, persistent rules hold"
         return f"{what}, {rules}, {children} child SAs"
 
-    async def addresses(self) -> frozenset[Address]:
-        """This machine's addresses. Raises KernelError."""
-        return frozenset(address for _, address in await self._begun().around.addresses())
-
-    async def broadcasts(self) -> frozenset[Address]:
-        """Those that reach all hosts of a network this machine is on. Raises KernelError."""
-        return frozenset(await self._begun().around.broadcasts())
+    async def here(self, flow: Flow) -> Here:
+        """What of this machine decides about a packet. Raises KernelError."""
+        interfaces = self.protection.prepared.interfaces if self.protection is not None else Interfaces()
+        return await here(self._begun().around, interfaces, flow)
 
     async def _sketch(self) -> Outline:
         file = read_policy(self.options.policy)
@@ -329,8 +329,8 @@ class App:
         users = frozenset({0, os.geteuid()})
         sources = Sources(self.options.policy.parent, os.environ.get("CREDENTIALS_DIRECTORY"), users)
         outside = Outside(netlink)
-        asked = netlink.addresses, netlink.source_for, outside.look, netlink.broadcasts
-        return Surroundings(self._resolver, self._well_known, sources, *asked)
+        here = netlink.addresses, netlink.source_for, outside.look, netlink.broadcasts, netlink.links
+        return Surroundings(self._resolver, self._well_known, sources, *here, netlink.interfaces_to)
 
     def _host(self, netlink: Netlink) -> Host:
         floor, heard = self.options.floor, self.options.heard

@@ -11,7 +11,7 @@ from ipsecd.daemon.app import App
 from ipsecd.daemon.control import Handler
 from ipsecd.daemon.describe import describe_plan
 from ipsecd.daemon.effects import Effects
-from ipsecd.daemon.explain import explain
+from ipsecd.daemon.explain import explain, flow_of
 from ipsecd.daemon.keylog import Keys
 from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.target import find
@@ -20,7 +20,6 @@ from ipsecd.errors import KernelError, OperatorError
 from ipsecd.io.nftables import Nftables
 from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE
-from ipsecd.policy.judging import Here
 from ipsecd.policy.plan import Plan
 
 Arguments = Mapping[str, Any]
@@ -63,8 +62,9 @@ class Commands:
         if self._app.bare:
             hint = "ipsecctl unassign takes it away, ipsecctl assign NAME puts a policy in its place"
             raise OperatorError("no policy is in force, but the floor of an earlier one stands", hint)
-        here = Here(await self._app.addresses(), await self._app.broadcasts())
-        return explain(self._app.protection, here, arguments)
+        flow = flow_of(arguments)
+        arriving = arguments.get("direction") == "in"
+        return explain(self._app.protection, await self._app.here(flow), flow, arriving=arriving)
 
     async def _up(self, arguments: Arguments) -> dict[str, Any]:
         protection = self._in_force()
@@ -108,6 +108,7 @@ class Commands:
         unusable = protection.prepared.unusable if protection else {}
         plan = protection.prepared.plan if protection else Plan()
         named = {peer.name for peer in plan.peers if peer.remote_name in plan.unresolved}  # the DNS is asked right now
+        named |= protection.prepared.away.keys() if protection else set()  # which is as the policy wants it
         return {
             "policy": plan.policy if protection else None,
             "assigned": status.assigned(self._app),

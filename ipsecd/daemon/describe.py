@@ -42,6 +42,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "action": entry.action.value,
         "direction": "both" if both else "out" if entry.outbound else "in",
         "pairs": [[str(local), str(remote)] for local, remote in entry.pairs],
+        "connections": entry.connections or "all",
         "child": entry.child,
         "passthrough": entry.passthrough,
         "line": entry.line,

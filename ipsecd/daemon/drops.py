@@ -8,7 +8,7 @@ from ipsecd.dataplane.tally import DROPS as OF_THE_ROADS
 from ipsecd.ike.drops import DROPS as OF_IKE
 from ipsecd.io.tun import DROPS as OF_THE_TUN
 from ipsecd.io.udp import DROPS as OF_SOCKETS
-from ipsecd.policy.floor import BESIDE_THE_TUN, NOT_STEERED, SOURCE_ROUTED
+from ipsecd.policy.floor import BESIDE_THE_TUN, NOT_STEERED, SOURCE_ROUTED, UNKNOWN_INTERFACE
 from ipsecd.policy.sides import NOT_INSIDE, WRONG_SIDE
 
 OF_THE_FLOOR = {  # by the name of its counter in the table
@@ -17,6 +17,7 @@ OF_THE_FLOOR = {  # by the name of its counter in the table
     NOT_STEERED: "sent into the TUN interface by a route that isn't ipsecd's",
     BESIDE_THE_TUN: "for a tunnel, but its socket is bound to another interface",
     SOURCE_ROUTED: "it has a source route, so its header doesn't say where it goes in the end",
+    UNKNOWN_INTERFACE: "by an interface that has just come, and of which no type of connection is known yet",
 }
 OF_THE_DAEMON = {
     "send-no-socket": "ipsecd has no socket of that IP version and port",

@@ -20,12 +20,10 @@ from ipsecd.printable import quoted
 from ipsecd.wire.selector import Address
 
 
-def explain(protection: Protection | None, here: Here, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def explain(protection: Protection | None, here: Here, flow: Flow, *, arriving: bool) -> dict[str, Any]:
     """What becomes of a packet as it arrives (``inbound``) and as it leaves (``outbound``), as far as it does; a packet
-    that is forwarded does both. ``here`` are the addresses of this machine. Raises OperatorError for what no packet
-    can be."""
-    flow = _flow(arguments)
-    found = ways(flow, here, arriving=arguments.get("direction") == "in")
+    that is forwarded does both, and with ``arriving`` only the first is told."""
+    found = ways(flow, here, arriving=arriving)
     told: dict[str, Any] = {"packet": "forwarded" if found[0].forwarded else found[0].value}
     for way in found:
         told["outbound" if way.outbound else "inbound"] = _told(protection, flow, way, here)
@@ -95,7 +93,8 @@ def _holds(child: ChildSaStatus, flow: Flow, *, outbound: bool) -> bool:
     return selectors.hold_outbound(flow) if outbound else selectors.hold_inbound(flow)
 
 
-def _flow(arguments: Mapping[str, Any]) -> Flow:
+def flow_of(arguments: Mapping[str, Any]) -> Flow:
+    """The packet that is asked about. Raises OperatorError for what no packet can be."""
     source, destination = _address(arguments["source"]), _address(arguments["destination"])
     if source.version != destination.version:
         raise OperatorError("source and destination are of different IP versions")

@@ -111,13 +111,15 @@ class Force:
             return
         now = self.protection.prepared
         sketch = await outline(now.file, now.assigned, self.around)
-        if (sketch.plan, sketch.outside, sketch.absent) == (now.plan, now.outside, now.absent):
+        if sketch.around == now.around:
             return
         difference = await self.protection.change(await self._complete(sketch, now.ring))
         if sketch.plan != now.plan:
             log.info("policy-follows", difference=difference)
         if sketch.outside != now.outside:
             log.info("outside-moved", interfaces=", ".join(sketch.outside) or "none")
+        if sketch.interfaces != now.interfaces:
+            log.info("interfaces-changed", interfaces=str(sketch.interfaces))
 
     async def unassign(self, assigned: Assigned, rest: Outline | None = None) -> None:
         """Put in force what is left without a policy, the persistent rules; without any, take everything of ours out of

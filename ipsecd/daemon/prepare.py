@@ -15,7 +15,9 @@ from ipsecd.daemon.policy_text import read_text
 from ipsecd.daemon.resolver import Resolver
 from ipsecd.daemon.wellknown import WellKnown
 from ipsecd.ike.config import IkeConfig
+from ipsecd.io.netlink import Link
 from ipsecd.ipsec.spd import Spd, SpdEntry
+from ipsecd.policy.connections import Interfaces, connection
 from ipsecd.policy.diff import PlanDiff, diff
 from ipsecd.policy.floor import ruleset
 from ipsecd.policy.load import load_policy
@@ -29,8 +31,10 @@ from ipsecd.wire.selector import Address
 class Outline:
     """A policy as far as it goes without any key, which is as far as the floor needs it. ``assigned`` says which policy
     of the file it is, and who wants it; ``names`` are the DNS names it depends on, ``sets`` the well-known sets;
-    ``outside`` the interfaces that lead to the peers and to everybody else, unless the policy says which are inside;
-    ``absent`` has the peers whose ``tunnel.local`` isn't an address of this machine, and says so."""
+    ``outside`` the interfaces that lead to the peers and to everybody else, unless the policy says which are inside,
+    and ``interfaces`` all of them, by type of connection; ``absent`` has the peers whose ``tunnel.local`` isn't an
+    address of this machine, and says so, ``away`` those that are reached by another type of connection than their rules
+    are for."""
 
     file: PolicyFile
     assigned: Assigned
@@ -39,7 +43,14 @@ class Outline:
     names: frozenset[str]
     sets: frozenset[str]
     outside: tuple[str, ...]
+    interfaces: Interfaces
     absent: dict[str, str]
+    away: dict[str, str]
+
+    @property
+    def around(self) -> tuple[object, ...]:
+        """All that may change while the file doesn't."""
+        return self.plan, self.outside, self.interfaces, self.absent, self.away
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,8 @@ class Surroundings:
     """What a plan depends on besides the file. ``addresses`` are those of this machine, ``broadcasts`` those by which
     all hosts of its networks are reached; ``source_for`` is the address the kernel would send from to reach a peer,
     with a mark; ``outside`` are the interfaces by which it would reach those peers and everybody else, with a mark and
-    a TUN."""
+    a TUN; ``links`` are all interfaces, and ``interfaces_to`` the indexes of those by which it would reach an address,
+    with a mark."""
 
     resolver: Resolver
     well_known: WellKnown
@@ -68,6 +80,8 @@ class Surroundings:
     source_for: Callable[[Address, int], Awaitable[Address | None]]
     outside: Callable[[Iterable[Address], int, str], Awaitable[tuple[str, ...]]]
     broadcasts: Callable[[], Awaitable[tuple[Address, ...]]]
+    links: Callable[[], Awaitable[tuple[Link, ...]]]
+    interfaces_to: Callable[[Address, int], Awaitable[tuple[int, ...]]]
 
 
 def read_policy(path: Path) -> PolicyFile:
@@ -92,12 +106,18 @@ async def outline(file: PolicyFile, assigned: Assigned, around: Surroundings) ->
     plan = make_plan(chosen, resolve, me, around.resolver.gone, around.well_known.sets)
     plan = replace(plan, peers=tuple([await _here(peer, plan.settings.own_mark, around) for peer in plan.peers]))
     outside = () if plan.settings.inside else await _outside(plan, around)
+    links = await around.links() if plan.by_connection else ()
+    interfaces = Interfaces.of(plan.settings, ((link.name, link.kind) for link in links))
+    reach = [await _in_reach(peer, plan, links, around) for peer in plan.peers]
+    away = {peer.name: why for peer, why in reach if why}
+    plan = replace(plan, peers=tuple(peer for peer, _ in reach))
     absent = {
         peer.name: f"nothing can be negotiated until this machine has the address {peer.local} (tunnel.local)"
         for peer in plan.peers
         if peer.local is not None and peer.local not in here
     }
-    return Outline(file, assigned, plan, ruleset(plan, outside), frozenset(names), sets, outside, absent)
+    floor, known = ruleset(plan, outside, interfaces), frozenset(names)
+    return Outline(file, assigned, plan, floor, known, sets, outside, interfaces, absent, away)
 
 
 async def prepare(sketch: Outline, around: Surroundings, ids: Ids, ring: Keyring | None = None) -> Prepared:
@@ -116,12 +136,14 @@ async def prepare(sketch: Outline, around: Surroundings, ids: Ids, ring: Keyring
         names=sketch.names,
         sets=sketch.sets,
         outside=sketch.outside,
+        interfaces=sketch.interfaces,
         absent=sketch.absent,
+        away=sketch.away,
         ids=ids,
         ring=ring,
         entries=entries,
         config=config,
-        unusable=unusable(plan, ring.keys, ring.problems),
+        unusable=unusable(plan, ring.keys, ring.problems) | sketch.away,
     )
 
 
@@ -143,6 +165,24 @@ def difference(old: Prepared, new: Prepared) -> PlanDiff:
 async def _outside(plan: Plan, around: Surroundings) -> tuple[str, ...]:
     peers = chain.from_iterable(peer.remotes for peer in plan.peers)
     return await around.outside(peers, plan.settings.own_mark, plan.settings.tun)
+
+
+async def _in_reach(peer: Peer, plan: Plan, links: Iterable[Link], around: Surroundings) -> tuple[Peer, str]:
+    """The peer with those of its addresses that are reached by the type of connection its rules are for, and, if none
+    is, why nothing can be negotiated with it. What the rules cover stays covered."""
+    if not peer.connections or not peer.remotes:
+        return peer, ""
+    kinds = {link.index: connection(plan.settings, link.name, link.kind) for link in links}
+    ways = {
+        remote: {kinds.get(index, "unknown") for index in await around.interfaces_to(remote, plan.settings.own_mark)}
+        for remote in peer.remotes
+    }
+    near = tuple(remote for remote, found in ways.items() if found == {peer.connections})
+    if near:
+        return replace(peer, remotes=near), ""
+    remote, found = next(iter(ways.items()))
+    how = f"is reached by a connection of type {' and '.join(sorted(found))}" if found else "isn't reached"
+    return replace(peer, remotes=()), f"{remote} {how}, and the rule is for {peer.connections} connections"
 
 
 async def _here(peer: Peer, mark: int, around: Surroundings) -> Peer:

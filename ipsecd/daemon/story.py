@@ -76,6 +76,7 @@ STORY: dict[str, Told] = {
     "set-unseen": Told("What the set {name} is now can't be seen: {reason}; it stays what it was"),
     # --- the kernel -----------------------------------------------------------------------------------------------
     "kernel-setting": Told("A setting of this machine is in the way: {problem}"),
+    "interfaces-changed": Told("Interfaces by type of connection are now: {interfaces}"),
     "outside-moved": Told("Interfaces that lead to peers and to everybody else are now: {interfaces}"),
     "kernel-state-restored": Told("Something has removed or changed what is ours in the kernel; put back: {what}"),
     "kernel-state-not-restored": Told("What is ours in the kernel can't be put back: {error}"),

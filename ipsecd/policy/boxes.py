@@ -35,7 +35,7 @@ class Place:
 
 class Box(NamedTuple):
     """What a pair of a place's entry covers. The axes are direction, local and remote address, protocol, local and
-    remote port; or, of ICMP, whose messages have one type, that and anything."""
+    remote port, or, of ICMP, whose messages have one type, that and anything; and type of connection."""
 
     place: Place
     spans: Spans
@@ -64,6 +64,7 @@ has one of the first addresses of either family."""
 _SOME: Final = 1 << 129  # behind all addresses: where those are that stand for something
 _ALL_PORTS: Final = (-1, 65_535)  # with packets that show none
 _ALL_PROTOCOLS: Final = (0, 255)
+_TYPES: Final = {"": (0, 1), "lan": (0, 0), "remote-access": (1, 1)}
 
 
 def boxes(place: Place) -> tuple[Box, ...]:
@@ -71,7 +72,7 @@ def boxes(place: Place) -> tuple[Box, ...]:
     entry = place.entry
     directions = (0 if entry.outbound else 1, 1 if entry.inbound else 0)
     pairs = dict.fromkeys(entry.me or entry.pairs)
-    return tuple(Box(place, (directions, *_pair(local, remote))) for local, remote in pairs)
+    return tuple(Box(place, (directions, *_pair(local, remote), _TYPES[entry.connections])) for local, remote in pairs)
 
 
 def _pair(local: Selector, remote: Selector) -> Spans:
@@ -103,9 +104,9 @@ def meet(spans: Spans, others: Spans) -> bool:
 
 def mirrored(spans: Spans) -> Spans:
     """The same packets as seen from the other side."""
-    (first, last), local, remote, protocol, *ports = spans
+    (first, last), local, remote, protocol, *ports, types = spans
     swapped = ports if protocol[0] == protocol[1] and protocol[0] in (ICMP, ICMPV6) else reversed(ports)
-    return (1 - last, 1 - first), remote, local, protocol, *swapped
+    return (1 - last, 1 - first), remote, local, protocol, *swapped, types
 
 
 def as_me(spans: Spans) -> Spans | None:
@@ -143,7 +144,7 @@ def overlapping(found: Sequence[Box], work: Work) -> Iterator[tuple[Box, Box]]:
                 yield (one, two) if one.place.number < two.place.number else (two, one)
 
 
-_AXES = 6
+_AXES = 7
 _BEFORE_ALL = -2
 
 

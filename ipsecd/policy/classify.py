@@ -44,6 +44,8 @@ class Flow:
     destination: Selector
     verdict: str
     me: str = ""
+    far: str = ""  # the side that isn't ours, likewise
+    by: str = ""  # the interfaces it covers packets on, in nft's words; empty: any
 
     @property
     def certain(self) -> bool:
@@ -63,7 +65,7 @@ def out(_index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow, 
     if not entry.outbound:
         return ()
     pairs, me = (entry.me, "saddr") if entry.me else (entry.pairs, "")
-    return tuple(Flow(action, local, remote, verdict, me) for local, remote in pairs)
+    return tuple(Flow(action, local, remote, verdict, me, "daddr") for local, remote in pairs)
 
 
 def into(_index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow, ...]:
@@ -71,7 +73,7 @@ def into(_index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow,
     if not entry.inbound:
         return ()
     pairs, me = (entry.me, "daddr") if entry.me else (entry.pairs, "")
-    return tuple(Flow(action, remote, local, verdict, me) for local, remote in pairs)
+    return tuple(Flow(action, remote, local, verdict, me, "saddr") for local, remote in pairs)
 
 
 def let_in(entries: Sequence[Entry]) -> tuple[Entry, ...]:
@@ -97,19 +99,18 @@ def _excepted(index: int, entry: Entry, way: Way, verdict: Verdict) -> tuple[Flo
     own = way(index, entry, entry.action, verdict(index, entry))
     if not entry.fallback or entry.action is not Action.PROTECT:
         return own
-    remote = "daddr" if way is out else "saddr"
-    return tuple(replace(flow, action=Action.PERMIT, verdict=_if_clear(flow, remote)) for flow in own) + own
+    return tuple(replace(flow, action=Action.PERMIT, verdict=_if_clear(flow)) for flow in own) + own
 
 
-def _if_clear(flow: Flow, side: str) -> str:
+def _if_clear(flow: Flow) -> str:
     version = flow.source.version
-    return f"{'ip' if version == 4 else 'ip6'} {side} @{CLEAR[version]} return"
+    return f"{'ip' if version == 4 else 'ip6'} {flow.far} @{CLEAR[version]} return"
 
 
 CLEAR = {4: "clear_ipv4", 6: "clear_ipv6"}  # the sets of peers that are talked to in clear now
 
 
-def strays(entries: Sequence[Entry], verdict: Verdict) -> tuple[Flow, ...]:
+def strays(entries: Sequence[Entry], verdict: Verdict, way: Way = out) -> tuple[Flow, ...]:
     """The flows of what this machine sends from an address that isn't its own: what ``me`` protects or blocks, by the
     destination alone. IPv6 lets a socket keep an address that the machine has lost, and what it sends mustn't escape
     with it."""
@@ -117,24 +118,26 @@ def strays(entries: Sequence[Entry], verdict: Verdict) -> tuple[Flow, ...]:
         replace(flow, me="", source=Selector.net(_ANY[flow.source.version], flow.source.protocol, flow.source.ports))
         for index, entry in enumerate(entries)
         if entry.me and entry.action is not Action.PERMIT
-        for flow in out(index, entry, entry.action, verdict(index, entry))
+        for flow in way(index, entry, entry.action, verdict(index, entry))
     )
 
 
 _ANY = {4: "0.0.0.0/0", 6: "::/0"}
 
 
-def crossing(name: str, entries: Sequence[Entry], way: Way, verdict: Verdict) -> Chains:
+def crossing(name: str, entries: Sequence[Entry], way: Way, other: Way, verdict: Verdict) -> Chains:
     """The chain ``name`` for forwarded packets: the flows of one direction, but a block doesn't count for a packet that
     an entry before it covers in the other direction."""
     both = f"{name}_both"
-    first, then = crossing_flows(entries, way, verdict, lambda *_: f"goto {both}", lambda *_: "return", exceptions=True)
+    pass_on, stand_back = (lambda *_: f"goto {both}"), (lambda *_: "return")
+    first, then = crossing_flows(entries, way, other, verdict, pass_on, stand_back, exceptions=True)
     return chains(name, first) | chains(both, then)
 
 
 def crossing_flows(
     entries: Sequence[Entry],
     way: Way,
+    other: Way,
     verdict: Verdict,
     pass_on: Verdict,
     stand_back: Verdict,
@@ -144,7 +147,6 @@ def crossing_flows(
     """The flows of both directions, of which those that let a packet go in the other one ``pass_on``; and the flows by
     which such a packet is then judged, all of one direction, where blocks ``stand_back``. ``exceptions``: with those
     that peers pass by."""
-    other = into if way is out else out
     first: list[Flow] = []
     then: list[Flow] = []
     for index, entry in enumerate(entries):
@@ -241,6 +243,7 @@ def quoting(name: str, flows: Sequence[Flow], exempt: Callable[[Quoted], Iterabl
                 (
                     _quoted("saddr", place.destination, flow.source, flow),
                     _quoted("daddr", place.source, flow.destination, flow),
+                    *filter(None, (flow.by,)),
                     "return" if flow.action is Action.BLOCK else flow.verdict,
                 )
             )
@@ -296,7 +299,12 @@ def _addresses(flow: Flow, when: str = "") -> str:
     words = words or [f"meta nfproto ipv{flow.source.version}"]
     if flow.me:  # what a packet was for before NAT can't be asked of the routing tables; a group isn't this machine
         words.append(f"{when}{family} {flow.me} != {GROUPS[flow.source.version]}" if when else _LOCAL[flow.me])
-    return " ".join(words)
+    return " ".join([*words, flow.by] if flow.by else words)
+
+
+def names(interfaces: Iterable[str]) -> str:
+    """A set of interfaces in nft's words."""
+    return "{ " + ", ".join(f'"{name}"' for name in interfaces) + " }"
 
 
 _LOCAL = {side: f"fib {side} type local" for side in ("saddr", "daddr")}

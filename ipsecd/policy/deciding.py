@@ -123,17 +123,33 @@ def _number(index: int, _: Entry) -> str:
     return str(index)
 
 
+def _passing_on(index: int, _: Entry) -> str:
+    return f"{_PASSED_ON}{index}"
+
+
 def _index(flow: Flow) -> int:
     return int(flow.verdict.removeprefix(_PASSED_ON))
 
 
+def _covers(entry: Entry, types: frozenset[str]) -> bool:
+    """Whether an entry is for the interfaces that a packet goes by, if these are of those types of connection."""
+    return not entry.connections or types == {entry.connections}
+
+
+def _by(way: classify.Way, types: frozenset[str]) -> classify.Way:
+    return lambda index, entry, action, verdict: way(index, entry, action, verdict) if _covers(entry, types) else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A packet before the floor."""
+    """A packet before the floor. ``forth`` and ``back`` are the types of connection by which it may leave, and by which
+    it may have come; empty for an interface that isn't known yet."""
 
     plan: Plan
     way: Way
     seen: Seen
+    forth: frozenset[str] = frozenset()
+    back: frozenset[str] = frozenset()
 
     def decided(self) -> Decided:
         if self.way.forwarded:
@@ -143,8 +159,8 @@ class Case:
 
     def _crossing(self) -> Decided:
         """What is forwarded arrives and leaves: ``classify.crossing`` says what that means for blocks."""
-        entries, way = self._entries(), self._direction()
-        first, then = classify.crossing_flows(entries, way, _number, lambda index, _: f"{_PASSED_ON}{index}", _number)
+        entries = self._entries()
+        first, then = classify.crossing_flows(entries, *self._ways(), _number, _passing_on, _number)
         flow = deciding(first, self.seen)
         if flow is None:
             return Decided()
@@ -160,31 +176,44 @@ class Case:
         forwarded."""
         found = {_index(flow) for flow in concerned(self._flows(), self.seen)}
         if self.way.forwarded:
-            other = classify.into if self.way.outbound else classify.out
-            blocks = [flow for flow in classify.flows(self.plan.entries, other, _number) if flow.action is Action.BLOCK]
+            others = classify.flows(self.plan.entries, self._ways()[1], _number)
+            blocks = [flow for flow in others if flow.action is Action.BLOCK]
             found |= {_index(flow) for flow in concerned(blocks, self.seen)}
         return tuple(sorted(found))
 
     def _flows(self) -> tuple[Flow, ...]:
         """Those of one direction. Strays are of what this machine sends from an address that it has lost."""
-        own = classify.flows(self._entries(), self._direction(), _number)
-        return own + classify.strays(self.plan.entries, _number) if self.way is Way.SENT else own
+        way, _ = self._ways()
+        own = classify.flows(self._entries(), way, _number)
+        return own + classify.strays(self.plan.entries, _number, way) if self.way is Way.SENT else own
 
     def _entries(self) -> tuple[Entry, ...]:
         """As the packet meets them in clear."""
         return self.plan.entries if self.way.outbound else classify.let_in(self.plan.entries)
 
-    def _direction(self) -> classify.Way:
-        return classify.out if self.way.outbound else classify.into
+    def _ways(self) -> tuple[classify.Way, classify.Way]:
+        """Its own direction, and the other."""
+        out, into = _by(classify.out, self.forth), _by(classify.into, self.back)
+        return (out, into) if self.way.outbound else (into, out)
 
-    def inside_alone(self) -> bool:
-        """Whether the packet passes inside an SA, though the floor, which may not know which rule is for it, blocks it
+    def inside_alone(self, decided: Decided) -> bool:
+        """Whether the packet passes inside an SA, though the floor, which may not know which rule is for it, stops it
         in clear."""
-        entry = None if self.way.outbound or not self.seen.opaque else self.held()
+        unseen = self.seen.opaque and decided.action is Action.BLOCK
+        entry = self.held() if not self.way.outbound and (unseen or self._unknown()) else None
         return entry is not None and entry.action is Action.PROTECT
 
+    def stopped_at_the_interface(self, decided: Decided) -> bool:
+        """Whether it is dropped in clear, whoever covers it, for an interface that isn't known yet. What leaves gets
+        there last."""
+        return self._unknown() and not (self.way.outbound and decided.action is Action.BLOCK)
+
+    def _unknown(self) -> bool:
+        return self.plan.by_connection and "" in (self.forth if self.way.outbound else self.back)
+
     def held(self) -> Entry | None:
-        """The entry that the SPD finds (RFC 4301 section 4.4.1): it has a row for each pair."""
+        """The entry that the SPD finds (RFC 4301 section 4.4.1): it has a row for each pair. The SPD doesn't see by
+        which type of connection a packet comes; that it is for another is taken for none."""
         flow, outbound = self.seen.packet, self.way.outbound
         for entry in self.plan.entries:
             if not (entry.outbound if outbound else entry.inbound):
@@ -192,10 +221,21 @@ class Case:
             for local, remote in entry.pairs:
                 row = SaSelectors((local,), (remote,))
                 if row.hold_outbound(flow) if outbound else row.hold_inbound(flow):
-                    return entry
+                    return entry if outbound or _covers(entry, self.back) else None
         return None
 
-    def opaquely(self) -> str:
+    def remarks(self) -> str:
+        """What is to be said beside the verdict."""
+        return "; ".join(filter(None, (self._opaquely(), self.whichever())))
+
+    def whichever(self) -> str:
+        """That it isn't known by which type of connection such packets go, if a rule is for one."""
+        types, way = (self.forth, classify.out) if self.way.outbound else (self.back, classify.into)
+        flows = classify.flows([entry for entry in self.plan.entries if entry.connections], way, _number)
+        told = "told without the rules for one type of connection: no route says by which it goes, or several do"
+        return told if len(types) != 1 and concerned(flows, self.seen) else ""
+
+    def _opaquely(self) -> str:
         """A remark if ports decide, and the packet shows none."""
         flows = concerned(self._flows(), self.seen) if self.seen.opaque else ()
         certain = all(flow.certain for flow in flows)

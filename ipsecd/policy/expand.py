@@ -19,6 +19,7 @@ from ipsecd.wire.selector import ANY_PORT, Address, Selector
 Span: TypeAlias = tuple[Address, Address]
 Pairs: TypeAlias = tuple[tuple[Selector, Selector], ...]
 
+CONNECTIONS: Final = {"all": "", "lan": "lan", "remote-access": "remote-access"}
 ACTIONS: Final = {"permit": Action.PERMIT, "block": Action.BLOCK, "negotiate": Action.PROTECT}
 
 
@@ -95,8 +96,9 @@ def of_rule(policy_file: PolicyFile, path: Path, rule: Rule, around: Surrounding
     action = ACTIONS[given.action]
     for number, (place, each) in enumerate(policy_file.filters(path, rule), start=1):
         for entry in entries(f"{rule.name}/{number}", rule.name, each, action, policy_file.line(place), around):
-            fallback = given.fallback_to_clear is not None
-            yield place, replace(entry, passthrough=given.inbound_passthrough, fallback=fallback)
+            kind, fallback = CONNECTIONS[rule.connections], given.fallback_to_clear is not None
+            told = replace(entry, passthrough=given.inbound_passthrough, fallback=fallback, connections=kind)
+            yield place, told
 
 
 def entries(name: str, rule: str, each: Filter, action: Action, line: int, around: Surroundings) -> Iterator[Entry]:

@@ -26,10 +26,11 @@ passes below every table; whoever may open one may also remove this one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ipsecd.policy import classify, exempt_rules, sides
+from ipsecd.policy import classify, connections, exempt_rules, sides
+from ipsecd.policy.connections import Interfaces
 from ipsecd.policy.marks import asking_mark, clear_mark, has_mark, inside_mark, set_mark
 from ipsecd.policy.plan import PERSISTENT, Action, Entry, Plan, Settings
 
@@ -44,11 +45,14 @@ UNJOINED, BEFORE_NAT, ARRIVING, STEERING, LATE = -450, -400, -350, -90, 1_000
 NOT_STEERED = "not-steered"  # packets that another program's route sent into the TUN
 BESIDE_THE_TUN = "beside-the-tun"  # steered packets on their way out by another link: bound to it by their socket
 SOURCE_ROUTED = "source-routed"  # packets that aren't for the address in their header
-_WAYS = (sides.WRONG_SIDE, sides.NOT_INSIDE, BESIDE_THE_TUN, SOURCE_ROUTED)
+UNKNOWN_INTERFACE = "unknown-interface"  # packets by one of which nobody has said yet of which type of connection it is
+_WAYS = (sides.WRONG_SIDE, sides.NOT_INSIDE, BESIDE_THE_TUN, SOURCE_ROUTED, UNKNOWN_INTERFACE)
 
 _OF_THE_LINK = ("ip daddr 224.0.0.0/24", "ip6 daddr ff02::/16")  # the kernel's own, into every interface that comes up
 
 _OF_NO_POLICY = f"# {PERSISTENT}"  # the first line of a ruleset that nobody has to unassign
+_NONE = Interfaces()
+
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_./-]+")
 _NAME_OCTETS = 100
 
@@ -61,16 +65,17 @@ class EntryCounters:
     drops: int
 
 
-def ruleset(plan: Plan, outside: tuple[str, ...] = ()) -> str:
+def ruleset(plan: Plan, outside: tuple[str, ...] = (), interfaces: Interfaces = _NONE) -> str:
     """The table as one transaction for ``nft -f``: it replaces the table of the same name, whatever it held.
-    ``outside`` are the names of the interfaces that lead to the peers and to everybody else."""
+    ``outside`` are the names of the interfaces that lead to the peers and to everybody else, ``interfaces`` all of
+    them by type of connection, which only a plan needs that asks for it."""
     lines = [_OF_NO_POLICY] if plan.policy == PERSISTENT else []
     lines += [f"table inet {TABLE}", f"delete table inet {TABLE}", f"table inet {TABLE} {{"]
     for counter in _counters(plan):
         lines += [f"\tcounter {counter} {{", "\t}", ""]
     for version, name in classify.CLEAR.items():  # the boot begins without any
         lines += [f"\tset {name} {{", f"\t\ttype ipv{version}_addr", "\t\tflags timeout", "\t}", ""]
-    for name, rules in (_subordinate_chains(plan, outside) | _base_chains(plan)).items():
+    for name, rules in (_subordinate_chains(plan, outside, interfaces) | _base_chains(plan, interfaces)).items():
         lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}", ""]
     return "\n".join([*lines[:-1], "}", ""])
 
@@ -103,33 +108,37 @@ def _counter(kind: str, index: int, name: str) -> str:
     return f"{kind}.{index}.{_NOT_IN_A_NAME.sub('_', name)[:_NAME_OCTETS]}"
 
 
-def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains:
+def _subordinate_chains(plan: Plan, outside: tuple[str, ...], interfaces: Interfaces) -> classify.Chains:
     """Those that base chains jump to: the entries by direction and use, what is exempt, and the sides."""
     steer, judge = _steering(plan.settings), _judge
-    entries = plan.entries
+    entries, ways = plan.entries, connections.ways(plan.settings, interfaces)
     let_in = classify.let_in(entries)
-    leaving, arriving = classify.excepted(entries, classify.out, judge), classify.excepted(let_in, classify.into, judge)
+    leaving, arriving = classify.excepted(entries, ways.out, judge), classify.excepted(let_in, ways.into, judge)
     crossing: classify.Chains = {}
     if _crossing(plan):
         crossing = {
-            **classify.crossing("steer_crossing", entries, classify.out, steer),
-            **classify.crossing("leaving_crossing", entries, classify.out, judge),
-            **classify.crossing("arriving_crossing", let_in, classify.into, judge),
+            **classify.crossing("steer_crossing", entries, ways.ahead, ways.into, steer),
+            **classify.crossing("leaving_crossing", entries, ways.out, ways.into, judge),
+            **classify.crossing("arriving_crossing", let_in, ways.into, ways.out, judge),
         }
+    if plan.by_connection:
+        crossing |= classify.crossing("steer_emerging", entries, ways.emerging, ways.into, steer)
+        crossing |= classify.crossing("arriving_ahead", let_in, ways.into, ways.ahead, judge)
+    # of fragments the way isn't asked: one that is marked for nothing only has to come from the right side
     entering_pieces = classify.excepted(entries, classify.out, _entering_pieces(plan.settings))
     return {
         **exempt_rules.chains(plan, outside),
         "pieces": [*exempt_rules.pieces(plan), "jump arriving_pieces", "jump entering_pieces", "jump entering"],
         **classify.pieces("arriving_pieces", arriving, exceptions=True),
         **classify.pieces("entering_pieces", entering_pieces, exceptions=False),
-        **classify.chains("steer", classify.excepted(entries, classify.out, steer) + classify.strays(entries, steer)),
-        **classify.chains("leaving", leaving + classify.strays(entries, judge)),
+        **classify.chains("steer", _departing(entries, ways.out, steer)),
+        **classify.chains("leaving", _departing(entries, ways.out, judge)),
         **classify.chains("arriving", arriving),
         **crossing,
         **classify.quoting("leaving_quoted", leaving),
         **classify.quoting(
             "arriving_quoted",
-            classify.excepted(entries, classify.into, judge),  # nothing of a passthrough has left in clear either
+            classify.excepted(entries, ways.into, judge),  # nothing of a passthrough has left in clear either
             lambda place: exempt_rules.quoted(plan, place),
         ),
         **classify.original("arriving_original", arriving),
@@ -137,10 +146,17 @@ def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains
     }
 
 
+def _departing(entries: Sequence[Entry], out: classify.Way, verdict: classify.Verdict) -> tuple[classify.Flow, ...]:
+    """The flows of what this machine itself sends."""
+    return classify.excepted(entries, out, verdict) + classify.strays(entries, verdict, out)
+
+
 def _crossing(plan: Plan) -> str:
     """The end of the names of chains that judge forwarded packets. They are the same as for others if no block may
-    have to stand back (``classify.crossing``), and no rule is for what this machine itself sends (``strays``)."""
-    return "_crossing" if any(entry.action is Action.BLOCK or entry.me for entry in plan.entries) else ""
+    have to stand back (``classify.crossing``), no rule is for what this machine itself sends (``strays``), and none
+    asks for the way that a packet takes, which is found otherwise before routing."""
+    apart = any(entry.action is Action.BLOCK or entry.me or entry.connections for entry in plan.entries)
+    return "_crossing" if apart else ""
 
 
 def _steering(settings: Settings) -> classify.Verdict:
@@ -182,11 +198,20 @@ _TO_US = "{ local, broadcast, anycast, multicast }"  # by what the routing table
 _TO_ITSELF = f'oifname "lo" fib daddr type {_TO_US} accept'
 
 
-def _base_chains(plan: Plan) -> classify.Chains:
+def _base_chains(plan: Plan, interfaces: Interfaces) -> classify.Chains:
     settings = plan.settings
     tun = settings.table  # the TUN's group has the number of our table
     steered, asked = (has_mark(settings, mark) for mark in (settings.mark, asking_mark(settings)))
     across = _crossing(plan)
+    ahead, emerging = ("_ahead", "_emerging") if plan.by_connection else (across, across)
+    strangers = {
+        direction: [
+            f'{match} counter name "{UNKNOWN_INTERFACE}" drop'
+            for match in connections.strangers(settings, interfaces, direction)
+            if plan.by_connection
+        ]
+        for direction in ("iifname", "oifname")
+    }
     whole = "ct state invalid,new,established,related,untracked"  # a ct expression makes the kernel reassemble
     source_routed = [
         f'{option} counter name "{SOURCE_ROUTED}" drop'
@@ -208,8 +233,9 @@ def _base_chains(plan: Plan) -> classify.Chains:
             clear_mark(settings),
             'iifname "lo" accept',
             "jump exempt_arriving",
+            *strangers["iifname"],
             *(
-                (f"fib daddr type {_TO_US} jump arriving", f"fib daddr type != {_TO_US} jump arriving{across}")
+                (f"fib daddr type {_TO_US} jump arriving", f"fib daddr type != {_TO_US} jump arriving{ahead}")
                 if across
                 else ("jump arriving",)
             ),
@@ -220,7 +246,11 @@ def _base_chains(plan: Plan) -> classify.Chains:
             'iifname "lo" accept',
             f"iifgroup != {tun} {clear_mark(settings)}",
             f"fib daddr type {_TO_US} accept",
-            f"jump steer{across}",
+            *(
+                (f"iifgroup {tun} jump steer{emerging}", f"iifgroup != {tun} jump steer{across}")
+                if plan.by_connection
+                else (f"jump steer{across}",)
+            ),
             f"iifgroup {tun} jump emerging",
             f"iifgroup != {tun} jump entering",
         ],
@@ -275,6 +305,7 @@ def _base_chains(plan: Plan) -> classify.Chains:
             f'oifgroup {tun} counter name "{NOT_STEERED}" drop',
             f'{steered} counter name "{BESIDE_THE_TUN}" drop',
             "jump exempt_departing",
+            *strangers["oifname"],
             *(("iif 0 jump leaving", f"iif != 0 jump leaving{across}") if across else ("jump leaving",)),
             f"iif != 0 iifgroup != {tun} jump arriving{across}",
         ],

@@ -20,10 +20,14 @@ from ipsecd.wire.selector import Address
 
 
 class Here(NamedTuple):
-    """The addresses of this machine, and those by which all hosts of its networks are reached."""
+    """The addresses of this machine, and those by which all hosts of its networks are reached; and the types of
+    connection by which it reaches where a packet goes, ``forth``, and where it comes from, ``back``, where an empty one
+    is of an interface that the floor doesn't know yet."""
 
     ours: frozenset[Address]
     broadcasts: frozenset[Address] = frozenset()
+    forth: frozenset[str] = frozenset()
+    back: frozenset[str] = frozenset()
 
 
 class Verdict(Enum):
@@ -61,6 +65,7 @@ class Judgement:
 
 
 _NEW = "ipsecd hasn't taken notice yet of an address that this machine has got"
+_UNKNOWN = "by an interface that has just come, and of which no type of connection is known yet"
 _VERDICTS = {Action.PERMIT: Verdict.PERMIT, Action.BLOCK: Verdict.BLOCK, Action.PROTECT: Verdict.PROTECT}
 
 
@@ -79,21 +84,26 @@ def ways(flow: Flow, here: Here, *, arriving: bool) -> tuple[Way, ...]:
 def judge(plan: Plan, flow: Flow, way: Way, here: Here) -> Judgement:
     """The judgement on a packet. A packet whose protocol has ports, and that shows none, is a fragment by itself, or
     cut off."""
-    ours, broadcasts = here
-    case = Case(plan, way, Seen(flow, ours))
+    ours, broadcasts, forth, back = here
+    case = Case(plan, way, Seen(flow, ours), forth, back)
     if exempt := exemption(plan, flow, ours, outbound=way.outbound, broadcasts=broadcasts):
         covering = tuple(RunnerUp(plan.entries[index], "what is exempt passes first") for index in case.covering())
         return Judgement(way, Verdict.EXEMPT, None, covering, exempt)
     decided = case.decided()
+    if decided.action is Action.PROTECT or case.inside_alone(decided):
+        return _protected(case, decided, to_several(flow, broadcasts))
+    if case.stopped_at_the_interface(decided):
+        why = "an interface that isn't known yet counts first"
+        covering = tuple(RunnerUp(plan.entries[index], why) for index in case.covering())
+        return Judgement(way, Verdict.DROP, None, covering, _UNKNOWN)
     if decided.action is None:
         return _uncovered(case, decided)
-    if decided.action is Action.PROTECT or (decided.action is Action.BLOCK and case.inside_alone()):
-        return _protected(case, decided, to_several(flow, broadcasts))
     entry = plan.entries[decided.entry]
     if entry.passthrough:
         rivals = _rivals(case, decided, entry)
-        return Judgement(way, Verdict.PROTECT, entry, rivals, case.opaquely(), entry.child, clear_too=True)
-    remarks = filter(None, (case.opaquely(), case.unless_about() if decided.action is Action.PERMIT else ""))
+        return Judgement(way, Verdict.PROTECT, entry, rivals, case.remarks(), entry.child, clear_too=True)
+    about = case.unless_about() if decided.action is Action.PERMIT else ""
+    remarks = filter(None, (case.remarks(), about))
     return Judgement(way, _VERDICTS[decided.action], entry, _rivals(case, decided, entry), "; ".join(remarks))
 
 
@@ -105,7 +115,7 @@ def _uncovered(case: Case, decided: Decided) -> Judgement:
     if block is not None and decided.passed_on >= 0:
         winner, when = entries[decided.passed_on], "arrives" if case.way.outbound else "leaves"
         why = f"{winner.name} covers it as it {when}, and goes before {block.name}: {reason(winner, block)}"
-    remarks = filter(None, (why, case.unless_about()))
+    remarks = filter(None, (why, case.whichever(), case.unless_about()))
     return Judgement(case.way, Verdict.CLEAR, winner, _rivals(case, decided, winner), "; ".join(remarks))
 
 
@@ -116,7 +126,7 @@ def _protected(case: Case, decided: Decided, to_many: bool) -> Judgement:
     carrier = None if to_many else case.held()
     if carrier is not None and carrier.action is Action.PROTECT:
         rivals = _rivals(case, decided, carrier)
-        return Judgement(case.way, Verdict.PROTECT, carrier, rivals, case.opaquely(), carrier.child)
+        return Judgement(case.way, Verdict.PROTECT, carrier, rivals, case.remarks(), carrier.child)
     if to_many:
         why = "no tunnel takes what goes to a group of hosts, or to all of them"
     elif case.seen.opaque:

@@ -37,9 +37,14 @@ def rank(entry: Entry) -> Rank:
     return _addresses(local) * _addresses(remote), 0 if local.protocol else 1, messages, directions
 
 
+def precedence(entry: Entry) -> tuple[bool, Rank]:
+    """What entries are sorted by, which leaves those of one rank in the order of the file."""
+    return not entry.persistent, rank(entry)
+
+
 def by_precedence(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     """The entries, given in file order, in order of precedence."""
-    return tuple(sorted(entries, key=lambda entry: (not entry.persistent, rank(entry))))
+    return tuple(sorted(entries, key=precedence))
 
 
 _REASONS = ("fewer addresses", "a named protocol before any", "fewer ports", "one direction before both")

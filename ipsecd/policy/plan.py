@@ -45,6 +45,9 @@ class Entry:
     ``me`` is empty for a filter without ``me``. Else it says the same as ``pairs`` for those who can ask the kernel
     which addresses are this machine's at that moment: local has the unspecified address, which stands for all of them
     (RFC 1122 section 3.2.1.3: this host). ``pairs`` may be empty then, as long as there is no address.
+
+    ``connections`` is "lan" or "remote-access" if the entry covers only what leaves or arrives by an interface of that
+    type (``connections.py``), and empty if by any.
     """
 
     name: str  # "to-hq/1": unique in the plan
@@ -58,6 +61,7 @@ class Entry:
     passthrough: bool = False
     persistent: bool = False  # of a persistent rule, which wins over the policy's
     fallback: bool = False
+    connections: str = ""
     line: int = field(default=0, compare=False)  # of the filter in the policy file; 0: built in
 
     @property
@@ -126,6 +130,7 @@ class Peer:
 
     ``remotes`` are the peer's addresses; empty either because it calls us from ``anywhere``, or because
     ``remote_name`` doesn't resolve now: then nothing may be negotiated with it until a later plan has an address.
+    ``connections`` is that of its rules' entries.
     """
 
     name: str  # of the first rule that has it; unique in the plan
@@ -144,6 +149,7 @@ class Peer:
     fragmentation: bool
     keylog: bool
     children: tuple[Child, ...]
+    connections: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +182,8 @@ class Settings:
     """What the machine is told. ``mark`` steers packets into the TUN, ``own_mark`` is that of our own sockets; both
     lie inside ``mask``, which has three bits at least. ``mtu`` None: ``limits.TUN_MTU``. ``believe_icmp`` names the
     ICMP errors from the outside that count, and ``pmtu_age`` is for how many seconds. ``inside`` are the interfaces
-    behind which local addresses are; empty: all but those that lead to the peers and to everybody else."""
+    behind which local addresses are; empty: all but those that lead to the peers and to everybody else. ``lan`` and
+    ``remote_access`` are interfaces that are of that type of connection, whatever their kind."""
 
     tun: str = "ipsecd0"
     mtu: int | None = None
@@ -189,6 +196,8 @@ class Settings:
     pmtu_age: int = int(limits.PMTU_AGE)
     believe_icmp: tuple[str, ...] = ("packet-too-big",)
     inside: tuple[str, ...] = ()
+    lan: tuple[str, ...] = ()
+    remote_access: tuple[str, ...] = ()
 
 
 PERSISTENT = "(persistent rules)"  # no policy can be called so
@@ -235,3 +244,8 @@ class Plan:
     def assigned(self) -> bool:
         """Whether it is a policy's."""
         return self.policy not in {"", PERSISTENT}
+
+    @property
+    def by_connection(self) -> bool:
+        """Whether some entry covers only what goes by interfaces of one type of connection."""
+        return any(entry.connections for entry in self.entries)

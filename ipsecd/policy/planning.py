@@ -52,7 +52,7 @@ def plan(
 def _settings(content: File) -> planned.Settings:
     given = content.settings.model_dump()
     del given["esn"]  # belongs to proposals
-    return planned.Settings(**given)
+    return planned.Settings(**given.pop("connections"), **given)
 
 
 class _Planner:
@@ -185,6 +185,7 @@ class _Planner:
             fragmentation=exchange.fragmentation,
             keylog=self._policy.keylog,
             children=(),
+            connections=expand.CONNECTIONS[rule.connections],
         )
 
     def _ends(self, tunnel: Tunnel) -> tuple[Address | None, tuple[Address, ...], str]:

@@ -125,7 +125,9 @@ class Rule(Strict):
         description="How both sides prove it. The order is one of preference; any of them opens this rule.",
     )
     connections: Literal["all", "lan", "remote-access"] = Field(
-        "all", description="The kind of network it holds for. Anything but `all` is not supported yet."
+        "all",
+        description="The type of connection it holds for: it covers only what leaves or arrives by interfaces of that "
+        "type, see `settings`.",
     )
     encapsulation: Literal["auto", "udp", "native"] = Field(
         "auto", description="How ESP travels: in UDP, as IP protocol 50 (`native`, not supported yet), or what fits."

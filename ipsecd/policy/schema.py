@@ -15,7 +15,7 @@ from pydantic_core import core_schema
 
 from ipsecd import limits
 from ipsecd.policy.actions import FilterAction, SecurityMethod
-from ipsecd.policy.complaint import Complaint, Remark, complaint
+from ipsecd.policy.complaint import Complaint, Remark, complaint, quoted
 from ipsecd.policy.credentials import Credential
 from ipsecd.policy.fields import IcmpErrorName, InterfaceName, Name, QuietName, Text
 from ipsecd.policy.filters import Filter
@@ -99,6 +99,26 @@ class Policy(Strict):
     )
 
 
+class Connections(Strict):
+    """Interfaces whose type of connection their kind doesn't tell."""
+
+    lan: Annotated[Several[InterfaceName], AfterValidator(distinct)] = Field(
+        (), json_schema_extra=UNIQUE, description="These are of a local network."
+    )
+    remote_access: Annotated[Several[InterfaceName], AfterValidator(distinct)] = Field(
+        (),
+        json_schema_extra=UNIQUE,
+        description="These are of remote access. Without being named, interfaces of the kinds ppp, tun, wireguard and "
+        "wwan are, and those whose names begin with `ppp` or `ww`; all others are of a local network.",
+    )
+
+    @model_validator(mode="after")
+    def _one_type(self) -> Self:
+        if both := sorted({*self.lan} & {*self.remote_access}):
+            raise Complaint(Remark(f"{quoted(both[0])} is in both", "an interface is of one type", ("remote_access",)))
+        return self
+
+
 class Settings(Strict):
     """What this machine is told, whatever policy is assigned."""
 
@@ -129,6 +149,11 @@ class Settings(Strict):
         json_schema_extra=UNIQUE,
         description="The interfaces behind which local addresses are. Without it, every interface that leads neither "
         "to a peer nor to everybody else.",
+    )
+    connections: Connections = Field(
+        Connections(),
+        description="Of which type of connection interfaces are, for rules with `connections`.",
+        json_schema_extra={"default": {}},
     )
     replay_window: int = Field(
         _DEFAULTS.replay_window,

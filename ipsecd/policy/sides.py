@@ -74,16 +74,12 @@ def local_networks(plan: Plan) -> dict[str, tuple[Address, Address]]:
 def by_outside(settings: Settings, outside: tuple[str, ...], direction: str) -> tuple[str, ...]:
     """Matches what goes by an interface of the outside, ``direction`` being iifname or oifname."""
     if settings.inside:
-        return (f"{direction} != {_any_of(settings.inside)}",)
-    return (f"{direction} {_any_of(outside)}",) if outside else ()
+        return (f"{direction} != {classify.names(settings.inside)}",)
+    return (f"{direction} {classify.names(outside)}",) if outside else ()
 
 
 def by_inside(settings: Settings, outside: tuple[str, ...], direction: str) -> str:
     """Matches what doesn't."""
     if settings.inside:
-        return f"{direction} {_any_of(settings.inside)}"
-    return f"{direction} != {_any_of(outside)}" if outside else f'{direction} != "lo"'
-
-
-def _any_of(names: tuple[str, ...]) -> str:
-    return "{ " + ", ".join(f'"{name}"' for name in names) + " }"
+        return f"{direction} {classify.names(settings.inside)}"
+    return f"{direction} != {classify.names(outside)}" if outside else f'{direction} != "lo"'

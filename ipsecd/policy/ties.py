@@ -72,7 +72,8 @@ def _repeats(group: Iterable[Place]) -> tuple[list[Place], list[Pair]]:
 
 def _covers(first: Entry, second: Entry) -> bool:
     each_way = first.outbound >= second.outbound and first.inbound >= second.inbound
-    return each_way and set(second.me or second.pairs) <= set(first.me or first.pairs)
+    each_type = first.connections in ("", second.connections)
+    return each_way and each_type and set(second.me or second.pairs) <= set(first.me or first.pairs)
 
 
 def _overlaps(places: Sequence[Place], work: Work) -> Iterator[Pair]:

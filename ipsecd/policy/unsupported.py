@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from ipsecd.errors import Mistake
 from ipsecd.policy.actions import FilterAction, SecurityMethod
 from ipsecd.policy.addresses import AddressSet, Kind, TunnelEnd
+from ipsecd.policy.apart import mixed
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.names import FILTER_ACTIONS
+from ipsecd.policy.notes import places
 from ipsecd.policy.paths import Path
 from ipsecd.policy.proposals import NOT_YET
 from ipsecd.policy.rules import Rule
@@ -28,6 +30,7 @@ def unsupported(policy_file: PolicyFile, policy: str | None = None) -> tuple[Mis
         found.update(dict.fromkeys(_rule(policy_file, where, rule)))
     if name:
         found.update(dict.fromkeys(_policy(policy_file, name)))
+    found.update(dict.fromkeys(mixed(places(policy_file, None, *([name] if name else ())))))
     mistakes = (policy_file.mistake(path, f"not supported yet: {what}") for path, what in found)
     return tuple(sorted(mistakes, key=lambda mistake: (mistake.line, mistake.column)))
 
@@ -51,8 +54,8 @@ def _rule(policy_file: PolicyFile, where: Path, rule: Rule) -> Found:
             yield from _action(("filter_actions", rule.action), action)
         if action.fallback_to_clear is not None:
             yield from _fallback(policy_file, where, rule)
-    if rule.connections != "all":
-        yield (*where, "connections"), f"rules for {rule.connections} connections alone"
+    if rule.connections != "all" and rule.tunnel is not None and rule.tunnel.remote.is_any:
+        yield (*where, "connections"), "peers that call from anywhere, by one type of connection alone"
     for place, each in policy_file.filters(where, rule):
         yield from _filter(place, each, action)
 

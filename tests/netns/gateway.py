@@ -26,6 +26,7 @@ from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
 from ipsecd.io.watch import RoutingWatch, TableWatch
 from ipsecd.policy import floor
+from ipsecd.policy.connections import Interfaces
 from ipsecd.policy.forwarded import local_ranges
 from ipsecd.policy.plan import Action, Entry, Plan
 from ipsecd.policy.sides import local_networks
@@ -137,8 +138,10 @@ class Gateway:
         self.do(self.state.raise_tun())
 
     def raise_floor(self) -> None:
-        """The floor for the outside as it is now."""
-        self.do(self.state.raise_floor(floor.ruleset(self.plan, self.outside())))
+        """The floor for the outside and the interfaces as they are now."""
+        links = ((link.name, link.kind) for link in self.do(self.netlink.links()))
+        interfaces = Interfaces.of(self.plan.settings, links)
+        self.do(self.state.raise_floor(floor.ruleset(self.plan, self.outside(), interfaces)))
 
     def outside(self, *peers: str) -> tuple[str, ...]:
         """The interfaces that lead outside, unless the plan says which lead inside."""

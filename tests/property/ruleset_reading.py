@@ -22,7 +22,8 @@ WIRE, TUN, LOOPBACK = "wire0", "ipsecd0", "lo"
 @dataclass
 class Passing:
     """A packet on its way: ``iif`` is empty if this machine has sent it. ``quoted`` is what an ICMP error is about.
-    ``clear`` are the peers in the sets of those that pass in clear."""
+    ``clear`` are the peers in the sets of those that pass in clear. ``way_out`` is where the routes lead without
+    a mark."""
 
     flow: Flow
     ours: frozenset[Address]
@@ -31,6 +32,7 @@ class Passing:
     mark: int = 0
     quoted: Flow | None = None
     clear: frozenset[Address] = frozenset()
+    way_out: str = WIRE
     counted: list[str] = field(default_factory=list)
 
     @property
@@ -129,6 +131,8 @@ class Reading:
                 return _holds(rest, flow.protocol)
             case ["fib", "saddr" | "daddr" as side, "type", *rest]:
                 return _holds(rest, packet.kind(source if side == "saddr" else destination))
+            case ["fib", "daddr", ".", "mark", "oifname", *rest] | ["fib", "daddr", "oifname", *rest]:
+                return _holds(rest, packet.way_out)
             case ["fib", *rest] if "missing" in rest:
                 return False, rest[rest.index("missing") + 1 :]
             case ["fib", "daddr", ".", "mark", "type", "unicast", *rest]:

@@ -29,6 +29,8 @@ class Packet:
     destination: IPv4Address
     port: int | None
     clear: frozenset[IPv4Address] = frozenset()
+    came_by: str = "lan0"
+    leaves_by: str = "lan0"
 
 
 @st.composite
@@ -53,6 +55,11 @@ packets = st.builds(
 ways = st.sampled_from((classify.out, classify.into))
 
 
+def crossing(found: Sequence[Entry], way: classify.Way) -> classify.Chains:
+    other = classify.into if way is classify.out else classify.out
+    return classify.crossing("c", found, way, other, verdict)
+
+
 def verdict(_: int, entry: Entry) -> str:
     return {
         Action.PERMIT: "return",
@@ -69,7 +76,8 @@ def met(found: Sequence[Entry], way: classify.Way) -> Sequence[Entry]:
 def said(chains: classify.Chains, name: str, packet: Packet) -> str:
     """What the chain says of a TCP packet: return, or the kind of drop."""
     ports = () if packet.port is None else (1_024, packet.port)
-    passing = Passing(Flow.build(packet.source, packet.destination, TCP, *ports), frozenset(), clear=packet.clear)
+    flow = Flow.build(packet.source, packet.destination, TCP, *ports)
+    passing = Passing(flow, frozenset(), packet.came_by, packet.leaves_by, clear=packet.clear)
     return " ".join([Reading(chains).verdict(name, passing), *passing.counted])
 
 
@@ -96,7 +104,7 @@ def passes(way: classify.Way, entry: Entry, packet: Packet) -> bool:
 def test_a_block_counts_if_it_is_the_first_and_a_protect_if_it_is_the_first_of_its_direction(
     found: Sequence[Entry], packet: Packet, way: classify.Way
 ) -> None:
-    chains = classify.crossing("c", met(found, way), way, verdict)
+    chains = crossing(met(found, way), way)
     other = classify.into if way is classify.out else classify.out
     first = next((entry for entry in found if covers(way, entry, packet) or covers(other, entry, packet)), None)
     same = next((entry for entry in found if covers(way, entry, packet)), None)
@@ -131,7 +139,7 @@ def test_a_packet_that_hides_its_ports_gets_nowhere_that_one_of_any_port_would_n
 ) -> None:
     """The strictest wins, of all that might be meant."""
     plain = classify.chains("c", classify.excepted(met(found, way), way, verdict))
-    for chains in (plain, classify.crossing("c", met(found, way), way, verdict)):
+    for chains in (plain, crossing(met(found, way), way)):
         if said(chains, "c", replace(packet, port=None)) == "return":
             assert said(chains, "c", packet) == "return"
 
@@ -142,7 +150,7 @@ def test_without_a_block_forwarded_packets_are_as_others(
 ) -> None:
     """So their chains aren't written then."""
     plain = classify.chains("c", classify.excepted(met(found, way), way, verdict))
-    assert said(classify.crossing("c", met(found, way), way, verdict), "c", packet) == said(plain, "c", packet)
+    assert said(crossing(met(found, way), way), "c", packet) == said(plain, "c", packet)
 
 
 @given(st.lists(entries(), max_size=6), packets, ways)
@@ -153,7 +161,7 @@ def test_an_exception_lets_nothing_pass_of_another_peer_nor_of_another_entry(
     met_there = met(found, way)
     for chains in (
         classify.chains("c", classify.excepted(met_there, way, verdict)),
-        classify.crossing("c", met_there, way, verdict),
+        crossing(met_there, way),
     ):
         now, before = (said(chains, "c", each) for each in (packet, replace(packet, clear=frozenset())))
         if now != before:

@@ -327,7 +327,9 @@ class Netlink:
         return self._daemon.address
 
     async def links(self) -> tuple[Any, ...]:
-        return tuple(SimpleNamespace(index=index, name=name) for index, name in enumerate(self._daemon.interfaces))
+        return tuple(
+            SimpleNamespace(index=index, name=name, kind="") for index, name in enumerate(self._daemon.interfaces)
+        )
 
     async def interfaces_to(self, _remote: Address, _mark: int) -> tuple[int, ...]:
         return (self._daemon.interfaces.index(self._daemon.way_out),)

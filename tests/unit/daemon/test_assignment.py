@@ -213,7 +213,9 @@ def test_a_choice_that_cant_be_read_is_told_and_the_file_has_the_word(tmp_path: 
 # --- what isn't assigned --------------------------------------------------------------------------------------------
 
 
-UNSUPPORTED = policies(branch=(rule("site"),), strict=(rule("far", "10.1.0.0/16", "10.9.0.0/16", connections="lan"),))
+UNSUPPORTED = policies(
+    branch=(rule("site"),), strict=(rule("far", "10.1.0.0/16", "10.9.0.0/16", encapsulation="native"),)
+)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def test_of_the_tables_counters_those_of_entries_are_left_out() -> None:
         "not-steered": 0,
         "beside-the-tun": 0,
         "source-routed": 0,
+        "unknown-interface": 0,
     }
 
 

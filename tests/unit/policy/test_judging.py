@@ -152,3 +152,63 @@ def test_of_an_error_it_is_said_that_what_it_is_about_counts_too() -> None:
     assert said(Way.LEAVING, unreachable, SITE, permit).why == ERROR
     assert said(Way.LEAVING, unreachable, permit).why == ""
     assert said(Way.LEAVING, answer, SITE).why == "no rule covers it"
+
+
+BY_LAN, BY_REMOTE, BY_EITHER, BY_NEW = map(frozenset, (["lan"], ["remote-access"], ["lan", "remote-access"], [""]))
+FAR = replace(SITE, connections="remote-access")
+UNTOLD = "told without the rules for one type of connection: no route says by which it goes, or several do"
+NEW = "by an interface that has just come, and of which no type of connection is known yet"
+
+
+def said_by(forth: frozenset[str], back: frozenset[str], way: Way, flow: Flow, *entries: Entry) -> Judgement:
+    return judge(Plan(entries=entries), flow, way, Here(OURS, forth=forth, back=back))
+
+
+def test_a_rule_for_one_type_of_connection_is_for_what_goes_by_such_interfaces() -> None:
+    out, back = tcp("10.1.0.1", "10.2.0.2", 1, 2), tcp("10.2.0.2", "10.1.0.1", 2, 1)
+    for way, flow in ((Way.SENT, out), (Way.RECEIVED, back)):
+        ours, theirs = (BY_REMOTE, BY_LAN) if way.outbound else (BY_LAN, BY_REMOTE)
+        assert short(said_by(ours, theirs, way, flow, FAR, REST)) == (
+            Verdict.PROTECT,
+            "site/1",
+            [("default-action", "the default action comes last")],
+        )
+        assert short(said_by(theirs, ours, way, flow, FAR, REST)) == (Verdict.BLOCK, "default-action", [])
+    piece = tcp("10.2.0.2", "10.1.0.1")
+    assert said_by(BY_REMOTE, BY_LAN, Way.RECEIVED, piece, FAR, REST).verdict is Verdict.BLOCK
+    assert said_by(BY_LAN, BY_REMOTE, Way.RECEIVED, piece, FAR, REST).verdict is Verdict.PROTECT
+
+
+def test_each_way_of_what_is_forwarded_goes_by_its_own_interface() -> None:
+    """A block of what comes by one counts, too, as it leaves by another."""
+    shut = replace(REST, name="shut/1", rule="shut", connections="lan", outbound=False)
+    on = tcp("10.8.0.2", "10.9.0.2", 1, 2)
+    for way in (Way.ENTERING, Way.LEAVING):
+        assert said_by(BY_REMOTE, BY_LAN, way, on, shut).verdict is Verdict.BLOCK
+        assert said_by(BY_LAN, BY_REMOTE, way, on, shut).verdict is Verdict.CLEAR
+
+
+def test_where_no_route_tells_the_type_that_is_said() -> None:
+    out = tcp("10.1.0.1", "10.2.0.2", 1, 2)
+    for types in (frozenset[str](), BY_EITHER):
+        told = said_by(types, BY_LAN, Way.SENT, out, FAR)
+        assert (told.verdict, told.why) == (Verdict.CLEAR, f"no rule covers it; {UNTOLD}")
+        told = said_by(types, BY_LAN, Way.SENT, out, FAR, REST)
+        assert (told.verdict, told.why) == (Verdict.BLOCK, UNTOLD)
+    assert said_by(BY_LAN, BY_EITHER, Way.SENT, out, FAR).why == "no rule covers it"
+    assert said_by(BY_EITHER, BY_LAN, Way.SENT, tcp("10.1.0.1", "10.3.0.2", 1, 2), FAR).why == "no rule covers it"
+
+
+def test_an_interface_of_no_known_type_carries_nothing_in_clear_if_a_rule_asks() -> None:
+    out, back = tcp("10.1.0.1", "10.3.0.2", 1, 2), tcp("10.3.0.2", "10.1.0.1", 2, 1)
+    permit = replace(REST, name="open/1", rule="open", action=Action.PERMIT)
+    why = "an interface that isn't known yet counts first"
+    for way, flow, forth, come in ((Way.SENT, out, BY_NEW, BY_LAN), (Way.RECEIVED, back, BY_LAN, BY_NEW)):
+        told = said_by(forth, come, way, flow, FAR, permit)
+        assert (told.why, short(told)) == (NEW, (Verdict.DROP, "", [("open/1", why)]))
+        assert said_by(forth, come, way, flow, permit).verdict is Verdict.PERMIT
+        assert said_by(come, forth, way, flow, FAR, permit).verdict is Verdict.PERMIT
+    assert said_by(BY_NEW, BY_LAN, Way.SENT, out, FAR, REST).verdict is Verdict.BLOCK
+    let_in = replace(SITE, passthrough=True)
+    told = said_by(BY_LAN, BY_NEW, Way.RECEIVED, tcp("10.2.0.2", "10.1.0.1", 2, 1), let_in, FAR)
+    assert (told.verdict, told.child, told.clear_too) == (Verdict.PROTECT, "site/1", False)

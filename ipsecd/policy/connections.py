@@ -1,0 +1,109 @@
+"""Types of connection: a rule may hold for local networks alone, or for remote access alone (Windows' connection types,
+[MS-GPIPSEC] 2.2.1.3, Interface-Type).
+
+What counts is the interface towards the network: that by which a packet leaves in clear, or would, and that by which
+it arrives. The kernel's tables know interfaces by name, so the names are written into the floor, and anew whenever an
+interface comes, goes or is renamed. One that isn't among them is of no type yet, and carries nothing but what is
+exempt: else what a rule covers could pass by it before anybody has looked at it.
+
+Where another table gives a packet of this machine another route on its way, only the last hook sees the new interface:
+what a protecting entry covers there hasn't been steered, and is dropped.
+
+The SPD of the roads doesn't see interfaces. It needn't: what the floor has sent into the TUN was covered by a
+protecting entry, and ``apart.py`` refuses a policy in which an entry of another type stands before that one and covers
+the same. So the first entry of the SPD that covers a packet out of the TUN is the one that the floor has found. A
+packet out of an SA has come by that entry, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from ipsecd.policy import classify
+from ipsecd.policy.plan import Settings
+
+LAN, REMOTE_ACCESS = "lan", "remote-access"
+
+_REMOTE_KINDS = frozenset({"ppp", "tun", "wireguard", "wwan"})  # of rtnetlink, IFLA_INFO_KIND
+_REMOTE_NAMES = ("ppp", "ww")  # whose drivers name no kind; ww: systemd.net-naming-scheme(7)
+
+
+def connection(settings: Settings, name: str, kind: str) -> str:
+    """The type of an interface by its name and the kind that rtnetlink tells."""
+    if name in settings.lan:
+        return LAN
+    remote = name in settings.remote_access or kind in _REMOTE_KINDS or name.startswith(_REMOTE_NAMES)
+    return REMOTE_ACCESS if remote else LAN
+
+
+@dataclass(frozen=True, slots=True)
+class Interfaces:
+    """The names of this machine's interfaces by their type, but for loopback and the TUN."""
+
+    lan: tuple[str, ...] = ()
+    remote_access: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Settings, links: Iterable[tuple[str, str]]) -> Interfaces:
+        """From the name and the kind of each interface."""
+        found: dict[str, list[str]] = {LAN: [], REMOTE_ACCESS: []}
+        for name, kind in sorted(links):
+            if name not in {"lo", settings.tun}:
+                found[connection(settings, name, kind)].append(name)
+        return cls(tuple(found[LAN]), tuple(found[REMOTE_ACCESS]))
+
+    def __str__(self) -> str:
+        types = ((LAN, self.lan), (REMOTE_ACCESS, self.remote_access))
+        return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in types if names) or "none"
+
+    def type_of(self, name: str) -> str:
+        """The type of the interface of that name; empty if there is none."""
+        return LAN if name in self.lan else REMOTE_ACCESS if name in self.remote_access else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How the entries of a plan become flows, each with the interfaces that it covers packets on.
+
+    ``out`` and ``into`` are for hooks behind routing; ``ahead`` is ``out`` before routing, where the kernel is asked
+    for the way that a packet will take, and ``emerging`` the same for what came out of the TUN, whose mark isn't that
+    of the way it will take.
+    """
+
+    out: classify.Way
+    into: classify.Way
+    ahead: classify.Way
+    emerging: classify.Way
+
+
+def ways(settings: Settings, interfaces: Interfaces) -> Ways:
+    """What came out of the TUN, or would go into it by the route of somebody else, is of either type: the first is
+    judged by the SPD, the second by no entry that lets it pass."""
+    names = {
+        kind: classify.names((*found, settings.tun))
+        for kind, found in ((LAN, interfaces.lan), (REMOTE_ACCESS, interfaces.remote_access))
+    }
+
+    def by(way: classify.Way, words: str) -> classify.Way:
+        return _by(way, {kind: f"{words} {found}" for kind, found in names.items()}.get)
+
+    return Ways(
+        out=by(classify.out, "oifname"),
+        into=by(classify.into, "iifname"),
+        ahead=by(classify.out, "fib daddr . mark oifname"),
+        emerging=by(classify.out, "fib daddr oifname"),
+    )
+
+
+def _by(way: classify.Way, words: Callable[[str, str], str]) -> classify.Way:
+    return lambda index, entry, action, verdict: tuple(
+        replace(flow, by=words(entry.connections, "")) for flow in way(index, entry, action, verdict)
+    )
+
+
+def strangers(settings: Settings, interfaces: Interfaces, direction: str) -> tuple[str, ...]:
+    """Matches what goes by an interface that is of no type yet, ``direction`` being iifname or oifname: one that isn't
+    known, and one that has the name of the TUN and isn't it, of which that has been told before."""
+    known = (*interfaces.lan, *interfaces.remote_access, settings.tun)
+    return f"{direction} != {classify.names(known)}", f'{direction} "{settings.tun}"'

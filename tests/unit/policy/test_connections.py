@@ -1,0 +1,177 @@
+"""Types of connection: which interface is of which, and what the floor makes of rules for one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ipsecd.policy.check import check
+from ipsecd.policy.connections import Interfaces, connection
+from ipsecd.policy.floor import ruleset
+from ipsecd.policy.plan import Action, Entry, Plan, Settings
+from ipsecd.policy.unsupported import unsupported
+from ipsecd.wire.selector import Selector
+from tests.unit.policy.texts import TUNNEL, load, planned, with_rules
+
+NEAR, FAR, ALL = map(Selector.net, ("10.1.0.0/16", "10.2.0.0/16", "0.0.0.0/0"))
+PROTECT = Entry("a/1", "a", Action.PROTECT, ((NEAR, FAR),), connections="remote-access")
+BLOCK = Entry("b/1", "b", Action.BLOCK, ((ALL, ALL),), connections="lan")
+INTERFACES = Interfaces(("eth0", "lan0"), ("ppp0",))
+LAN, REMOTE = '{ "eth0", "lan0", "ipsecd0" }', '{ "ppp0", "ipsecd0" }'
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "found"),
+    [
+        ("eth0", "", "lan"),
+        ("br0", "bridge", "lan"),
+        ("ppp0", "", "remote-access"),
+        ("provider", "ppp", "remote-access"),
+        ("tap3", "tun", "remote-access"),
+        ("wg-office", "wireguard", "remote-access"),
+        ("wwp0s20", "", "remote-access"),
+        ("modem", "wwan", "remote-access"),
+        ("wlan0", "", "lan"),
+        ("wg-lab", "wireguard", "lan"),
+        ("eth7", "", "remote-access"),
+    ],
+)
+def test_the_kind_of_an_interface_tells_its_type_unless_the_policy_names_it(name: str, kind: str, found: str) -> None:
+    settings = Settings(lan=("wg-lab",), remote_access=("eth7",))
+    assert connection(settings, name, kind) == found
+
+
+def test_loopback_and_the_tun_are_of_no_type() -> None:
+    links = (("lo", ""), ("ppp0", "ppp"), ("ipsecd0", "tun"), ("lan0", "veth"), ("eth0", ""))
+    assert Interfaces.of(Settings(), links) == INTERFACES
+    assert [INTERFACES.type_of(name) for name in ("eth0", "ppp0", "lo", "gone")] == ["lan", "remote-access", "", ""]
+    assert str(INTERFACES) == "lan: eth0, lan0; remote-access: ppp0"
+    assert str(Interfaces()) == "none"
+
+
+def chain(name: str, *entries: Entry) -> list[str]:
+    lines = ruleset(Plan("p", entries=entries), ("eth0",), INTERFACES).splitlines()
+    start = lines.index(f"\tchain {name} {{")
+    return [line.strip() for line in lines[start + 1 : lines.index("\t}", start)]]
+
+
+@pytest.mark.parametrize(
+    ("name", "protecting", "blocking"),
+    [
+        ("leaving", f"oifname {REMOTE}", f"oifname {LAN}"),
+        ("arriving", f"iifname {REMOTE}", f"iifname {LAN}"),
+        ("leaving_crossing", f"iifname {REMOTE} goto leaving_crossing_both", f"oifname {LAN}"),
+        ("leaving_crossing_both", f"oifname {REMOTE}", f"oifname {LAN} return"),
+        ("arriving_ahead_both", f"iifname {REMOTE}", f"iifname {LAN} return"),
+        ("arriving_ahead", f"fib daddr . mark oifname {REMOTE} goto arriving_ahead_both", f"iifname {LAN}"),
+        ("steer", f"oifname {REMOTE}", f"oifname {LAN}"),
+        ("steer_crossing", f"fib daddr . mark oifname {REMOTE}", f"fib daddr . mark oifname {LAN}"),
+        ("steer_emerging", f"fib daddr oifname {REMOTE}", f"fib daddr oifname {LAN}"),
+        ("arriving_original", f"iifname {REMOTE}", f"iifname {LAN}"),
+        ("leaving_quoted_v4", f"oifname {REMOTE}", f"oifname {LAN}"),
+        ("arriving_quoted_v4", f"iifname {REMOTE}", f"iifname {LAN}"),
+        ("arriving_pieces", f"iifname {REMOTE}", None),
+    ],
+)  # fmt: skip
+def test_a_rule_for_one_type_asks_in_each_chain_for_the_interface(
+    name: str, protecting: str, blocking: str | None
+) -> None:
+    """That a packet is going to leave by is asked of the routes, before it is routed."""
+    rules = chain(name, PROTECT, BLOCK)
+    assert any(protecting in rule for rule in rules)
+    assert all(REMOTE in rule or LAN in rule for rule in rules if not rule.startswith("fib daddr type local"))
+    assert blocking is None or any(blocking in rule for rule in rules)
+
+
+@pytest.mark.parametrize("name", ["arriving", "arriving_crossing", "arriving_ahead", "arriving_ahead_both"])
+def test_a_passthrough_for_one_type_lets_in_what_arrives_by_it(name: str) -> None:
+    assert [rule for rule in chain(name, PROTECT) if rule.endswith("drop")] != []
+    assert [rule for rule in chain(name, replace(PROTECT, passthrough=True)) if rule.endswith("drop")] == []
+
+
+def test_what_goes_by_an_unknown_interface_is_dropped_behind_what_is_exempt() -> None:
+    known = '{ "eth0", "lan0", "ppp0", "ipsecd0" }'
+    for base, direction, exempt in (("from_wire", "iifname", "arriving"), ("to_wire", "oifname", "departing")):
+        rules = chain(base, PROTECT)
+        start = rules.index(f"jump exempt_{exempt}") + 1
+        assert rules[start : start + 2] == [
+            f'{direction} != {known} counter name "unknown-interface" drop',
+            f'{direction} "ipsecd0" counter name "unknown-interface" drop',
+        ]
+
+
+def test_a_policy_for_all_connections_asks_for_no_interface() -> None:
+    plain = ruleset(Plan("p", entries=(replace(PROTECT, connections=""), replace(BLOCK, connections=""))), ("eth0",))
+    assert "ppp0" not in plain
+    assert "_ahead" not in plain
+    assert plain.count("unknown-interface") == 1  # the counter
+
+
+RULE = "- {{name: {}, filters: [{{{}}}], action: {}, connections: {}}}\n"
+SITE = "- name: site\n  filters: [{source: 10.1.0.0/16, destination: 10.2.0.0/16}]\n" + TUNNEL
+
+
+def test_entries_and_peers_have_the_type_of_their_rule() -> None:
+    text = with_rules(SITE + "  connections: lan\n" + RULE.format("b", "source: me, destination: any", "block", "all"))
+    plan = planned(text + "settings: {connections: {lan: [wg0], remote_access: [eth1]}}\n")
+    assert {(entry.rule, entry.connections) for entry in plan.entries} == {("b", ""), ("site", "lan")}
+    assert [peer.connections for peer in plan.peers] == ["lan"]
+    assert (plan.settings.lan, plan.settings.remote_access) == (("wg0",), ("eth1",))
+    assert plan.by_connection
+    assert not planned(with_rules(SITE)).by_connection
+
+
+@pytest.mark.parametrize(
+    ("filters", "kind", "site", "refused"),
+    [
+        ("source: 10.1.0.5, destination: 10.2.0.5", "lan", "all", True),
+        ("source: 10.1.0.5, destination: 10.2.0.5", "lan", "remote-access", True),
+        ("source: 10.1.0.5, destination: 10.2.0.5", "lan", "lan", False),
+        ("source: 10.1.0.5, destination: 10.2.0.5", "all", "lan", False),
+        ("source: any, destination: 10.2.0.0/16", "lan", "all", False),  # behind it
+        ("source: 10.1.0.5, destination: 10.3.0.5", "lan", "all", False),  # nothing in common
+        ("source: me, destination: 10.2.0.5", "lan", "all", True),  # may be any
+        ("source: me, destination: 10.3.0.5", "lan", "all", False),
+        ("source: 10.1.0.5, destination: www.example", "lan", "all", True),
+        ("source: any, destination: any", "lan", "all", False),  # behind it
+    ],
+)
+@pytest.mark.parametrize("action", ["permit", "block"])
+def test_a_rule_for_one_type_is_no_exception_to_a_protecting_one_for_others(
+    filters: str, kind: str, site: str, refused: bool, action: str
+) -> None:
+    text = with_rules(RULE.format("x", filters, action, kind) + SITE + f"  connections: {site}\n")
+    assert bool(unsupported(load(text))) is refused
+
+
+def notes(*kinds: str) -> list[str]:
+    """What is said of filters that cover the same, for these types of connection."""
+    actions = ("permit", "block", "permit")
+    rules = (
+        RULE.format(f"r{number}", "source: me, destination: 10.2.0.5", action, kind)
+        for number, (kind, action) in enumerate(zip(kinds, actions, strict=False))
+    )
+    text = with_rules("".join(rules)).replace("credentials: {hq: {psk: {file: hq.psk}}}", "description: types")
+    return [note.message for note in check(text, "p.yaml").notes]
+
+
+def test_filters_for_different_types_have_nothing_in_common_and_both_types_are_all() -> None:
+    assert notes("lan", "remote-access") == notes("lan") == []
+    first = "never matches: the filter in line 6 of rule 'r0' covers the same and comes first"
+    assert notes("all", "lan") == notes("lan", "lan") == [first]
+    assert notes("lan", "all") == [
+        "is as specific as the filter in line 6 of rule 'r0', which comes first and wins where both match"
+    ]
+    both = "the filters in line 6 of rule 'r0' and in line 7 of rule 'r1' cover all of it and come first"
+    assert notes("lan", "remote-access", "all") == [f"never matches: {both}"]
+
+
+def test_protection_by_two_tunnels_one_for_each_type_is_refused_too() -> None:
+    other = SITE.replace("name: site", "name: other").replace("10.1.0.0/16", "10.1.2.0/24")
+    text = with_rules(SITE + "  connections: lan\n" + other + "  connections: remote-access\n")
+    [mistake] = unsupported(load(text))
+    assert str(mistake) == (
+        "p.yaml:13:19: policies.p.rules.1.filters.0: not supported yet: a filter for remote-access connections alone "
+        "before the filter in line 7 of rule 'site', which protects some of the same traffic on others"
+    )
