@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ipsecd.policy.connections import Interfaces
 from ipsecd.policy.floor import UNKNOWN_INTERFACE, entry_counters
 from ipsecd.policy.plan import Action, Entry, Plan, Settings
 from ipsecd.policy.sides import NOT_INSIDE
@@ -166,3 +167,47 @@ def test_an_interface_that_is_new_carries_nothing_until_it_is_known(sites: Sites
             lan.wait_for(b"<known> in")
             for way in (b" on", b" out"):
                 link.wait_for(b"<known>" + way)
+
+
+def test_a_name_that_is_new_carries_nothing_until_it_is_known(sites: Sites, tmp_path: Path, version: int) -> None:
+    """The rule is for the name that the link between the gateways gets, and no longer for the one it had."""
+    settings = Settings(remote_access=("far0",))
+    plan = Plan("test", entries=(between(version, Action.BLOCK, "remote-access"),), settings=settings)
+
+    def rename(old: str, new: str) -> None:
+        for words in (["down"], ["name", new]):
+            sites.run("ga", ["ip", "link", "set", old, *words])
+        sites.run("ga", ["ip", "link", "set", new, "up"])
+        if version == 6:
+            sites.run("ga", ["ip", "address", "add", f"{GA_WAN[6]}/64", "dev", new, "nodad"])
+        sites.run("ga", ["ip", "route", "replace", HB[version], "via", GB_WAN[version]])
+
+    def passes(words: bytes) -> bool:
+        send(sites, "ha", udp(HA[version], HB[version], words))
+        with Capture(sites, "ha", "eth0") as lan:
+            send(sites, "ha", ping(HA[version], GA_LAN[version], FENCE + words))
+            lan.wait(lambda seen: not seen.outgoing and FENCE + words in seen.packet, "an answer of the gateway")
+        return far.count(words) > 0
+
+    with Gateway(sites, tmp_path, plan) as gateway, Capture(sites, "gb", "wan0") as far:
+        assert passes(b"<first>")
+        rename("wan0", "far0")
+        assert not passes(b"<renamed>")
+        unknown = gateway.counters()[UNKNOWN_INTERFACE]
+        assert unknown >= 1
+        gateway.raise_floor()
+        assert not passes(b"<of the other type>")
+        assert entry_counters(plan, gateway.counters())["rule/1"].drops == 1
+        rename("far0", "wan0")
+        assert not passes(b"<renamed back>")
+        gateway.raise_floor()
+        assert passes(b"<as before>")
+
+
+def test_the_kernel_tells_the_kind_of_an_interface(sites: Sites, tmp_path: Path, version: int) -> None:
+    plan = Plan("test", entries=(between(version, Action.BLOCK, "remote-access"),))
+    sites.run("ga", ["ip", "tuntap", "add", "dev", "road0", "mode", "tun"])
+    with Gateway(sites, tmp_path, plan) as gateway:
+        links = [(link.name, link.kind) for link in gateway.do(gateway.netlink.links())]
+        assert Interfaces.of(plan.settings, links) == Interfaces(("lan0", "wan0"), ("road0",))
+        assert ("ipsecd0", "tun") in links
