@@ -181,10 +181,10 @@ class Case:
             found |= {_index(flow) for flow in concerned(blocks, self.seen)}
         return tuple(sorted(found))
 
-    def _flows(self) -> tuple[Flow, ...]:
+    def _flows(self, entries: Sequence[Entry] | None = None) -> tuple[Flow, ...]:
         """Those of one direction. Strays are of what this machine sends from an address that it has lost."""
         way, _ = self._ways()
-        own = classify.flows(self._entries(), way, _number)
+        own = classify.flows(self._entries() if entries is None else entries, way, _number)
         return own + classify.strays(self.plan.entries, _number, way) if self.way is Way.SENT else own
 
     def _entries(self) -> tuple[Entry, ...]:
@@ -242,10 +242,11 @@ class Case:
         return "" if certain else "it shows no ports: the strictest that may be meant counts"
 
     def unless_about(self) -> str:
-        """A remark on ICMP errors that pass in clear: what they quote counts too (``classify.quoting``)."""
+        """A remark on ICMP errors that pass in clear: what they quote counts too (``classify.quoting``), and of a
+        passthrough too, as none of that has left in clear."""
         packet = self.seen.packet
         types = ICMP_ERRORS.get(packet.protocol, ())
         error = bool(types) and (self.seen.opaque or packet.source_port >> 8 in types)
-        flows = (flow for flow in self._flows() if flow.source.version == packet.version)
+        flows = (flow for flow in self._flows(self.plan.entries) if flow.source.version == packet.version)
         protecting = any(flow.action is Action.PROTECT for flow in flows)
         return "an error about what a rule protects is dropped all the same" if error and protecting else ""

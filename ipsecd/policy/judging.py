@@ -99,12 +99,11 @@ def judge(plan: Plan, flow: Flow, way: Way, here: Here) -> Judgement:
     if decided.action is None:
         return _uncovered(case, decided)
     entry = plan.entries[decided.entry]
-    if entry.passthrough:
-        rivals = _rivals(case, decided, entry)
-        return Judgement(way, Verdict.PROTECT, entry, rivals, case.remarks(), entry.child, clear_too=True)
     about = case.unless_about() if decided.action is Action.PERMIT else ""
-    remarks = filter(None, (case.remarks(), about))
-    return Judgement(way, _VERDICTS[decided.action], entry, _rivals(case, decided, entry), "; ".join(remarks))
+    why, rivals = "; ".join(filter(None, (case.remarks(), about))), _rivals(case, decided, entry)
+    if entry.passthrough:
+        return Judgement(way, Verdict.PROTECT, entry, rivals, why, entry.child, clear_too=True)
+    return Judgement(way, _VERDICTS[decided.action], entry, rivals, why)
 
 
 def _uncovered(case: Case, decided: Decided) -> Judgement:

@@ -212,3 +212,10 @@ def test_an_interface_of_no_known_type_carries_nothing_in_clear_if_a_rule_asks()
     let_in = replace(SITE, passthrough=True)
     told = said_by(BY_LAN, BY_NEW, Way.RECEIVED, tcp("10.2.0.2", "10.1.0.1", 2, 1), let_in, FAR)
     assert (told.verdict, told.child, told.clear_too) == (Verdict.PROTECT, "site/1", False)
+
+
+def test_a_passthrough_lets_in_no_error_about_what_it_protects() -> None:
+    unreachable = Flow.build(ip_address("10.2.0.2"), ip_address("10.1.0.1"), 1, 3 * 256)
+    told = said(Way.RECEIVED, unreachable, replace(SITE, passthrough=True))
+    assert (told.verdict, told.clear_too, told.why) == (Verdict.PROTECT, True, ERROR)
+    assert said(Way.RECEIVED, tcp("10.2.0.2", "10.1.0.1", 1, 2), replace(SITE, passthrough=True)).why == ""
