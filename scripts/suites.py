@@ -29,7 +29,7 @@ class Suite:
     folders: tuple[str, ...] = ()
     marks: str = ""  # pytest's -m
     needs: dict[str, str] = field(default_factory=dict)
-    coverage: bool = False
+    coverage: bool = False  # of all branches: two and a half times the processor time
     checks: bool = False
 
 
@@ -39,7 +39,6 @@ SUITES = {
         ("tests",),
         "not whole",
         needs=packages.NETWORK | packages.PEERS,
-        coverage=True,
         checks=True,
     ),
     "checks": Suite("ruff and mypy --strict", checks=True),

@@ -30,7 +30,7 @@ def start(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 @pytest.mark.parametrize(
     ("words", "covered"),
     [
-        ((), True),
+        ((), False),
         (("unit",), True),
         (("unit", "-x"), True),
         (("unit", "-k", "replay"), False),
@@ -40,7 +40,7 @@ def start(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         (("fuzz",), False),
     ],
 )
-def test_coverage_is_told_of_a_whole_suite_alone(
+def test_coverage_is_told_of_all_that_needs_no_root_alone(
     monkeypatch: pytest.MonkeyPatch, ran: list[tuple[str, ...]], words: tuple[str, ...], covered: bool
 ) -> None:
     assert start(monkeypatch, *words) == 0
