@@ -63,6 +63,7 @@ class Ike:
         """The machine has slept: what was due meanwhile is done, and each peer asked whether it's still there."""
         core = self._core
         core.now = now
+        core.silence.woke()
         self._ring(now)
         for sa in list(core.ikes.values()):
             core.guarded("asking a peer after a sleep", sa.liveness.check)

@@ -3,6 +3,8 @@
 A peer is silent if a call has had no response for as long as the policy says. It is heard if anything comes back that
 carries the SPI of our call, whatever it says and however broken it is, or if it has proven by an authentic message that
 it speaks IKE. Nobody vouches for the former, but whoever makes it up only keeps us from talking in clear.
+
+While this machine sleeps nobody can answer it: the time begins anew when it wakes.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ipsecd import limits
 from ipsecd.ike.config import Child
 from ipsecd.ike.effects import Heard, Silent
 from ipsecd.ike.stage import Stage
@@ -27,6 +30,7 @@ class Silence:
         self._core = core
         self._counted: frozenset[Address] = frozenset()
         self._heard: set[Address] = set()
+        self._woke = float("-inf")
 
     def configure(self) -> None:
         """The configuration is new, and whoever is told may have forgotten what was before: tell again of the SAs there
@@ -41,10 +45,19 @@ class Silence:
     def wanted(self, sa: IkeSa, child: Child) -> None:
         """A packet waits for this child, and this IKE SA is to carry it, or is being called for it."""
         if child.fallback is not None and sa.stage is Stage.CONNECTING:
-            due = max(self._core.now, sa.begun + child.fallback)
-            self._core.timers.at(due, lambda: self._ask(sa, child))
+            due = max(self._core.now, max(sa.begun, self._woke) + child.fallback)
+            self._core.timers.at(due, lambda: self._ask(sa, child, due))
 
-    def _ask(self, sa: IkeSa, child: Child) -> None:
+    def woke(self) -> None:
+        """This machine has slept until now."""
+        self._woke = self._core.now
+
+    def _ask(self, sa: IkeSa, child: Child, due: float) -> None:
+        if self._core.now - due >= limits.SLEPT:  # so late that it has slept, and nobody has said so yet
+            self.woke()
+        if self._core.now < self._woke + (child.fallback or 0.0):
+            self.wanted(sa, child)
+            return
         remote = sa.path.remote.address
         if sa.stage is Stage.CONNECTING and remote in self._counted - self._heard:
             self._core.emit(Silent(child.id, remote))

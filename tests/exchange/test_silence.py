@@ -189,6 +189,22 @@ def test_each_child_waits_for_its_own_time_and_for_the_same_call() -> None:
     assert told(pair) == [SILENT, Silent("more", IP_B)]
 
 
+@pytest.mark.parametrize("woken", ["woke", "timer"])  # a timer may ring before anybody says that there was a sleep
+def test_a_sleep_of_this_machine_is_no_silence_of_the_peer(woken: str) -> None:
+    pair = pair_of()
+    deaf(pair)
+    wants(pair)
+    pair.net.run(1)
+    pair.net.now += 3_600
+    pair.do(pair.a, getattr(pair.a.ike, woken)(pair.net.now))
+    wants(pair)
+    begun = pair.net.now
+    assert told(pair) == []
+    assert pair.net.run(10, until=lambda: bool(told(pair)))
+    assert set(told(pair)) == {SILENT}
+    assert pair.net.now == begun + 3.0
+
+
 @pytest.mark.parametrize("answers", [True, False])
 def test_of_a_rule_that_only_requires_nothing_is_told(answers: bool) -> None:
     pair = Pair()
