@@ -60,14 +60,15 @@ class Force:
     async def change(self, sketch: Outline) -> PlanDiff:
         """At a reload, or when another policy is assigned: keys are read before anything changes. Raises IpsecdError,
         or whatever else has gone wrong, and has then changed nothing."""
-        if not sketch.plan.assigned and self._is_more_than(sketch.plan):
+        if not sketch.plan.assigned and await self._is_more_than(sketch.plan):
             raise OperatorError(_why_none(sketch), "ipsecctl unassign takes protection away; a file doesn't")
         return await self._put(sketch)
 
-    def _is_more_than(self, plan: Plan) -> bool:
-        """Whether a plan without a policy, and maybe without any rule, would take protection away."""
-        if self.protection is None:
-            return self.bare is not None
+    async def _is_more_than(self, plan: Plan) -> bool:
+        """Whether a plan without a policy, and maybe without any rule, would take protection away. Raises
+        KernelError."""
+        if self.protection is None:  # a floor that nobody has saved may stand though it isn't ``bare``
+            return self.bare is not None or (bool(plan.policy) and await self._host.nftables.exists())
         return self.protection.prepared.plan.assigned or not plan.policy
 
     async def _put(self, sketch: Outline) -> PlanDiff:
@@ -127,7 +128,6 @@ class Force:
         if rest is not None and rest.plan.policy:
             await self._put(rest)
             return
-        self._host.heard.remove()
         if self.protection is not None:
             await self.protection.lower()
         elif self.bare is not None:
@@ -139,6 +139,14 @@ class Force:
         self.assigned = assigned
         self.around.resolver.retain(frozenset())
         self.around.well_known.retain(frozenset())
+        self._forget_heard()  # last: until the goodbyes are over, peers are heard
+
+    def _forget_heard(self) -> None:
+        """If that fails they count as heard, should the same policy be assigned again."""
+        try:
+            self._host.heard.remove()
+        except KernelError as error:
+            log.warning("heard-not-forgotten", reason=str(error))
 
     async def stop(self) -> None:
         """Let go of everything but what stands."""

@@ -118,6 +118,9 @@ STORY: dict[str, Told] = {
         "The floor can't be kept from letting {remotes} pass in clear before it is time: {reason}"
     ),
     "heard-not-saved": Told("Which peers have answered can't be kept for the next start: {reason}"),
+    "heard-not-forgotten": Told(
+        "Which peers have answered can't be forgotten, and none of them is talked to in clear: {reason}"
+    ),
     "heard-not-loaded": Told("Which peers have answered before isn't known, so none is talked to in clear: {reason}"),
     # --- child SAs ------------------------------------------------------------------------------------------------
     "child-established": Told("{child}: child SA established, {filter}, {suite}"),

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from ipsecd.errors import KernelError
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule, settled
 
 FALLING = "filter_actions: {own: {action: negotiate, fallback_to_clear: {after: 1, lifetime: 60}}}\n"
@@ -113,6 +114,30 @@ def test_a_peer_is_barred_by_a_reload_and_no_longer_once_another_policy_was_assi
         assert await silent(daemon)
 
     beside(tmp_path, scenario, both)
+
+
+def test_an_unassign_that_fails_forgets_nobody_who_has_answered(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        daemon.context.run(daemon.protection.soft.heard, (PEER,))
+        kept = daemon.options.heard.load()
+        daemon.kernel.refuses["lower"] = KernelError("busy")
+        await daemon.ctl("unassign", code=1)
+        assert kept is not None
+        assert daemon.options.heard.load() == kept
+
+    beside(tmp_path, scenario, FALLS)
+
+
+def test_who_cant_be_forgotten_counts_on_and_unassign_is_done(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        daemon.context.run(daemon.protection.soft.heard, (PEER,))
+        daemon.options.heard.path.unlink()
+        (daemon.options.heard.path / "in the way").mkdir(parents=True)
+        await daemon.ctl("unassign")
+        assert daemon.app.protection is None
+        assert "heard-not-forgotten" in daemon.events
+
+    beside(tmp_path, scenario, FALLS)
 
 
 def test_what_nobody_may_fall_back_for_waits_as_ever(tmp_path: Path) -> None:

@@ -130,6 +130,19 @@ def test_a_table_that_nobody_has_saved_isnt_taken_away_by_a_file_either(tmp_path
     assert "floor-without-policy" in daemon.events
 
 
+def test_nor_by_a_reload_for_the_sake_of_persistent_rules(tmp_path: Path) -> None:
+    persistent = "persistent: {rules: [{name: telnet, filter_list: all-icmp, action: block}]}\n"
+
+    async def main() -> None:
+        async with Left(tmp_path, ASSIGNS_NONE + persistent, saved="", in_kernel=SAVED) as daemon:
+            assert "ipsecctl unassign takes protection away" in (await daemon.ctl("reload", code=1)).output
+            assert daemon.table.there == SAVED
+            await daemon.ctl("unassign")
+            assert [each.name for each in daemon.protection.prepared.plan.rules] == ["persistent:telnet"]
+
+    asyncio.run(main())
+
+
 # --- keys that take their time --------------------------------------------------------------------------------------
 
 
