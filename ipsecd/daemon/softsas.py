@@ -113,7 +113,8 @@ class SoftSas:
             remote, key, child.name, child.rule, peer.name, child.fallback.after, now, now + child.fallback.lifetime
         )
         full = before is None and len(self._standing) >= limits.MAX_SOFT_SAS
-        why_not = self._heard.bars(remote) or ("there are as many soft SAs as there may be" if full else "")
+        too_many = "there are as many soft SAs as there may be" if full else ""
+        why_not = self._heard.bars(remote, peer.remote_name) or too_many
         if why_not:
             self.counters["refused"] += 1
             log.warning("soft-sa-refused", **_names(soft), reason=why_not)
@@ -124,7 +125,8 @@ class SoftSas:
     def heard(self, remotes: Iterable[Address]) -> None:
         """The peers at these addresses speak IKE."""
         told = tuple(remotes)
-        self._heard.add(told)
+        found = (peer for peer, _ in self._children.values() if not set(told).isdisjoint(peer.remotes))
+        self._heard.add(told, {peer.remote_name for peer in found if peer.remote_name})
         self._end(told, "the peer answers")
 
     def released(self, child: str, packet: bytes) -> None:

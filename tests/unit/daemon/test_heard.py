@@ -38,10 +38,24 @@ def test_a_peer_that_has_answered_is_barred_over_restarts_and_reloads(tmp_path: 
         "policy": "p",
         "everybody": "",
         "heard": ["192.0.2.1", "2001:db8::2"],
+        "names": [],
     }
     again = heard(tmp_path)
     assert (again.bars(ONE), again.bars(TWO)) == (ANSWERED, ANSWERED)
     assert again.bars(ip_address("192.0.2.3")) == ""
+
+
+def test_a_peer_with_a_name_is_barred_wherever_the_name_leads(tmp_path: Path) -> None:
+    elsewhere = "gw.example has answered by another address since the policy was assigned"
+    peers = heard(tmp_path)
+    peers.add((ONE,), ("gw.example",))
+    for each in (peers, heard(tmp_path)):
+        assert each.bars(TWO, "gw.example") == elsewhere
+        assert (each.bars(ONE, "gw.example"), each.bars(TWO, "other.example"), each.bars(TWO)) == (ANSWERED, "", "")
+    peers.assign("q")
+    assert peers.bars(TWO, "gw.example") == ""
+    peers.assign("p")
+    assert peers.bars(TWO, "gw.example") == elsewhere
 
 
 def test_who_has_nothing_to_remember_writes_nothing(tmp_path: Path) -> None:
@@ -78,7 +92,9 @@ def test_a_policy_that_is_assigned_again_after_another_begins_anew(tmp_path: Pat
     assert (peers.bars(ONE), heard(tmp_path).bars(ONE)) == ("", "")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"policy": "p"}', '{"policy": "p", "everybody": "", "heard": ["x"]}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"policy": "p"}', '{"policy": "p", "everybody": "", "heard": ["x"], "names": []}']
+)
 def test_where_nobody_knows_who_has_answered_everybody_has(tmp_path: Path, text: str) -> None:
     (tmp_path / "heard.json").write_text(text)
     peers = heard(tmp_path)

@@ -185,6 +185,21 @@ def test_a_restart_doesnt_make_a_peer_that_has_answered_a_silent_one(tmp_path: P
     assert refused["event"] == "soft-sa-refused"
 
 
+def test_a_name_that_leads_elsewhere_doesnt_make_a_peer_that_has_answered_a_silent_one(tmp_path: Path) -> None:
+    def named(*remotes: Address) -> Plan:
+        return Plan("p", peers=(replace(peer("one", *remotes), remote_name="gw.example"),))
+
+    async def scenario(world: World) -> None:
+        world.soft.heard((ONE,))
+        world.soft.assign(named(TWO), ids(named(TWO)))
+        world.soft.silent("id of one/1", TWO)
+        await world.settled()
+        assert (world.passing, world.story) == ({}, [])
+
+    logged = run(tmp_path, scenario, named(ONE))
+    assert [line["event"] for line in logged] == ["soft-sa-refused"]
+
+
 def test_a_peer_that_answers_while_the_kernel_is_told_doesnt_pass_and_nothing_is_handed_back(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         world.open.clear()
