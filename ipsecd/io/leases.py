@@ -58,7 +58,12 @@ def _end(lease: str) -> float:
     epoch, date = expires.groups()
     if epoch:
         return float(epoch)
-    return datetime.strptime(date, "%Y/%m/%d %H:%M:%S").replace(tzinfo=UTC).timestamp() if date else float("inf")
+    if not date:
+        return float("inf")
+    try:
+        return datetime.strptime(date, "%Y/%m/%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _address(text: str) -> IPv4Address | None:

@@ -53,6 +53,7 @@ def test_a_lease_that_has_expired_counts_no_more(tmp_path: Path) -> None:
         "dhclient.eth1.leases": LEASE.format("eth1", "192.0.2.2", "epoch 1780000000; # as local time"),
         "dhclient.eth2.leases": LEASE.format("eth2", "192.0.2.3", "epoch 1780000001; # as local time"),
         "dhclient.eth3.leases": LEASE.format("eth3", "192.0.2.4", "in a while"),
+        "dhclient.eth5.leases": LEASE.format("eth5", "192.0.2.7", "4 2026/13/32 20:26:41"),
         "dhclient.eth4.leases": LEASE.format("eth4", "192.0.2.5", VALID) + LEASE.format("eth4", "192.0.2.6", OVER),
     }
     assert servers(tmp_path, dhclient=files) == ["192.0.2.3"]
