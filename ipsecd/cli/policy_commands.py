@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from os.path import lexists
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,7 +94,7 @@ def export(name: str | None, output: Path | None, file: Path) -> None:
     if output is None:
         click.echo(to_yaml(tree), nl=False)
         return
-    if output.exists():
+    if lexists(output):  # a link that leads nowhere would lead us there
         raise Failure(FAILED, f"{output} is there already")
     write(to_yaml(tree), Destination(output), list(loaded.content.policies) if name is None else [name])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def prepared(tree: Tree, destination: Destination) -> str:
     text = to_yaml(tree)
     click.echo(text, nl=False)
     path = destination.path
-    if destination.output is not None and destination.output.exists() and not destination.replace:
+    if destination.output is not None and lexists(destination.output) and not destination.replace:
         raise Failure(FAILED, f"{destination.output} is there already", "--replace writes it anew, --into adds to it")
     if destination.into is not None and destination.into.exists():
         text = _merged(destination.into, tree, replace=destination.replace)

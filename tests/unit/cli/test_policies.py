@@ -157,6 +157,14 @@ def test_export_without_a_name_has_all_policies_and_no_assignment(file: Path, tm
     assert "is there already" in policy("export", "--file", file, "--output", file, code=1).stderr
 
 
+def test_what_is_written_into_a_new_file_follows_no_link_that_leads_nowhere(file: Path, tmp_path: Path) -> None:
+    link, planted = tmp_path / "link.yaml", tmp_path / "planted"
+    link.symlink_to(planted)
+    for command in (("export", "--file", file), ("import", file)):
+        assert "is there already" in policy(*command, "--output", link, code=1).stderr
+    assert not planted.exists()
+
+
 @pytest.mark.parametrize("command", ["show", "export"])
 def test_a_policy_that_is_not_there_is_named_with_one_that_may_be_meant(file: Path, command: str) -> None:
     told = policy(command, "brunch", "--file", file, code=1).stderr
@@ -286,7 +294,7 @@ def test_what_can_not_be_written_leaves_nothing_behind(script: Path, tmp_path: P
     done = policy("import", script, "--output", tmp_path / "nowhere" / "new.yaml", code=1)
     assert done.stderr.endswith("nowhere/new.yaml: No such file or directory\n")
     assert (
-        policy("import", script, "--output", tmp_path / "loop.yaml", code=1)
+        policy("import", script, "--output", tmp_path / "loop.yaml", "--replace", code=1)
         .stderr.splitlines()[-1]
         .startswith("ipsecctl: can't write")
     )
