@@ -88,6 +88,7 @@ class SoftSas:
         self._standing: dict[Address, SoftSa] = {}
         self._unsettled: dict[Address, SoftSa] = {}  # the kernel isn't told yet that these stand, or no longer do
         self._settling: asyncio.Task[None] | None = None
+        self._closed = False
 
     def assign(self, plan: Plan, ids: Ids) -> None:
         """This plan is in force from now on. What it doesn't allow ends."""
@@ -163,6 +164,7 @@ class SoftSas:
 
     async def close(self) -> None:
         """End all of them."""
+        self._closed = True
         self._end(tuple(self._standing), "ipsecd is stopping")
         if self._settling is not None:
             await self._settling
@@ -202,6 +204,13 @@ class SoftSas:
                 self._failed(soft, refusal) if refusal else self._made(soft, now)
         if refusal and ended:
             log.error("soft-sa-not-ended", remotes=", ".join(str(soft.remote) for soft in ended), reason=refusal)
+            asyncio.get_running_loop().call_later(limits.RESTORE_PAUSE, self._end_again, ended)
+
+    def _end_again(self, refused: Iterable[SoftSa]) -> None:
+        """Tell the kernel anew of those that it didn't end, unless it has ended them after their time."""
+        now = self._clock()
+        if not self._closed:
+            self._settle(soft for soft in refused if soft.until > now and soft.remote not in self._standing)
 
     def _made(self, soft: SoftSa, now: float) -> None:
         self.counters["made"] += 1

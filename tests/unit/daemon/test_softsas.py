@@ -241,6 +241,20 @@ def test_who_can_not_be_kept_from_passing_is_named(tmp_path: Path) -> None:
     assert (failed["event"], failed["remotes"], failed["reason"]) == ("soft-sa-not-ended", "192.0.2.1", "nft is gone")
 
 
+def test_who_can_not_be_kept_from_passing_at_once_is_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RESTORE_PAUSE", 0.0)
+
+    async def scenario(world: World) -> None:
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        world.refuses.append(KernelError("nft is busy"))
+        world.soft.heard((ONE,))
+        async with asyncio.timeout(60):
+            await world.nothing.wait()
+
+    assert [line["event"] for line in run(tmp_path, scenario)] == ["soft-sa-made", "soft-sa-ended", "soft-sa-not-ended"]
+
+
 def test_it_is_over_after_its_time(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         world.soft.silent("id of one/1", ONE)
