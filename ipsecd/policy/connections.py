@@ -17,6 +17,7 @@ packet out of an SA has come by that entry, too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,7 @@ from ipsecd.policy.plan import Settings
 
 LAN, REMOTE_ACCESS = "lan", "remote-access"
 
+_PLAIN = re.compile(r'[^"\\]*[^"\\*]')  # what nft takes for a name; the kernel takes more, and those stay of no type
 _REMOTE_KINDS = frozenset({"ppp", "tun", "wireguard", "wwan"})  # of rtnetlink, IFLA_INFO_KIND
 _REMOTE_NAMES = ("ppp", "ww")  # whose drivers name no kind; ww: systemd.net-naming-scheme(7)
 
@@ -49,7 +51,7 @@ class Interfaces:
         """From the name and the kind of each interface."""
         found: dict[str, list[str]] = {LAN: [], REMOTE_ACCESS: []}
         for name, kind in sorted(links):
-            if name not in {"lo", settings.tun}:
+            if name not in {"lo", settings.tun} and _PLAIN.fullmatch(name):
                 found[connection(settings, name, kind)].append(name)
         return cls(tuple(found[LAN]), tuple(found[REMOTE_ACCESS]))
 

@@ -50,6 +50,13 @@ def test_loopback_and_the_tun_are_of_no_type() -> None:
     assert str(Interfaces()) == "none"
 
 
+@pytest.mark.parametrize("name", ['a"b', "eth*", "*", "a\\b"])
+def test_a_name_that_nft_takes_for_another_is_of_no_type_and_in_no_rule(name: str) -> None:
+    found = Interfaces.of(Settings(), (("lan0", ""), (name, "")))
+    assert found == Interfaces(("lan0",))
+    assert name not in ruleset(Plan("p", entries=(PROTECT,)), (), found)
+
+
 def chain(name: str, *entries: Entry) -> list[str]:
     lines = ruleset(Plan("p", entries=entries), ("eth0",), INTERFACES).splitlines()
     start = lines.index(f"\tchain {name} {{")
