@@ -162,6 +162,8 @@ def test_a_stuck_road_is_ended(sites: Sites, tmp_path: Path, road: str) -> None:
         before = pids(both.a)
         os.kill(before[road], signal.SIGSTOP)
         eventually(lambda: "doesn't answer any more" in both.a.log(), "the daemon notices")
+        # an answer that comes to the stuck road before it is killed is lost with it
+        eventually(lambda: "has been started again" in both.a.log(), "and starts both again")
         assert both.carries()
         assert pids(both.a)[road] != before[road]
 
