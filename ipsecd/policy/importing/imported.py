@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ipsecd.errors import ConfigError, Mistake
+from ipsecd.policy.complaint import Complaint
 from ipsecd.policy.nodes import Mark, in_order
 from ipsecd.policy.paths import Value
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,15 @@ class Report:
     def mistake(self, mark: Mark, message: str, hint: str = "") -> None:
         """The text can't be understood here."""
         self._mistakes.append(Mistake(self.file, mark.line, mark.column, "", message, hint))
+
+    def tried(self, read: Callable[[], T], mark: Mark) -> T | None:
+        """What ``read`` comes to; its complaints become mistakes at this place."""
+        try:
+            return read()
+        except Complaint as error:
+            for remark in error.remarks:
+                self.mistake(mark, remark.message, remark.hint)
+            return None
 
     def settle(self) -> None:
         """Raises ConfigError with all mistakes, if there are any."""

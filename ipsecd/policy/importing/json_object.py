@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from ipsecd.policy.complaint import Complaint
 from ipsecd.policy.importing.imported import Report
 from ipsecd.policy.nodes import Mark, Tree
 from ipsecd.policy.paths import Path
@@ -74,12 +73,7 @@ class JsonObject:
     def tried(self, read: Callable[[], T], *fields: str) -> T | None:
         """What ``read`` comes to; complaints become mistakes at the first field that is there."""
         mark = next((self.at(field) for field in fields if self.has(field)), self.mark)
-        try:
-            return read()
-        except Complaint as error:
-            for remark in error.remarks:
-                self._report.mistake(mark, remark.message, remark.hint)
-            return None
+        return self._report.tried(read, mark)
 
     def _of(self, field: str, kind: type[T], default: T) -> T:
         value = self._value.get(field)

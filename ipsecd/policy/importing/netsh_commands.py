@@ -116,7 +116,7 @@ class Commands:
             self._report.mistake(mark, "filterlist is missing", "filterlist=NAME")
             return
         filters = self._draft.lists.setdefault(name.text.lower(), TrafficList(name.text, name.mark)).filters
-        each = self._values.tried(lambda: _traffic(arguments, mark), mark)
+        each = self._report.tried(lambda: _traffic(arguments, mark), mark)
         if each is None:
             return
         if (word := given(arguments, "mirrored")) is not None and not self._values.yes(word, before=True):
@@ -198,7 +198,7 @@ class Commands:
             case "filteraction":
                 rule.action = self._action_name(word)
             case "tunnel":
-                rule.tunnel = self._values.tried(lambda: places.endpoint(word.text), word.mark) or ""
+                rule.tunnel = self._report.tried(lambda: places.endpoint(word.text), word.mark) or ""
             case "conntype":
                 rule.connections = self._values.one_of(word, _CONNECTIONS, rule.connections)
             case "activate":

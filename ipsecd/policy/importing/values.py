@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from ipsecd.policy.complaint import Complaint
 from ipsecd.policy.importing.imported import Report
 from ipsecd.policy.importing.words import Word
 from ipsecd.policy.nodes import Mark
@@ -39,21 +38,12 @@ class Values:
         self._report.mistake(word.mark, "this isn't a number that belongs here", f"0 to {most}")
         return 0
 
-    def tried(self, read: Callable[[], T], mark: Mark) -> T | None:
-        """What ``read`` comes to; its complaints become mistakes at this place."""
-        try:
-            return read()
-        except Complaint as error:
-            for remark in error.remarks:
-                self._report.mistake(mark, remark.message, remark.hint)
-            return None
-
     def each(self, word: Word, read: Callable[[str, Mark], T]) -> list[T]:
         """Those of a word's parts that can be read; spaces stand between them."""
         return [found for part in _parts(word) if (found := self._part(read, part)) is not None]
 
     def _part(self, read: Callable[[str, Mark], T], part: Word) -> T | None:
-        return self.tried(lambda: read(part.text, part.mark), part.mark)
+        return self._report.tried(lambda: read(part.text, part.mark), part.mark)
 
 
 def _parts(word: Word) -> Iterator[Word]:
