@@ -1,0 +1,108 @@
+"""What the floor of many rules costs the kernel, against one of ten:
+
+    sudo .venv/bin/python -m tests.benchmarks.floors
+
+Two gateways stand side by side in network namespaces, each with its floor, and are measured in turns, so that a machine
+that is slow for a moment is slow for both. A packet's time is the processor time of the thread that sends it, in which
+the kernel does everything up to the other gateway, where it is dropped as it arrives; of the rounds the least counts.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ipsecd.daemon.compose import spd_entries
+from ipsecd.daemon.identifiers import Identifiers
+from ipsecd.ipsec.spd import Spd
+from ipsecd.policy.floor import ruleset
+from tests.benchmarks.large import planned
+from tests.netns.gateway import Gateway
+from tests.netns.sites import Sites
+
+FEW, MANY = 10, 1_000
+ROUNDS, PACKETS = 9, 2_000
+DISCARD = 9  # the service of that name
+SINK = (
+    "table netdev sink { chain sink { type filter hook ingress device wan0 priority 0; policy accept; "
+    f"udp dport {DISCARD} drop\n}}\n}}"
+)
+DESTINATIONS = {
+    "of no rule": "198.51.100.200",
+    "permitted": "192.168.0.1",
+    "of no rule, IPv6": "2001:db8:9::1",
+    "protected, into the TUN": "10.100.0.5",
+}
+
+
+def main() -> None:
+    """Measure and print a table."""
+    with ExitStack() as stack:
+        gateways = {rules: stack.enter_context(gateway) for rules, gateway in _gateways(stack)}
+        print(f"| thread time per packet, µs | {FEW:,} rules | {MANY:,} rules | ratio |\n| --- | ---: | ---: | ---: |")
+        for place, who in (("ha", "forwarded"), ("ga", "local sendto")):
+            for what, destination in DESTINATIONS.items():
+                few, many = _least([(gateways[rules], place, destination) for rules in (FEW, MANY)])
+                print(f"| {who}, {what} | {few:.2f} | {many:.2f} | {many / few:.2f} |")
+        print("\n| a reload, ms | passed | processor time |\n| --- | ---: | ---: |")
+        for rules, gateway in gateways.items():
+            print("| {:,} rules | {:.0f} | {:.0f} |".format(rules, *_reload(gateway, rules)))
+
+
+def _gateways(stack: ExitStack) -> Iterator[tuple[int, Gateway]]:
+    for rules in (FEW, MANY):
+        sites = stack.enter_context(Sites())
+        sites.run("gb", ["nft", "-f", "-"], stdin=SINK)
+        sites.run("ha", ["ip", "addr", "add", "10.1.0.7/24", "dev", "eth0"])
+        yield rules, Gateway(sites, Path(stack.enter_context(TemporaryDirectory())), planned(rules))
+
+
+def _least(ways: list[tuple[Gateway, str, str]]) -> list[float]:
+    rounds = [[_microseconds(*way) for way in ways] for _ in range(ROUNDS)]
+    return [min(times) for times in zip(*rounds, strict=True)]
+
+
+def _microseconds(gateway: Gateway, place: str, destination: str) -> float:
+    return gateway.sites.inside(place, _send, destination, "10.1.0.7" if place == "ha" else "")
+
+
+def _send(destination: str, source: str) -> float:
+    six = ":" in destination
+    with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        if source and not six:
+            sender.bind((source, 0))
+        end, data, send = (destination, DISCARD), bytes(64), sender.sendto
+        for _ in range(100):
+            send(data, end)
+        start = time.thread_time()
+        for _ in range(PACKETS):
+            send(data, end)
+        return (time.thread_time() - start) / PACKETS * 1e6
+
+
+def _reload(gateway: Gateway, rules: int) -> list[float]:
+    """From the text of the file to a floor that is verified and to the SPD: the least milliseconds that pass, and that
+    a processor works for it."""
+    rounds = []
+    for number in range(ROUNDS // 3):
+        started, worked = time.monotonic(), _worked()
+        plan = planned(rules)
+        gateway.do(gateway.nftables.replace(ruleset(plan, ("wan0", f"other{number}"))))
+        Spd(spd_entries(plan, Identifiers().of(plan)))
+        rounds.append((time.monotonic() - started, _worked() - worked))
+    return [min(times) * 1e3 for times in zip(*rounds, strict=True)]
+
+
+def _worked() -> float:
+    """Seconds of processor time of this process and of the programs it has run."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+if __name__ == "__main__":
+    main()
