@@ -12,7 +12,7 @@ from ipsecd.ike.negotiate import esp_menus, ike_menus, offer
 from ipsecd.ike.reports import rules_of
 from ipsecd.ipsec.spd import BYPASS, DISCARD, PROTECT, SpdEntry
 from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
-from ipsecd.policy.plan import Action, Child, Entry, Lifetime, Peer, Plan
+from ipsecd.policy.plan import Action, Child, Lifetime, Peer, Plan
 from ipsecd.wire.bodies import encode_body
 from ipsecd.wire.registry import Protocol
 
@@ -26,14 +26,17 @@ def ike_config(plan: Plan, keys: Mapping[str, Secret], ids: Ids) -> ike.IkeConfi
     they should carry, so it doesn't leave at all.
     """
     broken = unusable(plan, keys, {})
-    peers = tuple(_peer(peer, keys, ids) for peer in plan.peers if peer.name not in broken)
-    return ike.IkeConfig(peers, plan.ike_port, plan.natt_port, plan.cookie_threshold)
+    whole = [peer for peer in plan.peers if peer.name not in broken]
+    peers = tuple(_peer(peer, keys, ids) for peer in whole if not peer.each)
+    hosts = tuple(_hosts(peer, keys, ids) for peer in whole if peer.each)
+    return ike.IkeConfig(peers, hosts, plan.ike_port, plan.natt_port, plan.cookie_threshold)
 
 
 def check_offers(config: ike.IkeConfig) -> None:
     """Raises OperatorError for offers that don't fit into an SA payload (RFC 7296 section 3.3): told before anything is
     changed, and not by the first packet. Of what failed its self-test nothing is offered, and only its rules suffer."""
-    for peer in config.peers:
+    known: tuple[ike.Peer | ike.Hosts, ...] = (*config.peers, *config.hosts)
+    for peer in known:
         offers = [offer(ike_menus(peer.proposals), Protocol.IKE, b"")]
         offers += [offer(esp_menus(child.proposals, pfs=True), Protocol.ESP, bytes(4)) for child in peer.children]
         try:
@@ -53,7 +56,7 @@ def unusable(plan: Plan, keys: Mapping[str, Secret], problems: Mapping[str, str]
             found[peer.name] = "; ".join(
                 f"credential {name}: {problems.get(name, 'not read yet')}" for name in peer.shared_keys
             )
-        elif not peer.remotes and not peer.anywhere:
+        elif not (peer.remotes or peer.anywhere or peer.each):
             found[peer.name] = f"{peer.remote_name} has no address now"
     return found
 
@@ -62,31 +65,36 @@ def spd_entries(plan: Plan, ids: Ids) -> tuple[SpdEntry, ...]:
     """The entries of the SPD in order of precedence (RFC 4301 section 4.4.1), but for those of ``me`` on a machine that
     has no address."""
     headers = {child.name: OuterHeader(child.dscp, child.df) for peer in plan.peers for child in peer.children}
+    each = {child.name for peer in plan.peers if peer.each for child in peer.children}
     return tuple(
-        _entry(entry, ids[entry.child] if entry.child else "", headers.get(entry.child, AS_INNER))
+        SpdEntry(
+            entry.name,
+            entry.rule,
+            _ACTIONS[entry.action],
+            entry.pairs,
+            ids[entry.child] if entry.child else "",
+            entry.outbound,
+            entry.inbound,
+            headers.get(entry.child, AS_INNER),
+            entry.child in each,
+        )
         for entry in plan.entries
         if entry.pairs
     )
 
 
-def _entry(entry: Entry, child: str, header: OuterHeader) -> SpdEntry:
-    action = _ACTIONS[entry.action]
-    return SpdEntry(entry.name, entry.rule, action, entry.pairs, child, entry.outbound, entry.inbound, header)
-
-
 def _peer(peer: Peer, keys: Mapping[str, Secret], ids: Ids) -> ike.Peer:
+    if peer.local_id is None or peer.remote_id is None:
+        raise LocalError(f"peer {peer.name} has no identity")
     return ike.Peer(
         name=peer.name,
         local=peer.local,
         remotes=peer.remotes,
         local_id=peer.local_id,
         remote_id=peer.remote_id,
-        shared_keys=tuple(ike.SharedKey(name, keys[name]) for name in peer.shared_keys if name in keys),
-        proposals=tuple(
-            ike.IkeProposal(proposal.encryption, proposal.integrity, proposal.prf, proposal.groups)
-            for proposal in peer.proposals
-        ),
-        children=tuple(_child(child, ids[child.name]) for child in peer.children),
+        shared_keys=_shared_keys(peer, keys),
+        proposals=_proposals(peer),
+        children=_children(peer, ids),
         remote_port=peer.remote_port,
         lifetime=_lifetime(peer.lifetime),
         dpd=peer.dpd,
@@ -94,6 +102,38 @@ def _peer(peer: Peer, keys: Mapping[str, Secret], ids: Ids) -> ike.Peer:
         fragmentation=peer.fragmentation,
         keylog=peer.keylog,
     )
+
+
+def _hosts(peer: Peer, keys: Mapping[str, Secret], ids: Ids) -> ike.Hosts:
+    return ike.Hosts(
+        name=peer.name,
+        local_id=peer.local_id,
+        remote_id=peer.remote_id,
+        shared_keys=_shared_keys(peer, keys),
+        proposals=_proposals(peer),
+        children=_children(peer, ids),
+        responds=peer.responds,
+        lifetime=_lifetime(peer.lifetime),
+        dpd=peer.dpd,
+        encapsulation=ike.Encapsulation(peer.encapsulation.value),
+        fragmentation=peer.fragmentation,
+        keylog=peer.keylog,
+    )
+
+
+def _shared_keys(peer: Peer, keys: Mapping[str, Secret]) -> tuple[ike.SharedKey, ...]:
+    return tuple(ike.SharedKey(name, keys[name]) for name in peer.shared_keys if name in keys)
+
+
+def _proposals(peer: Peer) -> tuple[ike.IkeProposal, ...]:
+    return tuple(
+        ike.IkeProposal(proposal.encryption, proposal.integrity, proposal.prf, proposal.groups)
+        for proposal in peer.proposals
+    )
+
+
+def _children(peer: Peer, ids: Ids) -> tuple[ike.Child, ...]:
+    return tuple(_child(child, ids[child.name]) for child in peer.children)
 
 
 def _child(child: Child, identifier: str) -> ike.Child:

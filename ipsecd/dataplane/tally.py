@@ -20,6 +20,7 @@ DROPS = {
     "bypass-on-tun": "its SPD entry says bypass, so steering should have kept it from the TUN device",
     "no-sa-for-error": "an ICMP error, and there is no SA for answers to the packet it is about (RFC 4301 section 6.2)",
     "acquire-throttled": "its child was asked for a moment ago, in vain",
+    "too-many-wait": "too many packets wait already, or for too many children",
     "queue-overflow": "too many younger packets wait for the same child",
     "gave-up": "it waited for a child that can't be had now",
     "policy-changed": "it waited for a child that the policy no longer has",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ipsecd import limits
 from ipsecd.ratelimit import RateLimit
+from ipsecd.wire.hostpair import pattern_id
 
 
 class Entered(NamedTuple):
@@ -33,18 +34,24 @@ class _Child:
             return self.losses.take(now)
         return now - self.asked >= (limits.ACQUIRE_STALE if self.pending else limits.ACQUIRE_AGAIN)
 
+    def may_forget(self, now: float) -> bool:
+        return not self.pending and now - self.asked >= limits.ACQUIRE_AGAIN
+
 
 class WaitingRoom:
-    """One bounded queue per child. A child is asked for once; again if what came of it is gone, or, not at once, if
-    nothing came of it."""
+    """One bounded queue per child, and a bounded number of them. A child is asked for once; again if what came of it is
+    gone, or, not at once, if nothing came of it."""
 
     def __init__(self) -> None:
         self._children: dict[str, _Child] = {}
+        self._octets = 0  # of all packets that wait
 
     def enter(self, child: str, packet: bytes, now: float) -> Entered:
         """Take in a packet that has no SA."""
         room = self._children.get(child)
         if room is None:
+            if len(self._children) >= limits.MAX_WAITING and not self._make_room(now):
+                return Entered(acquire=False, drop="too-many-wait")
             room = self._children[child] = _Child(now)
             acquire = True
         else:
@@ -55,7 +62,10 @@ class WaitingRoom:
             room.asked, room.pending, room.lost = now, True, False
         overflow = len(room.packets) >= limits.ACQUIRE_QUEUE
         if overflow:
-            room.packets.popleft()
+            self._octets -= len(room.packets.popleft())
+        if self._octets + len(packet) > limits.WAITING_OCTETS:
+            return Entered(acquire, "too-many-wait")
+        self._octets += len(packet)
         room.packets.append(packet)
         return Entered(acquire, "queue-overflow" if overflow else "")
 
@@ -65,6 +75,7 @@ class WaitingRoom:
         if room is None:
             return []
         packets, room.packets, room.pending = list(room.packets), deque(), False
+        self._octets -= sum(map(len, packets))
         return packets
 
     def release(self, child: str) -> list[bytes]:
@@ -74,6 +85,12 @@ class WaitingRoom:
             room.asked = -limits.ACQUIRE_AGAIN
         return packets
 
+    def _make_room(self, now: float) -> bool:
+        """Forget the children for which nothing waits, and which may be asked for at once as if never before."""
+        for child in [child for child, room in self._children.items() if not room.packets and room.may_forget(now)]:
+            del self._children[child]
+        return len(self._children) < limits.MAX_WAITING
+
     def lost(self, child: str) -> None:
         """An SA of this child that has carried packets is gone."""
         room = self._children.get(child)
@@ -81,9 +98,13 @@ class WaitingRoom:
             room.lost = True
 
     def keep_only(self, children: Collection[str]) -> int:
-        """Forget the children that are gone; returns how many packets waited for them."""
-        gone = [name for name in self._children if name not in children]
-        return sum(len(self._children.pop(name).packets) for name in gone)
+        """Forget the children that are gone, with those of two hosts made after them; returns how many packets waited
+        for them."""
+        gone = [name for name in self._children if pattern_id(name) not in children]
+        waited = sum(len(self.leave(name)) for name in gone)
+        for name in gone:
+            del self._children[name]
+        return waited
 
     def __len__(self) -> int:
         """How many packets wait now."""

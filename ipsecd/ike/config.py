@@ -131,10 +131,32 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Hosts:
+    """What peers are made after where a rule has one for each pair of hosts: an address of ours that ``local`` of its
+    children holds, and one that ``remote`` holds, each a peer with nothing but that pair of hosts in its selectors
+    (RFC 4301 section 4.4.1.2, populate from packet). ``local_id`` and ``remote_id`` None: those are their addresses.
+    ``responds``: these hosts have to call us, we never call them. The rest is as in ``Peer``."""
+
+    name: str
+    local_id: Identity | None
+    remote_id: Identity | None
+    shared_keys: tuple[SharedKey, ...]
+    proposals: tuple[IkeProposal, ...]
+    children: tuple[Child, ...]
+    responds: bool = False
+    lifetime: Lifetime = Lifetime(limits.IKE_LIFETIME)
+    dpd: float = limits.DPD_IDLE
+    encapsulation: Encapsulation = Encapsulation.AUTO
+    fragmentation: bool = True
+    keylog: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class IkeConfig:
     """Everything the negotiation is told at once; replaced whole by a reload."""
 
     peers: tuple[Peer, ...] = ()
+    hosts: tuple[Hosts, ...] = ()
     ike_port: int = 500
     natt_port: int = 4500
     cookie_threshold: int = limits.COOKIE_THRESHOLD  # 0 asks every initiator for a cookie

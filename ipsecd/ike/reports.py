@@ -4,7 +4,7 @@ whose side it failed on, and why."""
 from __future__ import annotations
 
 from ipsecd import limits
-from ipsecd.ike.config import Child, Endpoint, Peer
+from ipsecd.ike.config import Child, Endpoint, Hosts, Peer
 from ipsecd.ike.core import Core
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.pad import Claim
@@ -40,7 +40,7 @@ def meaning(notify: Notify) -> str:
     return f"{said} ({notify.type})"
 
 
-def rules_of(peer: Peer) -> str:
+def rules_of(peer: Peer | Hosts) -> str:
     return ", ".join(dict.fromkeys(child.rule for child in peer.children))
 
 

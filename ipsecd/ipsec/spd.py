@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
@@ -17,7 +17,8 @@ from ipsecd.errors import LocalError
 from ipsecd.ipsec.boxes import Box, Boxes
 from ipsecd.ipsec.selectors import UNSEEN, Flow, Side, compile_side
 from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
-from ipsecd.wire.selector import Selector
+from ipsecd.wire.hostpair import pair_id
+from ipsecd.wire.selector import Address, Selector
 
 
 class Direction(Enum):
@@ -35,7 +36,8 @@ class SpdEntry:
     """One entry of the SPD, in order of precedence (RFC 4301 section 4.4.1). ``action`` is protect, bypass or discard;
     ``child`` names the child that protects it, ``header`` says what the outer header takes from the packet (section
     4.4.1.2). A packet belongs to the first entry one of whose pairs holds it: going out, ``local`` matches its source
-    and ``remote`` its destination; coming in, the other way round."""
+    and ``remote`` its destination; coming in, the other way round. ``each``: every pair of hosts has a child of its
+    own, made after ``child`` (``wire/hostpair.py``); a lookup gives the entry of the packet's two hosts."""
 
     name: str
     rule: str
@@ -45,6 +47,11 @@ class SpdEntry:
     outbound: bool = True  # applies to packets going out
     inbound: bool = True  # applies to packets coming in
     header: OuterHeader = AS_INNER
+    each: bool = False
+
+    def between(self, local: Address, remote: Address) -> SpdEntry:
+        """The entry for two hosts."""
+        return replace(self, child=pair_id(self.child, local, remote), each=False)
 
 
 class _Row(NamedTuple):
@@ -91,6 +98,10 @@ class Spd:
             return cache[flow]
         except KeyError:
             entry = next(self._matches(flow, direction), None)
+        if entry is not None and entry.each:
+            source, destination = flow.addresses()
+            outbound = direction is Direction.OUTBOUND
+            entry = entry.between(source, destination) if outbound else entry.between(destination, source)
         if len(cache) >= limits.MAX_FLOWS:
             cache.popitem(last=False)
         cache[flow] = entry

@@ -130,7 +130,9 @@ class Peer:
 
     ``remotes`` are the peer's addresses; empty either because it calls us from ``anywhere``, or because
     ``remote_name`` doesn't resolve now: then nothing may be negotiated with it until a later plan has an address.
-    ``connections`` is that of its rules' entries.
+    ``connections`` is that of its rules' entries. ``each``: it stands for many, one for each pair of hosts that its
+    children's selectors hold; then ``local`` is None, ``remotes`` are empty, and an identity that is None is the host's
+    address. ``responds``: these have to call us.
     """
 
     name: str  # of the first rule that has it; unique in the plan
@@ -139,8 +141,8 @@ class Peer:
     anywhere: bool
     remote_name: str  # the DNS name in the policy, or empty
     remote_port: int
-    local_id: Identity
-    remote_id: Identity
+    local_id: Identity | None
+    remote_id: Identity | None
     shared_keys: tuple[str, ...]  # names of credentials, in order of preference
     proposals: tuple[IkeProposal, ...]
     lifetime: Lifetime
@@ -150,6 +152,8 @@ class Peer:
     keylog: bool
     children: tuple[Child, ...]
     connections: str = ""
+    each: bool = False
+    responds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,9 +76,9 @@ def test_too_long_to_be_a_message() -> None:
 
 def test_an_impossible_outer_header_is_refused() -> None:
     good = encode(m.SetSpd(1, (MARKED,)))
-    assert good.endswith(b"\x01\x2e\x03set")
+    assert good.endswith(b"\x01\x2e\x03set\x00")
     with pytest.raises(WireError) as caught:
-        decode(good[:-5] + b"\x40\x03set")
+        decode(good[:-6] + b"\x40\x03set\x00")
     assert caught.value.reason == "bad-value"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ipsecd import limits
 from ipsecd.dataplane.waiting import Entered, WaitingRoom
 
@@ -97,3 +99,35 @@ def test_children_that_are_gone_are_forgotten_with_their_packets() -> None:
     assert room.keep_only({"b", "c"}) == 2
     assert room.leave("a") == []
     assert room.leave("b") == [b"3"]
+
+
+def test_with_too_many_children_those_that_wait_for_nothing_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_WAITING", 2)
+    room = WaitingRoom()
+    room.enter("a", b"1", 0.0)
+    room.enter("b", b"2", 0.0)
+    assert room.enter("c", b"3", 0.0) == Entered(acquire=False, drop="too-many-wait")
+    room.leave("a")
+    assert room.enter("c", b"3", 2.9) == Entered(acquire=False, drop="too-many-wait")  # "a" mustn't be asked for yet
+    assert room.enter("c", b"3", 3.0) == ASK
+    assert (room.leave("b"), room.leave("c")) == ([b"2"], [b"3"])
+
+
+def test_the_packets_that_wait_are_bounded_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WAITING_OCTETS", 10)
+    room = WaitingRoom()
+    room.enter("a", b"12345", 0.0)
+    room.enter("b", b"12345", 0.0)
+    assert room.enter("c", b"1", 0.0) == Entered(acquire=True, drop="too-many-wait")
+    assert room.leave("a") == [b"12345"]
+    assert room.enter("c", b"12345", 0.0) == WAIT
+    assert room.keep_only({"a"}) == 2
+    assert room.enter("a", b"1234567890", 3.0) == ASK
+
+
+def test_children_of_two_hosts_stay_as_long_as_what_they_are_made_after() -> None:
+    room = WaitingRoom()
+    room.enter("7@192.0.2.1@192.0.2.2", b"1", 0.0)
+    room.enter("8@192.0.2.1@192.0.2.2", b"2", 0.0)
+    assert room.keep_only({"7"}) == 1
+    assert room.leave("7@192.0.2.1@192.0.2.2") == [b"1"]

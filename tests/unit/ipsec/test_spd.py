@@ -10,6 +10,7 @@ from ipsecd import limits
 from ipsecd.errors import LocalError
 from ipsecd.ipsec.selectors import UNSEEN, Flow
 from ipsecd.ipsec.spd import Direction, Spd, SpdEntry
+from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.selector import OPAQUE, Selector
 
 OUT, IN = Direction.OUTBOUND, Direction.INBOUND
@@ -161,3 +162,15 @@ def test_an_empty_policy_holds_nothing() -> None:
 def test_an_entry_that_makes_no_sense_is_our_own_mistake(entry: SpdEntry) -> None:
     with pytest.raises(LocalError, match="SPD entry x"):
         Spd((entry,))
+
+
+def test_an_entry_for_each_pair_of_hosts_names_the_child_of_those_two() -> None:
+    each = SpdEntry("each", "rule 5", "protect", ((NEAR, FAR),), "7", each=True)
+    spd = Spd((each,))
+    out, back = spd.lookup(tcp(443), OUT), spd.lookup(tcp(443).answer(), IN)
+    assert out == back == SpdEntry("each", "rule 5", "protect", ((NEAR, FAR),), "7@10.1.0.1@10.2.0.1")
+    assert spd.lookup(tcp(443), OUT) is out
+    other = spd.lookup(tcp(443, destination="10.2.0.2"), OUT)
+    assert other is not None
+    assert other.child == "7@10.1.0.1@10.2.0.2"
+    assert pattern_id(other.child) == "7" == pattern_id("7")

@@ -1,0 +1,18 @@
+"""What a child of two hosts is known by, where a rule has one for each pair of hosts (RFC 4301 section 4.4.1.2,
+populate from packet: both address selectors of the SA are those of the packet that asks for it)."""
+
+from __future__ import annotations
+
+from ipsecd.wire.selector import Address
+
+_MARK = "@"
+
+
+def pair_id(child: str, local: Address, remote: Address) -> str:
+    """The identifier of the child between two hosts; ``child`` is that of the one they are all made after."""
+    return f"{child}{_MARK}{local}{_MARK}{remote}"
+
+
+def pattern_id(child: str) -> str:
+    """The identifier of the child that this one was made after; its own if it isn't one of two hosts."""
+    return child.partition(_MARK)[0]
