@@ -228,6 +228,7 @@ class ChildSa:
             timer.cancel()
         self.ike.children.pop(self.spi_in, None)
         core = self.ike.core
+        core.wanted.ended(self.config.id)
         if self.successor is not None:
             core.after(limits.OLD_INBOUND_KEPT, self._close_inbound)
         else:

@@ -111,7 +111,8 @@ class Peer:
     """An entry of the peer authorization database (RFC 4301 section 4.4.3) and how to talk to that peer.
 
     ``remotes`` is empty for a peer that calls us from anywhere; the daemon replaces the Peer when a name resolves
-    anew. A credential opens only peers that name both it and the identity it proved.
+    anew. A credential opens only peers that name both it and the identity it proved. ``pattern`` is the name of the
+    ``Hosts`` it is made after, if it is one of a pair of hosts; ``responds`` as there.
     """
 
     name: str
@@ -128,6 +129,8 @@ class Peer:
     encapsulation: Encapsulation = Encapsulation.AUTO
     fragmentation: bool = True
     keylog: bool = False  # keep and report keys for export
+    pattern: str = ""
+    responds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

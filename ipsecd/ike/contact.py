@@ -9,6 +9,7 @@ from ipsecd import limits
 from ipsecd.ike.v2.child import CreateChild
 
 if TYPE_CHECKING:
+    from ipsecd.ike.config import Peer
     from ipsecd.ike.sa import IkeSa
 
 
@@ -23,8 +24,17 @@ class Call:
     lowest_nonce: bytes
 
 
+def first(sa: IkeSa) -> bool:
+    """Whether there is no other established IKE SA of the same pair of identities."""
+    return not _of_identities(sa)
+
+
 def others(sa: IkeSa) -> list[tuple[IkeSa, Call]]:
-    """The other established IKE SAs of the same pair of identities."""
+    """The other established IKE SAs of the same pair of identities, which more than one pair of hosts may have."""
+    return [(other, call) for other, call in _of_identities(sa) if not _of_other_hosts(sa.peer, other.peer)]
+
+
+def _of_identities(sa: IkeSa) -> list[tuple[IkeSa, Call]]:
     pair = (sa.peer.local_id, sa.peer.remote_id)
     return [
         (other, other.call)
@@ -32,6 +42,11 @@ def others(sa: IkeSa) -> list[tuple[IkeSa, Call]]:
         if other is not sa and other.call and other.settled and other.live
         if (other.peer.local_id, other.peer.remote_id) == pair
     ]
+
+
+def _of_other_hosts(one: Peer, other: Peer) -> bool:
+    """Whether each is of a pair of hosts, and they are two pairs."""
+    return bool(one.pattern and other.pattern) and (one.local, one.remotes) != (other.local, other.remotes)
 
 
 def forget_others(sa: IkeSa) -> None:

@@ -24,6 +24,7 @@ from ipsecd.ike.status import IkeSaStatus, describe
 from ipsecd.ike.v2.rekey_ike import RekeyIke
 from ipsecd.ike.v2.sa_init_responder import answer_sa_init
 from ipsecd.ike.wanted import Wanted
+from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.ike import NO_SPI, SPI_OCTETS, Header, decode_header
 from ipsecd.wire.ikev2 import MAJOR_VERSION, decode, encode
 from ipsecd.wire.payloads import Notify
@@ -210,11 +211,12 @@ class Ike:
         return self._core.take_effects()
 
     def up(self, child: str, now: float) -> list[Effect]:
-        """An operator wants a child up."""
+        """An operator wants a child up; of a pattern, its children that were put down."""
         return self._turn("up", now, lambda: self._core.wanted.up(child))
 
     def down(self, child: str, now: float) -> list[Effect]:
-        """An operator wants a child down, until an ``up``. Its IKE SA stays."""
+        """An operator wants a child down, until an ``up``; of a pattern, those of all pairs of hosts. Its IKE SA
+        stays."""
         return self._turn("down", now, lambda: self._down(child))
 
     def _down(self, child: str) -> None:
@@ -223,37 +225,38 @@ class Ike:
             self._delete(sa, {child})
 
     def down_peer(self, peer: str, now: float) -> list[Effect]:
-        """An operator wants all children of a peer down, until an ``up``, and its IKE SA with them."""
+        """An operator wants all children of a peer, or of a pattern, down, until an ``up``, and its IKE SA with
+        them."""
         return self._turn("down", now, lambda: self._down_peer(peer))
 
     def _down_peer(self, peer: str) -> None:
-        whole = {child.id for each in self._core.config.peers if each.name == peer for child in each.children}
+        whole = self._core.wanted.of_peer(peer)
         for child in whole:
             self._core.wanted.hold(child)
         for sa in list(self._core.ikes.values()):
-            known = {each.name for each in sa.peers}
-            if peer in known and {child.config.id for child in sa.children.values()} <= whole:
+            named = any(peer in (each.name, each.pattern) for each in sa.peers)
+            if named and all(_among(child, whole) for child in sa.children.values()):
                 sa.close("put down by command")
             else:
                 self._delete(sa, whole)
 
     def rekey(self, child: str, now: float) -> list[Effect]:
-        """An operator wants a child rekeyed."""
+        """An operator wants a child rekeyed, or all that are made after a pattern."""
         return self._turn("rekey", now, lambda: self._rekey(child))
 
     def _rekey(self, child: str) -> None:
         for sa in list(self._core.ikes.values()):
             for each in list(sa.children.values()):
-                if each.config.id == child:
+                if _among(each, {child}):
                     sa.rekey_child(each)
 
     def rekey_peer(self, peer: str, now: float) -> list[Effect]:
-        """An operator wants the IKE SA of a peer rekeyed."""
+        """An operator wants the IKE SA of a peer rekeyed, or all of a pattern."""
         return self._turn("rekey", now, lambda: self._rekey_peer(peer))
 
     def _rekey_peer(self, peer: str) -> None:
         for sa in list(self._core.ikes.values()):
-            if sa.settled and sa.live and sa.peer.name == peer:
+            if sa.settled and sa.live and peer in (sa.peer.name, sa.peer.pattern):
                 sa.submit(RekeyIke())
 
     def held(self, child: str) -> bool:
@@ -276,7 +279,7 @@ class Ike:
 
     def _delete(self, sa: IkeSa, ids: set[str]) -> None:
         for child in list(sa.children.values()):
-            if child.config.id in ids:
+            if _among(child, ids):
                 sa.delete_child(child)
 
     # --- what the data plane tells ---
@@ -350,6 +353,11 @@ class Ike:
     def status(self) -> list[IkeSaStatus]:
         """Every IKE SA that isn't on its way out, and its children."""
         return describe(self._core)
+
+
+def _among(child: ChildSa, ids: set[str]) -> bool:
+    """Whether it is an SA of one of these, or of one made after them."""
+    return not ids.isdisjoint((child.config.id, pattern_id(child.config.id)))
 
 
 def _in_clear(header: Header, notify: Notify) -> bytes:

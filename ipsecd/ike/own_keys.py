@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ipsecd import limits
 from ipsecd.ike.config import Peer, SharedKey
 
 
@@ -27,7 +28,7 @@ class _Tried:
 
 
 class OwnKeys:
-    """Of all peers, by name."""
+    """Of all peers, by name: of so many as there may be IKE SAs, those longest unasked for are forgotten first."""
 
     def __init__(self) -> None:
         self._tried: dict[str, _Tried] = {}
@@ -62,7 +63,10 @@ class OwnKeys:
         self._tried = {name: tried for name, tried in self._tried.items() if name in names}
 
     def _of(self, peer: Peer) -> _Tried:
-        tried = self._tried.get(peer.name)
+        tried = self._tried.pop(peer.name, None)
         if tried is None or tried.keys != peer.shared_keys:
-            tried = self._tried[peer.name] = _Tried(peer.shared_keys)
+            tried = _Tried(peer.shared_keys)
+        self._tried[peer.name] = tried
+        if len(self._tried) > limits.MAX_IKE_SAS:
+            del self._tried[next(iter(self._tried))]
         return tried

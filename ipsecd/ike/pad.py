@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ipsecd.errors import Refused
-from ipsecd.ike.config import Path, Peer, SharedKey
+from ipsecd.ike.config import Hosts, Path, Peer, SharedKey
+from ipsecd.ike.hosts import pairs
 from ipsecd.ike.negotiate import permits
 from ipsecd.ike.suites import IkeSuite
 from ipsecd.wire.identity import Identity
@@ -33,11 +34,12 @@ class Claim:
     peers: tuple[Peer, ...]
 
 
-def callers(peers: Iterable[Peer], path: Path) -> tuple[Peer, ...]:
-    """The peers that may speak to us along this path; those that name its far end stand before those that don't."""
+def callers(peers: Iterable[Peer], patterns: Iterable[Hosts], path: Path) -> tuple[Peer, ...]:
+    """The peers that may speak to us along this path: those that name its far end, then what the patterns make of its
+    two ends, then those that call from anywhere."""
     near = [peer for peer in peers if peer.local is None or peer.local == path.local.address]
     named = [peer for peer in near if path.remote.address in peer.remotes]
-    return (*named, *(peer for peer in near if not peer.remotes))
+    return (*named, *pairs(patterns, path), *(peer for peer in near if not peer.remotes))
 
 
 def open_for_initiator(

@@ -7,12 +7,12 @@ SA stays as long as the algorithms that it has are among those allowed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ipsecd.ike.child_sa import ChildSa, ChildStage
-from ipsecd.ike.config import Child, Peer
+from ipsecd.ike.config import Child, IkeConfig, Peer
 from ipsecd.ike.core import Core
+from ipsecd.ike.hosts import pair
 from ipsecd.ike.negotiate import permits_child
 from ipsecd.ike.pad import callers, kin
 from ipsecd.ike.sa import IkeSa
@@ -20,15 +20,36 @@ from ipsecd.ike.stage import Stage
 from ipsecd.wire.identity import Identity
 
 _CHANGED = "the policy has changed"
-_ByIdentities = Mapping[tuple[Identity, Identity], Iterable[Peer]]
+
+
+class _Configured:
+    """What is configured now, by the identities that an IKE SA has proven."""
+
+    def __init__(self, config: IkeConfig) -> None:
+        self._named: dict[tuple[Identity, Identity], list[Peer]] = {}
+        for peer in config.peers:
+            self._named.setdefault((peer.local_id, peer.remote_id), []).append(peer)
+        self._patterns = config.hosts
+
+    def alike(self, sa: IkeSa, old: Peer) -> tuple[Peer, ...]:
+        """What a peer that this IKE SA has opened may have become."""
+        named = self._named.get((old.local_id, old.remote_id), ())
+        ours, theirs = sa.path.local.address, sa.path.remote.address
+        if old.pattern and old.local is not None:
+            ours, theirs = old.local, old.remotes[0]
+        made = (pair(hosts, ours, theirs) for hosts in self._patterns)
+        ids = old.local_id, old.remote_id
+        return (*named, *(peer for peer in made if peer is not None and (peer.local_id, peer.remote_id) == ids))
+
+    def near(self, sa: IkeSa, first: Peer) -> tuple[Peer, ...]:
+        """Those that may speak to us along the path of this IKE SA, if they are who it is with."""
+        return callers(self._named.get((first.local_id, first.remote_id), ()), self._patterns, sa.path)
 
 
 def apply(core: Core) -> None:
     """Bring every IKE SA in line with ``core.config``."""
-    core.own_keys.forget_others(core.config.peers)
-    configured: dict[tuple[Identity, Identity], list[Peer]] = {}
-    for peer in core.config.peers:
-        configured.setdefault((peer.local_id, peer.remote_id), []).append(peer)
+    core.own_keys.forget_others([*core.config.peers, *core.wanted.pairs()])
+    configured = _Configured(core.config)
     for sa in [*core.ikes.values(), *core.candidates.values()]:
         if not sa.peers or sa.stage not in (Stage.CONNECTING, Stage.ESTABLISHED):
             continue
@@ -40,11 +61,11 @@ def apply(core: Core) -> None:
             sa.close(_CHANGED)
 
 
-def _kept(sa: IkeSa, configured: _ByIdentities) -> tuple[Peer, ...]:
+def _kept(sa: IkeSa, configured: _Configured) -> tuple[Peer, ...]:
     """What has become of the peers that the IKE SA has opened."""
     kept: list[Peer] = []
     for old in sa.peers:
-        for new in configured.get((old.local_id, old.remote_id), ()):
+        for new in configured.alike(sa, old):
             if new not in kept and _same_terms(sa, old, new):
                 kept.append(new)
     return tuple(kept)
@@ -60,6 +81,8 @@ def _same_terms(sa: IkeSa, old: Peer, new: Peer) -> bool:
         lifetime=old.lifetime,
         dpd=old.dpd,
         keylog=old.keylog,
+        pattern=old.pattern,
+        responds=old.responds,
     )
     ours, theirs = sa.path.local.address, sa.path.remote.address
     return (
@@ -69,15 +92,14 @@ def _same_terms(sa: IkeSa, old: Peer, new: Peer) -> bool:
     )
 
 
-def _take(sa: IkeSa, kept: tuple[Peer, ...], configured: _ByIdentities) -> None:
+def _take(sa: IkeSa, kept: tuple[Peer, ...], configured: _Configured) -> None:
     """The peers that the IKE SA opens from now on: those kept, and those that its credential would open as well."""
     waits = sa.peer.dpd
     sa.peers = kept
     if not sa.settled:
         return
     first = kept[0]
-    near = callers(configured[first.local_id, first.remote_id], sa.path)
-    too = kin(first, near, sa.secured.suite, first.shared_keys)
+    too = kin(first, configured.near(sa, first), sa.secured.suite, first.shared_keys)
     sa.peers = (*kept, *(peer for peer in too if peer not in kept))
     if first.dpd != waits:
         sa.liveness.start()

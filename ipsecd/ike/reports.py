@@ -3,9 +3,12 @@ whose side it failed on, and why."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ipsecd import limits
 from ipsecd.ike.config import Child, Endpoint, Hosts, Peer
 from ipsecd.ike.core import Core
+from ipsecd.ike.hosts import leads_to
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.pad import Claim
 from ipsecd.printable import printable
@@ -67,7 +70,9 @@ def ike_failed(core: Core, event: str, peer: Peer, point: str, reason: str, **mo
     core.report(event, "warning", **fields, **more)
 
 
-def child_failed(core: Core, event: str, peer: Peer, child: Child, point: str, reason: str, **more: object) -> None:
+def child_failed(
+    core: Core, event: str, peer: Peer | Hosts, child: Child, point: str, reason: str, **more: object
+) -> None:
     """Something about one child SA failed."""
     fields = {"peer": peer.name, "rule": child.rule, "child": child.name, "point": point}
     core.report(event, "warning", **fields, filter=filter_of(child), reason=_shown(reason), **more)
@@ -76,8 +81,9 @@ def child_failed(core: Core, event: str, peer: Peer, child: Child, point: str, r
 def stranger_failed(core: Core, event: str, remote: Endpoint, reason: str, claim: Claim | None = None) -> None:
     """Something failed before it was proven who the peer is. ``claim`` is who it says it is; if that fits no peer, the
     address has to do."""
-    here = tuple(peer for peer in core.config.peers if remote.address in peer.remotes)
-    peers = (claim.peers if claim else ()) or here
+    named = [peer for peer in core.config.peers if remote.address in peer.remotes]
+    patterns = [hosts for hosts in core.config.hosts if leads_to(hosts.children, remote.address)]
+    peers: Sequence[Peer | Hosts] = (claim.peers if claim else ()) or [*named, *patterns]
     fields = {
         "peer": ", ".join(peer.name for peer in peers),
         "rule": ", ".join(dict.fromkeys(rules_of(peer) for peer in peers)),

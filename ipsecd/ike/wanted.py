@@ -14,12 +14,14 @@ from ipsecd.ike.effects import GiveUp
 from ipsecd.ike.narrowing import Packet, Selectors, left_out, takes
 from ipsecd.ike.nat import carries_both
 from ipsecd.ike.negotiate import nothing_left
+from ipsecd.ike.patterns import Patterns
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
 from ipsecd.ike.timers import Timer, back_off
 from ipsecd.ike.v2.child import CreateChild
 from ipsecd.ike.v2.informational import Supersede
 from ipsecd.ike.v2.sa_init import call
+from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.ike import NO_SPI
 from ipsecd.wire.selector import Address
 
@@ -59,10 +61,12 @@ class _Want:
 
 
 class Wanted:
-    """All configured children by identifier."""
+    """All configured children by identifier; of those that each pair of hosts has one of, the ones that have an SA, are
+    being negotiated, or that an operator has put down."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._patterns = Patterns(core)
         self._wants: dict[str, _Want] = {}
 
     # --- configuration ---
@@ -70,6 +74,7 @@ class Wanted:
     def configure(self) -> None:
         """The configuration is new: learn what may be wanted, forget what is no longer configured."""
         configured = {child.id: (peer, child) for peer in self._core.config.peers for child in peer.children}
+        configured |= self._made_again()
         gone = [self._wants.pop(key) for key in [key for key in self._wants if key not in configured]]
         for want in gone:
             want.rest()
@@ -78,6 +83,19 @@ class Wanted:
             want = self._wants.setdefault(key, _Want(peer, child, held=child.name in held))
             if (want.peer, want.child) != (peer, child):
                 want.peer, want.child, want.less, want.told = peer, child, None, ""
+
+    def _made_again(self) -> dict[str, tuple[Peer, Child]]:
+        """What becomes of the children of pairs of hosts, as the patterns are now."""
+        self._patterns.configure()
+        ikes = self._core.ikes.values()
+        busy: set[str | None] = {child.config.id for sa in ikes for child in sa.children.values() if child.usable}
+        busy |= {task.makes for sa in ikes for task in sa.tasks}
+        kept = [key for key, want in self._wants.items() if want.peer.pattern and (want.held or key in busy)]
+        return {key: found for key in kept if (found := self._patterns.between(key)) is not None}
+
+    def pairs(self) -> tuple[Peer, ...]:
+        """The peers of pairs of hosts that something is known of."""
+        return tuple(want.peer for want in self._wants.values() if want.peer.pattern)
 
     def begin(self) -> None:
         """Bring up what is to be up from the start and isn't."""
@@ -88,23 +106,26 @@ class Wanted:
     # --- who wants ---
 
     def up(self, key: str) -> None:
-        """An operator wants it, whatever was before."""
-        want = self._wants.get(key)
-        if want is not None:
-            want.held = False
-            want.failures = 0
-            want.less, want.told = None, ""
-            want.rest()
-            if not self._up(key):
-                self._pursue(want, None)
+        """An operator wants it, whatever was before; of a pattern, those pairs of hosts that were put down."""
+        meant = [want for want in self._of(key) if want.held] if key in self._patterns else [self._known(key)]
+        self._patterns.held.discard(key)
+        for want in meant:
+            if want is not None:
+                want.held = False
+                want.failures = 0
+                want.less, want.told = None, ""
+                want.rest()
+                if not self._up(want.child.id):
+                    self._pursue(want, None)
 
     def acquire(self, key: str, packet: Packet | None) -> None:
         """A packet wants it."""
-        want = self._wants.get(key)
-        if self._core.ending:
-            self._core.emit(GiveUp(key, self._core.ending))
+        why_not = self._core.ending or self._barred(key)
+        want = None if why_not else self._known(key)
+        if why_not:
+            self._core.emit(GiveUp(key, why_not))
         elif want is None:
-            self._core.emit(GiveUp(key, "no such child is configured"))
+            self._core.emit(GiveUp(key, self._patterns.why_none(key)))
         elif want.held:
             self._core.emit(GiveUp(key, "it was put down by command"))
         elif want.less is not None and want.less.leaves_out(packet, self._core.now):
@@ -113,6 +134,32 @@ class Wanted:
             self._pursue(want, packet)
             self._listen(want)
 
+    def _barred(self, key: str) -> str:
+        """Why a pair of hosts of which nothing is known yet isn't begun with; empty if it may be."""
+        pattern = pattern_id(key)
+        if key in self._wants or pattern not in self._patterns:
+            return ""
+        if pattern in self._patterns.held:
+            return "it was put down by command"
+        return self._patterns.full(key)
+
+    def _known(self, key: str) -> _Want | None:
+        """What is known of it. A child of two hosts is known from now on, if there can be one."""
+        want = self._wants.get(key)
+        if want is None and (found := self._patterns.between(key)) is not None:
+            want = self._wants[key] = _Want(*found)
+        return want
+
+    def _of(self, pattern: str) -> list[_Want]:
+        """The children made after this one."""
+        return [want for key, want in self._wants.items() if want.peer.pattern and pattern_id(key) == pattern]
+
+    def _forget_idle(self, want: _Want) -> None:
+        """Of two hosts nothing is kept once nothing is left between them."""
+        key = want.child.id
+        if want.peer.pattern and not (want.held or want.again or self.pursued(key) or self._up(key)):
+            self._wants.pop(key, None)
+
     def _listen(self, want: _Want) -> None:
         """Packets wait: they may be told that nobody answers."""
         for sa in self._core.ikes.values():
@@ -120,18 +167,24 @@ class Wanted:
                 self._core.silence.wanted(sa, want.child)
 
     def hold(self, key: str) -> None:
-        """An operator wants it down, and down it stays until somebody wants it up."""
-        want = self._wants.get(key)
-        if want is not None:
-            want.held = True
-            want.rest()
+        """An operator wants it down, and down it stays until somebody wants it up. A pattern: all pairs of hosts."""
+        if key in self._patterns:
+            self._patterns.held.add(key)
+        for want in self._of(key) if key in self._patterns else [self._known(key)]:
+            if want is not None:
+                want.held = True
+                want.rest()
 
     def held(self, key: str) -> bool:
         want = self._wants.get(key)
-        return want is not None and want.held
+        return pattern_id(key) in self._patterns.held if want is None else want.held
 
     def called(self, key: str) -> str:
-        return self._wants[key].child.name if key in self._wants else ""
+        return self._wants[key].child.name if key in self._wants else self._patterns.called(key)
+
+    def of_peer(self, name: str) -> set[str]:
+        """The children of the peer, or of the pattern, of this name."""
+        return self._patterns.of_peer(name) | {key for key, want in self._wants.items() if want.peer.name == name}
 
     # --- what became of it ---
 
@@ -162,7 +215,7 @@ class Wanted:
 
     def granted(self, child: Child) -> None:
         """The peer has asked for a child SA and has got it. So it is wanted, whoever has put it down before."""
-        want = self._wants.get(child.id)
+        want = self._known(child.id)
         if want is not None:
             want.held = False
         self.made(child)
@@ -173,9 +226,16 @@ class Wanted:
         want = self._wants.get(key)
         if want is not None:
             self._later(want)
+            self._forget_idle(want)
+
+    def ended(self, key: str) -> None:
+        """A child SA is gone, whoever wanted it to go."""
+        want = self._wants.get(key)
+        if want is not None:
+            self._forget_idle(want)
 
     def lost(self, key: str) -> None:
-        """A child SA is gone."""
+        """A child SA is gone that nobody here wanted to go."""
         want = self._wants.get(key)
         if want is not None and want.less is not None:
             want.less.until = self._core.now  # the peer may have another mind now
@@ -225,6 +285,8 @@ class Wanted:
         sa = self._carrier(peer)
         if nothing:
             self._cannot(want, nothing)
+        elif peer.responds:
+            self._cannot(want, "it is the peer that has to ask for it")
         elif sa is not None:
             sa.submit(CreateChild(peer, want.child, packet))
         elif not peer.remotes:
@@ -263,10 +325,12 @@ class Wanted:
         return sa
 
     def _cannot(self, want: _Want, reason: str) -> None:
-        if reason != want.told:
-            want.told = reason
+        news = self._patterns.is_news(want.child.id, reason) if want.peer.pattern else reason != want.told
+        want.told = reason
+        if news:
             reports.child_failed(self._core, "child-failed", want.peer, want.child, reports.ME, reason)
         self._core.emit(GiveUp(want.child.id, reason))
+        self._forget_idle(want)
 
     # --- the same from scratch ---
 
@@ -283,7 +347,7 @@ class Wanted:
             old.close("it can't be rekeyed, and nothing depends on it")
             return
         first, *others = left.values()
-        if not first.peer.remotes:
+        if first.peer.responds or not first.peer.remotes:
             return  # it has to call us
         here = old.path.remote.address
         remote = here if here in first.peer.remotes else first.peer.remotes[0]

@@ -3,6 +3,8 @@ populate from packet: both address selectors of the SA are those of the packet t
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from ipsecd.wire.selector import Address
 
 _MARK = "@"
@@ -16,3 +18,12 @@ def pair_id(child: str, local: Address, remote: Address) -> str:
 def pattern_id(child: str) -> str:
     """The identifier of the child that this one was made after; its own if it isn't one of two hosts."""
     return child.partition(_MARK)[0]
+
+
+def hosts_of(child: str) -> tuple[Address, Address] | None:
+    """The two hosts, (local, remote), of whose pair this is the identifier; None if it isn't one of two hosts."""
+    _, *ends = child.split(_MARK)
+    if not ends:
+        return None
+    local, remote = map(ip_address, ends)
+    return local, remote

@@ -98,7 +98,7 @@ class Auth(Task):
         us = IdI(peer.local_id)
         self._key = key = sa.core.own_keys.best(peer)
         proof = _proof(sa, us, key)
-        alone = () if contact.others(sa) else (Notify(NotifyType.INITIAL_CONTACT),)
+        alone = (Notify(NotifyType.INITIAL_CONTACT),) if contact.first(sa) else ()
         return (
             us,
             *alone,
@@ -145,7 +145,7 @@ class Auth(Task):
 
     def _check(self, sa: IkeSa, claimed: IdR, auth: AuthPayload) -> Opened:
         _check_method(auth)
-        others = callers(sa.core.config.peers, sa.path)
+        others = callers(sa.core.config.peers, sa.core.config.hosts, sa.path)
         return open_for_responder(
             sa.peer,
             others,
@@ -190,7 +190,7 @@ def answer_auth(sa: IkeSa, request: Admitted, path: Path) -> Reply:
     if auth is None:
         raise Refused("eap-asked", "the peer wants EAP", notify=NotifyType.AUTHENTICATION_FAILED)
     _check_method(auth)
-    peers = callers(sa.core.config.peers, path)
+    peers = callers(sa.core.config.peers, sa.core.config.hosts, path)
     sa.claim = Claim(claimed.identity, tuple(peer for peer in peers if peer.remote_id.matches(claimed.identity)))
     opened = open_for_initiator(
         peers,

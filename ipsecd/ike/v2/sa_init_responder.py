@@ -30,7 +30,7 @@ def answer_sa_init(core: Core, message: Message, data: bytes, path: Path) -> Ike
     """Answer a request to begin an IKE SA; the half-open SA, its response sent. Raises PeerError or Refused."""
     header = message.header
     request = SA_INIT_REQUEST.admit(message.payloads)
-    peers = callers(core.config.peers, path)
+    peers = callers(core.config.peers, core.config.hosts, path)
     if not peers:
         raise Refused("no-rule-for-peer", "no rule names this address", notify=NotifyType.NO_PROPOSAL_CHOSEN)
     ke = request.one(Ke)

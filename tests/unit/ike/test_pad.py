@@ -173,4 +173,4 @@ def test_entries_that_name_the_far_end_stand_before_those_that_name_none() -> No
     of_any_address = replace(ONE, name="any", local=None)
     several = replace(ONE, name="several", remotes=(ip_address("203.0.113.1"), ip_address(B)))
     peers = (anywhere, elsewhere, of_other_address, of_any_address, several, ONE)
-    assert [peer.name for peer in callers(peers, path)] == ["any", "several", "one", "anywhere"]
+    assert [peer.name for peer in callers(peers, (), path)] == ["any", "several", "one", "anywhere"]

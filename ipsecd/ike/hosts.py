@@ -1,0 +1,115 @@
+"""Peers made after a pattern, each for one pair of hosts (RFC 4301 section 4.4.1.2, populate from packet).
+
+Of the pattern's selectors such a peer keeps nothing but the two addresses, with the protocols and ports there are. So
+whoever proves to be one of these hosts gets no SA for the traffic of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+
+from ipsecd.ike.config import Child, Hosts, Path, Peer
+from ipsecd.ike.narrowing import Selectors, meets
+from ipsecd.wire.hostpair import pair_id
+from ipsecd.wire.identity import Identity
+from ipsecd.wire.registry import IdType
+from ipsecd.wire.selector import Address, Selector, outermost
+
+_BROADCAST = IPv4Address("255.255.255.255")
+
+
+def pair(hosts: Hosts, local: Address, remote: Address) -> Peer | None:
+    """The peer of two hosts, with those of the pattern's children that hold both; None if none does, or if ``unfit``
+    says that there can't be one. Its names are those of the pattern with the remote address, and with ours if the
+    pattern has several: they are unique as those are."""
+    if unfit(local, remote):
+        return None
+    who = f"{remote},{local}" if _several(hosts, local.version) else str(remote)
+    children = tuple(each for child in hosts.children if (each := _between(child, local, remote, who)) is not None)
+    if not children:
+        return None
+    return Peer(
+        name=f"{hosts.name}@{who}",
+        local=local,
+        remotes=(remote,),
+        local_id=hosts.local_id or _identity(local),
+        remote_id=hosts.remote_id or _identity(remote),
+        shared_keys=hosts.shared_keys,
+        proposals=hosts.proposals,
+        children=children,
+        lifetime=hosts.lifetime,
+        dpd=hosts.dpd,
+        encapsulation=hosts.encapsulation,
+        fragmentation=hosts.fragmentation,
+        keylog=hosts.keylog,
+        pattern=hosts.name,
+        responds=hosts.responds,
+    )
+
+
+def pairs(patterns: Iterable[Hosts], path: Path) -> tuple[Peer, ...]:
+    """The peers of the two hosts at the ends of a path."""
+    made = (pair(hosts, path.local.address, path.remote.address) for hosts in patterns)
+    return tuple(peer for peer in made if peer is not None)
+
+
+def unfit(local: Address, remote: Address) -> str:
+    """Why two hosts can't negotiate, whatever the configuration says; empty if nothing is against it."""
+    if local.version != remote.version:
+        return f"{local} and {remote} are of two IP versions"
+    if remote.is_multicast or remote == _BROADCAST:
+        return f"{remote} is the address of many hosts at once"
+    if remote.is_unspecified or remote.is_loopback:
+        return f"{remote} is no address of another host"
+    if remote == local:
+        return f"{remote} is an address of this machine"
+    if isinstance(remote, IPv6Address) and (remote.is_link_local or local.is_link_local):
+        return f"IKE can't tell on which link {remote if remote.is_link_local else local} is"
+    return ""
+
+
+def why_none(hosts: Hosts, local: Address, remote: Address) -> str:
+    """Why the pattern makes no peer of these two."""
+    if not any(holds(child.local, local) for child in hosts.children):
+        return f"{local} isn't an address of this machine that the rule is for"
+    return unfit(local, remote) or f"the rule isn't for {remote}"
+
+
+def leads_to(children: Iterable[Child], remote: Address) -> bool:
+    """Whether one of these children is for traffic with this address."""
+    return any(holds(child.remote, remote) for child in children)
+
+
+def holds(selectors: Selectors, address: Address) -> bool:
+    """Whether the address lies inside one of them, whatever their protocols and ports."""
+    return next(_holding(selectors, address), None) is not None
+
+
+def _between(child: Child, local: Address, remote: Address, who: str) -> Child | None:
+    here = _cut(child.local, local)
+    there = _cut(child.remote, remote) if here else ()
+    if not meets(here, there):
+        return None
+    return replace(child, id=pair_id(child.id, local, remote), name=f"{child.name}@{who}", local=here, remote=there)
+
+
+def _cut(selectors: Selectors, address: Address) -> Selectors:
+    """What they say of this address alone."""
+    return outermost(tuple(replace(each, start=address, end=address) for each in _holding(selectors, address)))
+
+
+def _holding(selectors: Selectors, address: Address) -> Iterator[Selector]:
+    number, version = int(address), address.version
+    return (each for each in selectors if each.version == version and int(each.start) <= number <= int(each.end))
+
+
+def _several(hosts: Hosts, version: int) -> bool:
+    """Whether the pattern has more than one address of ours of this family."""
+    ranges = {(each.start, each.end) for child in hosts.children for each in child.local if each.version == version}
+    return len(ranges) > 1 or any(start != end for start, end in ranges)
+
+
+def _identity(address: Address) -> Identity:
+    return Identity(IdType.IPV4_ADDR if address.version == 4 else IdType.IPV6_ADDR, address.packed)
