@@ -20,7 +20,7 @@ import ipsecd
 from ipsecd import limits
 from ipsecd.crypto import selftest
 from ipsecd.daemon.assignment import Assigned, Assignment, chosen
-from ipsecd.daemon.boot import keep_mode, last_floor
+from ipsecd.daemon.boot import Boot
 from ipsecd.daemon.control import Access, ControlServer, Handler
 from ipsecd.daemon.failures import Failures
 from ipsecd.daemon.following import Following
@@ -70,6 +70,7 @@ class App:
         self._resolver = Resolver(options.names, self.clock.now)
         self._well_known = WellKnown(options.sets)
         self._assignment = Assignment(options.assignment)
+        self._boot = Boot(options)
         self._changing = asyncio.Lock()
         self._moved = asyncio.Event()  # this machine's addresses or its ways out may have changed
         self._hangup = asyncio.Event()
@@ -98,6 +99,7 @@ class App:
         try:
             make_folder(self.options.control.parent, 0o755)  # members of the group have to get through it
             with alone(self.options.lock):
+                self._boot.begin()
                 try:
                     async with Netlink() as netlink:
                         self._force = Force(self._host(netlink), self._surroundings(netlink))
@@ -196,6 +198,7 @@ class App:
                 _tell_failure("unassign-failed", error)
                 raise
         if self.protection is None:
+            self._boot.over()
             log.warning("unassigned", cause="put out of force by command")
         else:
             log.warning("unassigned-but-persistent", cause="put out of force by command")
@@ -245,15 +248,16 @@ class App:
         """Something has failed: see that the last good floor stands, so that nothing leaves in clear. It is put in
         the place of whatever may be there under its name."""
         try:
-            if text := self._nftables.text or last_floor(self.options):
-                await self._nftables.replace(text)
+            text, saved = self._nftables.text, self.options.floor.load()
+            if text or saved:
+                await self._nftables.replace(text or f"{saved}{self._boot.added}")
                 log.warning("last-floor-stands")
         except KernelError as error:
             _tell_failure("no-floor", error)
 
     def _keep_boot(self) -> None:
         if self.protection is not None:
-            keep_mode(self.options, self.protection.prepared.file.content.boot)
+            self._boot.keep(self.protection.prepared.file.content.boot)
 
     # --- the world changes ------------------------------------------------------------------------------------------
 
@@ -336,7 +340,7 @@ class App:
         floor, heard = self.options.floor, self.options.heard
         tell = self._reported, self._moved.set, self._give_up
         options = self.options.without, self.options.inline
-        return Host(netlink, self._nftables, floor, heard, self.guard, self.clock, *tell, *options)
+        return Host(netlink, self._nftables, floor, self._boot, heard, self.guard, self.clock, *tell, *options)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What the next boot raises, and what the last one has raised: the saved floor, and what the boot mode adds to it."""
+"""The boot mode: what is added to the floor from a boot on until a policy is in force, and by the next boot."""
 
 from __future__ import annotations
 
@@ -6,22 +6,55 @@ import structlog
 
 from ipsecd.daemon.options import Options
 from ipsecd.errors import KernelError
-from ipsecd.policy.boot import ADDED, after_failure
+from ipsecd.io.state_file import StateFile
+from ipsecd.policy.boot import ADDED, after_start
 
 log = structlog.get_logger()
 
 
-def keep_mode(options: Options, mode: str) -> None:
-    """See that the next boot is in this mode. That it won't be is told."""
-    added = ADDED[mode]
-    try:
-        options.boot.save(added) if added else options.boot.remove()
-    except KernelError as error:
-        log.warning("boot-not-saved", reason=str(error))
+class Boot:
+    """``added`` is what the mode adds to each floor now. What it adds by the next boot is kept in the state folder, and
+    what it still adds since the last one where a boot clears it: ``systemd/floor`` reads both."""
 
+    def __init__(self, options: Options) -> None:
+        self.added = ""
+        self._next = options.boot
+        self._now = options.booted
+        self._over = False
 
-def last_floor(options: Options) -> str:
-    """The last good floor, with what the boot mode adds until a policy is in force; empty if there is none. Raises
-    KernelError."""
-    floor = options.floor.load()
-    return floor + after_failure(options.boot.load() or "") if floor else ""
+    def begin(self) -> None:
+        """At a start, before there is any floor of ours."""
+        try:
+            now, mode = self._now.load(), self._next.load() or ""
+        except KernelError as error:
+            log.warning("boot-not-loaded", reason=str(error))
+            return
+        self._over = now == ""
+        self.added = after_start(mode) if now is None else now
+        if now is None and self.added != mode:
+            self._save(self._now, self.added)
+
+    def over(self) -> None:
+        """A policy is in force, or was taken out of force by command: the mode counts no more until the next boot."""
+        self.added = ""
+        if not self._over:
+            self._over = self._save(self._now, "")
+
+    def keep(self, mode: str) -> None:
+        """See that the next boot is in this mode."""
+        if ADDED[mode]:
+            self._save(self._next, ADDED[mode])
+            return
+        try:
+            self._next.remove()
+        except KernelError as error:
+            log.warning("boot-not-saved", reason=str(error))
+
+    def _save(self, file: StateFile, text: str) -> bool:
+        """Whether it is kept; that it isn't is told."""
+        try:
+            file.save(text)
+        except KernelError as error:
+            log.warning("boot-not-saved", reason=str(error))
+            return False
+        return True

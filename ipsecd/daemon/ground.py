@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from ipsecd import limits
+from ipsecd.daemon.boot import Boot
 from ipsecd.daemon.guard import Guard
 from ipsecd.errors import KernelError
 from ipsecd.ike.effects import Report
@@ -31,8 +32,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What a ground stands on, and whom it tells. ``store`` has the last floor, ``heard`` the peers that have answered.
-    ``reports`` sees what the negotiation reports; ``addresses`` is
+    """What a ground stands on, and whom it tells. ``store`` has the last floor, ``boot`` what the boot adds to each,
+    ``heard`` the peers that have answered. ``reports`` sees what the negotiation reports; ``addresses`` is
     called when this machine's addresses or its ways out may have changed; ``failed`` when nothing can be protected any
     more, with the reason. ``without`` names offloads of the kernel that aren't used, ``inline`` says that packets are
     carried by this process."""
@@ -40,6 +41,7 @@ class Host:
     netlink: Netlink
     nftables: Nftables
     store: StateFile
+    boot: Boot
     heard: StateFile
     guard: Guard
     clock: Clock
@@ -67,18 +69,25 @@ class Ground:
         self._open = contextlib.ExitStack()
 
     async def raise_floor(self, text: str) -> None:
-        """Put this floor in the place of the one before, and keep what is here from then on. Raises KernelError."""
+        """Put this floor in the place of the one before, with what the boot adds, and keep what is here from then on.
+        Raises KernelError."""
         if self._keeper is None:  # it listens before there is anything to lose
             table = self._open.enter_context(contextlib.closing(TableWatch(TABLE)))
             routing = self._open.enter_context(contextlib.closing(RoutingWatch(self._table)))
             self._keeper = Keeper(self.kernel, table, routing, report, self._moved, self._host.clock)
-        await self.kernel.raise_floor(text)
+        await self.kernel.raise_floor(text, self._host.boot.added)
         self._keep(self._keeper)
+
+    async def end_boot(self) -> None:
+        """A policy is in force: what the boot has added goes. Raises KernelError."""
+        if self._host.boot.added:
+            await self.kernel.raise_floor(self.kernel.floor)
+        self._host.boot.over()
 
     async def put_back(self, text: str) -> None:
         """After a failure: the floor as it was before, kept as before. That this fails too is told."""
         try:
-            await self.kernel.raise_floor(text)
+            await self.kernel.raise_floor(text, self._host.boot.added)
         except KernelError as error:
             report("floor-not-as-before", "error", {"reason": str(error)})
         if self._keeper is not None:

@@ -45,6 +45,12 @@ class Options:
         return StateFile(self.state / "boot.nft", "the boot mode", "the next boot raises the floor as the last did")
 
     @property
+    def booted(self) -> StateFile:
+        """What the last boot's mode still adds to it. A boot has to clear its folder."""
+        path = self.control.parent / "boot.nft"
+        return StateFile(path, "that the boot is over", "the boot mode counts on while ipsecd is stopped")
+
+    @property
     def names(self) -> StateFile:
         """What the policy's DNS names last meant, for the next start."""
         path = self.state / "names.json"

@@ -72,6 +72,7 @@ class Protection:
             await self.ground.raise_floor(self._sketch.floor)
             self.prepared = await complete()
             await self._start()
+            await self.ground.end_boot()
         except BaseException:
             await self.ground.let_go()
             await self._open.aclose()

@@ -99,6 +99,7 @@ class KernelState:
         self._report = report
         self._new_tun = new_tun
         self.floor = ""  # what stands, or should
+        self._added = ""  # what stands with it, and isn't kept
         self.exceptions: Callable[[], tuple[Element, ...]] = tuple  # what passes it for a while; never at a boot
         self._index = 0
         self._lost = False
@@ -112,15 +113,16 @@ class KernelState:
             what = f"there is an interface {self.settings.tun} already, and it isn't ours"
             raise KernelError(what, "remove it, or set another name: settings: {tun: NAME}")
 
-    async def raise_floor(self, text: str) -> None:
-        """Put this floor in the place of the one before, in one step, and keep it for the next boot.
+    async def raise_floor(self, text: str, added: str = "") -> None:
+        """Put this floor in the place of the one before, in one step, with what is ``added`` to it for now, and keep it
+        without that for the next boot.
 
         Raises KernelError. A floor that can't be kept on disk is reported, and stands all the same.
         """
         async with self._floor_lock:
-            if text != self._nftables.text or not await self._nftables.holds():
-                await self._nftables.replace(text, self.exceptions())
-            self.floor = text
+            if text + added != self._nftables.text or not await self._nftables.holds():
+                await self._nftables.replace(text + added, self.exceptions())
+            self.floor, self._added = text, added
         try:
             self._store.save(text)
         except KernelError as error:
@@ -150,7 +152,7 @@ class KernelState:
         async with self._floor_lock:
             if not self.floor or (not gone and await self._nftables.holds()):
                 return ()
-            await self._nftables.replace(self.floor, self.exceptions())
+            await self._nftables.replace(self.floor + self._added, self.exceptions())
             return ("floor",)
 
     async def let_pass(self, begin: Collection[Element], end: Collection[Element]) -> None:

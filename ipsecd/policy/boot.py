@@ -33,7 +33,7 @@ ADDED: Final = {
 }
 
 
-def after_failure(added: str) -> str:
-    """What of it stands when a policy couldn't be put in force: that the boot lets everything pass is no reason to take
-    a floor away later."""
+def after_start(added: str) -> str:
+    """What of it stands once the daemon has begun, until it has put a policy in force: that the boot lets everything
+    pass is no reason to take a floor away later."""
     return "" if added == ADDED["permit"] else added

@@ -74,6 +74,7 @@ def test_the_service_is_run_as_the_daemon_expects_it() -> None:
         "StateDirectoryMode=0700",
         "RuntimeDirectory=ipsecd",
         "RuntimeDirectoryMode=0755",
+        "RuntimeDirectoryPreserve=yes",
         "UMask=0077",
         "NoNewPrivileges=yes",
         "DeviceAllow=/dev/net/tun rw",
@@ -115,7 +116,8 @@ def test_the_paths_of_the_units_are_those_of_the_daemon() -> None:
         Path("/run/ipsecd"),
         Path("/etc/ipsecd"),
     )
-    assert str(options.boot.path) in FLOOR.read_text()
+    for file in (options.floor, options.boot, options.booted):
+        assert f":-{file.path}}}\n" in FLOOR.read_text()
     for folder in ("State", "Runtime", "Configuration"):
         assert f"{folder}Directory=ipsecd\n" in told
 
@@ -222,9 +224,13 @@ class Booted:
         if ADDED[mode]:
             boot.write_text(ADDED[mode])
         sites.run("ga", ["nft", "flush", "ruleset"])
-        done = sites.run("ga", [FLOOR, saved, CLOSED, boot], check=False)
+        self._sites, self._floor = sites, [FLOOR, saved, CLOSED, boot, saved.with_name("booted.nft")]
+        self.raise_floor()
+
+    def raise_floor(self) -> None:
+        """As at the boot, and behind nftables.service."""
+        done = self._sites.run("ga", self._floor, check=False)
         assert (done.returncode, done.stderr) == (0, "")
-        self._sites = sites
 
     def passes(self, wan: Capture, source: str, destination: str, mark: bytes) -> bool:
         """Whether a packet, of ga or forwarded, leaves by wan0."""
@@ -280,6 +286,18 @@ def test_until_a_policy_is_in_force_the_boot_mode_says_what_passes(
             assert booted.passes(wan, HA[4], GB_WAN[4], b"<five>")
             assert booted.asks()
             assert booted.asked(), "a policy is in force"
+
+
+@pytest.mark.parametrize("mode", ["stateful", "block", "permit"])
+def test_once_ipsecd_has_run_the_boot_mode_adds_what_it_says(sites: Sites, saved: Path, mode: str) -> None:
+    booted, now = Booted(sites, saved, mode), saved.with_name("booted.nft")
+    with Capture(sites, "ga", "wan0") as wan:
+        for added, closed in ((ADDED["block"], True), ("", False)):
+            now.write_text(added)
+            sites.run("ga", ["nft", "flush", "ruleset"])
+            booted.raise_floor()
+            assert not booted.passes(wan, HA[4], HB[4], f"<covered {closed}>".encode())
+            assert booted.passes(wan, HA[4], GB_WAN[4], f"<uncovered {closed}>".encode()) is not closed
 
 
 def test_a_boot_mode_that_can_not_be_loaded_closes_the_machine(sites: Sites, saved: Path) -> None:

@@ -174,10 +174,10 @@ class Kernel:
     async def check_name(self) -> None:
         pass
 
-    async def raise_floor(self, text: str) -> None:
+    async def raise_floor(self, text: str, added: str = "") -> None:
         if error := self.refuses.pop("floor", None):
             raise error
-        await self._table.replace(text)
+        await self._table.replace(text + added)
         self.floor = text
         self._store.save(text)
 

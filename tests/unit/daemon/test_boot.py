@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ipsecd.errors import IpsecdError
+from ipsecd.daemon import force
+from ipsecd.errors import IpsecdError, KernelError, OperatorError
 from ipsecd.policy.boot import ADDED
-from tests.unit.daemon.daemons import Daemon, beside, policy
+from tests.unit.daemon.daemons import Daemon, Kernel, beside, policy
 
+ASSIGNS_NONE = policy().replace("assigned: sites\n", "")
 FLOOR = "table inet ipsecd { the floor of the last policy }\n"
 
 
@@ -41,17 +43,97 @@ def test_a_boot_mode_that_can_not_be_kept_is_told(tmp_path: Path) -> None:
     beside(tmp_path, scenario)
 
 
-@pytest.mark.parametrize(("mode", "stands"), [("stateful", ADDED["stateful"]), ("last", ""), ("permit", "")])
-def test_a_start_that_fails_leaves_what_the_boot_has_raised(tmp_path: Path, mode: str, stands: str) -> None:
-    async def start(daemon: Daemon) -> None:
-        async with daemon:
-            pass
+# --- what it adds until a policy is in force ------------------------------------------------------------------------
 
-    daemon = Daemon(tmp_path, "assigned: [")
-    daemon.options.state.mkdir()
+
+def booted(folder: Path, text: str, mode: str) -> Daemon:
+    """A daemon that finds what a boot in this mode has read."""
+    daemon = Daemon(folder, text)
+    daemon.options.state.mkdir(exist_ok=True)
     daemon.options.floor.save(FLOOR)
     if ADDED[mode]:
         daemon.options.boot.save(ADDED[mode])
+    return daemon
+
+
+def fails(daemon: Daemon) -> None:
+    """Its start."""
+
+    async def start() -> None:
+        async with daemon:
+            pass
+
     with pytest.raises(IpsecdError):
-        asyncio.run(start(daemon))
+        asyncio.run(start())
+
+
+@pytest.mark.parametrize(
+    ("mode", "stands", "now"), [("stateful", ADDED["stateful"], None), ("last", "", None), ("permit", "", "")]
+)
+def test_a_start_that_fails_leaves_what_the_boot_has_raised(
+    tmp_path: Path, mode: str, stands: str, now: str | None
+) -> None:
+    daemon = booted(tmp_path, "assigned: [", mode)
+    fails(daemon)
     assert daemon.table.there == FLOOR + stands
+    assert daemon.options.booted.load() == now, "whoever removes every table takes no floor away any more"
+
+
+@pytest.mark.parametrize("mode", ["stateful", "block", "permit"])
+def test_by_day_the_boot_mode_counts_no_more(tmp_path: Path, mode: str) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        assert "boot_" not in daemon.table.there
+        assert daemon.options.booted.load() == ""
+
+    beside(tmp_path, scenario, policy() + f"boot: {mode}\n")
+    daemon = booted(tmp_path, "assigned: [", mode)
+    fails(daemon)
+    assert daemon.table.there == FLOOR
+    assert daemon.options.boot.load() == ADDED[mode]
+    daemon.options.booted.remove()  # as a boot does
+    again = Daemon(tmp_path, "assigned: [")
+    fails(again)
+    assert again.table.there == FLOOR + ("" if mode == "permit" else ADDED[mode])
+
+
+def test_it_counts_until_a_start_is_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is behind the floor may fail, and then no policy is in force."""
+
+    async def refuse(_: Kernel) -> None:
+        raise KernelError("no TUN today")
+
+    monkeypatch.setattr(Kernel, "raise_tun", refuse)
+    daemon = booted(tmp_path, policy(), "block")
+    fails(daemon)
+    assert "10.2.0.0/16" in daemon.table.there
+    assert daemon.table.there.endswith(ADDED["block"])
+    assert daemon.table.there == f"{daemon.options.floor.load()}{ADDED['block']}"
+
+
+@pytest.mark.parametrize("command", [("assign", "sites"), ("unassign",)])
+def test_while_no_policy_is_assigned_it_stands_with_the_floor_that_was_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise OperatorError("no keys today")
+
+    async def main() -> None:
+        async with booted(tmp_path, ASSIGNS_NONE, "block") as daemon:
+            with monkeypatch.context() as patch:
+                patch.setattr(force, "prepare", refuse)
+                await daemon.ctl("assign", "sites", code=1)
+            assert daemon.table.there == FLOOR + ADDED["block"]
+            assert daemon.options.floor.load() == FLOOR
+            await daemon.ctl(*command)
+            assert "boot_" not in daemon.table.there
+            assert daemon.options.booted.load() == ""
+
+    asyncio.run(main())
+
+
+def test_what_was_added_and_cant_be_read_is_told_and_the_floor_stands(tmp_path: Path) -> None:
+    daemon = booted(tmp_path, "assigned: [", "last")
+    daemon.options.boot.path.mkdir()
+    fails(daemon)
+    assert daemon.table.there == FLOOR
+    assert "boot-not-loaded" in daemon.events

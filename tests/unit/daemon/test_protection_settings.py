@@ -16,9 +16,11 @@ import yaml
 from ipsecd.crypto.secret import Secret
 from ipsecd.daemon import ground, protection
 from ipsecd.daemon.assignment import Assigned
+from ipsecd.daemon.boot import Boot
 from ipsecd.daemon.ground import Host
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keyring import Sources
+from ipsecd.daemon.options import Options
 from ipsecd.daemon.prepare import Surroundings, outline, prepare
 from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.resolver import Resolver
@@ -65,7 +67,7 @@ class Kernel(Nothing):
     async def check_name(self) -> None:
         pass
 
-    async def raise_floor(self, _: str) -> None:
+    async def raise_floor(self, *_: str) -> None:
         pass
 
     async def raise_tun(self) -> Any:
@@ -131,9 +133,8 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
         around = Surroundings(*told, sources, addresses, *[unasked, outside] * 2, unasked)  # type: ignore[arg-type]  # made up
         sketch = await outline(load_policy(text, "policy.yaml"), Assigned("sites", "sites"), around)
         clock = SimpleNamespace(now=lambda: 100.0)
-        host = Host(
-            Nothing(), Nothing(), Nothing(), Nothing(), Guard(), clock, lambda _: None, lambda: None, fail, inline=True
-        )  # type: ignore[arg-type]  # made up
+        kernel, boot = (Nothing(), Nothing(), Nothing()), Boot(Options(control=folder / "control"))
+        host = Host(*kernel, boot, Nothing(), Guard(), clock, lambda _: None, lambda: None, fail, inline=True)  # type: ignore[arg-type]  # made up
         made = Protection(sketch, host)
         await made.start(lambda: prepare(sketch, around, {"site/1": "site/1"}))
         path = (NEAR, FAR, WAY, Lifetime(None), Lifetime(None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipsecd.policy.boot import ADDED, after_failure
+from ipsecd.policy.boot import ADDED, after_start
 from ipsecd.policy.schema import json_schema
 from tests.unit.policy.texts import load, mistakes
 
@@ -47,7 +47,7 @@ def test_each_mode_of_the_schema_adds_something_of_its_own() -> None:
 
 
 def test_a_failure_takes_no_floor_away() -> None:
-    assert [after_failure(added) for added in ADDED.values()] == ["", STATEFUL, BLOCK, ""]
+    assert [after_start(added) for added in ADDED.values()] == ["", STATEFUL, BLOCK, ""]
 
 
 def test_the_file_says_which_and_the_last_floor_is_what_stands_otherwise() -> None:
