@@ -170,6 +170,8 @@ RESOLVE_UNTOLD = 3.0  # the same of one without a TTL, as from /etc/hosts, and o
 # the 5 seconds within which a change is to be followed
 RESOLVE_REST = 0.5  # after names have changed: others that change with them are followed together
 RESOLVE_THREADS = 64  # names that are asked for at once: each has a thread, which may hang longer than anybody waits
+MEANING_KEPT = 86_400.0  # seconds for which a DNS name means what it did, though no policy in force has it any more
+MAX_MEANINGS = 1_000  # such names: as many as the rules of a large policy have
 SETS_AGAIN = 2.0  # seconds between two looks at well-known sets
 SETS_SHARE = 20.0  # and so much longer than the look before took: it must not be what the processor does
 MAX_SET = 64  # addresses that a well-known set has at most; those beyond are left out

@@ -1,5 +1,6 @@
 """What names of a policy mean, and that they go on meaning it: while nobody answers, when the answer is that there is
-no such name any more, and over a restart. Only another answer takes its place, or a policy without the name.
+no such name any more, and over a restart. Only another answer takes its place, or a day of policies without the name:
+the policy before comes back if the next one doesn't do, and it mustn't begin with names that mean nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from ipaddress import ip_address
 
 import structlog
 
+from ipsecd import limits
 from ipsecd.errors import KernelError
 from ipsecd.io.state_file import StateFile
 from ipsecd.wire.selector import Address
@@ -27,23 +29,33 @@ class Meanings:
         self._title = title
         self._known = _load(kept)
         self._gone: set[str] = set()
+        self._left: dict[str, float] = {}  # names that the policy in force hasn't any more, and since when
         self._saved = True
 
     @property
     def known(self) -> Mapping[str, Addresses]:
-        """What each name meant when it last had an address."""
+        """What each name meant when it last had an address, those that no policy has any more too."""
         return self._known
+
+    def of(self, name: str, now: float) -> Addresses:
+        """What it meant then; nothing if that isn't known, or no policy has had it for too long."""
+        since = self._left.get(name, now)
+        return self._known.get(name, ()) if now - since < limits.MEANING_KEPT else ()
 
     @property
     def gone(self) -> frozenset[str]:
         """Names of which the last answer was that they have no address."""
         return frozenset(self._gone)
 
-    def retain(self, names: frozenset[str]) -> None:
-        """These are the names of the policy in force: of others nothing is remembered."""
-        self._gone &= names
-        if not self._known.keys() <= names:
-            self._known = {name: found for name, found in self._known.items() if name in names}
+    def retain(self, names: frozenset[str], now: float) -> None:
+        """These are the names of the policy in force; others are remembered for a while, and not too many."""
+        left = {name: self._left.get(name, now) for name in self._known if name not in names}
+        kept = [name for name, since in left.items() if now - since < limits.MEANING_KEPT]
+        kept = sorted(kept, key=left.__getitem__)[-limits.MAX_MEANINGS :]
+        self._left = {name: left[name] for name in kept}
+        self._gone &= names | self._left.keys()
+        if len(kept) < len(left):
+            self._known = {name: found for name, found in self._known.items() if name in names or name in self._left}
             self._saved = False
             self.save()
 

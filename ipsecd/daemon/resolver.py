@@ -43,11 +43,11 @@ class Resolver:
 
     def addresses(self, name: str) -> Addresses:
         """What this name meant when it last had an address; nothing if that isn't known. Answers at once."""
-        return self._meanings.known.get(name, ())
+        return self._meanings.of(name, self._now())
 
     def retain(self, names: frozenset[str]) -> None:
-        """These are the names of the policy in force: they are asked for, and of others nothing is remembered."""
-        self._meanings.retain(names)
+        """These are the names of the policy in force: they alone are asked for."""
+        self._meanings.retain(names, self._now())
         self._questions.retain(names, self._now())
         self._silent &= names
         self._asking = {name: question for name, question in self._asking.items() if name in names}

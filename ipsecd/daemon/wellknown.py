@@ -50,8 +50,7 @@ class WellKnown:
         return Sets(dict(self._meanings.known), self._meanings.gone)
 
     def retain(self, names: frozenset[str]) -> None:
-        """These are the sets of the policy in force: of others nothing is remembered."""
-        self._meanings.retain(names)
+        """These are the sets of the policy in force."""
         self._unseen &= names
 
     async def look(self, names: frozenset[str]) -> bool:

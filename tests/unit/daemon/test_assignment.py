@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 
 from ipsecd.daemon import force as force_module
 from ipsecd.errors import KernelError, OperatorError
+from ipsecd.io.lookup import Answer, NotAnswered
 from ipsecd.io.state_file import StateFile
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule, settled
 
@@ -296,6 +298,32 @@ def test_a_policy_that_wants_other_ports_is_refused_with_what_to_do(tmp_path: Pa
         assert daemon.protection.prepared.plan.ike_port == 1500
 
     beside(tmp_path, scenario, text)
+
+
+def test_a_policy_that_comes_back_finds_its_names_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The DNS may be silent then: what is protected or blocked by name must not leave in clear."""
+
+    async def scenario(daemon: Daemon) -> None:
+        while "10.9.0.9" not in daemon.table.there:  # noqa: ASYNC110  nothing else tells when it has been answered
+            await asyncio.sleep(0)
+        monkeypatch.setattr(daemon.app._resolver, "_lookup", silent)
+        for words in (("assign", "home"), ("unassign",)):
+            await daemon.ctl(*words)
+            assert "10.9.0.9" not in daemon.table.there
+            await daemon.ctl("assign", "branch")
+            assert "10.9.0.9" in daemon.table.there
+
+    def silent(_: str) -> Answer:
+        raise NotAnswered("no DNS today")
+
+    async def main() -> None:
+        named = "{name: named, filters: [{source: 10.1.0.0/16, destination: hq.example}], action: block}"
+        daemon = Daemon(tmp_path, policies(branch=(named,), home=()))
+        daemon.app._resolver._lookup = lambda _: Answer((ip_address("10.9.0.9"),))
+        async with asyncio.timeout(PATIENCE), daemon:
+            await scenario(daemon)
+
+    asyncio.run(main())
 
 
 # --- SAs that both policies want ------------------------------------------------------------------------------------

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from ipsecd import limits
 from ipsecd.daemon.meanings import Meanings
 from ipsecd.io.state_file import StateFile
+from ipsecd.wire.selector import Address
 
 ONE, TWO = ip_address("192.0.2.1"), ip_address("2001:db8::2")
 
@@ -72,13 +74,41 @@ def test_what_has_not_changed_is_not_written_again(kept: StateFile) -> None:
     assert kept.load() is None
 
 
-def test_of_names_that_the_policy_no_longer_has_nothing_is_remembered(kept: StateFile) -> None:
+def learnt(kept: StateFile, **answers: tuple[Address, ...]) -> Meanings:
     meanings = Meanings(kept)
-    for name, found in {"hq": (ONE,), "old": (TWO,), "gone": ()}.items():
+    for name, found in answers.items():
         meanings.learn(name, found)
-    meanings.retain(frozenset({"hq"}))
+    return meanings
+
+
+def test_a_name_that_the_policy_no_longer_has_is_remembered_for_a_day(kept: StateFile) -> None:
+    meanings = learnt(kept, hq=(ONE,), old=(TWO,), gone=())
+    meanings.learn("old", ())
+    meanings.retain(frozenset({"hq"}), 100.0)
+    meanings.retain(frozenset({"hq"}), 86_499.0)
+    assert [meanings.of(name, 86_499.0) for name in ("hq", "old", "gone")] == [(ONE,), (TWO,), ()]
+    assert meanings.gone == {"old"}, "to permit, it still means nothing"
+    assert [meanings.of(name, 86_500.0) for name in ("hq", "old")] == [(ONE,), ()], "before anybody looks after it"
+    meanings.retain(frozenset({"hq"}), 86_500.0)
     for each in (meanings, Meanings(kept)):
         assert (each.known, each.gone) == ({"hq": (ONE,)}, frozenset())
+
+
+def test_a_name_that_a_policy_has_again_is_as_if_it_had_never_been_without(kept: StateFile) -> None:
+    meanings = learnt(kept, hq=(ONE,))
+    for now, names in ((0.0, frozenset[str]()), (80_000.0, frozenset({"hq"})), (160_000.0, frozenset[str]())):
+        meanings.retain(names, now)
+    assert meanings.of("hq", 240_000.0) == (ONE,)
+
+
+def test_of_many_names_that_no_policy_has_those_left_last_are_remembered(
+    kept: StateFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_MEANINGS", 1)
+    meanings = learnt(kept, one=(ONE,), two=(TWO,))
+    meanings.retain(frozenset({"one"}), 1.0)
+    meanings.retain(frozenset(), 2.0)
+    assert meanings.known == {"one": (ONE,)}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"hq": 7}', '{"hq": ["nonsense"]}', '{"hq": [[]]}', "null"])
