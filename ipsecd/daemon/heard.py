@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 import structlog
@@ -21,7 +22,21 @@ log = structlog.get_logger()
 _UNREADABLE = "which peers have answered before isn't known"
 _FULL = "too many peers have answered for all to be remembered"
 
-_NOTHING: tuple[str | None, set[Address], set[str], str] = (None, set(), set(), "")
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Who has answered under a policy, or why everybody counts as if."""
+
+    policy: str | None = None
+    heard: frozenset[Address] = frozenset()
+    names: frozenset[str] = frozenset()
+    everybody: str = ""
+
+    def under(self, policy: str, remotes: frozenset[Address], names: frozenset[str]) -> _Known:
+        """What of it counts under this policy, with those peers of persistent rules."""
+        if policy == self.policy:
+            return self
+        return _Known(policy, self.heard & remotes, self.names & names, self.everybody if remotes or names else "")
 
 
 class HeardPeers:
@@ -30,74 +45,71 @@ class HeardPeers:
 
     def __init__(self, kept: StateFile) -> None:
         self._kept = kept
-        self._policy: str | None = None
-        self._heard: set[Address] = set()
-        self._names: set[str] = set()
-        self._everybody = ""
+        self._known = self._before = _Known()
         self._there = False  # something is kept
-        self._before = _NOTHING
 
-    def assign(self, policy: str) -> None:
-        """This policy is in force from now on; of another one's peers nothing counts. Going back to the one before, as
-        long as it isn't ``over``, goes back to what was known under it."""
-        if policy == self._policy:
+    def assign(
+        self, policy: str, remotes: frozenset[Address] = frozenset(), names: frozenset[str] = frozenset()
+    ) -> None:
+        """This policy is in force from now on; of another one's peers nothing counts, but for those at ``remotes`` and
+        of ``names``, which persistent rules have: they are in force whatever the policy is. Going back to the one
+        before, as long as it isn't ``over``, goes back to what was known under it."""
+        if policy == self._known.policy:
             return
-        first, known = self._policy is None, self._before
-        self._before = self._policy, self._heard, self._names, self._everybody
-        self._policy, self._heard, self._names, self._everybody = policy, set(), set(), ""
-        if first and self._load():
-            return
-        if known[0] == policy:
-            _, self._heard, self._names, self._everybody = known
+        last, before = self._known, self._before
+        found = (self._load(policy) if last.policy is None else last).under(policy, remotes, names)
+        if before.policy == policy:
+            found = replace(before, heard=before.heard | found.heard, names=before.names | found.names)
+        self._known, self._before = found, last
         self._save()
 
     def over(self) -> None:
         """Nobody goes back to the policy before: if it is assigned again, it begins anew."""
-        self._before = _NOTHING
+        self._before = _Known()
 
     def add(self, remotes: Iterable[Address], names: Iterable[str] = ()) -> None:
         """These have spoken; ``names`` are what the policy calls them."""
-        news, new_names = set(remotes) - self._heard, set(names) - self._names
-        if len(self._heard) + len(news) > limits.MAX_HEARD:
-            self._everybody = _FULL
-        elif news or new_names:
-            self._heard |= news
-            self._names |= new_names
-        else:
-            return
-        self._save()
+        known = self._known
+        found = replace(known, heard=known.heard.union(remotes), names=known.names.union(names))
+        if len(found.heard) > limits.MAX_HEARD:
+            found = replace(known, everybody=_FULL)
+        if found != known:
+            self._known = found
+            self._save()
 
     def bars(self, remote: Address, name: str = "") -> str:
         """Why this peer isn't talked to in clear; empty if nothing is known against it."""
-        if remote in self._heard:
-            return self._everybody or "it has answered since the policy was assigned"
+        known = self._known
+        if remote in known.heard:
+            return known.everybody or "it has answered since the policy was assigned"
         elsewhere = f"{name} has answered by another address since the policy was assigned"
-        return self._everybody or (elsewhere if name in self._names else "")
+        return known.everybody or (elsewhere if name in known.names else "")
 
     def _save(self) -> None:
-        if not (self._there or self._heard or self._everybody):
+        known = self._known
+        if not (self._there or known.heard or known.everybody):
             return
         self._there = True
-        heard = [str(each) for each in sorted(self._heard, key=lambda each: (each.version, int(each)))]
-        known = {"policy": self._policy, "everybody": self._everybody, "heard": heard, "names": sorted(self._names)}
-        text = json.dumps(known, indent=1)
+        heard = [str(each) for each in sorted(known.heard, key=lambda each: (each.version, int(each)))]
+        told = {"policy": known.policy, "everybody": known.everybody, "heard": heard, "names": sorted(known.names)}
+        text = json.dumps(told, indent=1)
         try:
             self._kept.save(text + "\n")
         except KernelError as error:
             log.warning("heard-not-saved", reason=str(error))
 
-    def _load(self) -> bool:
-        """What is kept of this policy; False if nothing is."""
+    def _load(self, policy: str) -> _Known:
+        """What is kept; if it can't be read, as of this policy."""
         try:
             text = self._kept.load()
             self._there = text is not None
-            found = json.loads(text or "{}")
-            if found.get("policy") != self._policy:
-                return False
-            self._heard = {ip_address(text) for text in found["heard"]}
-            self._names = {str(name) for name in found["names"]}
-            self._everybody = str(found["everybody"])
+            return _decode(text) if text is not None else _Known()
         except (KernelError, ValueError, TypeError, AttributeError, KeyError) as error:
-            self._everybody = _UNREADABLE
             log.warning("heard-not-loaded", reason=str(error))
-        return True
+            return _Known(policy, everybody=_UNREADABLE)
+
+
+def _decode(text: str) -> _Known:
+    found = json.loads(text)
+    heard, names = map(ip_address, found["heard"]), map(str, found["names"])
+    return _Known(str(found["policy"]), frozenset(heard), frozenset(names), str(found["everybody"]))

@@ -92,7 +92,7 @@ class SoftSas:
 
     def assign(self, plan: Plan, ids: Ids) -> None:
         """This plan is in force from now on. What it doesn't allow ends."""
-        self._heard.assign(plan.policy)
+        self._heard.assign(plan.policy, *_of_persistent_rules(plan))
         children = [(peer, child) for peer in plan.peers for child in peer.children if child.fallback is not None]
         self._children = {ids[child.name]: (peer, child) for peer, child in children}
         allowed = {remote for peer, _ in children for remote in peer.remotes}
@@ -226,6 +226,14 @@ class SoftSas:
     def _over(self, soft: SoftSa) -> None:
         if self._standing.get(soft.remote) is soft:
             self._end((soft.remote,), "its time is over")
+
+
+def _of_persistent_rules(plan: Plan) -> tuple[frozenset[Address], frozenset[str]]:
+    """The addresses and DNS names of the peers that persistent rules may talk to in clear."""
+    rules = {entry.rule for entry in plan.entries if entry.persistent}
+    peers = [peer for peer in plan.peers if any(child.fallback and child.rule in rules for child in peer.children)]
+    remotes = frozenset(remote for peer in peers for remote in peer.remotes)
+    return remotes, frozenset(peer.remote_name for peer in peers if peer.remote_name)
 
 
 async def _refusal(change: Awaitable[None]) -> str:

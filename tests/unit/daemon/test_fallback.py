@@ -116,6 +116,21 @@ def test_a_peer_is_barred_by_a_reload_and_no_longer_once_another_policy_was_assi
     beside(tmp_path, scenario, both)
 
 
+def test_a_peer_of_persistent_rules_is_barred_through_assign_and_unassign(tmp_path: Path) -> None:
+    falls = rule("site", "10.1.0.0/16", "192.0.2.2", action="own")
+    text = policy(rule("far")) + "  others: {rules: []}\n" + FALLING + f"persistent: {{rules: [{falls}]}}\n"
+
+    async def scenario(daemon: Daemon) -> None:
+        daemon.context.run(daemon.protection.soft.heard, (PEER,))
+        for words in (("assign", "others"), ("unassign",), ("assign", "sites")):
+            await daemon.ctl(*words)
+            await until_silent(daemon)
+            assert (daemon.in_clear, daemon.kernel.passing) == ([], {})
+            assert json.loads(daemon.options.heard.load() or "")["heard"] == ["192.0.2.2"]
+
+    beside(tmp_path, scenario, text)
+
+
 def test_an_unassign_that_fails_forgets_nobody_who_has_answered(tmp_path: Path) -> None:
     async def scenario(daemon: Daemon) -> None:
         daemon.context.run(daemon.protection.soft.heard, (PEER,))

@@ -92,6 +92,39 @@ def test_a_policy_that_is_assigned_again_after_another_begins_anew(tmp_path: Pat
     assert (peers.bars(ONE), heard(tmp_path).bars(ONE)) == ("", "")
 
 
+def test_a_peer_of_persistent_rules_is_barred_whatever_policy_is_assigned(tmp_path: Path) -> None:
+    lasting = frozenset({ONE}), frozenset({"gw.example"})
+    peers = heard(tmp_path)
+    peers.add((ONE, TWO), ("gw.example", "other.example"))
+    peers.assign("q", *lasting)
+    peers.over()
+    started = HeardPeers(kept(tmp_path))
+    started.assign("r", *lasting)  # the file has had the later word while nothing ran
+    for each in (peers, started, heard(tmp_path, "r")):
+        assert (each.bars(ONE), each.bars(TWO), each.bars(TWO, "other.example")) == (ANSWERED, "", "")
+        assert each.bars(TWO, "gw.example").startswith("gw.example has answered by another address")
+    started.assign("p")
+    assert started.bars(ONE) == "", "no persistent rule has it any more"
+
+
+def test_who_answers_in_the_middle_of_a_change_that_fails_is_barred_after_it(tmp_path: Path) -> None:
+    peers = heard(tmp_path)
+    peers.add((ONE,))
+    peers.assign("q", frozenset({TWO}))
+    peers.add((TWO,))
+    peers.assign("p", frozenset({TWO}))
+    assert (peers.bars(ONE), peers.bars(TWO)) == (ANSWERED, ANSWERED)
+
+
+def test_where_nobody_knows_who_has_answered_persistent_rules_know_no_better_with_another_policy(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "heard.json").write_text("{")
+    peers = heard(tmp_path)
+    peers.assign("q", frozenset({ONE}))
+    assert peers.bars(ONE) == "which peers have answered before isn't known"
+
+
 @pytest.mark.parametrize(
     "text", ["{", "[]", '{"policy": "p"}', '{"policy": "p", "everybody": "", "heard": ["x"], "names": []}']
 )
