@@ -29,6 +29,7 @@ class Silence:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._counted: frozenset[Address] = frozenset()
+        self._after: dict[str, float] = {}  # seconds, by the identifier of a child that may fall back
         self._heard: set[Address] = set()
         self._woke = float("-inf")
 
@@ -37,6 +38,8 @@ class Silence:
         are."""
         peers = [peer for peer in self._core.config.peers if any(child.fallback is not None for child in peer.children)]
         self._counted = frozenset(remote for peer in peers for remote in peer.remotes)
+        children = (child for peer in peers for child in peer.children)
+        self._after = {child.id: child.fallback for child in children if child.fallback is not None}
         self._heard.clear()
         for sa in self._core.ikes.values():
             if sa.settled:
@@ -44,23 +47,32 @@ class Silence:
 
     def wanted(self, sa: IkeSa, child: Child) -> None:
         """A packet waits for this child, and this IKE SA is to carry it, or is being called for it."""
-        if child.fallback is not None and sa.stage is Stage.CONNECTING:
-            due = max(self._core.now, max(sa.begun, self._woke) + child.fallback)
-            self._core.timers.at(due, lambda: self._ask(sa, child, due))
+        if child.id in self._after and sa.stage is Stage.CONNECTING:
+            self._wait(sa, child.id)
+
+    def _wait(self, sa: IkeSa, child: str) -> None:
+        due = max(self._core.now, self._due(sa, child))
+        self._core.timers.at(due, lambda: self._ask(sa, child, due))
+
+    def _due(self, sa: IkeSa, child: str) -> float:
+        """Until when the peer may take its time, as the policy is now."""
+        return max(sa.begun, self._woke) + self._after[child]
 
     def woke(self) -> None:
         """This machine has slept until now."""
         self._woke = self._core.now
 
-    def _ask(self, sa: IkeSa, child: Child, due: float) -> None:
+    def _ask(self, sa: IkeSa, child: str, due: float) -> None:
         if self._core.now - due >= limits.SLEPT:  # so late that it has slept, and nobody has said so yet
             self.woke()
-        if self._core.now < self._woke + (child.fallback or 0.0):
-            self.wanted(sa, child)
+        if child not in self._after or sa.stage is not Stage.CONNECTING:
+            return
+        if self._core.now < self._due(sa, child):  # it has slept, or a new configuration gives the peer more time
+            self._wait(sa, child)
             return
         remote = sa.path.remote.address
-        if sa.stage is Stage.CONNECTING and remote in self._counted - self._heard:
-            self._core.emit(Silent(child.id, remote))
+        if remote in self._counted - self._heard:
+            self._core.emit(Silent(child, remote))
 
     def answered(self, spi: bytes) -> None:
         """A datagram begins with this SPI, as responses to calls of ours do."""

@@ -189,6 +189,28 @@ def test_each_child_waits_for_its_own_time_and_for_the_same_call() -> None:
     assert told(pair) == [SILENT, Silent("more", IP_B)]
 
 
+def test_a_new_configuration_that_gives_the_peer_more_time_counts_for_the_call_under_way() -> None:
+    pair = pair_of()
+    deaf(pair)
+    begun = pair.net.now
+    wants(pair)
+    pair.net.run(2)
+    more = IkeConfig((peer_b(replace(CHILD, fallback=20.0)),))
+    pair.do(pair.a, pair.a.ike.reconfigure(more, pair.net.now))
+    assert pair.net.run(60, until=lambda: bool(told(pair)))
+    assert (told(pair), pair.net.now) == ([SILENT], begun + 20.0)
+
+
+def test_a_new_configuration_without_falling_back_counts_for_the_call_under_way() -> None:
+    pair = pair_of(CHILD, MORE)
+    deaf(pair)
+    wants(pair)
+    never = IkeConfig((peer_b(replace(CHILD, fallback=None), MORE),))
+    pair.do(pair.a, pair.a.ike.reconfigure(never, pair.net.now))
+    pair.net.run(200)
+    assert told(pair) == []
+
+
 @pytest.mark.parametrize("woken", ["woke", "timer"])  # a timer may ring before anybody says that there was a sleep
 def test_a_sleep_of_this_machine_is_no_silence_of_the_peer(woken: str) -> None:
     pair = pair_of()
