@@ -102,10 +102,12 @@ def _rule(rule: Mapping[str, Any]) -> tuple[object, ...]:
 
 def trouble(rule: Mapping[str, Any]) -> str:
     """What stands in the way of a rule, or has done so last; empty if nothing is known."""
-    failure = rule["last_failure"]
+    failure, found = rule["last_failure"], [rule["reason"]]
     if failure and not rule["reason"]:
-        return f"{failure['reason']}, {duration(failure['ago'])} ago"
-    return str(rule["reason"])
+        found = [f"{failure['reason']}, {duration(failure['ago'])} ago"]
+    if rule["not_clear"]:
+        found.append(f"not in clear: {rule['not_clear']}")
+    return "; ".join(part for part in found if part)
 
 
 def sas(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:

@@ -67,7 +67,7 @@ class Device(Protocol):
 class Soft(Protocol):
     """Who decides about talking in clear."""
 
-    def silent(self, key: str, remote: Address) -> None: ...
+    def silent(self, key: str, remote: Address, *, heard: bool) -> None: ...
     def heard(self, remotes: Iterable[Address]) -> None: ...
     def released(self, child: str, packet: bytes) -> None: ...
 
@@ -165,8 +165,8 @@ class Conductor:
                 self._on_report(effect)
             case effects.KeyLog():
                 self._keys.keep(effect)
-            case effects.Silent(child, remote):
-                self._soft.silent(child, remote)
+            case effects.Silent(child, remote, heard):
+                self._soft.silent(child, remote, heard=heard)
             case effects.Heard(remotes):
                 self._soft.heard(remotes)
             case _:

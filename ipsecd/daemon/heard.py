@@ -19,6 +19,7 @@ from ipsecd.wire.selector import Address
 
 log = structlog.get_logger()
 
+HAS_ANSWERED = "it has answered since the policy was assigned"
 _UNREADABLE = "which peers have answered before isn't known"
 _FULL = "too many peers have answered for all to be remembered"
 
@@ -81,7 +82,7 @@ class HeardPeers:
         """Why this peer isn't talked to in clear; empty if nothing is known against it."""
         known = self._known
         if remote in known.heard:
-            return known.everybody or "it has answered since the policy was assigned"
+            return known.everybody or HAS_ANSWERED
         elsewhere = f"{name} has answered by another address since the policy was assigned"
         return known.everybody or (elsewhere if name in known.names else "")
 

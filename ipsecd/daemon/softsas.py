@@ -17,7 +17,7 @@ import structlog
 
 from ipsecd import limits
 from ipsecd.daemon.guard import Guard
-from ipsecd.daemon.heard import HeardPeers
+from ipsecd.daemon.heard import HAS_ANSWERED, HeardPeers
 from ipsecd.daemon.identifiers import Ids
 from ipsecd.errors import KernelError, WireError
 from ipsecd.io.nftables import Element
@@ -86,6 +86,7 @@ class SoftSas:
         self._clock = clock
         self._children: dict[str, tuple[Peer, Child]] = {}  # that may fall back
         self._standing: dict[Address, SoftSa] = {}
+        self._refused: dict[str, str] = {}  # why the rule's silent peer isn't talked to in clear
         self._unsettled: dict[Address, SoftSa] = {}  # the kernel isn't told yet that these stand, or no longer do
         self._settling: asyncio.Task[None] | None = None
         self._closed = False
@@ -96,6 +97,7 @@ class SoftSas:
         children = [(peer, child) for peer in plan.peers for child in peer.children if child.fallback is not None]
         self._children = {ids[child.name]: (peer, child) for peer, child in children}
         allowed = {remote for peer, _ in children for remote in peer.remotes}
+        self._refused.clear()
         self._end(self._standing.keys() - allowed, "the policy has changed")
 
     def over(self) -> None:
@@ -104,8 +106,8 @@ class SoftSas:
 
     # --- what the negotiation finds -----------------------------------------------------------------------------
 
-    def silent(self, key: str, remote: Address) -> None:
-        """The peer that is called for this child doesn't answer."""
+    def silent(self, key: str, remote: Address, *, heard: bool = False) -> None:
+        """The peer that is called for this child doesn't answer; ``heard``: not this time."""
         peer, child = self._children.get(key, (None, None))
         if peer is None or child is None or child.fallback is None:
             return
@@ -115,9 +117,10 @@ class SoftSas:
         )
         full = before is None and len(self._standing) >= limits.MAX_SOFT_SAS
         too_many = "there are as many soft SAs as there may be" if full else ""
-        why_not = self._heard.bars(remote, peer.remote_name) or too_many
+        why_not = self._heard.bars(remote, peer.remote_name) or (HAS_ANSWERED if heard else too_many)
         if why_not:
             self.counters["refused"] += 1
+            self._refused[child.rule] = why_not
             log.warning("soft-sa-refused", **_names(soft), reason=why_not)
             return
         soft = self._standing[remote] = replace(soft, since=before.since) if before else soft
@@ -156,6 +159,10 @@ class SoftSas:
         """Those by which something passes in clear now."""
         found = self._children.values()
         return frozenset(child.rule for peer, child in found if not self._standing.keys().isdisjoint(peer.remotes))
+
+    def refused(self, rule: str) -> str:
+        """Why its peer wasn't talked to in clear when it was silent last; empty if it was, or never is silent."""
+        return self._refused.get(rule, "")
 
     def left(self, remote: Address) -> float | None:
         """For how many seconds this peer is talked to in clear; None if it isn't."""
@@ -214,6 +221,7 @@ class SoftSas:
 
     def _made(self, soft: SoftSa, now: float) -> None:
         self.counters["made"] += 1
+        self._refused.pop(soft.rule, None)
         reason = f"no answer for {soft.waited:g} s"
         log.warning("soft-sa-made", **_names(soft), reason=reason, seconds=soft.until - now)
         asyncio.get_running_loop().call_later(soft.until - now, self._over, soft)

@@ -99,6 +99,7 @@ def _rule(rule: Rule, app: App, protection: Protection, sas: list[IkeSaStatus]) 
         "peer": rule.peer,
         "state": _state(rule, up, unusable, protection, sas),
         "reason": unusable or absent,
+        "not_clear": "" if up else protection.soft.refused(rule.name),
         "children": list(rule.children),
         "up": sorted(up),
         "last_failure": failure

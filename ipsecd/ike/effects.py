@@ -108,11 +108,12 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """The peer that is called for this child, which packets wait for, has not answered at all for so long that its
-    rule may fall back to clear. The call goes on."""
+    """The peer that is called for this child, which packets wait for, has not answered for so long that its rule may
+    fall back to clear, unless it has been ``heard`` before. The call goes on."""
 
     child: str
     remote: Address
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

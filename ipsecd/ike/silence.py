@@ -35,7 +35,7 @@ class Silence:
 
     def configure(self) -> None:
         """The configuration is new, and whoever is told may have forgotten what was before: tell again of the SAs there
-        are."""
+        are. One that has just ended and lingers counts too: its peer was there a moment ago."""
         peers = [peer for peer in self._core.config.peers if any(child.fallback is not None for child in peer.children)]
         self._counted = frozenset(remote for peer in peers for remote in peer.remotes)
         children = (child for peer in peers for child in peer.children)
@@ -71,8 +71,8 @@ class Silence:
             self._wait(sa, child)
             return
         remote = sa.path.remote.address
-        if remote in self._counted - self._heard:
-            self._core.emit(Silent(child, remote))
+        if remote in self._counted:
+            self._core.emit(Silent(child, remote, heard=remote in self._heard))
 
     def answered(self, spi: bytes) -> None:
         """A datagram begins with this SPI, as responses to calls of ours do."""

@@ -22,6 +22,7 @@ from tests.exchange.network import Datagram, endpoint
 CHILD = child_of_a(fallback=3.0)
 MORE = child_of_a("more", fallback=10.0)
 SILENT = Silent("net", IP_B)
+SILENT_NOW = Silent("net", IP_B, heard=True)
 HEARD = Heard((IP_B,))
 ELSEWHERE = ip_address("203.0.113.9")
 
@@ -113,7 +114,7 @@ def test_whatever_carries_our_spi_is_an_answer(what: str, source: str) -> None:
     pair.net.run(2.5)
     say(pair, ANSWERS[what](request_of_a(pair)), source)
     pair.net.run(200)
-    assert told(pair) == [HEARD]
+    assert told(pair) == [HEARD, SILENT_NOW]
 
 
 def test_what_doesnt_carry_our_spi_isnt() -> None:
@@ -156,7 +157,7 @@ def test_a_peer_that_has_had_an_sa_isnt_silent_when_it_is_gone() -> None:
     wants(pair)
     pair.net.run(300)
     assert pair.a.gave_up
-    assert told(pair) == [HEARD]
+    assert told(pair) == [HEARD, SILENT_NOW]
 
 
 def test_a_peer_that_calls_us_is_heard_by_all_its_addresses() -> None:
@@ -244,3 +245,7 @@ def test_a_new_configuration_is_told_of_the_sas_there_are() -> None:
     pair.do(pair.a, pair.a.ike.reconfigure(again, pair.net.now))
     assert told(pair) == [HEARD, HEARD]
     assert pair.agree(1)
+    pair.do(pair.b, pair.b.ike.down_peer(peer_a().name, pair.net.now))
+    assert pair.net.run(5, until=lambda: not pair.a.established)
+    pair.do(pair.a, pair.a.ike.reconfigure(again, pair.net.now))
+    assert told(pair) == [HEARD, HEARD, HEARD], "also of one that has just ended"

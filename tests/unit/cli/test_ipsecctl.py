@@ -20,8 +20,8 @@ from ipsecd.daemon.protocol import COMMANDS
 from tests.unit.cli.scripted import STATUS, Scripted, in_turn
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, ctl, pair, policy
 
-FINE = {"reason": "", "last_failure": None}
-OTHER = {"children": ["c"], "up": [], "reason": "somebody else's", "last_failure": None}
+FINE = {"reason": "", "last_failure": None, "not_clear": ""}
+OTHER = FINE | {"children": ["c"], "up": [], "reason": "somebody else's"}
 TWO_UP = {"rules": [OTHER, FINE | {"children": ["a/1", "a/2"], "up": ["a/1", "a/2"]}]}
 ONE_UP = {"rules": [OTHER, FINE | {"children": ["a/1", "a/2"], "up": ["a/1"]}, FINE | {"children": ["b"], "up": []}]}
 
@@ -51,6 +51,7 @@ def test_what_two_daemons_that_talk_have_to_show(tmp_path: Path) -> None:
                     "children": ["site/1"],
                     "up": ["site/1"],
                     "last_failure": None,
+                    "not_clear": "",
                 }
             ]
 
@@ -194,7 +195,7 @@ def test_what_is_not_up_in_time_is_named(tmp_path: Path) -> None:
 
 
 def failed(reason: str, ago: float) -> dict[str, Any]:
-    return {"rules": [{"children": ["a/1"], "up": [], "reason": "", "last_failure": {"reason": reason, "ago": ago}}]}
+    return {"rules": [FINE | {"children": ["a/1"], "up": [], "last_failure": {"reason": reason, "ago": ago}}]}
 
 
 @pytest.mark.parametrize("notify", ["AUTHENTICATION_FAILED", "NO_PROPOSAL_CHOSEN", "TS_UNACCEPTABLE"])

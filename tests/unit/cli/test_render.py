@@ -21,6 +21,7 @@ RULE = {
     "children": ["to-hq/1", "to-hq/2"],
     "up": [],
     "last_failure": None,
+    "not_clear": "",
 }
 STATUS = {
     "version": "0.1.0",
@@ -124,6 +125,11 @@ FAILURE = {"event": "ike-failed", "reason": "the peer is busy", "ago": 65.0}
             "to-hq unusable require-security 0 of 2 no key",
         ),
         ({"last_failure": FAILURE}, "to-hq down require-security 0 of 2 the peer is busy, 1 min 5 s ago"),
+        (
+            {"not_clear": "it has answered", "last_failure": FAILURE},
+            "to-hq down require-security 0 of 2 the peer is busy, 1 min 5 s ago; not in clear: it has answered",
+        ),
+        ({"not_clear": "it has answered"}, "to-hq down require-security 0 of 2 not in clear: it has answered"),
         ({"children": [], "state": "block", "action": "block"}, "to-hq block block the office"),
     ],
 )

@@ -69,6 +69,9 @@ class World:
 
         return told
 
+    def silent(self, key: str, _: Address, *, heard: bool) -> None:
+        self.story.append(("silent", key, heard))
+
     def handle(self, message: messages.ToRoads, now: float) -> list[Result]:
         self._handled += 1
         self.story.append(type(message).__name__)
@@ -126,9 +129,21 @@ def test_effects_are_carried_out_in_order() -> None:
 def test_who_decides_about_talking_in_clear_is_told_what_counts() -> None:
     world = World()
     remote = ip_address("192.0.2.2")
-    world.conductor.perform([effects.Silent("to-hq/1", remote), effects.Heard((remote,))], 1.0)
+    world.conductor.perform(
+        [
+            effects.Silent("to-hq/1", remote),
+            effects.Heard((remote,)),
+            effects.Silent("to-hq/1", remote, heard=True),
+        ],
+        1.0,
+    )
     world.conductor.results([messages.Released("to-hq/1", b"packet")], 1.0)
-    assert world.story == [("silent", "to-hq/1"), ("heard",), ("released", "to-hq/1")]
+    assert world.story == [
+        ("silent", "to-hq/1", False),
+        ("heard",),
+        ("silent", "to-hq/1", True),
+        ("released", "to-hq/1"),
+    ]
 
 
 def test_the_message_behind_an_installation_waits_for_its_acknowledgement() -> None:

@@ -51,6 +51,27 @@ def test_a_packet_for_a_silent_peer_leaves_in_clear_and_everybody_can_see_it(tmp
     beside(tmp_path, scenario, FALLS)
 
 
+def test_why_a_peer_that_has_answered_this_call_isnt_talked_to_in_clear_stands_in_log_and_status(
+    tmp_path: Path,
+) -> None:
+    """Nobody vouches for what it has answered, so the call goes on, and only that it was heard is known."""
+
+    async def scenario(daemon: Daemon) -> None:
+        daemon.kernel.tun.send(PACKET)  # type: ignore[union-attr]  # it's up
+        await settled()
+        nonsense = daemon.network.sent[0][:8] + b"nonsense"
+        daemon.context.run(daemon.receive, nonsense, (PEER, 500), (daemon.address, 500))
+        await until_silent(daemon)
+        assert (daemon.in_clear, daemon.kernel.passing) == ([], {})
+        why = "it has answered since the policy was assigned"
+        assert daemon.texts("soft-sa-refused") == [f"site: {PEER} doesn't answer, and isn't talked to in clear: {why}"]
+        [shown] = (await told(daemon, "status"))["rules"]
+        assert (shown["state"], shown["not_clear"]) == ("negotiating", why)
+        assert f"not in clear: {why}" in " ".join((await daemon.ctl("status")).output.split())
+
+    beside(tmp_path, scenario, FALLS)
+
+
 def test_a_reload_that_takes_the_permission_away_ends_it_at_once(tmp_path: Path) -> None:
     async def scenario(daemon: Daemon) -> None:
         await until_silent(daemon)

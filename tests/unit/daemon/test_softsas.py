@@ -171,6 +171,22 @@ def test_it_ends_as_soon_as_the_peer_is_heard_and_never_comes_back(tmp_path: Pat
     ]
 
 
+def test_a_peer_that_was_heard_once_is_refused_with_the_reason_until_the_policy_changes(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.soft.silent("id of one/1", ONE, heard=True)
+        await world.settled()
+        assert world.passing == {}
+        assert (world.soft.refused("one"), world.soft.refused("two")) == (
+            "it has answered since the policy was assigned",
+            "",
+        )
+        world.soft.assign(PLAN, IDS)
+        assert world.soft.refused("one") == ""
+
+    [refused] = run(tmp_path, scenario)
+    assert (refused["event"], refused["reason"]) == ("soft-sa-refused", "it has answered since the policy was assigned")
+
+
 def test_a_restart_doesnt_make_a_peer_that_has_answered_a_silent_one(tmp_path: Path) -> None:
     async def before(world: World) -> None:
         world.soft.heard((ONE,))
