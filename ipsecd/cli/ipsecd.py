@@ -105,7 +105,7 @@ def check_file(file: Path) -> None:
     Exits with 0 if it has no mistake. Notes don't count, though run refuses what one of them says isn't supported yet.
     """
     try:
-        verdict = check(read_text(file), str(file))
+        verdict = check(read_text(file, ""), str(file))
     except ConfigError as error:
         click.echo(str(error))
         sys.exit(1)

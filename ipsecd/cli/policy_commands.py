@@ -19,8 +19,9 @@ from ipsecd.daemon.options import POLICY
 from ipsecd.errors import ConfigError
 from ipsecd.policy.complaint import did_you_mean
 from ipsecd.policy.extracting import Section, extracted
-from ipsecd.policy.importing.formats import READERS, format_of
+from ipsecd.policy.importing.formats import FORMATS_IN_WORDS, READERS, format_of
 from ipsecd.policy.load import load_policy
+from ipsecd.policy.merging import ONCE
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.writing import to_yaml
 
@@ -33,7 +34,7 @@ _file = click.option(
 
 def _loaded(file: Path) -> PolicyFile:
     """The policy file. Raises Failure with all its mistakes."""
-    text = readable(file)
+    text = readable(file, "--file names another, ipsecctl policy new makes one")
     try:
         return load_policy(text, str(file))
     except ConfigError as error:
@@ -112,15 +113,27 @@ def import_policies(file: Path, form: str, **where: Any) -> None:
     Shows what comes of it, and says what couldn't be carried over and what is another than it was.
     """
     destination = Destination(**where)
-    text = readable(file)
+    text = readable(file, "name the file to import", "the file")
     try:
-        imported = READERS[format_of(text) if form == _AUTO else form](text, str(file))
+        imported = READERS[_format(text, file) if form == _AUTO else form](text, str(file))
     except ConfigError as error:
         raise Failure(FAILED, f"{file} can't be imported", lines=tuple(map(str, error.mistakes))) from None
     for remark in imported.remarks:
         click.echo(f"{remark} [remark]", err=True)
     policies = imported.tree.get("policies")
+    if not any(imported.tree.get(what) for what in ("policies", *ONCE)):
+        raise Failure(FAILED, f"{file} makes no policy", "it has to add one, with its rules")
     write(prepared(imported.tree, destination), destination, list(policies) if isinstance(policies, dict) else [])
+
+
+def _format(text: str, file: Path) -> str:
+    """The format that the text has. Raises Failure if it has none."""
+    if not text.strip():
+        raise Failure(FAILED, f"{file} is empty", "name a file that holds something to import")
+    if not (form := format_of(text)):
+        told = f"{file} shows nothing of what can be imported: {FORMATS_IN_WORDS}"
+        raise Failure(FAILED, told, "if it is one of them, --format says which, and all that is wrong with it is named")
+    return form
 
 
 @click.command()

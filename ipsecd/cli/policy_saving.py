@@ -16,7 +16,7 @@ from ipsecd.cli.whole_file import rewrite
 from ipsecd.daemon.policy_text import read_text
 from ipsecd.errors import ConfigError, OperatorError
 from ipsecd.policy.check import Verdict, check
-from ipsecd.policy.merging import SECTIONS, merge
+from ipsecd.policy.merging import ONCE, SECTIONS, merge
 from ipsecd.policy.parsing import parse
 from ipsecd.policy.paths import Value
 from ipsecd.policy.writing import to_yaml
@@ -57,10 +57,11 @@ def destination_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def readable(path: Path) -> str:
-    """The text of a file. Raises Failure."""
+def readable(path: Path, hint: str, what: str = "the policy") -> str:
+    """The text of a file that messages are to call so; the hint is for who has named one that can't be read. Raises
+    Failure."""
     try:
-        return read_text(path)
+        return read_text(path, hint, what)
     except ConfigError as error:
         raise Failure(FAILED, f"{path} can't be read", lines=tuple(map(str, error.mistakes))) from None
     except OperatorError as error:
@@ -90,7 +91,7 @@ def prepared(tree: Tree, destination: Destination) -> str:
 
 def _merged(path: Path, tree: Tree, *, replace: bool) -> str:
     """The text of a file with the sections of the tree in it."""
-    before = readable(path)
+    before = readable(path, "--into names another file, or one to make")
     if not (verdict := check(before, str(path))).good:
         raise Failure(FAILED, f"{path} has mistakes, and nothing is written", lines=tuple(verdict.lines()))
     try:
@@ -98,7 +99,7 @@ def _merged(path: Path, tree: Tree, *, replace: bool) -> str:
     except ConfigError as error:
         lines = tuple(map(str, error.mistakes))
         raise Failure(FAILED, "nothing is written", "--replace puts the new ones in their place", lines) from None
-    if others := [name for name in tree if name not in SECTIONS]:
+    if others := [name for name in tree if name not in (*SECTIONS, *ONCE)]:
         click.echo(f"not taken over, as a machine has them once: {', '.join(others)}", err=True)
     if not found.kept:
         click.echo(f"{path} is written anew as a whole: its comments are lost", err=True)
@@ -113,5 +114,5 @@ def write(text: str, destination: Destination, names: list[str]) -> None:
     rewrite(path, text)
     whole = parse(text, str(path)).value
     assigned = whole.get("assigned") if isinstance(whole, dict) else None
-    command = "reload" if assigned in names else f"assign {' or '.join(names)}"
+    command = "reload" if assigned in names or not names else f"assign {' or '.join(names)}"
     click.echo(f"{path} is written; ipsecctl {command} puts it in force if it is the daemon's file", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from errno import EACCES, ENOENT
 from pathlib import Path
 
 from ipsecd.cli.program import FAILED, Failure
@@ -49,5 +50,7 @@ def _put(path: Path, text: str, mode: int, owner: os.stat_result | None) -> None
 
 
 def _failure(path: Path, error: Exception) -> Failure:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return Failure(FAILED, f"can't write {path}: {reason}")
+    if not isinstance(error, OSError):
+        return Failure(FAILED, f"can't write {path}: {error}")
+    hint = {ENOENT: f"mkdir -p {path.parent} makes the folder", EACCES: "root may"}.get(error.errno or 0, "")
+    return Failure(FAILED, f"can't write {path}: {error.strerror}", hint)

@@ -15,6 +15,10 @@ from ipsecd.policy.syntax import lines_of
 from ipsecd.policy.writing import entry, to_yaml
 
 SECTIONS: Final = ("credentials", "filter_lists", "filter_actions", "policies")
+ONCE: Final = {  # taken as a whole, and what is said where there is one
+    "boot": "there is a boot mode already",
+    "persistent": "there are persistent rules already",
+}
 _KINDS: Final = {
     "credentials": "credential",
     "filter_lists": "filter list",
@@ -33,18 +37,22 @@ class Merged:
 
 
 def merge(text: str, file: str, new: dict[str, Value], *, replace: bool = False) -> Merged:
-    """The text of a good policy file with the sections of another. What both have alike is left alone; of other things
-    with the same name the new one takes the place if ``replace`` says so, else ConfigError names them all."""
+    """The text of a good policy file with the sections of another, its boot mode and its persistent rules. What both
+    have alike is left alone; of other things with the same name the new one takes the place if ``replace`` says so,
+    else ConfigError names them all."""
     tree = parse(text, file)
     old: Section = tree.value if isinstance(tree.value, dict) else {}
     added = {section: _new_in(section, old, new) for section in SECTIONS}
     taken = [
         _taken(tree, section, name) for section in SECTIONS for name in added[section] if name in _section(old, section)
     ]
+    once = {name: new[name] for name in ONCE if name in new and new[name] != old.get(name)}
+    taken += [tree.mistake((name,), ONCE[name], "", tree.key((name,))) for name in once if name in old]
     if taken and not replace:
         raise ConfigError(in_order(taken))
     whole = old | {section: {**_section(old, section), **entries} for section, entries in added.items() if entries}
-    spliced = _Splicing(tree, text).with_all(added)
+    whole |= once
+    spliced = _Splicing(tree, text).with_all(added, once)
     kept = _reads_as(spliced, whole)
     return Merged(spliced if kept else to_yaml(whole), kept)
 
@@ -80,14 +88,23 @@ class _Splicing:
         self._lines = lines_of(text.rstrip("\r\n"))
         self._top = [self._tree.key((name,)).line for name in tree.value] if isinstance(tree.value, dict) else []
 
-    def with_all(self, added: dict[str, Section]) -> str:
+    def with_all(self, added: dict[str, Section], once: Section) -> str:
         """The text with all of these entries, each section's last part first, so that lines keep their numbers."""
         edits: list[tuple[int, int, list[str]]] = []
         for section, entries in added.items():
             edits += self._edits(section, entries) if entries else []
+        edits += [self._whole(name, value) for name, value in once.items()]
+        edits.reverse()  # what stands at the same place is put in front of what was put there before
         for start, end, lines in sorted(edits, key=lambda edit: edit[:2], reverse=True):
             self._lines[start:end] = lines
         return "\n".join(self._lines) + "\n"
+
+    def _whole(self, name: str, value: Value) -> tuple[int, int, list[str]]:
+        """Likewise, for what has no entries that could be put beside those that are there."""
+        key, lines = self._tree.keys.get((name,)), entry(name, value, (), "")
+        if key is None:
+            return len(self._lines), len(self._lines), ["", *lines]
+        return key.line - 1, self._end(key.line, self._top), lines
 
     def _edits(self, section: str, entries: Section) -> list[tuple[int, int, list[str]]]:
         """Which lines, counted from 0, make place for which."""

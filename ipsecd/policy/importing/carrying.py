@@ -9,13 +9,12 @@ from pydantic import ValidationError
 from ipsecd import limits
 from ipsecd.policy.complaint import Complaint, Remark, quoted
 from ipsecd.policy.filters import Filter
-from ipsecd.policy.importing.credentials import Credentials
-from ipsecd.policy.importing.draft import Draft, Policy, Response, Rule, Traffic
+from ipsecd.policy.importing.draft import Draft, Policy, Response, Rule, Stores, Traffic
 from ipsecd.policy.importing.imported import Imported, Report
 from ipsecd.policy.importing.joining import Tunnel, tunnels
 from ipsecd.policy.importing.naming import Names
 from ipsecd.policy.importing.offers import filter_action, proposals, response_methods
-from ipsecd.policy.names import FILTER_ACTIONS, FILTER_LISTS
+from ipsecd.policy.importing.sharing import Shared
 from ipsecd.policy.nodes import Mark
 from ipsecd.policy.paths import Value
 from ipsecd.policy.traffic import PROTOCOLS, WITH_PORTS
@@ -23,61 +22,84 @@ from ipsecd.policy.traffic import PROTOCOLS, WITH_PORTS
 _PROTOCOL_NAMES: Final = {number: name for name, number in PROTOCOLS.items()}
 
 
-def carried(draft: Draft, report: Report) -> Imported:
+def carried(stores: Stores, report: Report) -> Imported:
     """The policy file that says the same, as far as it can. Raises ConfigError if the report has mistakes."""
     report.settle()
-    return report.imported(_Carrier(draft, report).tree())
+    shared = Shared(report)
+    local = _Carrier(stores.local, shared, report, stores.exemptions)
+    persistent = _Carrier(stores.persistent, shared, report, stores.exemptions)
+    policies = local.policies()
+    rules, others = persistent.persistent_rules(), persistent.policies_besides()
+    tree: dict[str, Value] = {"policies": policies | others}
+    if stores.local.assigned:
+        tree["assigned"] = list(policies)[list(stores.local.policies).index(stores.local.assigned)]
+    if stores.boot:
+        tree["boot"] = stores.boot
+    if rules:
+        tree["persistent"] = {"rules": rules}
+    local.tell_unused()
+    persistent.tell_unused()
+    return report.imported(tree | shared.sections())
 
 
 class _Carrier:
-    """One import. Sections fill up as rules ask for what is in them."""
+    """One store of an import."""
 
-    def __init__(self, draft: Draft, report: Report) -> None:
+    def __init__(self, draft: Draft, shared: Shared, report: Report, exemptions: int | None) -> None:
         self._draft = draft
+        self._shared = shared
         self._report = report
-        self._credentials = Credentials(report)
-        self._lists: dict[str, list[Value]] = {}  # by their names in small letters, as the next two
-        self._actions: dict[str, str | dict[str, Value]] = {}
+        self._exemptions = exemptions
+        self._lists: dict[str, str] = {}  # by their names in small letters, what they are called in the policy file
+        self._actions: dict[str, str] = {}
         self._used: set[str] = set()  # lists that rules have asked for
-        self._policy_names = Names("policy")
-        self._list_names = Names("list", FILTER_LISTS)
-        self._action_names = Names("action", FILTER_ACTIONS)
 
-    def tree(self) -> dict[str, Value]:
-        draft = self._draft
-        policies: dict[str, Value] = {}
-        for key, policy in draft.policies.items():
-            policies[self._name(key, policy.name, policy.mark, self._policy_names)] = self._policy(policy)
-        tree: dict[str, Value] = {"policies": policies}
-        if draft.assigned:
-            tree["assigned"] = self._policy_names.of(draft.assigned, "")
-        sections: dict[str, dict[str, Value]] = {
-            "credentials": self._credentials.section,
-            "filter_lists": {self._list_names.of(key, ""): list(filters) for key, filters in self._lists.items()},
-            "filter_actions": {
-                self._action_names.of(key, ""): body for key, body in self._actions.items() if isinstance(body, dict)
-            },
-        }
-        self._unused()
-        return tree | {name: content for name, content in sections.items() if content}
+    def policies(self) -> dict[str, Value]:
+        """All policies of the store, in their order, by their names in the policy file."""
+        return {self._policy_name(policy): self._policy(policy) for policy in self._draft.policies.values()}
 
-    def _unused(self) -> None:
+    def policies_besides(self) -> dict[str, Value]:
+        """Those of the persistent store that aren't assigned there."""
+        found: dict[str, Value] = {}
+        for key, policy in self._draft.policies.items():
+            if key != self._draft.assigned:
+                told = "isn't assigned in the persistent store, so it holds nowhere: it is a policy like others here"
+                self._report.remark(policy.mark, told, "move its rules under persistent to have them hold always")
+                found[self._policy_name(policy)] = self._policy(policy)
+        return found
+
+    def persistent_rules(self) -> list[Value]:
+        """The rules of the policy that is assigned in the persistent store."""
+        policy = self._draft.policies.get(self._draft.assigned)
+        if policy is None:
+            return []
+        self._report.remark(policy.mark, "its rules are under persistent, and hold whichever policy is assigned")
+        if any((policy.offers, policy.lifetime, policy.sessions, policy.master_key_pfs)):
+            told = "persistent rules have the key exchange of the policy that is assigned: their own is left out"
+            self._report.remark(policy.mark, told)
+        if policy.response is not None and policy.response.active:
+            told = "the default response belongs to the policy that is assigned: that of the persistent one is left out"
+            self._report.remark(policy.response.mark, told)
+        return self._rules(policy)
+
+    def tell_unused(self) -> None:
+        """Say what no rule has asked for."""
         for key, each in self._draft.lists.items():
             if key not in self._used:
                 self._report.remark(each.mark, f"no rule uses the filter list {quoted(each.name)}: it is left out")
         for key, action in self._draft.actions.items():
             if key not in self._actions:
-                self._report.remark(
-                    action.mark, f"no rule uses the filter action {quoted(action.name)}: it is left out"
-                )
+                told = f"no rule uses the filter action {quoted(action.name)}: it is left out"
+                self._report.remark(action.mark, told)
 
-    def _name(self, key: str, text: str, mark: Mark, names: Names) -> str:
-        if names.knows(key):
-            return names.of(key, text)
-        name = names.of(key, text)
+    def _policy_name(self, policy: Policy) -> str:
+        name = self._shared.policy_names.fresh(policy.name)
+        self._tell_name(policy.name, name, policy.mark)
+        return name
+
+    def _tell_name(self, text: str, name: str, mark: Mark) -> None:
         if text and name != text.lower():
             self._report.remark(mark, f"{quoted(text)} is called {name} here")
-        return name
 
     def _policy(self, policy: Policy) -> dict[str, Value]:
         body: dict[str, Value] = {"rules": self._rules(policy)}
@@ -88,13 +110,13 @@ class _Carrier:
             body["default_response"] = self._response(response, policy.name)
         if response is not None or any(self._negotiates(rule) for rule in policy.rules):
             body["key_exchange"] = self._key_exchange(policy)
-        if self._draft.exemptions is not None:
-            body["exemptions"] = {"level": self._draft.exemptions}
+        if self._exemptions is not None:
+            body["exemptions"] = {"level": self._exemptions}
         return body
 
     def _response(self, response: Response, owner: str) -> dict[str, Value]:
         methods = response_methods(response.offers, response.mark, self._report)
-        return {**methods, "authentication": self._credentials.methods(response.proofs, owner)}
+        return {**methods, "authentication": self._shared.credentials.methods(response.proofs, owner)}
 
     def _key_exchange(self, policy: Policy) -> dict[str, Value]:
         told = "Windows of that time speaks IKEv1 alone: it is allowed, behind IKEv2"
@@ -126,8 +148,7 @@ class _Carrier:
                 self._report.remark(rule.mark, "this rule covers nothing that could be carried over: it is left out")
                 continue
             name = names.fresh(rule.name or self._traffic_name(rule))
-            if rule.name and name != rule.name.lower():
-                self._report.remark(rule.mark, f"{quoted(rule.name)} is called {name} here")
+            self._tell_name(rule.name, name, rule.mark)
             rules.append(self._rule(rule, name, filters, tunnel))
         return rules
 
@@ -147,7 +168,7 @@ class _Carrier:
         else:
             body["filters"] = list(filters)
         if self._negotiates(rule):
-            body["authentication"] = self._credentials.methods(rule.proofs, name)
+            body["authentication"] = self._shared.credentials.methods(rule.proofs, name)
         if rule.connections != "all":
             body["connections"] = rule.connections
         return body
@@ -156,15 +177,19 @@ class _Carrier:
         key = rule.action.lower()
         action = self._draft.actions[key]
         if key not in self._actions:
-            self._actions[key] = filter_action(action, self._report)
-        body = self._actions[key]
-        return body if isinstance(body, str) else self._name(key, action.name, action.mark, self._action_names)
+            body = filter_action(action, self._report)
+            self._actions[key] = body if isinstance(body, str) else self._shared.actions.name(action.name, body)
+            if not isinstance(body, str):
+                self._tell_name(action.name, self._actions[key], action.mark)
+        return self._actions[key]
 
     def _list(self, rule: Rule, filters: list[dict[str, Value]]) -> str:
         key = rule.traffic_list.lower()
-        self._lists.setdefault(key, list(filters))
-        found = self._draft.lists[key]
-        return self._name(key, found.name, found.mark, self._list_names)
+        if key not in self._lists:
+            found = self._draft.lists[key]
+            self._lists[key] = self._shared.lists.name(found.name, list(filters))
+            self._tell_name(found.name, self._lists[key], found.mark)
+        return self._lists[key]
 
     def _negotiates(self, rule: Rule) -> bool:
         return self._draft.actions[rule.action.lower()].kind == "negotiate"

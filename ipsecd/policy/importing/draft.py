@@ -142,11 +142,21 @@ class Policy:
 
 @dataclass(slots=True)
 class Draft:
-    """All that a text describes. Policies, lists and actions are found by their names in small letters, as Windows
-    finds them in any case. ``exemptions`` is the level of NoDefaultExempt, if it was given."""
+    """What a store of Windows' holds. Policies, lists and actions are found by their names in small letters, as Windows
+    finds them in any case."""
 
     policies: dict[str, Policy] = field(default_factory=dict)
     lists: dict[str, TrafficList] = field(default_factory=dict)
     actions: dict[str, Action] = field(default_factory=dict)
     assigned: str = ""
+
+
+@dataclass(slots=True)
+class Stores:
+    """All that a text describes. What is assigned in the ``persistent`` store holds beside what is assigned in the
+    other. ``exemptions`` is the level of NoDefaultExempt and ``boot`` the boot mode, if they were given."""
+
+    local: Draft = field(default_factory=Draft)
+    persistent: Draft = field(default_factory=Draft)
     exemptions: int | None = None
+    boot: str = ""

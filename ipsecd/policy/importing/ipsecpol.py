@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeVar
 
 from ipsecd.policy.complaint import Complaint, complaint
 from ipsecd.policy.importing import places, suites
 from ipsecd.policy.importing.carrying import carried
-from ipsecd.policy.importing.draft import Action, Draft, Kind, Offer, Policy, Proof, Response, Rule, Traffic
+from ipsecd.policy.importing.draft import Action, Kind, Offer, Policy, Proof, Response, Rule, Stores, Traffic
 from ipsecd.policy.importing.imported import Imported, Report
 from ipsecd.policy.importing.words import Word, statements
 from ipsecd.policy.nodes import Mark
@@ -33,6 +34,8 @@ _UNKNOWN: Final = "an option that there isn't, whose values need no further comp
 _POLL: Final = re.compile(r":\d*$")
 _RENEWAL: Final = re.compile(r"(?i:(\d{1,9})([QS]))")
 _FILTER_FORM: Final = "such as 10.1.0.0/255.255.0.0+10.2.0.0/255.255.0.0:80:TCP"
+_quick = partial(suites.quick, forms=suites.IPSECPOL)
+_main = partial(suites.main, forms=suites.IPSECPOL)
 _PROOF_FORM: Final = 'KERBEROS, PRESHARE:"key" or CERT:"name of the authority"'
 
 
@@ -58,13 +61,14 @@ def read(text: str, file: str) -> Imported:
     reader = _Reader(report)
     for line in statements(text, report):
         reader.take(line)
-    return carried(reader.draft, report)
+    return carried(reader.stores, report)
 
 
 class _Reader:
     def __init__(self, report: Report) -> None:
-        self.draft = Draft()
+        self.stores = Stores()
         self._report = report
+        self._draft = self.stores.local  # the store that a line is about
 
     def take(self, words: list[Word]) -> None:
         """One command line."""
@@ -112,32 +116,31 @@ class _Reader:
         if "w" in options and not named:
             self._report.mistake(start.mark, "-w needs the policy's name", "-p NAME")
             return None
-        if any(word.text.upper().startswith("PERS") for word in options.of("w")):
-            told = "rules of the persistent store hold here as long as their policy is assigned"
-            self._report.remark(options.places["w"], told)
+        persistent = any(word.text.upper().startswith("PERS") for word in options.of("w"))
+        self._draft = self.stores.persistent if persistent else self.stores.local
         mark = (named[0] if named else start).mark
         name = _POLL.sub("", named[0].text) if named else _DYNAMIC
         if "o" in options:
             self._delete(name.lower(), options.of("r"))
             return None
-        if not named and _DYNAMIC not in self.draft.policies:
+        if not named and _DYNAMIC not in self._draft.policies:
             told = "lines without -w hold beside the assigned policy in Windows; here one policy is in force at a time"
             self._report.remark(mark, f"{told}: they are the policy {_DYNAMIC}")
-        return self.draft.policies.setdefault(name.lower(), Policy(name, mark))
+        return self._draft.policies.setdefault(name.lower(), Policy(name, mark))
 
     def _delete(self, key: str, rules: list[Word]) -> None:
         """The policy, or the rules of it that are named."""
-        if rules and key in self.draft.policies:
-            policy, gone = self.draft.policies[key], {word.text.lower() for word in rules}
+        if rules and key in self._draft.policies:
+            policy, gone = self._draft.policies[key], {word.text.lower() for word in rules}
             policy.rules = [rule for rule in policy.rules if rule.name.lower() not in gone]
         elif not rules:
-            self.draft.policies.pop(key, None)
-            if self.draft.assigned == key:
-                self.draft.assigned = ""
+            self._draft.policies.pop(key, None)
+            if self._draft.assigned == key:
+                self._draft.assigned = ""
 
     def _settings(self, policy: Policy, options: _Options) -> None:
         if "1s" in options:
-            offers = [each for word in options.of("1s") if (each := self._tried(suites.main, word))]
+            offers = [each for word in options.of("1s") if (each := self._tried(_main, word))]
             if policy.offers and policy.offers != offers:
                 told = f"these key exchange methods hold for the whole policy {policy.name}, instead of earlier ones"
                 self._report.remark(options.places["1s"], told)
@@ -157,10 +160,10 @@ class _Reader:
 
     def _assignment(self, policy: Policy, options: _Options) -> None:
         key = policy.name.lower()
-        if "x" in options or (key == _DYNAMIC and not self.draft.assigned):
-            self.draft.assigned = key
-        elif "y" in options and self.draft.assigned == key:
-            self.draft.assigned = ""
+        if "x" in options or (key == _DYNAMIC and not self._draft.assigned):
+            self._draft.assigned = key
+        elif "y" in options and self._draft.assigned == key:
+            self._draft.assigned = ""
 
     def _rules(self, policy: Policy, start: Word, options: _Options) -> None:
         """The line's rule, and one more for filters in parentheses, which pass, and one for those in brackets, which
@@ -224,20 +227,20 @@ class _Reader:
         for word in options.of("n"):
             if (kind := _KINDS.get(word.text.upper())) is not None:
                 yield kind
-            elif (offer := self._tried(suites.quick, word)) is not None:
+            elif (offer := self._tried(_quick, word)) is not None:
                 yield offer
 
     def _known(self, action: Action) -> str:
         """The name of this action, or of one that is the same."""
-        for name, other in self.draft.actions.items():
+        for name, other in self._draft.actions.items():
             if other == action:
                 return name
         key, number = action.name.lower(), 2
-        while key in self.draft.actions:
+        while key in self._draft.actions:
             key, number = f"{action.name.lower()}-{number}", number + 1
         if number > 2:
             action.name = key
-        self.draft.actions[key] = action
+        self._draft.actions[key] = action
         return key
 
     def _tried(self, read: Callable[[str, Mark], T], word: Word) -> T | None:

@@ -16,17 +16,6 @@ class Names:
     def __init__(self, kind: str, taken: Iterable[str] = ()) -> None:
         self._kind = kind
         self._taken = set(taken)
-        self._known: dict[str, str] = {}
-
-    def of(self, key: str, text: str) -> str:
-        """The name of what goes by this key, made of this text when it is first asked for."""
-        if key not in self._known:
-            self._known[key] = self.fresh(text)
-        return self._known[key]
-
-    def knows(self, key: str) -> bool:
-        """Whether what goes by this key has its name already."""
-        return key in self._known
 
     def fresh(self, text: str) -> str:
         """A name that nothing has yet, like this text: small letters, with hyphens for what a name can't hold."""

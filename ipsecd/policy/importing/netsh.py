@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from ipsecd.policy.importing.carrying import carried
-from ipsecd.policy.importing.draft import Draft
+from ipsecd.policy.importing.draft import Stores
 from ipsecd.policy.importing.imported import Imported, Report
 from ipsecd.policy.importing.netsh_commands import Commands
 from ipsecd.policy.importing.tags import arguments
 from ipsecd.policy.importing.values import Values
 from ipsecd.policy.importing.words import Word, statements
+from ipsecd.policy.nodes import Mark
 
 _PROOFS: Final = ("kerberos", "psk", "rootca")
 _KEYS: Final = ("mmpfs", "qmpermm", "mmlifetime", "activatedefaultrule", "pollinginterval", "assign")
@@ -46,8 +47,8 @@ _ASIDE: Final = {
     "restorepolicyexamples": "brings back Windows' examples",
     "batch": "says how netsh works",
     "interactive": "says how netsh works",
-    "store": "names a store of Windows'",
 }
+_BOOT_MODES: Final = {mode: mode for mode in ("stateful", "block", "permit")}
 _CONTEXT: Final = ("netsh", "netsh.exe", "pushd", "ipsec", "static")
 
 
@@ -58,16 +59,19 @@ def read(text: str, file: str) -> Imported:
     reader = _Reader(report)
     for words in statements(text, report):
         reader.take(words)
-    return carried(reader.draft, report)
+    return carried(reader.stores, report)
 
 
 class _Reader:
     """Leads each command to what it changes."""
 
     def __init__(self, report: Report) -> None:
-        self.draft = Draft()
+        self.stores = Stores()
         self._report = report
-        self._commands = Commands(self.draft, report)
+        self._values = Values(report)
+        self._local = Commands(self.stores.local, report)
+        self._persistent = Commands(self.stores.persistent, report)
+        self._commands = self._local
 
     def take(self, words: list[Word]) -> None:
         """One command, with or without what leads to its context."""
@@ -82,6 +86,8 @@ class _Reader:
         aside = _ASIDE.get(verb) or (_ASIDE.get(noun) if verb in ("set", "show") else None)
         if aside is not None:
             self._report.remark(words[0].mark, f"this command {aside}: it is left out")
+        elif (verb, noun) == ("set", "store"):
+            self._store(dict(arguments(words[2:], ("location", "domain"), self._report)), words[0].mark)
         elif (verb, noun) == ("delete", "all"):
             self._commands.delete_all()
         elif (verb, noun) in TAGS:
@@ -91,13 +97,29 @@ class _Reader:
             known = ", ".join(" ".join(each) for each in TAGS)
             self._report.mistake(words[0].mark, "this isn't a command of netsh ipsec static", known)
 
+    def _store(self, given: Mapping[str, Word], mark: Mark) -> None:
+        """Which store the commands from here on are about."""
+        if "location" not in given:
+            self._report.mistake(mark, "location is missing", "location=local or location=persistent")
+            return
+        known = {"local": self._local, "persistent": self._persistent, "domain": self._local}
+        self._commands = self._values.one_of(given["location"], known, self._commands)
+        if given["location"].text.strip().lower() == "domain":
+            told = "what follows is of a domain's store: here it comes as policies of this file"
+            self._report.remark(mark, told)
+
     def _dynamic(self, words: list[Word]) -> None:
-        """Of what changes the machine at once there is one thing that policies here can say: the exemptions."""
+        """Of what changes the machine at once there are two things that a policy file can say: the exemptions, and the
+        boot mode."""
         mark = words[0].mark
         if [word.text.lower() for word in words[1:3]] == ["set", "config"]:
             given = list(arguments(words[3:], ("property", "value"), self._report))
             values = dict(given)
-            if "property" in values and values["property"].text.lower() == "ipsecexempt" and "value" in values:
-                self.draft.exemptions = Values(self._report).number(values["value"], 3)
+            setting = values["property"].text.lower() if "property" in values and "value" in values else ""
+            if setting == "ipsecexempt":
+                self.stores.exemptions = self._values.number(values["value"], 3)
+                return
+            if setting == "bootmode":
+                self.stores.boot = self._values.one_of(values["value"], _BOOT_MODES, self.stores.boot)
                 return
         self._report.remark(mark, "this command changes what holds at the moment, and no stored policy: it is left out")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from ipsecd.policy.complaint import complaint
@@ -79,7 +80,7 @@ class Commands:
             case "mmlifetime":
                 policy.lifetime = 60 * self._values.number(word, _MOST_MINUTES)
             case "mmsecmethods":
-                policy.offers = self._values.each(word, suites.main)
+                policy.offers = self._values.each(word, partial(suites.main, forms=suites.NETSH))
             case "activatedefaultrule":
                 response = policy.response or Response(word.mark)
                 response.active = self._values.yes(word, response.active)
@@ -98,7 +99,7 @@ class Commands:
             if tag == "activate":
                 response.active = self._values.yes(word, response.active)
             elif tag == "qmsecmethods":
-                response.offers = self._values.each(word, suites.quick)
+                response.offers = self._values.each(word, partial(suites.quick, forms=suites.NETSH))
             elif tag == "qmpfs" and self._values.yes(word, before=False):
                 self._report.remark(word.mark, "the default response has no setting for perfect forward secrecy here")
 
@@ -145,7 +146,7 @@ class Commands:
             case "soft":
                 action.soft = self._values.yes(word, action.soft)
             case "qmsecmethods":
-                action.offers = self._values.each(word, suites.quick)
+                action.offers = self._values.each(word, partial(suites.quick, forms=suites.NETSH))
             case "action":
                 action.kind = self._values.one_of(word, _KINDS, action.kind)
 

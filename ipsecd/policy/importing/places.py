@@ -70,7 +70,7 @@ def protocol(text: str) -> int:
         return RAW
     number = PROTOCOLS.get(word, int(word) if word.isascii() and word.isdecimal() and len(word) <= 3 else -1)
     if not 0 <= number <= RAW:
-        raise complaint(f"{quoted(text)} isn't a protocol", "TCP, UDP, ICMP, RAW, ANY or a number from 0 to 255")
+        raise complaint(f"{quoted(text)} isn't a protocol", "TCP, UDP, ICMP, RAW or a number from 0 to 255; 0 is any")
     return number
 
 

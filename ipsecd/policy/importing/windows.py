@@ -27,6 +27,7 @@ from ipsecd.policy.importing.draft import (
     Proof,
     Response,
     Rule,
+    Stores,
     Traffic,
     TrafficList,
 )
@@ -69,7 +70,7 @@ def read(text: str, file: str) -> Imported:
     report = Report(file)
     reader = _Reader(parse(_ODD.sub(_plain, text), file), report)  # the parser of policies knows where things stand
     reader.file(content)
-    return carried(reader.draft, report)
+    return carried(Stores(reader.draft), report)
 
 
 def _plain(found: re.Match[str]) -> str:
@@ -223,15 +224,17 @@ def _side(given: JsonObject, field: str, base: int) -> str:
 
 def _main_offer(given: JsonObject) -> MainOffer:
     cipher = given.text("encryption").lower().removesuffix("-cbc")
-    return suites.main_offer(cipher, given.text("hash"), given.number("oakley_group"), given.mark)
+    return suites.main_offer(cipher, given.text("hash"), given.number("oakley_group"), given.mark, suites.OBJECTS)
 
 
 def _algorithms(given: JsonObject) -> dict[str, str]:
     """What an algorithm offer says: of ESP its cipher and hash, of AH its hash."""
     protocol = given.text("protocol").upper()
     if protocol == "ESP":
-        encryption, integrity = suites.esp(given.text("encryption") or "none", given.text("integrity") or "none")
+        encryption, integrity = suites.esp(
+            given.text("encryption") or "none", given.text("integrity") or "none", suites.OBJECTS
+        )
         return {"encryption": encryption, "integrity": integrity}
     if protocol == "AH":
-        return {"signed": suites.ah(given.text("hash"))}
+        return {"signed": suites.ah(given.text("hash"), suites.OBJECTS)}
     raise complaint("this is neither ESP nor AH")

@@ -179,7 +179,8 @@ def test_a_file_with_mistakes_or_none_at_all_is_refused_with_all_of_them(file: P
         f"ipsecctl: {file} has mistakes\n"
     )
     told = policy("list", "--file", file.with_name("none"), code=1).stderr
-    assert told == f"ipsecctl: can't read the policy {file.with_name('none')}: No such file or directory\n"
+    advice = "(--file names another, ipsecctl policy new makes one)"
+    assert told == f"ipsecctl: can't read the policy {file.with_name('none')}: No such file or directory {advice}\n"
 
 
 # --- import ----------------------------------------------------------------------------------------------------------
@@ -274,6 +275,53 @@ def test_import_says_all_mistakes_and_writes_nothing(script: Path, tmp_path: Pat
     assert not (tmp_path / "new.yaml").exists()
 
 
+NOTHING_TO_IMPORT = (
+    "shows nothing of what can be imported: a script of netsh ipsec static, lines of ipsecpol or ipseccmd, Windows' "
+    "objects in JSON, or a policy file (if it is one of them, --format says which, and all that is wrong with it is "
+    "named)"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is empty (name a file that holds something to import)"),
+        ("\n  \n", "is empty (name a file that holds something to import)"),
+        ("# nothing\n", NOTHING_TO_IMPORT),
+        ("Dear all,\nhello\n", NOTHING_TO_IMPORT),
+        ("netsh advfirewall firewall add rule name=x\n", NOTHING_TO_IMPORT),
+        ('{"a": 1}', NOTHING_TO_IMPORT),
+        ("netsh ipsec static show all\n", "makes no policy (it has to add one, with its rules)"),
+        ("policies: {}\n", "makes no policy (it has to add one, with its rules)"),
+    ],
+)
+def test_a_file_without_anything_to_import_is_called_so(script: Path, text: str, told: str) -> None:
+    script.write_text(text)
+    assert policy("import", script, code=1).stderr.splitlines()[-1] == f"ipsecctl: {script} {told}"
+
+
+def test_a_file_to_import_that_is_not_there_is_called_no_policy(tmp_path: Path) -> None:
+    told = policy("import", tmp_path / "none" / "x.bat", code=1).stderr
+    assert (
+        told
+        == f"ipsecctl: can't read the file {tmp_path}/none/x.bat: No such file or directory (name the file to import)\n"
+    )
+    told = policy("import", tmp_path, code=1).stderr
+    assert told == f"ipsecctl: can't read the file {tmp_path}: Is a directory (name the file to import)\n"
+
+
+def test_persistent_rules_alone_are_put_in_force_by_a_reload(script: Path, tmp_path: Path) -> None:
+    script.write_text(
+        "netsh ipsec static set store location=persistent\n"
+        "netsh ipsec static add policy p activatedefaultrule=no assign=yes\n"
+        'netsh ipsec static add rule r p "All ICMP Traffic" Permit\n'
+    )
+    path = tmp_path / "new.yaml"
+    told = policy("import", script, "--into", path).stderr
+    assert f"{path} is written; ipsecctl reload puts it in force" in told
+    assert "persistent:\n  rules:\n    - name: r\n" in path.read_text()
+
+
 def test_import_reads_a_file_as_the_format_that_is_told(script: Path) -> None:
     assert "this isn't a line of ipsecpol" in policy("import", script, "--format", "ipsecpol", code=1).stderr
 
@@ -292,7 +340,8 @@ def test_one_place_alone_can_be_meant(file: Path, script: Path) -> None:
 def test_what_can_not_be_written_leaves_nothing_behind(script: Path, tmp_path: Path) -> None:
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     done = policy("import", script, "--output", tmp_path / "nowhere" / "new.yaml", code=1)
-    assert done.stderr.endswith("nowhere/new.yaml: No such file or directory\n")
+    advice = f"(mkdir -p {tmp_path / 'nowhere'} makes the folder)"
+    assert done.stderr.endswith(f"nowhere/new.yaml: No such file or directory {advice}\n")
     assert (
         policy("import", script, "--output", tmp_path / "loop.yaml", "--replace", code=1)
         .stderr.splitlines()[-1]

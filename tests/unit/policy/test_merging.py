@@ -141,5 +141,34 @@ def test_a_text_that_lines_cannot_be_put_into_is_written_anew(text: str) -> None
     assert parse(found.text, "f").value == expected
 
 
+PERSISTENT: dict[str, Any] = {"boot": "block", "persistent": {"rules": [RULE]}}
+WRITTEN = """
+boot: block
+
+persistent:
+  rules:
+    - name: r
+      filters:
+        - {source: me, destination: any}
+      action: permit
+"""
+
+
+def test_a_boot_mode_and_persistent_rules_come_along_where_there_are_none() -> None:
+    assert merged(COMMENTED, PERSISTENT) == COMMENTED + WRITTEN
+
+
+def test_a_boot_mode_and_persistent_rules_take_the_place_of_others_as_a_whole_and_only_when_told_to() -> None:
+    text = "boot: permit  # for now\n\n# Always:\npersistent:\n  rules: []\n" + COMMENTED
+    with pytest.raises(ConfigError) as caught:
+        merge(text, "p.yaml", PERSISTENT)
+    assert [str(mistake) for mistake in caught.value.mistakes] == [
+        "p.yaml:1:1: boot: there is a boot mode already",
+        "p.yaml:4:1: persistent: there are persistent rules already",
+    ]
+    replaced = WRITTEN.replace("\n\npersistent", "\n\n# Always:\npersistent").lstrip("\n")
+    assert merged(text, PERSISTENT, replace=True) == replaced + COMMENTED
+
+
 def test_assignment_and_settings_of_the_new_file_do_not_come_with_it() -> None:
     assert merged(COMMENTED, {"assigned": "n", "settings": {"mtu": 1400}, "policies": {}}) == COMMENTED

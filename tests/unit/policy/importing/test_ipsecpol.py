@@ -167,6 +167,21 @@ def test_the_default_response_has_the_methods_and_authentication_of_its_line() -
     assert policies == {"p": {"rules": [], "default_response": response, "key_exchange": exchange}}
 
 
+def test_what_is_assigned_in_persistent_storage_becomes_persistent_rules() -> None:
+    text = """
+        ipseccmd -w PERS -p always -r ping -f 0+*::ICMP -n PASS
+        ipseccmd -w PERS -p always -x
+        ipseccmd -w REG -p p -r all -f 0+* -n BLOCK -x
+    """
+    ping = {"source": "me", "destination": "any", "protocol": "icmp"}
+    every = {"source": "me", "destination": "any"}
+    assert imported("ipsecpol", text).tree == {
+        "assigned": "p",
+        "policies": {"p": {"rules": [{"name": "all", "filters": [every], "action": "block"}]}},
+        "persistent": {"rules": [{"name": "ping", "filters": [ping], "action": "permit"}]},
+    }
+
+
 def test_what_a_line_deletes_is_gone_and_a_policy_that_one_unassigns_stays() -> None:
     text = """
         ipseccmd -w REG -p old -r r -f 0+* -n PASS -x
@@ -194,9 +209,9 @@ def test_every_mistake_is_named_at_once_with_its_place_and_a_hint() -> None:
         "1:1: -w needs the policy's name (-p NAME)",
         "2:18: this isn't a filter (such as 10.1.0.0/255.255.0.0+10.2.0.0/255.255.0.0:80:TCP)",
         "2:25: 'FOO' isn't a cipher of Windows' (one of none, des, 3des, aes128, aes192, aes256)",
-        "2:38: ESP[None,None] protects nothing (such as ESP[3DES,SHA1]:100000k/3600s)",
-        "2:53: this isn't a security method (such as ESP[3DES,SHA1]:100000k/3600s)",
-        "2:60: this isn't a key exchange method (such as 3DES-SHA1-2)",
+        "2:38: ESP[None,None] protects nothing (such as ESP[3DES,SHA]3600S/100000K)",
+        "2:53: this isn't a security method (such as ESP[3DES,SHA]3600S/100000K)",
+        "2:60: this isn't a key exchange method (such as 3DES-SHA-2)",
         "2:73: this isn't how often keys are renewed (such as 10Q/3600S)",
         "3:18: '255.0.255.0' isn't a mask of '10.1.0.0' (such as 255.255.0.0, or 16)",
         '3:50: this isn\'t an authentication method (KERBEROS, PRESHARE:"key" or CERT:"name of the authority")',

@@ -235,6 +235,90 @@ def test_the_exemptions_of_the_machine_become_those_of_each_policy() -> None:
     assert imported("netsh", text).tree["policies"] == {"p": {"rules": [], "exemptions": {"level": 1}}}
 
 
+PERSISTENT = """
+    netsh ipsec static set store location=persistent
+    netsh ipsec static add policy name=Floor activatedefaultrule=no mmlifetime=60
+    netsh ipsec static add filterlist name=web
+    netsh ipsec static add filter filterlist=web srcaddr=me dstaddr=10.9.0.1
+    netsh ipsec static add rule name=ping policy=Floor filterlist="All ICMP Traffic" filteraction=Permit
+    netsh ipsec static add rule name=web policy=Floor filterlist=web filteraction=Permit
+    netsh ipsec static set policy name=Floor assign=yes
+    netsh ipsec static add policy name=Spare activatedefaultrule=no
+    netsh ipsec static set store location=local
+    netsh ipsec static add policy name=Floor activatedefaultrule=no assign=yes
+    netsh ipsec static add filter filterlist=web srcaddr=me dstaddr=10.9.0.2
+    netsh ipsec static add rule name=ping policy=Floor filterlist="All ICMP Traffic" filteraction=Permit
+    netsh ipsec static add rule name=web policy=Floor filterlist=web filteraction=Permit
+"""
+
+
+def test_what_is_assigned_in_the_persistent_store_becomes_persistent_rules() -> None:
+    """Each store has its own names; what is the same in both is there once."""
+    assert written("netsh", PERSISTENT) == (
+        """\
+assigned: floor
+
+filter_lists:
+  all-icmp-traffic:
+    - {source: me, destination: any, protocol: icmp}
+  web:
+    - {source: me, destination: 10.9.0.2}
+  web-2:
+    - {source: me, destination: 10.9.0.1}
+
+policies:
+  floor:
+    rules:
+      - name: ping
+        filter_list: all-icmp-traffic
+        action: permit
+      - name: web
+        filter_list: web
+        action: permit
+  spare:
+    rules: []
+
+persistent:
+  rules:
+    - name: ping
+      filter_list: all-icmp-traffic
+      action: permit
+    - name: web
+      filter_list: web-2
+      action: permit
+"""
+    )
+
+
+def test_what_persistent_rules_cannot_keep_of_their_policy_is_remarked() -> None:
+    text = PERSISTENT.replace("add policy name=Floor activatedefaultrule=no mm", "add policy name=Floor mm")
+    spare = "isn't assigned in the persistent store, so it holds nowhere: it is a policy like others here"
+    exchange = "persistent rules have the key exchange of the policy that is assigned: their own is left out"
+    response = "the default response belongs to the policy that is assigned: that of the persistent one is left out"
+    assert [line for line in remarks("netsh", text) if line.startswith(("3:", "9:"))] == [
+        "3:36: its rules are under persistent, and hold whichever policy is assigned",
+        f"3:36: {exchange}",
+        f"3:36: {response}",
+        f"9:36: {spare} (move its rules under persistent to have them hold always)",
+    ]
+
+
+@pytest.mark.parametrize(("value", "tree"), [("Stateful", "stateful"), ("block", "block"), ("permit", "permit")])
+def test_the_boot_mode_becomes_that_of_the_file(value: str, tree: str) -> None:
+    text = f"netsh ipsec dynamic set config bootmode {value}"
+    assert imported("netsh", text).tree == {"policies": {}, "boot": tree}
+    assert remarks("netsh", text) == []
+
+
+def test_a_store_and_a_boot_mode_that_there_are_not_are_mistakes() -> None:
+    text = "set store\nset store location=here\ndynamic set config property=bootmode value=open"
+    assert mistakes("netsh", text) == [
+        "1:1: location is missing (location=local or location=persistent)",
+        "2:20: this isn't one of the words that belong here (local, persistent, domain)",
+        "3:44: this isn't one of the words that belong here (stateful, block, permit)",
+    ]
+
+
 def test_what_has_no_meaning_here_is_remarked() -> None:
     text = """
         netsh ipsec static set store location=domain domain=example.com
@@ -244,7 +328,7 @@ def test_what_has_no_meaning_here_is_remarked() -> None:
         add policy p activatedefaultrule=no pollinginterval=600
     """
     assert remarks("netsh", text) == [
-        "2:20: this command names a store of Windows': it is left out",
+        "2:20: what follows is of a domain's store: here it comes as policies of this file",
         "3:20: this command shows what there is: it is left out",
         "4:20: this command reads or writes a file of Windows' own: it is left out",
         "5:13: this command changes what holds at the moment, and no stored policy: it is left out",
@@ -277,7 +361,7 @@ def test_every_mistake_is_named_at_once_with_its_place_and_a_hint() -> None:
         "2:12: there is a policy of that name already (set policy changes it)",
         "3:1: '255.0.255.0' isn't a mask of '10.1.0.0' (such as 255.255.0.0, or 16)",
         "4:1: dstaddr is missing (dstaddr=me, any, an address or a DNS name)",
-        "5:26: 'SHA9' isn't a hash of Windows' (one of none, md5, sha, sha1, sha256, sha384)",
+        "5:26: 'SHA9' isn't a hash of Windows' (one of none, md5, sha1, sha256, sha384)",
         "5:48: qmsecmethods stands here twice",
         "6:12: there is no policy of that name (one of p)",
         "7:14: there is no filterlist of that name (one of l)",

@@ -106,7 +106,10 @@ def test_the_format_is_known_by_its_content() -> None:
     assert format_of("c:\\tools\\IPSECCMD.EXE -f 0+*") == "ipsecpol"
     assert format_of("policies: {}") == "yaml"
     assert format_of('{"policies": {}}') == "yaml"
-    assert format_of("") == "yaml"
+    assert format_of("{\n assigned: p, policies: {}}") == "yaml"
+    assert format_of("# ours\nassigned : p") == "yaml"
+    assert format_of("") == ""
+    assert format_of("hello") == ""
 
 
 @pytest.mark.parametrize(
