@@ -11,16 +11,25 @@ import click
 
 from ipsecd.cli import render
 from ipsecd.cli.output import output as standard_output
-from ipsecd.cli.policy_saving import Destination, destination_options, prepared, readable, write
+from ipsecd.cli.policy_saving import (
+    Destination,
+    destination_options,
+    known,
+    loaded,
+    prepared,
+    readable,
+    runs,
+    tell_missing_key,
+    write,
+)
 from ipsecd.cli.program import FAILED, Failure
-from ipsecd.cli.questions import QUESTIONS
+from ipsecd.cli.questions import QUESTIONS, questions
 from ipsecd.cli.wizard import ask, options, policy_of
 from ipsecd.daemon.options import POLICY
 from ipsecd.errors import ConfigError
 from ipsecd.policy.complaint import did_you_mean
 from ipsecd.policy.extracting import Section, extracted
 from ipsecd.policy.importing.formats import FORMATS_IN_WORDS, READERS, format_of
-from ipsecd.policy.load import load_policy
 from ipsecd.policy.merging import ONCE
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.writing import to_yaml
@@ -34,19 +43,15 @@ _file = click.option(
 
 def _loaded(file: Path) -> PolicyFile:
     """The policy file. Raises Failure with all its mistakes."""
-    text = readable(file, "--file names another, ipsecctl policy new makes one")
-    try:
-        return load_policy(text, str(file))
-    except ConfigError as error:
-        raise Failure(FAILED, f"{file} has mistakes", lines=tuple(map(str, error.mistakes))) from None
+    return loaded(readable(file, "--file names another, ipsecctl policy new makes one"), file)
 
 
-def _of(loaded: PolicyFile, names: list[str]) -> Section:
+def _of(whole: PolicyFile, names: list[str]) -> Section:
     """These policies with what they need. Raises Failure for one that isn't there."""
     for name in names:
-        if name not in loaded.content.policies:
-            raise Failure(FAILED, f"{loaded.file} has no policy {name!r}", did_you_mean(name, loaded.content.policies))
-    tree = loaded.tree.value
+        if name not in whole.content.policies:
+            raise Failure(FAILED, f"{whole.file} has no policy {name!r}", did_you_mean(name, whole.content.policies))
+    tree = whole.tree.value
     return extracted(tree if isinstance(tree, dict) else {}, names)
 
 
@@ -55,11 +60,11 @@ def _of(loaded: PolicyFile, names: list[str]) -> Section:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_policies(file: Path, as_json: bool) -> None:
     """The policies of the file, and which it assigns."""
-    loaded = _loaded(file)
-    assigned = loaded.content.assigned
+    content = _loaded(file).content
+    assigned = content.assigned
     found: list[dict[str, Any]] = [
         {"name": name, "assigned": name == assigned, "rules": len(each.rules), "description": each.description}
-        for name, each in loaded.content.policies.items()
+        for name, each in content.policies.items()
     ]
     if as_json:
         click.echo(json.dumps({"file": str(file), "policies": found}, indent=2))
@@ -90,14 +95,15 @@ def export(name: str | None, output: Path | None, file: Path) -> None:
 
     Keys aren't in it: a policy file only says where they are.
     """
-    loaded = _loaded(file)
-    tree = _of(loaded, [name] if name else list(loaded.content.policies))
+    whole = _loaded(file)
+    names = [name] if name else list(whole.content.policies)
+    tree = _of(whole, names)
     if output is None:
         click.echo(to_yaml(tree), nl=False)
         return
     if lexists(output):  # a link that leads nowhere would lead us there
         raise Failure(FAILED, f"{output} is there already")
-    write(to_yaml(tree), Destination(output), list(loaded.content.policies) if name is None else [name])
+    write(to_yaml(tree), Destination(output), names)
 
 
 @click.command("import")
@@ -140,17 +146,34 @@ def _format(text: str, file: Path) -> str:
 @options(QUESTIONS)
 @destination_options
 @click.option("--yes", is_flag=True, help="Ask nothing: what has no option is as it is by default.")
-def new(yes: bool, output: Path | None, into: Path | None, replace: bool, **given: str | None) -> None:
+@click.option("--unsupported", is_flag=True, help="With --yes: write even what this release can't put in force yet.")
+def new(
+    yes: bool, unsupported: bool, output: Path | None, into: Path | None, replace: bool, **given: str | None
+) -> None:
     """Ask for a policy and its first rule, show and check them, and write them into the policy file.
 
     Each answer can be given as an option, and isn't asked for then.
     """
     destination = Destination(output, into if into or output else POLICY, replace)
-    answers = ask(QUESTIONS, {name: text for name, text in given.items() if text is not None}, quiet=yes)
+    found = known(destination)
+    answers = ask(questions(found), {name: text for name, text in given.items() if text is not None}, quiet=yes)
     text = prepared(policy_of(answers), destination)
-    if not yes and not click.confirm(f"Write it into {destination.path}?", default=True, err=True):
+    fit = runs(text, destination, answers["name"])
+    if yes and not fit and not unsupported:
+        hint = "what isn't supported yet stands above; other answers, or --unsupported to write it all the same"
+        raise Failure(FAILED, "nothing is written: this release can't put that policy in force", hint)
+    if not yes and not _agreed(destination, fit=fit):
         raise Failure(FAILED, "nothing is written")
     write(text, destination, [answers["name"]])
+    tell_missing_key(destination, answers.get("key_file"))
+
+
+def _agreed(destination: Destination, *, fit: bool) -> bool:
+    """Whether somebody says so. What ``ipsecd run`` would refuse isn't written by default."""
+    if fit:
+        return click.confirm(f"Write it into {destination.path}?", default=True, err=True)
+    told = "This release can't put that policy in force: what isn't supported yet stands above."
+    return click.confirm(f"{told} Write it into {destination.path} all the same?", default=False, err=True)
 
 
 COMMANDS: Final = (list_policies, show, export, import_policies, new)

@@ -7,21 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from os.path import lexists
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from ipsecd.cli.program import FAILED, Failure
+from ipsecd.cli.questions import Known
 from ipsecd.cli.whole_file import rewrite
 from ipsecd.daemon.policy_text import read_text
 from ipsecd.errors import ConfigError, OperatorError
 from ipsecd.policy.check import Verdict, check
+from ipsecd.policy.load import load_policy
 from ipsecd.policy.merging import ONCE, SECTIONS, merge
+from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.parsing import parse
 from ipsecd.policy.paths import Value
+from ipsecd.policy.unsupported import unsupported
 from ipsecd.policy.writing import to_yaml
 
 Tree = dict[str, Value]
+_OTHER: Final = "--into names another file, or one to make"
 
 _path = click.Path(path_type=Path, dir_okay=False, readable=False)
 
@@ -68,6 +73,34 @@ def readable(path: Path, hint: str, what: str = "the policy") -> str:
         raise Failure(FAILED, str(error)) from None
 
 
+def loaded(text: str, path: Path) -> PolicyFile:
+    """What a policy file's text says. Raises Failure with all its mistakes."""
+    try:
+        return load_policy(text, str(path))
+    except ConfigError as error:
+        raise Failure(FAILED, f"{path} has mistakes", lines=tuple(map(str, error.mistakes))) from None
+
+
+def known(destination: Destination) -> Known:
+    """What the destination has that a new policy may clash with, or use. Raises Failure if it has mistakes."""
+    if destination.replace or destination.into is None or not destination.into.exists():
+        return Known()
+    content = loaded(readable(destination.into, _OTHER), destination.into).content
+    keys = frozenset(name for name, each in content.credentials.items() if each.psk is not None)
+    return Known(frozenset(content.policies), keys)
+
+
+def runs(text: str, destination: Destination, name: str) -> bool:
+    """Whether this release can put the policy of this name in force; the notes have said what it can't."""
+    return not unsupported(loaded(text, destination.path or Path("policy")), name)
+
+
+def tell_missing_key(destination: Destination, file: str | None) -> None:
+    """Say that a key has to be written where there is none."""
+    if file is not None and destination.path is not None and not lexists(path := destination.path.parent / file):
+        click.echo(f"there is no key yet: write it into {path}, readable by the user ipsecd alone", err=True)
+
+
 def good(verdict: Verdict, what: str) -> None:
     """Say the notes of a verdict, or raise Failure with its mistakes."""
     if not verdict.good:
@@ -91,7 +124,7 @@ def prepared(tree: Tree, destination: Destination) -> str:
 
 def _merged(path: Path, tree: Tree, *, replace: bool) -> str:
     """The text of a file with the sections of the tree in it."""
-    before = readable(path, "--into names another file, or one to make")
+    before = readable(path, _OTHER)
     if not (verdict := check(before, str(path))).good:
         raise Failure(FAILED, f"{path} has mistakes, and nothing is written", lines=tuple(verdict.lines()))
     try:

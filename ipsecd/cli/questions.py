@@ -109,9 +109,18 @@ def _empty_if(known: str) -> Callable[[Answers], str | None]:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What the file that the policy goes into has already: policies, and credentials that are pre-shared keys."""
+
+    policies: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
-    """``name`` is the answer's, and with hyphens the option's. A ``default`` of None has to be answered; ``asked`` is
-    whether earlier answers leave it open. ``check`` raises Complaint."""
+    """``name`` is the answer's, and with hyphens the option's. A ``default`` of None has to be answered; ``example`` is
+    an answer to such a one. ``asked`` is whether earlier answers leave it open, and ``belongs_to`` names those that do.
+    ``check`` raises Complaint."""
 
     name: str
     text: str
@@ -119,41 +128,87 @@ class Question:
     choices: tuple[str, ...] = ()
     check: Callable[[str], object] = _line
     asked: Callable[[Answers], bool] = _always
+    belongs_to: str = ""
+    example: str = ""
 
     @property
     def option(self) -> str:
         return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def whole_text(self) -> str:
+        """The question, with an answer to it if there is an example."""
+        return f"{self.text}, such as {self.example}" if self.example else self.text
 
     def default_of(self, answers: Answers) -> str | None:
         """What holds where nobody answers."""
         return self.default(answers) if callable(self.default) else self.default
 
 
-QUESTIONS: Final = (
-    Question("name", "Name of the policy", check=_name),
-    Question("description", "Description", ""),
-    Question("default_response", "Answer peers that ask for security where no rule says anything", "no", _YES_NO),
-    Question("default_response_authentication", "How both sides prove who they are then", "kerberos", _METHODS,
-             asked=_responds),
-    Question("rule", "Name of the first rule", "rule", check=_name),
-    Question("traffic", "Which traffic it is for", "all-ip", ("all-ip", "all-icmp", "filter")),
-    Question("source", "Where packets come from", "me", check=address_set, asked=_filtered),
-    Question("destination", "Where they go", _ANY, check=address_set, asked=_filtered),
-    Question("protocol", "Their protocol, by name or number", _ANY, check=_protocol, asked=_filtered),
-    Question("source_port", "Source port, or ports first-last", _ANY, check=_ports, asked=_with_ports),
-    Question("destination_port", "Destination port, or ports first-last", _ANY, check=_ports, asked=_with_ports),
-    Question("mirrored", "And packets back", "yes", _YES_NO, asked=_filtered),
-    Question("action", "What happens to it", "require-security", tuple(FILTER_ACTIONS)),
-    Question("network", "Kind of network the rule is for", "all", ("all", "lan", "remote-access")),
-    Question("tunnel", "The tunnel's far end: an address, a DNS name, any, or none", NO_TUNNEL, check=_tunnel,
-             asked=negotiates),
-    Question("tunnel_local", "Its end here: an address, a DNS name, or any", _ANY, check=tunnel_end, asked=tunnelled),
-    Question("local_identity", "Who we are", _empty_if("tunnel_local"), check=_identity, asked=tunnelled),
-    Question("remote_identity", "Who the peer is", _empty_if("tunnel"), check=_identity, asked=tunnelled),
-    Question("authentication", "How both sides prove who they are", "psk", _METHODS, asked=negotiates),
-    Question("credential", "Name of the pre-shared key", _name_of_rule, check=_name, asked=proves_by("psk")),
-    Question("key_file", "File that holds the key", _file_of_key, asked=proves_by("psk")),
-    Question("certificate_file", "File of our certificate", "tls/machine.pem", asked=proves_by("certificate")),
-    Question("certificate_key", "File of its private key", "tls/machine.key", asked=proves_by("certificate")),
-    Question("authority_file", "File of the authority's certificate", "tls/ca.pem", asked=proves_by("certificate")),
-)  # fmt: skip
+def _free_name(taken: frozenset[str]) -> Callable[[str], None]:
+    def check(text: str) -> None:
+        _name(text)
+        if text in taken:
+            raise complaint(f"the file has a policy {quoted(text)} already", "take another name; --replace replaces it")
+
+    return check
+
+
+def _with_a_new_key(known: frozenset[str]) -> Callable[[Answers], bool]:
+    by_psk = proves_by("psk")
+    return lambda answers: by_psk(answers) and answers["credential"] not in known
+
+
+_OF_FILTERS: Final = "--traffic filter"
+_OF_PORTS: Final = "--traffic filter and a protocol with ports, such as --protocol tcp"
+_OF_NEGOTIATION: Final = "an --action that negotiates, such as require-security"
+_OF_TUNNELS: Final = "--tunnel ADDRESS, and an --action that negotiates"
+_OF_CERTIFICATES: Final = "--authentication certificate"
+
+
+def questions(known: Known) -> tuple[Question, ...]:
+    """The questions, for a file with these things."""
+    return (
+        Question("name", "Name of the policy", check=_free_name(known.policies), example="office"),
+        Question("description", "Description", ""),
+        Question("default_response", "Answer peers that ask for security where no rule says anything", "no", _YES_NO),
+        Question("default_response_authentication", "How both sides prove who they are then", "psk", _METHODS,
+                 asked=_responds, belongs_to="--default-response yes"),
+        Question("rule", "Name of the first rule", "rule", check=_name),
+        Question("traffic", "Which traffic it is for", "all-ip", ("all-ip", "all-icmp", "filter")),
+        Question("source", "Where packets come from", "me", check=address_set, asked=_filtered,
+                 belongs_to=_OF_FILTERS),
+        Question("destination", "Where they go", _ANY, check=address_set, asked=_filtered, belongs_to=_OF_FILTERS),
+        Question("protocol", "Their protocol, by name or number", _ANY, check=_protocol, asked=_filtered,
+                 belongs_to=_OF_FILTERS),
+        Question("source_port", "Source port, or ports first-last", _ANY, check=_ports, asked=_with_ports,
+                 belongs_to=_OF_PORTS),
+        Question("destination_port", "Destination port, or ports first-last", _ANY, check=_ports, asked=_with_ports,
+                 belongs_to=_OF_PORTS),
+        Question("mirrored", "And packets back", "yes", _YES_NO, asked=_filtered, belongs_to=_OF_FILTERS),
+        Question("action", "What happens to it", "require-security", tuple(FILTER_ACTIONS)),
+        Question("network", "Kind of network the rule is for", "all", ("all", "lan", "remote-access")),
+        Question("tunnel", "The tunnel's far end: an address, a DNS name, any, or none", NO_TUNNEL, check=_tunnel,
+                 asked=negotiates, belongs_to=_OF_NEGOTIATION),
+        Question("tunnel_local", "Its end here: an address, a DNS name, or any", _ANY, check=tunnel_end,
+                 asked=tunnelled, belongs_to=_OF_TUNNELS),
+        Question("local_identity", "Who we are", _empty_if("tunnel_local"), check=_identity, asked=tunnelled,
+                 belongs_to=_OF_TUNNELS, example="gw.office.example"),
+        Question("remote_identity", "Who the peer is", _empty_if("tunnel"), check=_identity, asked=tunnelled,
+                 belongs_to=_OF_TUNNELS, example="gw.hq.example"),
+        Question("authentication", "How both sides prove who they are", "psk", _METHODS, asked=negotiates,
+                 belongs_to=_OF_NEGOTIATION),
+        Question("credential", "Name of the pre-shared key", _name_of_rule, check=_name, asked=proves_by("psk"),
+                 belongs_to="--authentication psk"),
+        Question("key_file", "File that holds the key", _file_of_key, asked=_with_a_new_key(known.keys),
+                 belongs_to="--authentication psk and a --credential that the file hasn't yet"),
+        Question("certificate_file", "File of our certificate", "tls/machine.pem", asked=proves_by("certificate"),
+                 belongs_to=_OF_CERTIFICATES),
+        Question("certificate_key", "File of its private key", "tls/machine.key", asked=proves_by("certificate"),
+                 belongs_to=_OF_CERTIFICATES),
+        Question("authority_file", "File of the authority's certificate", "tls/ca.pem",
+                 asked=proves_by("certificate"), belongs_to=_OF_CERTIFICATES),
+    )  # fmt: skip
+
+
+QUESTIONS: Final = questions(Known())

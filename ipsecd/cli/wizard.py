@@ -21,7 +21,7 @@ def options(questions: Sequence[Question]) -> Callable[[Callable[..., Any]], Cal
     def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
         for question in reversed(questions):
             kind = click.Choice(question.choices) if question.choices else None
-            command = click.option(question.option, type=kind, help=f"{question.text}.")(command)
+            command = click.option(question.option, type=kind, help=f"{question.whole_text}.")(command)
         return command
 
     return with_options
@@ -34,7 +34,8 @@ def ask(questions: Sequence[Question], given: Mapping[str, str], *, quiet: bool 
     for question in questions:
         if not question.asked(answers):
             if question.name in given:
-                raise click.UsageError(f"{question.option} means nothing with the other answers.")
+                told = f"{question.option} means nothing with the other answers: it belongs to {question.belongs_to}."
+                raise click.UsageError(told)
         elif question.name in given:
             answers[question.name] = _checked(question, given[question.name])
         elif quiet:
@@ -47,16 +48,18 @@ def ask(questions: Sequence[Question], given: Mapping[str, str], *, quiet: bool 
 def _default(question: Question, answers: Answers) -> str:
     default = question.default_of(answers)
     if default is None:
-        raise click.UsageError(f"{question.option} has no default, and so has to be given with --yes.")
+        told = f"{question.option} has no default here, and so has to be given with --yes"
+        raise click.UsageError(f"{told}. {question.text}: for example {question.option} {question.example}")
     return default
 
 
 def _prompted(question: Question, answers: Answers) -> str:
     default = question.default_of(answers)
     kind = click.Choice(question.choices) if question.choices else None
+    text = question.whole_text if default is None else question.text
     answer: str = click.prompt(
-        question.text, default, type=kind, value_proc=None if kind else partial(_checked, question),
-        show_default=bool(default), err=True,
+        text, default, type=kind, value_proc=None if kind else partial(_checked, question), show_default=bool(default),
+        err=True,
     )  # fmt: skip
     return answer
 
@@ -117,7 +120,7 @@ def _method(method: str, answers: Answers) -> dict[str, Value]:
 
 def _credentials(answers: Answers) -> dict[str, Value]:
     found: dict[str, Value] = {}
-    if proves_by("psk")(answers):
+    if "key_file" in answers:
         found[answers["credential"]] = {"psk": {"file": answers["key_file"]}}
     if proves_by("certificate")(answers):
         found[_CREDENTIALS["certificate"]] = {

@@ -128,7 +128,7 @@ def test_what_is_typed_and_what_is_given_come_to_the_same_file(answers: dict[str
     typed = new("--into", path, typed=as_typed(answers) + "y\n")
     assert (typed.stdout, path.read_text()) == (expected, expected)
     path.unlink()
-    given = new("--into", path, "--yes", *as_options(answers))
+    given = new("--into", path, "--yes", "--unsupported", *as_options(answers))
     assert (given.stdout, path.read_text()) == (expected, expected)
     assert check(expected, "y").good
 
@@ -144,7 +144,12 @@ def test_what_has_no_option_is_asked_for_and_nothing_else(left_out: str, tmp_pat
     given = {name: answer for name, answer in answers.items() if name != left_out}
     done = new("--into", tmp_path / "p.yaml", *as_options(given), typed=f"{answers[left_out]}\ny\n")
     (text,) = (question.text for question in QUESTIONS if question.option[2:] == left_out)
-    prompts = {f"{question.text}{mark}": question.text for question in QUESTIONS for mark in (" [", " (", ":")}
+    prompts = {
+        f"{text}{mark}": question.text
+        for question in QUESTIONS
+        for text in (question.text, question.whole_text)
+        for mark in (" [", " (", ":")
+    }
     lines = done.stderr.splitlines()
     assert [asked for prompt, asked in prompts.items() if any(line.startswith(prompt) for line in lines)] == [text]
     assert done.stdout == WRITTEN[answers["name"]]
@@ -193,10 +198,25 @@ def test_an_answer_that_can_not_be_is_asked_for_again(tmp_path: Path) -> None:
     [
         (("--name", "1st"), "Invalid value for '--name': '1st' isn't fit as a name"),
         (("--name", "a", "--tunnel", "me"), "Invalid value for '--tunnel': me may be several addresses"),
-        (("--name", "a", "--action", "permit", "--tunnel", "any"), "--tunnel means nothing with the other answers."),
-        (("--name", "a", "--source-port", "9"), "--source-port means nothing with the other answers."),
-        ((), "--name has no default, and so has to be given with --yes."),
-        (("--name", "a", "--tunnel", "gw.example"), "--local-identity has no default, and so has to be given"),
+        (("--name", "a", "--action", "permit", "--tunnel", "any"),
+         ("--tunnel means nothing with the other answers: it belongs to an --action that negotiates, such as "
+         "require-security.")),
+        (("--name", "a", "--source", "me"),
+         "--source means nothing with the other answers: it belongs to --traffic filter."),
+        (("--name", "a", "--traffic", "filter", "--source-port", "9"),
+         ("--source-port means nothing with the other answers: it belongs to --traffic filter and a protocol with "
+         "ports, such as --protocol tcp.")),
+        (("--name", "a", "--authentication", "kerberos", "--key-file", "k"),
+         ("--key-file means nothing with the other answers: it belongs to --authentication psk and a --credential that "
+         "the file hasn't yet.")),
+        ((), ("--name has no default here, and so has to be given with --yes. "
+             "Name of the policy: for example --name office")),
+        (("--name", "a", "--tunnel", "gw.example"),
+         ("--local-identity has no default here, and so has to be given with --yes. "
+         "Who we are: for example --local-identity gw.office.example")),
+        (("--name", "a", "--tunnel", "any", "--tunnel-local", "192.0.2.1"),
+         ("--remote-identity has no default here, and so has to be given with --yes. "
+         "Who the peer is: for example --remote-identity gw.hq.example")),
         (("--name", "a", "--network", "moon"), "'moon' is not one of 'all', 'lan', 'remote-access'."),
     ],
 )  # fmt: skip
@@ -222,8 +242,77 @@ def test_the_policy_stands_beside_those_that_are_there(tmp_path: Path) -> None:
         path.read_text() == "# Ours.\npolicies:\n  first: {rules: []}   # empty\n" + WRITTEN["open"].partition("\n")[2]
     )
     assert f"{path} is written; ipsecctl assign open puts it in force" in told
-    again = new("--into", path, "--yes", *as_options(OPEN | {"destination": "10.0.0.1"}), code=1)
-    assert f"{path}:4:3: policies.open: there is a policy 'open' already" in again.stderr
+
+
+def test_a_name_that_is_taken_is_told_before_anything_else_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("policies: {branch: {rules: []}}\n")
+    told = "the file has a policy 'branch' already (take another name; --replace replaces it)"
+    given = new("--into", path, "--yes", "--name", "branch", code=2)
+    assert given.stderr.endswith(f"Error: Invalid value for '--name': {told}\n")
+    typed = new("--into", path, typed="branch\nbranch-2\n", code=1)
+    first, *others = typed.stderr.splitlines()
+    assert first.startswith("Name of the policy, such as office: ")
+    assert told in " ".join(others[:2])
+    assert path.read_text() == "policies: {branch: {rules: []}}\n"
+    replaced = new("--into", path, "--yes", "--replace", *as_options(OPEN | {"name": "branch"}))
+    assert "rule" in replaced.stdout
+
+
+def test_a_key_that_the_file_has_is_used_and_not_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("credentials: {hq: {psk: {systemd: hq.psk}}}\n")
+    given = {name: answer for name, answer in TUNNEL.items() if name != "key-file"}
+    done = new("--into", path, "--yes", *as_options(given))
+    assert done.stdout == WRITTEN["branch"].partition("\n\n")[2]
+    assert "key yet" not in done.stderr
+    assert path.read_text().startswith("credentials: {hq: {psk: {systemd: hq.psk}}}\n")
+
+
+def test_a_key_that_is_not_there_yet_is_to_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    told = f"there is no key yet: write it into {tmp_path}/secrets/hq.psk, readable by the user ipsecd alone\n"
+    assert new("--into", path, "--yes", *as_options(TUNNEL)).stderr.endswith(told)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "hq.psk").write_text("0123456789abcdefghij")
+    assert "key yet" not in new("--into", path, "--yes", "--replace", *as_options(TUNNEL)).stderr
+
+
+def test_a_file_with_mistakes_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("policies: []\n")
+    done = new("--into", path, typed="", code=1)
+    assert done.stderr == f"{path}:1:11: policies: expected a mapping of names\nipsecctl: {path} has mistakes\n"
+
+
+def test_what_this_release_can_not_put_in_force_is_written_only_when_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    given = as_options(TUNNEL | {"authentication": "kerberos"})
+    given = given[: given.index("--credential")]
+    refused = new("--into", path, "--yes", *given, code=1)
+    assert "not supported yet: Kerberos [note]\n" in refused.stderr
+    assert refused.stderr.endswith(
+        "ipsecctl: nothing is written: this release can't put that policy in force (what isn't supported yet stands "
+        "above; other answers, or --unsupported to write it all the same)\n"
+    )
+    question = (
+        "This release can't put that policy in force: what isn't supported yet stands above. "
+        f"Write it into {path} all the same? [y/N]:"
+    )
+    assert question in new("--into", path, *given, typed="\n", code=1).stderr
+    assert not path.exists()
+    new("--into", path, *given, typed="y\n")
+    assert "kerberos" in path.read_text()
+    new("--into", path, "--yes", "--unsupported", "--replace", *given)
+
+
+@pytest.mark.parametrize("action", ["permit", "block", "require-security"])
+@pytest.mark.parametrize("traffic", ["all-ip", "all-icmp", "filter"])
+def test_what_the_defaults_of_a_tunnel_come_to_can_be_put_in_force(action: str, traffic: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    tunnel = ["--tunnel", "192.0.2.2", "--tunnel-local", "192.0.2.1"] if action == "require-security" else []
+    new("--into", path, "--yes", "--name", "p", "--action", action, "--traffic", traffic, *tunnel)
+    assert check("assigned: p\n" + path.read_text(), "y").refused == ()
 
 
 def test_what_the_check_refuses_is_not_written(tmp_path: Path) -> None:
