@@ -187,7 +187,7 @@ def questions(known: Known) -> tuple[Question, ...]:
                  belongs_to=_OF_PORTS),
         Question("mirrored", "And packets back", "yes", _YES_NO, asked=_filtered, belongs_to=_OF_FILTERS),
         Question("action", "What happens to it", "require-security", tuple(FILTER_ACTIONS)),
-        Question("network", "Kind of network the rule is for", "all", ("all", "lan", "remote-access")),
+        Question("connections", "Type of connections the rule is for", "all", ("all", "lan", "remote-access")),
         Question("tunnel", "The tunnel's far end: an address, a DNS name, any, or none", NO_TUNNEL, check=_tunnel,
                  asked=negotiates, belongs_to=_OF_NEGOTIATION),
         Question("tunnel_local", "Its end here: an address, a DNS name, or any", _ANY, check=tunnel_end,

@@ -224,7 +224,7 @@ def difference(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableTyp
     if not changes:
         yield _text("nothing has changed")
     for name, names in changes.items():
-        yield _text(f"{name}: {', '.join(names)}")
+        yield _text(f"{name.replace('_', ' ')}: {', '.join(names)}")
     for peer, reason in answer["unusable"].items():
         yield _text(f"{peer} can't be used: {reason}", "red")
     if answer["policy"] is None:

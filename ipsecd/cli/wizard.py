@@ -99,8 +99,8 @@ def _rule(answers: Answers) -> dict[str, Value]:
             rule["identity"] = identity
     if negotiates(answers):
         rule["authentication"] = [_method(answers["authentication"], answers)]
-    if answers["network"] != "all":
-        rule["connections"] = answers["network"]
+    if answers["connections"] != "all":
+        rule["connections"] = answers["connections"]
     return rule
 
 

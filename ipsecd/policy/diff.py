@@ -10,13 +10,20 @@ from dataclasses import dataclass, fields, replace
 from ipsecd.policy.plan import Plan
 
 DEFAULT = "(default action)"  # no rule can be called so
-_MACHINE = ("ike_port", "natt_port", "cookie_threshold", "settings", "exempt")
+_FOR_ALL_RULES = {  # fields of the plan, and what they are called in a policy file
+    "ike_port": "key_exchange.ports.ike",
+    "natt_port": "key_exchange.ports.nat_traversal",
+    "cookie_threshold": "key_exchange.cookie_threshold",
+    "settings": "settings",
+    "exempt": "exemptions",
+}
+_PRECEDENCE = "order of filters"
 
 
 @dataclass(frozen=True, slots=True)
 class PlanDiff:
-    """Names of rules, each in the order of the plan it comes from. ``machine`` names the fields of the plan that
-    concern all rules and differ, and says ``precedence`` if entries that both plans have changed places.
+    """Names of rules, each in the order of the plan it comes from. ``for_all_rules`` is what concerns all of them and
+    differs, in the words of a policy file, and ``order of filters`` if entries that both plans have changed places.
 
     Of what both plans have: ``credentials`` are names of those whose key is another, or is to be had in one plan alone;
     ``usable`` and ``unusable`` are rules that can, or can't, be negotiated from now on."""
@@ -25,7 +32,7 @@ class PlanDiff:
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
-    machine: tuple[str, ...] = ()
+    for_all_rules: tuple[str, ...] = ()
     credentials: tuple[str, ...] = ()
     usable: tuple[str, ...] = ()
     unusable: tuple[str, ...] = ()
@@ -36,7 +43,8 @@ class PlanDiff:
         return not self._parts()
 
     def __str__(self) -> str:
-        return "; ".join(f"{name}: {', '.join(names)}" for name, names in self._parts().items()) or "no difference"
+        parts = (f"{name.replace('_', ' ')}: {', '.join(names)}" for name, names in self._parts().items())
+        return "; ".join(parts) or "no difference"
 
     def _parts(self) -> dict[str, tuple[str, ...]]:
         parts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "kept"}
@@ -47,15 +55,15 @@ def diff(old: Plan, new: Plan) -> PlanDiff:
     """What differs between two plans. A rule is kept if its entries, its peer, its children and its credentials are
     the same; its description and its line don't count."""
     before, after = _rules(old), _rules(new)
-    machine = [name for name in _MACHINE if getattr(old, name) != getattr(new, name)]
+    for_all = [name for field, name in _FOR_ALL_RULES.items() if getattr(old, field) != getattr(new, field)]
     if _order(old, new) != _order(new, old):
-        machine.append("precedence")
+        for_all.append(_PRECEDENCE)
     return PlanDiff(
         added=tuple(name for name in after if name not in before),
         removed=tuple(name for name in before if name not in after),
         changed=tuple(name for name in after if name in before and before[name] != after[name]),
         kept=tuple(name for name in after if name in before and before[name] == after[name]),
-        machine=tuple(machine),
+        for_all_rules=tuple(for_all),
     )
 
 

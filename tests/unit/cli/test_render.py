@@ -295,10 +295,18 @@ def test_no_width_breaks_a_name_into_single_letters(width: int) -> None:
 def test_a_difference_names_what_has_changed() -> None:
     answer = {
         "policy": "branch",
-        "difference": {"added": ["a", "b"], "removed": [], "kept": ["c"], "credentials": ["hq"]},
+        "difference": {
+            "added": ["a", "b"],
+            "removed": [],
+            "kept": ["c"],
+            "for_all_rules": ["exemptions", "order of filters"],
+            "credentials": ["hq"],
+        },
         "unusable": {"to-hq": "no key"},
     }
-    assert shown(render.difference(answer, 200)) == "added: a, b\ncredentials: hq\nto-hq can't be used: no key\n"
+    assert shown(render.difference(answer, 200)) == (
+        "added: a, b\nfor all rules: exemptions, order of filters\ncredentials: hq\nto-hq can't be used: no key\n"
+    )
     same: dict[str, Any] = {"policy": "branch", "difference": {"kept": ["c"]}, "unusable": {}}
     assert shown(render.difference(same, 200)) == "nothing has changed\n"
 

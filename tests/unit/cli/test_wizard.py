@@ -24,7 +24,7 @@ TUNNEL = {
     "destination-port": "443",
     "mirrored": "yes",
     "action": "require-security",
-    "network": "all",
+    "connections": "all",
     "tunnel": "any",
     "tunnel-local": "192.0.2.1",
     "local-identity": "",
@@ -41,7 +41,7 @@ DOMAIN = {
     "rule": "everything",
     "traffic": "all-ip",
     "action": "request-security",
-    "network": "lan",
+    "connections": "lan",
     "tunnel": "none",
     "authentication": "certificate",
     "certificate-file": "tls/host.pem",
@@ -59,7 +59,7 @@ OPEN = {
     "protocol": "47",
     "mirrored": "no",
     "action": "permit",
-    "network": "all",
+    "connections": "all",
 }
 WRITTEN = {
     "branch": """\
@@ -217,7 +217,7 @@ def test_an_answer_that_can_not_be_is_asked_for_again(tmp_path: Path) -> None:
         (("--name", "a", "--tunnel", "any", "--tunnel-local", "192.0.2.1"),
          ("--remote-identity has no default here, and so has to be given with --yes. "
          "Who the peer is: for example --remote-identity gw.hq.example")),
-        (("--name", "a", "--network", "moon"), "'moon' is not one of 'all', 'lan', 'remote-access'."),
+        (("--name", "a", "--connections", "moon"), "'moon' is not one of 'all', 'lan', 'remote-access'."),
     ],
 )  # fmt: skip
 def test_options_that_can_not_be_are_wrong_usage(words: tuple[str, ...], told: str, tmp_path: Path) -> None:

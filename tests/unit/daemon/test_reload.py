@@ -269,7 +269,7 @@ def test_a_key_that_is_another_one_is_a_change_and_no_word_of_it_is_told(tmp_pat
             "removed": [],
             "changed": [],
             "kept": ["site"],
-            "machine": [],
+            "for_all_rules": [],
             "credentials": [],
             "usable": [],
             "unusable": [],

@@ -67,8 +67,9 @@ def test_what_concerns_all_rules_is_named() -> None:
     old = with_rules(RULE + THIRD)
     new = old.replace("    rules:", "    key_exchange: {cookie_threshold: 5, ports: {ike: 501}}\n    rules:")
     found = diff(planned(old), planned(new + "settings: {mtu: 1400}\n"))
-    assert (found.machine, found.kept) == (("ike_port", "cookie_threshold", "settings"), ("a", "c"))
-    assert str(found) == "machine: ike_port, cookie_threshold, settings"
+    named = ("key_exchange.ports.ike", "key_exchange.cookie_threshold", "settings")
+    assert (found.for_all_rules, found.kept) == (named, ("a", "c"))
+    assert str(found) == "for all rules: key_exchange.ports.ike, key_exchange.cookie_threshold, settings"
 
 
 def test_the_default_action_counts_as_a_rule() -> None:
@@ -80,13 +81,14 @@ def test_the_default_action_counts_as_a_rule() -> None:
 def test_what_is_exempt_concerns_all_rules() -> None:
     old = with_rules(THIRD)
     found = diff(planned(old), planned(old.replace("    rules:", "    exemptions: {kerberos: true}\n    rules:")))
-    assert (found.machine, found.kept) == (("exempt",), ("c",))
+    assert (found.for_all_rules, found.kept) == (("exemptions",), ("c",))
+    assert str(found) == "for all rules: exemptions"
 
 
 def test_rules_that_change_places_are_kept_and_their_order_is_named() -> None:
     """Their filters are equally specific, so the order of the file decides."""
     found = diff(planned(with_rules(RULE + OTHER)), planned(with_rules(OTHER + RULE)))
-    assert (found.changed, found.kept, found.machine) == ((), ("b", "a"), ("precedence",))
+    assert (found.changed, found.kept, found.for_all_rules) == ((), ("b", "a"), ("order of filters",))
     assert not found.empty
 
 
