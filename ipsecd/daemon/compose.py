@@ -144,7 +144,13 @@ def _child(child: Child, identifier: str) -> ike.Child:
         local=child.local,
         remote=child.remote,
         proposals=tuple(
-            ike.EspProposal(proposal.encryption, proposal.integrity, proposal.groups, proposal.esn)
+            ike.EspProposal(
+                proposal.encryption,
+                proposal.integrity,
+                proposal.groups,
+                proposal.esn,
+                _lifetime(proposal.lifetime) if proposal.lifetime else None,
+            )
             for proposal in child.proposals
         ),
         lifetime=_lifetime(child.lifetime),

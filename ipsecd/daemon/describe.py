@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ipsecd.policy.floor import entry_counters
-from ipsecd.policy.plan import Entry, EspProposal, IkeProposal, Peer, Plan
+from ipsecd.policy.plan import Child, Entry, EspProposal, IkeProposal, Peer, Plan
 
 
 def describe_plan(plan: Plan, counters: Mapping[str, int]) -> dict[str, Any]:
@@ -66,8 +66,7 @@ def _peer(peer: Peer) -> dict[str, Any]:
                 "name": child.name,
                 "local": [str(selector) for selector in child.local],
                 "remote": [str(selector) for selector in child.remote],
-                "proposals": [_esp_proposal(proposal) for proposal in child.proposals],
-                "lifetime": child.lifetime.seconds,
+                "proposals": [_esp_proposal(proposal, child) for proposal in child.proposals],
                 "start": child.start,
             }
             for child in peer.children
@@ -79,8 +78,8 @@ def _ike_proposal(proposal: IkeProposal) -> dict[str, Any]:
     return _proposal(proposal) | {"prf": [str(prf) for prf in proposal.prf]}
 
 
-def _esp_proposal(proposal: EspProposal) -> dict[str, Any]:
-    return _proposal(proposal) | {"esn": proposal.esn}
+def _esp_proposal(proposal: EspProposal, child: Child) -> dict[str, Any]:
+    return _proposal(proposal) | {"esn": proposal.esn, "lifetime": (proposal.lifetime or child.lifetime).seconds}
 
 
 def _proposal(proposal: IkeProposal | EspProposal) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from ipsecd.ike.effects import (
 from ipsecd.ike.keylog import log_child_keys
 from ipsecd.ike.lifetimes import child_limits
 from ipsecd.ike.narrowing import show
+from ipsecd.ike.negotiate import lifetime_of
 from ipsecd.ike.suites import EspSuite
 from ipsecd.ike.timers import Timer
 from ipsecd.wire.registry import Integ
@@ -89,7 +90,7 @@ class ChildSa:
         self.predecessor: ChildSa | None = None  # the one it is the successor of
         self.rival: Rival | None = None
         self.since = ike.core.now
-        self.soft, self.hard = child_limits(config.lifetime, suite, ike.core.fraction())
+        self.soft, self.hard = child_limits(lifetime_of(config, suite), suite, ike.core.fraction())
         self._timers: list[Timer] = []
         self._switch: Timer | None = None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipsecd.errors import Refused
-from ipsecd.ike.config import Child, Peer
+from ipsecd.ike.config import Child, EspProposal, Peer
 from ipsecd.ike.negotiate import nothing_left
 
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ def overtaken(sa: IkeSa, asked: Child) -> bool:
 def alike(one: Child, other: Child) -> bool:
     """Whether all that a child SA is negotiated from is the same. What has only grown differs too: a packet of the new
     part would find an SA that doesn't take it."""
-    return (one.local, one.remote, one.proposals) == (other.local, other.remote, other.proposals)
+    return (one.local, one.remote, _offers(one)) == (other.local, other.remote, _offers(other))
+
+
+def _offers(child: Child) -> list[EspProposal]:
+    """What is negotiated of its proposals: each side minds its own lifetimes (RFC 7296 section 2.8)."""
+    return [replace(proposal, lifetime=None) for proposal in child.proposals]
 
 
 def _not_wanted(why: str) -> Refused:

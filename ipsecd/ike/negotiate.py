@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from ipsecd.crypto import algorithms
 from ipsecd.crypto.algorithms import Algorithm
 from ipsecd.errors import LocalError, PeerError, Refused
-from ipsecd.ike.config import EspProposal, IkeProposal
+from ipsecd.ike.config import Child, EspProposal, IkeProposal, Lifetime
 from ipsecd.ike.suites import EspSuite, IkeSuite, describe
 from ipsecd.wire.payloads import Proposal, Sa, Transform
 from ipsecd.wire.registry import Encr, Esn, Group, Integ, NotifyType, Prf, Protocol, TransformType
@@ -281,7 +281,18 @@ def _integrity(picked: Picked) -> algorithms.Integrity | None:
 
 def permits_child(proposals: Iterable[EspProposal], suite: EspSuite) -> bool:
     """Whether one of the proposals holds all of the suite but its group: a first child has none, whatever PFS says."""
-    return any(_has_ciphers(proposal, suite) and (proposal.esn or not suite.esn) for proposal in proposals)
+    return any(_permits(proposal, suite) for proposal in proposals)
+
+
+def lifetime_of(child: Child, suite: EspSuite) -> Lifetime:
+    """That of an SA with this suite. The first proposal that holds the suite says so, whichever of several was meant:
+    the answer of a peer, and its rekey, may name any of them."""
+    chosen = next((proposal.lifetime for proposal in child.proposals if _permits(proposal, suite)), None)
+    return chosen or child.lifetime
+
+
+def _permits(proposal: EspProposal, suite: EspSuite) -> bool:
+    return _has_ciphers(proposal, suite) and (proposal.esn or not suite.esn)
 
 
 def permits(proposals: Iterable[IkeProposal], suite: IkeSuite) -> bool:

@@ -15,7 +15,7 @@ _SHOWN = (Stage.CONNECTING, Stage.HALF_OPEN, Stage.ESTABLISHED, Stage.CLOSING)
 
 @dataclass(frozen=True, slots=True)
 class ChildSaStatus:
-    """``age`` and ``rekey_in`` in seconds; ``rekey_in`` is None without a limit in seconds."""
+    """``age``, ``rekey_in`` and ``lifetime`` in seconds; the latter two are None without a limit in seconds."""
 
     name: str
     rule: str
@@ -28,6 +28,7 @@ class ChildSaStatus:
     remote: tuple[Selector, ...]
     age: float
     rekey_in: float | None
+    lifetime: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +94,5 @@ def _child(child: ChildSa) -> ChildSaStatus:
         remote=child.remote,
         age=age,
         rekey_in=None if child.soft.seconds is None else child.soft.seconds - age,
+        lifetime=child.hard.seconds,
     )

@@ -86,9 +86,7 @@ class SecurityMethod(Strict):
 
     esp: Esp | None = Field(None, description="Encrypt, with ESP.")
     ah: Ah | None = Field(None, description="Sign the whole packet, with AH. Not supported yet.")
-    lifetime: Lifetime | None = Field(
-        None, description="Instead of the filter action's. Methods whose lifetimes differ are not supported yet."
-    )
+    lifetime: Lifetime | None = Field(None, description="Of SAs made by this method, instead of the filter action's.")
 
     @model_validator(mode="after")
     def _something(self) -> Self:

@@ -83,12 +83,13 @@ class IkeProposal:
 @dataclass(frozen=True, slots=True)
 class EspProposal:
     """One proposal for an ESP child. ``groups`` is what PFS may use; empty: no PFS. ``esn`` offers extended sequence
-    numbers first and plain ones second."""
+    numbers first and plain ones second. ``lifetime`` is that of SAs made by it; None: the child's."""
 
     encryption: tuple[tuple[Encr, int | None], ...]
     integrity: tuple[Integ, ...]
     groups: tuple[Group, ...] = ()
     esn: bool = True
+    lifetime: Lifetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from itertools import chain
 from ipsecd.errors import ConfigError, Unsupported
 from ipsecd.policy import builtin, expand
 from ipsecd.policy import plan as planned
-from ipsecd.policy.actions import FilterAction
+from ipsecd.policy.actions import FilterAction, Lifetime
 from ipsecd.policy.addresses import TunnelEnd
 from ipsecd.policy.fit import overfull, sides
 from ipsecd.policy.identities import identity_of
@@ -126,8 +126,6 @@ class _Planner:
         for entry in entries:
             if entry.pairs:
                 pairs.setdefault(entry.child, []).extend(entry.pairs)
-        methods = action.security_methods or builtin.SECURITY_METHODS
-        lifetime = methods[0].lifetime or action.lifetime
         for name, found in pairs.items():
             if mistake := overfull(self._file, path, tuple(found)):
                 raise ConfigError((mistake,))
@@ -138,11 +136,7 @@ class _Planner:
                 local=local,
                 remote=remote,
                 proposals=tuple(self._esp_proposals(action)),
-                lifetime=planned.Lifetime(
-                    float(lifetime.seconds),
-                    None if lifetime.kilobytes is None else lifetime.kilobytes * 1024,
-                    lifetime.packets,
-                ),
+                lifetime=_lifetime(action.lifetime),
                 start=rule.start == "always",
                 df=action.df,
                 dscp=None if action.dscp == "copy" else action.dscp,
@@ -163,6 +157,7 @@ class _Planner:
                     integrity=tuple(INTEGRITY[name] for name in method.esp.integrity or ()),
                     groups=groups,
                     esn=self._file.content.settings.esn,
+                    lifetime=_lifetime(method.lifetime) if method.lifetime else None,
                 )
 
     def _peer(self, rule: Rule, tunnel: Tunnel) -> planned.Peer:
@@ -225,6 +220,11 @@ class _Planner:
             for name, everything in (("default-action", "0.0.0.0/0"), ("default-action-v6", "::/0")):
                 selector = Selector.net(everything)
                 yield Entry(name, "", Action.BLOCK, ((selector, selector),), line=line)
+
+
+def _lifetime(given: Lifetime) -> planned.Lifetime:
+    octets = None if given.kilobytes is None else given.kilobytes * 1024
+    return planned.Lifetime(float(given.seconds), octets, given.packets)
 
 
 def _fallback(action: FilterAction) -> planned.Fallback | None:

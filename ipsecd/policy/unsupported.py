@@ -114,9 +114,6 @@ def _is_end(addresses: AddressSet, end: TunnelEnd) -> bool:
 def _action(path: Path, action: FilterAction) -> Found:
     if isinstance(action.pfs, tuple):
         yield from _keywords((*path, "pfs"), action.pfs)
-    lifetimes = {method.lifetime or action.lifetime for method in action.security_methods}
-    if len(lifetimes) > 1:
-        yield (*path, "security_methods"), "security methods of different lifetimes"
     for index, method in enumerate(action.security_methods):
         yield from _method((*path, "security_methods", index), method)
 

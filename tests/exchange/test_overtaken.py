@@ -106,7 +106,8 @@ def test_a_child_that_takes_its_place_comes_up_instead(moment: float) -> None:
 def test_what_the_policy_calls_otherwise_and_what_the_child_is_not_made_from_disturbs_nothing(moment: float) -> None:
     pair = begun(moment)
     tap = Tap(pair.net)
-    reload_a(pair, peer_b(replace(NET, rule="renamed", lifetime=Lifetime(900)), name="renamed"))
+    longer = replace(NET, rule="renamed", proposals=(replace(ESP_GCM, lifetime=Lifetime(900)),))
+    reload_a(pair, peer_b(longer, name="renamed"))
     assert pair.net.run(10, until=lambda: pair.agree(1))
     pair.net.run(1)
     assert not [line for line in tap.lines() if "INFORMATIONAL" in line or "CREATE_CHILD_SA" in line]

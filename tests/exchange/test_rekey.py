@@ -9,7 +9,7 @@ from ipsecd.ike.config import Lifetime
 from ipsecd.ike.effects import InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound, Send
 from ipsecd.wire.registry import Group
 from ipsecd.wire.selector import Selector
-from tests.exchange.gateways import ESP_PFS, Pair, child_of_a, mirrored, peer_a, peer_b
+from tests.exchange.gateways import ESP_CLASSIC, ESP_GCM, ESP_PFS, Pair, child_of_a, mirrored, peer_a, peer_b
 from tests.exchange.network import Datagram, Link, Node
 from tests.exchange.transcript import Tap
 
@@ -279,6 +279,28 @@ def test_soft_lifetimes_start_rekeys_by_themselves() -> None:
     assert not pair.a.events("child-expired")
     assert 8 <= len(pair.a.events("child-rekeyed")) <= 13
     assert 4 <= len(pair.a.events("ike-rekeyed")) <= 8
+
+
+def test_an_sa_has_the_lifetime_of_the_proposal_that_was_chosen_on_either_side_and_after_a_rekey() -> None:
+    child = child_of_a(
+        lifetime=Lifetime(600), proposals=(ESP_GCM, replace(ESP_CLASSIC, lifetime=Lifetime(300, octets=1_000_000)))
+    )
+    of_b = (replace(ESP_CLASSIC, lifetime=Lifetime(200)), replace(ESP_GCM, lifetime=Lifetime(500)))
+    pair = Pair(of_a=peer_b(child), of_b=peer_a(replace(mirrored(child), proposals=of_b)))
+    assert pair.up()
+    for _ in range(2):
+        ((of_a,), (of_b_now,)) = pair.a.inbound.values(), pair.b.inbound.values()
+        assert (of_a.hard, of_b_now.hard) == (Lifetime(300, octets=1_000_000), Lifetime(200))
+        assert [sa.children[0].lifetime for node in (pair.a, pair.b) for sa in node.ike.status()] == [300, 200]
+        rekey(pair, pair.a)
+        pair.net.run(limits.OLD_INBOUND_KEPT + 1)
+        assert pair.agree(1)
+
+
+def test_of_proposals_that_look_the_same_once_chosen_the_first_says_how_long_an_sa_lives() -> None:
+    twice = (replace(ESP_GCM, lifetime=Lifetime(300)), replace(ESP_GCM, lifetime=Lifetime(900)))
+    pair, _ = up(proposals=twice)
+    assert [node.ike.status()[0].children[0].lifetime for node in (pair.a, pair.b)] == [300, 300]
 
 
 def test_a_child_that_cant_be_rekeyed_is_made_anew_under_another_ike_sa() -> None:

@@ -24,7 +24,7 @@ CHILD = Child(
     rule="to-hq",
     local=(NEAR,),
     remote=(FAR,),
-    proposals=(EspProposal(((Encr.AES_GCM_16, 128),), (), (Group.CURVE25519,), esn=False),),
+    proposals=(EspProposal(((Encr.AES_GCM_16, 128),), (), (Group.CURVE25519,), esn=False, lifetime=Lifetime(60)),),
     lifetime=Lifetime(900, 100_000_000, None),
     start=True,
 )
@@ -74,7 +74,11 @@ def test_a_peer_of_the_plan_is_a_peer_of_the_negotiation_with_its_keys() -> None
                         rule="to-hq",
                         local=(NEAR,),
                         remote=(FAR,),
-                        proposals=(ike.EspProposal(((Encr.AES_GCM_16, 128),), (), (Group.CURVE25519,), esn=False),),
+                        proposals=(
+                            ike.EspProposal(
+                                ((Encr.AES_GCM_16, 128),), (), (Group.CURVE25519,), False, ike.Lifetime(60)
+                            ),
+                        ),
                         lifetime=ike.Lifetime(900, 100_000_000, None),
                         start=True,
                     ),

@@ -48,7 +48,10 @@ PEER = Peer(
             "to-hq",
             (NEAR,),
             (FAR,),
-            (EspProposal(((Encr.CHACHA20_POLY1305, None),), ()),),
+            (
+                EspProposal(((Encr.CHACHA20_POLY1305, None),), ()),
+                EspProposal(((Encr.AES_GCM_16, 128),), (), lifetime=Lifetime(300)),
+            ),
             Lifetime(900),
             True,
         ),
@@ -145,9 +148,21 @@ def test_everything_but_secrets_is_told() -> None:
                         "local": ["10.1.0.0/16"],
                         "remote": ["10.2.0.0/16"],
                         "proposals": [
-                            {"encryption": ["CHACHA20_POLY1305"], "integrity": [], "groups": [], "esn": True}
+                            {
+                                "encryption": ["CHACHA20_POLY1305"],
+                                "integrity": [],
+                                "groups": [],
+                                "esn": True,
+                                "lifetime": 900,
+                            },
+                            {
+                                "encryption": ["AES_GCM_16-128"],
+                                "integrity": [],
+                                "groups": [],
+                                "esn": True,
+                                "lifetime": 300,
+                            },
                         ],
-                        "lifetime": 900,
                         "start": True,
                     }
                 ],

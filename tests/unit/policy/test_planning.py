@@ -302,13 +302,16 @@ def test_pfs_may_name_its_groups() -> None:
     assert [proposal.groups for proposal in child.proposals] == [(Group.CURVE25519, Group.MODP_3072)] * 2
 
 
-def test_a_security_method_may_have_the_lifetime_that_all_have() -> None:
+def test_a_security_method_may_have_a_lifetime_of_its_own() -> None:
     text = with_rules(
         RULE + TUNNEL.replace("require-security", "own"),
-        "filter_actions: {own: {action: negotiate, security_methods: "
-        "[{esp: {encryption: aes128gcm16}, lifetime: {seconds: 60}}]}}\n",
+        "filter_actions: {own: {action: negotiate, lifetime: {seconds: 900}, security_methods: "
+        "[{esp: {encryption: aes128gcm16}}, "
+        "{esp: {encryption: aes256gcm16}, lifetime: {seconds: 60, kilobytes: 20480, packets: 5000}}]}}\n",
     )
-    assert planned(text).peers[0].children[0].lifetime == Lifetime(60.0)
+    [child] = planned(text).peers[0].children
+    assert child.lifetime == Lifetime(900.0)
+    assert [proposal.lifetime for proposal in child.proposals] == [None, Lifetime(60.0, 20_971_520, 5_000)]
 
 
 def test_credentials_are_those_that_peers_use_and_say_where_keys_are() -> None:

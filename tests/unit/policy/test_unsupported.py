@@ -49,10 +49,6 @@ def test_credentials_of_later_kinds_are_refused_where_a_rule_uses_them(kind: str
         with_policy("default_response: {active: false}"),
         with_policy("key_exchange: {versions: [ikev2], master_key_pfs: false, sessions: 0}"),
         with_method("action: negotiate, fallback_to_clear: false, inbound_passthrough: false, pfs: true"),
-        with_method(
-            "action: negotiate, lifetime: {seconds: 900}, security_methods: [{esp: {encryption: aes128gcm16}}, "
-            "{esp: {encryption: aes256gcm16}, lifetime: {seconds: 900}}]"
-        ),
         with_rules(RULE + TUNNEL + "  encapsulation: udp\n  connections: all\n  enabled: true\n"),
         with_filters("{source: any, destination: me, mirrored: false}", rule="  action: block\n"),
     ],
