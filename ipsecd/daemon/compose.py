@@ -65,7 +65,6 @@ def spd_entries(plan: Plan, ids: Ids) -> tuple[SpdEntry, ...]:
     """The entries of the SPD in order of precedence (RFC 4301 section 4.4.1), but for those of ``me`` on a machine that
     has no address."""
     headers = {child.name: OuterHeader(child.dscp, child.df) for peer in plan.peers for child in peer.children}
-    each = {child.name for peer in plan.peers if peer.each for child in peer.children}
     return tuple(
         SpdEntry(
             entry.name,
@@ -76,7 +75,7 @@ def spd_entries(plan: Plan, ids: Ids) -> tuple[SpdEntry, ...]:
             entry.outbound,
             entry.inbound,
             headers.get(entry.child, AS_INNER),
-            entry.child in each,
+            entry.each,
         )
         for entry in plan.entries
         if entry.pairs

@@ -46,6 +46,7 @@ class Flow:
     me: str = ""
     far: str = ""  # the side that isn't ours, likewise
     by: str = ""  # the interfaces it covers packets on, in nft's words; empty: any
+    while_clear: bool = False  # the verdict counts only for peers that are talked to in clear now
 
     @property
     def certain(self) -> bool:
@@ -89,22 +90,35 @@ def flows(entries: Sequence[Entry], way: Way, verdict: Verdict) -> tuple[Flow, .
     )
 
 
-def excepted(entries: Sequence[Entry], way: Way, verdict: Verdict) -> tuple[Flow, ...]:
-    """The same, and before those of an entry that may fall back to clear, that they pass while its peer is excepted.
-    An exception stands inside its entry's own match, so it opens no other entry."""
-    return tuple(flow for index, entry in enumerate(entries) for flow in _excepted(index, entry, way, verdict))
+def excepted(entries: Sequence[Entry], way: Way, verdict: Verdict, *, quoted: bool = False) -> tuple[Flow, ...]:
+    """The same, and before those of an entry that may fall back to clear, that they pass while a peer is excepted. An
+    exception stands inside its entry's own match, so it opens no other entry. ``quoted``: for ICMP errors, and so only
+    where the entry has a single peer. The addresses they quote can't be looked up in the set, and who is talked to in
+    clear has no say about others."""
+    found = (flow for index, entry in enumerate(entries) for flow in _excepted(index, entry, way, verdict))
+    return tuple(flow for flow in found if not (quoted and flow.while_clear and _many(flow)))
+
+
+def _many(flow: Flow) -> bool:
+    far = flow.source if flow.far == "saddr" else flow.destination
+    return far.start != far.end
 
 
 def _excepted(index: int, entry: Entry, way: Way, verdict: Verdict) -> tuple[Flow, ...]:
     own = way(index, entry, entry.action, verdict(index, entry))
     if not entry.fallback or entry.action is not Action.PROTECT:
         return own
-    return tuple(replace(flow, action=Action.PERMIT, verdict=_if_clear(flow)) for flow in own) + own
+    return tuple(_while_clear(flow, entry) for flow in own) + own
 
 
-def _if_clear(flow: Flow) -> str:
+def _while_clear(flow: Flow, entry: Entry) -> Flow:
+    """The exception from a flow. Without a tunnel the peer has to do with this machine alone, so nothing that is
+    forwarded passes by it."""
     version = flow.source.version
-    return f"{'ip' if version == 4 else 'ip6'} {flow.far} @{CLEAR[version]} return"
+    near = "daddr" if flow.far == "saddr" else "saddr"
+    ours = f"{_LOCAL[near]} " if entry.each and not flow.me else ""
+    verdict = f"{ours}{'ip' if version == 4 else 'ip6'} {flow.far} @{CLEAR[version]} return"
+    return replace(flow, action=Action.PERMIT, verdict=verdict, while_clear=True)
 
 
 CLEAR = {4: "clear_ipv4", 6: "clear_ipv6"}  # the sets of peers that are talked to in clear now

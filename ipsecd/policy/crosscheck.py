@@ -116,6 +116,8 @@ def _negotiation(tree: Tree, where: Path, rule: dict[str, Value]) -> None:
         place = (*where, "authentication") if "authentication" in rule else (*where, "action")
         _add(tree, place, "to negotiate needs authentication", "such as authentication: [{psk: NAME}]")
     tunnel, identity = rule.get("tunnel"), _mapping(rule.get("identity"))
+    if "tunnel" not in rule:
+        _hosts(tree, where, rule)
     if not isinstance(tunnel, dict):
         return
     local, remote = (_text(tunnel, side).strip().lower() for side in ("local", "remote"))
@@ -127,6 +129,17 @@ def _negotiation(tree: Tree, where: Path, rule: dict[str, Value]) -> None:
         _add(tree, (*where, "tunnel", "local"), "our address isn't known here, so our identity has to be", hint)
     if remote == "any" and rule.get("start") == "always":
         _add(tree, (*where, "start"), "nobody can call a peer whose address isn't known", "leave it out")
+
+
+def _hosts(tree: Tree, where: Path, rule: dict[str, Value]) -> None:
+    """What means nothing without a tunnel: hosts find each other by their packets, each pair with child SAs of its
+    own."""
+    if rule.get("start") == "always":
+        message = "without a tunnel nobody is called but by a packet"
+        _add(tree, (*where, "start"), message, "leave it out, or name the peer as tunnel: {remote: ...}")
+    if rule.get("children") == "merged":
+        message = "without a tunnel each pair of hosts has child SAs of its own, one for each filter"
+        _add(tree, (*where, "children"), message, "leave it out, or name the peer as tunnel: {remote: ...}")
 
 
 def _unknown(tree: Tree, path: Path, kind: str, name: str, known: Collection[str]) -> None:

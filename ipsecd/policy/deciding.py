@@ -116,6 +116,7 @@ class Decided(NamedTuple):
     passed_on: int = -1
 
 
+LOST = "it has the address of another machine, or one that this machine has lost"
 _PASSED_ON = "passed on by "
 
 
@@ -223,6 +224,16 @@ class Case:
                 if row.hold_outbound(flow) if outbound else row.hold_inbound(flow):
                     return entry if outbound or _covers(entry, self.back) else None
         return None
+
+    def unpaired(self, entry: Entry) -> str:
+        """Why an entry of pairs of hosts has no SA for the packet; empty if it may have one, or is no such entry."""
+        source, destination = self.seen.packet.addresses()
+        if not entry.each:
+            return ""
+        if (source if self.way.outbound else destination) not in self.seen.ours:
+            return LOST if self.way is Way.SENT else "a rule without a tunnel protects nothing that goes between others"
+        scoped = source.version == 6 and (source.is_link_local or destination.is_link_local)
+        return "nobody negotiates between link-local addresses" if scoped else ""
 
     def remarks(self) -> str:
         """What is to be said beside the verdict."""

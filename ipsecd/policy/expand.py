@@ -94,16 +94,24 @@ def of_rule(policy_file: PolicyFile, path: Path, rule: Rule, around: Surrounding
     """The entries of the rule at this path, each with the path of its filter, which is empty for a built-in one."""
     given = policy_file.action(rule)
     action = ACTIONS[given.action]
+    hosts = action is Action.PROTECT and rule.tunnel is None
     for number, (place, each) in enumerate(policy_file.filters(path, rule), start=1):
-        for entry in entries(f"{rule.name}/{number}", rule.name, each, action, policy_file.line(place), around):
-            kind, fallback = CONNECTIONS[rule.connections], given.fallback_to_clear is not None
-            told = replace(entry, passthrough=given.inbound_passthrough, fallback=fallback, connections=kind)
+        for entry in entries(f"{rule.name}/{number}", each, action, around, hosts=hosts):
+            told = replace(
+                entry,
+                rule=rule.name,
+                passthrough=given.inbound_passthrough,
+                fallback=given.fallback_to_clear is not None,
+                connections=CONNECTIONS[rule.connections],
+                each=hosts,
+                line=policy_file.line(place),
+            )
             yield place, told
 
 
-def entries(name: str, rule: str, each: Filter, action: Action, line: int, around: Surroundings) -> Iterator[Entry]:
+def entries(name: str, each: Filter, action: Action, around: Surroundings, *, hosts: bool) -> Iterator[Entry]:
     """The entries of one filter, by family; none for a family in which it covers nothing at present. ``me`` always
-    covers something, as this machine can get an address at any moment.
+    covers something, as this machine can get an address at any moment. ``hosts``: it is of a rule without a tunnel.
 
     A DNS name that is gone, or a well-known set that is empty now, still protects and blocks what it meant before, but
     it permits nothing.
@@ -117,10 +125,10 @@ def entries(name: str, rule: str, each: Filter, action: Action, line: int, aroun
         forth, me = _pairs(sources, destinations, each), _pairs(*_symbolic(each, version, sources, destinations), each)
         family = "-v6" if version == 6 and each.version is None else ""
         for (suffix, pairs, outbound, inbound), (_, ours, _, _) in zip(
-            _directions(each, action, forth), _directions(each, action, me), strict=True
+            _directions(each, action, forth, hosts=hosts), _directions(each, action, me, hosts=hosts), strict=True
         ):
             if pairs or ours:
-                yield Entry(f"{name}{family}{suffix}", rule, action, pairs, outbound, inbound, me=ours, line=line)
+                yield Entry(f"{name}{family}{suffix}", "", action, pairs, outbound, inbound, me=ours)
 
 
 def _symbolic(
@@ -153,13 +161,15 @@ def _ports(each: Filter) -> tuple[traffic.Ports, traffic.Ports]:
     return span, span if each.mirrored else ANY_PORT
 
 
-def _directions(each: Filter, action: Action, forth: Pairs) -> Iterator[tuple[str, Pairs, bool, bool]]:
+def _directions(each: Filter, action: Action, forth: Pairs, *, hosts: bool) -> Iterator[tuple[str, Pairs, bool, bool]]:
     """Which pairs are (local, remote), and whether packets that leave and that arrive are covered."""
     back = tuple((destination, source) for source, destination in forth)
     if each.destination.kind is Kind.ME:
         yield "", back, each.mirrored, True
     elif each.source.kind is Kind.ME or action is Action.PROTECT:
         yield "", forth, True, each.mirrored
+        if hosts and each.mirrored and each.source.kind is not Kind.ME:  # this machine may be on either side
+            yield "-back", tuple(pair for pair in back if pair not in forth), True, True
     elif each.mirrored:
         yield "", tuple(dict.fromkeys((*forth, *back))), True, True
     else:

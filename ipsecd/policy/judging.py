@@ -12,7 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from ipsecd.ipsec.selectors import Flow
-from ipsecd.policy.deciding import Case, Decided, Seen, Way
+from ipsecd.policy.deciding import LOST, Case, Decided, Seen, Way
 from ipsecd.policy.exempt import exemption, to_several
 from ipsecd.policy.order import reason
 from ipsecd.policy.plan import Action, Entry, Plan
@@ -123,15 +123,20 @@ def _protected(case: Case, decided: Decided, to_many: bool) -> Judgement:
     flow, steered = case.seen.packet, case.plan.entries[decided.entry]
     to_many = to_many and case.way.outbound
     carrier = None if to_many else case.held()
+    unpaired = ""
     if carrier is not None and carrier.action is Action.PROTECT:
-        rivals = _rivals(case, decided, carrier)
-        return Judgement(case.way, Verdict.PROTECT, carrier, rivals, case.remarks(), carrier.child)
-    if to_many:
+        unpaired = case.unpaired(carrier)
+        if not unpaired:
+            rivals = _rivals(case, decided, carrier)
+            return Judgement(case.way, Verdict.PROTECT, carrier, rivals, case.remarks(), carrier.child)
+    if unpaired:
+        why = unpaired
+    elif to_many:
         why = "no tunnel takes what goes to a group of hosts, or to all of them"
     elif case.seen.opaque:
         why = "it shows no ports, and they decide about it"
     elif case.way is Way.SENT and flow.addresses()[0] not in case.seen.ours:
-        why = "it has the address of another machine, or one that this machine has lost"
+        why = LOST
     else:
         why = _NEW
     return Judgement(case.way, Verdict.DROP, steered, _rivals(case, decided, steered), why)

@@ -3,14 +3,15 @@ equally specific, so that only their order decides."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from itertools import chain, count
+from typing import Final
 
 from ipsecd.errors import Mistake
 from ipsecd.policy import expand
-from ipsecd.policy.addresses import WELL_KNOWN
+from ipsecd.policy.addresses import WELL_KNOWN, AddressSet, Kind
 from ipsecd.policy.boxes import Place, Work
 from ipsecd.policy.complaint import Remark, did_you_mean, quoted
 from ipsecd.policy.doubts import futile, nested
@@ -25,12 +26,14 @@ from ipsecd.policy.shadows import shadows
 from ipsecd.policy.ties import ties
 from ipsecd.wire.selector import Address, Selector
 
+_ALIKE: Final = "both sides have the same identity: neither can tell the other from itself"
+
 
 def notes(policy_file: PolicyFile) -> tuple[Mistake, ...]:
     """Remarks that stop nothing, in file order."""
     found = [*_assigned(policy_file), *_unused(policy_file), *_keylogs(policy_file), *_exemptions(policy_file)]
     for path, rule in _rules(policy_file.content):
-        found += _placed(policy_file, path, _doubts(rule))
+        found += _placed(policy_file, path, _doubts(rule, [each for _, each in policy_file.filters(path, rule)]))
     for name, filters in policy_file.content.filter_lists.items():
         found += _placed(policy_file, ("filter_lists", name), _bare_sides(filters))
     works = Work(), Work(), Work()
@@ -103,17 +106,34 @@ def _rules(content: File) -> Iterator[tuple[Path, Rule]]:
     yield from ((("persistent", "rules", index), rule) for index, rule in enumerate(persistent))
 
 
-def _doubts(rule: Rule) -> Iterator[Remark]:
+def _doubts(rule: Rule, filters: Sequence[Filter]) -> Iterator[Remark]:
     """What of a rule may not be meant."""
     yield from (replace(remark, at=("filters", *remark.at)) for remark in _bare_sides(rule.filters or ()))
     if rule.tunnel is None:
+        yield from _shared(rule, filters)
         return
     ends = {"local": rule.tunnel.local, "remote": rule.tunnel.remote}
     yield from (_bare(end.name, "tunnel", side) for side, end in ends.items() if end.bare)
     local = rule.identity.local or identity_of(rule.tunnel.local)
     if local.matches(rule.identity.remote or identity_of(rule.tunnel.remote)):
         at = ("identity", "remote" if rule.identity.remote else "local")
-        yield Remark("both sides have the same identity: neither can tell the other from itself", "", at)
+        yield Remark(_ALIKE, "", at)
+
+
+def _shared(rule: Rule, filters: Sequence[Filter]) -> Iterator[Remark]:
+    """An identity that several hosts would have."""
+    mine, theirs = rule.identity.local, rule.identity.remote
+    if theirs is None:
+        return
+    if mine is not None and mine.matches(theirs):
+        yield Remark(_ALIKE, "", ("identity", "remote"))
+    if not all(_is_one(each.source) or _is_one(each.destination) for each in filters):
+        message = "without a tunnel every host has to be this one: of two that call, the later takes the other's place"
+        yield Remark(message, "leave it out: each is known by its address", ("identity", "remote"))
+
+
+def _is_one(addresses: AddressSet) -> bool:
+    return addresses.kind is Kind.NAME or (addresses.first is not None and addresses.first == addresses.last)
 
 
 def _bare_sides(filters: Iterable[Filter]) -> Iterator[Remark]:
@@ -154,7 +174,7 @@ def _swallowed(policy_file: PolicyFile, policy: str | None) -> Iterator[Mistake]
     permitted = [pair for _, entry in entries if entry.action is Action.PERMIT for pair in entry.pairs]
     told: set[tuple[Path, Selector]] = set()
     for path, entry in entries:
-        if entry.action is not Action.PROTECT or entry.me:
+        if entry.action is not Action.PROTECT or entry.me or entry.each:
             continue
         for near, far in (map(_whole, pair) for pair in entry.pairs):
             among = any(local.contains(near) and remote.contains(near) for local, remote in permitted)

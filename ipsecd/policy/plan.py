@@ -40,7 +40,11 @@ class Entry:
     the two the entry covers. A filter without ``me`` that permits or blocks stands here in both orientations, so
     nobody has to know on which side of this machine its addresses are. ``child`` names the Child that protects it.
     ``passthrough`` lets in what arrives in clear all the same; what leaves is protected ([MS-GPIPSEC] 2.2.1.4.1).
-    ``fallback``: while its peer has a soft SA, packets pass in clear both ways; the remote side is that peer alone.
+    ``fallback``: while a peer has a soft SA, packets to and from that peer pass in clear, of all that the entry covers.
+
+    ``each``: it is of a rule without a tunnel, so what it protects goes between an address of this machine and another
+    host, and ``child`` is the one that those of each pair of hosts are made after. All else that its pairs cover is
+    dropped. Such a filter without ``me`` stands here in both orientations too, each with a child of its own.
 
     ``me`` is empty for a filter without ``me``. Else it says the same as ``pairs`` for those who can ask the kernel
     which addresses are this machine's at that moment: local has the unspecified address, which stands for all of them
@@ -62,12 +66,13 @@ class Entry:
     persistent: bool = False  # of a persistent rule, which wins over the policy's
     fallback: bool = False
     connections: str = ""
+    each: bool = False
     line: int = field(default=0, compare=False)  # of the filter in the policy file; 0: built in
 
     @property
     def anywhere(self) -> bool:
         """Whether any address of that family is local to it: it protects what goes on to everybody else, too."""
-        return bool(self.pairs) and all(local.any_address for local, _ in self.pairs)
+        return bool(self.pairs) and not self.each and all(local.any_address for local, _ in self.pairs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,16 @@ from dataclasses import replace
 from itertools import chain
 
 from ipsecd.errors import ConfigError, Unsupported
-from ipsecd.policy import builtin, expand
+from ipsecd.policy import builtin, expand, peering
 from ipsecd.policy import plan as planned
 from ipsecd.policy.actions import FilterAction, Lifetime
-from ipsecd.policy.addresses import TunnelEnd
 from ipsecd.policy.fit import overfull, sides
-from ipsecd.policy.identities import identity_of
-from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.order import by_precedence
 from ipsecd.policy.paths import Path
 from ipsecd.policy.plan import PERSISTENT, Action, Entry, Plan
-from ipsecd.policy.proposals import ENCRYPTION, GROUPS, INTEGRITY, PRF
-from ipsecd.policy.rules import Rule, Tunnel
+from ipsecd.policy.proposals import ENCRYPTION, GROUPS, INTEGRITY
+from ipsecd.policy.rules import Rule
 from ipsecd.policy.schema import File, Policy
 from ipsecd.policy.unsupported import unsupported
 from ipsecd.wire.registry import Group
@@ -97,13 +94,13 @@ class _Planner:
         entries = [entry for _, entry in expand.of_rule(self._file, path, rule, self._around)]
         children: tuple[planned.Child, ...] = ()
         peer = ""
-        if rule.tunnel is not None:
+        if action.action == "negotiate":
             entries = [
                 replace(entry, child=rule.name if rule.children == "merged" else entry.name) if entry.pairs else entry
                 for entry in entries
             ]
             children = tuple(self._children(path, rule, action, entries))
-            peer, known = self._peers.setdefault(self._peer(rule, rule.tunnel), (rule.name, []))
+            peer, known = self._peers.setdefault(peering.peer(rule, self._policy, self._around), (rule.name, []))
             known += children
         self._rules.append(
             planned.Rule(
@@ -127,9 +124,11 @@ class _Planner:
             if entry.pairs:
                 pairs.setdefault(entry.child, []).extend(entry.pairs)
         for name, found in pairs.items():
-            if mistake := overfull(self._file, path, tuple(found)):
-                raise ConfigError((mistake,))
             local, remote = sides(tuple(found))
+            if rule.tunnel is None:
+                local = tuple(peering.ours(local, self._around.me))
+            elif mistake := overfull(self._file, path, tuple(found)):
+                raise ConfigError((mistake,))
             yield planned.Child(
                 name=name,
                 rule=rule.name,
@@ -146,8 +145,8 @@ class _Planner:
     def _esp_proposals(self, action: FilterAction) -> Iterator[planned.EspProposal]:
         groups: tuple[Group, ...] = ()
         if action.pfs is True:
-            offered = chain.from_iterable(proposal.groups for proposal in _ike_proposals(self._policy.key_exchange))
-            groups = tuple(dict.fromkeys(offered))
+            proposals = peering.ike_proposals(self._policy.key_exchange)
+            groups = tuple(dict.fromkeys(chain.from_iterable(proposal.groups for proposal in proposals)))
         elif action.pfs:
             groups = tuple(GROUPS[name] for name in action.pfs)
         for method in action.security_methods or builtin.SECURITY_METHODS:
@@ -159,47 +158,6 @@ class _Planner:
                     esn=self._file.content.settings.esn,
                     lifetime=_lifetime(method.lifetime) if method.lifetime else None,
                 )
-
-    def _peer(self, rule: Rule, tunnel: Tunnel) -> planned.Peer:
-        exchange = self._policy.key_exchange
-        local, remotes, missing = self._ends(tunnel)
-        return planned.Peer(
-            name="",
-            local=local,
-            remotes=remotes,
-            anywhere=tunnel.remote.is_any and not missing,
-            remote_name=missing or tunnel.remote.name,
-            remote_port=tunnel.remote_port,
-            local_id=rule.identity.local or identity_of(tunnel.local),
-            remote_id=rule.identity.remote or identity_of(tunnel.remote),
-            shared_keys=tuple(method.psk for method in rule.authentication if method.psk),
-            proposals=_ike_proposals(exchange),
-            lifetime=planned.Lifetime(float(exchange.lifetime.seconds)),
-            dpd=float(exchange.dpd),
-            encapsulation=planned.Encapsulation(rule.encapsulation),
-            fragmentation=exchange.fragmentation,
-            keylog=self._policy.keylog,
-            children=(),
-            connections=expand.CONNECTIONS[rule.connections],
-        )
-
-    def _ends(self, tunnel: Tunnel) -> tuple[Address | None, tuple[Address, ...], str]:
-        """Our address, the peer's, and the DNS name without which this peer can't be talked to now."""
-        remotes = self._end(tunnel.remote)
-        if tunnel.local.is_any:
-            return None, remotes, "" if remotes or tunnel.remote.is_any else tunnel.remote.name
-        ours = self._end(tunnel.local)
-        if not tunnel.remote.is_any:
-            ours = tuple(address for address in ours if address.version in {remote.version for remote in remotes})
-        if not ours:
-            return None, (), tunnel.local.name if remotes or tunnel.remote.is_any else tunnel.remote.name
-        remotes = tuple(address for address in remotes if address.version == ours[0].version)
-        return ours[0], remotes, ""
-
-    def _end(self, end: TunnelEnd) -> tuple[Address, ...]:
-        if end.address is not None:
-            return (end.address,)
-        return self._around.addresses(end.name) if end.name else ()
 
     def _credentials(self, names: Iterable[str]) -> Iterator[planned.Credential]:
         for name in dict.fromkeys(names):
@@ -230,15 +188,3 @@ def _lifetime(given: Lifetime) -> planned.Lifetime:
 def _fallback(action: FilterAction) -> planned.Fallback | None:
     given = action.fallback_to_clear
     return None if given is None else planned.Fallback(float(given.after), float(given.lifetime))
-
-
-def _ike_proposals(exchange: KeyExchange) -> tuple[planned.IkeProposal, ...]:
-    return tuple(
-        planned.IkeProposal(
-            encryption=tuple(ENCRYPTION[name] for name in proposal.encryption),
-            integrity=tuple(INTEGRITY[name] for name in proposal.integrity or ()),
-            prf=tuple(PRF[name] for name in proposal.prf),
-            groups=tuple(GROUPS[name] for name in proposal.groups),
-        )
-        for proposal in exchange.proposals or builtin.IKE_PROPOSALS
-    )

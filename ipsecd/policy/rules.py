@@ -50,8 +50,12 @@ class Identities(Strict):
     """Who both sides have to be (RFC 4301 section 4.4.3): `gw.example` is a domain name, `a@b` an e-mail address,
     `CN=gw, O=Example` a distinguished name; addresses, `fqdn:`, `email:`, `dn:` and `keyid:` are understood too."""
 
-    local: IdentityText | None = Field(None, description="Ours; without it, our end of the tunnel.")
-    remote: IdentityText | None = Field(None, description="The peer's; without it, the peer's end of the tunnel.")
+    local: IdentityText | None = Field(
+        None, description="Ours; without it, our end of the tunnel, or else our address."
+    )
+    remote: IdentityText | None = Field(
+        None, description="The peer's; without it, the peer's end of the tunnel, or else its address."
+    )
 
 
 class Authentication(Strict):
@@ -91,6 +95,12 @@ _WHOLE: Final[shapes.Part] = {  # what ``crosscheck`` asks of rules with a built
             },
             "then": shapes.given(identity={"required": ["local"]}),
         },
+        {
+            "anyOf": [
+                {"required": ["tunnel"]},
+                {"not": {"anyOf": [shapes.given_words(start=["always"]), shapes.given_words(children=["merged"])]}},
+            ]
+        },
     ],
 }
 
@@ -112,11 +122,13 @@ class Rule(Strict):
         "built in."
     )
     tunnel: Tunnel | None = Field(
-        None, description="The gateways. Without it packets are protected from end to end, which is not supported yet."
+        None,
+        description="The gateways. Without it, what this machine itself sends and gets is protected, with SAs for each "
+        "other host.",
     )
     identity: Identities = Field(
         Identities(),
-        description="Who both sides have to be; without it, the tunnel's ends.",
+        description="Who both sides have to be; without it, the tunnel's ends, or else the two hosts' addresses.",
         json_schema_extra={"default": {}},
     )
     authentication: Annotated[Several[Authentication], AfterValidator(distinct)] = Field(
@@ -133,7 +145,9 @@ class Rule(Strict):
         "auto", description="How ESP travels: in UDP, as IP protocol 50 (`native`, not supported yet), or what fits."
     )
     children: Literal["per-filter", "merged"] = Field(
-        "per-filter", description="One child SA for each filter, or one for all filters of the rule."
+        "per-filter",
+        description="One child SA for each filter, or one for all filters of the rule; without a tunnel, one for each "
+        "filter and host.",
     )
     start: Literal["on-traffic", "always"] = Field(
         "on-traffic", description="Negotiate when a packet needs it, or at once and again whenever the SA is lost."

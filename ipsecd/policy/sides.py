@@ -64,9 +64,10 @@ def _anywhere(entries: Iterable[Entry]) -> tuple[classify.Flow, ...]:
 
 
 def local_networks(plan: Plan) -> dict[str, tuple[Address, Address]]:
-    """What has to be inside, each network with its first and its last address: what is local to a rule, but for ``me``
-    and for rules to which everything is."""
-    entries = (entry for entry in plan.entries if entry.action is Action.PROTECT and not (entry.me or entry.anywhere))
+    """What has to be inside, each network with its first and its last address: what is local to a rule, but for ``me``,
+    for rules to which everything is, and for those without a tunnel, which protect what this machine itself sends."""
+    protecting = (entry for entry in plan.entries if entry.action is Action.PROTECT)
+    entries = (entry for entry in protecting if not (entry.me or entry.each or entry.anywhere))
     local = chain.from_iterable((pair[0] for pair in entry.pairs) for entry in entries)
     return {str(Selector(each.start, each.end)): (each.start, each.end) for each in local if not each.any_address}
 

@@ -54,8 +54,9 @@ def _rule(policy_file: PolicyFile, where: Path, rule: Rule) -> Found:
             yield from _action(("filter_actions", rule.action), action)
         if action.fallback_to_clear is not None:
             yield from _fallback(policy_file, where, rule)
-    if rule.connections != "all" and rule.tunnel is not None and rule.tunnel.remote.is_any:
-        yield (*where, "connections"), "peers that call from anywhere, by one type of connection alone"
+        if rule.connections != "all" and (rule.tunnel is None or rule.tunnel.remote.is_any):
+            whom = "a rule without a tunnel" if rule.tunnel is None else "peers that call from anywhere"
+            yield (*where, "connections"), f"{whom}, by one type of connection alone"
     for place, each in policy_file.filters(where, rule):
         yield from _filter(place, each, action)
 
@@ -80,8 +81,6 @@ def _keywords(path: Path, names: tuple[str, ...] | None) -> Found:
 
 
 def _negotiation(path: Path, rule: Rule) -> Found:
-    if rule.tunnel is None:
-        yield path, "transport mode, a negotiating rule without a tunnel"
     if rule.encapsulation == "native":
         yield (*path, "encapsulation"), "native encapsulation"
     for index, method in enumerate(rule.authentication):
@@ -93,7 +92,6 @@ def _negotiation(path: Path, rule: Rule) -> Found:
 def _fallback(policy_file: PolicyFile, where: Path, rule: Rule) -> Found:
     """What passes in clear is what goes to and comes from the one peer that doesn't answer."""
     if rule.tunnel is None:
-        yield (*where, "action"), "fallback to clear without a tunnel"
         return
     if rule.tunnel.remote.is_any:
         yield (*where, "action"), "fallback to clear with peers that call from anywhere"

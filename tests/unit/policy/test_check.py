@@ -6,7 +6,7 @@ import pytest
 
 from ipsecd import limits
 from ipsecd.policy.check import Verdict, check
-from tests.unit.policy.texts import TUNNEL, blocks, with_rules
+from tests.unit.policy.texts import HOSTS, TUNNEL, blocks, with_rules
 
 
 def lines(text: str) -> list[str]:
@@ -84,6 +84,24 @@ def test_a_far_side_that_holds_the_near_side_is_noted_unless_the_near_side_is_pe
     icmp = "filters: [{source: 10.1.0.0/24, destination: 10.1.0.0/24, protocol: icmp}], action: permit"
     assert lines(rules(among)) == []
     assert lines(rules(part)) == lines(rules(icmp)) == noted
+
+
+@pytest.mark.parametrize("each", ["10.0.0.0/8, destination: 10.0.0.0/8", "10.1.0.0/24, destination: any"])
+def test_hosts_that_protect_what_they_send_each_other_are_what_a_rule_without_a_tunnel_is_for(each: str) -> None:
+    assert lines(with_rules(f"- name: r\n  filters: [{{source: {each}}}]\n{HOSTS}")) == []
+
+
+def test_an_identity_that_several_hosts_would_have_is_noted() -> None:
+    def told(filters: str, identity: str) -> list[str]:
+        return lines(with_rules(f"- name: r\n{filters}{HOSTS}  identity: {{{identity}}}\n"))
+
+    same = "both sides have the same identity: neither can tell the other from itself"
+    shared = "without a tunnel every host has to be this one: of two that call, the later takes the other's place"
+    where, hint = "policies.p.rules.0.identity.remote", "leave it out: each is known by its address"
+    everybody, one = "  filter_list: all-ip\n", "  filters: [{source: me, destination: 192.0.2.9}]\n"
+    assert told(everybody, "remote: b.example") == [f"10:28: {where}: {shared} ({hint}) [note]"]
+    assert told(everybody, "local: a.example") == told(one, "remote: b.example") == []
+    assert told(one, "local: a.example, remote: a.example") == [f"10:46: {where}: {same} [note]"]
 
 
 @pytest.mark.parametrize(

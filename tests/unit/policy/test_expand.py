@@ -11,7 +11,7 @@ from ipsecd.daemon.compose import spd_entries
 from ipsecd.policy.expand import Sets
 from ipsecd.policy.plan import Plan
 from ipsecd.policy.planning import plan
-from tests.unit.policy.texts import TUNNEL, load, planned, resolve, with_filters
+from tests.unit.policy.texts import HOSTS, TUNNEL, load, planned, resolve, with_filters
 
 BLOCK = "  action: block\n"
 Rows = list[tuple[str, str, list[tuple[str, str]]]]
@@ -84,6 +84,21 @@ def test_the_source_of_a_protected_filter_is_the_side_behind_us() -> None:
         ("r/1", "outin", [("10.1.0.0/16", "10.2.0.0/16")])
     ]
     assert rows("source: 10.2.0.0/16, destination: me", TUNNEL) == [("r/1", "outin", [("10.1.0.1", "10.2.0.0/16")])]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ("source: 10.1.0.0/16, destination: 10.2.0.0/16, protocol: tcp, destination_port: 80",
+         [("r/1", "outin", [("10.1.0.0/16[tcp]", "10.2.0.0/16[tcp/80]")]),
+          ("r/1-back", "outin", [("10.2.0.0/16[tcp/80]", "10.1.0.0/16[tcp]")])]),
+        ("source: 10.1.0.0/16, destination: 10.1.0.0/16", [("r/1", "outin", [("10.1.0.0/16", "10.1.0.0/16")])]),
+        ("source: me, destination: 10.2.0.0/16", [("r/1", "outin", [("10.1.0.1", "10.2.0.0/16")])]),
+        ("source: 10.2.0.0/16, destination: me", [("r/1", "outin", [("10.1.0.1", "10.2.0.0/16")])]),
+    ],
+)  # fmt: skip
+def test_without_a_tunnel_this_machine_may_be_on_either_side_of_a_filter(fields: str, expected: Rows) -> None:
+    assert rows(fields, HOSTS) == expected
 
 
 def symbolic(fields: str, me: tuple[str, ...] = ()) -> list[tuple[str, int, list[tuple[str, str]]]]:

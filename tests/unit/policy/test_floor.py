@@ -138,6 +138,38 @@ def test_errors_about_what_passes_are_those_of_this_machine_and_the_peer_alone()
     assert chain("arriving_quoted_v4", FALLBACK)[2:] == [f"{quoted} ip saddr @clear_ipv4 return", f"{quoted} {DROP}"]
 
 
+HOSTS = replace(FALLBACK, pairs=((LOCAL, Selector.net("192.0.2.0/24")),), each=True)
+TO_ALL = Entry("a/1", "a", Action.PROTECT, (), me=((Selector.net("0.0.0.0/32"), Selector.net("0.0.0.0/0")),))
+
+
+def test_without_a_tunnel_exactly_the_peer_in_the_set_is_excepted_and_for_this_machine_alone() -> None:
+    to, back = "ip saddr 10.1.0.0/16 ip daddr 192.0.2.0/24", "ip saddr 192.0.2.0/24 ip daddr 10.1.0.0/16"
+    for name in ("steer", "leaving", "leaving_crossing"):
+        assert chain(name, HOSTS, BLOCK)[0] == f"{to} fib saddr type local ip daddr @clear_ipv4 return"
+    for name in ("arriving", "arriving_pieces", "arriving_crossing"):
+        assert chain(name, HOSTS, BLOCK)[0] == f"{back} fib daddr type local ip saddr @clear_ipv4 return"
+    anybody = replace(TO_ALL, fallback=True, each=True)
+    assert chain("leaving", anybody)[:2] == [
+        "meta nfproto ipv4 fib saddr type local ip daddr @clear_ipv4 return",
+        f"meta nfproto ipv4 fib saddr type local {DROP}",
+    ]
+    assert chain("arriving", anybody) == [
+        "meta nfproto ipv4 fib daddr type local ip saddr @clear_ipv4 return",
+        f"meta nfproto ipv4 fib daddr type local {DROP}",
+    ]
+
+
+@pytest.mark.parametrize("name", ["leaving_quoted_v4", "arriving_quoted_v4"])
+def test_who_is_excepted_among_others_sends_and_gets_no_errors_about_those(name: str) -> None:
+    for entry in (HOSTS, replace(TO_ALL, fallback=True, each=True)):
+        assert chain(name, entry) == chain(name, replace(entry, fallback=False)) != []
+
+
+def test_a_rule_without_a_tunnel_lets_nothing_go_on_to_everybody() -> None:
+    assert chain("anywhere", ANYWHERE) != []
+    assert chain("anywhere", replace(ANYWHERE, each=True)) == []
+
+
 def test_of_ipv6_there_is_a_set_of_its_own_and_neither_has_any_member() -> None:
     six = Entry(
         "a/1", "a", Action.PROTECT, ((Selector.net("fd01::/64"), Selector.net("2001:db8::2/128")),), fallback=True
@@ -211,6 +243,7 @@ def test_what_has_to_be_inside_is_what_is_local_to_rules() -> None:
         BLOCK,
         ANYWHERE,
         OURS,
+        replace(ANYWHERE, name="h/1", pairs=((Selector.net("10.9.0.0/16"), Selector.net("10.8.0.0/16")),), each=True),
         Entry("e/1", "e", Action.PROTECT, ((Selector.net("fd01::7/128"), Selector.net("::/0")),)),
     )
     assert local_networks(Plan("p", entries=entries)) == {

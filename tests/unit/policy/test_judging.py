@@ -112,6 +112,35 @@ def test_what_is_sent_from_an_address_that_is_gone_is_dropped_for_its_destinatio
     assert said(Way.LEAVING, tcp("203.0.113.9", "10.2.0.2", 1, 2), MINE).verdict is Verdict.CLEAR
 
 
+HOSTS = replace(SITE, pairs=((NET_A, NET_B), (NET_B, NET_A)), each=True)
+
+
+@pytest.mark.parametrize(
+    ("way", "source", "destination", "why"),
+    [
+        (Way.SENT, "10.1.0.1", "10.2.0.2", ""),
+        (Way.RECEIVED, "10.2.0.2", "10.1.0.1", ""),
+        (Way.ENTERING, "10.1.0.2", "10.2.0.2", "a rule without a tunnel protects nothing that goes between others"),
+        (Way.LEAVING, "10.2.0.2", "10.1.0.2", "a rule without a tunnel protects nothing that goes between others"),
+        (Way.SENT, "10.1.0.9", "10.2.0.2", "it has the address of another machine, or one that this machine has lost"),
+    ],
+)
+def test_a_rule_without_a_tunnel_protects_this_machine_and_drops_what_else_it_covers(
+    way: Way, source: str, destination: str, why: str
+) -> None:
+    told = said(way, tcp(source, destination, 80, 1_024), HOSTS)
+    verdict = Verdict.DROP if why else Verdict.PROTECT
+    assert (told.verdict, told.why, told.winner) == (verdict, why, HOSTS)
+
+
+def test_between_link_local_addresses_of_ipv6_nothing_is_protected() -> None:
+    link = Selector.net("fe80::/10")
+    entry = replace(SITE, pairs=((link, link),), each=True)
+    ours = OURS | {ip_address("fe80::1")}
+    told = judge(Plan(entries=(entry,)), tcp("fe80::1", "fe80::2", 80, 80), Way.SENT, Here(ours))
+    assert (told.verdict, told.why) == (Verdict.DROP, "nobody negotiates between link-local addresses")
+
+
 def test_what_goes_to_many_is_protected_by_nobody() -> None:
     everything = Entry("all/1", "all", Action.PROTECT, ((EVERYTHING, EVERYTHING),), child="all/1")
     for destination in ("224.0.0.251", "255.255.255.255"):

@@ -21,7 +21,7 @@ from ipsecd.policy.plan import (
 from ipsecd.policy.planning import plan
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
-from tests.unit.policy.texts import TUNNEL, load, planned, with_filters, with_rules
+from tests.unit.policy.texts import HOSTS, TUNNEL, load, planned, with_filters, with_rules
 
 FILTER = "{source: 10.1.0.0/16, destination: 10.2.0.0/16}"
 RULE = f"- name: r\n  filters: [{FILTER}]\n"
@@ -190,6 +190,66 @@ def test_a_filter_of_both_families_has_a_child_for_each() -> None:
         "r/1-v6": ("2001:db8::1",),
     }
     assert [tuple(map(str, child.remote)) for child in plan.peers[0].children] == [("0.0.0.0/0",), ("::/0",)]
+
+
+def test_a_rule_without_a_tunnel_is_what_the_peers_of_pairs_of_hosts_are_made_after() -> None:
+    plan = planned(with_filters("{source: me, destination: 10.2.0.0/16, protocol: tcp}", rule=HOSTS))
+    [rule], [entry], [peer] = plan.rules, plan.entries, plan.peers
+    [child] = peer.children
+    assert (peer.each, peer.responds, peer.local, peer.remotes, peer.anywhere) == (True, False, None, (), False)
+    assert (peer.local_id, peer.remote_id, peer.shared_keys) == (None, None, ("hq",))
+    assert (rule.peer, rule.children, entry.child, entry.each) == ("r", ("r/1",), "r/1", True)
+    assert (tuple(map(str, child.local)), tuple(map(str, child.remote))) == (
+        ("192.0.2.1[tcp]", "10.1.0.1[tcp]"),
+        ("10.2.0.0/16[tcp]",),
+    )
+    assert [entry.each for entry in planned(with_filters(FILTER)).entries] == [False]
+
+
+def test_without_a_tunnel_only_what_is_this_machines_may_be_negotiated_and_all_of_the_filter_is_covered() -> None:
+    plan = planned(with_filters(FILTER, rule=HOSTS))
+    assert {child.name: tuple(map(str, child.local)) for child in plan.peers[0].children} == {
+        "r/1": ("10.1.0.1",),
+        "r/1-back": (),
+    }
+    assert [tuple(map(str, child.remote)) for child in plan.peers[0].children] == [("10.2.0.0/16",), ("10.1.0.0/16",)]
+    assert {entry.child: [tuple(map(str, pair)) for pair in entry.pairs] for entry in plan.entries} == {
+        "r/1": [("10.1.0.0/16", "10.2.0.0/16")],
+        "r/1-back": [("10.2.0.0/16", "10.1.0.0/16")],
+    }
+
+
+def test_nobody_negotiates_from_a_link_local_address_of_ipv6() -> None:
+    plan = planned(with_filters("{source: me, destination: any}", rule=HOSTS), me=("fe80::1", "fd01::1", "169.254.0.1"))
+    assert {child.name: tuple(map(str, child.local)) for child in plan.peers[0].children} == {
+        "r/1": ("169.254.0.1",),
+        "r/1-v6": ("fd01::1",),
+    }
+    assert [str(local) for entry in plan.entries for local, _ in entry.pairs] == ["169.254.0.1", "fe80::1", "fd01::1"]
+
+
+def test_identities_given_without_a_tunnel_are_those_of_every_pair() -> None:
+    identity = "  identity: {local: a.example, remote: b.example}\n"
+    [peer] = planned(with_filters("{source: me, destination: any}", rule=HOSTS + identity)).peers
+    assert (peer.local_id, peer.remote_id) == (Identity.parse("fqdn:a.example"), Identity.parse("fqdn:b.example"))
+
+
+def test_rules_without_a_tunnel_share_a_peer_and_none_with_those_that_have_one() -> None:
+    rules = (
+        f"- name: {name}\n  filters: [{{source: me, destination: 10.{number}.0.0/16}}]\n{rest}"
+        for number, (name, rest) in enumerate(
+            {"a": HOSTS, "b": HOSTS, "c": TUNNEL, "d": HOSTS + "  identity: {remote: d.example}\n"}.items()
+        )
+    )
+    plan = planned(with_rules("".join(rules)))
+    assert {rule.name: rule.peer for rule in plan.rules} == {"a": "a", "b": "a", "c": "c", "d": "d"}
+
+
+def test_a_machine_of_many_addresses_may_negotiate_from_each() -> None:
+    """An SA of two hosts has one address on each side."""
+    me = tuple(f"192.0.2.{number}" for number in range(1, 101))
+    [peer] = planned(with_filters("{source: me, destination: 10.2.0.0/16}", rule=HOSTS), me=me).peers
+    assert len(peer.children[0].local) == 100
 
 
 MERGED = TUNNEL + "  children: merged\n"

@@ -75,7 +75,14 @@ def test_what_the_assigned_policy_does_not_use_is_not_refused() -> None:
           - {name: k, filter_list: all-ip, action: request-security, authentication: [{kerberos: machine}]}
     """.replace("name: off", "name: later")
     assert refused(text) == []
-    assert [mistake.line for mistake in unsupported(load(text), "other")] == [14, 14, 14]
+    assert [mistake.line for mistake in unsupported(load(text), "other")] == [14]
+
+
+@pytest.mark.parametrize("action", ["require-security", "request-security"])
+def test_a_rule_without_a_tunnel_is_supported_and_one_that_falls_back_to_clear_too(action: str) -> None:
+    rule = f"  action: {action}\n  authentication: [{{psk: hq}}]\n"
+    for each in ("{source: me, destination: any}", "{source: 10.1.0.0/16, destination: both.example}"):
+        assert refused(with_filters(each, rule=rule)) == []
 
 
 def test_nothing_assigned_uses_nothing() -> None:

@@ -26,6 +26,10 @@ TUNNEL = """\
   tunnel: {local: 192.0.2.1, remote: 192.0.2.2}
   authentication: [{psk: hq}]
 """
+HOSTS = """\
+  action: require-security
+  authentication: [{psk: hq}]
+"""
 
 
 def with_rules(rules: str, more: str = "") -> str:
