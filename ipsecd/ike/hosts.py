@@ -49,10 +49,19 @@ def pair(hosts: Hosts, local: Address, remote: Address) -> Peer | None:
     )
 
 
-def pairs(patterns: Iterable[Hosts], path: Path) -> tuple[Peer, ...]:
-    """The peers of the two hosts at the ends of a path."""
-    made = (pair(hosts, path.local.address, path.remote.address) for hosts in patterns)
-    return tuple(peer for peer in made if peer is not None)
+def pairs(patterns: Iterable[Hosts], local: Address, remote: Address) -> tuple[Peer, ...]:
+    """The peers of two hosts."""
+    return tuple(peer for hosts in patterns if (peer := pair(hosts, local, remote)) is not None)
+
+
+def pairs_with(peer: Peer, patterns: Iterable[Hosts], path: Path) -> tuple[Peer, ...]:
+    """The peers of the same two hosts as ``peer``. Where an IKE SA leads to by now doesn't count, unless the policy has
+    that address: whoever is authentic may let a message seem to come from anybody."""
+    if peer.pattern and peer.local is not None:
+        return pairs(patterns, peer.local, peer.remotes[0])
+    if path.remote.address in peer.remotes:
+        return pairs(patterns, path.local.address, path.remote.address)
+    return ()
 
 
 def unfit(local: Address, remote: Address) -> str:

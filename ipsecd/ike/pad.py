@@ -39,7 +39,8 @@ def callers(peers: Iterable[Peer], patterns: Iterable[Hosts], path: Path) -> tup
     two ends, then those that call from anywhere."""
     near = [peer for peer in peers if peer.local is None or peer.local == path.local.address]
     named = [peer for peer in near if path.remote.address in peer.remotes]
-    return (*named, *pairs(patterns, path), *(peer for peer in near if not peer.remotes))
+    made = pairs(patterns, path.local.address, path.remote.address)
+    return (*named, *made, *(peer for peer in near if not peer.remotes))
 
 
 def open_for_initiator(

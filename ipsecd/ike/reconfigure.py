@@ -12,7 +12,7 @@ from dataclasses import replace
 from ipsecd.ike.child_sa import ChildSa, ChildStage
 from ipsecd.ike.config import Child, IkeConfig, Peer
 from ipsecd.ike.core import Core
-from ipsecd.ike.hosts import pair
+from ipsecd.ike.hosts import pairs_with
 from ipsecd.ike.negotiate import permits_child
 from ipsecd.ike.pad import callers, kin
 from ipsecd.ike.sa import IkeSa
@@ -34,16 +34,12 @@ class _Configured:
     def alike(self, sa: IkeSa, old: Peer) -> tuple[Peer, ...]:
         """What a peer that this IKE SA has opened may have become."""
         named = self._named.get((old.local_id, old.remote_id), ())
-        ours, theirs = sa.path.local.address, sa.path.remote.address
-        if old.pattern and old.local is not None:
-            ours, theirs = old.local, old.remotes[0]
-        made = (pair(hosts, ours, theirs) for hosts in self._patterns)
-        ids = old.local_id, old.remote_id
-        return (*named, *(peer for peer in made if peer is not None and (peer.local_id, peer.remote_id) == ids))
+        return (*named, *pairs_with(old, self._patterns, sa.path))
 
     def near(self, sa: IkeSa, first: Peer) -> tuple[Peer, ...]:
         """Those that may speak to us along the path of this IKE SA, if they are who it is with."""
-        return callers(self._named.get((first.local_id, first.remote_id), ()), self._patterns, sa.path)
+        named = self._named.get((first.local_id, first.remote_id), ())
+        return (*callers(named, (), sa.path), *pairs_with(first, self._patterns, sa.path))
 
 
 def apply(core: Core) -> None:

@@ -43,7 +43,7 @@ class IkeSa:
         self, core: Core, path: Path, *, initiator: bool, spi_i: bytes, spi_r: bytes, candidate: bool = False
     ) -> None:
         self.core = core
-        self.path = path
+        self.path = self.first_path = path
         self.initiator = initiator
         self.spi_i = spi_i
         self.spi_r = spi_r

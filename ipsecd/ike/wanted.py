@@ -87,11 +87,8 @@ class Wanted:
     def _made_again(self) -> dict[str, tuple[Peer, Child]]:
         """What becomes of the children of pairs of hosts, as the patterns are now."""
         self._patterns.configure()
-        ikes = self._core.ikes.values()
-        busy: set[str | None] = {child.config.id for sa in ikes for child in sa.children.values() if child.usable}
-        busy |= {task.makes for sa in ikes for task in sa.tasks}
-        kept = [key for key, want in self._wants.items() if want.peer.pattern and (want.held or key in busy)]
-        return {key: found for key in kept if (found := self._patterns.between(key)) is not None}
+        known = [key for key, want in self._wants.items() if want.peer.pattern]
+        return {key: found for key in known if (found := self._patterns.between(key)) is not None}
 
     def pairs(self) -> tuple[Peer, ...]:
         """The peers of pairs of hosts that something is known of."""
@@ -107,7 +104,7 @@ class Wanted:
 
     def up(self, key: str) -> None:
         """An operator wants it, whatever was before; of a pattern, those pairs of hosts that were put down."""
-        meant = [want for want in self._of(key) if want.held] if key in self._patterns else [self._known(key)]
+        meant = self._of(key) if key in self._patterns else [self._known(key)]
         self._patterns.held.discard(key)
         for want in meant:
             if want is not None:

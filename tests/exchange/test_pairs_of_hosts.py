@@ -8,19 +8,22 @@ import pytest
 
 from ipsecd import limits
 from ipsecd.crypto.secret import Secret
-from ipsecd.ike.config import Child, Hosts, IkeConfig, Peer, SharedKey
+from ipsecd.ike.config import Child, Hosts, IkeConfig, Lifetime, Path, Peer, SharedKey
 from ipsecd.ike.effects import GiveUp
 from ipsecd.wire.identity import Identity
+from ipsecd.wire.registry import Exchange, NotifyType
 from ipsecd.wire.selector import Selector
-from tests.exchange.gateways import ESP_CLASSIC, FOREVER, peer_b
+from tests.exchange.gateways import ESP_CLASSIC, FOREVER, IKE_CLASSIC, IKE_X25519, peer_b
+from tests.exchange.interference import Refusing
 from tests.exchange.lan import IP_A, IP_B, NOBODY, A, B, C, Lan, child_at, known_by, pattern, rule_at
-from tests.exchange.network import Node
+from tests.exchange.network import Datagram, Node, endpoint
+from tests.exchange.transcript import Tap
 
 OTHER_KEY = SharedKey("site", Secret(b"another key of forty octets or nearly so!"))
 OTHER_A = "192.0.2.10"
 TO_B, TO_C, TO_NOBODY = known_by(A, B), known_by(A, C), known_by(A, NOBODY)
 PUT_DOWN = "it was put down by command"
-TCP = 6
+TCP, UDP = 6, 17
 
 
 def selectors(node: Node) -> dict[str, tuple[list[str], list[str]]]:
@@ -45,6 +48,12 @@ def up_with_both() -> Lan:
     assert lan.up(lan.a, lan.b)
     assert lan.up(lan.a, lan.c)
     return lan
+
+
+def farm() -> Lan:
+    """Hosts b and c have one identity, so addresses alone tell them apart."""
+    name = Identity.parse("farm.example")
+    return Lan(a=rule_at(A, remote_id=name), b=rule_at(B, local_id=name), c=rule_at(C, local_id=name))
 
 
 def tcp_at(address: str) -> Child:
@@ -96,14 +105,42 @@ def test_all_that_a_rule_has_for_two_hosts_shares_an_ike_sa() -> None:
     assert selectors(lan.a)[known_by(A, B, "8")] == (["192.0.2.1[tcp]"], ["192.0.2.2[tcp]"])
 
 
+def test_what_several_rules_have_for_two_hosts_shares_it_too_whoever_has_called() -> None:
+    udp = replace(child_at(), local=(Selector.net(A, UDP),), remote=(Selector.net("192.0.2.0/24", UDP),))
+    web = pattern(tcp_at(A), name="web", proposals=(IKE_CLASSIC, IKE_X25519))
+    lan = Lan(a=IkeConfig(hosts=(pattern(udp), web)), b=pattern(child_at(B, id="9"), tcp_at(B)))
+    lan.packet(lan.a, B, UDP)
+    assert lan.net.run(30, until=lambda: len(lan.a.inbound) == 1)
+    lan.packet(lan.b, A, TCP, child="8")
+    assert lan.net.run(30, until=lambda: len(lan.b.inbound) == 2)
+    assert len(lan.a.established) == 1
+    lan.reload(lan.a, pattern(udp), replace(web, name="net", dpd=9.0))
+    assert sorted(selectors(lan.a)) == [TO_B, known_by(A, B, "8")]
+    lan.reload(lan.a, pattern(udp))
+    lan.reload(lan.a, pattern(udp), web)
+    (sa,) = lan.a.ike._core.ikes.values()
+    assert [peer.name for peer in sa.peers] == ["lan@192.0.2.2", "web@192.0.2.2"]
+
+
 def test_hosts_of_one_identity_are_known_by_their_addresses() -> None:
     """Each of b and c says that it knows no other IKE SA; that is no word about the other's."""
-    farm = Identity.parse("farm.example")
-    lan = Lan(a=rule_at(A, remote_id=farm), b=rule_at(B, local_id=farm), c=rule_at(C, local_id=farm))
-    for other in (lan.b, lan.c, lan.b):
-        assert lan.up(other, lan.a) if other.inbound == {} else lan.have(other, lan.a)
+    lan = farm()
+    assert lan.up(lan.b, lan.a)
+    assert lan.up(lan.c, lan.a)
     lan.net.run(60)
     assert sorted(selectors(lan.a)) == [TO_B, TO_C]
+
+
+def test_whoever_knows_another_ike_sa_of_an_identity_does_not_say_that_it_knows_none() -> None:
+    """The other end may go by identities alone."""
+    ours, farm = Identity.parse("a.example"), Identity.parse("farm.example")
+    others = {"local_id": farm, "remote_id": ours}
+    lan = Lan(a=rule_at(A, local_id=ours, remote_id=farm), b=rule_at(B, **others), c=rule_at(C, **others))
+    tap = Tap(lan.net)
+    assert lan.up(lan.a, lan.b)
+    assert lan.up(lan.a, lan.c)
+    said = [line for line in tap.lines() if line.startswith("a -> IKE_AUTH")]
+    assert ["INITIAL_CONTACT" in line for line in said] == [True, False]
 
 
 # --- what can't be ---------------------------------------------------------------------------------------------------
@@ -170,6 +207,49 @@ def test_no_host_gets_selectors_for_an_address_that_it_has_not_called(asked: str
     assert lan.a.inbound == {}
 
 
+def test_a_proof_that_seems_to_come_from_another_host_opens_nothing_of_that_host() -> None:
+    lan = farm()
+
+    def disguise(datagram: Datagram) -> Datagram:
+        auth = datagram.source.address == IP_B and datagram.data[18] == Exchange.IKE_AUTH
+        return replace(datagram, source=endpoint(C, 4500)) if auth else datagram
+
+    lan.net.hook = disguise
+    assert not lan.up(lan.b, lan.a)
+    assert lan.a.inbound == {}
+    assert not lan.a.established
+
+
+def test_whoever_seems_to_be_at_another_address_gets_nothing_of_that_host_by_a_reload() -> None:
+    lan = farm()
+    assert lan.up(lan.b, lan.a)
+    elsewhere = Path(endpoint(A, 4500), endpoint(C, 4500), natt=True)
+    lan.net.carry_out(lan.a, lan.a.ike.peer_moved(next(iter(lan.a.inbound)), elsewhere, lan.net.now))
+    (sa,) = lan.a.ike._core.ikes.values()
+    assert sa.path == elsewhere
+    before = spis(lan.a)
+    lan.reload(lan.a, rule_at(A, dpd=9.0, remote_id=Identity.parse("farm.example")))
+    assert [peer.remotes for peer in sa.peers] == [(IP_B,)]
+    assert spis(lan.a) == before
+
+
+def test_another_host_that_answers_a_call_opens_nothing_of_its_own() -> None:
+    lan = farm()
+
+    def divert(datagram: Datagram) -> Datagram:
+        """What a says to b goes to c."""
+        there = endpoint(C, datagram.destination.port)
+        return replace(datagram, destination=there) if datagram.destination.address == IP_B else datagram
+
+    lan.net.hook = divert
+    assert not lan.up(lan.a, lan.b)
+    assert [[peer.remotes for peer in sa.peers] for sa in lan.a.ike._core.ikes.values() if sa.settled] in (
+        [],
+        [[(IP_B,)]],
+    )
+    assert all(str(sa.remote[0]) == B for sa in lan.a.inbound.values())
+
+
 def _gateway(*children: Child) -> Peer:
     """Host a, as a policy of host b with a tunnel has it."""
     ours, theirs = Identity.parse(B), Identity.parse(A)
@@ -212,6 +292,15 @@ def test_a_host_that_only_responds_never_calls_and_answers_who_does() -> None:
     assert len(lan.a.events("child-rekeyed")) == 1
 
 
+def test_a_host_that_only_responds_does_not_call_when_the_peer_rekeys_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    lan = Lan(a=pattern(child_at(A, lifetime=Lifetime(600)), responds=True))
+    assert lan.up(lan.b, lan.a)
+    Refusing(monkeypatch, lan.b, NotifyType.NO_ADDITIONAL_SAS)
+    lan.net.run(700)
+    assert lan.a.events("ike-calling") == []
+    assert lan.a.inbound == {}
+
+
 # --- bounds ----------------------------------------------------------------------------------------------------------
 
 
@@ -228,6 +317,16 @@ def test_a_host_of_which_nothing_is_left_is_forgotten() -> None:
     assert wants(lan.c) == [known_by(C, A)]
 
 
+def test_a_host_that_is_asked_again_while_its_sa_ends_is_not_forgotten() -> None:
+    lan = up_with_both()
+    for node, address in ((lan.a, A), (lan.b, B)):
+        lan.reload(node, pattern(child_at(address, proposals=(ESP_CLASSIC,))))
+    lan.packet(lan.a, B)
+    lan.net.run(10)
+    assert lan.have(lan.a, lan.b)
+    assert wants(lan.a) == [TO_B]
+
+
 def test_so_many_hosts_are_called_at_a_time_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_HOSTS_CALLED", 4)
     lan = Lan()
@@ -239,11 +338,27 @@ def test_so_many_hosts_are_called_at_a_time_and_no_more(monkeypatch: pytest.Monk
     (told,) = lan.a.events("child-failed")
     assert (told.fields["rule"], told.fields["point"]) == ("lan", "me")
     assert len(wants(lan.a)) == 4
+    lan.net.run(2)
+    lan.packet(lan.a, NOBODY)
+    assert len(lan.a.gave_up) == 17
     lan.net.run(100)
     assert calling(lan.a) == 0
     assert wants(lan.a) == []
     assert lan.up(lan.a, lan.b)
     assert len(lan.a.events("child-failed")) == 1
+
+
+def test_after_too_many_calls_the_next_has_to_wait_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_HOSTS_CALLED", 1)
+    lan = Lan()
+    lan.packet(lan.a, NOBODY)
+    lan.packet(lan.a, B)
+    lan.net.carry_out(lan.a, lan.a.ike.down_peer("lan@192.0.2.77", lan.net.now))
+    assert calling(lan.a) == 0
+    for waited, called in ((0.0, 0), (0.9, 0), (0.2, 1)):
+        lan.net.run(waited)
+        lan.packet(lan.a, B)
+        assert calling(lan.a) == called
 
 
 def test_that_too_many_hosts_are_called_is_told_again_when_it_happens_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,8 +415,10 @@ def test_one_host_is_put_down_and_stays_down_alone() -> None:
 def test_a_host_that_was_put_down_before_it_was_ever_called_stays_down() -> None:
     lan = Lan()
     lan.net.carry_out(lan.a, lan.a.ike.down(TO_B, lan.net.now))
-    lan.packet(lan.a, B)
-    assert lan.a.gave_up == [GiveUp(TO_B, PUT_DOWN)]
+    for _ in range(2):
+        lan.packet(lan.a, B)
+        lan.reload(lan.a, rule_at(A, OTHER_A))
+    assert lan.a.gave_up == [GiveUp(TO_B, PUT_DOWN)] * 2
     assert lan.up(lan.a, lan.c)
 
 
@@ -335,6 +452,7 @@ def test_one_host_or_all_of_a_rule_get_new_keys(key: str, replaced: set[str]) ->
     lan.net.run(10)
     after = spis(lan.a)
     assert {child for child in before if after[child] != before[child]} == replaced
+    assert wants(lan.a) == [TO_B, TO_C]
     assert lan.have(lan.a, lan.b)
     assert lan.have(lan.a, lan.c)
 
@@ -439,6 +557,20 @@ def test_a_peer_that_is_named_from_now_on_keeps_its_ike_sa_and_the_reverse() -> 
     assert lan.have(lan.a, lan.b)
     assert len(lan.a.established) == 1
     assert set(lan.a.established) < set(ikes)
+
+
+def test_which_of_our_keys_a_host_takes_is_known_after_a_reload() -> None:
+    old = replace(OTHER_KEY, name="old")
+    keys = (old, *rule_at(A).shared_keys)
+    lan = Lan(a=rule_at(A, shared_keys=keys))
+    assert lan.up(lan.a, lan.b)
+    assert len(lan.a.events("credential-refused")) == 1
+    lan.reload(lan.a, rule_at(A, shared_keys=keys, dpd=9.0))
+    lan.net.carry_out(lan.b, lan.b.ike.down_peer("lan", lan.net.now))
+    lan.net.run(10)
+    assert wants(lan.a) == []
+    assert lan.up(lan.a, lan.b)
+    assert len(lan.a.events("credential-refused")) == 1
 
 
 def test_a_reload_while_hosts_call_each_other_loses_nothing() -> None:

@@ -14,6 +14,7 @@ from ipsecd.ike import contact, reports
 from ipsecd.ike.config import Child, Path, Peer, SharedKey
 from ipsecd.ike.current import current, overtaken
 from ipsecd.ike.exchange import AUTH_RESPONSE, Admitted
+from ipsecd.ike.hosts import pairs_with
 from ipsecd.ike.narrowing import Packet, narrow_in
 from ipsecd.ike.pad import Claim, Opened, callers, open_for_initiator, open_for_responder
 from ipsecd.ike.task import Task
@@ -145,7 +146,8 @@ class Auth(Task):
 
     def _check(self, sa: IkeSa, claimed: IdR, auth: AuthPayload) -> Opened:
         _check_method(auth)
-        others = callers(sa.core.config.peers, sa.core.config.hosts, sa.path)
+        config = sa.core.config
+        others = (*callers(config.peers, (), sa.path), *pairs_with(sa.peer, config.hosts, sa.path))
         return open_for_responder(
             sa.peer,
             others,
@@ -190,7 +192,10 @@ def answer_auth(sa: IkeSa, request: Admitted, path: Path) -> Reply:
     if auth is None:
         raise Refused("eap-asked", "the peer wants EAP", notify=NotifyType.AUTHENTICATION_FAILED)
     _check_method(auth)
-    peers = callers(sa.core.config.peers, sa.core.config.hosts, path)
+    config = sa.core.config
+    # IKE_SA_INIT was answered to where it came from; this may only seem to come from another host
+    patterns = config.hosts if path.remote.address == sa.first_path.remote.address else ()
+    peers = callers(config.peers, patterns, path)
     sa.claim = Claim(claimed.identity, tuple(peer for peer in peers if peer.remote_id.matches(claimed.identity)))
     opened = open_for_initiator(
         peers,

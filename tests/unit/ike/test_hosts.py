@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from ipsecd.ike.config import Child, Endpoint, Hosts, Path, Peer
-from ipsecd.ike.hosts import leads_to, pair, pairs, why_none
+from ipsecd.ike.hosts import leads_to, pair, pairs, pairs_with, why_none
 from ipsecd.ike.pad import callers
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.selector import Selector
@@ -165,6 +165,19 @@ def test_those_that_a_path_is_of_stand_between_peers_that_name_its_end_and_those
     named = peer_b(name="named", remotes=(ip_address(B),))
     anywhere = peer_b(name="anywhere", remotes=())
     patterns = (rule_at(A), rule_at(C), rule_at(A, name="more"))
-    assert [peer.name for peer in pairs(patterns, path)] == ["lan@192.0.2.2", "more@192.0.2.2"]
+    assert [peer.name for peer in pairs(patterns, ip_address(A), ip_address(B))] == ["lan@192.0.2.2", "more@192.0.2.2"]
     found = callers((anywhere, named), patterns, path)
     assert [peer.name for peer in found] == ["named", "lan@192.0.2.2", "more@192.0.2.2", "anywhere"]
+
+
+def test_a_peer_that_is_not_where_the_policy_has_it_is_of_no_pair() -> None:
+    path = Path(Endpoint(ip_address(A), 500), Endpoint(ip_address(C), 500))
+    patterns = (rule_at(A),)
+
+    def names(peer: Peer) -> list[str]:
+        return [each.name for each in pairs_with(peer, patterns, path)]
+
+    assert names(peer_b(remotes=(ip_address(B), ip_address(C)))) == ["lan@192.0.2.3"]
+    assert names(peer_b(remotes=(ip_address(B),))) == []
+    assert names(peer_b(remotes=())) == []
+    assert names(made(rule_at(A))) == ["lan@192.0.2.2"]
