@@ -116,6 +116,7 @@ class Decided(NamedTuple):
     passed_on: int = -1
 
 
+NEW = "ipsecd hasn't taken notice yet of an address that this machine has got"
 LOST = "it has the address of another machine, or one that this machine has lost"
 _PASSED_ON = "passed on by "
 
@@ -202,7 +203,7 @@ class Case:
         in clear."""
         unseen = self.seen.opaque and decided.action is Action.BLOCK
         entry = self.held() if not self.way.outbound and (unseen or self._unknown()) else None
-        return entry is not None and entry.action is Action.PROTECT
+        return entry is not None and entry.action is Action.PROTECT and not self.unpaired(entry)
 
     def stopped_at_the_interface(self, decided: Decided) -> bool:
         """Whether it is dropped in clear, whoever covers it, for an interface that isn't known yet. What leaves gets
@@ -228,12 +229,16 @@ class Case:
     def unpaired(self, entry: Entry) -> str:
         """Why an entry of pairs of hosts has no SA for the packet; empty if it may have one, or is no such entry."""
         source, destination = self.seen.packet.addresses()
+        near = source if self.way.outbound else destination
         if not entry.each:
             return ""
-        if (source if self.way.outbound else destination) not in self.seen.ours:
+        if near not in self.seen.ours:
             return LOST if self.way is Way.SENT else "a rule without a tunnel protects nothing that goes between others"
-        scoped = source.version == 6 and (source.is_link_local or destination.is_link_local)
-        return "nobody negotiates between link-local addresses" if scoped else ""
+        if source.version == 6 and (source.is_link_local or destination.is_link_local):
+            return "nobody negotiates between link-local addresses"
+        children = (child for peer in self.plan.peers for child in peer.children if child.name == entry.child)
+        known = {each.start for child in children for each in child.local}
+        return "" if near in known else NEW
 
     def remarks(self) -> str:
         """What is to be said beside the verdict."""

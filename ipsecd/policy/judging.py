@@ -12,7 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from ipsecd.ipsec.selectors import Flow
-from ipsecd.policy.deciding import LOST, Case, Decided, Seen, Way
+from ipsecd.policy.deciding import LOST, NEW, Case, Decided, Seen, Way
 from ipsecd.policy.exempt import exemption, to_several
 from ipsecd.policy.order import reason
 from ipsecd.policy.plan import Action, Entry, Plan
@@ -64,7 +64,6 @@ class Judgement:
     clear_too: bool = False
 
 
-_NEW = "ipsecd hasn't taken notice yet of an address that this machine has got"
 _UNKNOWN = "by an interface that has just come, and of which no type of connection is known yet"
 _VERDICTS = {Action.PERMIT: Verdict.PERMIT, Action.BLOCK: Verdict.BLOCK, Action.PROTECT: Verdict.PROTECT}
 
@@ -138,7 +137,7 @@ def _protected(case: Case, decided: Decided, to_many: bool) -> Judgement:
     elif case.way is Way.SENT and flow.addresses()[0] not in case.seen.ours:
         why = LOST
     else:
-        why = _NEW
+        why = NEW
     return Judgement(case.way, Verdict.DROP, steered, _rivals(case, decided, steered), why)
 
 
@@ -159,4 +158,4 @@ def _beaten(case: Case, decided: Decided, winner: Entry | None, index: int) -> s
     if decided.action is None:
         block = next(entries[each] for each in case.covering() if entries[each].action is Action.BLOCK)
         return f"{block.name} goes before it: {reason(block, other)}"
-    return reason(winner, other) if entries.index(winner) < index else _NEW
+    return reason(winner, other) if entries.index(winner) < index else NEW

@@ -21,6 +21,7 @@ from ipsecd.policy.load import load_policy
 from ipsecd.policy.plan import Plan
 from ipsecd.policy.planning import plan
 from ipsecd.policy.unsupported import unsupported
+from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.selector import Address
 from tests.property.policy_values import Tree
 from tests.property.ruleset_reading import TUN, Passing, Reading, chains_of
@@ -200,8 +201,12 @@ def policies(draw: st.DrawFn) -> Tree:
         protects = action in ("require-security", "let-in")
         some = draw(st.lists(filters(protects=protects), min_size=1, max_size=2))
         rule = {"name": f"r{number}", "filters": some, "action": action}
-        rule["connections"] = draw(st.sampled_from(["all", "lan", "remote-access"])) if typed else "all"
-        rules.append(rule | (yaml.safe_load(f"{{{TUNNEL}}}") if protects else {}))
+        more = yaml.safe_load(f"{{{TUNNEL}}}") if protects else {}
+        if protects and draw(st.booleans()):
+            del more["tunnel"]
+        elif typed:
+            rule["connections"] = draw(st.sampled_from(["all", "lan", "remote-access"]))
+        rules.append(rule | more)
     policy = {"rules": rules, "default_action": draw(st.sampled_from(["permit", "block"]))}
     let_in = {"action": "negotiate", "inbound_passthrough": True}
     named = {"credentials": {"hq": {"psk": {"file": "hq"}}}, "filter_actions": {"let-in": let_in}}
@@ -252,17 +257,23 @@ class Machine:
 
     def __init__(self, whole: Plan, ours: frozenset[Address]) -> None:
         self.plan, self.ours = whole, ours
-        ids = {child.name: child.name for peer in whole.peers for child in peer.children}
-        self.spd = Spd(spd_entries(whole, ids))
+        self.children = {child.name: child for peer in whole.peers for child in peer.children}
+        self.spd = Spd(spd_entries(whole, {name: name for name in self.children}))
         self.floor = Reading(chains_of(ruleset(whole, interfaces=INTERFACES)), whole.settings)
 
     def through(self, packet: Passing, *hooks: str) -> bool:
         return all(self.floor.accepts(hook, packet) for hook in hooks)
 
     def tunnel(self, flow: Flow, direction: Direction) -> str:
-        """What the data plane does with a packet that was steered to it, or came out of an SA."""
+        """What the data plane does with a packet that was steered to it, or came out of an SA. Of two hosts, one has to
+        be this machine."""
         entry = self.spd.lookup(flow, direction)
-        return f"protect {entry.child}" if entry is not None and entry.action == PROTECT else "drop"
+        if entry is None or entry.action != PROTECT:
+            return "drop"
+        child = pattern_id(entry.child)
+        near = flow.addresses()[0 if direction is Direction.OUTBOUND else 1]
+        alone = near in self.ours and near in {each.start for each in self.children[child].local}
+        return f"protect {child}" if child == entry.child or alone else "drop"
 
     def does(self, flow: Flow, way: Way, road: Road, quoted: Flow | None = None) -> str:
         """``clear``, ``block`` for one that the floor drops, or what the data plane does with it."""

@@ -12,6 +12,7 @@ from ipsecd.policy.deciding import Way
 from ipsecd.policy.judging import Here, Judgement, Verdict, judge, ways
 from ipsecd.policy.plan import Action, Entry, Plan
 from ipsecd.wire.selector import Address, Selector
+from tests.unit.policy.texts import HOSTS, planned, with_filters
 
 OURS: frozenset[Address] = frozenset(map(ip_address, ("192.0.2.1", "10.1.0.1", "2001:db8::1")))
 NET_A, NET_B, EVERYTHING = Selector.net("10.1.0.0/16"), Selector.net("10.2.0.0/16"), Selector.net("0.0.0.0/0")
@@ -112,9 +113,6 @@ def test_what_is_sent_from_an_address_that_is_gone_is_dropped_for_its_destinatio
     assert said(Way.LEAVING, tcp("203.0.113.9", "10.2.0.2", 1, 2), MINE).verdict is Verdict.CLEAR
 
 
-HOSTS = replace(SITE, pairs=((NET_A, NET_B), (NET_B, NET_A)), each=True)
-
-
 @pytest.mark.parametrize(
     ("way", "source", "destination", "why"),
     [
@@ -128,17 +126,29 @@ HOSTS = replace(SITE, pairs=((NET_A, NET_B), (NET_B, NET_A)), each=True)
 def test_a_rule_without_a_tunnel_protects_this_machine_and_drops_what_else_it_covers(
     way: Way, source: str, destination: str, why: str
 ) -> None:
-    told = said(way, tcp(source, destination, 80, 1_024), HOSTS)
-    verdict = Verdict.DROP if why else Verdict.PROTECT
-    assert (told.verdict, told.why, told.winner) == (verdict, why, HOSTS)
+    plan = planned(with_filters("{source: 10.1.0.0/16, destination: 10.2.0.0/16}", rule=HOSTS))
+    told = judge(plan, tcp(source, destination, 80, 1_024), way, Here(OURS))
+    assert (told.verdict, told.why) == (Verdict.DROP if why else Verdict.PROTECT, why)
+    assert told.winner is not None
+    assert told.winner.rule == "r"
 
 
-def test_between_link_local_addresses_of_ipv6_nothing_is_protected() -> None:
-    link = Selector.net("fe80::/10")
-    entry = replace(SITE, pairs=((link, link),), each=True)
-    ours = OURS | {ip_address("fe80::1")}
-    told = judge(Plan(entries=(entry,)), tcp("fe80::1", "fe80::2", 80, 80), Way.SENT, Here(ours))
+@pytest.mark.parametrize(("source", "destination"), [("fe80::1", "fe80::2"), ("2001:db8::1", "fe80::2")])
+def test_between_link_local_addresses_of_ipv6_nothing_is_protected(source: str, destination: str) -> None:
+    plan = planned(with_filters("{source: me, destination: any}", rule=HOSTS), me=("fe80::1", "2001:db8::1"))
+    here = Here(OURS | {ip_address("fe80::1")})
+    told = judge(plan, tcp(source, destination, 80, 80), Way.SENT, here)
     assert (told.verdict, told.why) == (Verdict.DROP, "nobody negotiates between link-local addresses")
+
+
+def test_without_a_tunnel_an_address_is_protected_once_ipsecd_knows_that_it_is_this_machines() -> None:
+    plan = planned(with_filters("{source: 10.1.0.0/16, destination: 10.2.0.0/16}", rule=HOSTS))
+    here = Here(OURS | {ip_address("10.1.0.9")})
+    told = judge(plan, tcp("10.1.0.9", "10.2.0.2", 80, 80), Way.SENT, here)
+    assert (told.verdict, told.why) == (
+        Verdict.DROP,
+        "ipsecd hasn't taken notice yet of an address that this machine has got",
+    )
 
 
 def test_what_goes_to_many_is_protected_by_nobody() -> None:
