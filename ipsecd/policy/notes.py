@@ -17,6 +17,7 @@ from ipsecd.policy.complaint import Remark, did_you_mean, quoted
 from ipsecd.policy.doubts import futile, nested
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.identities import identity_of
+from ipsecd.policy.lax import lax
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.paths import Path
 from ipsecd.policy.plan import Action
@@ -32,6 +33,7 @@ _ALIKE: Final = "both sides have the same identity: neither can tell the other f
 def notes(policy_file: PolicyFile) -> tuple[Mistake, ...]:
     """Remarks that stop nothing, in file order."""
     found = [*_assigned(policy_file), *_unused(policy_file), *_keylogs(policy_file), *_exemptions(policy_file)]
+    found += lax(policy_file)
     for path, rule in _rules(policy_file.content):
         found += _placed(policy_file, path, _doubts(rule, [each for _, each in policy_file.filters(path, rule)]))
     for name, filters in policy_file.content.filter_lists.items():

@@ -82,6 +82,9 @@ NOT_YET: Final = frozenset(
     }
 )
 
+# MUST NOT or SHOULD NOT be used: RFC 8221 sections 5 and 6, RFC 8247 section 2.
+OBSOLETE: Final = frozenset({"des", "3des", "md5", "prfmd5", "modp768", "modp1024"})
+
 # What others call them; named in hints only, so that a policy has one spelling.
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "aes": "aes128",

@@ -10,10 +10,10 @@ from ipsecd.policy.importing.draft import Action, MainOffer, Offer
 from ipsecd.policy.importing.imported import Report
 from ipsecd.policy.nodes import Mark
 from ipsecd.policy.paths import Value
+from ipsecd.policy.proposals import OBSOLETE
 
 _Method: TypeAlias = dict[str, Value]
 
-_OBSOLETE: Final = frozenset({"des", "3des", "md5", "modp768", "modp1024"})  # RFC 8221 section 5, RFC 8247 section 2
 _ONLY_OLD: Final = "peers that know nothing but 3DES and DES need methods that say so"
 _PRF: Final = {"md5": "prfmd5", "sha1": "prfsha1", "sha256": "prfsha256", "sha384": "prfsha384"}
 
@@ -121,7 +121,7 @@ def proposals(offers: list[MainOffer], mark: Mark, report: Report) -> list[Value
 
 
 def _warn(mark: Mark, words: Iterable[str], report: Report) -> None:
-    obsolete = [word for word in dict.fromkeys(words) if word in _OBSOLETE]
+    obsolete = [word for word in dict.fromkeys(words) if word in OBSOLETE]
     if obsolete:
         named = ", ".join(obsolete)
         report.remark(mark, f"offers what is obsolete: {named}", "kept as legacy; remove it where no peer needs it")

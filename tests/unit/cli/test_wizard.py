@@ -178,6 +178,27 @@ policies:
                                    "--tunnel-local", "192.0.2.1").stdout  # fmt: skip
 
 
+def test_without_a_tunnel_the_rule_protects_from_host_to_host(tmp_path: Path) -> None:
+    text = new("--yes", "--into", tmp_path / "p.yaml", "--name", "hosts", "--action", "request-security").stdout
+    assert (
+        text
+        == """\
+credentials:
+  rule: {psk: {file: secrets/rule.psk}}
+
+policies:
+  hosts:
+    rules:
+      - name: rule
+        filter_list: all-ip
+        action: request-security
+        authentication: [{psk: rule}]
+"""
+    )
+    verdict = check("assigned: hosts\n" + text, "p.yaml")
+    assert (verdict.mistakes, verdict.refused, verdict.notes) == ((), (), ())
+
+
 def test_an_answer_that_can_not_be_is_asked_for_again(tmp_path: Path) -> None:
     typed = as_typed(
         OPEN | {"name": "1st\nopen", "source": "10.1.0.1/16\nme", "protocol": "tpc\n47", "action": "x\npermit"}

@@ -104,6 +104,30 @@ def test_an_identity_that_several_hosts_would_have_is_noted() -> None:
     assert told(one, "local: a.example, remote: a.example") == [f"10:46: {where}: {same} [note]"]
 
 
+def test_what_is_obsolete_or_lets_in_cleartext_is_noted_wherever_it_stands() -> None:
+    text = """\
+credentials: {hq: {psk: {file: hq.psk}}}
+filter_actions:
+  own:
+    action: negotiate
+    security_methods: [{esp: {encryption: [aes128, 3des], integrity: [sha256, md5]}}, {ah: {integrity: md5}}]
+    inbound_passthrough: true
+  good: {action: negotiate, security_methods: [{esp: {encryption: aes128, integrity: sha1}}], fallback_to_clear: true}
+policies:
+  p:
+    key_exchange: {proposals: [{encryption: des, integrity: sha1, prf: prfmd5, groups: [modp1536, modp1024]}]}
+    default_response: {security_methods: [{esp: {encryption: 3des, integrity: sha1}}], authentication: [{psk: hq}]}
+"""
+    obsolete, hint = "offers what is broken or obsolete", "for peers that know nothing better, as long as there are any"
+    passthrough = "what comes in clear is let in, from anybody and under any address that the rule covers"
+    assert [line for line in lines(text) if "not supported yet" not in line and "used" not in line][1:] == [
+        f"5:23: filter_actions.own.security_methods: {obsolete}: 3des, md5 ({hint}) [note]",
+        f"6:26: filter_actions.own.inbound_passthrough: {passthrough} [note]",
+        f"10:31: policies.p.key_exchange.proposals: {obsolete}: des, prfmd5, modp1024 ({hint}) [note]",
+        f"11:42: policies.p.default_response.security_methods: {obsolete}: 3des ({hint}) [note]",
+    ]
+
+
 @pytest.mark.parametrize(
     ("each", "said"),
     [

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from ipsecd.policy.check import check
+from ipsecd.policy.importing.windows import read
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.parsing import parse
 from ipsecd.policy.plan import Action, Plan
 from ipsecd.policy.planning import plan
 from ipsecd.policy.schema import json_schema
+from tests.unit.crypto.vectors import FOLDER
 from tests.unit.policy.texts import ME
 
 ETC = Path(__file__).parents[3] / "etc"
-EXAMPLES = sorted([ETC / "policy.yaml", *(ETC / "examples").glob("*.yaml")])
-LATER = {"windows-domain.yaml"}
+EXAMPLES = sorted([*ETC.glob("*.yaml"), *(ETC / "examples").glob("*.yaml")])
+LATER = {"windows-domain.yaml", "predefined.yaml", "predefined-legacy.yaml"}
+PREDEFINED = ("client-respond-only", "server-request-security", "secure-server-require-security")
 
 
 def planned(name: str) -> Plan:
@@ -39,13 +43,72 @@ def test_an_example_uses_what_is_supported(path: Path) -> None:
     verdict = check(path.read_text(), path.name)
     assert verdict.refused == ()
     assert [note.message for note in verdict.notes] == (
-        ["no policy is assigned: nothing is protected"] if path.name == "policy.yaml" else []
+        ["no policy is assigned: nothing is protected"] if path.parent == ETC else []
     )
 
 
-@pytest.mark.parametrize("name", sorted(LATER))
-def test_an_example_of_what_comes_later_is_noted(name: str) -> None:
-    assert len(check((ETC / "examples" / name).read_text(), name).refused) >= 5
+def test_an_example_of_what_comes_later_is_noted() -> None:
+    assert len(check((ETC / "examples" / "windows-domain.yaml").read_text(), "w").refused) >= 5
+
+
+def assigned(name: str, policy: str) -> str:
+    return f"assigned: {policy}\n{(ETC / name).read_text()}"
+
+
+@pytest.mark.parametrize("name", PREDEFINED)
+def test_all_that_is_missing_of_a_predefined_policy_is_its_default_response(name: str) -> None:
+    """The others that aren't assigned are noted for theirs."""
+    verdict = check(assigned("predefined.yaml", name), "p.yaml")
+    assert verdict.mistakes == ()
+    told = [each.message for each in (*verdict.refused, *verdict.notes)]
+    assert told == ["not supported yet: the default response rule"] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "passthrough", "fallback"),
+    [("server-request-security", True, True), ("secure-server-require-security", False, False)],
+)
+def test_the_predefined_servers_protect_all_but_icmp_and_request_alone_sends_or_accepts_anything_else_in_clear(
+    name: str, passthrough: bool, fallback: bool
+) -> None:
+    text = assigned("predefined.yaml", name).replace("default_response: {", "default_response: {active: false, ")
+    found = plan(load_policy(text, "p"), lambda _: (), (ip_address("192.0.2.1"),))
+    entries = [entry for entry in found.entries if entry.pairs]
+    assert [(entry.rule, entry.action, entry.passthrough, entry.fallback) for entry in entries] == [
+        ("icmp", Action.PERMIT, False, False),
+        ("all-traffic", Action.PROTECT, passthrough, fallback),
+    ]
+    assert [str(remote) for _, remote in entries[1].pairs] == ["0.0.0.0/0"]
+
+
+def test_the_legacy_variants_are_what_a_domain_controller_has_and_every_name_says_what_they_are() -> None:
+    theirs: Any = read((FOLDER / "windows-2000-policies.json").read_text(), "store").tree
+    ours: Any = parse((ETC / "predefined-legacy.yaml").read_text(), "p").value
+    assert [name.removesuffix("-legacy") for name in ours["policies"]] == [*theirs["policies"]] == [*PREDEFINED]
+    for name, policy in theirs["policies"].items():
+        legacy = ours["policies"][f"{name}-legacy"]
+        assert legacy["description"].startswith("LEGACY")
+        assert (legacy["default_response"], legacy["key_exchange"]) == (
+            policy["default_response"],
+            policy["key_exchange"],
+        )
+        assert [meaning(theirs, rule) for rule in policy["rules"]] == [
+            meaning(ours, rule) for rule in legacy.get("rules", [])
+        ]
+
+
+def meaning(tree: Any, rule: Any) -> Any:
+    """A rule without what only people read."""
+    action = tree["filter_actions"].get(rule["action"], {})
+    told = {field: value for field, value in action.items() if field != "description"} or rule["action"]
+    return told, tree["filter_lists"][rule["filter_list"]], rule.get("authentication")
+
+
+def test_the_legacy_variants_are_warned_of() -> None:
+    notes = [note.message for note in check((ETC / "predefined-legacy.yaml").read_text(), "p").notes]
+    lets_in = "what comes in clear is let in, from anybody and under any address that the rule covers"
+    assert notes.count(lets_in) == 2
+    assert sum(note.startswith("offers what is broken or obsolete") for note in notes) == 8
 
 
 def test_the_policy_that_is_installed_works_once_it_is_assigned() -> None:

@@ -1,0 +1,50 @@
+"""What of a policy holds less than it may seem to: algorithms that no longer protect, and cleartext that is let in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Final
+
+from ipsecd.errors import Mistake
+from ipsecd.policy.actions import SecurityMethod
+from ipsecd.policy.key_exchange import IkeProposal
+from ipsecd.policy.model import PolicyFile
+from ipsecd.policy.paths import Path
+from ipsecd.policy.proposals import OBSOLETE
+
+_LEGACY: Final = "for peers that know nothing better, as long as there are any"
+
+
+def lax(policy_file: PolicyFile) -> Iterator[Mistake]:
+    """What is noted of it."""
+    content = policy_file.content
+    offers: list[tuple[Path, Iterable[str]]] = []
+    for name, action in content.filter_actions.items():
+        where: Path = ("filter_actions", name)
+        offers.append(((*where, "security_methods"), _of_methods(action.security_methods)))
+        if action.inbound_passthrough:
+            message = "what comes in clear is let in, from anybody and under any address that the rule covers"
+            yield policy_file.mistake((*where, "inbound_passthrough"), message)
+    for name, policy in content.policies.items():
+        where = ("policies", name)
+        offers.append(((*where, "key_exchange", "proposals"), _of_proposals(policy.key_exchange.proposals)))
+        if response := policy.default_response:
+            methods = _of_methods(response.security_methods)
+            offers.append(((*where, "default_response", "security_methods"), methods))
+    for path, words in offers:
+        if found := [word for word in dict.fromkeys(words) if word in OBSOLETE]:
+            yield policy_file.mistake(path, f"offers what is broken or obsolete: {', '.join(found)}", _LEGACY)
+
+
+def _of_methods(methods: Iterable[SecurityMethod]) -> Iterator[str]:
+    for method in methods:
+        if method.esp is not None:
+            yield from chain(method.esp.encryption, method.esp.integrity or ())
+        if method.ah is not None:
+            yield from method.ah.integrity
+
+
+def _of_proposals(proposals: Iterable[IkeProposal]) -> Iterator[str]:
+    for each in proposals:
+        yield from chain(each.encryption, each.integrity or (), each.prf, each.groups)
