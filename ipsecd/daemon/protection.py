@@ -180,7 +180,8 @@ class Protection:
         self.soft.assign(new.plan, new.ids)
         if new.entries != old.entries:
             self._set_spd()
-        if new.config != old.config:
+        again = new.plan.policy != old.plan.policy  # under which nobody has been heard yet, whatever SAs there are
+        if new.config != old.config or again:
             self.wires.turn(lambda now: self.negotiation.reconfigure(new.config, now))
 
     async def _go_back(self, old: Prepared) -> None:

@@ -137,6 +137,26 @@ def test_a_peer_is_barred_by_a_reload_and_no_longer_once_another_policy_was_assi
     beside(tmp_path, scenario, both)
 
 
+def test_a_peer_that_has_an_sa_when_another_policy_is_assigned_is_barred_under_that_one_too(tmp_path: Path) -> None:
+    """Also if it is the same policy by another name: nothing of it is new to the negotiation."""
+    theirs = policy(rule("site", "192.0.2.2", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1"))
+    rules = FALLS.partition("policies:\n")[2].partition("filter_actions")[0]
+    both = FALLS.replace("filter_actions", rules.replace("sites:", "others:") + "filter_actions")
+
+    async def with_a_peer() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path, both, theirs) as (a, _):
+            await a.ctl("up", "site", "--wait", "30")
+            await a.ctl("assign", "others")
+            assert json.loads(a.options.heard.load() or "") == {
+                "policy": "others",
+                "everybody": "",
+                "heard": ["192.0.2.2"],
+                "names": [],
+            }
+
+    asyncio.run(with_a_peer())
+
+
 def test_a_peer_of_persistent_rules_is_barred_through_assign_and_unassign(tmp_path: Path) -> None:
     falls = rule("site", "10.1.0.0/16", "192.0.2.2", action="own")
     text = policy(rule("far")) + "  others: {rules: []}\n" + FALLING + f"persistent: {{rules: [{falls}]}}\n"
