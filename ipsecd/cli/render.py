@@ -53,7 +53,7 @@ def show(console: Console, *parts: RenderableType) -> None:
 def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     """``ipsecctl status``."""
     yield headline(answer)
-    if answer["assigned"]["by"] == "ipsecctl":
+    if answer["assigned"]["by"] != "file":
         yield _text(f"{_assigned(answer)}\n")
     if answer["rules"]:
         yield grid(_RULE, [_rule(rule) for rule in answer["rules"]], width)
@@ -208,6 +208,8 @@ def _filter(told: Mapping[str, Any]) -> str:
 def _assigned(answer: Mapping[str, Any]) -> str:
     """What is assigned otherwise than the policy file says."""
     assigned = answer["assigned"]
+    if assigned["by"] == "unknown":
+        return "what ipsecctl has assigned can't be read: ipsecctl assign NAME, or unassign, says it anew"
     what = f"policy {assigned['policy']} is assigned" if assigned["policy"] else "no policy is assigned"
     return f"{what} by ipsecctl; the policy file says {assigned['file_says'] or 'none'}"
 

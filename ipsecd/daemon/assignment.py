@@ -1,7 +1,8 @@
 """Which policy is to be in force: the one that the policy file assigns, or what an operator has chosen since.
 
 The later word wins. A choice by ipsecctl holds as long as the file assigns what it assigned when the choice was made;
-once it assigns something else, that holds, and the choice is forgotten. It outlives the process.
+once it assigns something else, that holds, and the choice is forgotten. It outlives the process. While nobody knows
+what was chosen, no policy is assigned rather than a weaker one.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """``policy`` is the one to be in force, ``said`` the one that the policy file assigns; None: none."""
+    """``policy`` is the one to be in force, ``said`` the one that the policy file assigns; None: none. ``doubt``: why
+    nobody knows what an operator has chosen."""
 
     policy: str | None
     said: str | None
+    doubt: str = ""
 
     @property
     def chosen(self) -> bool:
@@ -59,6 +62,8 @@ class Assignment:
     def under(self, file: PolicyFile) -> Assigned:
         """What holds with this policy file."""
         said, choice = file.content.assigned, self._choice
+        if choice is not None and choice.doubt:  # nor what the file said then: it can't have the later word
+            return Assigned(None, said, choice.doubt)
         if choice is None or choice.said != said:
             return Assigned(said, said)
         if choice.policy is not None and choice.policy not in file.content.policies:
@@ -70,9 +75,10 @@ class Assignment:
         """This is in force from now on, with a policy file that may have the later word. A choice that can't be
         forgotten on disk is overruled at each start anew."""
         choice = self._choice
-        if choice is None or choice.said == assigned.said:
+        if choice is None or (assigned.doubt if choice.doubt else choice.said == assigned.said):
             return
-        log.warning("assignment-forgotten", chosen=choice.policy or "none", policy=assigned.said or "none")
+        chosen = "what was chosen" if choice.doubt else choice.policy or "none"
+        log.warning("assignment-forgotten", chosen=chosen, policy=assigned.said or "none")
         self._go_back(None)
 
     @contextmanager
@@ -95,8 +101,8 @@ class Assignment:
 
     def _remember(self, choice: Assigned | None) -> None:
         """One that agrees with the file needn't be."""
-        if choice is not None and choice.chosen:
-            self._kept.save(json.dumps({"policy": choice.policy, "said": choice.said}) + "\n")
+        if choice is not None and (choice.chosen or choice.doubt):
+            self._kept.save(_encode(choice))
             self._choice = choice
         else:
             self._kept.remove()
@@ -104,13 +110,18 @@ class Assignment:
 
 
 def _load(kept: StateFile) -> Assigned | None:
-    """What was chosen last; nothing, with a warning, if that can't be read."""
+    """What was chosen last, or that there is something and it can't be read."""
     try:
         text = kept.load()
         return None if text is None else _decode(text)
-    except (KernelError, ValueError, KeyError, AttributeError) as error:
+    except (KernelError, ValueError, KeyError, AttributeError, RecursionError) as error:
         log.warning("assignment-not-loaded", reason=str(error))
-        return None
+        return Assigned(None, None, f"nobody knows what ipsecctl has assigned: {error}")
+
+
+def _encode(choice: Assigned) -> str:
+    """Of a doubt, what nobody can read either."""
+    return "unknown\n" if choice.doubt else json.dumps({"policy": choice.policy, "said": choice.said}) + "\n"
 
 
 def _decode(text: str) -> Assigned:

@@ -36,8 +36,12 @@ class Force:
 
     async def begin(self, sketch: Outline) -> None:
         """At the start. A file that assigns no policy doesn't take the floor of one away, not for its persistent rules
-        either. Raises IpsecdError; what stands in the kernel then is for the caller to see to."""
+        either; nor does one that assigns another, where nobody knows which policy an operator has assigned. Raises
+        IpsecdError; what stands in the kernel then is for the caller to see to."""
         text = self._host.store.load()
+        if sketch.assigned.doubt and not await self._left(text):  # then there is nothing to lose
+            said = sketch.assigned.said
+            sketch = await outline(sketch.file, Assigned(said, said), self.around)
         if sketch.plan.assigned or (sketch.plan.policy and not await self._left(text)):
             protection = Protection(sketch, self._host)
             await protection.start(lambda: self._complete(sketch))
@@ -183,6 +187,8 @@ class Force:
 
 def _why_none(sketch: Outline) -> str:
     """Why no policy is to be in force."""
+    if sketch.assigned.doubt:
+        return sketch.assigned.doubt
     if sketch.assigned.chosen:
         return f"no policy is assigned, {sketch.assigned.by}"
     return f"{sketch.file.file} assigns no policy"

@@ -105,7 +105,7 @@ class HeardPeers:
             text = self._kept.load()
             self._there = text is not None
             return _decode(text) if text is not None else _Known()
-        except (KernelError, ValueError, TypeError, AttributeError, KeyError) as error:
+        except (KernelError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             log.warning("heard-not-loaded", reason=str(error))
             return _Known(policy, everybody=_UNREADABLE)
 

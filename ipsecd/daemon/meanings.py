@@ -108,6 +108,6 @@ def _load(kept: StateFile) -> dict[str, Addresses]:
     try:
         texts = json.loads(kept.load() or "{}")
         return {str(name): tuple(ip_address(text) for text in found) for name, found in texts.items() if found}
-    except (KernelError, ValueError, TypeError, AttributeError) as error:
+    except (KernelError, ValueError, TypeError, AttributeError, RecursionError) as error:
         log.warning("names-not-loaded", reason=str(error))
         return {}

@@ -53,7 +53,8 @@ def status(app: App, table: Mapping[str, int], counters: Counters | None) -> dic
 def assigned(app: App) -> dict[str, Any]:
     """Which policy is assigned, by whom, and what the policy file says."""
     found = app.assigned
-    return {"policy": found.policy, "by": "ipsecctl" if found.chosen else "file", "file_says": found.said}
+    by = "unknown" if found.doubt else "ipsecctl" if found.chosen else "file"
+    return {"policy": found.policy, "by": by, "file_says": found.said}
 
 
 def sas(app: App, counters: Counters | None) -> dict[str, Any]:

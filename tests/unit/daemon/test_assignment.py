@@ -199,17 +199,77 @@ def test_where_the_policy_that_was_chosen_is_gone_the_file_has_the_word(tmp_path
     restarted(tmp_path, without, policies(branch=(rule("site"),)))
 
 
-@pytest.mark.parametrize("kept", ["", "[]", "{}", '{"policy": 5, "said": null}', '"strict"', "\xff"])
-def test_a_choice_that_cant_be_read_is_told_and_the_file_has_the_word(tmp_path: Path, kept: str) -> None:
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "assigned.json").write_text(kept, encoding="latin-1")
+DAMAGED = ["", "[]", "{}", '{"policy": 5, "said": null}', '"strict"', "\xff", pytest.param("[" * 100_000, id="deep")]
 
+
+def damaged(folder: Path, kept: str) -> None:
+    (folder / "state").mkdir(exist_ok=True)
+    (folder / "state" / "assigned.json").write_text(kept, encoding="latin-1")
+
+
+@pytest.mark.parametrize("kept", DAMAGED)
+def test_a_choice_that_cant_be_read_lowers_nothing_until_an_operator_chooses_anew(tmp_path: Path, kept: str) -> None:
+    """What the file assigns may be less than what was chosen: the last floor stands, also with another file."""
+
+    async def still(daemon: Daemon) -> None:
+        assert daemon.app.bare
+        assert "10.0.0.0/8" in daemon.table.there
+        [why] = daemon.texts("floor-without-policy")
+        assert why.startswith("nobody knows what ipsecctl has assigned: ")
+        assert "nobody knows what ipsecctl has assigned" in (await daemon.ctl("reload", code=1)).output
+        assert await assigned(daemon) == (None, None, "unknown", "branch")
+        assert "what ipsecctl has assigned can't be read" in (await daemon.ctl("status")).output
+
+    async def in_doubt(daemon: Daemon) -> None:
+        await still(daemon)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(force_module, "prepare", refuse)
+            await daemon.ctl("assign", "home", code=1)
+
+    async def decides(daemon: Daemon) -> None:
+        await still(daemon)
+        await daemon.ctl("assign", "strict")
+
+    async def decided(daemon: Daemon) -> None:
+        assert await assigned(daemon) == ("strict", "strict", "ipsecctl", "branch")
+
+    beside(tmp_path, assign_strict, policies())
+    damaged(tmp_path, kept)
+    for scenario in (in_doubt, decides, decided):
+        restarted(tmp_path, scenario)
+
+
+async def refuse(*_: object) -> None:
+    raise OperatorError("no keys today")
+
+
+@pytest.mark.parametrize("command", [("assign", "branch"), ("unassign",)])
+def test_a_choice_that_agrees_with_the_file_ends_the_doubt_too(tmp_path: Path, command: tuple[str, ...]) -> None:
+    async def decides(daemon: Daemon) -> None:
+        assert daemon.app.bare
+        await daemon.ctl(*command)
+
+    async def decided(daemon: Daemon) -> None:
+        assert (await assigned(daemon))[0] == (command[1] if len(command) > 1 else None)
+        assert not daemon.app.bare
+
+    beside(tmp_path, assign_strict, policies())
+    damaged(tmp_path, "{")
+    restarted(tmp_path, decides)
+    restarted(tmp_path, decided)
+
+
+@pytest.mark.parametrize("kept", DAMAGED)
+def test_where_nothing_is_left_that_could_be_lowered_the_file_has_the_word(tmp_path: Path, kept: str) -> None:
     async def scenario(daemon: Daemon) -> None:
         assert await assigned(daemon) == ("branch", "branch", "file", "branch")
+        assert daemon.events.count("assignment-forgotten") == 1
 
+    damaged(tmp_path, kept)
     with capture_logs() as logs:
         beside(tmp_path, scenario, policies())
-    assert [line["event"] for line in logs if line["event"].startswith("assign")] == ["assignment-not-loaded"]
+    assert "assignment-not-loaded" in [line["event"] for line in logs]
+    assert not (tmp_path / "state" / "assigned.json").exists()
 
 
 # --- what isn't assigned --------------------------------------------------------------------------------------------

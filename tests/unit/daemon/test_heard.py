@@ -126,7 +126,14 @@ def test_where_nobody_knows_who_has_answered_persistent_rules_know_no_better_wit
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"policy": "p"}', '{"policy": "p", "everybody": "", "heard": ["x"], "names": []}']
+    "text",
+    [
+        "{",
+        pytest.param("[" * 100_000, id="deep"),
+        "[]",
+        '{"policy": "p"}',
+        '{"policy": "p", "everybody": "", "heard": ["x"], "names": []}',
+    ],
 )
 def test_where_nobody_knows_who_has_answered_everybody_has(tmp_path: Path, text: str) -> None:
     (tmp_path / "heard.json").write_text(text)

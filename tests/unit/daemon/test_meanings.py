@@ -111,7 +111,19 @@ def test_of_many_names_that_no_policy_has_those_left_last_are_remembered(
     assert meanings.known == {"one": (ONE,)}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"hq": 7}', '{"hq": ["nonsense"]}', '{"hq": [[]]}', "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        pytest.param("[" * 100_000, id="deep"),
+        "{",
+        '{"hq": 7}',
+        '{"hq": ["nonsense"]}',
+        '{"hq": [[]]}',
+        "null",
+    ],
+)
 def test_a_file_that_says_nothing_sensible_costs_a_warning(kept: StateFile, text: str) -> None:
     kept.save(text)
     with capture_logs() as logs:
