@@ -149,7 +149,7 @@ class Nftables:
         finally:
             if process.returncode is None:
                 process.kill()
-                await process.wait()
+                await process.communicate()  # asyncio waits for ever for the end of one whose output nobody reads
         if process.returncode:
             said = complaint.decode(errors="replace").strip().splitlines()
             hint = "ipsecd needs CAP_NET_ADMIN" if "not permitted" in "".join(said) else ""
