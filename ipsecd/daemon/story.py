@@ -55,8 +55,8 @@ STORY: dict[str, Told] = {
     "assignment-forgotten": Told("The policy file has the later word: {policy} is assigned, not {chosen} by ipsecctl"),
     "assignment-not-saved": Told("What is assigned isn't what the next start will find: {reason}"),
     "assignment-not-loaded": Told(
-        "What ipsecctl has assigned can't be read: {reason}. If a policy has left its floor, that stands, and no policy "
-        "is in force until ipsecctl assign or unassign; else the policy file's word holds"
+        "What ipsecctl has assigned can't be read: {reason}. If a policy has left its floor, that stands, and no "
+        "policy is in force until ipsecctl assign or unassign; else the policy file's word holds"
     ),
     "unassigned-but-persistent": Told("No policy is in force any more, by command, but the persistent rules are"),
     "unassigned": Told("No policy is in force any more, by command: nothing is protected"),
