@@ -14,8 +14,9 @@ import structlog
 
 from ipsecd import limits
 from ipsecd.errors import KernelError
+from ipsecd.ike.hosts import holds
 from ipsecd.io.state_file import StateFile
-from ipsecd.wire.selector import Address
+from ipsecd.wire.selector import Address, Selector
 
 log = structlog.get_logger()
 
@@ -33,11 +34,14 @@ class _Known:
     names: frozenset[str] = frozenset()
     everybody: str = ""
 
-    def under(self, policy: str, remotes: frozenset[Address], names: frozenset[str]) -> _Known:
+    def under(
+        self, policy: str, remotes: frozenset[Address], names: frozenset[str], hosts: tuple[Selector, ...]
+    ) -> _Known:
         """What of it counts under this policy, with those peers of persistent rules."""
         if policy == self.policy:
             return self
-        return _Known(policy, self.heard & remotes, self.names & names, self.everybody if remotes or names else "")
+        heard = frozenset(remote for remote in self.heard if remote in remotes or holds(hosts, remote))
+        return _Known(policy, heard, self.names & names, self.everybody if remotes or names or hosts else "")
 
 
 class HeardPeers:
@@ -50,15 +54,19 @@ class HeardPeers:
         self._there = False  # something is kept
 
     def assign(
-        self, policy: str, remotes: frozenset[Address] = frozenset(), names: frozenset[str] = frozenset()
+        self,
+        policy: str,
+        remotes: frozenset[Address] = frozenset(),
+        names: frozenset[str] = frozenset(),
+        hosts: tuple[Selector, ...] = (),
     ) -> None:
         """This policy is in force from now on; of another one's peers nothing counts, but for those at ``remotes`` and
-        of ``names``, which persistent rules have: they are in force whatever the policy is. Going back to the one
-        before, as long as it isn't ``over``, goes back to what was known under it."""
+        of ``names``, and ``hosts``, which persistent rules have: they are in force whatever the policy is. Going back
+        to the one before, as long as it isn't ``over``, goes back to what was known under it."""
         if policy == self._known.policy:
             return
         last, before = self._known, self._before
-        found = (self._load(policy) if last.policy is None else last).under(policy, remotes, names)
+        found = (self._load(policy) if last.policy is None else last).under(policy, remotes, names, hosts)
         if before.policy == policy:
             found = replace(before, heard=before.heard | found.heard, names=before.names | found.names)
         self._known, self._before = found, last

@@ -20,11 +20,13 @@ from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.heard import HAS_ANSWERED, HeardPeers
 from ipsecd.daemon.identifiers import Ids
 from ipsecd.errors import KernelError, WireError
+from ipsecd.ike.hosts import holds
 from ipsecd.io.nftables import Element
 from ipsecd.policy.classify import CLEAR
 from ipsecd.policy.plan import Child, Peer, Plan
 from ipsecd.wire import ip
-from ipsecd.wire.selector import Address
+from ipsecd.wire.hostpair import pair_name, pattern_id
+from ipsecd.wire.selector import Address, Selector
 
 log = structlog.get_logger()
 
@@ -65,7 +67,7 @@ class Sender(Protocol):
 
 class SoftSas:
     """``release`` hands back, by way of ``released``, the packets that wait for a child. Children are known by their
-    identifiers. Made inside a running event loop."""
+    identifiers, those of pairs of hosts by that of what they are made after. Made inside a running event loop."""
 
     def __init__(
         self,
@@ -96,9 +98,9 @@ class SoftSas:
         self._heard.assign(plan.policy, *_of_persistent_rules(plan))
         children = [(peer, child) for peer in plan.peers for child in peer.children if child.fallback is not None]
         self._children = {ids[child.name]: (peer, child) for peer, child in children}
-        allowed = {remote for peer, _ in children for remote in peer.remotes}
         self._refused.clear()
-        self._end(self._standing.keys() - allowed, "the policy has changed")
+        forbidden = [remote for remote in self._standing if not any(_is_of(remote, *each) for each in children)]
+        self._end(forbidden, "the policy has changed")
 
     def over(self) -> None:
         """The change to this plan is complete: nobody goes back to the one before."""
@@ -108,13 +110,13 @@ class SoftSas:
 
     def silent(self, key: str, remote: Address, *, heard: bool = False) -> None:
         """The peer that is called for this child doesn't answer; ``heard``: not this time."""
-        peer, child = self._children.get(key, (None, None))
+        peer, child = self._children.get(pattern_id(key), (None, None))
         if peer is None or child is None or child.fallback is None:
             return
         now, before = self._clock(), self._standing.get(remote)
-        soft = SoftSa(
-            remote, key, child.name, child.rule, peer.name, child.fallback.after, now, now + child.fallback.lifetime
-        )
+        names = [pair_name(each.name, remote) if peer.each else each.name for each in (child, peer)]
+        after, until = child.fallback.after, now + child.fallback.lifetime
+        soft = SoftSa(remote, key, names[0], child.rule, names[1], after, now, until)
         full = before is None and len(self._standing) >= limits.MAX_SOFT_SAS
         too_many = "there are as many soft SAs as there may be" if full else ""
         why_not = self._heard.bars(remote, peer.remote_name) or (HAS_ANSWERED if heard else too_many)
@@ -139,7 +141,11 @@ class SoftSas:
             destination = ip.parse(packet).destination
         except WireError:
             destination = None
-        if child in self._children and destination in self._standing and self._sender.send(packet, destination):
+        if (
+            pattern_id(child) in self._children
+            and destination in self._standing
+            and self._sender.send(packet, destination)
+        ):
             self.counters["sent"] += 1
         else:
             self.drops["released-unsent"] += 1
@@ -158,7 +164,9 @@ class SoftSas:
     def rules(self) -> frozenset[str]:
         """Those by which something passes in clear now."""
         found = self._children.values()
-        return frozenset(child.rule for peer, child in found if not self._standing.keys().isdisjoint(peer.remotes))
+        return frozenset(
+            child.rule for peer, child in found if any(_is_of(remote, peer, child) for remote in self._standing)
+        )
 
     def refused(self, rule: str) -> str:
         """Why its peer wasn't talked to in clear when it was silent last; empty if it was, or never is silent."""
@@ -236,12 +244,19 @@ class SoftSas:
             self._end((soft.remote,), "its time is over")
 
 
-def _of_persistent_rules(plan: Plan) -> tuple[frozenset[Address], frozenset[str]]:
-    """The addresses and DNS names of the peers that persistent rules may talk to in clear."""
+def _of_persistent_rules(plan: Plan) -> tuple[frozenset[Address], frozenset[str], tuple[Selector, ...]]:
+    """The addresses and DNS names of the peers that persistent rules may talk to in clear, and where the hosts are of
+    which they do so with each alone."""
     rules = {entry.rule for entry in plan.entries if entry.persistent}
-    peers = [peer for peer in plan.peers if any(child.fallback and child.rule in rules for child in peer.children)]
-    remotes = frozenset(remote for peer in peers for remote in peer.remotes)
-    return remotes, frozenset(peer.remote_name for peer in peers if peer.remote_name)
+    found = [(peer, child) for peer in plan.peers for child in peer.children if child.fallback and child.rule in rules]
+    remotes = frozenset(remote for peer, _ in found for remote in peer.remotes)
+    names = frozenset(peer.remote_name for peer, _ in found if peer.remote_name)
+    return remotes, names, tuple(each for peer, child in found if peer.each for each in child.remote)
+
+
+def _is_of(remote: Address, peer: Peer, child: Child) -> bool:
+    """Whether this peer is there, or one of two hosts that this child is for."""
+    return holds(child.remote, remote) if peer.each else remote in peer.remotes
 
 
 async def _refusal(change: Awaitable[None]) -> str:

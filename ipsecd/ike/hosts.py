@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from ipsecd.ike.config import Child, Hosts, Path, Peer
 from ipsecd.ike.narrowing import Selectors, meets
-from ipsecd.wire.hostpair import pair_id
+from ipsecd.wire.hostpair import pair_id, pair_name
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import IdType
 from ipsecd.wire.selector import Address, Selector, outermost
@@ -26,12 +26,12 @@ def pair(hosts: Hosts, local: Address, remote: Address) -> Peer | None:
     pattern has several: they are unique as those are."""
     if unfit(local, remote):
         return None
-    who = f"{remote},{local}" if _several(hosts, local.version) else str(remote)
-    children = tuple(each for child in hosts.children if (each := _between(child, local, remote, who)) is not None)
+    named = local if _several(hosts, local.version) else None
+    children = tuple(each for child in hosts.children if (each := _between(child, local, remote, named)) is not None)
     if not children:
         return None
     return Peer(
-        name=f"{hosts.name}@{who}",
+        name=pair_name(hosts.name, remote, named),
         local=local,
         remotes=(remote,),
         local_id=hosts.local_id or _identity(local),
@@ -96,12 +96,13 @@ def holds(selectors: Selectors, address: Address) -> bool:
     return next(_holding(selectors, address), None) is not None
 
 
-def _between(child: Child, local: Address, remote: Address, who: str) -> Child | None:
+def _between(child: Child, local: Address, remote: Address, named: Address | None) -> Child | None:
     here = _cut(child.local, local)
     there = _cut(child.remote, remote) if here else ()
     if not meets(here, there):
         return None
-    return replace(child, id=pair_id(child.id, local, remote), name=f"{child.name}@{who}", local=here, remote=there)
+    key, name = pair_id(child.id, local, remote), pair_name(child.name, remote, named)
+    return replace(child, id=key, name=name, local=here, remote=there)
 
 
 def _cut(selectors: Selectors, address: Address) -> Selectors:

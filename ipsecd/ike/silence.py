@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from ipsecd import limits
 from ipsecd.ike.config import Child
 from ipsecd.ike.effects import Heard, Silent
+from ipsecd.ike.hosts import leads_to
 from ipsecd.ike.stage import Stage
+from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.selector import Address
 
 if TYPE_CHECKING:
@@ -24,21 +26,28 @@ if TYPE_CHECKING:
 
 
 class Silence:
-    """Only peers with children that may fall back count. ``Heard`` is told once for each address."""
+    """Only peers with children that may fall back count. ``Heard`` is told once for each address, but for those
+    beyond the number that whoever is told remembers."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._counted: frozenset[Address] = frozenset()
-        self._after: dict[str, float] = {}  # seconds, by the identifier of a child that may fall back
+        self._patterns: tuple[Child, ...] = ()  # of which each pair of hosts has one, and which may fall back
+        self._after: dict[
+            str, float
+        ] = {}  # seconds, by the identifier of a child that may fall back, or of its pattern
         self._heard: set[Address] = set()
         self._woke = float("-inf")
 
     def configure(self) -> None:
         """The configuration is new, and whoever is told may have forgotten what was before: tell again of the SAs there
         are. One that has just ended and lingers counts too: its peer was there a moment ago."""
-        peers = [peer for peer in self._core.config.peers if any(child.fallback is not None for child in peer.children)]
+        config = self._core.config
+        peers = [peer for peer in config.peers if any(child.fallback is not None for child in peer.children)]
         self._counted = frozenset(remote for peer in peers for remote in peer.remotes)
-        children = (child for peer in peers for child in peer.children)
+        made_after = (child for hosts in config.hosts for child in hosts.children)
+        self._patterns = tuple(child for child in made_after if child.fallback is not None)
+        children = (*(child for peer in peers for child in peer.children), *self._patterns)
         self._after = {child.id: child.fallback for child in children if child.fallback is not None}
         self._heard.clear()
         for sa in self._core.ikes.values():
@@ -47,7 +56,7 @@ class Silence:
 
     def wanted(self, sa: IkeSa, child: Child) -> None:
         """A packet waits for this child, and this IKE SA is to carry it, or is being called for it."""
-        if child.id in self._after and sa.stage is Stage.CONNECTING:
+        if pattern_id(child.id) in self._after and sa.stage is Stage.CONNECTING:
             self._wait(sa, child.id)
 
     def _wait(self, sa: IkeSa, child: str) -> None:
@@ -56,7 +65,7 @@ class Silence:
 
     def _due(self, sa: IkeSa, child: str) -> float:
         """Until when the peer may take its time, as the policy is now."""
-        return max(sa.begun, self._woke) + self._after[child]
+        return max(sa.begun, self._woke) + self._after[pattern_id(child)]
 
     def woke(self) -> None:
         """This machine has slept until now."""
@@ -65,13 +74,13 @@ class Silence:
     def _ask(self, sa: IkeSa, child: str, due: float) -> None:
         if self._core.now - due >= limits.SLEPT:  # so late that it has slept, and nobody has said so yet
             self.woke()
-        if child not in self._after or sa.stage is not Stage.CONNECTING:
+        if pattern_id(child) not in self._after or sa.stage is not Stage.CONNECTING:
             return
         if self._core.now < self._due(sa, child):  # it has slept, or a new configuration gives the peer more time
             self._wait(sa, child)
             return
         remote = sa.path.remote.address
-        if remote in self._counted:
+        if self._counts(remote):
             self._core.emit(Silent(child, remote, heard=remote in self._heard))
 
     def answered(self, spi: bytes) -> None:
@@ -82,11 +91,16 @@ class Silence:
 
     def heard(self, sa: IkeSa) -> None:
         """The peer of this IKE SA has said something: that is news of all its addresses."""
-        if self._counted:
-            self._note((sa.path.remote.address, *(remote for peer in sa.peers for remote in peer.remotes)))
+        if self._counted or self._patterns:
+            self._note({sa.path.remote.address, *(remote for peer in sa.peers for remote in peer.remotes)})
 
     def _note(self, addresses: Iterable[Address]) -> None:
-        news = sorted(self._counted.intersection(addresses) - self._heard, key=lambda each: (each.version, int(each)))
+        if len(self._heard) > limits.MAX_HEARD:
+            return
+        news = [remote for remote in addresses if remote not in self._heard and self._counts(remote)]
         if news:
             self._heard.update(news)
-            self._core.emit(Heard(tuple(news)))
+            self._core.emit(Heard(tuple(sorted(news, key=lambda each: (each.version, int(each))))))
+
+    def _counts(self, remote: Address) -> bool:
+        return remote in self._counted or leads_to(self._patterns, remote)

@@ -27,3 +27,19 @@ def hosts_of(child: str) -> tuple[Address, Address] | None:
         return None
     local, remote = map(ip_address, ends)
     return local, remote
+
+
+def pair_name(name: str, remote: Address, local: Address | None = None) -> str:
+    """What people call the one of these two hosts, ``name`` being what all are made after. ``local`` is there if this
+    machine has several addresses that it may be between."""
+    return f"{name}{_MARK}{remote}" if local is None else f"{name}{_MARK}{remote},{local}"
+
+
+def hosts_named(name: str) -> tuple[str, Address, Address | None] | None:
+    """The same the other way round: (name, remote, local). None if it isn't the name of one of two hosts."""
+    pattern, mark, ends = name.rpartition(_MARK)
+    try:
+        remote, *local = map(ip_address, ends.split(",", 1))
+    except ValueError:
+        return None
+    return (pattern, remote, local[0] if local else None) if mark else None

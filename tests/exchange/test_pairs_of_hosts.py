@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
 from ipsecd import limits
 from ipsecd.crypto.secret import Secret
 from ipsecd.ike.config import Child, Hosts, IkeConfig, Lifetime, Path, Peer, SharedKey
-from ipsecd.ike.effects import GiveUp
+from ipsecd.ike.effects import Effect, GiveUp, Heard, Silent
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Exchange, NotifyType
 from ipsecd.wire.selector import Selector
 from tests.exchange.gateways import ESP_CLASSIC, FOREVER, IKE_CLASSIC, IKE_X25519, peer_b
 from tests.exchange.interference import Refusing
-from tests.exchange.lan import IP_A, IP_B, NOBODY, A, B, C, Lan, child_at, known_by, pattern, rule_at
+from tests.exchange.lan import IP_A, IP_B, IP_C, NOBODY, A, B, C, Lan, child_at, known_by, pattern, rule_at
 from tests.exchange.network import Datagram, Node, endpoint
 from tests.exchange.transcript import Tap
 
@@ -582,3 +583,61 @@ def test_a_reload_while_hosts_call_each_other_loses_nothing() -> None:
     assert lan.net.run(30, until=lambda: lan.have(lan.a, lan.b))
     assert lan.a.gave_up == []
     assert [sa.peer for sa in lan.a.ike.status()] == ["lan@192.0.2.2,192.0.2.1"]
+
+
+# --- silence ---------------------------------------------------------------------------------------------------------
+
+FALLS = child_at(A, fallback=3.0)
+
+
+def told(node: Node) -> list[Effect]:
+    return [effect for effect in node.effects if isinstance(effect, Silent | Heard)]
+
+
+def test_a_host_that_does_not_answer_is_silent_and_the_others_are_heard() -> None:
+    lan = Lan(a=pattern(FALLS))
+    lan.packet(lan.a, NOBODY)
+    assert lan.up(lan.a, lan.b)
+    lan.net.run(20)
+    nobody = ip_address(NOBODY)
+    assert told(lan.a) == [Heard((IP_B,)), Silent(TO_NOBODY, nobody)]
+    lan.net.run(100)
+    assert lan.a.gave_up == [GiveUp(TO_NOBODY, "the peer doesn't answer")]
+    lan.packet(lan.a, NOBODY)
+    lan.net.run(4)
+    assert told(lan.a)[2:] == [Silent(TO_NOBODY, nobody)]
+
+
+def test_a_host_that_calls_us_is_heard_and_so_is_one_that_refuses_us() -> None:
+    lan = Lan(a=pattern(FALLS), b=rule_at(B, shared_keys=(OTHER_KEY,)))
+    assert lan.up(lan.c, lan.a)
+    assert not lan.up(lan.a, lan.b)
+    assert told(lan.a) == [Heard((IP_C,)), Heard((IP_B,))]
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [rule_at(A), pattern(child_at(A), replace(FALLS, id="8", remote=(Selector.net("198.51.100.0/24"),)))],
+    ids=["no child", "none that is for this host"],
+)
+def test_where_nothing_may_fall_back_nothing_is_told(hosts: Hosts) -> None:
+    lan = Lan(a=hosts)
+    lan.packet(lan.a, NOBODY)
+    assert lan.up(lan.a, lan.b)
+    lan.net.run(100)
+    assert told(lan.a) == []
+
+
+def test_a_reload_is_told_of_the_hosts_there_are() -> None:
+    lan = Lan(a=pattern(FALLS))
+    assert lan.up(lan.a, lan.b)
+    lan.reload(lan.a, pattern(replace(FALLS, fallback=5.0)))
+    assert told(lan.a) == [Heard((IP_B,))] * 2
+
+
+def test_no_more_hosts_are_told_of_than_whoever_is_told_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_HEARD", 0)
+    lan = Lan(a=pattern(FALLS))
+    assert lan.up(lan.a, lan.b)
+    assert lan.up(lan.a, lan.c)
+    assert told(lan.a) == [Heard((IP_B,))]  # one too many: whoever remembers them knows that, too

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from ipsecd import limits
 from ipsecd.daemon.heard import HeardPeers
 from ipsecd.errors import KernelError
 from ipsecd.io.state_file import StateFile
+from ipsecd.wire.selector import Selector
 
 ONE, TWO = ip_address("192.0.2.1"), ip_address("2001:db8::2")
 ANSWERED = "it has answered since the policy was assigned"
@@ -107,6 +109,13 @@ def test_a_peer_of_persistent_rules_is_barred_whatever_policy_is_assigned(tmp_pa
     assert started.bars(ONE) == "", "no persistent rule has it any more"
 
 
+def test_a_host_of_persistent_rules_is_barred_whatever_policy_is_assigned(tmp_path: Path) -> None:
+    peers = heard(tmp_path)
+    peers.add((ONE, TWO))
+    peers.assign("q", hosts=(Selector.net(f"{ONE}/32", 6, (80, 80)),))
+    assert (peers.bars(ONE), peers.bars(TWO)) == (ANSWERED, "")
+
+
 def test_who_answers_in_the_middle_of_a_change_that_fails_is_barred_after_it(tmp_path: Path) -> None:
     peers = heard(tmp_path)
     peers.add((ONE,))
@@ -116,12 +125,13 @@ def test_who_answers_in_the_middle_of_a_change_that_fails_is_barred_after_it(tmp
     assert (peers.bars(ONE), peers.bars(TWO)) == (ANSWERED, ANSWERED)
 
 
+@pytest.mark.parametrize("lasting", [{"remotes": frozenset({ONE})}, {"hosts": (Selector.net(f"{ONE}/32"),)}])
 def test_where_nobody_knows_who_has_answered_persistent_rules_know_no_better_with_another_policy(
-    tmp_path: Path,
+    tmp_path: Path, lasting: dict[str, Any]
 ) -> None:
     (tmp_path / "heard.json").write_text("{")
     peers = heard(tmp_path)
-    peers.assign("q", frozenset({ONE}))
+    peers.assign("q", **lasting)
     assert peers.bars(ONE) == "which peers have answered before isn't known"
 
 

@@ -18,7 +18,7 @@ from ipsecd.daemon.softsas import SoftSas
 from ipsecd.errors import KernelError
 from ipsecd.io.nftables import Element
 from ipsecd.io.state_file import StateFile
-from ipsecd.policy.plan import Child, Encapsulation, EspProposal, Fallback, Lifetime, Peer, Plan
+from ipsecd.policy.plan import Action, Child, Encapsulation, Entry, EspProposal, Fallback, Lifetime, Peer, Plan
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr
 from ipsecd.wire.selector import Address, Selector
@@ -354,3 +354,84 @@ def test_only_packets_to_the_peer_that_passes_leave(tmp_path: Path) -> None:
         assert world.soft.counters == {"made": 1, "sent": 1}
 
     run(tmp_path, scenario)
+
+
+# --- a rule that has a child for each pair of hosts -------------------------------------------------------------------
+
+
+def hosts(name: str, lifetime: float | None = 300.0, subnet: str = "192.0.2.0/24") -> Peer:
+    """What they are made after; its child is called as a peer's is."""
+    one = peer(name, lifetime=lifetime)
+    child = replace(one.children[0], local=(Selector.net("10.1.0.2"),), remote=(Selector.net(subnet, 6, (80, 80)),))
+    return replace(one, each=True, local_id=None, remote_id=None, children=(child,))
+
+
+LAN = Plan("p", peers=(hosts("lan"), hosts("strict", lifetime=None)))
+
+
+def of_lan(remote: Address) -> str:
+    return f"id of lan/1@10.1.0.2@{remote}"
+
+
+def test_of_a_pair_of_hosts_exactly_the_silent_one_passes_and_its_packets_are_handed_back(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.soft.silent(of_lan(ONE), ONE)
+        world.soft.silent(f"id of strict/1@10.1.0.2@{TWO}", TWO)
+        await world.settled()
+        assert world.passing == {"192.0.2.1": ("clear_ipv4", 300.0)}
+        assert world.story == ["release id of lan/1@10.1.0.2@192.0.2.1 while 192.0.2.1 may pass"]
+        assert world.soft.rules() == {"lan"}
+        world.story.clear()
+        world.soft.released(of_lan(ONE), TO_ONE)
+        world.soft.released(of_lan(TWO), TO_TWO)
+        assert world.story == ["sent to 192.0.2.1"]
+        world.soft.heard((TWO,))
+        await world.settled()
+        assert list(world.passing) == ["192.0.2.1"]
+        world.soft.heard((ONE,))
+        await world.settled()
+        assert world.passing == {}
+
+    logged = run(tmp_path, scenario, LAN)
+    names = {"peer": "lan@192.0.2.1", "rule": "lan", "child": "lan/1@192.0.2.1", "remote": "192.0.2.1"}
+    assert {name: logged[0][name] for name in names} == names
+
+
+@pytest.mark.parametrize(
+    ("new", "stays"),
+    [
+        (hosts("lan", lifetime=60.0), True),
+        (hosts("other", subnet="192.0.0.0/16"), True),
+        (hosts("lan", lifetime=None), False),
+        (hosts("lan", subnet="192.0.2.2"), False),
+        (hosts("lan", subnet="2001:db8::/32"), False),
+        (peer("lan", ONE), True),
+    ],
+)
+def test_of_hosts_only_those_that_the_policy_no_longer_allows_end(tmp_path: Path, new: Peer, stays: bool) -> None:
+    async def scenario(world: World) -> None:
+        world.soft.silent(of_lan(ONE), ONE)
+        await world.settled()
+        plan = Plan("p", peers=(new,))
+        world.soft.assign(plan, ids(plan))
+        await world.settled()
+        assert list(world.passing) == (["192.0.2.1"] if stays else [])
+
+    run(tmp_path, scenario, LAN)
+
+
+def test_a_host_of_persistent_rules_that_has_answered_is_barred_whatever_policy_is_assigned(tmp_path: Path) -> None:
+    def plan(name: str) -> Plan:
+        lasting = Entry("lan/1", "lan", Action.PROTECT, (), child="lan/1", persistent=True, fallback=True)
+        return Plan(name, entries=(lasting,), peers=(hosts("lan"), hosts("other", subnet="192.0.2.2")))
+
+    async def scenario(world: World) -> None:
+        world.soft.heard((ONE, ip_address("198.51.100.1")))
+        world.soft.assign(plan("q"), ids(plan("q")))
+        world.soft.over()
+        world.soft.silent(of_lan(ONE), ONE)
+        world.soft.silent(of_lan(TWO), TWO)
+        await world.settled()
+        assert list(world.passing) == ["192.0.2.2"]
+
+    run(tmp_path, scenario, plan("p"))
