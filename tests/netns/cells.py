@@ -1,36 +1,44 @@
-"""Where each cell of the table of docs/policies.md is in the sites, and the policies of both gateways for all of them
-at once.
+"""Where each cell of the table of docs/policies.md is in the sites.
 
 Behind gb is a network for each kind of peer, 10.2.16.0/24 and so on, and in it a block of 16 addresses for each action
 that negotiates: its rule and its SA are for that block, and its cells are in it. What is permitted or blocked is a
-single address in the block of the first such action, an exception to its rule. For each kind of peer gb has an address
-of its own on the wire, where it is a gateway that protects, has no IKE, says nothing, or refuses.
+single address in the block of the first such action, an exception to its rule. For each kind of peer gb has addresses
+of its own on the wire, where it is a gateway that protects, has no IKE, says nothing, or refuses. Fallback to clear is
+for these alone, so an action that has it has its cells at the gateways themselves, and a rule for each family.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import yaml
+from itertools import product
 
 from ipsecd.policy.actions import FilterAction
-from ipsecd.policy.builtin import FILTER_ACTIONS
 from tests.netns.flood import Flow
 from tests.netns.gateway import others_table
-from tests.netns.pair import KEY
 from tests.netns.places import GA_LAN, GA_WAN, HA, HB, NET_A
 from tests.netns.policy_table import PEERS, Cell
 from tests.netns.sites import Sites
 
 PORTS = {"whole": 4001, "fragmented": 4002}
-GATEWAYS = {peer: f"192.0.2.{2 + index}" for index, peer in enumerate(PEERS)}
+GATEWAYS = {peer: {4: f"192.0.2.{number}", 6: f"2001:db8::{number}"} for number, peer in enumerate(PEERS, 2)}
+PLACES = ("ha", "ga", "gb", "hb")  # that send what is in cells
+_VERSIONS = (4, 6)
 _OCTETS = {"whole": 0, "fragmented": 2_000}  # two fragments on a link of 1,500
 _BEHIND = {4: "10.2.16.0/20", 6: "fd02:0:0:10::/60"}
 _BLOCK, _FIRST_NETWORK = 16, 16
-_OURS, _THEIRS = "gw.a.example", {peer: f"gw.{index}.example" for index, peer in enumerate(PEERS)}
-_CREDENTIALS = ("peer", "refused")
+_INDEX = {"local": 1, "forwarded": 2}  # of a filter for the gateway
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of ga. ``pairs`` are its filters, from ga's side to the peer's; ``version`` is that of its tunnel."""
+
+    name: str
+    action: str
+    peer: str
+    pairs: tuple[tuple[str, str], ...]
+    version: int = 4
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class Layout:
     cells: Sequence[Cell]
     actions: Mapping[str, FilterAction]
 
-    # --- where they are -----------------------------------------------------------------------------------------------
+    # --- packets ------------------------------------------------------------------------------------------------------
 
     @property
     def names(self) -> dict[str, Cell]:
@@ -51,120 +59,130 @@ class Layout:
         return [
             Flow(*self._ends(cell), name, PORTS[cell.packets], _OCTETS[cell.packets])
             for name, cell in self.names.items()
-            if cell in wanted and sender(cell) == place
+            if cell in wanted and self.sender(cell) == place
         ]
+
+    def sender(self, cell: Cell) -> str:
+        """The place that sends what is in a cell."""
+        return self._near(cell) if cell.direction == "out" else self._far(cell)
+
+    def receiver(self, cell: Cell) -> str:
+        """The place that it is sent to."""
+        return self._far(cell) if cell.direction == "out" else self._near(cell)
+
+    def _near(self, cell: Cell) -> str:
+        return "ha" if cell.traffic == "forwarded" else "ga"
+
+    def _far(self, cell: Cell) -> str:
+        return "gb" if self._falls_back(cell.action) else "hb"
 
     def _ends(self, cell: Cell) -> tuple[str, str]:
         """Source and target."""
-        near = (HA if cell.traffic == "forwarded" else GA_LAN)[cell.version]
+        own = GA_WAN if self._falls_back(cell.action) else GA_LAN
+        near = (HA if cell.traffic == "forwarded" else own)[cell.version]
         far = self._host(cell.action, cell.peer, cell.version)
         return (near, far) if cell.direction == "out" else (far, near)
 
+    # --- addresses ----------------------------------------------------------------------------------------------------
+
     def hosts(self, version: int) -> set[str]:
-        """The far addresses of all cells."""
-        return {self._host(cell.action, cell.peer, version) for cell in self.cells}
+        """The addresses behind gb of all cells that are there."""
+        behind = (cell for cell in self.cells if not self._falls_back(cell.action))
+        return {self._host(cell.action, cell.peer, version) for cell in behind}
 
     def _host(self, action: str, peer: str, version: int) -> str:
+        if self._falls_back(action):
+            return GATEWAYS[peer][version]
         if action in self._exceptions:
             return _address(peer, version, 2 + self._exceptions.index(action))
-        return _address(peer, version, _BLOCK * self.negotiating.index(action) + 1)
+        return _address(peer, version, self._block(action) + 1)
 
     def _covered(self, action: str, peer: str, version: int) -> str:
         """What a rule with this action is for at that peer."""
         if action in self._exceptions:
             return self._host(action, peer, version)
-        first = _address(peer, version, _BLOCK * self.negotiating.index(action))
-        return f"{first}/{ {4: 28, 6: 124}[version] }"
+        return f"{_address(peer, version, self._block(action))}/{ {4: 28, 6: 124}[version] }"
+
+    def _block(self, action: str) -> int:
+        return _BLOCK * self.negotiating.index(action)
 
     @property
-    def _used(self) -> list[str]:
+    def used(self) -> list[str]:
+        """The actions of the cells."""
         return list(dict.fromkeys(cell.action for cell in self.cells))
 
     @property
     def negotiating(self) -> list[str]:
-        """The actions that negotiate."""
-        return [name for name in self._used if self.actions[name].action == "negotiate"]
+        """Those that negotiate."""
+        return [name for name in self.used if self.actions[name].action == "negotiate"]
 
     @property
     def _exceptions(self) -> list[str]:
-        return [name for name in self._used if name not in self.negotiating]
+        return [name for name in self.used if name not in self.negotiating]
+
+    def _falls_back(self, action: str) -> bool:
+        return self.actions[action].fallback_to_clear is not None
+
+    # --- rules --------------------------------------------------------------------------------------------------------
+
+    def rules(self, *peers: str) -> Iterator[Rule]:
+        """All that ga has, or those for these kinds of peers."""
+        for action, peer in product(self.used, peers or PEERS):
+            if self._falls_back(action):
+                yield from (self._for_gateway(action, peer, version) for version in _VERSIONS)
+            else:
+                pairs = ((NET_A[version], self._covered(action, peer, version)) for version in _VERSIONS)
+                yield Rule(_name(action, peer), action, peer, tuple(pairs))
+
+    def _for_gateway(self, action: str, peer: str, version: int) -> Rule:
+        there = GATEWAYS[peer][version]
+        pairs = ("me", there), (NET_A[version], there)
+        return Rule(_name(action, peer, str(version)), action, peer, pairs, version)
+
+    def negotiated(self, peer: str) -> list[Rule]:
+        """The rules for this kind of peer that negotiate."""
+        return [rule for rule in self.rules(peer) if rule.action in self.negotiating]
 
     def sa(self, cell: Cell) -> str:
-        """The child SA of a by which a packet in this cell crosses the wire; nothing if by none. What we block comes by
-        the SA of the rule that it is an exception to."""
+        """The child SA of ga by which a packet in this cell crosses the wire; nothing if by none. What we block comes
+        by the SA of the rule that it is an exception to."""
         blocked = cell.direction == "in" and cell.peer == "protects" and self.actions[cell.action].action == "block"
         if cell.passes != "protected" and not blocked:
             return ""
         action = self.negotiating[0] if blocked else cell.action
-        return f"{rule_name(action, cell.peer)}/{ {4: 1, 6: 2}[cell.version] }"
+        if self._falls_back(action):
+            return f"{_name(action, cell.peer, str(cell.version))}/{_INDEX[cell.traffic]}"
+        return f"{_name(action, cell.peer)}/{ {4: 1, 6: 2}[cell.version] }"
 
-    def peer_name(self, peer: str) -> str:
-        """What a calls it: as its first rule for it."""
-        return rule_name(self.negotiating[0], peer)
+    def peer_names(self, peer: str) -> list[str]:
+        """What ga calls it, once for each family of its tunnels: as its first rule for it."""
+        return list({rule.version: rule.name for rule in reversed(self.negotiated(peer))}.values())
+
+    # --- the sites ----------------------------------------------------------------------------------------------------
 
     def furnish(self, sites: Sites) -> None:
         """Give gb and hb their addresses, and have gb's kernel answer IKE as peers without an ipsecd do."""
-        batch(sites, "hb", *(f"addr add {host} dev eth0 nodad" for version in (4, 6) for host in self.hosts(version)))
-        batch(sites, "gb", *(f"addr add {gateway}/24 dev wan0" for gateway in list(GATEWAYS.values())[1:]))
+        batch(
+            sites, "hb", *(f"addr add {host} dev eth0 nodad" for version in _VERSIONS for host in self.hosts(version))
+        )
+        more = list(GATEWAYS.values())[1:]
+        batch(sites, "gb", *(f"addr add {gateway[4]}/24 dev wan0" for gateway in more))
+        batch(sites, "gb", *(f"addr add {gateway[6]}/64 dev wan0 nodad" for gateway in more))
         batch(sites, "gb", *(f"route add {net} via {HB[version]}" for version, net in _BEHIND.items()))
-        ike = "udp dport { 500, 4500 }"
         others_table(
             sites,
-            ("filter hook input priority 0", f"ip daddr {GATEWAYS['silent']} {ike} drop"),
-            ("filter hook input priority 1", f"ip daddr {GATEWAYS['in clear']} {ike} reject"),
+            ("filter hook input priority 0", _ike_to("silent", "drop")),
+            ("filter hook input priority 1", _ike_to("in clear", "reject")),
             place="gb",
         )
 
-    # --- policies -----------------------------------------------------------------------------------------------------
 
-    def files_of_a(self) -> dict[str, str]:
-        return {"policy.yaml": self.policy_of_a(), "peer.psk": KEY, "refused.psk": f"another {KEY}"}
-
-    def policy_of_a(self, *more: Mapping[str, Any]) -> str:
-        """Two policies with the same rules, ``table`` and ``other``; in the first ``more`` besides."""
-        policies = {"table": {"rules": [*self._rules_of_a(), *more]}, "other": {"rules": [*self._rules_of_a()]}}
-        return _file("table", policies, self._own_actions())
-
-    def _own_actions(self) -> dict[str, Any]:
-        """Those that the policy file has to define."""
-        own = [name for name in self._used if name not in FILTER_ACTIONS]
-        return {name: self.actions[name].model_dump(mode="json", exclude_defaults=True) for name in own}
-
-    def _rules_of_a(self) -> Iterator[dict[str, Any]]:
-        for action in self._used:
-            for peer in PEERS:
-                filters = [_filter(NET_A[version], self._covered(action, peer, version)) for version in (4, 6)]
-                name = rule_name(action, peer)
-                if action in self.negotiating:
-                    yield _negotiating(name, action, filters, _OURS, GA_WAN[4], _THEIRS[peer], GATEWAYS[peer])
-                else:
-                    yield {"name": name, "filters": filters, "action": action}
-
-    def files_of_b(self) -> dict[str, str]:
-        """gb protects and permits for some kinds of peer as they do, for one refuses, and has no rule for others."""
-        rules = [*self._rules_of_b("protects"), *self._rules_of_b("lapses"), *self._lapse(), _refusing()]
-        text = _file("far", {"far": {"rules": rules}}, {})
-        return {"policy.yaml": text, "peer.psk": KEY, "refused.psk": f"no {KEY}"}
-
-    def _rules_of_b(self, peer: str) -> Iterator[dict[str, Any]]:
-        """The same as a's, but for what a blocks."""
-        for action in self._used:
-            filters = [_filter(self._covered(action, peer, version), NET_A[version]) for version in (4, 6)]
-            name = rule_name(action, peer)
-            if action in self.negotiating:
-                ends = _THEIRS[peer], GATEWAYS[peer], _OURS, GA_WAN[4]
-                yield _negotiating(name, "require-security", filters, *ends)
-            elif self.actions[action].action == "permit":
-                yield {"name": name, "filters": filters, "action": "permit"}
-
-    def _lapse(self) -> Iterator[dict[str, Any]]:
-        """What this peer sends, by whatever rule, leaves it in clear; what comes to it doesn't come in clear."""
-        filters = [
-            {**_filter(self._host(action, "lapses", version), NET_A[version]), "mirrored": False}
-            for action in self._used
-            for version in (4, 6)
-        ]
-        yield {"name": "lapse", "filters": filters, "action": "permit"}
+def _ike_to(peer: str, verdict: str) -> str:
+    addresses = GATEWAYS[peer]
+    return "; ".join(
+        f"{header} daddr {addresses[version]} udp dport {{ 500, 4500 }} {verdict}"
+        for header, version in (("ip", 4), ("ip6", 6))
+    )
 
 
 def _address(peer: str, version: int, last: int) -> str:
@@ -172,45 +190,8 @@ def _address(peer: str, version: int, last: int) -> str:
     return f"10.2.{network}.{last}" if version == 4 else f"fd02:0:0:{network:x}::{last:x}"
 
 
-def _filter(source: str, destination: str) -> dict[str, Any]:
-    return {"source": source, "destination": destination}
-
-
-def _negotiating(
-    name: str, action: str, filters: list[dict[str, Any]], us: str, here: str, them: str, there: str
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "filters": filters,
-        "action": action,
-        "tunnel": {"local": here, "remote": there},
-        "identity": {"local": us, "remote": them},
-        "authentication": [{"psk": "refused" if GATEWAYS["refuses"] in (here, there) else "peer"}],
-    }
-
-
-def _refusing() -> dict[str, Any]:
-    """A rule of b that a calls, and that another key is for."""
-    ends = _THEIRS["refuses"], GATEWAYS["refuses"], _OURS, GA_WAN[4]
-    return _negotiating("refuses", "require-security", [_filter("10.8.0.0/24", "10.9.0.0/24")], *ends)
-
-
-def _file(assigned: str, policies: Mapping[str, Any], actions: Mapping[str, Any]) -> str:
-    credentials = {name: {"psk": {"file": f"{name}.psk"}} for name in _CREDENTIALS}
-    text = {"assigned": assigned, "credentials": credentials, "filter_actions": actions, "policies": policies}
-    return yaml.safe_dump(text, sort_keys=False)
-
-
-def rule_name(action: str, peer: str) -> str:
-    """The rule of a for this action and peer."""
-    return f"{action}-{peer}".replace(" ", "-")
-
-
-def sender(cell: Cell) -> str:
-    """The place that sends what is in a cell."""
-    if cell.direction == "in":
-        return "hb"
-    return "ga" if cell.traffic == "local" else "ha"
+def _name(action: str, peer: str, *more: str) -> str:
+    return "-".join((action, peer, *more)).replace(" ", "-")
 
 
 def batch(sites: Sites, place: str, *commands: str) -> None:

@@ -27,8 +27,9 @@ def flush_routes(sites: Sites) -> None:
         sites.run("ga", ["ip", f"-{version}", "route", "flush", "table", str(TABLE)], check=False)
 
 
-def more_specific_routes(hosts: Iterable[str]) -> list[str]:
-    """Routes to hosts, past the TUN, in the main table and in ipsecd's (TunnelVision, CVE-2024-3661): words for
-    ``ip route add`` and ``del``."""
-    tables = "main", TABLE
-    return [f"{host} via {GB_WAN[6 if ':' in host else 4]} table {table}" for host in hosts for table in tables]
+def more_specific_routes(hosts: Iterable[str], near: Iterable[str] = ()) -> list[str]:
+    """Routes to hosts, and to those ``near`` on the wire itself, past the TUN, in the main table and in ipsecd's
+    (TunnelVision, CVE-2024-3661): words for ``ip route add`` and ``del``."""
+    ways = [f"{host} via {GB_WAN[6 if ':' in host else 4]}" for host in hosts]
+    ways += [f"{host} dev wan0" for host in near]
+    return [f"{way} table {table}" for way in ways for table in ("main", TABLE)]

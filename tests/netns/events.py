@@ -9,7 +9,8 @@ from types import MappingProxyType
 
 from tests.interop.waiting import eventually
 from tests.netns import damage
-from tests.netns.cells import batch, rule_name
+from tests.netns.cell_policies import policy_of_a
+from tests.netns.cells import GATEWAYS, batch
 from tests.netns.stage import Stage
 
 FLOOR = Path(__file__).parents[2] / "systemd/floor"
@@ -19,16 +20,18 @@ MEANWHILE = 1_000  # packets that are sent while something is broken
 def start(stage: Stage) -> None:
     """All that was in the kernel is gone but the floor, which the boot has loaded."""
     stage.a.stop(signal.SIGTERM)
-    damage.flush_rules(stage.sites)
-    damage.flush_routes(stage.sites)
-    stage.sites.run("ga", [FLOOR, stage.folder / "a/state/floor.nft"])
-    stage.meanwhile(MEANWHILE)
+    with stage.unexcepted():
+        damage.flush_rules(stage.sites)
+        damage.flush_routes(stage.sites)
+        stage.sites.run("ga", [FLOOR, stage.folder / "a/state/floor.nft"])
+        stage.meanwhile(MEANWHILE)
     stage.a.start()
 
 
 def stopped_and_started(stage: Stage) -> None:
     stage.a.stop(signal.SIGTERM)
-    stage.meanwhile(MEANWHILE)
+    with stage.unexcepted():
+        stage.meanwhile(MEANWHILE)
     stage.a.start()
 
 
@@ -44,13 +47,14 @@ def rekeyed(stage: Stage) -> None:
     before = spis(stage)
     for rule in protecting(stage):
         stage.a.ask("rekey", name=rule)
-    stage.a.ask("rekey", name=f"peer:{stage.layout.peer_name('protects')}")
+    for peer in stage.layout.peer_names("protects"):
+        stage.a.ask("rekey", name=f"peer:{peer}")
     eventually(lambda: not spis(stage) & before, "all keys are new")
 
 
 def protecting(stage: Stage) -> list[str]:
     """The rules that have SAs with a peer that keeps to them."""
-    return [rule_name(action, "protects") for action in stage.layout.negotiating]
+    return [rule.name for rule in stage.layout.negotiated("protects")]
 
 
 def spis(stage: Stage) -> set[str]:
@@ -60,7 +64,7 @@ def spis(stage: Stage) -> set[str]:
 
 def reloaded(stage: Stage) -> None:
     for more in ((MORE,), ()):
-        stage.a.write("policy.yaml", stage.layout.policy_of_a(*more))
+        stage.a.write("policy.yaml", policy_of_a(stage.layout, *more))
         stage.a.ask("reload")
 
 
@@ -106,7 +110,8 @@ def routing_table_flushed(stage: Stage) -> None:
 
 
 def more_specific_routes(stage: Stage) -> None:
-    routes = damage.more_specific_routes(stage.layout.hosts(4) | stage.layout.hosts(6))
+    near = [address for gateway in GATEWAYS.values() for address in gateway.values()]
+    routes = damage.more_specific_routes(stage.layout.hosts(4) | stage.layout.hosts(6), near)
     batch(stage.sites, "ga", *(f"route add {route}" for route in routes))
     stage.meanwhile(MEANWHILE)
     batch(stage.sites, "ga", *(f"route del {route}" for route in routes))

@@ -6,30 +6,32 @@ import selectors
 import socket
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from tests.interop.wire import kind
 from tests.netns.capture import PATIENCE, packet_socket
-from tests.netns.cells import PORTS
+from tests.netns.cells import PORTS, Layout
 from tests.netns.flood import MARKED
-from tests.netns.policy_table import Cell
+from tests.netns.policy_table import BY_PASSTHROUGH, CLEAR, Cell
 from tests.netns.sites import Sites
 
 HEAD = 192  # octets of a frame that are looked at: headers, and the number at least once behind them
 _LINKS = {"lan a": ("ha", "eth0"), "wire": ("ga", "wan0"), "lan b": ("hb", "eth0")}
+_ARRIVES = {"ha": "lan a", "hb": "lan b"}  # at gateways by no link: their sockets are read
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 
 
 class Ledger:
-    """Reads every link while it is entered, and what comes to ga itself. ``in_clear`` and ``arrived`` are the numbers
-    of each cell's packets that crossed the wire in clear, either way, and that came to where they were sent; ``esp``
-    counts by SPI, ``others`` by the words of ``tests.interop.wire.kind``."""
+    """Reads every link while it is entered, and what comes to gateways themselves. ``in_clear`` and ``arrived`` are the
+    numbers of each cell's packets that crossed the wire in clear, either way, and that came to where they were sent;
+    ``esp`` counts by SPI, ``others`` by the words of ``tests.interop.wire.kind``."""
 
-    def __init__(self, sites: Sites, cells: Mapping[str, Cell]) -> None:
-        self._sites, self._cells = sites, cells
-        self._ends = {name.encode(): (cell, _end(cell)) for name, cell in cells.items()}
+    def __init__(self, sites: Sites, layout: Layout) -> None:
+        self._sites = sites
+        ends = ((name, cell, _ARRIVES.get(layout.receiver(cell), "")) for name, cell in layout.names.items())
+        self._ends = {name.encode(): (cell, link) for name, cell, link in ends}
         self.in_clear: dict[Cell, set[int]] = defaultdict(set)
         self.arrived: dict[Cell, set[int]] = defaultdict(set)
         self._idle = threading.Event()
@@ -40,10 +42,10 @@ class Ledger:
         self._selector = selectors.DefaultSelector()
         for link, (place, interface) in _LINKS.items():
             self._register(packet_socket(self._sites, place, interface), self._frames, link)
-        for opened in self._sites.inside("ga", lambda: [_sink(port, family) for port, family in _SINKS]):
-            self._register(opened, self._datagrams, "ga")
+        for opened in self._sinks("ga", "gb"):
+            self._register(opened, self._datagrams, "")
         # what comes to hosts is seen on their links: nobody reads these, they only keep the kernel from complaining
-        self._hosts = [self._sites.inside(place, _sink, *sink) for place in ("ha", "hb") for sink in _SINKS]
+        self._hosts = self._sinks("ha", "hb")
         self._ending = False
         self._reader = threading.Thread(target=self._read, name="ledger", daemon=True)
         self._reader.start()
@@ -65,20 +67,23 @@ class Ledger:
         nobody has looked at proves nothing."""
         self._idle.clear()
         assert self._idle.wait(PATIENCE), "somebody still sends"
-        keys = [key for key in self._selector.get_map().values() if key.data[1] != "ga"]
+        keys = [key for key in self._selector.get_map().values() if key.data[1]]
         statistics = [key.fileobj.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8) for key in keys]
         assert [int.from_bytes(each[4:], "little") for each in statistics] == [0] * len(_LINKS)
 
     def leaked(self, cell: Cell) -> set[int]:
         """The numbers of what has passed in a cell as it mustn't: in clear, if it leaves or the peer protects it; and
-        at all, if nothing is to pass."""
-        if cell.may_be_clear:
+        at all, if nothing is to pass. What leaves by a soft SA mustn't while there is none."""
+        if cell.passes in (CLEAR, BY_PASSTHROUGH):
             return set()
         on_wire = cell.direction == "out" or cell.passes == "protected"
         at_end = cell.passes == "nothing"
         return (set(self.in_clear[cell]) if on_wire else set()) | (set(self.arrived[cell]) if at_end else set())
 
     # --- reading ------------------------------------------------------------------------------------------------------
+
+    def _sinks(self, *places: str) -> list[socket.socket]:
+        return [self._sites.inside(place, _sink, *sink) for place in places for sink in _SINKS]
 
     def _register(self, opened: socket.socket, read: Callable[[socket.socket, str], None], link: str) -> None:
         self._selector.register(opened, selectors.EVENT_READ, (read, link))
@@ -114,7 +119,7 @@ class Ledger:
         what = kind(frame)
         self.others[what] += 1
         if what == "ESP in UDP":
-            udp = 14 + 4 * (frame[14] & 15)
+            udp = 14 + (4 * (frame[14] & 15) if frame[14] >> 4 == 4 else 40)
             self.esp[frame[udp + 8 : udp + 12].hex()] += 1
 
     def _datagrams(self, opened: socket.socket, _link: str) -> None:
@@ -142,10 +147,3 @@ def _sink(port: int, family: int) -> socket.socket:
 def _may_come_back(cell: Cell) -> bool:
     """Whether the peer may quote it in clear: one that lapses does so in its ICMP errors too."""
     return (cell.direction, cell.peer) == ("out", "lapses")
-
-
-def _end(cell: Cell) -> str:
-    """The link at whose host it arrives; ``ga``: at no link, but at the gateway itself."""
-    if cell.direction == "out":
-        return "lan b"
-    return "ga" if cell.traffic == "local" else "lan a"

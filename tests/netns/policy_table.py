@@ -65,6 +65,13 @@ def events(text: str) -> tuple[str, ...]:
     return tuple(row["event"] for row in _rows(text, "events"))
 
 
+def ends_soft_sas(text: str, event: str) -> bool:
+    """Whether the table ``events`` says that soft SAs end at this one; else they stand. Raises ValueError for another
+    word."""
+    (said,) = (row["soft SAs"] for row in _rows(text, "events") if row["event"] == event)
+    return _word(said, ("end", "stand")) == "end"
+
+
 def actions(text: str) -> dict[str, FilterAction]:
     """The filter actions that the rows may name: those built in, and those of the document's own YAML."""
     block = re.search(r"^```yaml\n(filter_actions:.*?)^```", text, re.MULTILINE | re.DOTALL)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil
 from pathlib import Path
@@ -12,15 +14,16 @@ from typing import Self
 from tests.interop.ipsecd import Ipsecd
 from tests.interop.waiting import eventually
 from tests.interop.wire import PROTECTED
-from tests.netns.cells import Layout, sender
+from tests.netns.cell_policies import files_of_a, files_of_b
+from tests.netns.cells import PLACES, Layout
 from tests.netns.flood import Sender
 from tests.netns.ledger import Ledger
-from tests.netns.policy_table import Cell
+from tests.netns.policy_table import BY_SOFT_SA, Cell
 from tests.netns.sites import Sites
 
-PLACES = ("ha", "ga", "hb")
 Moment = Mapping[str, int]
 """The number of the next packet of each place: what is sent from then on has that number or a higher one."""
+Span = tuple[Moment, Moment]
 
 
 class Stage:
@@ -31,13 +34,14 @@ class Stage:
         self._next: Moment = dict.fromkeys(PLACES, 0)
         self._senders: dict[str, Sender] = {}
         self.flooded_cells: Sequence[Cell] = ()
-        self._let_out: list[tuple[Moment, Moment]] = []
+        self._let_out: list[Span] = []
+        self._unexcepted: list[Span] = []
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             self.sites = stack.enter_context(Sites(offload=False))  # what is a packet is a frame
             self.layout.furnish(self.sites)
-            self.ledger = stack.enter_context(Ledger(self.sites, self.layout.names))
+            self.ledger = stack.enter_context(Ledger(self.sites, self.layout))
             self._stack = stack.pop_all()
         return self
 
@@ -48,8 +52,8 @@ class Stage:
 
     def govern(self) -> None:
         """Put the table's policies in force on both sides."""
-        self.b = self._stack.enter_context(Ipsecd(self.sites, "gb", self.folder / "b", self.layout.files_of_b()))
-        self.a = self._stack.enter_context(Ipsecd(self.sites, "ga", self.folder / "a", self.layout.files_of_a()))
+        self.b = self._stack.enter_context(Ipsecd(self.sites, "gb", self.folder / "b", files_of_b(self.layout)))
+        self.a = self._stack.enter_context(Ipsecd(self.sites, "ga", self.folder / "a", files_of_a(self.layout)))
         self.ledger.others.clear()
         self.governed = self.now()
 
@@ -76,24 +80,23 @@ class Stage:
         return {**self._next, **{place: each.sent for place, each in self._senders.items()}}
 
     def meanwhile(self, packets: int, since: Moment | None = None) -> None:
-        """Wait until so many packets have been sent, from now on if not from a moment before, and in each cell that is
-        flooded its share of them."""
+        """Wait until so many packets have been sent, from now on if not from a moment before, in the flooded cells that
+        may not be clear, and in each cell its share of them."""
         since = since or self.now()
-        rounds = ceil(packets / len(self.flooded_cells))
-        enough = {
-            place: since[place] + rounds * sum(sender(cell) == place for cell in self.flooded_cells) for place in PLACES
-        }
+        rounds = ceil(packets / sum(not cell.may_be_clear for cell in self.flooded_cells))
+        senders = Counter(map(self.layout.sender, self.flooded_cells))
+        enough = {place: since[place] + rounds * senders[place] for place in PLACES}
         eventually(lambda: all(self.now()[place] >= enough[place] for place in PLACES), f"{packets} packets are sent")
 
     # --- seeing -------------------------------------------------------------------------------------------------------
 
     def arrived(self, cell: Cell, since: Moment) -> int:
         """How many packets have come to where they were sent."""
-        return _from(self.ledger.arrived[cell], since[sender(cell)])
+        return _from(self.ledger.arrived[cell], since[self.layout.sender(cell)])
 
     def in_clear(self, cell: Cell, since: Moment) -> int:
         """How many have crossed the wire in clear."""
-        return _from(self.ledger.in_clear[cell], since[sender(cell)])
+        return _from(self.ledger.in_clear[cell], since[self.layout.sender(cell)])
 
     def flow(self, cells: Sequence[Cell]) -> None:
         """Wait until packets sent from now on arrive in each of these cells."""
@@ -130,6 +133,13 @@ class Stage:
         yield
         self._let_out.append((before, self.now()))
 
+    @contextlib.contextmanager
+    def unexcepted(self) -> Iterator[None]:
+        """There is no soft SA meanwhile: what is sent mustn't leave in clear where it does by one either."""
+        before = self.now()
+        yield
+        self._unexcepted.append((before, self.now()))
+
     def leaks(self, cells: Sequence[Cell], since: Moment, until: Moment) -> dict[str, str]:
         """What was sent between two moments and passed as it mustn't, by cell, but for what was let out."""
         found = {}
@@ -146,8 +156,18 @@ class Stage:
         return sum(len(self._leaked(cell, since, until)) for cell in cells)
 
     def _leaked(self, cell: Cell, since: Moment, until: Moment) -> set[int]:
-        place = sender(cell)
-        return {number for number in self.ledger.leaked(cell) if since[place] <= number < until[place]}
+        place = self.layout.sender(cell)
+        found = {number for number in self.ledger.leaked(cell) if since[place] <= number < until[place]}
+        if cell.passes != BY_SOFT_SA:
+            return found
+        return {number for number in found if any(a[place] <= number < b[place] for a, b in self._unexcepted)}
+
+    def excepted(self) -> dict[str, tuple[float, float]]:
+        """The peers that ga talks to in clear, and the moments of this machine's clock between which that began."""
+        asked = time.monotonic()
+        found = self.a.ask("status")["soft_sas"]
+        told = time.monotonic()
+        return {soft["remote"]: (asked - soft["age"], told - soft["age"]) for soft in found}
 
     def strange(self) -> dict[str, int]:
         """What else crossed the wire since policies are in force, and is neither IKE, ESP in UDP nor the link's own."""

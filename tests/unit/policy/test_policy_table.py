@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from ipsecd.policy.actions import FilterAction
+from ipsecd.policy.actions import FallbackToClear, FilterAction
+from ipsecd.policy.builtin import FILTER_ACTIONS
 from ipsecd.policy.load import load_policy
 from tests.netns import policy_table
+from tests.netns.cell_policies import files_of_a, files_of_b
 from tests.netns.cells import Layout
 from tests.netns.events import EVENTS
 from tests.netns.policy_table import BY_PASSTHROUGH, BY_SOFT_SA, CLEAR, NOTHING, PROTECTED, Cell
@@ -37,11 +39,18 @@ def test_the_table_obeys_the_laws_and_is_whole() -> None:
 
 
 def test_the_table_has_what_every_policy_can_name() -> None:
-    assert {"permit", "block", "require-security", "accept-unsecured"} == {cell.action for cell in CELLS}
+    assert {*FILTER_ACTIONS, "accept-unsecured"} == {cell.action for cell in CELLS}
 
 
 def test_the_events_of_the_document_are_those_of_the_test() -> None:
     assert policy_table.events(TEXT) == tuple(EVENTS)
+
+
+def test_the_document_tells_at_which_events_soft_sas_end() -> None:
+    ends = [event for event in EVENTS if policy_table.ends_soft_sas(TEXT, event)]
+    assert ends == ["start", "stop and start", "unassign and assign", "SIGKILL"]
+    with pytest.raises(ValueError, match="'stay' is none of end, stand"):
+        policy_table.ends_soft_sas(TEXT.replace("| stand |", "| stay |"), "rekey")
 
 
 def test_a_row_holds_for_each_kind_of_packets_that_it_names() -> None:
@@ -126,21 +135,31 @@ def test_what_is_not_lawful(action: str, direction: str, peer: str, passes: str,
 
 def test_more_rows_need_no_more_than_their_words() -> None:
     """Each cell has packets of its own, and the policies of both ends have a rule for it."""
-    known = [cell for cell in CELLS if cell.action != "accept-unsecured"]
-    more = [replace(cell, action="lets-in") for cell in known if cell.action == "require-security"]
+    known = [cell for cell in CELLS if cell.action in ("permit", "block", "require-security")]
+    more = [
+        replace(cell, action=action)
+        for action in ("lets-in", "falls-back")
+        for cell in known
+        if cell.action == "require-security"
+    ]
     layout = Layout([*known, *more], ACTIONS)
-    flows = [flow for place in ("ha", "ga", "hb") for flow in layout.flows(place, layout.cells)]
+    flows = [flow for place in ("ha", "ga", "gb", "hb") for flow in layout.flows(place, layout.cells)]
     assert len({flow.name for flow in flows}) == len(layout.cells)
     assert len({(flow.source, flow.target, flow.port) for flow in flows}) == len(layout.cells)
-    ours, theirs = (load_policy(files["policy.yaml"], "") for files in (layout.files_of_a(), layout.files_of_b()))
+    ours, theirs = (load_policy(files["policy.yaml"], "") for files in (files_of_a(layout), files_of_b(layout)))
     assert [rule.action for _, rule in ours.rules("table")] == [
         action for action in ("permit", "block", "require-security", "lets-in") for _ in policy_table.PEERS
-    ]
-    assert ours.content.filter_actions == {"lets-in": ACTIONS["lets-in"]}
+    ] + ["falls-back-soon" for _ in policy_table.PEERS for _ in (4, 6)]
+    soon = FallbackToClear(after=1, lifetime=86_400)
+    assert ours.content.filter_actions == {
+        "lets-in": ACTIONS["lets-in"],
+        "falls-back-soon": ACTIONS["falls-back"].model_copy(update={"fallback_to_clear": soon}),
+    }
     assert [rule.name for _, rule in theirs.rules("far")] == [
-        *("permit-protects", "require-security-protects", "lets-in-protects"),
-        *("permit-lapses", "require-security-lapses", "lets-in-lapses"),
-        *("lapse", "refuses"),
+        *("permit-protects", "permit-lapses", "require-security-protects", "require-security-lapses"),
+        *("lets-in-protects", "lets-in-lapses", "falls-back-protects-4", "falls-back-protects-6"),
+        *("falls-back-lapses-4", "falls-back-lapses-6"),
+        *("lapse", "refuses-4", "refuses-6"),
     ]
 
 
