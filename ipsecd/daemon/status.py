@@ -89,7 +89,7 @@ def _dropped(protection: Protection, counters: Counters | None) -> Counter[str]:
 
 
 def _rule(rule: Rule, app: App, protection: Protection, sas: list[IkeSaStatus]) -> dict[str, Any]:
-    up = {child.name for sa in sas for child in sa.children if child.rule == rule.name and child.stage == "up"}
+    up = {child.name for sa in sas for child in sa.children if _is_of(child, rule) and child.stage == "up"}
     unusable = protection.prepared.unusable.get(rule.peer, "")
     absent = "" if up else protection.prepared.absent.get(rule.peer, "")
     failure = app.failures.of(rule.name, up=bool(up))
@@ -106,6 +106,11 @@ def _rule(rule: Rule, app: App, protection: Protection, sas: list[IkeSaStatus]) 
         "last_failure": failure
         and {"event": failure.event, "reason": failure.reason, "ago": app.clock.now() - failure.since},
     }
+
+
+def _is_of(child: ChildSaStatus, rule: Rule) -> bool:
+    """Whether it is among a rule's children; those of two halves are called after the first one's rule."""
+    return child.rule == rule.name or child.name in rule.children
 
 
 def _soft(soft: SoftSa, now: float) -> dict[str, Any]:

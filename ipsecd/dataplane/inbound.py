@@ -7,7 +7,7 @@
  5. unwrap     the packet inside, unless it's a dummy
  6. mark       congestion on the way, carried inside (RFC 6040)
  7. select     the packet lies within its SA's selectors (RFC 4301 section 5.2)
- 8. decide     the SPD entry that holds the packet wants just this protection
+ 8. decide     the SPD entry that holds the packet wants just this protection, or leaves it to the SA
  9. deliver    TCP segment size; one packet for the TUN device, or several if its source had cut it
 
 Nothing before step 3 changes any state but counters; nothing gets past it that isn't authentic and fresh. Whatever
@@ -36,7 +36,7 @@ from ipsecd.ipsec.pmtu import PathMtus, least, tcp_mss, tunnel_mtu
 from ipsecd.ipsec.sa import InboundSa
 from ipsecd.ipsec.sad import InboundSad, sooner
 from ipsecd.ipsec.selectors import Flow
-from ipsecd.ipsec.spd import BYPASS, DISCARD, Direction, Spd
+from ipsecd.ipsec.spd import BYPASS, DISCARD, Spd
 from ipsecd.ipsec.tunnel import inner_packet, propagate_ecn
 from ipsecd.wire import ip
 from ipsecd.wire.esp import EspHeader, decode_header
@@ -160,9 +160,9 @@ class Inbound:
     def _decide(self, sa: InboundSa, flow: Flow, answered: Flow | None, count: int = 1) -> None:
         """An entry that holds the packet itself decides; only if there is none, the one for what it quotes. ``count``
         packets are alike."""
-        entry = self._spd.lookup(flow, Direction.INBOUND)
+        entry = self._spd.received(flow, sa.child)
         if entry is None and answered is not None:
-            entry = self._spd.lookup(answered, Direction.INBOUND)
+            entry = self._spd.received(answered, sa.child)
         if entry is None:
             raise Refused("no-policy")
         self.tally.entries[entry.name] += count

@@ -26,7 +26,7 @@ from ipsecd.dataplane.results import Result, ToTun, ToTunRun
 from ipsecd.errors import PeerError, Refused
 from ipsecd.ipsec.sa import InboundSa
 from ipsecd.ipsec.selectors import Flow
-from ipsecd.ipsec.spd import PROTECT, Direction, Spd
+from ipsecd.ipsec.spd import PROTECT, Spd
 from ipsecd.ipsec.tunnel import ECN_OUT, Decapsulated
 from ipsecd.wire import ip
 from ipsecd.wire.esp import HEADER_OCTETS, TRAILER_OCTETS
@@ -206,7 +206,7 @@ class RunsIn(Inbound):
         if len(self._known) >= limits.MAX_FLOWS:
             self._known.clear()
         flow = Flow.of(ip.parse(packet))
-        entry = self._spd.lookup(flow, Direction.INBOUND) if sa.selectors.hold_inbound(flow) else None
+        entry = self._spd.received(flow, sa.child) if sa.selectors.hold_inbound(flow) else None
         passes = entry is not None and entry.action == PROTECT and entry.child == sa.child
         found = self._known[key] = entry.name if entry is not None and passes else None
         return found

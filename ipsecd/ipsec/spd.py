@@ -87,6 +87,8 @@ class Spd:
         self.entries = entries
         self.generation = generation
         self._rows = {direction: _compile(entries, direction) for direction in Direction}
+        one_way = (entry for entry in entries if entry.action == PROTECT and entry.outbound and not entry.inbound)
+        self._back = _compile(tuple(replace(entry, inbound=True) for entry in one_way), Direction.INBOUND)
         self._cache: dict[Direction, OrderedDict[Flow, SpdEntry | None]] = {
             direction: OrderedDict() for direction in Direction
         }
@@ -97,15 +99,23 @@ class Spd:
         try:
             return cache[flow]
         except KeyError:
-            entry = next(self._matches(flow, direction), None)
-        if entry is not None and entry.each:
-            source, destination = flow.addresses()
-            outbound = direction is Direction.OUTBOUND
-            entry = entry.between(source, destination) if outbound else entry.between(destination, source)
+            entry = next(_matches(self._rows[direction], flow, direction), None)
+        if entry is not None:
+            entry = _between(entry, flow, direction)
         if len(cache) >= limits.MAX_FLOWS:
             cache.popitem(last=False)
         cache[flow] = entry
         return entry
+
+    def received(self, flow: Flow, child: str) -> SpdEntry | None:
+        """The entry that decides about a packet which has come inside an SA of this child. An entry of the way out
+        alone leaves the way back to others, but what comes back by its SA may: that this is within the selectors of the
+        SA is all that RFC 4301 section 5.2 asks. So it does unless another entry protects or discards it."""
+        entry = self.lookup(flow, Direction.INBOUND)
+        if entry is not None and entry.action != BYPASS:
+            return entry
+        back = (_between(each, flow, Direction.INBOUND) for each in _matches(self._back, flow, Direction.INBOUND))
+        return next((each for each in back if each.child == child), entry)
 
     def ports_decide(self, flow: Flow, direction: Direction) -> bool:
         """Whether it may depend on ports which entry decides about a packet of this flow; those in ``flow`` don't
@@ -121,14 +131,22 @@ class Spd:
             )
         return False
 
-    def _matches(self, flow: Flow, direction: Direction) -> Iterator[SpdEntry]:
-        version, source, destination, protocol, source_port, destination_port = flow
-        rows = self._rows[direction][version]
-        if direction is Direction.OUTBOUND:
-            found = rows.holding(destination, source, protocol, destination_port, source_port)
-        else:
-            found = rows.holding(source, destination, protocol, source_port, destination_port)
-        return (row.entry for row in found)
+
+def _matches(rows: dict[int, _Rows], flow: Flow, direction: Direction) -> Iterator[SpdEntry]:
+    version, source, destination, protocol, source_port, destination_port = flow
+    if direction is Direction.OUTBOUND:
+        found = rows[version].holding(destination, source, protocol, destination_port, source_port)
+    else:
+        found = rows[version].holding(source, destination, protocol, source_port, destination_port)
+    return (row.entry for row in found)
+
+
+def _between(entry: SpdEntry, flow: Flow, direction: Direction) -> SpdEntry:
+    """The entry of the two hosts of a packet, if each pair has one of its own."""
+    if not entry.each:
+        return entry
+    source, destination = flow.addresses()
+    return entry.between(source, destination) if direction is Direction.OUTBOUND else entry.between(destination, source)
 
 
 _ANY_PROTOCOL = (UNSEEN, 255)

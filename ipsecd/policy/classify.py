@@ -83,6 +83,12 @@ def let_in(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     return tuple(replace(entry, action=Action.PERMIT) if entry.passthrough else entry for entry in entries)
 
 
+def turned(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """The entries as an ICMP error meets them by what it quotes, which has gone the other way: one that leaves tells of
+    what an entry lets arrive, one that arrives of what it lets leave."""
+    return tuple(replace(entry, outbound=entry.inbound, inbound=entry.outbound) for entry in entries)
+
+
 def flows(entries: Sequence[Entry], way: Way, verdict: Verdict) -> tuple[Flow, ...]:
     """The flows of one direction, in order of precedence."""
     return tuple(

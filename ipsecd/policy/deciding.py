@@ -142,6 +142,14 @@ def _by(way: classify.Way, types: frozenset[str]) -> classify.Way:
     return lambda index, entry, action, verdict: way(index, entry, action, verdict) if _covers(entry, types) else ()
 
 
+def _holds_outbound(entry: Entry, flow: Packet) -> bool:
+    return any(SaSelectors((local,), (remote,)).hold_outbound(flow) for local, remote in entry.pairs)
+
+
+def _holds_inbound(entry: Entry, flow: Packet) -> bool:
+    return any(SaSelectors((local,), (remote,)).hold_inbound(flow) for local, remote in entry.pairs)
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A packet before the floor. ``forth`` and ``back`` are the types of connection by which it may leave, and by which
@@ -220,10 +228,8 @@ class Case:
         for entry in self.plan.entries:
             if not (entry.outbound if outbound else entry.inbound):
                 continue
-            for local, remote in entry.pairs:
-                row = SaSelectors((local,), (remote,))
-                if row.hold_outbound(flow) if outbound else row.hold_inbound(flow):
-                    return entry if outbound or _covers(entry, self.back) else None
+            if _holds_outbound(entry, flow) if outbound else _holds_inbound(entry, flow):
+                return entry if outbound or _covers(entry, self.back) else None
         return None
 
     def unpaired(self, entry: Entry) -> str:
@@ -244,6 +250,16 @@ class Case:
         """What is to be said beside the verdict."""
         return "; ".join(filter(None, (self._opaquely(), self.whichever())))
 
+    def way_back(self) -> str:
+        """A remark if the packet, which passes in clear, is the way back of what an entry protects on its way out: it
+        passes inside an SA of that too (``Spd.received``)."""
+        if self.way.outbound:
+            return ""
+        back = (entry for entry in self.plan.entries if entry.action is Action.PROTECT and not entry.inbound)
+        holding = (entry for entry in back if _holds_inbound(entry, self.seen.packet) and not self.unpaired(entry))
+        found = next(holding, None)
+        return f"inside an SA of {found.name}, which is for the other direction, it passes too" if found else ""
+
     def whichever(self) -> str:
         """That it isn't known by which type of connection such packets go, if a rule is for one."""
         types, way = (self.forth, classify.out) if self.way.outbound else (self.back, classify.into)
@@ -263,6 +279,8 @@ class Case:
         packet = self.seen.packet
         types = ICMP_ERRORS.get(packet.protocol, ())
         error = bool(types) and (self.seen.opaque or packet.source_port >> 8 in types)
-        flows = (flow for flow in self._flows(self.plan.entries) if flow.source.version == packet.version)
+        flows = (
+            flow for flow in self._flows(classify.turned(self.plan.entries)) if flow.source.version == packet.version
+        )
         protecting = any(flow.action is Action.PROTECT for flow in flows)
         return "an error about what a rule protects is dropped all the same" if error and protecting else ""

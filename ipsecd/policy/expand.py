@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from ipsecd.policy import traffic
 from ipsecd.policy.addresses import AddressSet, Kind
 from ipsecd.policy.filters import Filter
+from ipsecd.policy.halves import NONE, Halves
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.paths import Path
 from ipsecd.policy.plan import Action, Entry
@@ -90,13 +91,16 @@ _THIS_HOST: Final[dict[int, tuple[Span, ...]]] = {
 }
 
 
-def of_rule(policy_file: PolicyFile, path: Path, rule: Rule, around: Surroundings) -> Iterator[tuple[Path, Entry]]:
+def of_rule(
+    policy_file: PolicyFile, path: Path, rule: Rule, around: Surroundings, halves: Halves = NONE
+) -> Iterator[tuple[Path, Entry]]:
     """The entries of the rule at this path, each with the path of its filter, which is empty for a built-in one."""
     given = policy_file.action(rule)
     action = ACTIONS[given.action]
     hosts = action is Action.PROTECT and rule.tunnel is None
     for number, (place, each) in enumerate(policy_file.filters(path, rule), start=1):
-        for entry in entries(f"{rule.name}/{number}", each, action, around, hosts=hosts):
+        half = halves.get(f"{rule.name}/{number}")
+        for entry in entries(f"{rule.name}/{number}", each, action, around, hosts=hosts, half=half):
             told = replace(
                 entry,
                 rule=rule.name,
@@ -109,9 +113,12 @@ def of_rule(policy_file: PolicyFile, path: Path, rule: Rule, around: Surrounding
             yield place, told
 
 
-def entries(name: str, each: Filter, action: Action, around: Surroundings, *, hosts: bool) -> Iterator[Entry]:
+def entries(
+    name: str, each: Filter, action: Action, around: Surroundings, *, hosts: bool, half: bool | None = None
+) -> Iterator[Entry]:
     """The entries of one filter, by family; none for a family in which it covers nothing at present. ``me`` always
     covers something, as this machine can get an address at any moment. ``hosts``: it is of a rule without a tunnel.
+    ``half``: it is one of two (``halves.py``), and whether it covers what arrives.
 
     A DNS name that is gone, or a well-known set that is empty now, still protects and blocks what it meant before, but
     it permits nothing.
@@ -122,10 +129,15 @@ def entries(name: str, each: Filter, action: Action, around: Surroundings, *, ho
         sources, destinations = (
             around.spans(side, version, lasting=action is not Action.PERMIT) for side in (each.source, each.destination)
         )
-        forth, me = _pairs(sources, destinations, each), _pairs(*_symbolic(each, version, sources, destinations), each)
+        ports = _ports(each, both=each.mirrored or half is not None)
+        forth = _pairs(sources, destinations, each.protocol, ports)
+        me = _pairs(*_symbolic(each, version, sources, destinations), each.protocol, ports)
+        arriving = each.destination.kind is Kind.ME or (half is True and not hosts)
         family = "-v6" if version == 6 and each.version is None else ""
         for (suffix, pairs, outbound, inbound), (_, ours, _, _) in zip(
-            _directions(each, action, forth, hosts=hosts), _directions(each, action, me, hosts=hosts), strict=True
+            _directions(each, action, forth, hosts=hosts, arriving=arriving),
+            _directions(each, action, me, hosts=hosts, arriving=arriving),
+            strict=True,
         ):
             if pairs or ours:
                 yield Entry(f"{name}{family}{suffix}", "", action, pairs, outbound, inbound, me=ours)
@@ -140,36 +152,43 @@ def _symbolic(
     return (_THIS_HOST[version], destinations) if each.source.kind is Kind.ME else ((), ())
 
 
-def _pairs(sources: Iterable[Span], destinations: Iterable[Span], each: Filter) -> Pairs:
-    """(source, destination) of packets that the filter covers as it is written."""
-    source_ports, destination_ports = _ports(each)
+def _pairs(
+    sources: Iterable[Span], destinations: Iterable[Span], protocol: int, ports: tuple[traffic.Ports, traffic.Ports]
+) -> Pairs:
+    """(source, destination) of packets that a filter covers as it is written."""
+    source_ports, destination_ports = ports
     destinations = tuple(destinations)
     return tuple(
-        (Selector(*source, each.protocol, source_ports), Selector(*destination, each.protocol, destination_ports))
+        (Selector(*source, protocol, source_ports), Selector(*destination, protocol, destination_ports))
         for source in sources
         for destination in destinations
     )
 
 
-def _ports(each: Filter) -> tuple[traffic.Ports, traffic.Ports]:
-    """RFC 4301 section 4.4.1.3: the type and code of ICMP stand on the side of the sender."""
+def _ports(each: Filter, *, both: bool) -> tuple[traffic.Ports, traffic.Ports]:
+    """RFC 4301 section 4.4.1.3: the type and code of ICMP stand on the side of the sender, on ``both`` if either may
+    send."""
     message = None if each.icmp_type is None else traffic.icmp_number(each.protocol, each.icmp_type)
     if message is None:
         return each.source_port, each.destination_port
     first = message * 256 + (each.icmp_code or 0)
     span = (first, first if each.icmp_code is not None else first + 255)
-    return span, span if each.mirrored else ANY_PORT
+    return span, span if both else ANY_PORT
 
 
-def _directions(each: Filter, action: Action, forth: Pairs, *, hosts: bool) -> Iterator[tuple[str, Pairs, bool, bool]]:
-    """Which pairs are (local, remote), and whether packets that leave and that arrive are covered."""
+def _directions(
+    each: Filter, action: Action, forth: Pairs, *, hosts: bool, arriving: bool
+) -> Iterator[tuple[str, Pairs, bool, bool]]:
+    """Which pairs are (local, remote), and whether packets that leave and that arrive are covered. ``arriving``: the
+    destination is our side."""
     back = tuple((destination, source) for source, destination in forth)
-    if each.destination.kind is Kind.ME:
+    if arriving:
         yield "", back, each.mirrored, True
     elif each.source.kind is Kind.ME or action is Action.PROTECT:
         yield "", forth, True, each.mirrored
-        if hosts and each.mirrored and each.source.kind is not Kind.ME:  # this machine may be on either side
-            yield "-back", tuple(pair for pair in back if pair not in forth), True, True
+        if hosts and each.source.kind is not Kind.ME:  # this machine may be on either side
+            others = tuple(pair for pair in back if pair not in forth)
+            yield ("-back", others, True, True) if each.mirrored else ("-in", back, False, True)
     elif each.mirrored:
         yield "", tuple(dict.fromkeys((*forth, *back))), True, True
     else:

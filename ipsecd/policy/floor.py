@@ -113,7 +113,7 @@ def _subordinate_chains(plan: Plan, outside: tuple[str, ...], interfaces: Interf
     steer, judge = _steering(plan.settings), _judge
     entries, ways = plan.entries, connections.ways(plan.settings, interfaces)
     let_in = classify.let_in(entries)
-    arriving = classify.excepted(let_in, ways.into, judge)
+    arriving, turned = classify.excepted(let_in, ways.into, judge), classify.turned(entries)
     crossing: classify.Chains = {}
     if _crossing(plan):
         crossing = {
@@ -135,11 +135,11 @@ def _subordinate_chains(plan: Plan, outside: tuple[str, ...], interfaces: Interf
         **classify.chains("leaving", _departing(entries, ways.out, judge)),
         **classify.chains("arriving", arriving),
         **crossing,
-        **classify.quoting("leaving_quoted", classify.excepted(entries, ways.out, judge, quoted=True)),
+        **classify.quoting("leaving_quoted", classify.excepted(turned, ways.out, judge, quoted=True)),
         **classify.quoting(
             "arriving_quoted",
             # nothing of a passthrough has left in clear either
-            classify.excepted(entries, ways.into, judge, quoted=True),
+            classify.excepted(turned, ways.into, judge, quoted=True),
             lambda place: exempt_rules.quoted(plan, place),
         ),
         **classify.original("arriving_original", arriving),

@@ -98,8 +98,8 @@ def judge(plan: Plan, flow: Flow, way: Way, here: Here) -> Judgement:
     if decided.action is None:
         return _uncovered(case, decided)
     entry = plan.entries[decided.entry]
-    about = case.unless_about() if decided.action is Action.PERMIT else ""
-    why, rivals = "; ".join(filter(None, (case.remarks(), about))), _rivals(case, decided, entry)
+    about = (case.way_back(), case.unless_about()) if decided.action is Action.PERMIT else ()
+    why, rivals = "; ".join(filter(None, (case.remarks(), *about))), _rivals(case, decided, entry)
     if entry.passthrough:
         return Judgement(way, Verdict.PROTECT, entry, rivals, why, entry.child, clear_too=True)
     return Judgement(way, _VERDICTS[decided.action], entry, rivals, why)
@@ -113,7 +113,7 @@ def _uncovered(case: Case, decided: Decided) -> Judgement:
     if block is not None and decided.passed_on >= 0:
         winner, when = entries[decided.passed_on], "arrives" if case.way.outbound else "leaves"
         why = f"{winner.name} covers it as it {when}, and goes before {block.name}: {reason(winner, block)}"
-    remarks = filter(None, (why, case.whichever(), case.unless_about()))
+    remarks = filter(None, (why, case.way_back(), case.whichever(), case.unless_about()))
     return Judgement(case.way, Verdict.CLEAR, winner, _rivals(case, decided, winner), "; ".join(remarks))
 
 

@@ -8,6 +8,7 @@ from ipsecd.errors import ConfigError
 from ipsecd.policy import mistakes
 from ipsecd.policy.crosscheck import crosscheck
 from ipsecd.policy.fit import unfit
+from ipsecd.policy.halves import unequal
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.nodes import in_order
 from ipsecd.policy.parsing import parse
@@ -25,6 +26,6 @@ def load_policy(text: str, file: str) -> PolicyFile:
     if tree.mistakes:
         raise ConfigError(in_order(tree.mistakes))
     policy_file = PolicyFile(file, content, tree)
-    if too_large := in_order(unfit(policy_file)):
-        raise ConfigError(too_large)
+    if wrong := in_order([*unfit(policy_file), *unequal(policy_file)]):
+        raise ConfigError(wrong)
     return policy_file

@@ -16,6 +16,7 @@ from ipsecd.policy.boxes import Place, Work
 from ipsecd.policy.complaint import Remark, did_you_mean, quoted
 from ipsecd.policy.doubts import futile, nested
 from ipsecd.policy.filters import Filter
+from ipsecd.policy.halves import halves
 from ipsecd.policy.identities import identity_of
 from ipsecd.policy.lax import lax
 from ipsecd.policy.model import PolicyFile
@@ -207,9 +208,10 @@ def places(policy_file: PolicyFile, *policies: str | None) -> Iterator[Place]:
     sets = expand.Sets({word: resolve(f"({word})") for word in WELL_KNOWN})
     around = expand.Surroundings(resolve, resolve(""), sets=sets)
     rules = chain.from_iterable(policy_file.rules(each) if each else policy_file.persistent() for each in policies)
+    known_halves = dict(chain.from_iterable(halves(policy_file, each).items() for each in policies))
     for path, rule in rules:
         persistent = path[:1] == ("persistent",)
-        for place, entry in expand.of_rule(policy_file, path, rule, around):
+        for place, entry in expand.of_rule(policy_file, path, rule, around, known_halves):
             where = place if place[:1] == path[:1] else (*path, "filter_list")  # shared ones are told at their use
             number = int(entry.name.removeprefix(f"{rule.name}/").partition("-")[0])
             told = replace(entry, line=policy_file.line(where), persistent=persistent)

@@ -11,6 +11,7 @@ from ipsecd.policy import builtin, expand, peering
 from ipsecd.policy import plan as planned
 from ipsecd.policy.actions import FilterAction, Lifetime
 from ipsecd.policy.fit import overfull, sides
+from ipsecd.policy.halves import halves
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.order import by_precedence
 from ipsecd.policy.paths import Path
@@ -60,6 +61,9 @@ class _Planner:
         self._name = name or PERSISTENT
         self._policy: Policy = policy_file.content.policies[name] if name else Policy()
         self._around = around
+        self._halves = halves(policy_file, name)
+        self._carriers: dict[tuple[planned.Peer, frozenset[tuple[Selector, Selector]], bool], str] = {}
+        # the child of each one-way entry, by its peer, its pairs, and whether it is for what leaves
         self._rules: list[planned.Rule] = []
         self._entries: list[Entry] = []
         self._peers: dict[
@@ -91,16 +95,16 @@ class _Planner:
 
     def _rule(self, path: Path, rule: Rule) -> list[Entry]:
         action = self._file.action(rule)
-        entries = [entry for _, entry in expand.of_rule(self._file, path, rule, self._around)]
+        entries = [entry for _, entry in expand.of_rule(self._file, path, rule, self._around, self._halves)]
         children: tuple[planned.Child, ...] = ()
         peer = ""
         if action.action == "negotiate":
+            with_whom = peering.peer(rule, self._policy, self._around)
             entries = [
-                replace(entry, child=rule.name if rule.children == "merged" else entry.name) if entry.pairs else entry
-                for entry in entries
+                replace(entry, child=self._child(rule, entry, with_whom)) if entry.pairs else entry for entry in entries
             ]
             children = tuple(self._children(path, rule, action, entries))
-            peer, known = self._peers.setdefault(peering.peer(rule, self._policy, self._around), (rule.name, []))
+            peer, known = self._peers.setdefault(with_whom, (rule.name, []))
             known += children
         self._rules.append(
             planned.Rule(
@@ -109,19 +113,29 @@ class _Planner:
                 action_name=rule.action,
                 action=expand.ACTIONS[action.action],
                 peer=peer,
-                children=tuple(child.name for child in children),
+                children=tuple(dict.fromkeys(entry.child for entry in entries if entry.child)),
                 entries=tuple(entry.name for entry in entries),
                 line=self._file.line(path),
             )
         )
         return entries
 
+    def _child(self, rule: Rule, entry: Entry, peer: planned.Peer) -> str:
+        """The name of the child that protects an entry: of two halves, the first one's."""
+        own = rule.name if rule.children == "merged" else entry.name
+        if entry.outbound and entry.inbound:
+            return own
+        pairs = frozenset(entry.pairs)
+        child = self._carriers.get((peer, pairs, not entry.outbound), own)
+        return self._carriers.setdefault((peer, pairs, entry.outbound), child)
+
     def _children(
         self, path: Path, rule: Rule, action: FilterAction, entries: Iterable[Entry]
     ) -> Iterator[planned.Child]:
+        made = {child.name for _, known in self._peers.values() for child in known}
         pairs: dict[str, list[tuple[Selector, Selector]]] = {}
         for entry in entries:
-            if entry.pairs:
+            if entry.pairs and entry.child not in made:
                 pairs.setdefault(entry.child, []).extend(entry.pairs)
         for name, found in pairs.items():
             local, remote = sides(tuple(found))

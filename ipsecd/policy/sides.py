@@ -14,6 +14,7 @@ outside.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import chain
 
 from ipsecd.policy import classify
@@ -56,8 +57,9 @@ def chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains:
 
 
 def _anywhere(entries: Iterable[Entry]) -> tuple[classify.Flow, ...]:
-    """Accepts what came out of the TUN by an entry to which any address is local. Narrower entries stand before it."""
-    protecting = [entry for entry in entries if entry.action is Action.PROTECT]
+    """Accepts what came out of the TUN by an entry to which any address is local, also if that covers only the way out
+    and this is the way back. Narrower entries stand before it."""
+    protecting = [replace(entry, inbound=True) for entry in entries if entry.action is Action.PROTECT]
     while protecting and not protecting[-1].anywhere:
         protecting.pop()
     return classify.flows(protecting, classify.into, lambda _, entry: "accept" if entry.anywhere else "return")

@@ -159,10 +159,7 @@ class _Carrier:
         if not rule.active:
             body["enabled"] = False
         if tunnel is not None:
-            body["filters"] = [
-                {field: value for field, value in each.items() if field != "mirrored"} for each in filters
-            ]
-            body |= _ends(tunnel, name)
+            body |= {"filters": list(filters), **_ends(tunnel, name)}
         elif rule.traffic_list:
             body["filter_list"] = self._list(rule, filters)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ipsecd.policy.addresses import TunnelEnd, tunnel_end
 from ipsecd.policy.importing.draft import Proof, Rule, Traffic
@@ -53,7 +53,7 @@ def _joined(out: Rule, into: Rule, filters: Filters, report: Report) -> Tunnel:
         told = f"{local} and {out.tunnel} can't be the two ends of one tunnel"
         report.remark(into.mark, told, "write tunnel.local, our address, and take identity.local away")
         local = ""
-    return Tunnel(out, filters(out), local, out.tunnel)
+    return Tunnel(out, [replace(each, mirrored=True) for each in filters(out)], local, out.tunnel)
 
 
 def _fit(one: TunnelEnd, other: TunnelEnd) -> bool:
@@ -69,13 +69,20 @@ def _single(rule: Rule, filters: list[Traffic], report: Report) -> Tunnel:
             f"{rule.tunnel} is taken for our end",
             "write tunnel.remote and identity.remote",
         )
-        return Tunnel(rule, [each.back() for each in filters], local=rule.tunnel, remote="")
+        return Tunnel(rule, [_from_our_side(each) for each in filters], local=rule.tunnel, remote="")
     report.remark(
         rule.mark,
-        "there is no rule for the way back of this tunnel, which would name our end",
+        "there is no rule for the way back of this tunnel, which would name our end: "
+        "what isn't mirrored is protected on its way out alone",
         "write tunnel.local, our address, and take identity.local away",
     )
     return Tunnel(rule, filters, local="", remote=rule.tunnel)
+
+
+def _from_our_side(each: Traffic) -> Traffic:
+    """A filter of a rule for what comes in. Without ``me`` one direction of it can't be said by itself: the source is
+    our side."""
+    return each if each.destination == "me" else replace(each.back(), mirrored=True)
 
 
 def _opposite(one: list[Traffic], other: list[Traffic]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -10,7 +11,7 @@ from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.results import Out, ToTun
 from ipsecd.wire.selector import Selector
 from tests.unit.dataplane.ends import End, authentic, carry, only, protect, tunnel
-from tests.unit.ipsec.packets import UDP, ipv4, sized, syn, udp
+from tests.unit.ipsec.packets import UDP, error, ipv4, sized, syn, udp
 
 V4 = ("10.1.0.1", "10.2.0.1")
 V6 = ("2001:db8:1::1", "2001:db8:2::1")
@@ -298,6 +299,28 @@ def test_the_spd_has_the_last_word_after_decryption(entry: m.SpdEntry, reason: s
     far.policy(entry)
     assert only(far.receive(datagram(near)), ToTun) == []
     assert far.drops == {reason: 1}
+
+
+def test_what_comes_back_by_the_sa_of_one_direction_passes_within_its_selectors() -> None:
+    """RFC 4301 section 5.2: the SPD asks for no protection of the way back, but what comes by the SA is accepted."""
+    near, far = tunnel()
+    pair = (Selector.net("10.2.0.0/16"), Selector.net("10.1.0.0/16"))
+    one_way = replace(protect(pair), inbound=False)
+    far.policy(one_way, m.SpdEntry("x", "r", "bypass", (pair,)))
+    assert len(only(far.receive(datagram(near)), ToTun)) == 1
+    assert far.counters().entries == {"all": 1}
+    assert only(far.receive(authentic(near, 4, udp("10.9.0.1", "10.2.0.1"))), ToTun) == []
+    far.policy(replace(one_way, child="other"))
+    assert only(far.receive(datagram(near)), ToTun) == []
+    assert far.drops == {"outside-selectors": 1, "no-policy": 1}
+
+
+def test_an_error_about_what_left_by_the_sa_of_one_direction_comes_back_by_it() -> None:
+    """From a router beyond the peer, which isn't within the selectors: what it quotes is (RFC 4301 section 6.2)."""
+    near, far = tunnel()
+    far.policy(replace(protect((Selector.net("10.2.0.0/16"), Selector.net("10.1.0.0/16"))), inbound=False))
+    unreachable = error("10.9.0.1", udp("10.2.0.1", "10.1.0.1"))
+    assert only(far.receive(authentic(near, 4, unreachable)), ToTun) == [ToTun(unreachable)]
 
 
 def test_fragments_pass_where_ports_do_not_matter_and_nowhere_else() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -10,7 +11,7 @@ from ipsecd import limits
 from ipsecd.errors import LocalError
 from ipsecd.ipsec.selectors import UNSEEN, Flow
 from ipsecd.ipsec.spd import Direction, Spd, SpdEntry
-from ipsecd.wire.hostpair import pattern_id
+from ipsecd.wire.hostpair import pair_id, pattern_id
 from ipsecd.wire.selector import OPAQUE, Selector
 
 OUT, IN = Direction.OUTBOUND, Direction.INBOUND
@@ -94,6 +95,31 @@ def test_an_entry_may_apply_to_one_direction_only() -> None:
     inward = Spd((SpdEntry("in", "r", "protect", ((NEAR, FAR),), "c", outbound=False),))
     assert inward.lookup(tcp(1), OUT) is None
     assert inward.lookup(Flow.build(B, A, 6, 1, 2), IN) is inward.entries[0]
+
+
+def test_what_came_inside_an_sa_of_the_way_out_passes_unless_another_entry_takes_it() -> None:
+    back = tcp(443, source="10.9.0.1", destination="10.1.0.1")
+    assert SPD.lookup(back, IN) is None
+    assert SPD.received(back, "rest") == replace(ONE_WAY, inbound=True)
+    assert SPD.received(back, "hq") is None  # inside an SA of another child
+    assert SPD.received(tcp(443, source="10.9.0.1", destination="10.7.0.1"), "rest") is None
+    assert SPD.received(tcp(443, source="10.2.0.1", destination="10.1.0.1"), "rest") is ALL
+    clear = SpdEntry("clear", "rule 5", "bypass", ((NEAR, Selector.net("10.9.0.0/16")),))
+    assert Spd((clear, ONE_WAY)).received(back, "rest") == replace(ONE_WAY, inbound=True)
+    assert Spd((clear, ONE_WAY)).received(back, "hq") is clear
+    stop = replace(clear, action="discard")
+    assert Spd((ONE_WAY, stop)).received(back, "rest") is stop
+    assert Spd((replace(ONE_WAY, action="bypass"),)).received(back, "rest") is None
+
+
+def test_the_way_back_of_two_hosts_is_that_of_their_own_child() -> None:
+    spd = Spd((replace(ONE_WAY, each=True),))
+    back = tcp(443, source="10.9.0.1", destination="10.1.0.1")
+    child = pair_id("rest", ip_address("10.1.0.1"), ip_address("10.9.0.1"))
+    assert spd.received(back, "rest") is None
+    found = spd.received(back, child)
+    assert found is not None
+    assert found.child == child
 
 
 def test_a_fragment_without_ports_passes_over_entries_with_ports() -> None:

@@ -199,6 +199,33 @@ def test_a_stray_address_of_this_machine_passes_nowhere() -> None:
     ]
 
 
+def test_what_comes_back_from_a_tunnel_of_the_way_out_may_go_anywhere_too() -> None:
+    assert chain("anywhere", replace(ANYWHERE, inbound=False)) == chain("anywhere", ANYWHERE)
+
+
+QUOTES_OUT = "@th,192,32 0xa020000-0xa02ffff @th,160,32 0xa010000-0xa01ffff"  # in an error that arrives
+QUOTES_IN = "@th,192,32 0xa010000-0xa01ffff @th,160,32 0xa020000-0xa02ffff"  # in one that leaves
+
+
+def test_one_direction_is_steered_or_asked_for_and_the_other_is_left_to_others() -> None:
+    out, into = replace(PROTECT, inbound=False), replace(PROTECT, outbound=False)
+    names = ("steer", "leaving", "arriving", "arriving_pieces", "entering_pieces")
+    assert [len(chain(name, out)) for name in names] == [1, 1, 0, 0, 1]
+    assert [len(chain(name, into)) for name in names] == [0, 0, 1, 1, 0]
+
+
+def test_an_error_is_judged_by_the_direction_of_what_it_quotes() -> None:
+    """What left inside an SA is no stranger's to speak of; what arrived inside one is not to be quoted in clear."""
+    out, into = replace(PROTECT, inbound=False), replace(PROTECT, outbound=False)
+    assert chain("arriving_quoted_v4", out)[2:] == [f"{QUOTES_OUT} {DROP}"]
+    assert chain("leaving_quoted_v4", out) == []
+    assert chain("leaving_quoted_v4", into) == [f"{QUOTES_IN} {DROP}"]
+    assert chain("arriving_quoted_v4", into)[2:] == []
+    web = Entry("web/1", "web", Action.PERMIT, ((LOCAL, Selector.net("10.2.0.0/16")),), inbound=False)
+    assert chain("leaving_quoted_v4", web, PROTECT) == chain("leaving_quoted_v4", BLOCK, PROTECT)[1:]
+    assert chain("arriving_quoted_v4", web, PROTECT)[2] == f"{QUOTES_OUT} return"
+
+
 def test_what_may_go_anywhere_is_only_what_such_a_rule_lets_and_no_narrower_one() -> None:
     assert chain("anywhere", PROTECT, BLOCK) == []
     assert chain("anywhere", PROTECT, ANYWHERE, PROTECT, BLOCK) == [

@@ -193,6 +193,19 @@ def test_of_an_error_it_is_said_that_what_it_is_about_counts_too() -> None:
     assert said(Way.LEAVING, answer, SITE).why == "no rule covers it"
 
 
+def test_of_what_passes_in_clear_it_is_said_that_it_also_comes_back_inside_an_sa_of_the_other_direction() -> None:
+    back, out = tcp("10.2.0.2", "10.1.0.1", 2, 1), tcp("10.1.0.1", "10.2.0.2", 1, 2)
+    one_way = replace(SITE, inbound=False)
+    too = "inside an SA of site/1, which is for the other direction, it passes too"
+    told = said(Way.RECEIVED, back, one_way)
+    assert (told.verdict, told.why) == (Verdict.CLEAR, f"no rule covers it; {too}")
+    permit = Entry("web/1", "web", Action.PERMIT, ((NET_A, NET_B),), outbound=False)
+    assert said(Way.RECEIVED, back, one_way, permit).why == too
+    assert said(Way.SENT, out, replace(SITE, outbound=False)).why == "no rule covers it"
+    assert said(Way.RECEIVED, tcp("10.9.0.2", "10.1.0.1", 2, 1), one_way).why == "no rule covers it"
+    assert said(Way.RECEIVED, back, one_way, REST).verdict is Verdict.BLOCK
+
+
 BY_LAN, BY_REMOTE, BY_EITHER, BY_NEW = map(frozenset, (["lan"], ["remote-access"], ["lan", "remote-access"], [""]))
 FAR = replace(SITE, connections="remote-access")
 UNTOLD = "told without the rules for one type of connection: no route says by which it goes, or several do"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.unit.policy.importing.imports import imported, mistakes, remarks, written
@@ -145,7 +147,7 @@ def test_a_tunnel_without_its_way_back_is_carried_over_as_far_as_it_is_known() -
     tree = imported("ipsecpol", text).tree
     rule = {
         "name": "rule",
-        "filters": [{"source": "me", "destination": "10.9.9.9"}],
+        "filters": [{"source": "me", "destination": "10.9.9.9", "mirrored": False}],
         "action": "dynamic-action",
         "tunnel": {"remote": "192.0.2.99"},
         "identity": {"local": "keyid:rule"},
@@ -153,8 +155,22 @@ def test_a_tunnel_without_its_way_back_is_carried_over_as_far_as_it_is_known() -
     }
     assert tree["policies"] == {"dynamic": {"rules": [rule], "key_exchange": {"versions": ["ikev2", "ikev1"]}}}
     advice = "write tunnel.local, our address, and take identity.local away"
-    told = f"1:1: there is no rule for the way back of this tunnel, which would name our end ({advice})"
+    told = (
+        "1:1: there is no rule for the way back of this tunnel, which would name our end: what isn't mirrored is "
+        f"protected on its way out alone ({advice})"
+    )
     assert told in remarks("ipsecpol", text)
+
+
+def test_a_tunnel_for_what_comes_in_alone_keeps_its_direction_where_the_grammar_has_it() -> None:
+    text = "ipsecpol -f 10.9.9.9=0 10.8.0.0/255.255.0.0=10.1.0.0/255.255.0.0 -t 192.0.2.99 -n ESP[DES,SHA]"
+    tree: Any = imported("ipsecpol", text).tree
+    (rule,) = tree["policies"]["dynamic"]["rules"]
+    assert rule["tunnel"] == {"remote": "any", "local": "192.0.2.99"}
+    assert rule["filters"] == [
+        {"source": "10.9.9.9", "destination": "me", "mirrored": False},
+        {"source": "10.1.0.0/16", "destination": "10.8.0.0/16"},
+    ]
 
 
 def test_the_default_response_has_the_methods_and_authentication_of_its_line() -> None:
