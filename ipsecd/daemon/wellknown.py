@@ -1,4 +1,4 @@
-"""What the well-known sets are on this machine: its DNS servers, its default gateways, its DHCP servers. To know them
+"""What the well-known sets are on this machine: its DNS, DHCP and WINS servers, its default gateways. To know them
 nobody else is asked, so where a policy permits nothing but ``dns``, the DNS is reached."""
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import structlog
 from ipsecd.daemon.meanings import Addresses, Meanings
 from ipsecd.errors import KernelError
 from ipsecd.io.gateways import gateways
-from ipsecd.io.leases import dhcp_servers
+from ipsecd.io.leases import dhcp_servers, wins_servers
 from ipsecd.io.nameservers import nameservers
+from ipsecd.io.samba import samba_wins_servers
 from ipsecd.io.state_file import StateFile
 from ipsecd.policy.expand import Sets
 
@@ -31,7 +32,11 @@ async def _dhcp() -> Addresses:
     return dhcp_servers(time.time())
 
 
-SOURCES: Final[Mapping[str, Look]] = {"dns": _dns, "dhcp": _dhcp, "default-gateway": gateways}
+async def _wins() -> Addresses:
+    return (*wins_servers(time.time()), *samba_wins_servers())
+
+
+SOURCES: Final[Mapping[str, Look]] = {"dns": _dns, "dhcp": _dhcp, "wins": _wins, "default-gateway": gateways}
 
 
 class WellKnown:

@@ -44,7 +44,7 @@ class Filter(Strict):
 
     source: Addresses = Field(
         description="Where packets come from: `me`, `any`, an address, a subnet, a range `first-last`, a DNS name, "
-        "or one of the sets `dns`, `dhcp` and `default-gateway`. The set `wins` is not supported."
+        "or one of the sets `dns`, `dhcp`, `wins` and `default-gateway`."
     )
     destination: Addresses = Field(description="Where they go, in the same words.")
     protocol: Protocol = Field(0, description="A protocol's name or number.", json_schema_extra={"default": "any"})

@@ -9,7 +9,6 @@ from ipsecd.errors import Mistake
 from ipsecd.policy.actions import FilterAction, SecurityMethod
 from ipsecd.policy.addresses import AddressSet, Kind, TunnelEnd
 from ipsecd.policy.apart import mixed
-from ipsecd.policy.filters import Filter
 from ipsecd.policy.halves import Halves, halves
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.model import PolicyFile
@@ -59,8 +58,6 @@ def _rule(policy_file: PolicyFile, where: Path, rule: Rule, known: Halves) -> Fo
         if rule.connections != "all" and (rule.tunnel is None or rule.tunnel.remote.is_any):
             whom = "a rule without a tunnel" if rule.tunnel is None else "peers that call from anywhere"
             yield (*where, "connections"), f"{whom}, by one type of connection alone"
-    for place, each in policy_file.filters(where, rule):
-        yield from _filter(place, each)
 
 
 def _key_exchange(path: Path, exchange: KeyExchange) -> Found:
@@ -125,9 +122,3 @@ def _method(path: Path, method: SecurityMethod) -> Found:
     if method.esp is not None:
         yield from _keywords((*path, "esp", "encryption"), method.esp.encryption)
         yield from _keywords((*path, "esp", "integrity"), method.esp.integrity)
-
-
-def _filter(path: Path, each: Filter) -> Found:
-    for field in ("source", "destination"):
-        if getattr(each, field).kind is Kind.WELL_KNOWN and getattr(each, field).text == "wins":
-            yield (*path, field), "the well-known set wins (nothing on this machine tells what it is)"

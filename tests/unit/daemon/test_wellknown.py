@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 
 from ipsecd import limits
 from ipsecd.daemon.meanings import Addresses
-from ipsecd.daemon.wellknown import Look, WellKnown
+from ipsecd.daemon.wellknown import SOURCES, Look, WellKnown
 from ipsecd.errors import KernelError
 from ipsecd.io.state_file import StateFile
+from ipsecd.policy.addresses import WELL_KNOWN
 from ipsecd.policy.expand import Sets
 from tests.unit.daemon.daemons import PATIENCE, Daemon, policy
 
@@ -37,6 +38,10 @@ def source(*found: Addresses | KernelError) -> Look:
         return seen
 
     return look
+
+
+def test_what_a_policy_may_name_can_be_looked_at() -> None:
+    assert SOURCES.keys() == set(WELL_KNOWN)
 
 
 def look(sets: WellKnown) -> bool:

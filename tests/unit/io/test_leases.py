@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipsecd.io.leases import dhcp_servers
+from ipsecd.io.leases import dhcp_servers, wins_servers
 
 NOW = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC
 NETWORKD = "# This is private data. Do not parse.\nADDRESS=192.0.2.10\nSERVER_ADDRESS={}\nNEXT_SERVER=0.0.0.0\n"
@@ -68,3 +68,19 @@ def test_what_is_no_address_of_a_server_is_left_out(tmp_path: Path) -> None:
         str(number): NETWORKD.format(text) for number, text in enumerate(("x", "0.0.0.0", "127.0.0.1", "224.0.0.1"))
     }
     assert servers(tmp_path, networkd=files) == []
+
+
+def test_dhclient_tells_of_wins_servers_too(tmp_path: Path) -> None:
+    """RFC 2132 section 8.5."""
+    named = "  option netbios-name-servers {};\n  renew"
+    first, over, other = (
+        LEASE.format(interface, "192.0.2.1", expires).replace("  renew", named.format(servers))
+        for interface, expires, servers in (
+            ("eth0", VALID, "192.0.2.5,192.0.2.6"),
+            ("eth1", OVER, "192.0.2.7"),
+            ("eth2", "never", "192.0.2.6, 0.0.0.0"),
+        )
+    )
+    (tmp_path / "dhclient.leases").write_text(first + over + other + LEASE.format("eth3", "192.0.2.1", VALID))
+    found = wins_servers(NOW, (tmp_path / "missing", tmp_path))
+    assert [str(address) for address in found] == ["192.0.2.5", "192.0.2.6"]

@@ -63,13 +63,13 @@ def test_what_the_assigned_policy_does_not_use_is_not_refused() -> None:
     credentials:
       machine: {kerberos: {keytab: /etc/krb5.keytab}}
     filter_lists:
-      resolvers: [{source: me, destination: wins}]
+      resolvers: [{source: me, destination: dns}]
     filter_actions:
       signed: {action: negotiate, security_methods: [{ah: {integrity: sha256}}]}
     policies:
       p:
         rules:
-          - {name: off, enabled: false, filter_list: resolvers, action: permit, connections: lan}
+          - {name: off, enabled: false, filter_list: resolvers, action: signed, authentication: [{kerberos: machine}]}
       other:
         rules:
           - {name: k, filter_list: all-ip, action: request-security, authentication: [{kerberos: machine}]}
