@@ -63,7 +63,7 @@ def unusable(plan: Plan, keys: Mapping[str, Secret], problems: Mapping[str, str]
 
 def spd_entries(plan: Plan, ids: Ids) -> tuple[SpdEntry, ...]:
     """The entries of the SPD in order of precedence (RFC 4301 section 4.4.1), but for those of ``me`` on a machine that
-    has no address."""
+    has no address, and for those of cleartext alone."""
     headers = {child.name: OuterHeader(child.dscp, child.df) for peer in plan.peers for child in peer.children}
     return tuple(
         SpdEntry(
@@ -78,7 +78,7 @@ def spd_entries(plan: Plan, ids: Ids) -> tuple[SpdEntry, ...]:
             entry.each,
         )
         for entry in plan.entries
-        if entry.pairs
+        if entry.pairs and entry.inside_too
     )
 
 

@@ -2,7 +2,8 @@
 
 The SPD of the roads doesn't see by which interface a packet would have gone (``connections.py``). So where an entry
 that holds for one type stands before a protecting one that doesn't, and covers some of the same packets, the SPD would
-find the first for a packet that the floor has steered for the second. Such a policy is refused.
+find the first for a packet that the floor has steered for the second. Such a policy is refused, unless the first is a
+permit: that isn't in the SPD, as nothing in the TUN can be what it lets pass.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def mixed(places: Iterable[Place]) -> Iterator[tuple[Path, str]]:
         return
     work = Work()
     for index, first in enumerate(ordered):
-        if not first.entry.connections:
+        if not first.entry.connections or not first.entry.inside_too:
             continue
         others = [
             place

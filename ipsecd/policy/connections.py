@@ -11,8 +11,8 @@ what a protecting entry covers there hasn't been steered, and is dropped.
 
 The SPD of the roads doesn't see interfaces. It needn't: what the floor has sent into the TUN was covered by a
 protecting entry, and ``apart.py`` refuses a policy in which an entry of another type stands before that one and covers
-the same. So the first entry of the SPD that covers a packet out of the TUN is the one that the floor has found. A
-packet out of an SA has come by that entry, too.
+the same, but for permits, which the SPD doesn't have. So the first entry of the SPD that covers a packet out of the TUN
+is the one that the floor has found. A packet out of an SA has come by that entry, too.
 """
 
 from __future__ import annotations

@@ -226,7 +226,7 @@ class Case:
         which type of connection a packet comes; that it is for another is taken for none."""
         flow, outbound = self.seen.packet, self.way.outbound
         for entry in self.plan.entries:
-            if not (entry.outbound if outbound else entry.inbound):
+            if not (entry.inside_too and (entry.outbound if outbound else entry.inbound)):
                 continue
             if _holds_outbound(entry, flow) if outbound else _holds_inbound(entry, flow):
                 return entry if outbound or _covers(entry, self.back) else None

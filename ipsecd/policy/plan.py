@@ -74,6 +74,12 @@ class Entry:
         """Whether any address of that family is local to it: it protects what goes on to everybody else, too."""
         return bool(self.pairs) and not self.each and all(local.any_address for local, _ in self.pairs)
 
+    @property
+    def inside_too(self) -> bool:
+        """Whether it says anything of packets in the TUN. A permit for one type of connection doesn't: it is about
+        cleartext by such an interface, and what is there isn't that."""
+        return not (self.connections and self.action is Action.PERMIT)
+
 
 @dataclass(frozen=True, slots=True)
 class IkeProposal:

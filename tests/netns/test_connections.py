@@ -20,6 +20,7 @@ from ipsecd.wire.selector import Selector
 from tests.netns.capture import Capture, send
 from tests.netns.gateway import Gateway, entry
 from tests.netns.packets import fragments, ping, udp
+from tests.netns.pair import files, pair, rule
 from tests.netns.places import EVERYTHING, GA_LAN, GA_WAN, GB_WAN, HA, HB, NET_A, NET_B
 from tests.netns.sites import Sites
 
@@ -108,6 +109,17 @@ def test_what_it_does_not_cover_falls_to_the_next(
         far.wait_for(FENCE)
         assert far.count(b"<permitted>") == (2 if covered else 0)
         assert far.count(b"<passed on>") == far.count(b"<of its own>") == 0
+
+
+def test_what_a_permit_for_another_type_does_not_cover_is_protected(sites: Sites, tmp_path: Path, version: int) -> None:
+    """The permit stands first; the SPD, which sees no interface, doesn't have it."""
+    near = {"name": "near", "filters": [{"source": NET_A[version], "destination": HB[version]}], "action": "permit"}
+    of_a = files({**near, "connections": "lan"}, rule("a", inside=(version,)))
+    of_a["policy.yaml"] += "settings: {connections: {remote_access: [wan0]}}\n"
+    with pair(sites, tmp_path, of_a, files(rule("b", inside=(version,)))) as both:
+        assert both.carries(version)
+        told = both.a.ctl("explain", HA[version], HB[version])["outbound"]
+        assert (told["verdict"], told["entry"]) == ("protect", "site/1")
 
 
 @types

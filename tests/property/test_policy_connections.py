@@ -107,4 +107,4 @@ def test_the_spd_finds_the_entry_that_a_packet_was_steered_for(
     for interface in TYPES:
         steered = next((entry for entry in visible(found, interface) if covers(way, entry, packet)), None)
         if steered is not None and steered.action is Action.PROTECT:
-            assert next(entry for entry in found if covers(way, entry, packet)) is steered
+            assert next(entry for entry in found if entry.inside_too and covers(way, entry, packet)) is steered

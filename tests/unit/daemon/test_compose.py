@@ -118,6 +118,12 @@ def test_a_name_without_an_address_is_not_taken_for_a_peer_that_may_call_from_an
     assert len(ike_config(plan, {"old": KEY}, IDS).peers) == (1 if anywhere else 0)
 
 
+def test_a_permit_for_one_type_of_connection_is_for_cleartext_and_isnt_in_the_spd() -> None:
+    permit = Entry("a", "allow", Action.PERMIT, ((NEAR, FAR),), connections="lan")
+    block = replace(permit, name="b", action=Action.BLOCK)
+    assert [entry.name for entry in spd_entries(Plan(entries=(permit, block)), IDS)] == ["b"]
+
+
 def test_entries_keep_their_order_and_get_their_names_of_rfc_4301() -> None:
     entries = (
         Entry("a", "allow", Action.PERMIT, ((NEAR, FAR),), inbound=False),

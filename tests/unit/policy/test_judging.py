@@ -231,6 +231,19 @@ def test_a_rule_for_one_type_of_connection_is_for_what_goes_by_such_interfaces()
     assert said_by(BY_LAN, BY_REMOTE, Way.RECEIVED, piece, FAR, REST).verdict is Verdict.PROTECT
 
 
+def test_a_permit_for_one_type_of_connection_leaves_what_is_inside_an_sa_alone() -> None:
+    """What isn't for it in clear is for the protecting entry behind it, as if it weren't there."""
+    permit = Entry("near/1", "near", Action.PERMIT, ((NET_A, Selector.net("10.2.0.2/32")),), connections="lan")
+    out, back = tcp("10.1.0.1", "10.2.0.2", 1, 2), tcp("10.2.0.2", "10.1.0.1", 2, 1)
+    for way, flow in ((Way.SENT, out), (Way.RECEIVED, back)):
+        lan, remote = (
+            said_by(BY_LAN, BY_LAN, way, flow, permit, SITE),
+            said_by(BY_REMOTE, BY_REMOTE, way, flow, permit, SITE),
+        )
+        assert (lan.verdict, lan.winner) == (Verdict.PERMIT, permit)
+        assert (remote.verdict, remote.child) == (Verdict.PROTECT, "site/1")
+
+
 def test_each_way_of_what_is_forwarded_goes_by_its_own_interface() -> None:
     """A block of what comes by one counts, too, as it leaves by another."""
     shut = replace(REST, name="shut/1", rule="shut", connections="lan", outbound=False)

@@ -51,6 +51,11 @@ def test_credentials_of_later_kinds_are_refused_where_a_rule_uses_them(kind: str
         with_method("action: negotiate, fallback_to_clear: false, inbound_passthrough: false, pfs: true"),
         with_rules(RULE + TUNNEL + "  encapsulation: udp\n  connections: all\n  enabled: true\n"),
         with_filters("{source: any, destination: me, mirrored: false}", rule="  action: block\n"),
+        with_rules(
+            "- {name: near, filters: [{source: me, destination: 10.2.0.9}], action: permit, connections: lan}\n"
+            + RULE
+            + TUNNEL
+        ),
     ],
 )
 def test_saying_the_default_aloud_is_supported(text: str) -> None:
