@@ -310,8 +310,9 @@ class App:
             with self.guard.over("a look at the data plane"):
                 if self.protection is not None:
                     self.protection.look_after()
-            if shown != (shown := self.summary()):
-                self._systemd.status(shown)
+            with self.guard.over("the status line"):
+                if shown != (shown := self.summary()):
+                    self._systemd.status(shown)
             await asyncio.sleep(interval)
 
     def _woke(self, seconds: float) -> None:

@@ -16,6 +16,7 @@ from ipsecd.daemon.log_sinks import Writer
 from ipsecd.daemon.options import Options
 from ipsecd.daemon.systemd import Systemd
 from ipsecd.errors import OperatorError
+from tests.interop.waiting import eventually
 from tests.unit.daemon.daemons import Daemon, beside
 from tests.unit.daemon.test_control import Silent
 
@@ -33,5 +34,17 @@ def test_settings_of_the_machine_are_looked_at_with_what_is_local_to_the_policy(
     async def scenario(daemon: Daemon) -> None:
         local = (ip_address("10.1.0.0"), ip_address("10.1.255.255"))
         assert daemon.kernel.looked_at == ({"10.1.0.0/16": local}, (local,), (), ("wan0",))
+
+    beside(tmp_path, scenario)
+
+
+def test_a_fault_in_the_status_line_ends_at_the_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
+        raise RuntimeError("a bug")
+
+    async def scenario(daemon: Daemon) -> None:
+        monkeypatch.setattr(daemon.app, "summary", fail)
+        await asyncio.to_thread(eventually, lambda: daemon.app.guard.faults["the status line"] > 0, "it asks")
+        await daemon.ctl("status")
 
     beside(tmp_path, scenario)
