@@ -97,6 +97,8 @@ def _carriers(answer: Mapping[str, Any]) -> str:
 
 def _rule(rule: Mapping[str, Any]) -> tuple[object, ...]:
     up = f"{len(rule['up'])} of {len(rule['children'])}" if rule["children"] else ""
+    if rule["each"]:
+        up = str(len(rule["up"]))
     return rule["name"], state(rule["state"]), rule["action"], up, trouble(rule) or rule["description"]
 
 
@@ -175,8 +177,10 @@ def _entry(entry: Mapping[str, Any]) -> tuple[object, ...]:
 
 def _peer(peer: Mapping[str, Any]) -> tuple[object, ...]:
     there = ", ".join(peer["remotes"]) or ("anywhere" if peer["anywhere"] else f"{peer['remote_name']} ?")
-    credentials = ", ".join(peer["credentials"])
-    return peer["name"], peer["local"] or "by route", there, peer["local_id"], peer["remote_id"], credentials
+    if peer["each"]:
+        there = "each host"
+    identities = (peer[side] or "its address" for side in ("local_id", "remote_id"))
+    return peer["name"], peer["local"] or "by route", there, *identities, ", ".join(peer["credentials"])
 
 
 def explain(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:

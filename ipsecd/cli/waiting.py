@@ -19,9 +19,10 @@ def wait_until_up(client: Client, names: list[str], begun: float, seconds: float
         answer = client.ask("status")
         waited = time.monotonic() - begun
         with taking_apart():
-            rules = [rule for rule in answer["rules"] if not set(names).isdisjoint(rule["children"])]
-            up = {name for rule in rules for name in rule["up"]}
-            lacking = [rule for rule in rules if not up.issuperset(set(names).intersection(rule["children"]))]
+            up = {name for rule in answer["rules"] for name in rule["up"]}
+            # a child of two hosts is called after the one of the rule
+            asked = {name.partition("@")[0] for name in names if name not in up}
+            lacking = [rule for rule in answer["rules"] if not asked.isdisjoint(rule["children"])]
             reasons = "; ".join(dict.fromkeys(filter(None, map(trouble, lacking))))
             failures = [rule["last_failure"] for rule in lacking if rule["last_failure"]]
             refused = any(

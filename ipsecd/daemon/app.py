@@ -49,6 +49,7 @@ from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE
 from ipsecd.policy.judging import Here
 from ipsecd.policy.plan import Plan
+from ipsecd.wire.selector import Address
 
 log = structlog.get_logger()
 
@@ -227,6 +228,11 @@ class App:
         """What of this machine decides about a packet. Raises KernelError."""
         interfaces = self.protection.prepared.interfaces if self.protection is not None else Interfaces()
         return await here(self._begun().around, interfaces, flow)
+
+    async def source_for(self, remote: Address) -> Address | None:
+        """The address that ipsecd would call from; None without a route. Raises KernelError."""
+        mark = self.protection.prepared.plan.settings.own_mark if self.protection is not None else 0
+        return await self._begun().around.source_for(remote, mark)
 
     async def _sketch(self) -> Outline:
         file = read_policy(self.options.policy)

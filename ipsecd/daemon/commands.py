@@ -14,13 +14,14 @@ from ipsecd.daemon.effects import Effects
 from ipsecd.daemon.explain import explain, flow_of
 from ipsecd.daemon.keylog import Keys
 from ipsecd.daemon.protection import Protection
-from ipsecd.daemon.target import find
+from ipsecd.daemon.target import Target, find
 from ipsecd.dataplane.messages import Counters
 from ipsecd.errors import KernelError, OperatorError
 from ipsecd.io.nftables import Nftables
 from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE
 from ipsecd.policy.plan import Plan
+from ipsecd.wire.hostpair import hosts_named, pattern_id
 
 Arguments = Mapping[str, Any]
 
@@ -67,34 +68,52 @@ class Commands:
         return explain(self._app.protection, await self._app.here(flow), flow, arriving=arriving)
 
     async def _up(self, arguments: Arguments) -> dict[str, Any]:
-        protection = self._in_force()
-        target = find(protection.prepared, arguments["name"])
-        for child in target.children:
-            self._turn(protection.prepared.ids[child], protection.negotiation.up)
-        return {"names": list(target.children)}
+        target, negotiation = await self._target(arguments), self._in_force().negotiation
+        if target.responds:
+            raise OperatorError(f"{target.names[0]} can't be called: these hosts have to call us")
+        held = [key for key in target.children.values() if negotiation.held(key)]
+        for key in target.children.values():
+            self._turn(key, negotiation.up)
+        if not target.each:
+            return {"names": list(target.children)}
+        names = [name for key in target.children.values() for name in negotiation.made_after(key)]
+        if not (names or held):
+            raise OperatorError("there is an SA for each host, and no host yet", f"ipsecctl up {_one_of(target)}")
+        return {"names": sorted(names)}
 
     async def _down(self, arguments: Arguments) -> dict[str, Any]:
-        protection = self._in_force()
-        target = find(protection.prepared, arguments["name"])
+        target, negotiation = await self._target(arguments), self._in_force().negotiation
         if target.whole:
-            self._turn(target.peer, protection.negotiation.down_peer)
-        else:
-            for child in target.children:
-                self._turn(protection.prepared.ids[child], protection.negotiation.down)
+            self._turn(target.peer, negotiation.down_peer)
+        for key in target.children.values():
+            self._turn(key, negotiation.down)
         return {"names": list(target.children)}
 
     async def _rekey(self, arguments: Arguments) -> dict[str, Any]:
-        protection = self._in_force()
-        target = find(protection.prepared, arguments["name"])
-        sas = [sa for sa in protection.sas() if sa.peer == target.peer and sa.stage == "established"]
-        children = {child.name for sa in sas for child in sa.children}.intersection(target.children)
+        target, protection = await self._target(arguments), self._in_force()
+        sas = [sa for sa in protection.sas() if target.peer in (sa.peer, sa.pattern) and sa.stage == "established"]
+        meant = set(target.children.values())
+        children = {
+            child.name: child.id
+            for sa in sas
+            for child in sa.children
+            if not meant.isdisjoint((child.id, pattern_id(child.id)))
+        }
         if not (sas if target.ike else children):
-            raise OperatorError(f"{target.names[0]} has no SA to rekey", f"ipsecctl up {target.names[0]} makes one")
+            name = target.names[0]
+            raise OperatorError(f"{name} has no SA to rekey", f"ipsecctl up {_one_of(target)} makes one")
         if target.ike:
             self._turn(target.peer, protection.negotiation.rekey_peer)
-        for child in () if target.ike else sorted(children):
-            self._turn(protection.prepared.ids[child], protection.negotiation.rekey)
+        for key in () if target.ike else children.values():
+            self._turn(key, protection.negotiation.rekey)
         return {"names": target.names if target.ike else sorted(children)}
+
+    async def _target(self, arguments: Arguments) -> Target:
+        """What is named, with our own address to a host that is named without one."""
+        prepared, name = self._in_force().prepared, str(arguments["name"])
+        named = hosts_named(name)
+        source = await self._app.source_for(named[1]) if named is not None and named[2] is None else None
+        return find(prepared, name, source)
 
     async def _reload(self, _: Arguments) -> dict[str, Any]:
         return self._changed(await self._app.reload())
@@ -152,3 +171,8 @@ class Commands:
 
     def _turn(self, name: str, command: Callable[[str, float], Effects]) -> None:
         self._in_force().wires.turn(lambda now: command(name, now))
+
+
+def _one_of(target: Target) -> str:
+    """A name that one SA can be asked for by."""
+    return f"{target.names[0]}@ADDRESS" if target.each else target.names[0]

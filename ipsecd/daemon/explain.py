@@ -17,6 +17,7 @@ from ipsecd.policy.judging import Here, Judgement, Verdict, judge, ways
 from ipsecd.policy.plan import Entry, Plan
 from ipsecd.policy.traffic import WITH_PORTS, icmp_number, icmp_type, protocol
 from ipsecd.printable import quoted
+from ipsecd.wire.hostpair import pair_id, pair_name
 from ipsecd.wire.selector import Address
 
 
@@ -57,8 +58,8 @@ def _peer(plan: Plan, judgement: Judgement) -> str:
 
 def _protection(protection: Protection, judgement: Judgement, flow: Flow) -> str:
     """What becomes of a packet that this child is to protect. The peer may have narrowed the selectors of an SA."""
-    child, outbound = judgement.child, judgement.way.outbound
-    up = [(sa, each) for sa in protection.sas() for each in sa.children if each.name == child and each.stage == "up"]
+    (key, name), outbound = _child(protection, judgement, flow), judgement.way.outbound
+    up = [(sa, each) for sa in protection.sas() for each in sa.children if each.id == key and each.stage == "up"]
     remote = next((sa.remote for sa, each in reversed(up) if _holds(each, flow, outbound=outbound)), "")
     only = "; ".join(dict.fromkeys(f"{show(each.local)} = {show(each.remote)}" for _, each in up))
     if not outbound:
@@ -73,10 +74,20 @@ def _protection(protection: Protection, judgement: Judgement, flow: Flow) -> str
     prepared = protection.prepared
     if unusable := prepared.unusable.get(_peer(prepared.plan, judgement), ""):
         return f"dropped for now: {unusable}"
-    held = protection.held(child)
+    held = protection.negotiation.held(key)
     return (
-        f"dropped: it was put down by command (ipsecctl up {child})" if held else "held back until an SA is negotiated"
+        f"dropped: it was put down by command (ipsecctl up {name})" if held else "held back until an SA is negotiated"
     )
+
+
+def _child(protection: Protection, judgement: Judgement, flow: Flow) -> tuple[str, str]:
+    """The identifier and the name of the child that protects the packet, which may be one of its two hosts."""
+    key, name = protection.prepared.ids[judgement.child], judgement.child
+    if judgement.winner is None or not judgement.winner.each:
+        return key, name
+    source, destination = flow.addresses()
+    local, remote = (source, destination) if judgement.way.outbound else (destination, source)
+    return pair_id(key, local, remote), pair_name(name, remote)
 
 
 def _in_clear(protection: Protection, judgement: Judgement, flow: Flow) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import ipsecd
@@ -71,7 +71,7 @@ def _in_force(app: App, protection: Protection, counters: Counters | None) -> di
     sas = protection.sas()
     settings = protection.kernel.settings
     return {
-        "rules": [_rule(rule, app, protection, sas) for rule in protection.prepared.plan.rules],
+        "rules": _rules(app, protection, sas),
         "soft_sas": [_soft(soft, app.clock.now()) for soft in protection.soft.standing()],
         "soft_sa_counts": dict(protection.soft.counters),
         "ike_sas": sum(sa.stage == "established" for sa in sas),
@@ -88,8 +88,43 @@ def _dropped(protection: Protection, counters: Counters | None) -> Counter[str]:
     return protection.drops() + Counter(counters.drops if counters else {})
 
 
-def _rule(rule: Rule, app: App, protection: Protection, sas: list[IkeSaStatus]) -> dict[str, Any]:
-    up = {child.name for sa in sas for child in sa.children if _is_of(child, rule) and child.stage == "up"}
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """What there is now: names of children with an SA, all and by the rule that they are called after; peers that are
+    being called or call, by their own names and by what they are made after; and the rules by which something passes in
+    clear."""
+
+    children: frozenset[str]
+    called_after: Mapping[str, set[str]]
+    calling: frozenset[str]
+    clear: frozenset[str]
+
+    @classmethod
+    def of(cls, sas: Iterable[IkeSaStatus], clear: frozenset[str]) -> _Now:
+        called_after: dict[str, set[str]] = {}
+        calling: set[str] = set()
+        for sa in sas:
+            if sa.stage in {"connecting", "half-open"}:
+                calling |= {sa.peer, sa.pattern}
+            for child in sa.children:
+                if child.stage == "up":
+                    called_after.setdefault(child.rule, set()).add(child.name)
+        return cls(frozenset().union(*called_after.values()), called_after, frozenset(calling), clear)
+
+    def up(self, rule: Rule) -> set[str]:
+        """Those of a rule; what is made of the halves of two rules is called after the first one."""
+        return self.called_after.get(rule.name, set()) | self.children.intersection(rule.children)
+
+
+def _rules(app: App, protection: Protection, sas: Iterable[IkeSaStatus]) -> list[dict[str, Any]]:
+    now = _Now.of(sas, protection.soft.rules())
+    plan = protection.prepared.plan
+    each = {peer.name for peer in plan.peers if peer.each}
+    return [_rule(rule, app, protection, now) | {"each": rule.peer in each} for rule in plan.rules]
+
+
+def _rule(rule: Rule, app: App, protection: Protection, now: _Now) -> dict[str, Any]:
+    up = now.up(rule)
     unusable = protection.prepared.unusable.get(rule.peer, "")
     absent = "" if up else protection.prepared.absent.get(rule.peer, "")
     failure = app.failures.of(rule.name, up=bool(up))
@@ -98,7 +133,7 @@ def _rule(rule: Rule, app: App, protection: Protection, sas: list[IkeSaStatus]) 
         "description": rule.description,
         "action": rule.action_name,
         "peer": rule.peer,
-        "state": _state(rule, up, unusable, protection, sas),
+        "state": _state(rule, now, unusable, protection, up=bool(up)),
         "reason": unusable or absent,
         "not_clear": "" if up else protection.soft.refused(rule.name),
         "children": list(rule.children),
@@ -108,30 +143,24 @@ def _rule(rule: Rule, app: App, protection: Protection, sas: list[IkeSaStatus]) 
     }
 
 
-def _is_of(child: ChildSaStatus, rule: Rule) -> bool:
-    """Whether it is among a rule's children; those of two halves are called after the first one's rule."""
-    return child.rule == rule.name or child.name in rule.children
-
-
 def _soft(soft: SoftSa, now: float) -> dict[str, Any]:
     names = {"rule": soft.rule, "peer": soft.peer, "child": soft.child, "remote": str(soft.remote)}
     return {**names, "age": now - soft.since, "left": max(0.0, soft.until - now)}
 
 
-def _state(rule: Rule, up: set[str], unusable: str, protection: Protection, sas: list[IkeSaStatus]) -> str:
+def _state(rule: Rule, now: _Now, unusable: str, protection: Protection, *, up: bool) -> str:
     """In one word; of a rule that protects nothing, or nothing now, what it does instead."""
     if rule.action is not Action.PROTECT:
         return str(rule.action.value)
     if up:
         return "up"
-    if rule.name in protection.soft.rules():
+    if rule.name in now.clear:
         return "clear"
     if unusable:
         return "unusable"
     if rule.children and all(protection.held(child) for child in rule.children):
         return "held"
-    calling = any(sa.peer == rule.peer and sa.stage in {"connecting", "half-open"} for sa in sas)
-    return "negotiating" if calling else "down"
+    return "negotiating" if rule.peer in now.calling else "down"
 
 
 def _counted(counters: Counters | None) -> dict[tuple[str, str], SaCounters]:
@@ -150,7 +179,9 @@ def _ike(sa: IkeSaStatus, counted: dict[tuple[str, str], SaCounters], now: float
 def _child(child: ChildSaStatus, counted: dict[tuple[str, str], SaCounters], now: float) -> dict[str, Any]:
     selectors = {"local": [str(each) for each in child.local], "remote": [str(each) for each in child.remote]}
     traffic = {direction: _traffic(counted.get((direction, child.spi_in)), now) for direction in ("in", "out")}
-    return asdict(child) | selectors | traffic
+    shown = asdict(child) | selectors | traffic
+    del shown["id"]
+    return shown
 
 
 def _traffic(counters: SaCounters | None, now: float) -> dict[str, Any]:

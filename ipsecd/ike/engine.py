@@ -267,6 +267,11 @@ class Ike:
         """What people call the child of this identifier; nothing if there is none."""
         return self._core.wanted.called(child)
 
+    def made_after(self, pattern: str) -> list[str]:
+        """What people call the children that this one is the pattern of, if they have an SA, are being negotiated or
+        were put down."""
+        return self._core.wanted.made_after(pattern)
+
     def shutdown(self, reason: str, now: float) -> list[Effect]:
         """Close everything; the peers are told once. From now on nothing is begun and no stranger answered: an SA made
         now would be gone a moment later, and the peer would go on sending by it."""

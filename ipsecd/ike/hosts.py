@@ -81,9 +81,10 @@ def unfit(local: Address, remote: Address) -> str:
 
 def why_none(hosts: Hosts, local: Address, remote: Address) -> str:
     """Why the pattern makes no peer of these two."""
-    if not any(holds(child.local, local) for child in hosts.children):
-        return f"{local} isn't an address of this machine that the rule is for"
-    return unfit(local, remote) or f"the rule isn't for {remote}"
+    if reason := unfit(local, remote):
+        return reason
+    ours = any(holds(child.local, local) for child in hosts.children)
+    return f"the rule isn't for {remote}" if ours else f"{local} is no address of ours in the rule"
 
 
 def leads_to(children: Iterable[Child], remote: Address) -> bool:

@@ -15,8 +15,10 @@ _SHOWN = (Stage.CONNECTING, Stage.HALF_OPEN, Stage.ESTABLISHED, Stage.CLOSING)
 
 @dataclass(frozen=True, slots=True)
 class ChildSaStatus:
-    """``age``, ``rekey_in`` and ``lifetime`` in seconds; the latter two are None without a limit in seconds."""
+    """``id`` is what the negotiation knows it by. ``age``, ``rekey_in`` and ``lifetime`` in seconds; the latter two are
+    None without a limit in seconds."""
 
+    id: str
     name: str
     rule: str
     stage: str
@@ -33,9 +35,11 @@ class ChildSaStatus:
 
 @dataclass(frozen=True, slots=True)
 class IkeSaStatus:
-    """``age`` counts from when both ends were known; identities are empty before."""
+    """``age`` counts from when both ends were known; identities are empty before. ``pattern`` is what the peer is made
+    after, if it is one of a pair of hosts."""
 
     peer: str
+    pattern: str
     stage: str
     initiator: bool
     local_id: str
@@ -62,6 +66,7 @@ def _ike(sa: IkeSa) -> IkeSaStatus:
     now = sa.core.now
     return IkeSaStatus(
         peer=sa.name,
+        pattern=sa.peers[0].pattern if sa.peers else "",
         stage=sa.stage.value,
         initiator=sa.initiator,
         local_id=str(sa.peer.local_id) if sa.settled else "",
@@ -83,6 +88,7 @@ def _ike(sa: IkeSa) -> IkeSaStatus:
 def _child(child: ChildSa) -> ChildSaStatus:
     age = child.ike.core.now - child.since
     return ChildSaStatus(
+        id=child.config.id,
         name=child.config.name,
         rule=child.config.rule,
         stage=child.stage.value,

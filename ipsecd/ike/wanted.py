@@ -179,6 +179,10 @@ class Wanted:
     def called(self, key: str) -> str:
         return self._wants[key].child.name if key in self._wants else self._patterns.called(key)
 
+    def made_after(self, pattern: str) -> list[str]:
+        """What people call the children that are made after this one, as far as they are known."""
+        return [want.child.name for want in self._of(pattern)]
+
     def of_peer(self, name: str) -> set[str]:
         """The children of the peer, or of the pattern, of this name."""
         return self._patterns.of_peer(name) | {key for key, want in self._wants.items() if want.peer.name == name}

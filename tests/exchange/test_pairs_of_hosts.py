@@ -260,7 +260,7 @@ def _gateway(*children: Child) -> Peer:
 @pytest.mark.parametrize(
     ("key", "reason"),
     [
-        (known_by("198.51.100.1", B), "198.51.100.1 isn't an address of this machine that the rule is for"),
+        (known_by("198.51.100.1", B), "198.51.100.1 is no address of ours in the rule"),
         (known_by(A, "198.51.100.1"), "the rule isn't for 198.51.100.1"),
         (known_by(A, "224.0.0.1"), "224.0.0.1 is the address of many hosts at once"),
         (known_by(A, A), "192.0.2.1 is an address of this machine"),

@@ -49,6 +49,7 @@ def test_what_two_daemons_that_talk_have_to_show(tmp_path: Path) -> None:
                     "state": "up",
                     "reason": "",
                     "children": ["site/1"],
+                    "each": False,
                     "up": ["site/1"],
                     "last_failure": None,
                     "not_clear": "",
@@ -192,6 +193,17 @@ def test_what_is_not_up_in_time_is_named(tmp_path: Path) -> None:
     with Scripted(tmp_path / "control", in_turn([{"names": ["a/1", "a/2", "b"]}, ONE_UP])) as server:
         done = ctl(server.path, "up", "a", "--wait", "0")
     assert (done.exit_code, done.output) == (1, "ipsecctl: a/2, b: not up after 0 s (the log says why)\n")
+
+
+def test_a_host_is_waited_for_among_those_of_its_rule(tmp_path: Path) -> None:
+    hosts = {"children": ["a/1"], "each": True, "reason": "no key", "last_failure": None, "not_clear": ""}
+    one, both = (hosts | {"up": [f"a/1@192.0.2.{last}" for last in range(1, count)]} for count in (2, 3))
+    answers = [{"names": ["a/1@192.0.2.2"]}, {"rules": [OTHER, one]}, {"rules": [OTHER, both]}]
+    with Scripted(tmp_path / "control", in_turn(answers)) as server:
+        assert ctl(server.path, "up", "a@192.0.2.2", "--wait", "60").exit_code == 0
+    with Scripted(tmp_path / "again", in_turn(answers[:2])) as server:
+        done = ctl(server.path, "up", "a@192.0.2.2", "--wait", "0")
+    assert (done.exit_code, done.output) == (1, "ipsecctl: a/1@192.0.2.2: not up after 0 s (no key)\n")
 
 
 def failed(reason: str, ago: float) -> dict[str, Any]:

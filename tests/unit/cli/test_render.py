@@ -19,6 +19,7 @@ RULE = {
     "state": "down",
     "reason": "",
     "children": ["to-hq/1", "to-hq/2"],
+    "each": False,
     "up": [],
     "last_failure": None,
     "not_clear": "",
@@ -84,6 +85,7 @@ PEER = {
     "remotes": ["198.51.100.1"],
     "remote_name": "",
     "anywhere": False,
+    "each": False,
     "local_id": "gw.branch.example",
     "remote_id": "gw.hq.example",
     "credentials": ["hq", "old"],
@@ -120,6 +122,10 @@ FAILURE = {"event": "ike-failed", "reason": "the peer is busy", "ago": 65.0}
     [
         ({}, "to-hq down require-security 0 of 2 the office"),
         ({"state": "up", "up": ["to-hq/1"]}, "to-hq up require-security 1 of 2 the office"),
+        (
+            {"state": "up", "each": True, "up": ["to-hq/1@192.0.2.9", "to-hq/1@192.0.2.8"]},
+            "to-hq up require-security 2 the office",
+        ),
         (
             {"state": "unusable", "reason": "no key", "last_failure": FAILURE},
             "to-hq unusable require-security 0 of 2 no key",
@@ -244,6 +250,12 @@ def test_policy_says_where_a_peer_is(changes: dict[str, Any], there: str) -> Non
     lines = rows(render.policy(answer, 200))
     assert f"to-hq by route {there} gw.branch.example gw.hq.example hq, old" in lines
     assert "to-hq/1 protect both 5 1" in lines
+
+
+def test_policy_says_which_peers_stand_for_many_hosts() -> None:
+    hosts = PEER | {"remotes": [], "each": True, "local_id": None, "remote_id": None}
+    lines = rows(render.policy({"policy": "branch", "entries": [], "peers": [hosts]}, 200))
+    assert "to-hq by route each host its address its address hq, old" in lines
 
 
 def test_policy_says_which_entries_let_in_what_comes_in_clear() -> None:

@@ -130,6 +130,8 @@ def test_everything_but_secrets_is_told() -> None:
                 "remotes": ["192.0.2.2"],
                 "remote_name": "hq.example",
                 "anywhere": False,
+                "each": False,
+                "responds": False,
                 "local_id": "gw.branch.example",
                 "remote_id": "gw.hq.example",
                 "credentials": ["old", "new"],
@@ -176,3 +178,10 @@ def test_everything_but_secrets_is_told() -> None:
 def test_an_address_that_the_route_decides_is_none() -> None:
     plan = replace(PLAN, peers=(replace(PEER, local=None),))
     assert describe_plan(plan, {})["peers"][0]["local"] is None
+
+
+def test_what_stands_for_many_hosts_says_so_and_has_no_identity() -> None:
+    hosts = replace(PEER, local=None, remotes=(), local_id=None, remote_id=None, each=True, responds=True)
+    (told,) = describe_plan(replace(PLAN, peers=(hosts,)), {})["peers"]
+    shown = ("local", "remotes", "local_id", "remote_id", "each", "responds")
+    assert [told[name] for name in shown] == [None, [], None, None, True, True]

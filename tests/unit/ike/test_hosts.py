@@ -140,7 +140,7 @@ ANY = pattern(child_at(*OURS, remote="0.0.0.0/0"), child_at(*OURS, id="8", remot
         (A, A, "192.0.2.1 is an address of this machine"),
         ("fe80::1", "fe80::2", "IKE can't tell on which link fe80::2 is"),
         ("fe80::1", SIX_B, "IKE can't tell on which link fe80::1 is"),
-        ("198.51.100.7", B, "198.51.100.7 isn't an address of this machine that the rule is for"),
+        ("198.51.100.7", B, "198.51.100.7 is no address of ours in the rule"),
     ],
 )
 def test_some_two_addresses_are_no_pair_of_hosts(local: str, remote: str, why: str) -> None:
