@@ -26,7 +26,7 @@ def pair(hosts: Hosts, local: Address, remote: Address) -> Peer | None:
     pattern has several: they are unique as those are."""
     if unfit(local, remote):
         return None
-    named = local if _several(hosts, local.version) else None
+    named = local if _has_more(hosts, local) else None
     children = tuple(each for child in hosts.children if (each := _between(child, local, remote, named)) is not None)
     if not children:
         return None
@@ -98,8 +98,9 @@ def holds(selectors: Selectors, address: Address) -> bool:
 
 
 def _between(child: Child, local: Address, remote: Address, named: Address | None) -> Child | None:
-    here = _cut(child.local, local)
-    there = _cut(child.remote, remote) if here else ()
+    if not (holds(child.remote, remote) and holds(child.local, local)):  # as with most, if there are many
+        return None
+    here, there = _cut(child.local, local), _cut(child.remote, remote)
     if not meets(here, there):
         return None
     key, name = pair_id(child.id, local, remote), pair_name(child.name, remote, named)
@@ -116,10 +117,10 @@ def _holding(selectors: Selectors, address: Address) -> Iterator[Selector]:
     return (each for each in selectors if each.version == version and int(each.start) <= number <= int(each.end))
 
 
-def _several(hosts: Hosts, version: int) -> bool:
-    """Whether the pattern has more than one address of ours of this family."""
-    ranges = {(each.start, each.end) for child in hosts.children for each in child.local if each.version == version}
-    return len(ranges) > 1 or any(start != end for start, end in ranges)
+def _has_more(hosts: Hosts, local: Address) -> bool:
+    """Whether the pattern has another address of ours, of this one's family."""
+    ours = (each for child in hosts.children for each in child.local if each.version == local.version)
+    return any(not int(each.start) == int(each.end) == int(local) for each in ours)
 
 
 def _identity(address: Address) -> Identity:
