@@ -101,6 +101,8 @@ class ControlServer:
             await self._serve(reader, writer)
         except (ConnectionError, TimeoutError):
             pass  # the client went away, or asked nothing for too long
+        except asyncio.CancelledError:
+            pass  # close hangs up; asyncio takes a connection that is cancelled for a fault (until Python 3.12)
         finally:
             self._clients.discard(task)
             writer.close()

@@ -293,10 +293,15 @@ def test_a_monitor_that_does_not_read_is_cut_off(run: Callable[..., None]) -> No
 
 
 def test_closing_hangs_up_on_everybody(run: Callable[..., None]) -> None:
+    """And that is nobody's fault."""
+    faults: list[object] = []
+
     async def scenario(served: Served) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
         reader, writer = await served.connect()
         await ask(reader, writer, b'{"command":"monitor"}')
         await served.server.close()
         assert await reader.read() == b""
 
     run(scenario)
+    assert faults == []
