@@ -27,6 +27,7 @@ _STYLES = {
     "unusable": "red",
     "block": "red",
     "drop": "red",
+    "soft-sa": "red",
     "warning": "yellow",
     "error": "red",
     "debug": "dim",

@@ -340,8 +340,10 @@ class App:
         users = frozenset({0, os.geteuid()})
         sources = Sources(self.options.policy.parent, os.environ.get("CREDENTIALS_DIRECTORY"), users)
         outside = Outside(netlink)
-        here = netlink.addresses, netlink.source_for, outside.look, netlink.broadcasts, netlink.links
-        return Surroundings(self._resolver, self._well_known, sources, *here, netlink.interfaces_to)
+        here = netlink.addresses, netlink.source_for, outside.look
+        kinds = netlink.broadcasts, netlink.anycasts
+        links = netlink.links, netlink.interfaces_to
+        return Surroundings(self._resolver, self._well_known, sources, *here, *kinds, *links)
 
     def _host(self, netlink: Netlink) -> Host:
         floor, heard = self.options.floor, self.options.heard

@@ -35,14 +35,14 @@ def _told(protection: Protection | None, flow: Flow, way: Way, here: Here) -> di
     if protection is None:
         return {"verdict": Verdict.CLEAR.value, "why": "no policy is assigned", "runners_up": []}
     plan = protection.prepared.plan
-    judgement = judge(plan, flow, way, here)
+    judgement = judge(plan, flow, way, here._replace(excepted=protection.soft.remotes()))
     told: dict[str, Any] = {"verdict": judgement.verdict.value, "why": judgement.why}
     if judgement.winner is not None:
         told |= _named(judgement.winner)
     told["runners_up"] = [_named(entry) | {"why": why} for entry, why in judgement.runners_up]
-    if judgement.verdict is Verdict.PROTECT:
+    if judgement.child:
         told |= {"child": judgement.child, "peer": _peer(plan, judgement)}
-        now = _in_clear(protection, judgement, flow) or _protection(protection, judgement, flow)
+        now = (_in_clear if judgement.verdict is Verdict.SOFT else _protection)(protection, judgement, flow)
         told["why"] = f"{now}; {judgement.why}" if judgement.why else now
     return told
 
@@ -91,12 +91,11 @@ def _child(protection: Protection, judgement: Judgement, flow: Flow) -> tuple[st
 
 
 def _in_clear(protection: Protection, judgement: Judgement, flow: Flow) -> str:
-    """What becomes of it if its peer has a soft SA; empty if it has none, or if it would pass in clear anyway."""
+    """What becomes of a packet whose peer has a soft SA."""
     here, there = flow.addresses()
     remote, does = (there, "leaves") if judgement.way.outbound else (here, "accepted")
-    falls = judgement.winner is not None and judgement.winner.fallback and not judgement.clear_too
-    left = protection.soft.left(remote) if falls else None
-    return "" if left is None else f"{does} in clear for another {left:.0f} s: the peer doesn't answer"
+    left = protection.soft.left(remote) or 0.0
+    return f"{does} in clear by a soft SA for another {left:.0f} s: the peer doesn't answer"
 
 
 def _holds(child: ChildSaStatus, flow: Flow, *, outbound: bool) -> bool:

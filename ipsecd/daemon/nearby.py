@@ -17,6 +17,7 @@ async def here(around: Surroundings, interfaces: Interfaces, flow: Flow) -> Here
         frozenset(await around.broadcasts()),
         forth=await _types(around, interfaces, destination),
         back=await _types(around, interfaces, source),
+        anycasts=frozenset(await around.anycasts()),
     )
 
 

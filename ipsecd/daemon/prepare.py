@@ -68,10 +68,10 @@ class Prepared(Outline):
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a plan depends on besides the file. ``addresses`` are those of this machine, ``broadcasts`` those by which
-    all hosts of its networks are reached; ``source_for`` is the address the kernel would send from to reach a peer,
-    with a mark; ``outside`` are the interfaces by which it would reach those peers and everybody else, with a mark and
-    a TUN; ``links`` are all interfaces, and ``interfaces_to`` the indexes of those by which it would reach an address,
-    with a mark."""
+    all hosts of its networks are reached, ``anycasts`` those that it hears among other routers; ``source_for`` is the
+    address the kernel would send from to reach a peer, with a mark; ``outside`` are the interfaces by which it would
+    reach those peers and everybody else, with a mark and a TUN; ``links`` are all interfaces, and ``interfaces_to`` the
+    indexes of those by which it would reach an address, with a mark."""
 
     resolver: Resolver
     well_known: WellKnown
@@ -80,6 +80,7 @@ class Surroundings:
     source_for: Callable[[Address, int], Awaitable[Address | None]]
     outside: Callable[[Iterable[Address], int, str], Awaitable[tuple[str, ...]]]
     broadcasts: Callable[[], Awaitable[tuple[Address, ...]]]
+    anycasts: Callable[[], Awaitable[tuple[Address, ...]]]
     links: Callable[[], Awaitable[tuple[Link, ...]]]
     interfaces_to: Callable[[Address, int], Awaitable[tuple[int, ...]]]
 

@@ -161,6 +161,10 @@ class SoftSas:
         """Oldest first."""
         return tuple(sorted(self._standing.values(), key=lambda soft: soft.since))
 
+    def remotes(self) -> frozenset[Address]:
+        """The peers that are talked to in clear now."""
+        return frozenset(self._standing)
+
     def rules(self) -> frozenset[str]:
         """Those by which something passes in clear now."""
         found = self._children.values()

@@ -33,7 +33,7 @@ _FAMILY = {4: AF_INET, 6: AF_INET6}
 _VERSION = {AF_INET: 4, AF_INET6: 6}
 _RULE_ACTIONS = {1: "table", 2: "goto", 3: "nop", 7: "unreachable"}
 _ROUTE_KINDS = {1: "unicast", 7: "unreachable"}
-_UNICAST, _BROADCAST = 1, 3  # RTN_UNICAST, RTN_BROADCAST
+_UNICAST, _BROADCAST, _ANYCAST = 1, 3, 4  # RTN_UNICAST, RTN_BROADCAST, RTN_ANYCAST
 _WHOLE_ROUTE = 0x2000  # RTM_F_FIB_MATCH: answer with the route as it stands in its table, with every next hop
 _RTM_NEWLINK = 16
 _INVERT = 2  # FIB_RULE_INVERT; the kernel sets the other flags by itself
@@ -246,8 +246,17 @@ class Netlink:
 
     async def broadcasts(self) -> tuple[Address, ...]:
         """The addresses that reach all hosts of a network this machine is on; there are none of IPv6."""
-        dump = await self._dump(self._route.route, family=AF_INET, table=_LOCAL_TABLE)
-        return tuple(ip_address(route.get_attr("RTA_DST")) for route in dump if route["type"] == _BROADCAST)
+        return await self._local(AF_INET, _BROADCAST)
+
+    async def anycasts(self) -> tuple[Address, ...]:
+        """The addresses that this machine hears and that others may have too, as all routers of an IPv6 network have
+        its subnet-router anycast address (RFC 4291 section 2.6.1)."""
+        return await self._local(AF_INET, _ANYCAST) + await self._local(AF_INET6, _ANYCAST)
+
+    async def _local(self, family: int, kind: int) -> tuple[Address, ...]:
+        """The addresses of one kind in the table of the machine's own."""
+        dump = await self._dump(self._route.route, family=family, table=_LOCAL_TABLE)
+        return tuple(ip_address(route.get_attr("RTA_DST")) for route in dump if route["type"] == kind)
 
     async def source_for(self, remote: Address, mark: int) -> Address | None:
         """The address the kernel would send from to reach ``remote`` with a socket of that mark; None: no route."""

@@ -327,7 +327,8 @@ def names(interfaces: Iterable[str]) -> str:
     return "{ " + ", ".join(f'"{name}"' for name in interfaces) + " }"
 
 
-_LOCAL = {side: f"fib {side} type local" for side in ("saddr", "daddr")}
+# What a router's services hear comes to its networks' subnet-router anycast addresses too (RFC 4291 section 2.6.1).
+_LOCAL = {"saddr": "fib saddr type local", "daddr": "fib daddr type { local, anycast }"}
 
 
 def _range(selector: Selector) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
@@ -37,10 +37,12 @@ class Way(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the floor sees of a packet; ``ours`` are this machine's addresses."""
+    """What the floor sees of a packet; ``ours`` are this machine's addresses, ``anycasts`` those that it hears as a
+    router among others."""
 
     packet: Packet
     ours: frozenset[Address]
+    anycasts: frozenset[Address] = frozenset()
 
     @property
     def opaque(self) -> bool:
@@ -54,12 +56,13 @@ class Seen:
         source, destination = self.packet.addresses()
         return (
             flow.source.version == self.packet.version
-            and self._at(source, flow.source, mine=flow.me == "saddr")
-            and self._at(destination, flow.destination, mine=flow.me == "daddr")
+            and (source in self.ours if flow.me == "saddr" else _holds(flow.source, source))
+            and (self.hears(destination) if flow.me == "daddr" else _holds(flow.destination, destination))
         )
 
-    def _at(self, address: Address, selector: Selector, *, mine: bool) -> bool:
-        return address in self.ours if mine else int(selector.start) <= int(address) <= int(selector.end)
+    def hears(self, address: Address) -> bool:
+        """Whether what goes to this address is for this machine."""
+        return address in self.ours or address in self.anycasts
 
     def within(self, flow: Flow) -> bool:
         """Whether it is a packet of a flow, as far as it can be seen."""
@@ -72,6 +75,10 @@ class Seen:
         return _has(flow.source.ports, self.packet.source_port) and _has(
             flow.destination.ports, self.packet.destination_port
         )
+
+
+def _holds(selector: Selector, address: Address) -> bool:
+    return int(selector.start) <= int(address) <= int(selector.end)
 
 
 def _has(ports: tuple[int, int], port: int) -> bool:
@@ -150,16 +157,29 @@ def _holds_inbound(entry: Entry, flow: Packet) -> bool:
     return any(SaSelectors((local,), (remote,)).hold_inbound(flow) for local, remote in entry.pairs)
 
 
+def _excepting(own: classify.Way) -> classify.Way:
+    """Before the flows of an entry that may fall back to clear, that they pass (``classify.excepted``)."""
+
+    def way(index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow, ...]:
+        found = own(index, entry, action, verdict)
+        if not entry.fallback or action is not Action.PROTECT:
+            return found
+        return tuple(replace(flow, action=Action.PERMIT) for flow in found) + found
+
+    return way
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A packet before the floor. ``forth`` and ``back`` are the types of connection by which it may leave, and by which
-    it may have come; empty for an interface that isn't known yet."""
+    it may have come; empty for an interface that isn't known yet. ``excepted`` are the peers with a soft SA."""
 
     plan: Plan
     way: Way
     seen: Seen
     forth: frozenset[str] = frozenset()
     back: frozenset[str] = frozenset()
+    excepted: frozenset[Address] = frozenset()
 
     def decided(self) -> Decided:
         if self.way.forwarded:
@@ -195,7 +215,8 @@ class Case:
         """Those of one direction. Strays are of what this machine sends from an address that it has lost."""
         way, _ = self._ways()
         own = classify.flows(self._entries() if entries is None else entries, way, _number)
-        return own + classify.strays(self.plan.entries, _number, way) if self.way is Way.SENT else own
+        strays = classify.strays(self.plan.entries, _number, _by(classify.out, self.forth))
+        return own + strays if self.way is Way.SENT else own
 
     def _entries(self) -> tuple[Entry, ...]:
         """As the packet meets them in clear."""
@@ -204,7 +225,18 @@ class Case:
     def _ways(self) -> tuple[classify.Way, classify.Way]:
         """Its own direction, and the other."""
         out, into = _by(classify.out, self.forth), _by(classify.into, self.back)
-        return (out, into) if self.way.outbound else (into, out)
+        own, other = (out, into) if self.way.outbound else (into, out)
+        return (_excepting(own) if self._far() in self.excepted else own), other
+
+    def _far(self) -> Address:
+        """The peer, if one of the packet's ends is a peer."""
+        source, destination = self.seen.packet.addresses()
+        return destination if self.way.outbound else source
+
+    def by_soft_sa(self, decided: Decided) -> bool:
+        """Whether the entry that decides, which protects, lets a packet pass in clear as its peer has a soft SA, and
+        not as it lets everybody in."""
+        return self.way.outbound or not self.plan.entries[decided.entry].passthrough
 
     def inside_alone(self, decided: Decided) -> bool:
         """Whether the packet passes inside an SA, though the floor, which may not know which rule is for it, stops it

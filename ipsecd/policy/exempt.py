@@ -74,15 +74,17 @@ def exemption(
     *,
     outbound: bool,
     broadcasts: frozenset[Address] = frozenset(),
+    anycasts: frozenset[Address] = frozenset(),
 ) -> str:
     """What this packet is that the floor lets pass, whatever the rules say; empty if it's nothing of that kind.
 
-    ``ours`` are this machine's addresses, ``broadcasts`` those of its networks by which all hosts there are reached. A
-    port that the flow doesn't show may be the one that makes it exempt.
+    ``ours`` are this machine's addresses, ``broadcasts`` those of its networks by which all hosts there are reached,
+    ``anycasts`` those that it hears among other routers. A port that the flow doesn't show may be the one that makes it
+    exempt.
     """
     source, destination = flow.addresses()
     ends = _ours(source, ours), _ours(destination, ours)
-    if all(ends):
+    if ends[0] and (ends[1] or destination in anycasts):
         return _LOOPBACK
     here = ends[0] or source.is_unspecified if outbound else ends[1]
     if here and flow.protocol == IpProtocol.UDP and _own_port(plan, flow, outbound):

@@ -22,23 +22,28 @@ from ipsecd.wire.selector import Address
 class Here(NamedTuple):
     """The addresses of this machine, and those by which all hosts of its networks are reached; and the types of
     connection by which it reaches where a packet goes, ``forth``, and where it comes from, ``back``, where an empty one
-    is of an interface that the floor doesn't know yet."""
+    is of an interface that the floor doesn't know yet. ``anycasts`` are the addresses that it hears as a router among
+    others; ``excepted`` are the peers that are talked to in clear now, as they have a soft SA."""
 
     ours: frozenset[Address]
     broadcasts: frozenset[Address] = frozenset()
     forth: frozenset[str] = frozenset()
     back: frozenset[str] = frozenset()
+    anycasts: frozenset[Address] = frozenset()
+    excepted: frozenset[Address] = frozenset()
 
 
 class Verdict(Enum):
-    """What becomes of a packet in clear. PROTECT: it passes inside an SA only; CLEAR: no filter covers it, and it
-    passes; DROP: neither in clear nor in an SA."""
+    """What becomes of a packet in clear. PROTECT: it passes inside an SA only; SOFT: it passes, though a filter
+    protects it, as its peer has a soft SA; CLEAR: no filter covers it, and it passes; DROP: neither in clear nor in an
+    SA."""
 
     CLEAR = "clear"
     EXEMPT = "exempt"
     PERMIT = "permit"
     BLOCK = "block"
     PROTECT = "protect"
+    SOFT = "soft-sa"
     DROP = "drop"
 
 
@@ -52,8 +57,8 @@ class RunnerUp(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """``winner`` is the entry that decides, None if none does; ``runners_up`` are in order of precedence. ``child`` is
-    set for PROTECT, ``why`` where the verdict alone doesn't say it. ``clear_too``: it is let in in clear as well as
-    inside an SA."""
+    set for PROTECT and SOFT, ``why`` where the verdict alone doesn't say it. ``clear_too``: it is let in in clear as
+    well as inside an SA."""
 
     way: Way
     verdict: Verdict
@@ -64,6 +69,7 @@ class Judgement:
     clear_too: bool = False
 
 
+_ANYCAST = "no SA is for it: it goes to the address by which any router of its network is reached (anycast)"
 _UNKNOWN = "by an interface that has just come, and of which no type of connection is known yet"
 _VERDICTS = {Action.PERMIT: Verdict.PERMIT, Action.BLOCK: Verdict.BLOCK, Action.PROTECT: Verdict.PROTECT}
 
@@ -72,10 +78,10 @@ def ways(flow: Flow, here: Here, *, arriving: bool) -> tuple[Way, ...]:
     """How a packet passes a machine of these addresses, in the order in which it is judged; with ``arriving``, as far
     as it comes in."""
     source, destination = flow.addresses()
-    ours = here.ours
+    ours, heard = here.ours, here.ours | here.anycasts
     if not arriving and (source in ours or source.is_loopback or source.is_unspecified):
         return (Way.SENT,)
-    if destination in ours or destination.is_loopback or to_several(flow, here.broadcasts):
+    if destination in heard or destination.is_loopback or to_several(flow, here.broadcasts):
         return (Way.RECEIVED,)
     return (Way.ENTERING,) if arriving else (Way.ENTERING, Way.LEAVING)
 
@@ -83,9 +89,9 @@ def ways(flow: Flow, here: Here, *, arriving: bool) -> tuple[Way, ...]:
 def judge(plan: Plan, flow: Flow, way: Way, here: Here) -> Judgement:
     """The judgement on a packet. A packet whose protocol has ports, and that shows none, is a fragment by itself, or
     cut off."""
-    ours, broadcasts, forth, back = here
-    case = Case(plan, way, Seen(flow, ours), forth, back)
-    if exempt := exemption(plan, flow, ours, outbound=way.outbound, broadcasts=broadcasts):
+    ours, broadcasts, forth, back, anycasts, excepted = here
+    case = Case(plan, way, Seen(flow, ours, anycasts), forth, back, excepted)
+    if exempt := exemption(plan, flow, ours, outbound=way.outbound, broadcasts=broadcasts, anycasts=anycasts):
         covering = tuple(RunnerUp(plan.entries[index], "what is exempt passes first") for index in case.covering())
         return Judgement(way, Verdict.EXEMPT, None, covering, exempt)
     decided = case.decided()
@@ -100,8 +106,10 @@ def judge(plan: Plan, flow: Flow, way: Way, here: Here) -> Judgement:
     entry = plan.entries[decided.entry]
     about = (case.way_back(), case.unless_about()) if decided.action is Action.PERMIT else ()
     why, rivals = "; ".join(filter(None, (case.remarks(), *about))), _rivals(case, decided, entry)
-    if entry.passthrough:
-        return Judgement(way, Verdict.PROTECT, entry, rivals, why, entry.child, clear_too=True)
+    if entry.action is Action.PROTECT:  # all the same in clear
+        soft = case.by_soft_sa(decided)
+        verdict = Verdict.SOFT if soft else Verdict.PROTECT
+        return Judgement(way, verdict, entry, rivals, why, entry.child, clear_too=not soft)
     return Judgement(way, _VERDICTS[decided.action], entry, rivals, why)
 
 
@@ -134,6 +142,8 @@ def _protected(case: Case, decided: Decided, to_many: bool) -> Judgement:
         why = "no tunnel takes what goes to a group of hosts, or to all of them"
     elif case.seen.opaque:
         why = "it shows no ports, and they decide about it"
+    elif flow.addresses()[1] in case.seen.anycasts:
+        why = _ANYCAST
     elif case.way is Way.SENT and flow.addresses()[0] not in case.seen.ours:
         why = LOST
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from ipsecd.wire.selector import Selector
 from tests.netns.capture import Capture, send
 from tests.netns.gateway import Gateway
 from tests.netns.packets import time_exceeded, udp
-from tests.netns.places import FAMILY, GA_WAN, GB_WAN, HA, HB, NET_B
+from tests.netns.places import FAMILY, GA_WAN, GB_WAN, HA, HB, NET_A, NET_B
 from tests.netns.sites import Sites
 
 pytestmark = [pytest.mark.root, pytest.mark.parametrize("version", [4, 6])]
@@ -87,6 +88,28 @@ def test_a_new_address_is_covered_at_once(sites: Sites, tmp_path: Path, version:
             wan.wait(
                 lambda seen: HA[version] in {*addresses(seen.packet)} and CONTROL in seen.packet, "a host's packet"
             )
+
+
+def test_what_all_routers_of_a_network_hear_is_covered(sites: Sites, tmp_path: Path, version: int) -> None:
+    """Subnet-router anycast addresses (RFC 4291 section 2.6.1): the kernel gives them to the sockets of a router."""
+    if version == 4:
+        return
+    anycast = str(ip_network(NET_A[6])[0])
+
+    def listen() -> socket.socket:
+        made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        made.bind(("::", 4_000))
+        made.settimeout(30)
+        return made
+
+    with sites.inside("ga", listen) as opened:
+        send(sites, "hb", udp(HB[6], anycast, CONTROL, 4_001, 4_000))
+        assert opened.recv(100) == CONTROL
+        with Gateway(sites, tmp_path, me(Action.BLOCK, 6)) as gateway:
+            assert ip_address(anycast) in gateway.do(gateway.netlink.anycasts())
+            send(sites, "hb", udp(HB[6], anycast, MARK, 4_001, 4_000))
+            send(sites, "gb", udp(GB_WAN[6], GA_WAN[6], CONTROL, 4_001, 4_000))
+            assert opened.recv(100) == CONTROL
 
 
 def test_an_address_that_is_gone_doesnt_carry_anything_out(sites: Sites, tmp_path: Path, version: int) -> None:

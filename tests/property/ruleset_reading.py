@@ -33,6 +33,7 @@ class Passing:
     quoted: Flow | None = None
     clear: frozenset[Address] = frozenset()
     way_out: str = WIRE
+    anycasts: frozenset[Address] = frozenset()
     counted: list[str] = field(default_factory=list)
 
     @property
@@ -43,6 +44,8 @@ class Passing:
         """What the routing tables say of an address."""
         if address in self.ours or address.is_loopback:
             return "local"
+        if address in self.anycasts:
+            return "anycast"
         if address.is_multicast:
             return "multicast"
         return "broadcast" if str(address) == "255.255.255.255" else "unicast"

@@ -38,7 +38,7 @@ from tests.property.test_policy_order import (
 )
 
 OURS: frozenset[Address] = frozenset(ME)
-PASSES = (Verdict.CLEAR, Verdict.PERMIT, Verdict.EXEMPT)
+PASSES = (Verdict.CLEAR, Verdict.PERMIT, Verdict.EXEMPT, Verdict.SOFT)
 TUNNEL = "tunnel: {local: 192.0.2.1, remote: 192.0.2.2}, authentication: [{psk: hq}]"
 
 actions = st.lists(st.sampled_from(["permit", "block", "require-security"]), min_size=6, max_size=6)
@@ -150,7 +150,7 @@ def test_runners_up_decide_once_the_winner_is_gone(
 
 
 SIDES = {
-    4: ["any", "me", "10.1.0.0/16", "10.2.0.0/16", "10.2.0.7", "10.3.0.1-10.3.0.9", "both.example"],
+    4: ["any", "me", "10.1.0.0/16", "10.2.0.0/16", "10.2.0.7", "10.3.0.1-10.3.0.9", "both.example", "192.0.2.2"],
     6: ["any", "me", "fd01::/48", "fd02::/48", "fd02::7", "2001:db8::1-2001:db8::9", "both.example"],
 }
 ANY_FAMILY = ["", "", "protocol: tcp", "protocol: tcp, destination_port: 80", "protocol: udp, source_port: 53"]
@@ -166,17 +166,20 @@ ADDRESSES = [
         "10.2.0.9",
         "10.3.0.5",
         "192.0.2.1",
+        "192.0.2.2",
         "192.0.2.9",
         "198.51.100.7",
         "224.0.1.99",
     ),
-    *("fd01::1", "fd01::7", "fd02::7", "fd02::9", "2001:db8::7", "2001:db8:ffff::1", "ff05::99"),
+    *("fd01::", "fd01::1", "fd01::7", "fd02::7", "fd02::9", "2001:db8::7", "2001:db8:ffff::1", "ff05::99"),
 ]
 NAMES = {
     "both.example": (ip_address("fd02::9"), ip_address("198.51.100.7")),
 }
 ERRORS = {1: (3, 11), 58: (1, 2, 3, 4)}
 HERE = tuple(map(ip_address, ("10.1.0.1", "192.0.2.1", "fd01::1")))
+ANYCASTS = frozenset(map(ip_address, ("fd01::", "fd02::")))
+PEER = ip_address("192.0.2.2")
 INTERFACES = Interfaces(("lan0",), ("ppp0",))  # and new0, which nobody has looked at yet
 LOST, NEW = ip_address("192.0.2.9"), ip_address("10.3.0.5")
 
@@ -192,14 +195,21 @@ def filters(draw: st.DrawFn, *, protects: bool) -> Tree:
 
 
 @st.composite
+def to_the_peer(draw: st.DrawFn) -> Tree:
+    """A filter of a rule that may fall back to clear: its remote side is the peer alone."""
+    kind: Tree = yaml.safe_load(f"{{{draw(st.sampled_from(KINDS[4]))}}}")
+    return {"source": draw(st.sampled_from(["any", "me", "10.1.0.0/16"])), "destination": str(PEER), **kind}
+
+
+@st.composite
 def policies(draw: st.DrawFn) -> Tree:
     """Rules of one or two filters each, of either family, some for one type of connection."""
     typed = draw(st.booleans())
     rules: list[Tree] = []
     for number in range(draw(st.integers(0, 5))):
-        action = draw(st.sampled_from(["permit", "block", "require-security", "let-in"]))
-        protects = action in ("require-security", "let-in")
-        some = draw(st.lists(filters(protects=protects), min_size=1, max_size=2))
+        action = draw(st.sampled_from(["permit", "block", "require-security", "let-in", "falls", "request-security"]))
+        protects, falls = action not in ("permit", "block"), action in ("falls", "request-security")
+        some = draw(st.lists(to_the_peer() if falls else filters(protects=protects), min_size=1, max_size=2))
         rule = {"name": f"r{number}", "filters": some, "action": action}
         more = yaml.safe_load(f"{{{TUNNEL}}}") if protects else {}
         if protects and draw(st.booleans()):
@@ -209,7 +219,11 @@ def policies(draw: st.DrawFn) -> Tree:
         rules.append(rule | more)
     policy = {"rules": rules, "default_action": draw(st.sampled_from(["permit", "block"]))}
     let_in = {"action": "negotiate", "inbound_passthrough": True}
-    named = {"credentials": {"hq": {"psk": {"file": "hq"}}}, "filter_actions": {"let-in": let_in}}
+    falls_back = {"action": "negotiate", "fallback_to_clear": True}
+    named = {
+        "credentials": {"hq": {"psk": {"file": "hq"}}},
+        "filter_actions": {"let-in": let_in, "falls": falls_back},
+    }
     return {"assigned": "p", **named, "policies": {"p": policy}}
 
 
@@ -243,9 +257,9 @@ class Road(NamedTuple):
     came_by: str
     leaves_by: str
 
-    def here(self, ours: frozenset[Address]) -> Here:
+    def here(self, ours: frozenset[Address], excepted: frozenset[Address] = frozenset()) -> Here:
         back, forth = (frozenset({INTERFACES.type_of(name)}) for name in self)
-        return Here(ours, forth=forth, back=back)
+        return Here(ours, forth=forth, back=back, anycasts=ANYCASTS, excepted=excepted)
 
 
 names = st.sampled_from(["lan0", "lan0", "ppp0", "new0"])
@@ -255,8 +269,8 @@ roads = st.builds(Road, names, names)
 class Machine:
     """What the floor and the SPD of a plan do with a packet."""
 
-    def __init__(self, whole: Plan, ours: frozenset[Address]) -> None:
-        self.plan, self.ours = whole, ours
+    def __init__(self, whole: Plan, ours: frozenset[Address], excepted: frozenset[Address] = frozenset()) -> None:
+        self.plan, self.ours, self.excepted = whole, ours, excepted
         self.children = {child.name: child for peer in whole.peers for child in peer.children}
         self.spd = Spd(spd_entries(whole, {name: name for name in self.children}))
         self.floor = Reading(chains_of(ruleset(whole, interfaces=INTERFACES)), whole.settings)
@@ -278,7 +292,10 @@ class Machine:
     def does(self, flow: Flow, way: Way, road: Road, quoted: Flow | None = None) -> str:
         """``clear``, ``block`` for one that the floor drops, or what the data plane does with it."""
         came_by = "" if way is Way.SENT else road.came_by
-        packet = Passing(flow, self.ours, iif=came_by, oif=road.leaves_by, quoted=quoted, way_out=road.leaves_by)
+        packet = Passing(
+            flow, self.ours, iif=came_by, oif=road.leaves_by, quoted=quoted, way_out=road.leaves_by,
+            clear=self.excepted, anycasts=ANYCASTS,
+        )  # fmt: skip
         match way:
             case Way.SENT:
                 before, after = ("steer_local",), ("from_us", "to_wire_unchanged", "to_wire")
@@ -335,20 +352,23 @@ def said(judgement: Judgement) -> str:
     return f"protect {judgement.child}" if judgement.verdict is Verdict.PROTECT else judgement.verdict.value
 
 
-@given(policies(), flows(), roads, st.booleans(), st.sampled_from(["same", "lost", "new"]))
+@given(
+    policies(), flows(), roads, st.booleans(), st.sampled_from(["same", "lost", "new"]),
+    st.sampled_from([frozenset(), frozenset({PEER})]),
+)  # fmt: skip
 def test_what_is_said_is_what_the_floor_and_the_data_plane_do(
-    tree: Tree, flow: Flow, road: Road, arriving: bool, addresses: str
+    tree: Tree, flow: Flow, road: Road, arriving: bool, addresses: str, excepted: frozenset[Address]
 ) -> None:
-    """Also where this machine has an address that the plan doesn't know of, or has lost one, and whatever the
-    interfaces by which a packet goes."""
+    """Also where this machine has an address that the plan doesn't know of, or has lost one, whatever the interfaces by
+    which a packet goes, and while a peer has a soft SA."""
     whole = plan_of(tree, (*HERE, LOST) if addresses == "lost" else HERE)
     ours = frozenset((*HERE, NEW) if addresses == "new" else HERE)
-    machine = Machine(whole, ours)
-    found = ways(flow, Here(ours), arriving=arriving)
+    machine = Machine(whole, ours, excepted)
+    found = ways(flow, road.here(ours), arriving=arriving)
     if not arriving and flow.addresses()[0] == LOST:
         found = (Way.SENT,)
     for way in found:
-        told = judge(whole, flow, way, road.here(ours))
+        told = judge(whole, flow, way, road.here(ours, excepted))
         if told.verdict is Verdict.EXEMPT or (way is Way.LEAVING and not machine.goes_on(flow, road)):
             continue
         assert said(told) == machine.does(flow, way, road), told
@@ -364,7 +384,7 @@ def test_an_error_that_passes_in_spite_of_what_it_quotes_does_not_pass_unremarke
         return
     ours = frozenset(HERE)
     machine = Machine(whole, ours)
-    for way in ways(error, Here(ours), arriving=False):
+    for way in ways(error, road.here(ours), arriving=False):
         if way is Way.LEAVING and not machine.goes_on(error, road, quoted):
             continue
         told = judge(whole, error, way, road.here(ours))

@@ -323,6 +323,9 @@ class Netlink:
     async def broadcasts(self) -> tuple[Address, ...]:
         return (ip_address("192.0.2.255"),)
 
+    async def anycasts(self) -> tuple[Address, ...]:
+        return self._daemon.anycasts
+
     async def source_for(self, _remote: Address, _mark: int) -> Address:
         return self._daemon.address
 
@@ -355,6 +358,7 @@ class Daemon:
         self.address = ip_address(address)
         self.interfaces = ("lo", "wan0", "wan1")
         self.way_out = "wan0"
+        self.anycasts: tuple[Address, ...] = ()  # as the kernel gives them to a router
         self.kernels: list[Kernel] = []
         self.flushed = 0
         self.in_clear: list[tuple[bytes, Address]] = []

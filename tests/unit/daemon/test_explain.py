@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,21 @@ def test_what_the_policy_exempts_is_exempt_and_nothing_of_it_without(
 
     beside(tmp_path / "exempt", exempt, EXEMPT)
     beside(tmp_path / "plain", plain, RULES)
+
+
+def test_a_router_receives_what_goes_to_the_anycast_address_of_its_network(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon) -> None:
+        words = "fd02::2", "fd01::"
+        assert (await explained(daemon, *words))["packet"] == "forwarded"
+        daemon.anycasts = (ip_address("fd01::"),)
+        told = await explained(daemon, *words)
+        assert (told["packet"], told["inbound"]["verdict"], told["inbound"]["entry"]) == (
+            "received",
+            "block",
+            "here/1-v6",
+        )
+
+    beside(tmp_path, scenario, RULES)
 
 
 def test_no_tunnel_takes_what_goes_to_a_group_or_to_all(tmp_path: Path) -> None:

@@ -44,9 +44,12 @@ def test_a_packet_for_a_silent_peer_leaves_in_clear_and_everybody_can_see_it(tmp
         [state] = [each["state"] for each in (await told(daemon, "status"))["rules"]]
         assert state == "clear"
         there = await told(daemon, "explain", "10.1.0.2", "192.0.2.2")
-        assert there["outbound"]["why"].startswith("leaves in clear for another ")
+        assert there["outbound"]["verdict"] == "soft-sa"
+        assert there["outbound"]["why"].startswith("leaves in clear by a soft SA for another ")
+        assert (there["outbound"]["child"], there["outbound"]["peer"]) == ("site/1", "site")
         back = await told(daemon, "explain", "192.0.2.2", "10.1.0.2")
-        assert back["inbound"]["why"].startswith("accepted in clear for another ")
+        assert back["inbound"]["verdict"] == "soft-sa"
+        assert back["inbound"]["why"].startswith("accepted in clear by a soft SA for another ")
 
     beside(tmp_path, scenario, FALLS)
 

@@ -77,6 +77,11 @@ def test_a_fragment_is_judged_by_what_it_shows(version: int, arriving: list[str]
     assert said(found["entering_pieces"]) == entering
 
 
+def test_me_hears_what_goes_to_all_routers_and_says_nothing_in_their_name() -> None:
+    assert chain("arriving", OURS)[0].startswith("ip saddr 10.2.0.0/16 fib daddr type { local, anycast } counter")
+    assert chain("leaving", OURS)[0].startswith("ip daddr 10.2.0.0/16 fib saddr type local counter")
+
+
 LET_IN = replace(PROTECT, passthrough=True)
 BACK, DROP = "ip saddr 10.2.0.0/16 ip daddr 10.1.0.0/16", 'counter name "drops.0.a/1" drop'
 

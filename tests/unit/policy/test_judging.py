@@ -284,3 +284,76 @@ def test_a_passthrough_lets_in_no_error_about_what_it_protects() -> None:
     told = said(Way.RECEIVED, unreachable, replace(SITE, passthrough=True))
     assert (told.verdict, told.clear_too, told.why) == (Verdict.PROTECT, True, ERROR)
     assert said(Way.RECEIVED, tcp("10.2.0.2", "10.1.0.1", 1, 2), replace(SITE, passthrough=True)).why == ""
+
+
+# --- soft SAs -----------------------------------------------------------------------------------------------------
+
+PEER = ip_address("10.2.0.2")
+FALLS = Entry("far/1", "far", Action.PROTECT, ((NET_A, Selector.net("10.2.0.2")),), child="far/1", fallback=True)
+OUT, BACK = tcp("10.1.0.1", "10.2.0.2", 1, 2), tcp("10.2.0.2", "10.1.0.1", 2, 1)
+
+
+def softly(way: Way, flow: Flow, *entries: Entry, by: frozenset[str] = frozenset()) -> Judgement:
+    """What is said while the peer has a soft SA."""
+    return judge(Plan(entries=entries), flow, way, Here(OURS, forth=by, back=by, excepted=frozenset({PEER})))
+
+
+def test_what_a_peer_without_an_answer_is_sent_passes_in_clear_and_so_does_what_it_sends() -> None:
+    for way, flow in ((Way.SENT, OUT), (Way.RECEIVED, BACK)):
+        assert said(way, flow, FALLS, REST).verdict is Verdict.PROTECT
+        told = softly(way, flow, FALLS, REST)
+        assert (told.verdict, told.child, told.clear_too) == (Verdict.SOFT, "far/1", False)
+        assert short(told)[2] == [("default-action", "the default action comes last")]
+        assert softly(way, flow, replace(FALLS, fallback=False)).verdict is Verdict.PROTECT
+
+
+def test_a_soft_sa_opens_no_other_filter_and_no_address_that_is_lost() -> None:
+    shut = Entry("shut/1", "shut", Action.BLOCK, ((NET_A, Selector.net("10.2.0.2", 6)),))
+    assert softly(Way.SENT, OUT, shut, FALLS).verdict is Verdict.BLOCK
+    mine = replace(FALLS, pairs=((Selector.net("10.1.0.1"), Selector.net("10.2.0.2")),),
+                   me=((ME, Selector.net("10.2.0.2")),))  # fmt: skip
+    assert softly(Way.SENT, OUT, mine).verdict is Verdict.SOFT
+    assert softly(Way.SENT, tcp("203.0.113.9", "10.2.0.2", 1, 2), mine).verdict is Verdict.DROP
+
+
+def test_a_passthrough_lets_in_as_ever_and_a_soft_sa_lets_out() -> None:
+    both = replace(FALLS, passthrough=True)
+    told = softly(Way.RECEIVED, BACK, both)
+    assert (told.verdict, told.clear_too) == (Verdict.PROTECT, True)
+    assert softly(Way.SENT, OUT, both).verdict is Verdict.SOFT
+
+
+def test_an_interface_of_no_known_type_carries_nothing_by_a_soft_sa_either() -> None:
+    permit = replace(REST, name="lan/1", rule="lan", action=Action.PERMIT, connections="lan")
+    for way, flow, entry in ((Way.SENT, OUT, FALLS), (Way.LEAVING, tcp("10.1.0.2", "10.2.0.2", 1, 2), FALLS)):
+        told = softly(way, flow, entry, permit, by=BY_NEW)
+        assert (told.verdict, told.why) == (Verdict.DROP, NEW)
+        assert softly(way, flow, entry, permit, by=BY_LAN).verdict is Verdict.SOFT
+    told = softly(Way.RECEIVED, BACK, FALLS, permit, by=BY_NEW)
+    assert (told.verdict, told.child) == (Verdict.PROTECT, "far/1")  # inside an SA, if there is one
+
+
+# --- anycast --------------------------------------------------------------------------------------------------------
+
+ANYCAST = ip_address("2001:db8::")
+MY_V6 = Entry(
+    "mine/1", "mine", Action.PROTECT, ((Selector.net("2001:db8::1"), Selector.net("fd02::/48")),), child="mine/1",
+    me=((Selector.net("::/128"), Selector.net("fd02::/48")),),
+)  # fmt: skip
+
+
+def test_what_goes_to_an_address_that_routers_share_is_for_this_machine_and_covered_by_me() -> None:
+    flow = tcp("fd02::2", "2001:db8::", 1, 2)
+    here = Here(OURS, anycasts=frozenset({ANYCAST}))
+    assert ways(flow, here, arriving=False) == (Way.RECEIVED,)
+    told = judge(Plan(entries=(MY_V6,)), flow, Way.RECEIVED, here)
+    assert (told.verdict, told.why) == (
+        Verdict.DROP,
+        "no SA is for it: it goes to the address by which any router of its network is reached (anycast)",
+    )
+    blocked = replace(MY_V6, action=Action.BLOCK, child="")
+    assert judge(Plan(entries=(blocked,)), flow, Way.RECEIVED, here).verdict is Verdict.BLOCK
+    net = replace(MY_V6, pairs=((Selector.net("2001:db8::/64"), Selector.net("fd02::/48")),), me=())
+    assert judge(Plan(entries=(net,)), flow, Way.RECEIVED, here).verdict is Verdict.PROTECT
+    own = tcp("2001:db8::1", "2001:db8::", 1, 2)
+    assert judge(Plan(entries=(blocked,)), own, Way.SENT, here).why == "loopback, which never leaves this machine"
