@@ -52,7 +52,7 @@ class AddressSet:
 
 def address_set(value: object) -> AddressSet:
     """The addresses that a filter's ``source`` or ``destination`` means; raises Complaint."""
-    text = _text(value, _FORMS)
+    text = _text(value, _FORMS, "one filter for each" if isinstance(value, list) else "")
     word = text.lower()
     if word in ("me", "any"):
         return AddressSet(Kind(word), word)
@@ -104,9 +104,9 @@ def is_dns_name(text: str) -> bool:
     return _DNS_NAME.fullmatch(text) is not None
 
 
-def _text(value: object, forms: str) -> str:
+def _text(value: object, forms: str, hint: str = "") -> str:
     if not isinstance(value, str):
-        raise complaint(forms)
+        raise complaint(forms, hint)
     return value.strip()
 
 

@@ -143,11 +143,14 @@ def _bare_sides(filters: Iterable[Filter]) -> Iterator[Remark]:
     for index, each in enumerate(filters):
         for side, addresses in (("source", each.source), ("destination", each.destination)):
             if addresses.bare:
-                yield _bare(addresses.text, index, side)
+                yield _bare(addresses.text, index, side, sets=True)
 
 
-def _bare(name: str, *at: str | int) -> Remark:
-    return Remark(f"{quoted(name)} is taken for a DNS name", f"write {name}. if it is one", at)
+def _bare(name: str, *at: str | int, sets: bool = False) -> Remark:
+    hint = f"write {name}. if it is one"
+    if meant := next((each for each in WELL_KNOWN if sets and (name in each or each in name)), ""):
+        hint += f"; the set is {meant}"
+    return Remark(f"{quoted(name)} is taken for a DNS name", hint, at)
 
 
 def _clashes(policy_file: PolicyFile, policy: str | None, *works: Work) -> Iterator[Mistake]:

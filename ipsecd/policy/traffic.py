@@ -39,6 +39,9 @@ PROTOCOLS = {
 }
 WITH_PORTS = frozenset({6, 17, 33, 132, 136})
 
+_ELSEWHERE = {"all": "any", "ip": "any", "*": "any", "ipv6-icmp": "icmpv6"}  # what other tools call them
+_ONE_EACH = "one filter for each"
+
 ICMP_TYPES = {
     "echo-reply": 0,
     "destination-unreachable": 3,
@@ -73,13 +76,20 @@ def protocol(value: object) -> int:
     if isinstance(value, str):
         number = PROTOCOLS.get(folded(value))
         if number is None:
-            raise complaint(
-                f"{quoted(value)} isn't a protocol known by name", did_you_mean(value, PROTOCOLS) or "write its number"
-            )
+            raise complaint(f"{quoted(value)} isn't a protocol known by name", _protocol_hint(value))
         return number
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
-        raise complaint("expected a protocol's name or its number from 0 to 255")
+        hint = _ONE_EACH if isinstance(value, list) else ""
+        raise complaint("expected a protocol's name or its number from 0 to 255", hint)
     return value
+
+
+def _protocol_hint(text: str) -> str:
+    if text.isascii() and text.isdecimal():
+        return "a number has no quotes"
+    if (ours := _ELSEWHERE.get(folded(text))) is not None:
+        return f"did you mean {ours!r}?"
+    return did_you_mean(text, PROTOCOLS) or "write its number"
 
 
 def ports(value: object) -> Ports:
@@ -92,7 +102,8 @@ def ports(value: object) -> Ports:
         first, last = int(found[1]), int(found[2])
     else:
         what = quoted(value) if isinstance(value, str | int) and not isinstance(value, bool) else "this"
-        raise complaint(f"{what} isn't a port", "a number without quotes, a range such as 1024-65535, or any")
+        several = f"; {_ONE_EACH}" if isinstance(value, list) or (isinstance(value, str) and "," in value) else ""
+        raise complaint(f"{what} isn't a port", f"a number without quotes, a range such as 1024-65535, or any{several}")
     if not 1 <= first <= 65_535 or not 1 <= last <= 65_535:
         raise complaint("a port is a number from 1 to 65535", "leave it out for any port" if first == 0 else "")
     if first > last:
@@ -105,12 +116,15 @@ def icmp_type(value: object) -> int | str:
     names = {*ICMP_TYPES, *ICMPV6_TYPES}
     if isinstance(value, str):
         word = folded(value)
+        if word == "any":
+            raise complaint("'any' isn't an ICMP message", "leave icmp_type out for all of them")
         if word not in names:
             hint = did_you_mean(value, names) or "such as echo-request, or its number"
             raise complaint(f"{quoted(value)} isn't an ICMP message known by name", hint)
         return word
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
-        raise complaint("expected an ICMP message's name or its number from 0 to 255")
+        hint = _ONE_EACH if isinstance(value, list) else ""
+        raise complaint("expected an ICMP message's name or its number from 0 to 255", hint)
     return value
 
 

@@ -84,7 +84,7 @@ FORMS = "expected an address, a subnet, a range first-last, a DNS name, me or an
     [
         (5, FORMS),
         (True, FORMS),
-        ([], FORMS),
+        ([], f"{FORMS} (one filter for each)"),
         ("", f"'' isn't a DNS name ({FORMS})"),
         ("10.1.0.5/16", "10.1.0.5/16 has bits set behind its prefix (the subnet is 10.1.0.0/16, the address 10.1.0.5)"),
         ("fd01::5/64", "fd01::5/64 has bits set behind its prefix (the subnet is fd01::/64, the address fd01::5)"),

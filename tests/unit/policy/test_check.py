@@ -44,7 +44,7 @@ filter_lists: {hosts: [{source: me, destination: www}, {source: me, destination:
 policies:
   p:
     rules:
-      - {name: a, filters: [{source: hq, destination: a.example}], action: block, enabled: false}
+      - {name: a, filters: [{source: hq, destination: gateway}], action: block, enabled: false}
       - name: b
         filter_list: hosts
         action: require-security
@@ -59,9 +59,11 @@ policies:
         authentication: [{psk: hq}]
 """
     same = "both sides have the same identity: neither can tell the other from itself"
+    gateway = "write gateway. if it is one; the set is default-gateway"
     assert [line for line in lines(text) if "line" not in line] == [
         "3:50: filter_lists.hosts.0.destination: 'www' is taken for a DNS name (write www. if it is one) [note]",
         "7:38: policies.p.rules.0.filters.0.source: 'hq' is taken for a DNS name (write hq. if it is one) [note]",
+        f"7:55: policies.p.rules.0.filters.0.destination: 'gateway' is taken for a DNS name ({gateway}) [note]",
         "11:44: policies.p.rules.1.tunnel.remote: 'gw' is taken for a DNS name (write gw. if it is one) [note]",
         f"12:28: policies.p.rules.1.identity.remote: {same} [note]",
         f"18:27: policies.p.rules.2.identity.local: {same} [note]",

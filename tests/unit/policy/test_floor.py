@@ -152,15 +152,15 @@ def test_without_a_tunnel_exactly_the_peer_in_the_set_is_excepted_and_for_this_m
     for name in ("steer", "leaving", "leaving_crossing"):
         assert chain(name, HOSTS, BLOCK)[0] == f"{to} fib saddr type local ip daddr @clear_ipv4 return"
     for name in ("arriving", "arriving_pieces", "arriving_crossing"):
-        assert chain(name, HOSTS, BLOCK)[0] == f"{back} fib daddr type local ip saddr @clear_ipv4 return"
+        assert chain(name, HOSTS, BLOCK)[0] == f"{back} fib daddr type {{ local, anycast }} ip saddr @clear_ipv4 return"
     anybody = replace(TO_ALL, fallback=True, each=True)
     assert chain("leaving", anybody)[:2] == [
         "meta nfproto ipv4 fib saddr type local ip daddr @clear_ipv4 return",
         f"meta nfproto ipv4 fib saddr type local {DROP}",
     ]
     assert chain("arriving", anybody) == [
-        "meta nfproto ipv4 fib daddr type local ip saddr @clear_ipv4 return",
-        f"meta nfproto ipv4 fib daddr type local {DROP}",
+        "meta nfproto ipv4 fib daddr type { local, anycast } ip saddr @clear_ipv4 return",
+        f"meta nfproto ipv4 fib daddr type {{ local, anycast }} {DROP}",
     ]
 
 

@@ -29,10 +29,13 @@ def test_protocols_by_name_and_number(value: object, number: int) -> None:
     [
         ("tcpp", "'tcpp' isn't a protocol known by name (did you mean 'tcp'?)"),
         ("zzzz", "'zzzz' isn't a protocol known by name (write its number)"),
+        ("17", "'17' isn't a protocol known by name (a number has no quotes)"),
+        ("ALL", "'ALL' isn't a protocol known by name (did you mean 'any'?)"),
+        ("ipv6-icmp", "'ipv6-icmp' isn't a protocol known by name (did you mean 'icmpv6'?)"),
         (256, "expected a protocol's name or its number from 0 to 255"),
         (-1, "expected a protocol's name or its number from 0 to 255"),
         (True, "expected a protocol's name or its number from 0 to 255"),
-        (["tcp"], "expected a protocol's name or its number from 0 to 255"),
+        (["tcp"], "expected a protocol's name or its number from 0 to 255 (one filter for each)"),
     ],
 )
 def test_protocols_that_are_none(value: object, message: str) -> None:
@@ -73,7 +76,11 @@ def test_ports(value: object, span: tuple[int, int] | None) -> None:
         ("443-80", "the range 443-80 is reversed (write 80-443)"),
         ("http", "'http' isn't a port (a number without quotes, a range such as 1024-65535, or any)"),
         (True, "this isn't a port (a number without quotes, a range such as 1024-65535, or any)"),
-        ([80], "this isn't a port (a number without quotes, a range such as 1024-65535, or any)"),
+        ([80], "this isn't a port (a number without quotes, a range such as 1024-65535, or any; one filter for each)"),
+        (
+            "80,443",
+            "'80,443' isn't a port (a number without quotes, a range such as 1024-65535, or any; one filter for each)",
+        ),
     ],
 )
 def test_ports_that_are_none(value: object, message: str) -> None:
@@ -93,12 +100,13 @@ def test_an_icmp_message_has_a_number_of_its_own_in_each_protocol() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
+        ("any", "'any' isn't an ICMP message (leave icmp_type out for all of them)"),
+        ([8, 0], "expected an ICMP message's name or its number from 0 to 255 (one filter for each)"),
         ("echo", "'echo' isn't an ICMP message known by name (such as echo-request, or its number)"),
         ("echo-requst", "'echo-requst' isn't an ICMP message known by name (did you mean 'echo-request'?)"),
         ("zzzz", "'zzzz' isn't an ICMP message known by name (such as echo-request, or its number)"),
         (256, "expected an ICMP message's name or its number from 0 to 255"),
         (True, "expected an ICMP message's name or its number from 0 to 255"),
-        ([], "expected an ICMP message's name or its number from 0 to 255"),
     ],
 )
 def test_icmp_messages_that_are_none(value: object, message: str) -> None:
