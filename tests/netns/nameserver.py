@@ -1,10 +1,13 @@
-"""A DNS server whose answers change when a test says so."""
+"""A DNS server whose answers change when a test says so, and a place that asks it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,6 +42,22 @@ while True:
         response.authority.append(dns.rrset.from_text("test.", ttl, "IN", "SOA", soa))
     opened.sendto(response.to_wire(), asker)
 """
+
+
+@contextlib.contextmanager
+def etc(sites: Sites, place: str, server: str) -> Iterator[Path]:
+    """The folder of files that a place has in place of those in /etc: it asks this server for names."""
+    folder = Path("/etc/netns", sites.namespace(place))
+    folder.mkdir(parents=True)
+    (folder / "resolv.conf").write_text(resolv_conf(server))
+    (folder / "nsswitch.conf").write_text("hosts: files dns\n")
+    (folder / "hosts").write_text("127.0.0.1 localhost\n")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def resolv_conf(*servers: str) -> str:
+    return "".join(f"nameserver {server}\n" for server in servers) + "options timeout:1 attempts:1\n"
 
 
 class NameServer:

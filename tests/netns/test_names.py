@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ipsecd.io.gateways import gateways
 from tests.interop.ipsecd import Ipsecd
 from tests.interop.traffic import answers
 from tests.interop.waiting import eventually
+from tests.netns import nameserver
 from tests.netns.capture import Capture, send
 from tests.netns.flood import Flood, in_clear, leaves_in_clear
 from tests.netns.nameserver import NameServer
@@ -33,15 +33,10 @@ DNS = {"source": "me", "destination": "dns", "protocol": "udp", "destination_por
 
 @pytest.fixture
 def etc(sites: Sites) -> Iterator[Path]:
-    """The folder of files that ga has in place of those in /etc: it asks gb for names."""
-    folder = Path("/etc/netns", sites.namespace("ga"))
-    folder.mkdir(parents=True)
-    (folder / "resolv.conf").write_text(f"nameserver {GB_WAN[4]}\noptions timeout:1 attempts:1\n")
-    (folder / "nsswitch.conf").write_text("hosts: files dns\n")
-    (folder / "hosts").write_text("127.0.0.1 localhost\n")
+    """ga asks gb for names."""
     sites.run("gb", ["ip", "addr", "add", f"{SECOND}/24", "dev", "wan0"])
-    yield folder
-    shutil.rmtree(folder)
+    with nameserver.etc(sites, "ga", GB_WAN[4]) as folder:
+        yield folder
 
 
 class Probe:
@@ -136,7 +131,7 @@ def test_a_policy_that_permits_nothing_but_the_dns_gets_as_far_as_the_dns_and_fo
                 False,
                 True,
             ]
-            (etc / "resolv.conf").write_text(f"nameserver {SECOND}\noptions timeout:1 attempts:1\n")
+            (etc / "resolv.conf").write_text(nameserver.resolv_conf(SECOND))
             eventually(lambda: OTHER in entries(daemon), "the other server is asked")
             assert [leaves(GB_WAN[4], 53), leaves(SECOND, 53), leaves(HB[4]), leaves(OTHER)] == [
                 False,
