@@ -107,7 +107,8 @@ def trouble(rule: Mapping[str, Any]) -> str:
     """What stands in the way of a rule, or has done so last; empty if nothing is known."""
     failure, found = rule["last_failure"], [rule["reason"]]
     if failure and not rule["reason"]:
-        found = [f"{failure['reason']}, {duration(failure['ago'])} ago"]
+        whose = f"{failure['peer']}: " if rule["each"] and failure["peer"] else ""
+        found = [f"{whose}{failure['reason']}, {duration(failure['ago'])} ago"]
     if rule["not_clear"]:
         found.append(f"not in clear: {rule['not_clear']}")
     return "; ".join(part for part in found if part)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from ipsecd.cli.client import Client, taking_apart
 from ipsecd.cli.program import FAILED, Failure
@@ -20,15 +22,12 @@ def wait_until_up(client: Client, names: list[str], begun: float, seconds: float
         waited = time.monotonic() - begun
         with taking_apart():
             up = {name for rule in answer["rules"] for name in rule["up"]}
-            # a child of two hosts is called after the one of the rule
-            asked = {name.partition("@")[0] for name in names if name not in up}
-            lacking = [rule for rule in answer["rules"] if not asked.isdisjoint(rule["children"])]
+            # one of two hosts is called after the one of the rule, with the host behind it
+            asked = {(child, host) for child, _, host in (name.partition("@") for name in names if name not in up)}
+            children, hosts = ({each[part] for each in asked} for part in (0, 1))
+            lacking = [rule for rule in answer["rules"] if not children.isdisjoint(rule["children"])]
             reasons = "; ".join(dict.fromkeys(filter(None, map(trouble, lacking))))
-            failures = [rule["last_failure"] for rule in lacking if rule["last_failure"]]
-            refused = any(
-                failure["ago"] < waited and any(f"({name})" in failure["reason"] for name in _FINAL)
-                for failure in failures
-            )
+            refused = any(_is_final(rule, hosts, waited) for rule in lacking)
         missing = ", ".join(name for name in names if name not in up)
         if not missing:
             return
@@ -37,3 +36,11 @@ def wait_until_up(client: Client, names: list[str], begun: float, seconds: float
         if waited > seconds:
             raise Failure(FAILED, f"{missing}: not up after {seconds:g} s", reasons or "the log says why")
         time.sleep(_PAUSE)
+
+
+def _is_final(rule: Mapping[str, Any], hosts: Collection[str], waited: float) -> bool:
+    """Whether the peer has refused what is waited for; of a rule for many hosts, one of these."""
+    failure = rule["last_failure"]
+    if not failure or failure["ago"] >= waited or (rule["each"] and failure["peer"].partition("@")[2] not in hosts):
+        return False
+    return any(f"({name})" in failure["reason"] for name in _FINAL)

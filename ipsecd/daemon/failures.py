@@ -15,11 +15,12 @@ _SERIOUS = ("warning", "error")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """``since`` is the time of the report, in the clock's seconds."""
+    """``since`` is the time of the report, in the clock's seconds; ``peer`` whom it is about, as reports call it."""
 
     event: str
     reason: str
     since: float
+    peer: str = ""
 
 
 class Failures:
@@ -37,7 +38,8 @@ class Failures:
                 if last is not None and (report.event, last.event) != _AS_BEFORE:
                     del self._last[rule]
             elif rule and report.level in _SERIOUS and "reason" in report.fields:
-                self._last[rule] = Failure(report.event, str(report.fields["reason"]), now)
+                reason, peer = (str(report.fields.get(name, "")) for name in ("reason", "peer"))
+                self._last[rule] = Failure(report.event, reason, now, peer)
 
     def of(self, rule: str, *, up: bool = False) -> Failure | None:
         """The last failure of a rule. If it's ``up``, what nobody vouches for says nothing."""

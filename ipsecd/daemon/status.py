@@ -139,7 +139,12 @@ def _rule(rule: Rule, app: App, protection: Protection, now: _Now) -> dict[str, 
         "children": list(rule.children),
         "up": sorted(up),
         "last_failure": failure
-        and {"event": failure.event, "reason": failure.reason, "ago": app.clock.now() - failure.since},
+        and {
+            "event": failure.event,
+            "peer": failure.peer,
+            "reason": failure.reason,
+            "ago": app.clock.now() - failure.since,
+        },
     }
 
 

@@ -20,7 +20,7 @@ from ipsecd.daemon.protocol import COMMANDS
 from tests.unit.cli.scripted import STATUS, Scripted, in_turn
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, ctl, pair, policy
 
-FINE = {"reason": "", "last_failure": None, "not_clear": ""}
+FINE = {"reason": "", "last_failure": None, "not_clear": "", "each": False}
 OTHER = FINE | {"children": ["c"], "up": [], "reason": "somebody else's"}
 TWO_UP = {"rules": [OTHER, FINE | {"children": ["a/1", "a/2"], "up": ["a/1", "a/2"]}]}
 ONE_UP = {"rules": [OTHER, FINE | {"children": ["a/1", "a/2"], "up": ["a/1"]}, FINE | {"children": ["b"], "up": []}]}
@@ -196,7 +196,7 @@ def test_what_is_not_up_in_time_is_named(tmp_path: Path) -> None:
 
 
 def test_a_host_is_waited_for_among_those_of_its_rule(tmp_path: Path) -> None:
-    hosts = {"children": ["a/1"], "each": True, "reason": "no key", "last_failure": None, "not_clear": ""}
+    hosts = FINE | {"children": ["a/1"], "each": True, "reason": "no key"}
     one, both = (hosts | {"up": [f"a/1@192.0.2.{last}" for last in range(1, count)]} for count in (2, 3))
     answers = [{"names": ["a/1@192.0.2.2"]}, {"rules": [OTHER, one]}, {"rules": [OTHER, both]}]
     with Scripted(tmp_path / "control", in_turn(answers)) as server:
@@ -204,6 +204,18 @@ def test_a_host_is_waited_for_among_those_of_its_rule(tmp_path: Path) -> None:
     with Scripted(tmp_path / "again", in_turn(answers[:2])) as server:
         done = ctl(server.path, "up", "a@192.0.2.2", "--wait", "0")
     assert (done.exit_code, done.output) == (1, "ipsecctl: a/1@192.0.2.2: not up after 0 s (no key)\n")
+
+
+@pytest.mark.parametrize(("peer", "ends"), [("a@192.0.2.2", "a/1@192.0.2.2: not up"), ("a@192.0.2.9", "")])
+def test_a_refusal_of_another_host_is_no_answer(tmp_path: Path, peer: str, ends: str) -> None:
+    reason = "the peer says no (TS_UNACCEPTABLE)"
+    failure = {"peer": peer, "reason": reason, "ago": 0}
+    refused = {"rules": [FINE | {"children": ["a/1"], "each": True, "up": [], "last_failure": failure}]}
+    up = {"rules": [FINE | {"children": ["a/1"], "each": True, "up": ["a/1@192.0.2.2"]}]}
+    with Scripted(tmp_path / "control", in_turn([{"names": ["a/1@192.0.2.2"]}, refused, up])) as server:
+        done = ctl(server.path, "up", "a@192.0.2.2", "--wait", "3600")
+    told = f"ipsecctl: {ends} ({peer}: {reason}, 0 s ago)\n" if ends else ""
+    assert (done.exit_code, done.output) == (1 if ends else 0, told)
 
 
 def failed(reason: str, ago: float) -> dict[str, Any]:

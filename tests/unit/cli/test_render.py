@@ -135,6 +135,10 @@ FAILURE = {"event": "ike-failed", "reason": "the peer is busy", "ago": 65.0}
             {"not_clear": "it has answered", "last_failure": FAILURE},
             "to-hq down require-security 0 of 2 the peer is busy, 1 min 5 s ago; not in clear: it has answered",
         ),
+        (
+            {"each": True, "last_failure": FAILURE | {"peer": "to-hq@192.0.2.9"}},
+            "to-hq down require-security 0 to-hq@192.0.2.9: the peer is busy, 1 min 5 s ago",
+        ),
         ({"not_clear": "it has answered"}, "to-hq down require-security 0 of 2 not in clear: it has answered"),
         ({"children": [], "state": "block", "action": "block"}, "to-hq block block the office"),
     ],

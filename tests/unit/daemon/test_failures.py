@@ -26,6 +26,12 @@ def test_the_last_one_counts_and_belongs_to_every_rule_it_names() -> None:
     assert failures.of("c") is None
 
 
+def test_it_says_whom_it_is_about() -> None:
+    failures = Failures()
+    failures.note(Report("child-failed", "warning", {"rule": "a", "reason": "it is busy", "peer": "a@192.0.2.9"}), 1.0)
+    assert failures.of("a") == Failure("child-failed", "it is busy", 1.0, "a@192.0.2.9")
+
+
 @pytest.mark.parametrize("event", ["child-established", "child-rekeyed"])
 def test_an_sa_shows_that_it_is_over(event: str) -> None:
     failures = Failures()
