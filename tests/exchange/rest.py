@@ -26,7 +26,7 @@ def settle(pair: Pair) -> list[str]:
 def unrest(pair: Pair) -> list[str]:
     """Everything that isn't as it should be; empty if both ends agree, and nothing is left over or forgotten."""
     a, b = pair.a, pair.b
-    found = [f"{node.name}: {what}" for node in (a, b) for what in _left_over(node)]
+    found = [f"{node.name}: {what}" for node in (a, b) for what in left_over(node)]
     if a.established != b.established:
         found.append(f"IKE SAs: {a.established} and {b.established}")
     if len(a.established) > 1:
@@ -40,7 +40,8 @@ def _names(node: Node) -> list[str]:
     return sorted(installed.child for installed in node.inbound.values())
 
 
-def _left_over(node: Node) -> Iterator[str]:
+def left_over(node: Node) -> Iterator[str]:
+    """What isn't as it should be at one end."""
     core = node.ike._core
     if node.ike.counters["internal-error"]:
         yield str(node.events("internal-error"))
