@@ -157,8 +157,8 @@ class FilterAction(Strict):
     )
     fallback_to_clear: Annotated[FallbackToClear | None, BeforeValidator(_switch)] = Field(
         None,
-        description="Talk in clear to a peer that doesn't answer at all. With a tunnel, to the peer itself alone: not "
-        "supported for networks behind it.",
+        description="Talk in clear to a peer that doesn't answer at all. With a tunnel, to the peer itself alone, and "
+        "not for networks behind it.",
         json_schema_extra=_or_boolean,
     )
     description: Text = Field("", description="For people.")

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from ipsecd.errors import ConfigError
 from ipsecd.policy import mistakes
 from ipsecd.policy.crosscheck import crosscheck
+from ipsecd.policy.fallback import reaching_too_far
 from ipsecd.policy.fit import unfit
 from ipsecd.policy.halves import unequal
 from ipsecd.policy.model import PolicyFile
@@ -26,6 +27,6 @@ def load_policy(text: str, file: str) -> PolicyFile:
     if tree.mistakes:
         raise ConfigError(in_order(tree.mistakes))
     policy_file = PolicyFile(file, content, tree)
-    if wrong := in_order([*unfit(policy_file), *unequal(policy_file)]):
+    if wrong := in_order([*unfit(policy_file), *unequal(policy_file), *reaching_too_far(policy_file)]):
         raise ConfigError(wrong)
     return policy_file

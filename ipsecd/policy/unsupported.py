@@ -7,9 +7,7 @@ from collections.abc import Iterator
 
 from ipsecd.errors import Mistake
 from ipsecd.policy.actions import FilterAction, SecurityMethod
-from ipsecd.policy.addresses import AddressSet, Kind, TunnelEnd
 from ipsecd.policy.apart import mixed
-from ipsecd.policy.halves import Halves, halves
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.names import FILTER_ACTIONS
@@ -27,7 +25,7 @@ def unsupported(policy_file: PolicyFile, policy: str | None = None) -> tuple[Mis
     name = policy or policy_file.content.assigned
     found: dict[tuple[Path, str], None] = {}
     for where, rule in policy_file.persistent():
-        found.update(dict.fromkeys(_rule(policy_file, where, rule, halves(policy_file, None))))
+        found.update(dict.fromkeys(_rule(policy_file, where, rule)))
     if name:
         found.update(dict.fromkeys(_policy(policy_file, name)))
     found.update(dict.fromkeys(mixed(places(policy_file, None, *([name] if name else ())))))
@@ -41,20 +39,17 @@ def _policy(policy_file: PolicyFile, name: str) -> Found:
     if policy.default_response is not None and policy.default_response.active:
         yield (*path, "default_response"), "the default response rule"
     yield from _key_exchange((*path, "key_exchange"), policy.key_exchange)
-    known = halves(policy_file, name)
     for where, rule in policy_file.rules(name):
-        yield from _rule(policy_file, where, rule, known)
+        yield from _rule(policy_file, where, rule)
 
 
-def _rule(policy_file: PolicyFile, where: Path, rule: Rule, known: Halves) -> Found:
+def _rule(policy_file: PolicyFile, where: Path, rule: Rule) -> Found:
     action = policy_file.action(rule)
     if action.action == "negotiate":
         yield from _negotiation(where, rule)
         built_in = rule.action in FILTER_ACTIONS
         if not built_in:
             yield from _action(("filter_actions", rule.action), action)
-        if action.fallback_to_clear is not None:
-            yield from _fallback(policy_file, where, rule, known)
         if rule.connections != "all" and (rule.tunnel is None or rule.tunnel.remote.is_any):
             whom = "a rule without a tunnel" if rule.tunnel is None else "peers that call from anywhere"
             yield (*where, "connections"), f"{whom}, by one type of connection alone"
@@ -86,27 +81,6 @@ def _negotiation(path: Path, rule: Rule) -> Found:
         if method.psk is None:
             kind = "Kerberos" if method.kerberos else "certificates"
             yield (*path, "authentication", index), kind
-
-
-def _fallback(policy_file: PolicyFile, where: Path, rule: Rule, known: Halves) -> Found:
-    """What passes in clear is what goes to and comes from the one peer that doesn't answer."""
-    if rule.tunnel is None:
-        return
-    if rule.tunnel.remote.is_any:
-        yield (*where, "action"), "fallback to clear with peers that call from anywhere"
-        return
-    for number, (place, each) in enumerate(policy_file.filters(where, rule), start=1):
-        half = known.get(f"{rule.name}/{number}")
-        side = "source" if each.destination.kind is Kind.ME or half else "destination"
-        if not _is_end(getattr(each, side), rule.tunnel.remote):
-            at = (*place, side) if place else (*where, "filter_list")  # a built-in one has no place of its own
-            yield at, "fallback to clear for others than the peer itself"
-
-
-def _is_end(addresses: AddressSet, end: TunnelEnd) -> bool:
-    if end.address is not None:
-        return addresses.first == addresses.last == end.address
-    return addresses.kind is Kind.NAME and addresses.text == end.name
 
 
 def _action(path: Path, action: FilterAction) -> Found:

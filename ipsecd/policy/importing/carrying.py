@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from pydantic import ValidationError
@@ -52,6 +53,7 @@ class _Carrier:
         self._exemptions = exemptions
         self._lists: dict[str, str] = {}  # by their names in small letters, what they are called in the policy file
         self._actions: dict[str, str] = {}
+        self._in_tunnels: dict[str, str] = {}  # the same without what tunnels can't have
         self._used: set[str] = set()  # lists that rules have asked for
 
     def policies(self) -> dict[str, Value]:
@@ -88,7 +90,7 @@ class _Carrier:
             if key not in self._used:
                 self._report.remark(each.mark, f"no rule uses the filter list {quoted(each.name)}: it is left out")
         for key, action in self._draft.actions.items():
-            if key not in self._actions:
+            if key not in self._actions and key not in self._in_tunnels:
                 told = f"no rule uses the filter action {quoted(action.name)}: it is left out"
                 self._report.remark(action.mark, told)
 
@@ -172,13 +174,17 @@ class _Carrier:
 
     def _action(self, rule: Rule) -> str:
         key = rule.action.lower()
-        action = self._draft.actions[key]
-        if key not in self._actions:
+        action, known = self._draft.actions[key], self._actions
+        if action.soft and self._is_tunnel(rule):
+            told = "talks in clear where the tunnel's other end doesn't answer: that is for hosts alone, and left out"
+            self._report.remark(rule.mark, told)
+            action, known = replace(action, soft=False, soft_seconds=0), self._in_tunnels
+        if key not in known:
             body = filter_action(action, self._report)
-            self._actions[key] = body if isinstance(body, str) else self._shared.actions.name(action.name, body)
+            known[key] = body if isinstance(body, str) else self._shared.actions.name(action.name, body)
             if not isinstance(body, str):
-                self._tell_name(action.name, self._actions[key], action.mark)
-        return self._actions[key]
+                self._tell_name(action.name, known[key], action.mark)
+        return known[key]
 
     def _list(self, rule: Rule, filters: list[dict[str, Value]]) -> str:
         key = rule.traffic_list.lower()

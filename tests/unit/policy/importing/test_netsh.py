@@ -230,6 +230,29 @@ def test_soft_negotiation_and_inbound_passthrough_are_said_in_our_words() -> Non
     }
 
 
+def test_in_a_tunnel_nothing_falls_back_to_clear() -> None:
+    text = """\
+        add policy p
+        add filter net 10.1.0.0 10.2.0.0 srcmask=16 dstmask=16 mirrored=no
+        add filter all me any
+        add filteraction a soft=yes qmsec=ESP[DES,MD5]
+        add filteraction b soft=yes qmsec=ESP[3DES,MD5]
+        add rule r p net a tunnel=192.0.2.2
+        add rule s p all a
+        add rule t p net b tunnel=192.0.2.3
+    """
+    tree: Any = imported("netsh", text).tree
+    assert [rule["action"] for rule in tree["policies"]["p"]["rules"]] == ["a", "a-2", "b"]
+    assert {name: action.get("fallback_to_clear") for name, action in tree["filter_actions"].items()} == {
+        "a": None,
+        "a-2": True,
+        "b": None,
+    }
+    left_out = "talks in clear where the tunnel's other end doesn't answer: that is for hosts alone, and left out"
+    said = [remark for remark in remarks("netsh", text) if left_out in remark or "uses the filter action" in remark]
+    assert said == [f"6:10: {left_out}", f"8:10: {left_out}"]
+
+
 def test_the_exemptions_of_the_machine_become_those_of_each_policy() -> None:
     text = "netsh ipsec dynamic set config property=ipsecexempt value=1\nadd policy p activatedefaultrule=no"
     assert imported("netsh", text).tree["policies"] == {"p": {"rules": [], "exemptions": {"level": 1}}}
