@@ -94,12 +94,13 @@ class Ground:
             self._keep(self._keeper)
 
     async def lower(self) -> None:
-        """Remove everything of ours from the kernel. Raises KernelError; then it stands as before, and is kept."""
+        """Remove everything of ours from the kernel. Raises KernelError; then it stands as before, and is kept, as it
+        does if whoever waits for this is told to stop."""
         floor = self.kernel.floor
         await self.let_go()
         try:
             await self.kernel.lower()
-        except KernelError:
+        except BaseException:
             await self.put_back(floor)
             if self._keeper is not None:
                 await self._keeper.restore()

@@ -165,6 +165,7 @@ class Kernel:
         self._store = store
         self.refuses: dict[str, KernelError] = {}
         self.lowered = False
+        self.lowering: asyncio.Event | None = None  # set once the removal has begun, which then never ends
         self.arrived: list[bytes] = []  # what came out of the tunnel
         self.restored = 0
         self.found: tuple[str, ...] = ()  # problems
@@ -207,6 +208,10 @@ class Kernel:
     async def lower(self) -> None:
         if error := self.refuses.pop("lower", None):
             raise error
+        if self.lowering is not None:
+            await self._table.remove()
+            self.lowering.set()
+            await asyncio.Event().wait()
         self.floor = ""
         await self._table.remove()
         self._store.remove()

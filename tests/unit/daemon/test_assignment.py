@@ -272,6 +272,27 @@ def test_where_nothing_is_left_that_could_be_lowered_the_file_has_the_word(tmp_p
     assert not (tmp_path / "state" / "assigned.json").exists()
 
 
+def test_an_unassign_that_a_stop_interrupts_leaves_policy_and_floor(tmp_path: Path) -> None:
+    """What was removed already is put back: nothing leaves in clear until the next start, which has the policy."""
+
+    async def main() -> None:
+        daemon = Daemon(tmp_path, policies())
+        async with asyncio.timeout(PATIENCE):
+            async with daemon:
+                stood, daemon.kernel.lowering = daemon.table.there, asyncio.Event()
+                asking = asyncio.create_task(daemon.app.unassign(), context=daemon.context)
+                await daemon.kernel.lowering.wait()
+                assert daemon.table.there == ""
+                asking.cancel()  # as the control server does when it closes
+                with pytest.raises(asyncio.CancelledError):
+                    await asking
+                assert await assigned(daemon) == ("branch", "branch", "file", "branch")
+        assert daemon.table.there == stood
+        assert daemon.options.assignment.load() is None
+
+    asyncio.run(main())
+
+
 # --- what isn't assigned --------------------------------------------------------------------------------------------
 
 
