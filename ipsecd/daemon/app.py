@@ -254,12 +254,18 @@ class App:
         """Something has failed: see that the last good floor stands, so that nothing leaves in clear. It is put in
         the place of whatever may be there under its name."""
         try:
-            text, saved = self._nftables.text, self.options.floor.load()
-            if text or saved:
-                await self._nftables.replace(text or f"{saved}{self._boot.added}")
+            if text := self._nftables.text or self._saved_floor():
+                await self._nftables.replace(text)
                 log.warning("last-floor-stands")
         except KernelError as error:
             _tell_failure("no-floor", error)
+
+    def _saved_floor(self) -> str:
+        """The last good floor, with what the boot adds; empty if there is none. Raises KernelError."""
+        saved = self.options.floor.load()
+        if saved == "":
+            raise KernelError(f"{self.options.floor.path} is empty", "ipsecd flush, if nothing is to be protected")
+        return "" if saved is None else saved + self._boot.added
 
     def _keep_boot(self) -> None:
         if self.protection is not None:

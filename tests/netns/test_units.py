@@ -206,6 +206,12 @@ def _send(version: int, target: str) -> None:
         opened.sendto(MARK, (target, 4_001))
 
 
+def test_a_floor_that_has_been_emptied_is_none_that_can_be_loaded(sites: Sites, saved: Path) -> None:
+    saved.write_text("")
+    done = raised(sites, saved)
+    assert (done.returncode, "this machine is closed" in done.stderr) == (1, True)
+
+
 def test_if_nothing_can_be_loaded_that_is_shouted(sites: Sites, saved: Path, tmp_path: Path) -> None:
     saved.write_text("nonsense\n")
     done = sites.run("ga", [FLOOR, saved, tmp_path / "missing"], check=False)

@@ -253,6 +253,17 @@ def test_a_start_that_fails_puts_the_saved_floor_in_the_place_of_whatever_is_the
         ]
 
 
+def test_a_saved_floor_that_has_been_emptied_is_told(tmp_path: Path) -> None:
+    daemon = Left(tmp_path, "assigned: [", in_kernel="table inet ipsecd { what the boot has closed }\n")
+    daemon.options.floor.save("")
+    with pytest.raises(IpsecdError):
+        run(daemon)
+    assert daemon.table.there == "table inet ipsecd { what the boot has closed }\n"
+    (told,) = daemon.texts("no-floor")
+    assert "floor.nft is empty" in told
+    assert "last-floor-stands" not in daemon.events
+
+
 def test_a_start_that_fails_behind_its_floor_leaves_that_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if it could not be saved."""
     daemon = Left(tmp_path, policy())
