@@ -157,12 +157,13 @@ def _holds_inbound(entry: Entry, flow: Packet) -> bool:
     return any(SaSelectors((local,), (remote,)).hold_inbound(flow) for local, remote in entry.pairs)
 
 
-def _excepting(own: classify.Way) -> classify.Way:
-    """Before the flows of an entry that may fall back to clear, that they pass (``classify.excepted``)."""
+def _excepting(own: classify.Way, *, near: bool) -> classify.Way:
+    """Before the flows of an entry that may fall back to clear, that they pass (``classify.excepted``). ``near``: the
+    packet's end that isn't the peer is this machine."""
 
     def way(index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow, ...]:
         found = own(index, entry, action, verdict)
-        if not entry.fallback or action is not Action.PROTECT:
+        if not entry.fallback or action is not Action.PROTECT or (entry.each and not near):
             return found
         return tuple(replace(flow, action=Action.PERMIT) for flow in found) + found
 
@@ -226,12 +227,11 @@ class Case:
         """Its own direction, and the other."""
         out, into = _by(classify.out, self.forth), _by(classify.into, self.back)
         own, other = (out, into) if self.way.outbound else (into, out)
-        return (_excepting(own) if self._far() in self.excepted else own), other
-
-    def _far(self) -> Address:
-        """The peer, if one of the packet's ends is a peer."""
         source, destination = self.seen.packet.addresses()
-        return destination if self.way.outbound else source
+        far, near = (
+            (destination, source in self.seen.ours) if self.way.outbound else (source, self.seen.hears(destination))
+        )
+        return (_excepting(own, near=near) if far in self.excepted else own), other
 
     def by_soft_sa(self, decided: Decided) -> bool:
         """Whether the entry that decides, which protects, lets a packet pass in clear as its peer has a soft SA, and

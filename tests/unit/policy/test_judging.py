@@ -316,6 +316,15 @@ def test_a_soft_sa_opens_no_other_filter_and_no_address_that_is_lost() -> None:
     assert softly(Way.SENT, tcp("203.0.113.9", "10.2.0.2", 1, 2), mine).verdict is Verdict.DROP
 
 
+def test_a_soft_sa_of_a_rule_without_a_tunnel_is_for_this_machine_alone() -> None:
+    hosts = replace(FALLS, each=True)
+    assert softly(Way.SENT, OUT, hosts).verdict is Verdict.SOFT
+    assert softly(Way.RECEIVED, BACK, hosts).verdict is Verdict.SOFT
+    for way, flow in ((Way.LEAVING, ("10.1.0.2", "10.2.0.2")), (Way.ENTERING, ("10.2.0.2", "10.1.0.2"))):
+        assert softly(way, tcp(*flow, 1, 2), FALLS).verdict is Verdict.SOFT
+        assert softly(way, tcp(*flow, 1, 2), hosts).verdict is Verdict.DROP
+
+
 def test_a_passthrough_lets_in_as_ever_and_a_soft_sa_lets_out() -> None:
     both = replace(FALLS, passthrough=True)
     told = softly(Way.RECEIVED, BACK, both)
