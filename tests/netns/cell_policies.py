@@ -44,7 +44,7 @@ def _rules_of_a(layout: Layout) -> Iterator[dict[str, Any]]:
     for rule in layout.rules():
         filters = [_filter(*pair) for pair in rule.pairs]
         ends = (_OURS, GA_WAN[rule.version]), (_theirs(rule), GATEWAYS[rule.peer][rule.version])
-        negotiation = _negotiation(rule.peer, *ends) if rule.action in layout.negotiating else {}
+        negotiation = _negotiation(rule, *ends) if rule.action in layout.negotiating else {}
         yield _rule(rule.name, _written(layout, rule.action), filters) | negotiation
 
 
@@ -66,20 +66,21 @@ def _rule_of_b(layout: Layout, rule: Rule) -> dict[str, Any] | None:
 
 def _lapse(layout: Layout) -> dict[str, Any]:
     """What this peer sends, by whatever rule, leaves it in clear; what comes to it doesn't come in clear. A filter for
-    one direction stands before one for both."""
-    filters = [{**each, "mirrored": False} for rule in layout.rules("lapses") for each in _reversed(rule)]
+    one direction stands before one for both. So does what one that refuses sends, where its rule covers that."""
+    rules = [*layout.rules("lapses"), *(rule for rule in layout.rules("refuses") if not rule.tunnel)]
+    filters = [{**each, "mirrored": False} for rule in rules for each in _reversed(rule)]
     return _rule("lapse", "permit", filters)
 
 
 def _refusing(layout: Layout) -> Iterator[dict[str, Any]]:
     """The rules of b that a calls, and that another key is for."""
     for version, rule in {rule.version: rule for rule in layout.negotiated("refuses")}.items():
-        filters = [_filter(f"10.8.{version}.0/24", "10.9.0.0/24")]
+        filters = [_filter(f"10.8.{version}.0/24", "10.9.0.0/24")] if rule.tunnel else list(_reversed(rule))
         yield _rule(f"refuses-{version}", "require-security", filters) | _negotiation_of_b(rule)
 
 
 def _negotiation_of_b(rule: Rule) -> dict[str, Any]:
-    return _negotiation(rule.peer, (_theirs(rule), GATEWAYS[rule.peer][rule.version]), (_OURS, GA_WAN[rule.version]))
+    return _negotiation(rule, (_theirs(rule), GATEWAYS[rule.peer][rule.version]), (_OURS, GA_WAN[rule.version]))
 
 
 def _reversed(rule: Rule) -> Iterator[dict[str, Any]]:
@@ -93,12 +94,15 @@ def _theirs(rule: Rule) -> str:
     return f"gw{rule.version}.{PEERS.index(rule.peer)}.example"
 
 
-def _negotiation(peer: str, here: tuple[str, str], there: tuple[str, str]) -> dict[str, Any]:
-    """Between two ends, each an identity and an address."""
+def _negotiation(rule: Rule, here: tuple[str, str], there: tuple[str, str]) -> dict[str, Any]:
+    """Between two ends, each an identity and an address; without a tunnel hosts are known by their addresses."""
+    authentication = [{"psk": "refused" if rule.peer == "refuses" else "peer"}]
+    if not rule.tunnel:
+        return {"authentication": authentication}
     return {
         "tunnel": {"local": here[1], "remote": there[1]},
         "identity": {"local": here[0], "remote": there[0]},
-        "authentication": [{"psk": "refused" if peer == "refuses" else "peer"}],
+        "authentication": authentication,
     }
 
 

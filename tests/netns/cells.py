@@ -4,16 +4,19 @@ Behind gb is a network for each kind of peer, 10.2.16.0/24 and so on, and in it 
 that negotiates: its rule and its SA are for that block, and its cells are in it. What is permitted or blocked is a
 single address in the block of the first such action, an exception to its rule. For each kind of peer gb has addresses
 of its own on the wire, where it is a gateway that protects, has no IKE, says nothing, or refuses. Fallback to clear is
-for these alone, so an action that has it has its cells at the gateways themselves, and a rule for each family.
+for these alone, so an action that has it has its cells at the gateways themselves, and a rule for each family. So has
+any action if its rules have no tunnels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from itertools import product
 
 from ipsecd.policy.actions import FilterAction
+from ipsecd.wire.hostpair import pair_name
 from tests.netns.flood import Flow
 from tests.netns.gateway import others_table
 from tests.netns.places import GA_LAN, GA_WAN, HA, HB, NET_A
@@ -39,14 +42,17 @@ class Rule:
     peer: str
     pairs: tuple[tuple[str, str], ...]
     version: int = 4
+    tunnel: bool = True
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The cells of a table, each with addresses and a name of its own. ``actions`` are all that its rows may name."""
+    """The cells of a table, each with addresses and a name of its own. ``actions`` are all that its rows may name. Only
+    one of those that negotiate can be at the gateways themselves. Without ``tunnels`` all cells are local."""
 
     cells: Sequence[Cell]
     actions: Mapping[str, FilterAction]
+    tunnels: bool = True
 
     # --- packets ------------------------------------------------------------------------------------------------------
 
@@ -74,11 +80,11 @@ class Layout:
         return "ha" if cell.traffic == "forwarded" else "ga"
 
     def _far(self, cell: Cell) -> str:
-        return "gb" if self._falls_back(cell.action) else "hb"
+        return "gb" if self._at_gateway(cell.action) else "hb"
 
     def _ends(self, cell: Cell) -> tuple[str, str]:
         """Source and target."""
-        own = GA_WAN if self._falls_back(cell.action) else GA_LAN
+        own = GA_WAN if self._at_gateway(cell.action) else GA_LAN
         near = (HA if cell.traffic == "forwarded" else own)[cell.version]
         far = self._host(cell.action, cell.peer, cell.version)
         return (near, far) if cell.direction == "out" else (far, near)
@@ -87,11 +93,11 @@ class Layout:
 
     def hosts(self, version: int) -> set[str]:
         """The addresses behind gb of all cells that are there."""
-        behind = (cell for cell in self.cells if not self._falls_back(cell.action))
+        behind = (cell for cell in self.cells if not self._at_gateway(cell.action))
         return {self._host(cell.action, cell.peer, version) for cell in behind}
 
     def _host(self, action: str, peer: str, version: int) -> str:
-        if self._falls_back(action):
+        if self._at_gateway(action):
             return GATEWAYS[peer][version]
         if action in self._exceptions:
             return _address(peer, version, 2 + self._exceptions.index(action))
@@ -120,15 +126,16 @@ class Layout:
     def _exceptions(self) -> list[str]:
         return [name for name in self.used if name not in self.negotiating]
 
-    def _falls_back(self, action: str) -> bool:
-        return self.actions[action].fallback_to_clear is not None
+    def _at_gateway(self, action: str) -> bool:
+        given = self.actions[action]
+        return given.fallback_to_clear is not None or (given.action == "negotiate" and not self.tunnels)
 
     # --- rules --------------------------------------------------------------------------------------------------------
 
     def rules(self, *peers: str) -> Iterator[Rule]:
         """All that ga has, or those for these kinds of peers."""
         for action, peer in product(self.used, peers or PEERS):
-            if self._falls_back(action):
+            if self._at_gateway(action):
                 yield from (self._for_gateway(action, peer, version) for version in _VERSIONS)
             else:
                 pairs = ((NET_A[version], self._covered(action, peer, version)) for version in _VERSIONS)
@@ -137,7 +144,8 @@ class Layout:
     def _for_gateway(self, action: str, peer: str, version: int) -> Rule:
         there = GATEWAYS[peer][version]
         pairs = ("me", there), (NET_A[version], there)
-        return Rule(_name(action, peer, str(version)), action, peer, pairs, version)
+        name = _name(action, peer, str(version))
+        return Rule(name, action, peer, pairs if self.tunnels else pairs[:1], version, self.tunnels)
 
     def negotiated(self, peer: str) -> list[Rule]:
         """The rules for this kind of peer that negotiate."""
@@ -150,13 +158,15 @@ class Layout:
         if cell.passes != "protected" and not blocked:
             return ""
         action = self.negotiating[0] if blocked else cell.action
-        if self._falls_back(action):
-            return f"{_name(action, cell.peer, str(cell.version))}/{_INDEX[cell.traffic]}"
+        if self._at_gateway(action):
+            name = f"{_name(action, cell.peer, str(cell.version))}/{_INDEX[cell.traffic]}"
+            hosts = ip_address(GATEWAYS[cell.peer][cell.version]), ip_address(GA_WAN[cell.version])
+            return name if self.tunnels else pair_name(name, *hosts)
         return f"{_name(action, cell.peer)}/{ {4: 1, 6: 2}[cell.version] }"
 
-    def peer_names(self, peer: str) -> list[str]:
-        """What ga calls it, once for each family of its tunnels: as its first rule for it."""
-        return list({rule.version: rule.name for rule in reversed(self.negotiated(peer))}.values())
+    def firsts(self, peer: str) -> list[Rule]:
+        """The first of the rules for a peer, for each family of its tunnels: ga calls it as that is called."""
+        return list({rule.version: rule for rule in reversed(self.negotiated(peer))}.values())
 
     # --- the sites ----------------------------------------------------------------------------------------------------
 

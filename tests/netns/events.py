@@ -47,8 +47,8 @@ def rekeyed(stage: Stage) -> None:
     before = spis(stage)
     for rule in protecting(stage):
         stage.a.ask("rekey", name=rule)
-    for peer in stage.layout.peer_names("protects"):
-        stage.a.ask("rekey", name=f"peer:{peer}")
+    for rule in stage.layout.firsts("protects"):
+        stage.a.ask("rekey", name=f"peer:{rule.name}")
     eventually(lambda: not spis(stage) & before, "all keys are new")
 
 
@@ -58,8 +58,8 @@ def protecting(stage: Stage) -> list[str]:
 
 
 def spis(stage: Stage) -> set[str]:
-    names = protecting(stage)
-    return {child["spi_out"] for child in stage.a.children() if child["name"].partition("/")[0] in names}
+    rules = protecting(stage)
+    return {child["spi_out"] for child in stage.a.children() if child["rule"] in rules}
 
 
 def reloaded(stage: Stage) -> None:
