@@ -126,6 +126,7 @@ class Wires:
         self._due: float | None = None
         self._to_look: deque[Outside] = deque()
         self._reading: int | None = None  # the TUN descriptor that the loop watches
+        self._over = False
 
     def connect(self) -> None:
         """Begin to read."""
@@ -144,7 +145,8 @@ class Wires:
             self._loop.add_reader(self._reading, self._from_tun)
 
     def disconnect(self) -> None:
-        """Read no more, and let no more time pass."""
+        """Read no more, and let no more time pass, whatever the data plane still has to say."""
+        self._over = True
         for opened in self._sockets.read_here:
             self._loop.remove_reader(opened.fileno())
         if self._reading is not None:
@@ -184,6 +186,8 @@ class Wires:
 
     def rearm(self, rest: float = 0.0) -> None:
         """Wake up when the next timer is due, in ``rest`` seconds at the soonest."""
+        if self._over:
+            return
         moments = [moment for moment in (self._negotiation.deadline(), self._roads.deadline()) if moment is not None]
         due = min(moments, default=None)
         if due == self._due and self._timer is not None:

@@ -337,6 +337,16 @@ def test_after_the_end_no_link_is_asked_about(monkeypatch: pytest.MonkeyPatch) -
 # --- time -------------------------------------------------------------------------------------------------------
 
 
+def test_after_the_end_no_time_passes_whatever_the_data_plane_still_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.wires.connect()
+    world.due = {"negotiation": NOW + 5.0, "roads": None}
+    world.wires.rearm()
+    world.wires.disconnect()
+    world.wires.rearm()  # the roads have told what they leave undone
+    assert world.loop.later == []
+
+
 def test_the_timer_runs_when_the_first_of_both_is_due_and_runs_both(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
     world.due = {"negotiation": NOW + 5.0, "roads": NOW + 2.0}
