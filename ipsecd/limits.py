@@ -140,7 +140,14 @@ COLLECT_EVERY = 10.0  # seconds between two looks for garbage in a road's proces
 COLLECT_BUSY = 120.0  # and if it isn't
 
 # --- kernel -----------------------------------------------------------------------------------------------------
+FEW_FLOWS = 32  # of a chain of the floor: up to so many are a rule each, one after the other, as that can be read
+LEAF = 4  # of many flows, so many are left at the end of a way through the tree: one more comparison costs as much
+DEPTH = 10  # chains of the tree behind each other: the kernel takes 16 with those around it
+TWICE = 1  # flows that stand in the tree more than once, at most, for each that there is
+TURNS = 4  # trees of a chain, one behind the other
+CUTS = 16  # places along an axis at which it is seen whether the tree parts there
 NFT_TIME = 30.0  # seconds for one run of nft; 1,000 rules take well below one
+TABLE_READS = 16  # of a table that others change meanwhile, until it's plain that they don't stop
 RESTORES, RESTORE_WITHIN = 6, 60.0  # so often in so many seconds, kernel state is put back at once; then
 RESTORE_PAUSE = 5.0  # after this long, so that a quarrel with another program doesn't take the machine
 

@@ -5,7 +5,7 @@ out, dropping one that leaves, dropping one that arrives), because an nft chain 
 arguments.
 
 A packet that is forwarded arrives and leaves, so an entry may cover it either way. Each protecting entry that does is
-obeyed. A block counts only if nothing that stands before it covers the packet, in either way (``crossing``).
+obeyed. A block counts only if nothing that stands before it covers the packet, in either way (``blocked``).
 
 Ports and ICMP types are read from the transport header. Where that can't be done (a fragment, a truncated packet, an
 extension header the kernel doesn't follow), the addresses alone decide, and of all entries that might be meant the
@@ -18,41 +18,20 @@ that arrives in clear can't speak of a packet that left inside an SA (section 6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import summarize_address_range
+from functools import partial
 
-from ipsecd.policy.exempt import GROUPS
+from ipsecd import limits
+from ipsecd.policy import branching
+from ipsecd.policy import flow as one_way
+from ipsecd.policy.branching import ADDRESSES, TRANSPORT, Words, tree
+from ipsecd.policy.flow import LOCAL, WITH_PORTS, WITH_TYPES, addresses, ends, rule
 from ipsecd.policy.plan import Action, Entry
-from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import ANY_PORT, OPAQUE, Selector
 
-Chains = dict[str, list[str]]
-
-WITH_PORTS = (6, 17, 33, 132, 136)  # TCP, UDP, DCCP, SCTP, UDP-Lite: both ports in the first four octets
-WITH_TYPES = (int(IpProtocol.ICMP), int(IpProtocol.ICMPV6))  # type and code in the first two octets
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """One direction of a pair of an entry, and what happens to its packets in nft's words. ``action`` says how strict
-    that is; ``me`` is the side that is this machine, in nft's words too: saddr, daddr, or none. The kernel knows which
-    addresses that are at each moment, also before anybody has told us of a new one."""
-
-    action: Action
-    source: Selector
-    destination: Selector
-    verdict: str
-    me: str = ""
-    far: str = ""  # the side that isn't ours, likewise
-    by: str = ""  # the interfaces it covers packets on, in nft's words; empty: any
-    while_clear: bool = False  # the verdict counts only for peers that are talked to in clear now
-
-    @property
-    def certain(self) -> bool:
-        """Whether the addresses alone decide if a packet belongs to it."""
-        return not _protocol(self.source, self.destination) and self.source.ports == self.destination.ports == ANY_PORT
-
+Chains = branching.Chains
+Flow = one_way.Flow
 
 Verdict = Callable[[int, Entry], str]
 """What happens to the packets of an entry, by its index in the plan."""
@@ -122,7 +101,7 @@ def _while_clear(flow: Flow, entry: Entry) -> Flow:
     forwarded passes by it."""
     version = flow.source.version
     near = "daddr" if flow.far == "saddr" else "saddr"
-    ours = f"{_LOCAL[near]} " if entry.each and not flow.me else ""
+    ours = f"{LOCAL[near]} " if entry.each and not flow.me else ""
     verdict = f"{ours}{'ip' if version == 4 else 'ip6'} {flow.far} @{CLEAR[version]} return"
     return replace(flow, action=Action.PERMIT, verdict=verdict, while_clear=True)
 
@@ -145,66 +124,118 @@ def strays(entries: Sequence[Entry], verdict: Verdict, way: Way = out) -> tuple[
 _ANY = {4: "0.0.0.0/0", 6: "::/0"}
 
 
-def crossing(name: str, entries: Sequence[Entry], way: Way, other: Way, verdict: Verdict) -> Chains:
-    """The chain ``name`` for forwarded packets: the flows of one direction, but a block doesn't count for a packet that
-    an entry before it covers in the other direction."""
-    both = f"{name}_both"
-    pass_on, stand_back = (lambda *_: f"goto {both}"), (lambda *_: "return")
-    first, then = crossing_flows(entries, way, other, verdict, pass_on, stand_back, exceptions=True)
-    return chains(name, first) | chains(both, then)
+def blocked(name: str, entries: Sequence[Entry], ways: Iterable[Way], verdict: Verdict) -> Chains:
+    """The chain ``name`` for forwarded packets: it gives a packet the verdict of the first entry that covers it in
+    either direction, if that is a block. ``ways`` are the two directions."""
+    return chains(name, either_way(entries, ways, verdict, lambda *_: "return"))
 
 
-def crossing_flows(
-    entries: Sequence[Entry],
-    way: Way,
-    other: Way,
-    verdict: Verdict,
-    pass_on: Verdict,
-    stand_back: Verdict,
-    *,
-    exceptions: bool = False,
-) -> tuple[tuple[Flow, ...], tuple[Flow, ...]]:
-    """The flows of both directions, of which those that let a packet go in the other one ``pass_on``; and the flows by
-    which such a packet is then judged, all of one direction, where blocks ``stand_back``. ``exceptions``: with those
-    that peers pass by."""
-    first: list[Flow] = []
-    then: list[Flow] = []
+def either_way(entries: Sequence[Entry], ways: Iterable[Way], verdict: Verdict, pass_on: Verdict) -> tuple[Flow, ...]:
+    """The flows of both directions, by which ``blocked`` judges a packet: what doesn't block will ``pass_on``."""
+    both = tuple(ways)
+    found: list[Flow] = []
     for index, entry in enumerate(entries):
-        own = (
-            _excepted(index, entry, way, verdict)
-            if exceptions
-            else way(index, entry, entry.action, verdict(index, entry))
-        )
-        first += own
-        if entry.action is Action.BLOCK:
-            first += other(index, entry, Action.BLOCK, verdict(index, entry))
-            then += way(index, entry, Action.PERMIT, stand_back(index, entry))
-        else:
-            first += other(index, entry, Action.PERMIT, pass_on(index, entry))
-            then += own
-    return tuple(first), tuple(then)
+        block = entry.action is Action.BLOCK
+        action, then = (Action.BLOCK, verdict) if block else (Action.PERMIT, pass_on)
+        every = (flow for way in both for flow in way(index, entry, action, then(index, entry)))
+        found += {(flow.source, flow.destination, flow.me, flow.by): flow for flow in every}.values()
+    return tuple(found)
+
+
+def crossing(name: str, entries: Sequence[Entry], way: Way, verdict: Verdict) -> Chains:
+    """The chain ``name`` for forwarded packets that aren't ``blocked``: the flows of one direction, of which those that
+    block let go what isn't blocked by them."""
+    own = excepted(
+        entries, way, lambda index, entry: "return" if entry.action is Action.BLOCK else verdict(index, entry)
+    )
+    return chains(name, standing_back(own))
+
+
+def standing_back(flows: Iterable[Flow]) -> tuple[Flow, ...]:
+    """The flows of one direction as ``crossing`` asks them: a block lets go what ``blocked`` doesn't count it for."""
+    return tuple(replace(flow, action=Action.PERMIT) if flow.action is Action.BLOCK else flow for flow in flows)
 
 
 def chains(name: str, flows: Sequence[Flow]) -> Chains:
     """The chain ``name`` that gives a packet the verdict of its first flow, and the chains it needs. A packet of no
     flow falls out at the end of the chain, to whoever jumped there."""
     if all(flow.certain for flow in flows):
-        return {name: [_rule(flow) for flow in flows]}
-    clear, blocks, rest = f"{name}_clear", f"{name}_opaque", f"{name}_opaque_rest"
+        return _branched(name, flows, _by_addresses)
+    clear, opaque = f"{name}_clear", f"{name}_opaque"
     ports, types = (", ".join(map(str, protocols)) for protocols in (WITH_PORTS, WITH_TYPES))
     dispatch = [
-        f"ip frag-off & 0x3fff != 0 goto {blocks}",  # more fragments, or not the first one
-        f"exthdr frag exists goto {blocks}",
+        f"ip frag-off & 0x3fff != 0 goto {opaque}",  # more fragments, or not the first one
+        f"exthdr frag exists goto {opaque}",
         f"meta l4proto {{ {ports} }} @th,0,32 & 0x0 == 0x0 goto {clear}",  # true wherever the field can be read
         f"meta l4proto {{ {types} }} @th,0,16 & 0x0 == 0x0 goto {clear}",
         f"meta l4proto != {{ {ports}, {types} }} goto {clear}",
-        f"goto {blocks}",
+        f"goto {opaque}",
     ]
+    seen = [flow for flow in flows if OPAQUE not in (flow.source.ports, flow.destination.ports)]
+    meant = [flow for flow in flows if flow.certain or flow.action is not Action.PERMIT]
+    return {name: dispatch, **_branched(clear, seen, _by_ports), **_branched(opaque, meant, _by_what_may_be_meant)}
+
+
+def _branched(name: str, flows: Sequence[Flow], words: Callable[[int], Words]) -> Chains:
+    """Few flows are rules one after the other, many are a tree, with these words for each IP version."""
+    if len(flows) < limits.FEW_FLOWS:
+        return words(4).written(name, flows)
+    made: Chains = {name: []}
+    for version in (4, 6):
+        if some := [flow for flow in flows if flow.source.version == version]:
+            made[name].append(f"meta nfproto ipv{version} goto {name}_v{version}")
+            made |= tree(f"{name}_v{version}", some, words(version))
+    return made
+
+
+def _by_addresses(version: int) -> Words:
+    return Words(ADDRESSES[version], _rules, lambda flow: flow.certain and ends(flow.verdict))
+
+
+def _by_ports(version: int) -> Words:
+    return Words(
+        (*ADDRESSES[version], *TRANSPORT),
+        _rules,
+        lambda flow: (flow.certain or bool(flow.protocol)) and ends(flow.verdict),
+    )
+
+
+def _by_what_may_be_meant(version: int) -> Words:
+    return Words(
+        ADDRESSES[version],
+        _opaque,
+        lambda flow: flow.action is Action.BLOCK or (flow.certain and ends(flow.verdict)),
+        in_turn=False,
+    )
+
+
+def _by_the_past(version: int) -> Words:
+    family = {4: "ip", 6: "ip6"}[version]
+    places = f"ct original {family} saddr", f"ct original {family} daddr"
+    return Words(
+        places,
+        lambda name, flows: {name: [rule(flow, "ct original ") for flow in flows]},
+        lambda flow: flow.certain and ends(flow.verdict),
+    )
+
+
+def _rules(name: str, flows: Sequence[Flow]) -> Chains:
+    return {name: [rule(flow) for flow in flows]}
+
+
+def _opaque(name: str, flows: Sequence[Flow]) -> Chains:
+    """Blocks the packet might belong to; a certain match of another kind ends the search for them. Then, what no block
+    wants: protects that might be meant, until an entry is certain."""
+    blocks = next((place for place, flow in enumerate(reversed(flows)) if flow.action is Action.BLOCK), len(flows))
+    ahead, rest = flows[: len(flows) - blocks], f"{name}_rest"
+    left = [f"{addresses(flow)} {flow.verdict}" for flow in flows if flow.action is not Action.BLOCK]
+    if not any(flow.certain for flow in ahead if flow.action is not Action.BLOCK):
+        return {name: [f"{addresses(flow)} {flow.verdict}" for flow in ahead if flow.action is Action.BLOCK] + left}
+    asked = [flow for flow in ahead if flow.action is Action.BLOCK or flow.certain]
     return {
-        name: dispatch,
-        clear: [_rule(flow) for flow in flows if OPAQUE not in (flow.source.ports, flow.destination.ports)],
-        blocks: [*_opaque_blocks(flows, rest), f"goto {rest}"],
-        rest: list(_opaque_rest(flows)),
+        name: [f"{addresses(flow)} {flow.verdict if flow.action is Action.BLOCK else f'goto {rest}'}" for flow in asked]
+        + [f"goto {rest}"],
+        rest: left,
     }
 
 
@@ -216,22 +247,24 @@ def pieces(name: str, flows: Sequence[Flow], *, exceptions: bool) -> Chains:
     The kernel puts IPv4 together by addresses, protocol and identification (RFC 791 section 3.2), IPv6 without the
     protocol (RFC 8200 section 4.5). So of IPv6 no fragment says of which protocol the packet will be.
     """
-    rules = []
+    found = []
     for flow in flows:
-        source, destination = (
-            Selector(side.start, side.end, side.protocol if side.version == 4 else 0)
-            for side in (flow.source, flow.destination)
-        )
-        own = (source, destination) == (flow.source, flow.destination)
+        source, destination = map(_shown_by_fragments, (flow.source, flow.destination))
+        own = source is flow.source and destination is flow.destination
         if (own and flow.action is not Action.BLOCK) or (exceptions and flow.action is Action.PERMIT):
-            rules.append(_rule(replace(flow, source=source, destination=destination)))
-    return {name: rules}
+            found.append(replace(flow, source=source, destination=destination))
+    return _branched(name, found, _by_addresses)
+
+
+def _shown_by_fragments(side: Selector) -> Selector:
+    protocol = side.protocol if side.version == 4 else 0
+    return side if (protocol, ANY_PORT) == (side.protocol, side.ports) else Selector(side.start, side.end, protocol)
 
 
 def original(name: str, flows: Sequence[Flow]) -> Chains:
     """The chain ``name`` that gives a packet the verdict of its first flow, as it was before destination NAT, when it
     was for this machine, or for a group. It is whole: others have no such past."""
-    return {name: [_rule(flow, "ct original ") for flow in flows]}
+    return _branched(name, flows, _by_the_past)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,20 +289,19 @@ def quoting(name: str, flows: Sequence[Flow], exempt: Callable[[Quoted], Iterabl
             for version, (protocol, types) in zip((4, 6), ICMP_ERRORS.items(), strict=True)
         ]
     }
+    found = [
+        replace(flow, verdict="return" if flow.action is Action.BLOCK else flow.verdict)
+        for flow in flows
+        if flow.action is Action.PROTECT or flow.certain
+    ]
     for version, place in _QUOTED.items():
         ours = [f"fib daddr type local {quoted} return" for quoted in exempt(place)]
-        result[f"{name}_v{version}"] = ours + [
-            " ".join(
-                (
-                    _quoted("saddr", place.destination, flow.source, flow),
-                    _quoted("daddr", place.source, flow.destination, flow),
-                    *filter(None, (flow.by,)),
-                    "return" if flow.action is Action.BLOCK else flow.verdict,
-                )
-            )
-            for flow in flows
-            if flow.source.version == version and (flow.action is Action.PROTECT or flow.certain)
-        ]
+        some = [flow for flow in found if flow.source.version == version]
+        words = Words((place.destination, place.source), partial(_answers, place), lambda flow: ends(flow.verdict))
+        chain = f"{name}_v{version}"
+        made = words.written(chain, some) if len(some) < limits.FEW_FLOWS else tree(chain, some, words)
+        made[chain][:0] = ours
+        result |= made
     return result
 
 
@@ -280,81 +312,29 @@ _QUOTED = {
 }
 
 
+def _answers(place: Quoted, name: str, flows: Sequence[Flow]) -> Chains:
+    """The flows as rules for an error that quotes a packet which they answer."""
+    rules = [
+        (
+            _quoted("saddr", place.destination, flow.source, flow),
+            _quoted("daddr", place.source, flow.destination, flow),
+            *filter(None, (flow.by,)),
+            flow.verdict,
+        )
+        for flow in flows
+    ]
+    return {name: [" ".join(words) for words in rules]}
+
+
 def _quoted(side: str, place: str, selector: Selector, flow: Flow) -> str:
     """One address of the quoted packet. Who complains of a packet to this machine is this machine, and who gets the
     complaint about one from it is it too: then the address of the error itself tells."""
     if side == flow.me:
-        return _LOCAL[side]
+        return LOCAL[side]
     first, last = hex(int(selector.start)), hex(int(selector.end))
     return f"{place} {first}" if first == last else f"{place} {first}-{last}"
-
-
-def _opaque_blocks(flows: Sequence[Flow], rest: str) -> Iterator[str]:
-    """Blocks the packet might belong to; a certain match of another kind ends the search for them."""
-    for flow in flows:
-        if flow.action is Action.BLOCK:
-            yield f"{_addresses(flow)} {flow.verdict}"
-        elif flow.certain:
-            yield f"{_addresses(flow)} goto {rest}"
-
-
-def _opaque_rest(flows: Sequence[Flow]) -> Iterator[str]:
-    """What no block wants: protects that might be meant, until an entry is certain."""
-    for flow in flows:
-        if flow.action is Action.PROTECT or (flow.action is Action.PERMIT and flow.certain):
-            yield f"{_addresses(flow)} {flow.verdict}"
-
-
-def _rule(flow: Flow, when: str = "") -> str:
-    ports = ("ct original proto-src", "ct original proto-dst") if when else ("th sport", "th dport")
-    words = (_addresses(flow, when), _transport(flow, ports), flow.verdict)
-    return " ".join(word for word in words if word)
-
-
-def _addresses(flow: Flow, when: str = "") -> str:
-    family = "ip" if flow.source.version == 4 else "ip6"
-    sides = (("saddr", flow.source), ("daddr", flow.destination))
-    given = [(side, selector) for side, selector in sides if side != flow.me and not selector.any_address]
-    words = [f"{when}{family} {side} {_range(selector)}" for side, selector in given]
-    words = words or [f"meta nfproto ipv{flow.source.version}"]
-    if flow.me:  # what a packet was for before NAT can't be asked of the routing tables; a group isn't this machine
-        words.append(f"{when}{family} {flow.me} != {GROUPS[flow.source.version]}" if when else _LOCAL[flow.me])
-    return " ".join([*words, flow.by] if flow.by else words)
 
 
 def names(interfaces: Iterable[str]) -> str:
     """A set of interfaces in nft's words."""
     return "{ " + ", ".join(f'"{name}"' for name in interfaces) + " }"
-
-
-# What a router's services hear comes to its networks' subnet-router anycast addresses too (RFC 4291 section 2.6.1).
-_LOCAL = {"saddr": "fib saddr type local", "daddr": "fib daddr type { local, anycast }"}
-
-
-def _range(selector: Selector) -> str:
-    if selector.start == selector.end:
-        return str(selector.start)
-    networks = list(summarize_address_range(selector.start, selector.end))
-    return str(networks[0]) if len(networks) == 1 else f"{selector.start}-{selector.end}"
-
-
-def _transport(flow: Flow, names: tuple[str, str]) -> str:
-    """Protocol and ports. A pair has one protocol; for ICMP the ports of either side hold type*256+code."""
-    protocol = _protocol(flow.source, flow.destination)
-    if protocol in WITH_TYPES:
-        types = flow.destination.ports if flow.source.ports == ANY_PORT else flow.source.ports
-        return f"meta l4proto {protocol}" + ("" if types == ANY_PORT else f" @th,0,16 {_span(types)}")
-    sides = zip(names, (flow.source.ports, flow.destination.ports), strict=True)
-    ports = [f"{name} {_span(span)}" for name, span in sides if span != ANY_PORT]
-    if not protocol and ports:
-        return " ".join([f"meta l4proto {{ {', '.join(map(str, WITH_PORTS))} }}", *ports])
-    return " ".join([f"meta l4proto {protocol}", *ports]) if protocol else ""
-
-
-def _protocol(source: Selector, destination: Selector) -> int:
-    return int(source.protocol or destination.protocol)
-
-
-def _span(span: tuple[int, int]) -> str:
-    first, last = span
-    return str(first) if first == last else f"{first}-{last}"

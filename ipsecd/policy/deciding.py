@@ -11,7 +11,8 @@ from typing import NamedTuple
 from ipsecd.ipsec.selectors import UNSEEN, SaSelectors
 from ipsecd.ipsec.selectors import Flow as Packet
 from ipsecd.policy import classify
-from ipsecd.policy.classify import ICMP_ERRORS, WITH_PORTS, WITH_TYPES, Flow
+from ipsecd.policy.classify import ICMP_ERRORS
+from ipsecd.policy.flow import WITH_PORTS, WITH_TYPES, Flow
 from ipsecd.policy.plan import Action, Entry, Plan
 from ipsecd.wire.selector import ANY_PORT, Address, Selector
 
@@ -66,12 +67,10 @@ class Seen:
 
     def within(self, flow: Flow) -> bool:
         """Whether it is a packet of a flow, as far as it can be seen."""
-        protocol = flow.source.protocol or flow.destination.protocol
-        if not self.between(flow) or protocol not in (0, self.packet.protocol):
+        if not self.between(flow) or flow.protocol not in (0, self.packet.protocol):
             return False
-        if protocol in WITH_TYPES:
-            types = flow.destination.ports if flow.source.ports == ANY_PORT else flow.source.ports
-            return _has(types, self.packet.source_port)
+        if flow.protocol in WITH_TYPES:
+            return _has(flow.types, self.packet.source_port)
         return _has(flow.source.ports, self.packet.source_port) and _has(
             flow.destination.ports, self.packet.destination_port
         )
@@ -125,19 +124,14 @@ class Decided(NamedTuple):
 
 NEW = "ipsecd hasn't taken notice yet of an address that this machine has got"
 LOST = "it has the address of another machine, or one that this machine has lost"
-_PASSED_ON = "passed on by "
 
 
 def _number(index: int, _: Entry) -> str:
     return str(index)
 
 
-def _passing_on(index: int, _: Entry) -> str:
-    return f"{_PASSED_ON}{index}"
-
-
 def _index(flow: Flow) -> int:
-    return int(flow.verdict.removeprefix(_PASSED_ON))
+    return int(flow.verdict)
 
 
 def _covers(entry: Entry, types: frozenset[str]) -> bool:
@@ -190,17 +184,14 @@ class Case:
 
     def _crossing(self) -> Decided:
         """What is forwarded arrives and leaves: ``classify.crossing`` says what that means for blocks."""
-        entries = self._entries()
-        first, then = classify.crossing_flows(entries, *self._ways(), _number, _passing_on, _number)
-        flow = deciding(first, self.seen)
-        if flow is None:
-            return Decided()
-        if not flow.verdict.startswith(_PASSED_ON):
-            return Decided(_index(flow), flow.action)
-        own = deciding(then, self.seen)
-        if own is not None and entries[_index(own)].action is not Action.BLOCK:
-            return Decided(_index(own), own.action, _index(flow))
-        return Decided(passed_on=_index(flow))
+        first = deciding(classify.either_way(self.plan.entries, self._ways(), _number, _number), self.seen)
+        if first is not None and first.action is Action.BLOCK:
+            return Decided(_index(first), first.action)
+        own = deciding(classify.standing_back(self._flows()), self.seen)
+        other = -1 if first is None or (own is not None and _index(own) <= _index(first)) else _index(first)
+        if own is None or self.plan.entries[_index(own)].action is Action.BLOCK:
+            return Decided(passed_on=other)
+        return Decided(_index(own), own.action, other)
 
     def covering(self) -> tuple[int, ...]:
         """The entries that cover the packet on its way, by index; those that block, in either direction if it is

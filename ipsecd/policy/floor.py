@@ -117,13 +117,16 @@ def _subordinate_chains(plan: Plan, outside: tuple[str, ...], interfaces: Interf
     crossing: classify.Chains = {}
     if _crossing(plan):
         crossing = {
-            **classify.crossing("steer_crossing", entries, ways.ahead, ways.into, steer),
-            **classify.crossing("leaving_crossing", entries, ways.out, ways.into, judge),
-            **classify.crossing("arriving_crossing", let_in, ways.into, ways.out, judge),
+            **classify.blocked("blocked", entries, (ways.out, ways.into), judge),
+            **classify.crossing("steer_crossing", entries, ways.ahead, steer),
+            **classify.crossing("leaving_crossing", entries, ways.out, judge),
+            **classify.crossing("arriving_crossing", let_in, ways.into, judge),
+            "arriving_through": [f"jump blocked{'_ahead' * plan.by_connection}", "goto arriving_crossing"],
         }
-    if plan.by_connection:
-        crossing |= classify.crossing("steer_emerging", entries, ways.emerging, ways.into, steer)
-        crossing |= classify.crossing("arriving_ahead", let_in, ways.into, ways.ahead, judge)
+    if plan.by_connection:  # before routing, the way isn't told by the interface
+        crossing |= classify.blocked("blocked_ahead", entries, (ways.ahead, ways.into), judge)
+        crossing |= classify.blocked("blocked_emerging", entries, (ways.emerging, ways.into), judge)
+        crossing |= classify.crossing("steer_emerging", entries, ways.emerging, steer)
     # of fragments the way isn't asked: one that is marked for nothing only has to come from the right side
     entering_pieces = classify.excepted(entries, classify.out, _entering_pieces(plan.settings))
     return {
@@ -204,7 +207,6 @@ def _base_chains(plan: Plan, interfaces: Interfaces) -> classify.Chains:
     tun = settings.table  # the TUN's group has the number of our table
     steered, asked = (has_mark(settings, mark) for mark in (settings.mark, asking_mark(settings)))
     across = _crossing(plan)
-    ahead, emerging = ("_ahead", "_emerging") if plan.by_connection else (across, across)
     strangers = {
         direction: [
             f'{match} counter name "{UNKNOWN_INTERFACE}" drop'
@@ -236,7 +238,7 @@ def _base_chains(plan: Plan, interfaces: Interfaces) -> classify.Chains:
             "jump exempt_arriving",
             *strangers["iifname"],
             *(
-                (f"fib daddr type {_TO_US} jump arriving", f"fib daddr type != {_TO_US} jump arriving{ahead}")
+                (f"fib daddr type {_TO_US} jump arriving", f"fib daddr type != {_TO_US} jump arriving_through")
                 if across
                 else ("jump arriving",)
             ),
@@ -247,11 +249,7 @@ def _base_chains(plan: Plan, interfaces: Interfaces) -> classify.Chains:
             'iifname "lo" accept',
             f"iifgroup != {tun} {clear_mark(settings)}",
             f"fib daddr type {_TO_US} accept",
-            *(
-                (f"iifgroup {tun} jump steer{emerging}", f"iifgroup != {tun} jump steer{across}")
-                if plan.by_connection
-                else (f"jump steer{across}",)
-            ),
+            *_steering_forwarded(plan),
             f"iifgroup {tun} jump emerging",
             f"iifgroup != {tun} jump entering",
         ],
@@ -265,6 +263,7 @@ def _base_chains(plan: Plan, interfaces: Interfaces) -> classify.Chains:
         "through_us": [
             _hook("filter", "forward", LATE),
             f"oifgroup {tun} {steered} accept",
+            *(f"{way} jump blocked" for way in (f"iifgroup != {tun}", f"iifgroup {tun} oifgroup != {tun}") if across),
             f"iifgroup != {tun} jump arriving{across}",
             *(
                 f"iifgroup != {tun} ct direction original ct status dnat {what} jump arriving_original"
@@ -307,10 +306,28 @@ def _base_chains(plan: Plan, interfaces: Interfaces) -> classify.Chains:
             f'{steered} counter name "{BESIDE_THE_TUN}" drop',
             "jump exempt_departing",
             *strangers["oifname"],
-            *(("iif 0 jump leaving", f"iif != 0 jump leaving{across}") if across else ("jump leaving",)),
+            *(
+                ("iif 0 jump leaving", "iif != 0 jump blocked", f"iif != 0 jump leaving{across}")
+                if across
+                else ("jump leaving",)
+            ),
             f"iif != 0 iifgroup != {tun} jump arriving{across}",
         ],
     }
+
+
+def _steering_forwarded(plan: Plan) -> list[str]:
+    tun, across = plan.settings.table, _crossing(plan)
+    if not plan.by_connection:
+        return [*["jump blocked"] * bool(across), f"jump steer{across}"]
+    return [
+        f"iifgroup {'' if name == 'emerging' else '!= '}{tun} jump {chain}"
+        for name, chains in (
+            ("emerging", ("blocked_emerging", "steer_emerging")),
+            ("ahead", ("blocked_ahead", "steer_crossing")),
+        )
+        for chain in chains
+    ]
 
 
 def _hook(kind: str, hook: str, priority: int) -> str:

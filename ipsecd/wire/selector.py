@@ -41,6 +41,9 @@ class Selector:
         if self.ports[0] > self.ports[1] and self.ports != OPAQUE:
             raise ValueError("port range is reversed")
 
+    def __hash__(self) -> int:
+        return hash((int(self.start), int(self.end), self.protocol, self.ports))  # that of an address is slow
+
     @classmethod
     def net(cls, text: str, protocol: int = 0, ports: tuple[int, int] = ANY_PORT) -> Selector:
         """The selector of a subnet or address in text form; raises ValueError."""

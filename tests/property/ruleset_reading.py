@@ -126,6 +126,10 @@ class Reading:
                 return True, rest
             case ["ct", "direction", "original", "ct", "status", "dnat", *_]:
                 return False, []
+            case ["ct", "original", "proto-src" | "proto-dst" as end, *rest]:
+                return self._match(["th", {"proto-src": "sport", "proto-dst": "dport"}[end], *rest], packet)
+            case ["ct", "original", *rest]:  # nobody has changed it
+                return self._match(rest, packet)
             case ["meta", "mark", "&", mask, *rest]:
                 return _holds(rest, packet.mark & int(mask, 16))
             case ["meta", "nfproto", family, *rest]:
@@ -155,6 +159,15 @@ class Reading:
                 return matched and flow.protocol == 58, rest
             case ["ip6", "hoplimit", number, *rest]:
                 return flow.version == 6 and number == "64", rest
+            case [raw, *rest] if raw.startswith("@nh,"):
+                version, address = {
+                    "@nh,96,32": (4, source),
+                    "@nh,128,32": (4, destination),
+                    "@nh,64,128": (6, source),
+                    "@nh,192,128": (6, destination),
+                }[raw]
+                assert version == flow.version, f"another field stands there: {' '.join(words)}"
+                return _holds(rest, int(address))
             case [raw, "&", "0x0", "==", "0x0", *rest] if raw.startswith("@th,0,"):
                 return not packet.opaque, rest
             case [raw, *rest] if raw.startswith("@th,"):
@@ -177,7 +190,10 @@ def _raw(packet: Passing, place: str) -> int:
 
 
 def _holds(words: list[str], value: object) -> tuple[bool, list[str]]:
-    """Whether the value is what the words ask for, which are a number, a name, a network, a range or a set of these."""
+    """Whether the value is what the words ask for, which are a number, a name, a network, a range or a set of these, or
+    on one side of one."""
+    if words[0] in ("<", ">="):
+        return (_number(value) < _number(words[1])) == (words[0] == "<"), words[2:]
     negated = words[0] == "!="
     if words[0] in ("!=", "=="):
         words = words[1:]
@@ -187,6 +203,11 @@ def _holds(words: list[str], value: object) -> tuple[bool, list[str]]:
     else:
         wanted, rest = [words[0]], words[1:]
     return any(_is(value, one) for one in wanted) != negated, rest
+
+
+def _number(value: object) -> int:
+    text = str(value)
+    return int(ip_address(text)) if ":" in text or "." in text else int(text, 0)
 
 
 def _is(value: object, wanted: str) -> bool:

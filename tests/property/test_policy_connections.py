@@ -74,7 +74,9 @@ def test_each_way_of_a_forwarded_packet_is_judged_by_its_own_interface(
     names = packet.leaves_by, packet.came_by
     way, other = (WAYS.out, WAYS.into) if leaving else (WAYS.into, WAYS.out)
     plain, plain_other = (classify.out, classify.into) if leaving else (classify.into, classify.out)
-    chains = classify.crossing("c", met(found, plain), way, other, verdict)
+    chains = classify.blocked("blocked", found, (way, other), verdict)
+    chains |= classify.crossing("crossing", met(found, plain), way, verdict)
+    chains["c"] = ["jump blocked", "goto crossing"]
     own, across = (visible(found, name) for name in (names if leaving else names[::-1]))
 
     def covering(entry: Entry) -> bool:

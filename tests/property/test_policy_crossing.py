@@ -55,11 +55,6 @@ packets = st.builds(
 ways = st.sampled_from((classify.out, classify.into))
 
 
-def crossing(found: Sequence[Entry], way: classify.Way) -> classify.Chains:
-    other = classify.into if way is classify.out else classify.out
-    return classify.crossing("c", found, way, other, verdict)
-
-
 def verdict(_: int, entry: Entry) -> str:
     return {
         Action.PERMIT: "return",
@@ -81,6 +76,12 @@ def said(chains: classify.Chains, name: str, packet: Packet) -> str:
     return " ".join([Reading(chains).verdict(name, passing), *passing.counted])
 
 
+def crossing(found: Sequence[Entry], way: classify.Way) -> classify.Chains:
+    blocked = classify.blocked("blocked", found, (classify.out, classify.into), verdict)
+    own = classify.crossing("crossing", met(found, way), way, verdict)
+    return {"c": ["jump blocked", "goto crossing"], **blocked, **own}
+
+
 def covers(way: classify.Way, entry: Entry, packet: Packet) -> bool | None:
     """Whether the entry covers the packet that way; None: it may, as far as can be seen."""
     for flow in way(0, entry, entry.action, ""):
@@ -100,22 +101,6 @@ def passes(way: classify.Way, entry: Entry, packet: Packet) -> bool:
     return (way is classify.into and entry.passthrough) or (entry.fallback and remote in packet.clear)
 
 
-@given(st.lists(entries(), max_size=6), packets.filter(lambda packet: packet.port is not None), ways)
-def test_a_block_counts_if_it_is_the_first_and_a_protect_if_it_is_the_first_of_its_direction(
-    found: Sequence[Entry], packet: Packet, way: classify.Way
-) -> None:
-    chains = crossing(met(found, way), way)
-    other = classify.into if way is classify.out else classify.out
-    first = next((entry for entry in found if covers(way, entry, packet) or covers(other, entry, packet)), None)
-    same = next((entry for entry in found if covers(way, entry, packet)), None)
-    expected = "return"
-    if first is not None and first.action is Action.BLOCK:
-        expected = "drop blocked"
-    elif same is not None and same.action is Action.PROTECT and not passes(way, same, packet):
-        expected = "drop protected"
-    assert said(chains, "c", packet) == expected
-
-
 A, B, EVERYBODY = (Selector.net(network) for network in ("10.1.0.1/32", "10.2.0.1/32", "0.0.0.0/0"))
 WEB = Selector.net("10.2.0.0/16", TCP, (80, 80))
 BEHIND_A_PERMIT = [
@@ -131,6 +116,23 @@ BESIDE_A_FALLBACK = [
 ]
 
 
+@given(st.lists(entries(), max_size=6), packets.filter(lambda packet: packet.port is not None), ways)
+@example(BEHIND_A_PERMIT, Packet(HOSTS[0], HOSTS[2], 22), classify.out)
+def test_a_block_counts_if_it_is_the_first_and_a_protect_if_it_is_the_first_of_its_direction(
+    found: Sequence[Entry], packet: Packet, way: classify.Way
+) -> None:
+    chains = crossing(found, way)
+    other = classify.into if way is classify.out else classify.out
+    first = next((entry for entry in found if covers(way, entry, packet) or covers(other, entry, packet)), None)
+    same = next((entry for entry in found if covers(way, entry, packet)), None)
+    expected = "return"
+    if first is not None and first.action is Action.BLOCK:
+        expected = "drop blocked"
+    elif same is not None and same.action is Action.PROTECT and not passes(way, same, packet):
+        expected = "drop protected"
+    assert said(chains, "c", packet) == expected
+
+
 @given(st.lists(entries(), max_size=6), packets, ways)
 @example(BEHIND_A_PERMIT, Packet(A.start, B.start, 80), classify.out)  # type: ignore[arg-type]  # IPv4
 @example(BESIDE_A_FALLBACK, Packet(HOSTS[0], HOSTS[2], 443, frozenset(HOSTS)), classify.out)
@@ -139,7 +141,7 @@ def test_a_packet_that_hides_its_ports_gets_nowhere_that_one_of_any_port_would_n
 ) -> None:
     """The strictest wins, of all that might be meant."""
     plain = classify.chains("c", classify.excepted(met(found, way), way, verdict))
-    for chains in (plain, crossing(met(found, way), way)):
+    for chains in (plain, crossing(found, way)):
         if said(chains, "c", replace(packet, port=None)) == "return":
             assert said(chains, "c", packet) == "return"
 
@@ -150,7 +152,7 @@ def test_without_a_block_forwarded_packets_are_as_others(
 ) -> None:
     """So their chains aren't written then."""
     plain = classify.chains("c", classify.excepted(met(found, way), way, verdict))
-    assert said(crossing(met(found, way), way), "c", packet) == said(plain, "c", packet)
+    assert said(crossing(found, way), "c", packet) == said(plain, "c", packet)
 
 
 @given(st.lists(entries(), max_size=6), packets, ways)
@@ -161,7 +163,7 @@ def test_an_exception_lets_nothing_pass_of_another_peer_nor_of_another_entry(
     met_there = met(found, way)
     for chains in (
         classify.chains("c", classify.excepted(met_there, way, verdict)),
-        crossing(met_there, way),
+        crossing(found, way),
     ):
         now, before = (said(chains, "c", each) for each in (packet, replace(packet, clear=frozenset())))
         if now != before:

@@ -3,6 +3,7 @@ and the SPD do with it, read rule by rule."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.selector import Address
 from tests.property.policy_values import Tree
 from tests.property.ruleset_reading import TUN, Passing, Reading, chains_of
+from tests.property.test_policy_branching import trees
 from tests.property.test_policy_order import (
     ME,
     NAMED,
@@ -354,16 +356,17 @@ def said(judgement: Judgement) -> str:
 
 @given(
     policies(), flows(), roads, st.booleans(), st.sampled_from(["same", "lost", "new"]),
-    st.sampled_from([frozenset(), frozenset({PEER})]),
+    st.sampled_from([frozenset(), frozenset({PEER})]), st.booleans(),
 )  # fmt: skip
 def test_what_is_said_is_what_the_floor_and_the_data_plane_do(
-    tree: Tree, flow: Flow, road: Road, arriving: bool, addresses: str, excepted: frozenset[Address]
+    tree: Tree, flow: Flow, road: Road, arriving: bool, addresses: str, excepted: frozenset[Address], many: bool
 ) -> None:
     """Also where this machine has an address that the plan doesn't know of, or has lost one, whatever the interfaces by
-    which a packet goes, and while a peer has a soft SA."""
+    which a packet goes, while a peer has a soft SA, and where rules are trees, as many are."""
     whole = plan_of(tree, (*HERE, LOST) if addresses == "lost" else HERE)
     ours = frozenset((*HERE, NEW) if addresses == "new" else HERE)
-    machine = Machine(whole, ours, excepted)
+    with trees() if many else nullcontext():
+        machine = Machine(whole, ours, excepted)
     found = ways(flow, road.here(ours), arriving=arriving)
     if not arriving and flow.addresses()[0] == LOST:
         found = (Way.SENT,)
@@ -377,15 +380,16 @@ def test_what_is_said_is_what_the_floor_and_the_data_plane_do(
         assert way.outbound or said(told) != "clear" or not goes_on or not machine.stops_a_piece(flow, road)
 
 
-@given(policies(), flows(errors=True), flows(), roads)
+@given(policies(), flows(errors=True), flows(), roads, st.booleans())
 def test_an_error_that_passes_in_spite_of_what_it_quotes_does_not_pass_unremarked(
-    tree: Tree, error: Flow, quoted: Flow, road: Road
+    tree: Tree, error: Flow, quoted: Flow, road: Road, many: bool
 ) -> None:
     whole = plan_of(tree, HERE)
     if error.version != quoted.version:
         return
     ours = frozenset(HERE)
-    machine = Machine(whole, ours)
+    with trees() if many else nullcontext():
+        machine = Machine(whole, ours)
     for way in ways(error, road.here(ours), arriving=False):
         if way is Way.LEAVING and not machine.goes_on(error, road, quoted):
             continue

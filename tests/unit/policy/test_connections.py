@@ -68,13 +68,14 @@ def chain(name: str, *entries: Entry) -> list[str]:
     [
         ("leaving", f"oifname {REMOTE}", f"oifname {LAN}"),
         ("arriving", f"iifname {REMOTE}", f"iifname {LAN}"),
-        ("leaving_crossing", f"iifname {REMOTE} goto leaving_crossing_both", f"oifname {LAN}"),
-        ("leaving_crossing_both", f"oifname {REMOTE}", f"oifname {LAN} return"),
-        ("arriving_ahead_both", f"iifname {REMOTE}", f"iifname {LAN} return"),
-        ("arriving_ahead", f"fib daddr . mark oifname {REMOTE} goto arriving_ahead_both", f"iifname {LAN}"),
+        ("blocked", f"iifname {REMOTE} return", f"oifname {LAN} counter"),
+        ("blocked_ahead", f"fib daddr . mark oifname {REMOTE} return", f"iifname {LAN} counter"),
+        ("blocked_emerging", f"fib daddr oifname {REMOTE} return", f"fib daddr oifname {LAN} counter"),
+        ("leaving_crossing", f"oifname {REMOTE}", f"oifname {LAN} return"),
+        ("arriving_crossing", f"iifname {REMOTE}", f"iifname {LAN} return"),
         ("steer", f"oifname {REMOTE}", f"oifname {LAN}"),
-        ("steer_crossing", f"fib daddr . mark oifname {REMOTE}", f"fib daddr . mark oifname {LAN}"),
-        ("steer_emerging", f"fib daddr oifname {REMOTE}", f"fib daddr oifname {LAN}"),
+        ("steer_crossing", f"fib daddr . mark oifname {REMOTE}", f"fib daddr . mark oifname {LAN} return"),
+        ("steer_emerging", f"fib daddr oifname {REMOTE}", f"fib daddr oifname {LAN} return"),
         ("arriving_original", f"iifname {REMOTE}", f"iifname {LAN}"),
         ("leaving_quoted_v4", f"oifname {REMOTE}", f"oifname {LAN}"),
         ("arriving_quoted_v4", f"iifname {REMOTE}", f"iifname {LAN}"),
@@ -91,7 +92,16 @@ def test_a_rule_for_one_type_asks_in_each_chain_for_the_interface(
     assert blocking is None or any(blocking in rule for rule in rules)
 
 
-@pytest.mark.parametrize("name", ["arriving", "arriving_crossing", "arriving_ahead", "arriving_ahead_both"])
+def test_a_forwarded_packet_is_held_against_blocks_by_the_way_that_is_known_at_that_hook() -> None:
+    tun = Settings().table
+    assert chain("arriving_through", PROTECT, BLOCK) == ["jump blocked_ahead", "goto arriving_crossing"]
+    for name, blocks in (("steer_forwarded", "blocked_emerging"), ("steer_forwarded", "blocked_ahead"),
+                         ("through_us", "blocked"), ("to_wire", "blocked")):  # fmt: skip
+        assert [rule for rule in chain(name, PROTECT, BLOCK) if rule.endswith(f"jump {blocks}")]
+    assert f"iifgroup {tun} jump blocked_emerging" in chain("steer_forwarded", PROTECT, BLOCK)
+
+
+@pytest.mark.parametrize("name", ["arriving", "arriving_crossing"])
 def test_a_passthrough_for_one_type_lets_in_what_arrives_by_it(name: str) -> None:
     assert [rule for rule in chain(name, PROTECT) if rule.endswith("drop")] != []
     assert [rule for rule in chain(name, replace(PROTECT, passthrough=True)) if rule.endswith("drop")] == []

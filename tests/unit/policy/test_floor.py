@@ -98,7 +98,7 @@ def test_a_passthrough_lets_nothing_out_and_believes_no_error_about_what_went_ou
 
 
 def test_a_passthrough_is_let_in_across_this_machine_before_a_block_of_all() -> None:
-    assert chain("arriving_crossing", LET_IN, BLOCK)[0] == f"{BACK} return"
+    assert chain("blocked", LET_IN, BLOCK)[1] == chain("arriving_crossing", LET_IN, BLOCK)[0] == f"{BACK} return"
     assert chain("leaving_crossing", LET_IN, BLOCK) == chain("leaving_crossing", PROTECT, BLOCK)
 
 
@@ -112,8 +112,8 @@ def test_a_packet_let_in_and_sent_elsewhere_is_one_that_is_let_in() -> None:
 
 def test_a_packet_that_hides_its_ports_is_let_in_only_if_no_stricter_entry_may_be_meant() -> None:
     web = Entry("web/1", "web", Action.PROTECT, ((LOCAL, Selector.net("10.2.0.0/16", 6, (80, 80))),), passthrough=True)
-    assert chain("arriving_opaque_rest", web, PROTECT) == [f"{BACK} {DROP.replace('.0.', '.1.')}"]
-    assert chain("arriving_opaque_rest", replace(web, passthrough=False), LET_IN) == [
+    assert chain("arriving_opaque", web, PROTECT) == [f"{BACK} {DROP.replace('.0.', '.1.')}"]
+    assert chain("arriving_opaque", replace(web, passthrough=False), LET_IN) == [
         f"{BACK} {DROP.replace('a/1', 'web/1')}",
         f"{BACK} return",
     ]
@@ -193,7 +193,7 @@ def test_an_exception_opens_neither_what_stands_before_its_entry_nor_what_may_be
         'meta nfproto ipv4 counter name "drops.0.b/1" drop',
         f"{THERE} meta l4proto 6 th dport 80 ip daddr @clear_ipv4 return",
     ]
-    assert not any("@clear" in rule for rule in chain("leaving_opaque_rest", web, rest))
+    assert not any("@clear" in rule for rule in chain("leaving_opaque", web, rest))
 
 
 def test_a_stray_address_of_this_machine_passes_nowhere() -> None:

@@ -95,7 +95,7 @@ def test_without_any_that_is_enabled_nothing_is_in_force() -> None:
 
 def test_their_entries_stand_in_the_floor_in_that_order() -> None:
     floor = ruleset(planned(FILE))
-    chain = floor[floor.index("\tchain leaving_crossing_clear {") :]
+    chain = floor[floor.index("\tchain blocked_clear {") :]
     first, second = chain.index("ip daddr 10.2.0.9 return"), chain.index("ip daddr 10.2.0.9 meta l4proto 6 return")
     assert first < chain.index("10.0.0.0/8 meta l4proto 6") < second
 

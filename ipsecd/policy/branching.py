@@ -1,0 +1,187 @@
+"""Many flows as a tree of rules: a packet meets few of them, however many there are.
+
+A chain takes the first flow that covers a packet, so a list of a thousand is a thousand rules for most packets. Here
+the list is parted instead, by a rule that asks on which side of a number an address or a port is, and each half again,
+until few flows are left. A flow that reaches across stands in both halves. In each of them the flows keep their order
+and say all they say, so a packet gets the verdict of the same flow, in whichever half it is looked for.
+
+There are no maps and no sets in it, though one of those could take the place of the tree: when a table takes the place
+of another, the kernel (Linux 6.18) starts the new rules first and fills maps of ranges behind that, so for a moment no
+flow would be found. Chains are entered by ``goto``, which leaves nothing to return to; still the kernel counts how
+deep they stand in each other, and takes 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from itertools import count, pairwise
+from math import log2
+
+from ipsecd import limits
+from ipsecd.policy.extents import SIDES, Box, around, box_of, meet, needed, turns, whole
+from ipsecd.policy.flow import Flow, span
+from ipsecd.policy.parting import Cut, Parting
+
+Chains = dict[str, list[str]]
+
+ADDRESSES = {4: ("@nh,96,32", "@nh,128,32"), 6: ("@nh,64,128", "@nh,192,128")}  # of a packet whose version is known
+TRANSPORT = ("meta l4proto", "th sport", "th dport")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """``places`` are in nft's words those of source and destination address, and then of protocol and two ports, if
+    they can be told. ``written`` are flows as the rules of a chain, with the chains they need. ``final`` says whether
+    nothing is left for others of a packet that belongs to a flow. ``in_turn``: flows may be asked some now, and some
+    later."""
+
+    places: tuple[str, ...]
+    written: Callable[[str, Sequence[Flow]], Chains]
+    final: Callable[[Flow], bool]
+    in_turn: bool = True
+
+    def within(self, cut: Cut, inside: Box) -> str:
+        """Matches what a cut takes of what is inside a box."""
+        place, (first, last), (at, to) = self.places[cut.axis], cut.span, inside[cut.axis]
+        if first == at:
+            return f"{place} < {self._number(cut.axis, last + 1)}"
+        if last == to:
+            return f"{place} >= {self._number(cut.axis, first)}"
+        return f"{place} {span((first, last))}"
+
+    def _number(self, axis: int, number: int) -> str:
+        place = self.places[axis]
+        if "addr" in place:
+            return str(IPv6Address(number) if "ip6" in place else IPv4Address(number))
+        return str(number) if axis >= SIDES else hex(number)
+
+
+def tree(name: str, flows: Sequence[Flow], words: Words) -> Chains:
+    """The chain ``name`` that gives a packet the verdict of its first flow, and the chains it needs. Flows and packets
+    are of one IP version. A packet of no flow falls out at the end."""
+    boxes = [box_of(flow)[: len(words.places)] for flow in flows]
+    numbers = needed(flows, boxes)
+    flows, boxes = [flows[number] for number in numbers], [boxes[number] for number in numbers]
+    bounds = [0, *(turns(boxes) if words.in_turn else ()), len(flows)]
+    parts = [slice(*ends) for ends in pairwise(bounds)]
+    chains: Chains = {name: []}
+    then, behind = "", None
+    for place, part in reversed(list(enumerate(parts))):
+        own = f"{name}_then_{place}" if place else name
+        chains |= _Tree(own, flows[part], boxes[part], words, _depth(parts, part), then, behind).chains
+        then = own
+        for flow, box in zip(flows[part], boxes[part], strict=True):
+            if flow.verdict != "return":
+                behind = box if behind is None else around(behind, box)
+    return chains
+
+
+def _depth(parts: Sequence[slice], part: slice) -> int:
+    """How deep the chains of one of several trees may stand in each other: larger ones deeper."""
+    needs = [log2(2 + each.stop - each.start) for each in parts]
+    return int((limits.DEPTH - len(parts) + 1) * log2(2 + part.stop - part.start) / sum(needs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Flows by number, of the packets inside a box; how many chains may still stand behind each other, and how many
+    flows may still be written twice."""
+
+    flows: list[int]
+    inside: Box
+    depth: int
+    spare: int
+
+
+class _Tree:
+    """``chains`` of flows; a packet that belongs to none goes on to the chain ``then``, if there is one."""
+
+    def __init__(
+        self,
+        name: str,
+        flows: Sequence[Flow],
+        boxes: Sequence[Box],
+        words: Words,
+        depth: int,
+        then: str,
+        behind: Box | None,
+    ) -> None:
+        self.name, self.flows, self.boxes, self.words, self.then = name, flows, boxes, words, then
+        self.behind = behind
+        self.decisive = [flow.verdict != "return" for flow in flows]
+        self.parting = Parting(boxes)
+        self.chains: Chains = {}
+        self.numbers = count()
+        if not flows:
+            self.chains[name] = []
+            return
+        everything = whole(flows[0].source.version, len(words.places))
+        self._chain(name, _Part(list(range(len(flows))), everything, depth, limits.TWICE * len(flows)))
+
+    def _chain(self, name: str, part: _Part) -> str:
+        self.chains[name] = []
+        self.chains[name] += self._rules(name, part)
+        return name
+
+    def _rules(self, name: str, part: _Part) -> Iterator[str]:
+        """The larger half is looked into by the same chain."""
+        while True:
+            left = self._left(part.flows)
+            cut = self.parting.edge(left, part.inside)
+            if cut is None and len(left) > limits.LEAF and part.depth:
+                cut = self.parting.cut(left, part.inside, part.depth, part.spare)
+            if cut is None:
+                break
+            half, rest = self._parted(left, part, cut)
+            branch = self._chain(f"{self.name}_{next(self.numbers)}", half)
+            if len(self.chains[branch]) > 1 or " " in "".join(self.chains[branch]).removeprefix("goto "):
+                yield f"{self.words.within(cut, part.inside)} goto {branch}"
+            else:
+                yield f"{self.words.within(cut, part.inside)} {''.join(self.chains.pop(branch)) or 'return'}"
+            part = rest
+        numbers, full = self._until_full(left, part.inside)
+        more = self.words.written(name, [self.flows[number] for number in numbers])
+        yield from more.pop(name)
+        if not full and self.then and self.behind is not None and meet(self.behind, part.inside):
+            yield f"goto {self.then}"
+        self.chains |= more
+
+    def _left(self, numbers: list[int]) -> list[int]:
+        """Without flows that let go what is let go in any case, as far as a box around all others shows it."""
+        if all(map(self.decisive.__getitem__, numbers)):
+            return numbers
+        others, left = self.behind, []
+        for number in reversed(numbers):
+            if self.decisive[number]:
+                box = self.boxes[number]
+                others = box if others is None else around(others, box)
+                left.append(number)
+            elif others is not None and meet(self.boxes[number], others):
+                left.append(number)
+        left.reverse()
+        return left
+
+    def _until_full(self, left: list[int], inside: Box) -> tuple[list[int], bool]:
+        """Up to the one that leaves nothing to others, and whether there is one."""
+        for place, number in enumerate(left):
+            flow, spans = self.flows[number], zip(self.boxes[number], inside, strict=True)
+            full = all(first <= at and last >= to for (first, last), (at, to) in spans)
+            if full and not flow.me and not flow.by and self.words.final(flow):
+                return left[: place + 1], True
+        return left, False
+
+    def _parted(self, left: list[int], part: _Part, cut: Cut) -> tuple[_Part, _Part]:
+        """What is cut off, and the rest."""
+        own, others = self.parting.parted(left, cut)
+        axis, (first, last) = cut
+        at, to = part.inside[axis]
+        outside = (last + 1, to) if first == at else (at, first - 1) if last == to else (at, to)
+        before, behind = part.inside[:axis], part.inside[axis + 1 :]
+        spare = part.spare - len(own) - len(others) + len(left)
+        share = spare * len(own) // (len(own) + len(others))
+        return (
+            _Part(own, (*before, cut.span, *behind), part.depth - 1, share),
+            _Part(others, (*before, outside, *behind), part.depth, spare - share),
+        )

@@ -1,0 +1,112 @@
+"""One direction of a pair of an entry, and its words in nftables."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+
+from ipsecd.policy.exempt import GROUPS
+from ipsecd.policy.plan import Action
+from ipsecd.wire.registry import IpProtocol
+from ipsecd.wire.selector import ANY_PORT, Selector
+
+WITH_PORTS = (6, 17, 33, 132, 136)  # TCP, UDP, DCCP, SCTP, UDP-Lite: both ports in the first four octets
+WITH_TYPES = (int(IpProtocol.ICMP), int(IpProtocol.ICMPV6))  # type and code in the first two octets
+# What a router's services hear comes to its networks' subnet-router anycast addresses too (RFC 4291 section 2.6.1).
+LOCAL = {"saddr": "fib saddr type local", "daddr": "fib daddr type { local, anycast }"}
+
+_REMEMBERED = 16_384  # words of some thousand entries: each is asked for in many chains
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One direction of a pair of an entry, and what happens to its packets in nft's words. ``action`` says how strict
+    that is; ``me`` is the side that is this machine, in nft's words too: saddr, daddr, or none. The kernel knows which
+    addresses that are at each moment, also before anybody has told us of a new one."""
+
+    action: Action
+    source: Selector
+    destination: Selector
+    verdict: str
+    me: str = ""
+    far: str = ""  # the side that isn't ours, likewise
+    by: str = ""  # the interfaces it covers packets on, in nft's words; empty: any
+    while_clear: bool = False  # the verdict counts only for peers that are talked to in clear now
+
+    @property
+    def protocol(self) -> int:
+        """A pair has one protocol, named by either side or by both; 0 is any."""
+        return int(self.source.protocol or self.destination.protocol)
+
+    @property
+    def types(self) -> tuple[int, int]:
+        """Of ICMP: the ports of either side hold type*256+code."""
+        return self.destination.ports if self.source.ports == ANY_PORT else self.source.ports
+
+    @property
+    def certain(self) -> bool:
+        """Whether the addresses alone decide if a packet belongs to it."""
+        return not self.protocol and self.source.ports == self.destination.ports == ANY_PORT
+
+
+def rule(flow: Flow, when: str = "") -> str:
+    """The flow as a rule; ``when`` is ``ct original `` for what a packet was before its addresses were changed."""
+    ports = ("ct original proto-src", "ct original proto-dst") if when else ("th sport", "th dport")
+    transport = _transport(flow, ports)
+    return (
+        f"{addresses(flow, when)} {transport} {flow.verdict}"
+        if transport
+        else f"{addresses(flow, when)} {flow.verdict}"
+    )
+
+
+def addresses(flow: Flow, when: str = "") -> str:
+    """Matches the flow's addresses, and its interfaces."""
+    family = "ip" if flow.source.version == 4 else "ip6"
+    sides = (("saddr", flow.source), ("daddr", flow.destination))
+    given = [(side, selector) for side, selector in sides if side != flow.me and not selector.any_address]
+    words = [f"{when}{family} {side} {range_of(selector)}" for side, selector in given]
+    words = words or [f"meta nfproto ipv{flow.source.version}"]
+    if flow.me:  # what a packet was for before NAT can't be asked of the routing tables; a group isn't this machine
+        words.append(f"{when}{family} {flow.me} != {GROUPS[flow.source.version]}" if when else LOCAL[flow.me])
+    return " ".join([*words, flow.by] if flow.by else words)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def ends(verdict: str) -> bool:
+    """Whether a verdict surely ends the search: not so, if it is one for peers in a set."""
+    return _FINAL.fullmatch(verdict) is not None
+
+
+_FINAL = re.compile(r'(meta mark set meta mark & \w+ \| \w+ )?(counter name "[^"]*" )?(return|drop|accept)')
+
+
+def range_of(selector: Selector) -> str:
+    """The addresses of a selector: one, a network or a range."""
+    return _range(int(selector.start), int(selector.end), selector.version)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _range(first: int, last: int, version: int) -> str:
+    kind = IPv4Address if version == 4 else IPv6Address
+    return str(Selector(kind(first), kind(last)))
+
+
+def span(numbers: tuple[int, int]) -> str:
+    """One number, or the first and the last."""
+    first, last = numbers
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _transport(flow: Flow, names: tuple[str, str]) -> str:
+    """Protocol and ports."""
+    protocol = flow.protocol
+    if protocol in WITH_TYPES:
+        return f"meta l4proto {protocol}" + ("" if flow.types == ANY_PORT else f" @th,0,16 {span(flow.types)}")
+    sides = zip(names, (flow.source.ports, flow.destination.ports), strict=True)
+    ports = [f"{name} {span(numbers)}" for name, numbers in sides if numbers != ANY_PORT]
+    if not protocol and ports:
+        return " ".join([f"meta l4proto {{ {', '.join(map(str, WITH_PORTS))} }}", *ports])
+    return " ".join([f"meta l4proto {protocol}", *ports]) if protocol else ""
