@@ -11,12 +11,13 @@ _ATTRIBUTE = struct.Struct("=HH")
 
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Type and body of each netlink message."""
-    while len(data) >= _HEADER.size:
-        length, kind, _, _, _ = _HEADER.unpack_from(data)
-        if not _HEADER.size <= length <= len(data):
+    start = 0
+    while len(data) - start >= _HEADER.size:
+        length, kind, _, _, _ = _HEADER.unpack_from(data, start)
+        if not _HEADER.size <= length <= len(data) - start:
             return
-        yield kind, data[_HEADER.size : length]
-        data = data[(length + 3) & ~3 :]
+        yield kind, data[start + _HEADER.size : start + length]
+        start += (length + 3) & ~3
 
 
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

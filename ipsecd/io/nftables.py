@@ -1,9 +1,11 @@
 """Our one nftables table, by way of the nft program.
 
-A new table is applied as one transaction and then read back. What is compared is the machine code of every rule:
-what nft makes of our text, against what it finds in the kernel. (Its listings can't be compared with our text: each
-release words rules in its own way, and 1.0.6 prints some wrongly.) From then on the kernel's listing is remembered,
-and ``holds`` says whether it is still the same.
+A new table is applied as one transaction and then read back. Of the first one what is compared is the machine code of
+every rule: what nft makes of our text, against what it finds in the kernel. (Its listings can't be compared with our
+text: each release words rules in its own way, and 1.0.6 prints some wrongly.) So this nft and this kernel are known to
+understand each other. Later ones are whole if nobody else has changed any table meanwhile, which the kernel's
+generation of tables tells; else they are compared too. From then on what the kernel holds is remembered, octet by
+octet (``table.py``), and ``holds`` says whether it is still the same.
 
 The kernel offers tables that nobody but their owner can change, and that outlive it (flags owner and persist, Linux
 6.9). They aren't used: nft 1.0.6 doesn't know ``persist``, and an owner is a netlink socket that stays open, which is
@@ -17,19 +19,23 @@ import asyncio
 import json
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ipsecd.errors import KernelError
-from ipsecd.limits import NFT_TIME
+from ipsecd.io.table import Content, content, following, generation
+from ipsecd.limits import NFT_TIME, TABLE_READS
 
 _PATH = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 _BASE_CHAIN = re.compile(r"chain (\S+) \{\s*type (\S+) hook (\S+) priority (-?\d+); policy (\S+);")
 _OBJECT = re.compile(r"^\s*(counter|set) (\S+) \{", re.MULTILINE)
-_UNNAMED = re.compile(r"(set|map) (__\S+)(?: 0x0)?")
+_UNNAMED = re.compile(r"(set|map) (__\S+)( dreg \d+)?(?: 0x0)?")
 _NAMED = re.compile(r"( set [^_]\S*) 0x0")  # flags, which only the kernel's listing has
 _NO_SUCH = "No such file or directory"
+_CODE = "--debug=netlink"
+_STILL = ("--stateless", "--terse", "--numeric-priority")  # as we say it, and without what changes by itself
 
 
 class Element(NamedTuple):
@@ -50,20 +56,25 @@ class Nftables:
     def __init__(self, table: str) -> None:
         self.table = table
         self.text = ""  # what replaced the table last
-        self._held: Any = None
+        self._held: Content | None = None
+        self._understood = False  # the kernel was seen to hold what nft had sent
 
     async def replace(self, text: str, elements: Elements = ()) -> None:
         """Apply the transaction ``text``, which replaces the table whole, and see that the kernel holds it. Its sets
         have these elements from the first moment on.
 
-        Raises KernelError: either nothing has changed, or the kernel holds something else than was asked.
+        Raises KernelError: either nothing has changed, or it isn't certain that the kernel holds what was asked.
         """
-        if text != self.text or self._held is None:
-            await self._replace(text, elements)
-            return
-        await self._apply(text, elements)  # its machine code is known to be right: nothing comes before this
-        if not await self.holds():
-            await self._replace(text, elements)
+        self._held = None
+        before = generation()
+        await self._nft(text + self._with(elements), "-f", "-")  # nothing comes before this
+        held = content(self.table)
+        if not self._understood or held.generation != following(before):
+            held = await self._compared(text)
+            self._understood = True
+        if held.rules != _counted(text):
+            raise KernelError("the kernel holds more rules than it was given, or fewer", _REPORT)
+        self.text, self._held = text, held
 
     async def change(self, add: Elements, delete: Elements) -> None:
         """Put elements into their sets, each with its whole time whether it is there already or not, and take others
@@ -83,51 +94,57 @@ class Nftables:
             f"{verb} element inet {self.table} {each.name} {{ {each.value} }}\n" for each in elements for verb in verbs
         )
 
-    async def _apply(self, text: str, elements: Elements) -> None:
-        await self._nft(text + self._with(elements), "-f", "-")
-
-    async def _replace(self, text: str, elements: Elements) -> None:
-        self._held = None
-        expected = machine_code(await self._nft(text, "--check", "--debug=netlink", "-f", "-"), self.table)
-        if not any(expected.values()):
+    async def _compared(self, text: str) -> Content:
+        """What the kernel holds, if that is what nft makes of the text. Raises KernelError."""
+        sent = machine_code(await self._nft(text, "--check", _CODE, "-f", "-"), self.table)
+        if not any(sent.values()):
             raise KernelError("nft doesn't say what it makes of the rules", "known to work: nftables 1.0.6")
-        await self._apply(text, elements)
-        actual = machine_code(await self._nft("", "--debug=netlink", "list", "table", "inet", self.table), self.table)
-        for chain in expected.keys() | actual.keys():
-            if expected.get(chain) != actual.get(chain):
+        for _ in range(TABLE_READS):
+            held = content(self.table)
+            said = await self._nft("", _CODE, *_STILL, "list", "table", "inet", self.table)
+            if generation() == held.generation:
+                break
+        else:
+            raise KernelError("somebody changes nftables all the time", "nft monitor shows what is changed")
+        code, _, listed = said.partition(f"table inet {self.table} {{\n")
+        found = machine_code(code, self.table)
+        for chain in sent.keys() | found.keys():
+            if sent.get(chain) != found.get(chain):
                 raise KernelError(f"the kernel holds other rules in chain {chain} than it was given", _REPORT)
-        listing = await self._listing()
-        if _objects(listing) != _asked(text):
+        if _declared(listed) != _declared(text):
             raise KernelError("the kernel holds other chains, sets or counters than it was given", _REPORT)
-        self.text, self._held = text, _comparable(listing)
+        return held
 
     async def holds(self) -> bool:
         """Whether the table is exactly as it was after ``replace``; counters and elements of sets apart."""
-        return self._held is not None and _comparable(await self._listing()) == self._held
+        if self._held is None:
+            return False
+        if generation() != self._held.generation:
+            now = content(self.table)
+            if (now.digest, now.rules) != (self._held.digest, self._held.rules):
+                return False
+            self._held = now
+        return True
 
     async def exists(self) -> bool:
         """Whether there is a table of that name at all."""
-        return bool(await self._listing())
+        return bool(content(self.table).digest)
 
     async def counters(self) -> dict[str, int]:
         """Packets by counter name; empty without a table."""
-        objects = await self._listing("counters")
+        try:
+            said = await self._nft("", "-j", "list", "counters", "table", "inet", self.table)
+        except KernelError as error:
+            if _NO_SUCH in error.message:
+                return {}
+            raise
+        objects = json.loads(said)["nftables"]
         return {item["counter"]["name"]: item["counter"]["packets"] for item in objects if "counter" in item}
 
     async def remove(self) -> None:
         """Remove the table; none is fine too."""
         await self._nft(f"table inet {self.table}\ndelete table inet {self.table}\n", "-f", "-")
         self.text, self._held = "", None
-
-    async def _listing(self, *kind: str) -> list[dict[str, Any]]:
-        """What is in the table, or the objects of one kind that are."""
-        try:
-            text = await self._nft("", "-j", "list", *kind, "table", "inet", self.table)
-        except KernelError as error:
-            if _NO_SUCH in error.message:
-                return []
-            raise
-        return [item for item in json.loads(text)["nftables"] if "metainfo" not in item]
 
     async def _nft(self, text: str, *words: str) -> str:
         program = shutil.which("nft", path=_PATH)
@@ -161,61 +178,59 @@ _REPORT = "please report this as a bug in ipsecd"
 
 
 def machine_code(output: str, table: str) -> Code:
-    """The rules in what ``nft --debug=netlink`` prints, by chain and in order: their instructions, one a line, with
-    the members of the unnamed sets they look into. Handles and set numbers are left out.
+    """The rules in what ``nft --debug=netlink`` prints, by chain and in order: their instructions, with the
+    members of the unnamed sets and maps they look into. Handles and set numbers are left out.
 
-    Unnamed sets stand before their rule, all called ``__set%d``, in what nft is about to send; in what the kernel has
-    they stand before all rules, with numbers.
+    Unnamed sets stand before their rule, all called ``__set%d``, in what nft sends; in what the kernel has they stand
+    before all rules, with numbers.
     """
     chains: Code = {}
     numbered: dict[str, list[str]] = {}
     ahead: list[list[str]] = []
     members: list[str] = []
     rules: list[str] = []
+    unnamed, rule = re.compile(rf"(?:inet {table} @|)(__(?:set|map)\S+)(.*)"), re.compile(rf"inet {table} ([^@\s]+)")
     for line in output.splitlines():
-        if match := re.match(rf"(?:inet {table} @|)(__(?:set|map)\S+)(.*)", line):
+        if line.startswith("  ["):
+            if rules:
+                rules[-1] += _with_members(line, ahead, numbered) if "__" in line else _NAMED.sub(r"\1", line)
+        elif line.startswith("\telement"):
+            members += line.split("\telement ")[1:]
+        elif match := unnamed.match(line):
             if "size" in match[2]:
                 ahead.append(members := [])
             elif "%" not in match[1]:
                 members = numbered.setdefault(match[1], [])
-        elif line.startswith("\telement"):
-            members += re.findall(r"element (\w+)", line)
-        elif match := re.match(rf"inet {table} ([^@\s]+)( \d+)*$", line):
+        elif match := rule.match(line):
             rules = chains.setdefault(match[1], [])
             rules.append("")
-        elif line.startswith("  [") and rules:
-            if match := _UNNAMED.search(line):
-                found = ahead.pop(0) if "%" in match[2] and ahead else numbered.get(match[2], [])
-                line = _UNNAMED.sub(rf"\1 of {' '.join(sorted(found))}", line)  # noqa: PLW2901  the same line, clearer
-            rules[-1] += _NAMED.sub(r"\1", line).strip() + "\n"
+        elif line:  # of another table
+            members, rules = [], []
     return chains
 
 
-def _asked(text: str) -> set[tuple[str, ...]]:
-    chains = {("chain", *match) for match in _BASE_CHAIN.findall(text)}
-    return chains | set(_OBJECT.findall(text))
+def _with_members(line: str, ahead: list[list[str]], numbered: dict[str, list[str]]) -> str:
+    match = _UNNAMED.search(line)
+    if match is None:
+        return line
+    found = ahead.pop(0) if "%" in match[2] and ahead else numbered.get(match[2], [])
+    return _UNNAMED.sub(rf"\1 of {', '.join(sorted(found))}\3", line)
 
 
-def _objects(listing: list[dict[str, Any]]) -> set[tuple[str, ...]]:
-    found: set[tuple[str, ...]] = set()
-    for item in listing:
-        for kind, value in item.items():
-            if kind == "chain" and "hook" in value:
-                words = ("name", "type", "hook", "prio", "policy")
-                found.add((kind, *(str(value[word]) for word in words)))
-            elif kind in {"counter", "set"}:
-                found.add((kind, value["name"]))
-    return found
+def _declared(text: str) -> set[tuple[str, ...]]:
+    """The base chains, sets and counters in nft's words."""
+    return set(_BASE_CHAIN.findall(text)) | set(_OBJECT.findall(text))
 
 
-def _comparable(listing: list[dict[str, Any]]) -> list[Any]:
-    """The listing without what changes by itself."""
-    return [_without(item, {"handle", "packets", "bytes"} | ({"elem"} if "set" in item else set())) for item in listing]
-
-
-def _without(value: Any, keys: set[str]) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without(inner, keys) for key, inner in value.items() if key not in keys}
-    if isinstance(value, list):
-        return [_without(inner, keys) for inner in value]
-    return value
+def _counted(text: str) -> Counter[str]:
+    """Rules by chain."""
+    counts: Counter[str] = Counter()
+    chain = ""
+    for line in text.splitlines():
+        if line.startswith("\tchain "):
+            chain = line.split()[1]
+        elif line.startswith("\t}"):
+            chain = ""
+        elif chain and line.startswith("\t\t") and not line.startswith("\t\ttype "):
+            counts[chain] += 1
+    return counts

@@ -45,6 +45,8 @@ class Parting:
         for axis, (first, last) in enumerate(inside):
             firsts = sorted([self._ends[axis][0][number] for number in left])
             lasts = sorted([self._ends[axis][1][number] for number in left])
+            if firsts[0] == firsts[-1] and lasts[0] == lasts[-1]:
+                continue
             for at in _candidates(firsts, lasts):
                 if first < at <= last:
                     below, above = bisect_left(firsts, at), size - bisect_left(lasts, at)

@@ -16,7 +16,7 @@ from pyroute2 import AsyncIPRoute
 
 from ipsecd.errors import KernelError
 from ipsecd.io import advice, kernel_state
-from ipsecd.io.nftables import Nftables
+from ipsecd.io.nftables import Element, Nftables
 from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
 from ipsecd.io.watch import Change, RoutingWatch
@@ -218,6 +218,62 @@ def test_a_rule_of_the_table_that_got_lost_is_noticed(
         pytest.raises(KernelError, match=r"the kernel holds other rules in chain \w+ than it was given"),
     ):
         gateway.do(gateway.state.raise_floor(floor.ruleset(PLAN)))
+
+
+WIDER = floor.ruleset(PLAN, ("wan0", "wan1"))
+
+
+def test_a_rule_that_got_lost_is_noticed_in_later_tables_too(
+    sites: Sites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Nftables._nft
+
+    async def forgetful(self: Nftables, text: str, *words: str) -> str:
+        return await honest(self, text.replace("\t\tjump leaving_quoted\n", "", 1), *words)
+
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        monkeypatch.setattr(Nftables, "_nft", forgetful)
+        with pytest.raises(KernelError, match="more rules than it was given, or fewer"):
+            gateway.do(gateway.nftables.replace(WIDER))
+        assert not gateway.do(gateway.nftables.holds())
+
+
+@pytest.mark.parametrize(
+    ("change", "ours"),
+    [
+        ("insert rule inet ipsecd to_wire accept", True),
+        ("delete table inet ipsecd", True),
+        ("add table inet others", False),
+    ],
+)
+def test_what_somebody_changes_at_the_same_time_is_no_part_of_what_was_put_in_place(
+    sites: Sites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, ours: bool
+) -> None:
+    honest = Nftables._nft
+
+    async def together(self: Nftables, text: str, *words: str) -> str:
+        said = await honest(self, text, *words)
+        if words == ("-f", "-"):
+            sites.run("ga", ["nft", *change.split()])
+        return said
+
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        monkeypatch.setattr(Nftables, "_nft", together)
+        if ours:
+            with pytest.raises(KernelError):
+                gateway.do(gateway.nftables.replace(WIDER))
+        else:
+            gateway.do(gateway.nftables.replace(WIDER))
+        assert gateway.do(gateway.nftables.holds()) is not ours
+
+
+def test_a_table_is_held_while_others_change_theirs_and_not_once_it_is_put_back(sites: Sites, tmp_path: Path) -> None:
+    with Gateway(sites, tmp_path, PLAN) as gateway:
+        sites.run("ga", ["nft", "add", "table", "inet", "others"])
+        gateway.do(gateway.nftables.change([Element("clear_ipv4", "192.0.2.9", 60.0)], []))
+        assert gateway.do(gateway.nftables.holds())
+        sites.run("ga", ["nft", "-f", "-"], stdin=gateway.nftables.text)
+        assert not gateway.do(gateway.nftables.holds())
 
 
 def test_a_floor_that_cant_be_kept_stands_all_the_same(sites: Sites, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_who_gives_up_on_a_long_listing_is_let_go(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(nftables, "_PATH", str(tmp_path))
 
     async def give_up() -> None:
-        asking = asyncio.create_task(Nftables("ipsecd").exists())
+        asking = asyncio.create_task(Nftables("ipsecd").counters())
         await asyncio.to_thread(runs.read_text)
         for _ in range(TURNS):
             await asyncio.sleep(0)
