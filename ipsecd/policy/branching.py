@@ -72,7 +72,7 @@ def tree(name: str, flows: Sequence[Flow], words: Words) -> Chains:
         own = f"{name}_then_{place}" if place else name
         chains |= _Tree(own, flows[part], boxes[part], words, _depth(parts, part), then, behind).chains
         then = own
-        for flow, box in zip(flows[part], boxes[part], strict=True):
+        for flow, box in zip(flows[part], boxes[part], strict=True) if place else ():
             if flow.verdict != "return":
                 behind = box if behind is None else around(behind, box)
     return chains

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from ipsecd.policy import classify
-from ipsecd.policy.plan import Settings
+from ipsecd.policy.plan import Action, Entry, Settings
 
 LAN, REMOTE_ACCESS = "lan", "remote-access"
 
@@ -99,9 +99,12 @@ def ways(settings: Settings, interfaces: Interfaces) -> Ways:
 
 
 def _by(way: classify.Way, words: Callable[[str, str], str]) -> classify.Way:
-    return lambda index, entry, action, verdict: tuple(
-        replace(flow, by=words(entry.connections, "")) for flow in way(index, entry, action, verdict)
-    )
+    def covering(index: int, entry: Entry, action: Action, verdict: str) -> tuple[classify.Flow, ...]:
+        flows = way(index, entry, action, verdict)
+        by = words(entry.connections, "")
+        return tuple(replace(flow, by=by) for flow in flows) if by else flows
+
+    return covering
 
 
 def strangers(settings: Settings, interfaces: Interfaces, direction: str) -> tuple[str, ...]:
