@@ -26,15 +26,39 @@ class Narrowed:
     more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A child that takes something of an offer: its ``first`` selectors, perhaps, or the ``whole`` of it."""
+
+    peer: Peer
+    child: Child
+    first: bool
+    whole: bool
+
+
 def narrow_in(peers: Iterable[Peer], local: Selectors, remote: Selectors) -> Narrowed:
     """What the responder answers to an offer; ``local`` is our side of it (TSr), ``remote`` the peer's (TSi).
 
     A child that takes the offer's first selectors goes before one that doesn't; among those, one that takes the whole
-    offer; then the order of the policy. The search ends with ``limits.NARROWING_STEPS``. Raises
+    offer; then the order of the policy. A peer that only responds gets nothing that another one is for: if that is so
+    of a part of the offer, it may be the offer's first selectors and no more. Raises
     Refused("selectors-unacceptable") with TS_UNACCEPTABLE.
     """
+    known = tuple(peers)
+    ruling, responding = ([peer for peer in known if peer.responds is responds] for responds in (False, True))
+    found, alone = _candidates(ruling, local, remote), (local[:1], remote[:1])
+    if not found:
+        return _best(_candidates(responding, local, remote), local, remote)
+    if responding and not any(each.first for each in found) and not _candidates(ruling, *alone):
+        others = _candidates(responding, *alone)
+        return replace(_best(others, *alone), more=True) if others else _best(found, local, remote)
+    return _best(found, local, remote)
+
+
+def _candidates(peers: Iterable[Peer], local: Selectors, remote: Selectors) -> list[_Candidate]:
+    """In the order of the policy. The search ends with ``limits.NARROWING_STEPS``."""
     ours, theirs = _distilled(local), _distilled(remote)
-    found: list[tuple[bool, bool, Peer, Child]] = []
+    found: list[_Candidate] = []
     steps = 0
     for each, child in ((peer, child) for peer in peers for child in peer.children):
         steps += len(ours) * len(child.local) + len(theirs) * len(child.remote)
@@ -45,16 +69,23 @@ def narrow_in(peers: Iterable[Peer], local: Selectors, remote: Selectors) -> Nar
         if meets(here, there):
             first = covers(child.local, local[:1]) and covers(child.remote, remote[:1])
             whole = set(ours) <= set(here) and set(theirs) <= set(there)
-            found.append((first, whole, each, child))
+            found.append(_Candidate(each, child, first, whole))
+    return found
+
+
+def _best(found: list[_Candidate], local: Selectors, remote: Selectors) -> Narrowed:
     if not found:
         raise Refused(
             "selectors-unacceptable",
             f"the peer asks for {show(local)} here and {show(remote)} there, which no rule it has opened allows",
             notify=NotifyType.TS_UNACCEPTABLE,
         )
-    first, whole, peer, child = max(found, key=lambda entry: entry[:2])
-    more = len(found) > 1 and not whole
-    return Narrowed(peer, child, narrow(ours, child.local), narrow(theirs, child.remote), more)
+    best = max(found, key=lambda each: (each.first, each.whole))
+    ours, theirs = (
+        narrow(_distilled(offered), allowed)
+        for offered, allowed in ((local, best.child.local), (remote, best.child.remote))
+    )
+    return Narrowed(best.peer, best.child, ours, theirs, len(found) > 1 and not best.whole)
 
 
 def narrow_again(child: Child, local: Selectors, remote: Selectors) -> tuple[Selectors, Selectors]:

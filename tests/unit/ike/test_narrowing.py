@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ipsecd import limits
 from ipsecd.errors import Refused
-from ipsecd.ike.config import Child
+from ipsecd.ike.config import Child, Peer
 from ipsecd.ike.narrowing import meets, narrow_again, narrow_in, offer_for, show
 from ipsecd.wire.registry import NotifyType
 from ipsecd.wire.selector import Selector
@@ -117,3 +119,36 @@ def test_a_long_list_is_shown_by_its_beginning() -> None:
     assert show(hosts) == "10.1.0.1, 10.1.0.2, 10.1.0.3, 10.1.0.4 and 3 more"
     assert show(hosts[:4]) == "10.1.0.1, 10.1.0.2, 10.1.0.3, 10.1.0.4"
     assert show(()) == "nothing"
+
+
+SMB, DNS = Selector.net("10.2.0.9", 6, (445, 445)), Selector.net("10.2.0.9", 17, (53, 53))
+
+
+def answering(*rules: Child) -> list[Peer]:
+    """Peers of one pair of identities: of the default response between NET_A and anybody, and of rules."""
+    anybody = child_of_a("anybody", remote=(ANYWHERE,))
+    return [replace(peer_b(anybody), name="default-response", responds=True), peer_b(*rules)]
+
+
+def test_the_default_response_gets_what_no_rule_is_for() -> None:
+    for peers in (answering(child("smb", "10.9.0.0/16")), answering(child("smb", "10.9.0.0/16"))[:1]):
+        best = narrow_in(peers, (NET_A,), (HOST_B,))
+        assert (best.child.name, best.local, best.remote, best.more) == ("anybody", (NET_A,), (HOST_B,), False)
+
+
+def test_the_default_response_gets_nothing_of_what_a_rule_is_for() -> None:
+    rule = child_of_a("smb", remote=(SMB,))
+    best = narrow_in(answering(rule), (NET_A,), (HOST_B,))
+    assert (best.child.name, best.remote) == ("smb", (SMB,))
+    best = narrow_in(answering(rule), (NET_A,), (SMB, HOST_B))
+    assert (best.child.name, best.remote) == ("smb", (SMB,))
+
+
+def test_of_an_offer_that_a_rule_takes_a_part_of_the_default_response_takes_what_is_asked_for_first_alone() -> None:
+    best = narrow_in(answering(child_of_a("smb", remote=(SMB,))), (NET_A,), (DNS, HOST_B))
+    assert (best.child.name, best.local, best.remote, best.more) == ("anybody", (NET_A,), (DNS,), True)
+
+
+def test_what_neither_a_rule_nor_the_default_response_is_for_is_refused() -> None:
+    with pytest.raises(Refused):
+        narrow_in(answering(child_of_a("smb", remote=(SMB,))), (ELSEWHERE,), (HOST_B,))
