@@ -113,6 +113,12 @@ TUN_QUEUE = 1_000  # packets, or runs, that wait in the kernel for the road out:
 TUN_MTU = 1_438  # leaves as 1,500 octets with AES-GCM in UDP over IPv4; who has less room learns it by ICMP
 LINK_MTU = 1_500  # of a path the kernel has said nothing about
 MAX_SOFT_SAS = 1_024  # peers talked to in clear at a time: more is no exception any more
+MAX_RESPONSES = (
+    512  # pairs of selectors that hosts may have the default response protect: the floor holds each about ten
+)
+# times, and is made anew for each host, while other negotiations wait
+MAX_RESPONSE_PAIRS = 32  # of these, for one host
+RESPONSE_KEPT = 1.0  # seconds for which the floor keeps what such an SA protected, as its host may just begin anew
 MAX_HEARD = 10_000  # peers remembered that have answered: one for each IKE SA there may be
 ACQUIRE_AGAIN = 3.0  # a policy entry whose negotiation ended without a usable SA isn't asked for again sooner
 ACQUIRE_LOSSES = 3  # so often in a row a child whose SA was of use and is gone is asked for at once

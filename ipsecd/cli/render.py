@@ -19,6 +19,7 @@ _STYLES = {
     "permit": "blue",
     "clear": "blue",
     "exempt": "blue",
+    "waiting": "blue",
     "down": "yellow",
     "held": "yellow",
     "negotiating": "yellow",

@@ -56,7 +56,7 @@ class Commands:
         return status.sas(self._app, await self._carried())
 
     async def _policy(self, _: Arguments) -> dict[str, Any]:
-        plan = self._in_force().prepared.plan
+        plan = self._in_force().plan
         return describe_plan(plan, await Nftables(TABLE).counters())
 
     async def _explain(self, arguments: Arguments) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ipsecd.ike.negotiate import esp_menus, ike_menus, offer
 from ipsecd.ike.reports import rules_of
 from ipsecd.ipsec.spd import BYPASS, DISCARD, PROTECT, SpdEntry
 from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
+from ipsecd.policy import response
 from ipsecd.policy.plan import Action, Child, Lifetime, Peer, Plan
 from ipsecd.wire.bodies import encode_body
 from ipsecd.wire.registry import Protocol
@@ -63,8 +64,14 @@ def unusable(plan: Plan, keys: Mapping[str, Secret], problems: Mapping[str, str]
 
 def spd_entries(plan: Plan, ids: Ids) -> tuple[SpdEntry, ...]:
     """The entries of the SPD in order of precedence (RFC 4301 section 4.4.1), but for those of ``me`` on a machine that
-    has no address, and for those of cleartext alone."""
+    has no address, and for those of cleartext alone. What the default response may protect stands there from the
+    beginning, behind all rules: the floor hands over no packet of a host that hasn't asked, and if one came, it would
+    find no SA."""
     headers = {child.name: OuterHeader(child.dscp, child.df) for peer in plan.peers for child in peer.children}
+    answering = tuple(
+        response.entry(child.name, child, response.facing(child.local, child.remote))
+        for child in response.patterns(plan)
+    )
     return tuple(
         SpdEntry(
             entry.name,
@@ -77,7 +84,7 @@ def spd_entries(plan: Plan, ids: Ids) -> tuple[SpdEntry, ...]:
             headers.get(entry.child, AS_INNER),
             entry.each,
         )
-        for entry in plan.entries
+        for entry in response.answered(plan, answering).entries
         if entry.pairs and entry.inside_too
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -72,6 +73,13 @@ class Soft(Protocol):
     def released(self, child: str, packet: bytes) -> None: ...
 
 
+class Responding(Protocol):
+    """Who keeps the floor to what hosts have negotiated by the default response."""
+
+    def waits(self, effect: effects.InstallInbound, then: Callable[[str, float], None]) -> bool: ...
+    def gone(self, spi: bytes) -> None: ...
+
+
 class Conductor:
     """Takes effects and results, each with the time of the turn they belong to. ``on_report`` sees every report. A
     fault in one of them ends at the guard, and costs none of the others."""
@@ -85,6 +93,7 @@ class Conductor:
         keys: Keys,
         paths: Paths,
         soft: Soft,
+        responding: Responding,
         guard: Guard,
         *,
         window: int,
@@ -97,6 +106,7 @@ class Conductor:
         self._keys = keys
         self._paths = paths
         self._soft = soft
+        self._responding = responding
         self._guard = guard
         self._window = window
         self._on_report = on_report
@@ -104,6 +114,7 @@ class Conductor:
         self._pumping = False
         self._sent = 0  # messages to the roads so far: the number of the last one
         self._installing: tuple[int, bytes] | None = None  # the message that is waited for, and the SPI it installs
+        self._floorless = False  # whether the floor is waited for, before an SA is installed
 
     def perform(self, todo: Iterable[effects.Effect], now: float) -> None:
         """Carry these out behind those that still wait."""
@@ -112,7 +123,7 @@ class Conductor:
             return
         self._pumping = True
         try:
-            while self._queue and self._installing is None:
+            while self._queue and self._installing is None and not self._floorless:
                 with self._guard.over("an effect of the negotiation"):
                     self._one(self._queue.popleft(), now)
         finally:
@@ -169,8 +180,17 @@ class Conductor:
                 self._soft.silent(child, remote, heard=heard)
             case effects.Heard(remotes):
                 self._soft.heard(remotes)
+            case effects.InstallInbound() if self._responding.waits(effect, partial(self._floor_stands, effect)):
+                self._floorless = True
             case _:
                 self._change(effect, now)
+
+    def _floor_stands(self, effect: effects.InstallInbound, refusal: str, now: float) -> None:
+        """The floor does what an SA needs that is to be installed, or can't."""
+        self._floorless = False
+        if not refusal:
+            self._queue.appendleft(effect)
+        self.perform(self._negotiation.install_failed(effect.spi, refusal, now) if refusal else [], now)
 
     def _change(self, effect: translate.SaEffect, now: float) -> None:
         for message in self._paths.follow(effect):
@@ -178,6 +198,8 @@ class Conductor:
         match effect:
             case effects.InstallInbound(spi) | effects.InstallOutbound(_, spi):
                 self._installing = (self._sent + 1, spi)
+            case effects.RemoveInbound(spi):
+                self._responding.gone(spi)
             case _:
                 pass
         try:

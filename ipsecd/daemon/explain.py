@@ -14,7 +14,7 @@ from ipsecd.ipsec.selectors import ONE_FIELD, Flow, SaSelectors
 from ipsecd.policy.complaint import Complaint
 from ipsecd.policy.deciding import Way
 from ipsecd.policy.judging import Here, Judgement, Verdict, judge, ways
-from ipsecd.policy.plan import Entry, Plan
+from ipsecd.policy.plan import DEFAULT_RESPONSE, Entry, Plan
 from ipsecd.policy.traffic import WITH_PORTS, icmp_number, icmp_type, protocol
 from ipsecd.printable import quoted
 from ipsecd.wire.hostpair import pair_id, pair_name
@@ -34,7 +34,7 @@ def explain(protection: Protection | None, here: Here, flow: Flow, *, arriving: 
 def _told(protection: Protection | None, flow: Flow, way: Way, here: Here) -> dict[str, Any]:
     if protection is None:
         return {"verdict": Verdict.CLEAR.value, "why": "no policy is assigned", "runners_up": []}
-    plan = protection.prepared.plan
+    plan = protection.plan
     judgement = judge(plan, flow, way, here._replace(excepted=protection.soft.remotes()))
     told: dict[str, Any] = {"verdict": judgement.verdict.value, "why": judgement.why}
     if judgement.winner is not None:
@@ -71,7 +71,14 @@ def _protection(protection: Protection, judgement: Judgement, flow: Flow) -> str
         return f"leaves inside ESP to {remote}"
     if up:
         return f"dropped unless the peer allows an SA for it: those there are carry only {only}"
+    return _without_sa(protection, judgement, key, name)
+
+
+def _without_sa(protection: Protection, judgement: Judgement, key: str, name: str) -> str:
+    """What becomes of a packet that is to leave if its child, of this identifier and name, has no SA."""
     prepared = protection.prepared
+    if judgement.winner is not None and judgement.winner.rule == DEFAULT_RESPONSE:
+        return "dropped for another moment: the SA that was there is gone"
     if unusable := prepared.unusable.get(_peer(prepared.plan, judgement), ""):
         return f"dropped for now: {unusable}"
     held = protection.negotiation.held(key)

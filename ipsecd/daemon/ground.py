@@ -81,13 +81,13 @@ class Ground:
     async def end_boot(self) -> None:
         """A policy is in force: what the boot has added goes. Raises KernelError."""
         if self._host.boot.added:
-            await self.kernel.raise_floor(self.kernel.floor)
+            await self.kernel.raise_floor(self.kernel.floor, kept=self.kernel.kept)
         self._host.boot.over()
 
-    async def put_back(self, text: str) -> None:
+    async def put_back(self, text: str, kept: str = "") -> None:
         """After a failure: the floor as it was before, kept as before. That this fails too is told."""
         try:
-            await self.kernel.raise_floor(text, self._host.boot.added)
+            await self.kernel.raise_floor(text, self._host.boot.added, kept)
         except KernelError as error:
             report("floor-not-as-before", "error", {"reason": str(error)})
         if self._keeper is not None:
@@ -96,12 +96,12 @@ class Ground:
     async def lower(self) -> None:
         """Remove everything of ours from the kernel. Raises KernelError; then it stands as before, and is kept, as it
         does if whoever waits for this is told to stop."""
-        floor = self.kernel.floor
+        floor, kept = self.kernel.floor, self.kernel.kept
         await self.let_go()
         try:
             await self.kernel.lower()
         except BaseException:
-            await self.put_back(floor)
+            await self.put_back(floor, kept)
             if self._keeper is not None:
                 await self._keeper.restore()
             raise

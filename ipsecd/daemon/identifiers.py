@@ -25,7 +25,7 @@ class _Known(NamedTuple):
 
     @property
     def ends(self) -> Hashable:
-        return self.peer.local_id, self.peer.remote_id
+        return self.peer.local_id, self.peer.remote_id, self.peer.responds
 
     @property
     def traffic(self) -> Hashable:

@@ -22,8 +22,9 @@ from ipsecd.policy.diff import PlanDiff, diff
 from ipsecd.policy.floor import ruleset
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.model import PolicyFile
-from ipsecd.policy.plan import Peer, Plan
+from ipsecd.policy.plan import Entry, Peer, Plan
 from ipsecd.policy.planning import plan as make_plan
+from ipsecd.policy.response import answered
 from ipsecd.wire.selector import Address
 
 
@@ -51,6 +52,10 @@ class Outline:
     def around(self) -> tuple[object, ...]:
         """All that may change while the file doesn't."""
         return self.plan, self.outside, self.interfaces, self.absent, self.away
+
+    def floor_with(self, entries: tuple[Entry, ...]) -> str:
+        """The floor that protects what hosts have negotiated by the default response, too."""
+        return ruleset(answered(self.plan, entries), self.outside, self.interfaces) if entries else self.floor
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from ipsecd.daemon.keylog import Keys
 from ipsecd.daemon.paths import Paths
 from ipsecd.daemon.plane import Apart, Inline, Measures, Plane
 from ipsecd.daemon.prepare import Outline, Prepared, difference
+from ipsecd.daemon.responding import Responding
 from ipsecd.daemon.sockets import Sockets
 from ipsecd.daemon.softsas import SoftSas
 from ipsecd.daemon.wires import TunPort, Wires
@@ -72,7 +73,8 @@ class Protection:
             await self.ground.raise_floor(self._sketch.floor)
             self.prepared = await complete()
             await self._start()
-            await self.ground.end_boot()
+            async with self.responding.alone:
+                await self.ground.end_boot()
         except BaseException:
             await self.ground.let_go()
             await self._open.aclose()
@@ -83,6 +85,7 @@ class Protection:
         plan = self.prepared.plan
         entropy = SystemEntropy()
         self._begin_soft(plan)
+        self._begin_responding()
         self.negotiation = Ike(self.prepared.config, entropy)
         tun = self._port.tun = await self.kernel.raise_tun()
         await self._tell_problems()
@@ -104,6 +107,7 @@ class Protection:
             self.keys,
             self._paths,
             self.soft,
+            self.responding,
             self._host.guard,
             window=plan.settings.replay_window,
             on_report=self._host.reports,
@@ -149,6 +153,12 @@ class Protection:
         self.soft.assign(plan, self.prepared.ids)
         self.kernel.exceptions = self.soft.exceptions
 
+    def _begin_responding(self) -> None:
+        """Be ready to protect what hosts ask for that no rule says anything about."""
+        guard, clock = self._host.guard, self._host.clock.now
+        self.responding = Responding(self.kernel, self.prepared, self._turned, guard, clock)
+        self._open.push_async_callback(self.responding.close)
+
     async def change(self, new: Prepared) -> PlanDiff:
         """Put another plan in force in the place of this one, touching only what differs; all of it or nothing.
 
@@ -160,13 +170,13 @@ class Protection:
         other one would have ended may have to be negotiated again.
         """
         old = self.prepared
-        try:
-            if new.floor != old.floor:
-                await self.kernel.raise_floor(new.floor)
-            self._take(new)
-        except BaseException:
-            await self._go_back(old)
-            raise
+        async with self.responding.alone:
+            try:
+                await self.responding.stand(new)
+                self._take(new)
+            except BaseException:
+                await self._go_back(old)
+                raise
         self.soft.over()
         if (new.unusable, new.absent, new.plan.peers) != (old.unusable, old.absent, old.plan.peers):
             self._tell()
@@ -177,6 +187,7 @@ class Protection:
     def _take(self, new: Prepared) -> None:
         """Give the roads and the negotiation another plan."""
         old, self.prepared = self.prepared, new
+        self.responding.assign(new)
         self.soft.assign(new.plan, new.ids)
         if new.entries != old.entries:
             self._set_spd()
@@ -189,7 +200,16 @@ class Protection:
         if self.prepared is not old:
             with self._host.guard.over("going back to the policy before"):
                 self._take(old)
-        await self.ground.put_back(old.floor)
+        floor = self.responding.floor(old)
+        await self.ground.put_back(floor, old.floor)
+        if self.kernel.floor == floor:
+            with self._host.guard.over("going back to the floor before"):
+                await self.responding.stand(old)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan in force, with what hosts have negotiated by the default response."""
+        return self.responding.plan
 
     def sas(self) -> list[IkeSaStatus]:
         """The negotiation's SAs as they are now."""
@@ -246,7 +266,8 @@ class Protection:
     async def lower(self) -> None:
         """Remove everything of ours from the kernel, and stop: the policy is no longer in force. Raises KernelError;
         then the policy is still in force, and what was removed already is put back."""
-        await self.ground.lower()
+        async with self.responding.alone:
+            await self.ground.lower()
         await self.stop("the policy was put out of force by command")
 
     # --- what the data plane brings about -----------------------------------------------------------------------
@@ -280,6 +301,10 @@ class Protection:
         if some and self._reading:
             self.wires.turn(lambda now: self.negotiation.lost(tuple(some), now))
             asyncio.get_running_loop().call_later(limits.RENEGOTIATE_REST, self._negotiate_again, spis)
+
+    def _turned(self) -> None:
+        """The negotiation has been told something beside its turns."""
+        self.wires.rearm()
 
     def _tun_lost(self) -> None:
         self.ground.tun_lost()

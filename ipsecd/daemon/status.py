@@ -16,7 +16,7 @@ from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.softsas import SoftSa
 from ipsecd.dataplane.messages import Counters, SaCounters
 from ipsecd.ike.status import ChildSaStatus, IkeSaStatus
-from ipsecd.policy.plan import Action, Rule
+from ipsecd.policy.plan import DEFAULT_RESPONSE, Action, Rule
 
 _NOTHING = {"packets": 0, "octets": 0, "idle": None}
 
@@ -163,9 +163,10 @@ def _state(rule: Rule, now: _Now, unusable: str, protection: Protection, *, up: 
         return "clear"
     if unusable:
         return "unusable"
-    if rule.children and all(protection.held(child) for child in rule.children):
+    idle = "waiting" if rule.name == DEFAULT_RESPONSE else "down"  # for a host that asks, whoever has put it down
+    if idle == "down" and rule.children and all(protection.held(child) for child in rule.children):
         return "held"
-    return "negotiating" if rule.peer in now.calling else "down"
+    return "negotiating" if rule.peer in now.calling else idle
 
 
 def _counted(counters: Counters | None) -> dict[tuple[str, str], SaCounters]:

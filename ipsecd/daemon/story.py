@@ -126,6 +126,10 @@ STORY: dict[str, Told] = {
         "Which peers have answered can't be forgotten, and none of them is talked to in clear: {reason}"
     ),
     "heard-not-loaded": Told("Which peers have answered before isn't known, so none is talked to in clear: {reason}"),
+    # --- the default response ---------------------------------------------------------------------------------------
+    "response-begun": Told("{child}: from now on only ESP carries {filter}"),
+    "response-over": Told("{child}: no SA is left, the other rules hold again for {filter}"),
+    "response-failed": Told("{rule}: {reason}"),
     # --- child SAs ------------------------------------------------------------------------------------------------
     "child-established": Told("{child}: child SA established, {filter}, {suite}"),
     "child-rekeyed": Told("{child}: child SA rekeyed, {suite}"),

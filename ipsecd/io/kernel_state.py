@@ -99,6 +99,7 @@ class KernelState:
         self._report = report
         self._new_tun = new_tun
         self.floor = ""  # what stands, or should
+        self.kept = ""  # of it, for the next boot
         self._added = ""  # what stands with it, and isn't kept
         self.exceptions: Callable[[], tuple[Element, ...]] = tuple  # what passes it for a while; never at a boot
         self._index = 0
@@ -113,9 +114,9 @@ class KernelState:
             what = f"there is an interface {self.settings.tun} already, and it isn't ours"
             raise KernelError(what, "remove it, or set another name: settings: {tun: NAME}")
 
-    async def raise_floor(self, text: str, added: str = "") -> None:
+    async def raise_floor(self, text: str, added: str = "", kept: str = "") -> None:
         """Put this floor in the place of the one before, in one step, with what is ``added`` to it for now, and keep it
-        without that for the next boot.
+        without that, or instead of it what is to be ``kept``, for the next boot.
 
         Raises KernelError. A floor that can't be kept on disk is reported, and stands all the same.
         """
@@ -124,7 +125,9 @@ class KernelState:
                 await self._nftables.replace(text + added, self.exceptions())
             self.floor, self._added = text, added
         try:
-            self._store.save(text)
+            if self.kept != (kept or text):
+                self._store.save(kept or text)
+            self.kept = kept or text
         except KernelError as error:
             self._report("floor-not-saved", "warning", {"error": error.message, "hint": error.hint})
 
@@ -208,7 +211,7 @@ class KernelState:
         """Remove all of ours, also from the disk. Raises KernelError; ``restore`` then puts back what is gone."""
         async with self._floor_lock, self._lock:
             await flush(self._netlink, self._nftables, self._store)
-            self.floor = ""
+            self.floor = self.kept = ""
             self.close()
 
     def close(self) -> None:

@@ -14,6 +14,9 @@ from ipsecd.policy.complaint import did_you_mean, quoted
 from ipsecd.policy.names import FILTER_ACTIONS, FILTER_LISTS, NEGOTIATION_FIELDS
 from ipsecd.policy.nodes import Tree
 from ipsecd.policy.paths import CREDENTIAL_KINDS, Path, Value
+from ipsecd.policy.plan import DEFAULT_RESPONSE
+
+_SUCH_AS = "such as authentication: [{psk: NAME}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,7 @@ def crosscheck(tree: Tree) -> None:
         _unknown(tree, ("assigned",), "policy", assigned, policies)
     for name, body in policies.items():
         _rules(tree, ("policies", name, "rules"), _mapping(body).get("rules"), names)
-        response = ("policies", name, "default_response")
-        _authentication(tree, response, _mapping(_mapping(body).get("default_response")), names)
+        _default_response(tree, ("policies", name), _mapping(body), names)
     _rules(tree, ("persistent", "rules"), persistent.get("rules"), names)
 
 
@@ -88,6 +90,24 @@ def _rule(tree: Tree, where: Path, rule: dict[str, Value], names: _Names) -> Non
                 tree.mistakes.append(tree.mistake(path, message, "leave it out", tree.key(path)))
 
 
+def _default_response(tree: Tree, path: Path, policy: dict[str, Value], names: _Names) -> None:
+    response = policy.get("default_response")
+    if not isinstance(response, dict):
+        return
+    where = (*path, "default_response")
+    _authentication(tree, where, response, names)
+    if response.get("active", True) is False:
+        return
+    if response.get("authentication", []) == []:
+        place = (*where, "authentication") if "authentication" in response else where
+        _add(tree, place, "to answer needs authentication", _SUCH_AS)
+    rules = policy.get("rules")
+    for index, rule in enumerate(rules if isinstance(rules, list) else ()):
+        if _text(rule, "name") == DEFAULT_RESPONSE:
+            at = (*path, "rules", index, "name")
+            _add(tree, at, "the default response rule of this policy is called so", "choose another name")
+
+
 def _filters(tree: Tree, where: Path, rule: dict[str, Value], names: _Names) -> None:
     name = _text(rule, "filter_list")
     if name and name not in names.filter_lists:
@@ -114,7 +134,7 @@ def _authentication(tree: Tree, where: Path, holder: dict[str, Value], names: _N
 def _negotiation(tree: Tree, where: Path, rule: dict[str, Value]) -> None:
     if rule.get("authentication", []) == []:
         place = (*where, "authentication") if "authentication" in rule else (*where, "action")
-        _add(tree, place, "to negotiate needs authentication", "such as authentication: [{psk: NAME}]")
+        _add(tree, place, "to negotiate needs authentication", _SUCH_AS)
     tunnel, identity = rule.get("tunnel"), _mapping(rule.get("identity"))
     if "tunnel" not in rule:
         _hosts(tree, where, rule)

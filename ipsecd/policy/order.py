@@ -11,7 +11,8 @@ A filter that lies wholly inside another, and covers less, therefore always stan
 well-known sets count as one address each, so between one of them and an address it stands for, the file decides. The
 action has no say: a block isn't stronger than a permit.
 
-Entries of persistent rules stand before all others, however specific these are.
+Entries of persistent rules stand before all others, however specific these are. What hosts have negotiated by the
+default response stands behind all rules, and the default action at the end.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from ipsecd.policy.plan import Entry
+from ipsecd.policy.plan import DEFAULT_RESPONSE, Entry
 from ipsecd.policy.traffic import ICMP, ICMPV6
 from ipsecd.wire.selector import Selector
 
@@ -54,6 +55,8 @@ def reason(first: Entry, second: Entry) -> str:
     """Why the first of two entries of one family stands before the second, in words."""
     if not second.rule:
         return "the default action comes last"
+    if second.rule == DEFAULT_RESPONSE:
+        return "every rule goes before the default response"
     if first.persistent and not second.persistent:
         return "persistent rules come first"
     differing = (at for at, (one, other) in enumerate(zip(rank(first), rank(second), strict=True)) if one != other)

@@ -217,6 +217,7 @@ class Settings:
 
 
 PERSISTENT = "(persistent rules)"  # no policy can be called so
+DEFAULT_RESPONSE = "default-response"  # a policy that has it can't call another rule so
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 
 from ipsecd.errors import ConfigError, Unsupported
-from ipsecd.policy import builtin, expand, peering
+from ipsecd.policy import builtin, expand, peering, response
 from ipsecd.policy import plan as planned
 from ipsecd.policy.actions import FilterAction, Lifetime
 from ipsecd.policy.fit import overfull, sides
@@ -79,6 +79,7 @@ class _Planner:
         peers = tuple(
             replace(peer, name=name, children=tuple(children)) for peer, (name, children) in self._peers.items()
         )
+        peers += tuple(self._default_response())
         return Plan(
             policy=self._name,
             rules=tuple(self._rules),
@@ -184,6 +185,14 @@ class _Planner:
                     command=source.command or (),
                     line=self._file.line(("credentials", name)),
                 )
+
+    def _default_response(self) -> Iterator[planned.Peer]:
+        given = self._policy.default_response
+        if given is not None and given.active:
+            action = FilterAction(action="negotiate", security_methods=given.security_methods)
+            self._rules.append(response.rule(self._file.line(("policies", self._name, "default_response"))))
+            terms = tuple(self._esp_proposals(action)), _lifetime(action.lifetime)
+            yield response.peer(given, self._policy, self._around, *terms)
 
     def _default(self) -> Iterator[Entry]:
         """``default_action: block`` covers what is left, in either family and direction."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from ipsecd import limits
+from ipsecd.policy import shapes
 from ipsecd.policy.actions import FilterAction, SecurityMethod
 from ipsecd.policy.complaint import Complaint, Remark, complaint, quoted
 from ipsecd.policy.credentials import Credential
@@ -32,14 +33,25 @@ _MARK_BITS = 3  # four marks, and none
 
 
 class DefaultResponse(Strict):
-    """How to answer peers that ask for security where no rule says anything. Not supported yet."""
+    """How to answer hosts that ask for security where no rule says anything. What a host has negotiated with this
+    machine is then protected, both ways, until the SA ends; rules go before it, `default_action` behind it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": shapes.given(active={"const": False}),
+            "else": shapes.given(authentication={"minItems": 1}),
+        }
+    )
 
     active: bool = Field(True, description="`false`: don't answer.")
     security_methods: Several[SecurityMethod] = Field(
         (), max_length=limits.MAX_PROPOSALS, description="As in a filter action."
     )
     authentication: Annotated[Several[Authentication], AfterValidator(distinct)] = Field(
-        (), json_schema_extra=UNIQUE, description="As in a rule."
+        (),
+        json_schema_extra=UNIQUE,
+        description="As in a rule. Who proves it with one of these may "
+        "negotiate about its own address and this machine's, and about no other.",
     )
 
 
@@ -85,7 +97,7 @@ class Policy(Strict):
         "permit", description="What happens to traffic that no filter matches. The exemptions pass in any case."
     )
     default_response: DefaultResponse | None = Field(
-        None, description="Windows' default response rule. Not supported yet."
+        None, description="Windows' default response rule: answer who asks for security."
     )
     key_exchange: KeyExchange = Field(
         KeyExchange(), description="How keys are negotiated.", json_schema_extra={"default": {}}

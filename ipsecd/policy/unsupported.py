@@ -3,7 +3,8 @@ nothing is ever half done."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from ipsecd.errors import Mistake
 from ipsecd.policy.actions import FilterAction, SecurityMethod
@@ -14,8 +15,8 @@ from ipsecd.policy.names import FILTER_ACTIONS
 from ipsecd.policy.notes import places
 from ipsecd.policy.paths import Path
 from ipsecd.policy.proposals import NOT_YET
-from ipsecd.policy.rules import Rule
-from ipsecd.policy.schema import Policy
+from ipsecd.policy.rules import Authentication, Rule
+from ipsecd.policy.schema import DefaultResponse, Policy
 
 Found = Iterator[tuple[Path, str]]  # where, and what isn't supported
 
@@ -37,7 +38,8 @@ def _policy(policy_file: PolicyFile, name: str) -> Found:
     policy: Policy = policy_file.content.policies[name]
     path: Path = ("policies", name)
     if policy.default_response is not None and policy.default_response.active:
-        yield (*path, "default_response"), "the default response rule"
+        yield from _default_response((*path, "default_response"), policy.default_response)
+        yield from _beside_a_default_response(chain(policy_file.persistent(), policy_file.rules(name)), policy_file)
     yield from _key_exchange((*path, "key_exchange"), policy.key_exchange)
     for where, rule in policy_file.rules(name):
         yield from _rule(policy_file, where, rule)
@@ -77,16 +79,39 @@ def _keywords(path: Path, names: tuple[str, ...] | None) -> Found:
 def _negotiation(path: Path, rule: Rule) -> Found:
     if rule.encapsulation == "native":
         yield (*path, "encapsulation"), "native encapsulation"
-    for index, method in enumerate(rule.authentication):
+    yield from _authentication(path, rule.authentication)
+
+
+def _authentication(path: Path, methods: Iterable[Authentication]) -> Found:
+    for index, method in enumerate(methods):
         if method.psk is None:
             kind = "Kerberos" if method.kerberos else "certificates"
             yield (*path, "authentication", index), kind
 
 
+def _default_response(path: Path, given: DefaultResponse) -> Found:
+    yield from _authentication(path, given.authentication)
+    yield from _methods(path, given.security_methods)
+
+
+def _beside_a_default_response(rules: Iterable[tuple[Path, Rule]], policy_file: PolicyFile) -> Found:
+    """It may protect whatever these rules cover by other connections (``apart.py``)."""
+    for where, rule in rules:
+        if rule.connections != "all" and policy_file.action(rule).action != "permit":
+            yield (
+                (*where, "connections"),
+                "one type of connection for a rule that blocks or protects, beside a default response",
+            )
+
+
 def _action(path: Path, action: FilterAction) -> Found:
     if isinstance(action.pfs, tuple):
         yield from _keywords((*path, "pfs"), action.pfs)
-    for index, method in enumerate(action.security_methods):
+    yield from _methods(path, action.security_methods)
+
+
+def _methods(path: Path, methods: Iterable[SecurityMethod]) -> Found:
+    for index, method in enumerate(methods):
         yield from _method((*path, "security_methods", index), method)
 
 

@@ -160,7 +160,7 @@ class Kernel:
     def __init__(self, settings: Any, table: Table, store: StateFile) -> None:
         self.settings = settings
         self.tun: Tun | None = None
-        self.floor = ""
+        self.floor = self.kept = ""
         self._table = table
         self._store = store
         self.refuses: dict[str, KernelError] = {}
@@ -175,12 +175,12 @@ class Kernel:
     async def check_name(self) -> None:
         pass
 
-    async def raise_floor(self, text: str, added: str = "") -> None:
+    async def raise_floor(self, text: str, added: str = "", kept: str = "") -> None:
         if error := self.refuses.pop("floor", None):
             raise error
         await self._table.replace(text + added)
-        self.floor = text
-        self._store.save(text)
+        self.floor, self.kept = text, kept or text
+        self._store.save(self.kept)
 
     async def raise_tun(self) -> Tun:
         if error := self.refuses.pop("tun", None):

@@ -181,3 +181,25 @@ def test_what_the_outer_header_takes_stands_in_each_entry_of_the_child() -> None
         OuterHeader(46, "clear"),
     ]
     assert [entry.header for entry in spd_entries(Plan(entries=entries, peers=(PEER,)), IDS)] == [OuterHeader()] * 2
+
+
+def test_the_default_response_protects_nothing_that_a_rule_is_for_and_goes_before_the_default_action() -> None:
+    here, everybody = Selector.net("192.0.2.1"), Selector.net("0.0.0.0/0")
+    child = replace(CHILD, name="default-response/1", rule="default-response", local=(here,), remote=(everybody,))
+    answers = replace(PEER, name="default-response", each=True, responds=True, children=(child,))
+    rule = Entry("a", "allow", Action.PERMIT, ((NEAR, FAR),))
+    default = Entry("default-action", "", Action.BLOCK, ((everybody, everybody),))
+    plan = Plan(entries=(rule, default), peers=(answers,))
+    assert spd_entries(plan, {"default-response/1": "18"}) == (
+        SpdEntry("a", "allow", "bypass", ((NEAR, FAR),)),
+        SpdEntry(
+            "default-response/1",
+            "default-response",
+            "protect",
+            ((here, everybody),),
+            "18",
+            header=OuterHeader(),
+            each=True,
+        ),
+        SpdEntry("default-action", "", "discard", ((everybody, everybody),)),
+    )

@@ -1,5 +1,6 @@
 """Effects are carried out in order, and what the roads report comes back to the negotiation."""
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
@@ -39,6 +40,8 @@ class World:
         self.refusals: dict[int, str] = {}
         self.extra: list[Result] = []
         self._acknowledge = acknowledge
+        self.waiting: list[Callable[[str, float], None]] = []  # for the floor
+        self.floorless = False
         self._handled = 0
         self.keys = Keys()
         self.guard = Guard()
@@ -53,6 +56,7 @@ class World:
             self,
             self.keys,
             Paths(lambda remote, local: self.links.get(remote), believe=True),
+            self,
             self,
             self.guard,
             window=1_024,
@@ -71,6 +75,13 @@ class World:
 
     def silent(self, key: str, _: Address, *, heard: bool) -> None:
         self.story.append(("silent", key, heard))
+
+    def waits(self, effect: effects.InstallInbound, then: Callable[[str, float], None]) -> bool:
+        self.waiting += [then] if self.floorless else []
+        return self.floorless
+
+    def gone(self, spi: bytes) -> None:
+        self.story.append(("gone", spi))
 
     def handle(self, message: messages.ToRoads, now: float) -> list[Result]:
         self._handled += 1
@@ -119,6 +130,7 @@ def test_effects_are_carried_out_in_order() -> None:
         ("send", b"response"),
         "InstallOutbound",
         "RemoveOutbound",
+        ("gone", OURS),
         "RemoveInbound",
         "MovePath",
         "GiveUp",
@@ -153,6 +165,28 @@ def test_the_message_behind_an_installation_waits_for_its_acknowledgement() -> N
     assert world.story == ["InstallInbound"]
     world.conductor.results([messages.Done(1)], 2.0)
     assert world.story == ["InstallInbound", ("send", b"response"), ("send", b"later")]
+
+
+def test_an_installation_that_needs_another_floor_waits_for_it_with_everything_behind() -> None:
+    world = World()
+    world.floorless = True
+    world.conductor.perform([INBOUND, effects.Send(b"response", PATH)], 1.0)
+    world.conductor.perform([effects.Send(b"later", PATH)], 1.0)
+    assert world.story == []
+    world.floorless = False
+    [stands] = world.waiting
+    stands("", 2.0)
+    assert world.story == ["InstallInbound", ("send", b"response"), ("send", b"later")]
+
+
+def test_an_installation_whose_floor_cannot_be_raised_is_told_to_the_negotiation_and_left_out() -> None:
+    world = World()
+    world.floorless = True
+    world.answers["install_failed"] = [effects.Send(b"delete", PATH)]
+    world.conductor.perform([INBOUND, effects.Send(b"response", PATH)], 1.0)
+    [stands] = world.waiting
+    stands("nft is gone", 2.0)
+    assert world.story == [("install_failed", OURS, "nft is gone"), ("send", b"response"), ("send", b"delete")]
 
 
 def test_an_acknowledgement_of_something_else_releases_nothing() -> None:

@@ -163,8 +163,8 @@ def test_a_floor_that_can_not_be_put_back_is_told(tmp_path: Path, monkeypatch: p
         breaking(daemon, monkeypatch, KernelError("no memory"))
         raised = daemon.kernel.raise_floor
 
-        async def once(text: str, added: str = "") -> None:
-            await raised(text, added)
+        async def once(text: str, added: str = "", kept: str = "") -> None:
+            await raised(text, added, kept)
             daemon.kernel.refuses["floor"] = KernelError("nft is gone")
 
         monkeypatch.setattr(daemon.kernel, "raise_floor", once)

@@ -56,12 +56,17 @@ def assigned(name: str, policy: str) -> str:
 
 
 @pytest.mark.parametrize("name", PREDEFINED)
-def test_all_that_is_missing_of_a_predefined_policy_is_its_default_response(name: str) -> None:
-    """The others that aren't assigned are noted for theirs."""
+def test_a_predefined_policy_can_be_put_in_force_as_it_is(name: str) -> None:
     verdict = check(assigned("predefined.yaml", name), "p.yaml")
-    assert verdict.mistakes == ()
-    told = [each.message for each in (*verdict.refused, *verdict.notes)]
-    assert told == ["not supported yet: the default response rule"] * 3
+    assert (verdict.mistakes, verdict.refused, verdict.notes) == ((), (), ())
+
+
+@pytest.mark.parametrize("name", PREDEFINED)
+def test_each_of_them_answers_hosts_that_ask(name: str) -> None:
+    found = plan(load_policy(assigned("predefined.yaml", name), "p"), lambda _: (), (ip_address("192.0.2.1"),))
+    assert [(peer.name, peer.shared_keys) for peer in found.peers if peer.responds] == [
+        ("default-response", ("hosts",))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -71,8 +76,7 @@ def test_all_that_is_missing_of_a_predefined_policy_is_its_default_response(name
 def test_the_predefined_servers_protect_all_but_icmp_and_request_alone_sends_or_accepts_anything_else_in_clear(
     name: str, passthrough: bool, fallback: bool
 ) -> None:
-    text = assigned("predefined.yaml", name).replace("default_response: {", "default_response: {active: false, ")
-    found = plan(load_policy(text, "p"), lambda _: (), (ip_address("192.0.2.1"),))
+    found = plan(load_policy(assigned("predefined.yaml", name), "p"), lambda _: (), (ip_address("192.0.2.1"),))
     entries = [entry for entry in found.entries if entry.pairs]
     assert [(entry.rule, entry.action, entry.passthrough, entry.fallback) for entry in entries] == [
         ("icmp", Action.PERMIT, False, False),

@@ -73,8 +73,8 @@ def test_an_identity_that_cannot_be_is_refused_with_the_reason() -> None:
         ("policies: {{p: {{key_exchange: {{proposals: [{}]}}}}}}\n", "1:42: policies.p.key_exchange.proposals"),
         ("filter_actions: {{a: {{action: negotiate, security_methods: [{}]}}}}\n",
          "1:59: filter_actions.a.security_methods"),
-        ("policies: {{p: {{default_response: {{security_methods: [{}]}}}}}}\n",
-         "1:53: policies.p.default_response.security_methods"),
+        ("policies: {{p: {{default_response: {{active: false, security_methods: [{}]}}}}}}\n",
+         "1:68: policies.p.default_response.security_methods"),
     ],
 )  # fmt: skip
 def test_no_more_is_offered_than_a_peer_of_our_own_kind_would_read(text: str, said: str) -> None:

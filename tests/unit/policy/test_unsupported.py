@@ -91,4 +91,5 @@ def test_a_rule_without_a_tunnel_is_supported_and_one_that_falls_back_to_clear_t
 
 
 def test_nothing_assigned_uses_nothing() -> None:
-    assert refused("policies: {p: {default_response: {}}}") == []
+    text = "credentials: {m: {kerberos: {}}}\npolicies: {p: {default_response: {authentication: [{kerberos: m}]}}}"
+    assert refused(text) == []
