@@ -35,6 +35,7 @@ from ipsecd.daemon.options import Options
 from ipsecd.daemon.prepare import Outline, Surroundings, outline, read_policy
 from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.resolver import Resolver
+from ipsecd.daemon.summary import summary
 from ipsecd.daemon.systemd import Systemd
 from ipsecd.daemon.wellknown import WellKnown
 from ipsecd.errors import ConfigError, IpsecdError, KernelError, LocalError, OperatorError
@@ -215,14 +216,7 @@ class App:
 
     def summary(self) -> str:
         """The state in a few words."""
-        if self.protection is None:
-            what = "the floor of the last one stands" if self.bare else "nothing is protected"
-            return f"no policy is assigned, {what}"
-        plan = self.protection.prepared.plan
-        rules = "1 rule" if len(plan.rules) == 1 else f"{len(plan.rules)} rules"
-        children = sum(len(sa.children) for sa in self.protection.sas())
-        what = f"policy {plan.policy}" if plan.assigned else "no policy is assigned, persistent rules hold"
-        return f"{what}, {rules}, {children} child SAs"
+        return summary(self.protection, bare=self.bare)
 
     async def here(self, flow: Flow) -> Here:
         """What of this machine decides about a packet. Raises KernelError."""
