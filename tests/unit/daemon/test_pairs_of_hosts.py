@@ -267,7 +267,7 @@ def test_a_host_that_does_not_answer_is_talked_to_in_clear_alone(tmp_path: Path)
         (soft,) = (await told(daemon, "status"))["soft_sas"]
         assert (soft["rule"], soft["peer"], soft["child"], soft["remote"]) == ("lan", HOST, CHILD, B)
         there = await told(daemon, "explain", A, B)
-        assert there["outbound"]["why"].startswith("leaves in clear for another ")
+        assert there["outbound"]["why"].startswith("leaves in clear by a soft SA for another ")
         elsewhere = await told(daemon, "explain", A, "192.0.2.77")
         assert elsewhere["outbound"]["why"] == "held back until an SA is negotiated"
 
