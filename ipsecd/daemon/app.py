@@ -30,7 +30,6 @@ from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keyring import Sources
 from ipsecd.daemon.lock import alone, make_folder
 from ipsecd.daemon.log import Log
-from ipsecd.daemon.nearby import here
 from ipsecd.daemon.options import Options
 from ipsecd.daemon.prepare import Outline, Surroundings, outline, read_policy
 from ipsecd.daemon.protection import Protection
@@ -44,13 +43,9 @@ from ipsecd.io.clock import Clock
 from ipsecd.io.netlink import Netlink
 from ipsecd.io.nftables import Nftables
 from ipsecd.io.outside import Outside
-from ipsecd.ipsec.selectors import Flow
-from ipsecd.policy.connections import Interfaces
 from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE
-from ipsecd.policy.judging import Here
 from ipsecd.policy.plan import Plan
-from ipsecd.wire.selector import Address
 
 log = structlog.get_logger()
 
@@ -95,6 +90,11 @@ class App:
     def bare(self) -> bool:
         """Whether the floor of an earlier policy stands without one."""
         return self._force is not None and self._force.bare is not None
+
+    @property
+    def around(self) -> Surroundings:
+        """What a policy depends on besides the file."""
+        return self._begun().around
 
     async def run(self, handlers: dict[str, Handler]) -> None:
         """Until a signal ends it. Raises IpsecdError if it can't start. However it ends, the last floor stands."""
@@ -212,25 +212,15 @@ class App:
         with contextlib.suppress(ConfigError, OperatorError):
             now = read_policy(self.options.policy)
             file = (file or now) if any(now.persistent()) else None
-        return await outline(file, assigned, self._begun().around) if file is not None else None
+        return await outline(file, assigned, self.around) if file is not None else None
 
     def summary(self) -> str:
         """The state in a few words."""
         return summary(self.protection, bare=self.bare)
 
-    async def here(self, flow: Flow) -> Here:
-        """What of this machine decides about a packet. Raises KernelError."""
-        interfaces = self.protection.prepared.interfaces if self.protection is not None else Interfaces()
-        return await here(self._begun().around, interfaces, flow)
-
-    async def source_for(self, remote: Address) -> Address | None:
-        """The address that ipsecd would call from; None without a route. Raises KernelError."""
-        mark = self.protection.prepared.plan.settings.own_mark if self.protection is not None else 0
-        return await self._begun().around.source_for(remote, mark)
-
     async def _sketch(self) -> Outline:
         file = read_policy(self.options.policy)
-        return await outline(file, self._assignment.under(file), self._begun().around)
+        return await outline(file, self._assignment.under(file), self.around)
 
     def _said(self) -> str | None:
         """What the policy file assigns: now, or if it can't be used now, when it was read last."""

@@ -13,11 +13,13 @@ from ipsecd.daemon.describe import describe_plan
 from ipsecd.daemon.effects import Effects
 from ipsecd.daemon.explain import explain, flow_of
 from ipsecd.daemon.keylog import Keys
+from ipsecd.daemon.nearby import here
 from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.target import Target, find
 from ipsecd.dataplane.messages import Counters
 from ipsecd.errors import KernelError, OperatorError
 from ipsecd.io.nftables import Nftables
+from ipsecd.policy.connections import Interfaces
 from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE
 from ipsecd.policy.plan import Plan
@@ -65,7 +67,9 @@ class Commands:
             raise OperatorError("no policy is in force, but the floor of an earlier one stands", hint)
         flow = flow_of(arguments)
         arriving = arguments.get("direction") == "in"
-        return explain(self._app.protection, await self._app.here(flow), flow, arriving=arriving)
+        protection = self._app.protection
+        interfaces = protection.prepared.interfaces if protection is not None else Interfaces()
+        return explain(protection, await here(self._app.around, interfaces, flow), flow, arriving=arriving)
 
     async def _up(self, arguments: Arguments) -> dict[str, Any]:
         target, negotiation = await self._target(arguments), self._in_force().negotiation
@@ -112,8 +116,9 @@ class Commands:
         """What is named, with our own address to a host that is named without one."""
         prepared, name = self._in_force().prepared, str(arguments["name"])
         named = hosts_named(name)
-        source = await self._app.source_for(named[1]) if named is not None and named[2] is None else None
-        return find(prepared, name, source)
+        if named is None or named[2] is not None:
+            return find(prepared, name)
+        return find(prepared, name, await self._app.around.source_for(named[1], prepared.plan.settings.own_mark))
 
     async def _reload(self, _: Arguments) -> dict[str, Any]:
         return self._changed(await self._app.reload())
