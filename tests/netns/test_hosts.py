@@ -120,9 +120,8 @@ def test_what_is_forwarded_is_dropped_also_to_a_host_that_is_talked_to_in_clear(
 
 
 def predefined(name: str) -> dict[str, str]:
-    """The files of a host that has this one of the predefined policies, but for its default response."""
-    text = PREDEFINED.read_text().replace("default_response: {", "default_response: {active: false, ")
-    return {"policy.yaml": f"assigned: {name}\n{text}", "secrets/hosts.psk": KEY}
+    """The files of a host that has this one of the predefined policies."""
+    return {"policy.yaml": f"assigned: {name}\n{PREDEFINED.read_text()}", "secrets/hosts.psk": KEY}
 
 
 def test_the_predefined_servers_protect_all_but_icmp_and_the_secure_one_takes_in_nothing_else(
@@ -142,3 +141,18 @@ def test_the_predefined_servers_protect_all_but_icmp_and_the_secure_one_takes_in
         assert heard_by_tcp(sites, "hb", "gb", GB_LAN[version], patience=SILENCE) == b""
         assert heard_by_tcp(sites, "hb", "ga", GA_WAN[version]) == SAID, "who never answers IKE is talked to in clear"
         assert [soft["remote"] for soft in request.ask("status")["soft_sas"]] == [HB[version]]
+
+
+def test_a_client_that_only_responds_reaches_a_secure_server_once_that_has_called(
+    sites: Sites, tmp_path: Path, version: int
+) -> None:
+    client, server = GA_WAN[version], GB_WAN[version]
+    with (
+        Ipsecd(sites, "ga", tmp_path / "a", predefined("client-respond-only")),
+        Ipsecd(sites, "gb", tmp_path / "b", predefined("secure-server-require-security")),
+    ):
+        assert heard_by_tcp(sites, "ga", "gb", server, patience=SILENCE) == b""
+        with Wire(sites) as wire:
+            assert heard_by_tcp(sites, "gb", "ga", client) == heard_by_tcp(sites, "ga", "gb", server) == SAID
+            assert heard_by_tcp(sites, "ha", "ga", GA_LAN[version]) == SAID
+        assert wire.cleartext() == {}

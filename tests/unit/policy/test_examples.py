@@ -21,7 +21,7 @@ from tests.unit.policy.texts import ME
 
 ETC = Path(__file__).parents[3] / "etc"
 EXAMPLES = sorted([*ETC.glob("*.yaml"), *(ETC / "examples").glob("*.yaml")])
-LATER = {"windows-domain.yaml", "predefined.yaml", "predefined-legacy.yaml"}
+LATER = {"windows-domain.yaml", "predefined-legacy.yaml"}
 PREDEFINED = ("client-respond-only", "server-request-security", "secure-server-require-security")
 
 
