@@ -101,7 +101,8 @@ def _rule(rule: Mapping[str, Any]) -> tuple[object, ...]:
     up = f"{len(rule['up'])} of {len(rule['children'])}" if rule["children"] else ""
     if rule["each"]:
         up = str(len(rule["up"]))
-    return rule["name"], state(rule["state"]), rule["action"], up, trouble(rule) or rule["description"]
+    held = f"put down by command: ipsecctl up {rule['name']}" if rule["state"] == "held" else ""
+    return rule["name"], state(rule["state"]), rule["action"], up, trouble(rule) or held or rule["description"]
 
 
 def trouble(rule: Mapping[str, Any]) -> str:

@@ -141,6 +141,7 @@ FAILURE = {"event": "ike-failed", "reason": "the peer is busy", "ago": 65.0}
         ),
         ({"not_clear": "it has answered"}, "to-hq down require-security 0 of 2 not in clear: it has answered"),
         ({"children": [], "state": "block", "action": "block"}, "to-hq block block the office"),
+        ({"state": "held"}, "to-hq held require-security 0 of 2 put down by command: ipsecctl up to-hq"),
     ],
 )
 def test_status_has_a_line_for_each_rule(changes: dict[str, Any], words: str) -> None:
