@@ -72,7 +72,7 @@ def _content(opened: socket.socket, table: bytes) -> tuple[bytes, Counter[str]]:
     asked, told = _attribute(_OF_TABLE, table), blake2b()
     there = False
     for kind in (_TABLE, _CHAIN, _SET, _OBJECT):
-        for body in _ask(opened, kind, asked, dump=True):
+        for body in tuple(_ask(opened, kind, asked, dump=True)):  # the kernel answers one question after the other
             said = dict(attributes(body))
             if said[_OF_TABLE] == table:
                 there = True

@@ -21,7 +21,8 @@ from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
 from ipsecd.io.watch import Change, RoutingWatch
 from ipsecd.policy import floor
-from ipsecd.policy.plan import Action, Plan, Settings
+from ipsecd.policy.plan import Action, Entry, Plan, Settings
+from ipsecd.wire.selector import Selector
 from tests.netns.capture import PATIENCE, Capture, send
 from tests.netns.gateway import Gateway, between_sites, others_table
 from tests.netns.packets import ping, udp
@@ -265,6 +266,19 @@ def test_what_somebody_changes_at_the_same_time_is_no_part_of_what_was_put_in_pl
         else:
             gateway.do(gateway.nftables.replace(WIDER))
         assert gateway.do(gateway.nftables.holds()) is not ours
+
+
+def test_a_table_of_many_sets_is_read_whole(sites: Sites, tmp_path: Path) -> None:
+    """Each rule for me has one of its own, and the kernel tells of them in several answers."""
+    peers = [Selector.net(f"198.51.{number}.0/24") for number in range(200)]
+    mine = [
+        Entry(f"d{number}/1", "d", Action.BLOCK, (), me=((Selector.net("0.0.0.0/32"), peer),))
+        for number, peer in enumerate(peers)
+    ]
+    with Gateway(sites, tmp_path, Plan("many", entries=tuple(mine))) as gateway:
+        assert gateway.do(gateway.nftables.holds())
+        sites.run("ga", ["nft", "flush", "chain", "inet", "ipsecd", "arriving"])
+        assert not gateway.do(gateway.nftables.holds())
 
 
 def test_a_table_is_held_while_others_change_theirs_and_not_once_it_is_put_back(sites: Sites, tmp_path: Path) -> None:
