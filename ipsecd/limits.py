@@ -159,6 +159,7 @@ RESTORE_PAUSE = 5.0  # after this long, so that a quarrel with another program d
 
 # --- logs and control -------------------------------------------------------------------------------------------
 UNAUTHENTICATED_LOG_RATE = 5.0  # lines a second about datagrams nobody vouches for
+LOSSES_INTERVAL = 60.0  # seconds between looks at what was dropped: a flood makes a line a minute for each filter
 CONTROL_CLIENTS = 64
 CONTROL_LINE = 1_048_576
 CONTROL_ANSWER = 67_108_864  # a client reads so much of one answer: a policy of 10,000 entries takes a tenth of it

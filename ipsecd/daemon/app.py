@@ -30,6 +30,7 @@ from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keyring import Sources
 from ipsecd.daemon.lock import alone, make_folder
 from ipsecd.daemon.log import Log
+from ipsecd.daemon.losses import tell_losses
 from ipsecd.daemon.options import Options
 from ipsecd.daemon.prepare import Outline, Surroundings, outline, read_policy
 from ipsecd.daemon.protection import Protection
@@ -260,7 +261,8 @@ class App:
     async def _until_stopped(self) -> None:
         around = self._moved, self._resolver, self._well_known
         following = Following(*around, self._sets, self._follow, self.guard, self.clock)
-        works = (*following.works(), self._tick(), self._reload_on_signal())
+        losses = tell_losses(lambda: self.protection, self.guard)
+        works = (*following.works(), self._tick(), self._reload_on_signal(), losses)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in works]
             await self._stop.wait()

@@ -21,6 +21,8 @@ from ipsecd.daemon.heard import HAS_ANSWERED, HeardPeers
 from ipsecd.daemon.identifiers import Ids
 from ipsecd.errors import KernelError, WireError
 from ipsecd.ike.hosts import holds
+from ipsecd.ike.narrowing import show
+from ipsecd.ike.reports import ME, PEER
 from ipsecd.io.nftables import Element
 from ipsecd.policy.classify import CLEAR
 from ipsecd.policy.plan import Child, Peer, Plan
@@ -41,6 +43,7 @@ class SoftSa:
     child: str
     rule: str
     peer: str
+    filter: str
     waited: float
     since: float
     until: float
@@ -116,14 +119,15 @@ class SoftSas:
         now, before = self._clock(), self._standing.get(remote)
         names = [pair_name(each.name, remote) if peer.each else each.name for each in (child, peer)]
         after, until = child.fallback.after, now + child.fallback.lifetime
-        soft = SoftSa(remote, key, names[0], child.rule, names[1], after, now, until)
+        covered = f"{show(child.local)} = {show(child.remote)}"
+        soft = SoftSa(remote, key, names[0], child.rule, names[1], covered, after, now, until)
         full = before is None and len(self._standing) >= limits.MAX_SOFT_SAS
         too_many = "there are as many soft SAs as there may be" if full else ""
         why_not = self._heard.bars(remote, peer.remote_name) or (HAS_ANSWERED if heard else too_many)
         if why_not:
             self.counters["refused"] += 1
             self._refused[child.rule] = why_not
-            log.warning("soft-sa-refused", **_names(soft), reason=why_not)
+            log.warning("soft-sa-refused", **_names(soft), point=ME, reason=why_not)
             return
         soft = self._standing[remote] = replace(soft, since=before.since) if before else soft
         self._settle([soft])
@@ -235,13 +239,13 @@ class SoftSas:
         self.counters["made"] += 1
         self._refused.pop(soft.rule, None)
         reason = f"no answer for {soft.waited:g} s"
-        log.warning("soft-sa-made", **_names(soft), reason=reason, seconds=soft.until - now)
+        log.warning("soft-sa-made", **_names(soft), point=PEER, reason=reason, seconds=soft.until - now)
         asyncio.get_running_loop().call_later(soft.until - now, self._over, soft)
         self._release(soft.id)
 
     def _failed(self, soft: SoftSa, refusal: str) -> None:
         del self._standing[soft.remote]
-        log.error("soft-sa-failed", **_names(soft), reason=refusal)
+        log.error("soft-sa-failed", **_names(soft), point=ME, reason=refusal)
 
     def _over(self, soft: SoftSa) -> None:
         if self._standing.get(soft.remote) is soft:
@@ -273,4 +277,5 @@ async def _refusal(change: Awaitable[None]) -> str:
 
 
 def _names(soft: SoftSa) -> dict[str, str]:
-    return {"peer": soft.peer, "rule": soft.rule, "child": soft.child, "remote": str(soft.remote)}
+    names = {"peer": soft.peer, "rule": soft.rule, "child": soft.child, "filter": soft.filter}
+    return names | {"remote": str(soft.remote)}

@@ -131,6 +131,11 @@ STORY: dict[str, Told] = {
     "response-over": Told("{child}: no SA is left, the other rules hold again for {filter}"),
     "response-failed": Told("{rule}: {reason}"),
     # --- child SAs ------------------------------------------------------------------------------------------------
+    "clear-dropped": Told("{rule}: {count} packets dropped, {filter}: {reason}", unauthenticated=True),
+    "integrity-failed": Told("{count} packets dropped: {reason}", unauthenticated=True),
+    "replay-found": Told("{count} packets dropped: {reason}", unauthenticated=True),
+    "replay-late": Told("{count} packets dropped: {reason}", unauthenticated=True),
+    "spi-unknown": Told("{count} packets dropped: {reason}", unauthenticated=True),
     "child-established": Told("{child}: child SA established, {filter}, {suite}"),
     "child-rekeyed": Told("{child}: child SA rekeyed, {suite}"),
     "child-rekey-failed": Told("{child}: child SA not rekeyed: {reason}"),

@@ -31,6 +31,8 @@ def test_only_events_that_exist_are_audited() -> None:
         ("child-established", "quick", 5451),
         ("child-failed", "quick", 4654),
         ("child-closed", "quick", 5452),
+        ("peer-dead", "main", 4655),
+        ("bad-request", "main", 4976),
     ],
 )
 def test_negotiations_have_the_mode_and_the_number_that_windows_gives_them(event: str, mode: str, number: int) -> None:
@@ -40,6 +42,31 @@ def test_negotiations_have_the_mode_and_the_number_that_windows_gives_them(event
 
 def test_what_is_no_negotiation_has_a_number_alone() -> None:
     assert audit.facts("stopped") == {"windows_event": 5479}
+
+
+@pytest.mark.parametrize(
+    ("event", "number"),
+    [
+        ("integrity-failed", 4960),
+        ("replay-found", 4961),
+        ("replay-late", 4962),
+        ("clear-dropped", 4963),
+        ("spi-unknown", 4965),
+        ("assigned", 5460),
+        ("assign-failed", 5461),
+        ("rule-unusable", 5462),
+        ("policy-unchanged", 5463),
+        ("ready", 5478),
+        ("start-failed", 5484),
+    ],
+)
+def test_policies_and_drops_have_the_numbers_that_windows_gives_them(event: str, number: int) -> None:
+    assert audit.facts(event) == {"windows_event": number}
+
+
+def test_a_soft_sa_belongs_to_main_mode_which_had_no_answer_and_windows_has_no_number_for_it() -> None:
+    for event in ("soft-sa-made", "soft-sa-ended", "soft-sa-refused"):
+        assert audit.facts(event) == {"mode": "main"}
 
 
 def test_what_windows_has_no_event_for_gets_nothing() -> None:

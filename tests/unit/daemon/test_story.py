@@ -6,12 +6,15 @@ from pathlib import Path
 
 import ipsecd
 from ipsecd.daemon.log import LEVELS
+from ipsecd.daemon.losses import OF_THE_WAY_IN
 from ipsecd.daemon.story import STORY, is_unauthenticated, sentence
 
 PACKAGE = Path(ipsecd.__file__).parent
 CALLS = {*LEVELS, "report", "_report", "ike_failed", "child_failed", "stranger_failed", "_tell_failure", "emit"}
 BY_VALUE = {"auth-failed", "child-failed", "bad-request"}  # ike/dispatch.py picks one of these by exchange
 BY_VALUE |= {"child-lost", "child-expired"}  # and ike/sa.py of these by what has become of it
+LOSSES = {"clear-dropped", *OF_THE_WAY_IN.values()}  # and daemon/losses.py of these by what was dropped
+BY_VALUE |= LOSSES
 
 
 def events() -> Iterator[tuple[str, str]]:
@@ -43,6 +46,7 @@ def test_what_strangers_can_cause_is_rate_limited() -> None:
         "bad-request",
         "ike-unreachable",
         "internal-error",
+        *LOSSES,
     }
 
 
