@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -97,10 +97,10 @@ class WaitingRoom:
         if room is not None:
             room.lost = True
 
-    def keep_only(self, children: Collection[str]) -> int:
+    def keep_only(self, children: Set[str]) -> int:
         """Forget the children that are gone, with those of two hosts made after them; returns how many packets waited
         for them."""
-        gone = [name for name in self._children if pattern_id(name) not in children]
+        gone = [name for name in self._children if children.isdisjoint((name, pattern_id(name)))]
         waited = sum(len(self.leave(name)) for name in gone)
         for name in gone:
             del self._children[name]

@@ -131,3 +131,11 @@ def test_children_of_two_hosts_stay_as_long_as_what_they_are_made_after() -> Non
     room.enter("8@192.0.2.1@192.0.2.2", b"2", 0.0)
     assert room.keep_only({"7"}) == 1
     assert room.leave("7@192.0.2.1@192.0.2.2") == [b"1"]
+
+
+def test_the_child_of_two_hosts_may_stay_alone() -> None:
+    room = WaitingRoom()
+    room.enter("7@192.0.2.1@192.0.2.2", b"1", 0.0)
+    room.enter("7@192.0.2.1@192.0.2.3", b"2", 0.0)
+    assert room.keep_only({"7@192.0.2.1@192.0.2.2"}) == 1
+    assert room.leave("7@192.0.2.1@192.0.2.2") == [b"1"]
