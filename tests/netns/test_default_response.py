@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,17 @@ pytestmark = pytest.mark.root
 AUTHENTICATION = [{"psk": "peer"}]
 ELSEWHERE = {4: "198.51.100.9", 6: "2001:db8:9::9"}
 DISCOVERY = range(130, 138)  # of IPv6 neighbours and listeners
+
+
+@pytest.fixture
+def sites() -> Iterator[Sites]:
+    """ga and gb are hosts, and no routers: these send redirects and errors about what isn't for them, and that would be
+    the first packet for which gb asks for security."""
+    with Sites() as built:
+        for place in ("ga", "gb"):
+            built.sysctl(place, "ipv4/ip_forward", 0)
+            built.sysctl(place, "ipv6/conf/all/forwarding", 0)
+        yield built
 
 
 def files(*rules: object, **more: object) -> dict[str, str]:
