@@ -146,7 +146,7 @@ COLLECT_EVERY = 10.0  # seconds between two looks for garbage in a road's proces
 COLLECT_BUSY = 120.0  # and if it isn't
 
 # --- kernel -----------------------------------------------------------------------------------------------------
-FEW_FLOWS = 32  # of a chain of the floor: up to so many are a rule each, one after the other, as that can be read
+FEW_FLOWS = 16  # of a chain of the floor: up to so many are a rule each, one after the other, and can be read so
 LEAF = 4  # of many flows, so many are left at the end of a way through the tree: one more comparison costs as much
 DEPTH = 10  # chains of the tree behind each other: the kernel takes 16 with those around it
 TWICE = 1  # flows that stand in the tree more than once, at most, for each that there is
