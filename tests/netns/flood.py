@@ -121,8 +121,14 @@ def arrived(link: Capture) -> list[str]:
 
 def _numbers(link: Capture, *, outgoing: bool) -> list[str]:
     link.read()
-    found = [MARKED.search(seen.packet) for seen in link.seen if seen.outgoing == outgoing]
-    return [f"{match[1].decode()}{match[2].decode()}" for match in found if match]
+    return [number for seen in link.seen if seen.outgoing == outgoing for number in numbers_in(seen.packet)]
+
+
+def numbers_in(packet: bytes) -> list[str]:
+    """The numbers in what crosses a link as one packet: when a gateway is behind, that may be several, which the last
+    kernel on the way cuts (UDP segmentation offload)."""
+    found = dict.fromkeys(match.group(1, 2) for match in MARKED.finditer(packet))
+    return [f"{name.decode()}{number.decode()}" for name, number in found]
 
 
 _SERIAL = itertools.count()
