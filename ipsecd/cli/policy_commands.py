@@ -24,7 +24,7 @@ from ipsecd.cli.policy_saving import (
 )
 from ipsecd.cli.program import FAILED, Failure
 from ipsecd.cli.questions import QUESTIONS, questions
-from ipsecd.cli.wizard import ask, options, policy_of
+from ipsecd.cli.wizard import ask, lockout, options, policy_of
 from ipsecd.daemon.options import POLICY
 from ipsecd.errors import ConfigError
 from ipsecd.policy.complaint import did_you_mean
@@ -158,6 +158,8 @@ def new(
     found = known(destination)
     answers = ask(questions(found), {name: text for name, text in given.items() if text is not None}, quiet=yes)
     text = prepared(policy_of(answers), destination)
+    if warning := lockout(answers):
+        click.echo(warning, err=True)
     fit = runs(text, destination, answers["name"])
     if yes and not fit and not unsupported:
         hint = "what isn't supported yet stands above; other answers, or --unsupported to write it all the same"

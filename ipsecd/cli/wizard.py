@@ -84,6 +84,18 @@ def policy_of(answers: Answers) -> dict[str, Value]:
     return {**({"credentials": credentials} if credentials else {}), "policies": {answers["name"]: policy}}
 
 
+def lockout(answers: Answers) -> str:
+    """A warning where the rule leaves this machine nobody to talk to but those who hold to it; empty if there is no
+    need."""
+    if answers["traffic"] != "all-ip" or answers["action"] not in ("block", "require-security"):
+        return ""
+    who = "nobody gets through" if answers["action"] == "block" else "only peers that prove who they are get through"
+    return (
+        f"this rule is for all that this machine sends and gets, DNS and SSH too: once it is assigned, {who}; rules "
+        "that permit may be added beside it"
+    )
+
+
 def _rule(answers: Answers) -> dict[str, Value]:
     rule: dict[str, Value] = {"name": answers["rule"], "action": answers["action"]}
     if answers["traffic"] == "filter":

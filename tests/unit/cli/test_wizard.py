@@ -327,6 +327,18 @@ def test_what_this_release_can_not_put_in_force_is_written_only_when_asked_for(t
     new("--into", path, "--yes", "--unsupported", "--replace", *given)
 
 
+@pytest.mark.parametrize(
+    ("action", "who"),
+    [("block", "nobody gets through"), ("require-security", "only peers that prove who they are get through")],
+)
+def test_a_rule_that_cuts_the_machine_off_is_warned_of(action: str, who: str, tmp_path: Path) -> None:
+    """Before somebody who is logged in over the network assigns it."""
+    words = ("--output", tmp_path / "p.yaml", "--yes", "--unsupported", "--replace", "--name", "p", "--action", action)
+    warning = "this rule is for all that this machine sends and gets, DNS and SSH too: once it is assigned, "
+    assert f"{warning}{who}; rules that permit may be added beside it\n" in new(*words).stderr
+    assert warning not in new(*words, "--traffic", "all-icmp").stderr
+
+
 @pytest.mark.parametrize("action", ["permit", "block", "require-security"])
 @pytest.mark.parametrize("traffic", ["all-ip", "all-icmp", "filter"])
 def test_what_the_defaults_of_a_tunnel_come_to_can_be_put_in_force(action: str, traffic: str, tmp_path: Path) -> None:
