@@ -212,7 +212,8 @@ def _crossed(crossing: Sequence[tuple[Place, Place]]) -> str:
 def _listed(places: Mapping[int, Place]) -> str:
     """Which filters these are, the first few by name."""
     filters = list({(each.entry.rule, each.filter): each for each in places.values()}.values())
-    named = [f"in line {each.entry.line} of rule {quoted(each.entry.rule)}" for each in filters[:_FEW]]
+    lines = (f"in line {each.entry.line} of rule {quoted(each.entry.rule)}" for each in filters[:_FEW])
+    named = list(dict.fromkeys(lines))  # several may stand in one
     if len(filters) > _FEW:
         named.append("others")
-    return f"{', '.join(named[:-1])} and {named[-1]}"
+    return " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))

@@ -445,6 +445,15 @@ def test_a_filter_that_many_cross_is_noted_once() -> None:
     ]
 
 
+def test_filters_of_one_line_that_cross_another_are_named_once() -> None:
+    sites = ", ".join(f"{{source: 10.1.0.0/16, destination: 10.{n}.0.0/16}}" for n in (2, 3))
+    rules = f"- {{name: sites, filters: [{sites}], action: permit}}\n"
+    rules += "- {name: smb, filters: [{source: any, destination: any, protocol: tcp}], action: block}\n"
+    assert [line.partition("filters.0: ")[2] for line in lines(with_rules(rules)) if "hq" not in line] == [
+        "where others match too, the filters in line 6 of rule 'sites' decide, as they come first [note]"
+    ]
+
+
 def test_persistent_rules_come_before_a_policys() -> None:
     def said(kept: str, each: str) -> list[str]:
         text = with_rules(f"- {{name: r, filters: [{{{each}}}], action: block}}\n")
