@@ -98,7 +98,8 @@ def runs(text: str, destination: Destination, name: str) -> bool:
 def tell_missing_key(destination: Destination, file: str | None) -> None:
     """Say that a key has to be written where there is none."""
     if file is not None and destination.path is not None and not lexists(path := destination.path.parent / file):
-        click.echo(f"there is no key yet: write it into {path}, readable by the user ipsecd alone", err=True)
+        told = f"there is no key yet: write it into {path}, readable by the user ipsecd alone"
+        click.echo(f"{told}; the peer needs the same", err=True)
 
 
 def good(verdict: Verdict, what: str) -> None:

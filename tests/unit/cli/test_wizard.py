@@ -292,7 +292,8 @@ def test_a_key_that_the_file_has_is_used_and_not_asked_for(tmp_path: Path) -> No
 
 def test_a_key_that_is_not_there_yet_is_to_be_written(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
-    told = f"there is no key yet: write it into {tmp_path}/secrets/hq.psk, readable by the user ipsecd alone\n"
+    told = f"there is no key yet: write it into {tmp_path}/secrets/hq.psk, readable by the user ipsecd alone; "
+    told += "the peer needs the same\n"
     assert new("--into", path, "--yes", *as_options(TUNNEL)).stderr.endswith(told)
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "hq.psk").write_text("0123456789abcdefghij")
