@@ -25,12 +25,13 @@ class Seen:
     outgoing: bool
 
 
-def packet_socket(sites: Sites, place: str, interface: str) -> socket.socket:
-    """A socket that gets every frame of an interface, in and out, and doesn't block."""
+def packet_socket(sites: Sites, place: str, interface: str, *, room: int = 1 << 24) -> socket.socket:
+    """A socket that gets every frame of an interface, in and out, and doesn't block. The kernel keeps so many octets of
+    frames, and of what it needs for them, until they are read."""
 
     def opened() -> socket.socket:
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
-        made.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE
+        made.setsockopt(socket.SOL_SOCKET, 33, room)  # SO_RCVBUFFORCE
         made.bind((interface, 0))
         return made
 
