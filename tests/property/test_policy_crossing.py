@@ -159,7 +159,8 @@ def test_without_a_block_forwarded_packets_are_as_others(
 def test_an_exception_lets_nothing_pass_of_another_peer_nor_of_another_entry(
     found: Sequence[Entry], packet: Packet, way: classify.Way
 ) -> None:
-    """Nor where ports don't show: what passes with it and not without it is certain to belong to its entry."""
+    """Nor where ports don't show: what passes with it and not without it is certain to belong to its entry, or to a
+    permit that may be meant."""
     met_there = met(found, way)
     for chains in (
         classify.chains("c", classify.excepted(met_there, way, verdict)),
@@ -167,7 +168,10 @@ def test_an_exception_lets_nothing_pass_of_another_peer_nor_of_another_entry(
     ):
         now, before = (said(chains, "c", each) for each in (packet, replace(packet, clear=frozenset())))
         if now != before:
-            winner = next(entry for entry in met_there if covers(way, entry, packet) is not False)
+            meant = [(entry, covers(way, entry, packet)) for entry in met_there]
+            winner = next(
+                entry for entry, is_it in meant if is_it or (is_it is None and entry.action is not Action.PERMIT)
+            )
             assert (now, before) == ("return", "drop protected")
             assert covers(way, winner, packet)
             assert winner.fallback
