@@ -106,6 +106,7 @@ def _peer(peer: Peer, keys: Mapping[str, Secret], ids: Ids) -> ike.Peer:
         dpd=peer.dpd,
         encapsulation=ike.Encapsulation(peer.encapsulation.value),
         fragmentation=peer.fragmentation,
+        sessions=peer.sessions,
         keylog=peer.keylog,
     )
 
@@ -123,6 +124,7 @@ def _hosts(peer: Peer, keys: Mapping[str, Secret], ids: Ids) -> ike.Hosts:
         dpd=peer.dpd,
         encapsulation=ike.Encapsulation(peer.encapsulation.value),
         fragmentation=peer.fragmentation,
+        sessions=peer.sessions,
         keylog=peer.keylog,
     )
 

@@ -29,6 +29,7 @@ from ipsecd.ike.keylog import log_child_keys
 from ipsecd.ike.lifetimes import child_limits
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.negotiate import lifetime_of
+from ipsecd.ike.sessions import child_gone
 from ipsecd.ike.suites import EspSuite
 from ipsecd.ike.timers import Timer
 from ipsecd.wire.registry import Integ
@@ -230,6 +231,7 @@ class ChildSa:
         self.ike.children.pop(self.spi_in, None)
         core = self.ike.core
         core.wanted.ended(self.config.id)
+        child_gone(self.ike)
         if self.successor is not None:
             core.after(limits.OLD_INBOUND_KEPT, self._close_inbound)
         else:

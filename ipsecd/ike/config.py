@@ -129,6 +129,7 @@ class Peer:
     dpd: float = limits.DPD_IDLE
     encapsulation: Encapsulation = Encapsulation.AUTO
     fragmentation: bool = True
+    sessions: int = 0  # child SAs that one IKE SA makes; 0: no limit
     keylog: bool = False  # keep and report keys for export
     pattern: str = ""
     responds: bool = False
@@ -152,6 +153,7 @@ class Hosts:
     dpd: float = limits.DPD_IDLE
     encapsulation: Encapsulation = Encapsulation.AUTO
     fragmentation: bool = True
+    sessions: int = 0  # child SAs that one IKE SA makes; 0: no limit
     keylog: bool = False
 
 

@@ -1,11 +1,15 @@
-"""One IKE SA is enough for one peer: INITIAL_CONTACT, both ends calling at once (RFC 7296 section 2.4), and a limit."""
+"""One IKE SA is enough for one peer, unless it makes only so many children (``sessions.py``): INITIAL_CONTACT, both
+ends calling at once (RFC 7296 section 2.4), and a limit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from ipsecd import limits
+from ipsecd.ike.sessions import fits, ike_sas
+from ipsecd.ike.stage import Stage
 from ipsecd.ike.v2.child import CreateChild
 
 if TYPE_CHECKING:
@@ -25,8 +29,12 @@ class Call:
 
 
 def first(sa: IkeSa) -> bool:
-    """Whether there is no other established IKE SA of the same pair of identities."""
-    return not _of_identities(sa)
+    """Whether there is no other established IKE SA of the same pair of identities, nor one that was begun before with
+    the same peer: that one says it, and may stand there before we know."""
+    return not _of_identities(sa) and not any(
+        other.stage is Stage.CONNECTING and other.peer.name == sa.peer.name
+        for other in takewhile(lambda other: other.spi_i != sa.spi_i, sa.core.ikes.values())
+    )
 
 
 def others(sa: IkeSa) -> list[tuple[IkeSa, Call]]:
@@ -67,6 +75,8 @@ def settle_crossing(sa: IkeSa) -> None:
         if sa.call is None or call.ours == sa.call.ours or call.established < sa.begun:
             continue
         loser, winner = (other, sa) if call.lowest_nonce < sa.call.lowest_nonce else (sa, other)
+        if not fits(loser, winner):
+            continue
         if loser.call is not None and loser.call.ours:
             _move(loser, winner)
             loser.close("both ends called each other; one IKE SA is enough")
@@ -96,7 +106,8 @@ def make_room(sa: IkeSa) -> None:
     of_peer.sort(key=lambda other: other.established or 0.0)
     standing = [other for other in of_peer if other.live and other.settled]
     ending = [other for other in of_peer if not other.live]
-    for other in standing[: -limits.MAX_IKE_SAS_PER_PEER]:
+    most = limits.MAX_IKE_SAS_PER_PEER - 1 + ike_sas(sa.peer)
+    for other in standing[:-most]:
         other.close("the peer has made too many others since")
     for other in ending[: -limits.MAX_IKE_SAS_PER_PEER]:
         other.vanish()

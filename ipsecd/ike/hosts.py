@@ -43,6 +43,7 @@ def pair(hosts: Hosts, local: Address, remote: Address) -> Peer | None:
         dpd=hosts.dpd,
         encapsulation=hosts.encapsulation,
         fragmentation=hosts.fragmentation,
+        sessions=hosts.sessions,
         keylog=hosts.keylog,
         pattern=hosts.name,
         responds=hosts.responds,

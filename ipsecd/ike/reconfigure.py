@@ -77,6 +77,7 @@ def _same_terms(sa: IkeSa, old: Peer, new: Peer) -> bool:
         lifetime=old.lifetime,
         dpd=old.dpd,
         keylog=old.keylog,
+        sessions=old.sessions,
         pattern=old.pattern,
         responds=old.responds,
     )

@@ -23,6 +23,7 @@ from ipsecd.ike.liveness import Liveness
 from ipsecd.ike.nat import Nat, floated
 from ipsecd.ike.pad import Claim
 from ipsecd.ike.protect import Envelope, Protection, Secured
+from ipsecd.ike.sessions import Sessions
 from ipsecd.ike.stage import Rival, Stage
 from ipsecd.ike.suites import IkeSuite
 from ipsecd.ike.task import Task
@@ -45,11 +46,11 @@ class IkeSa:
         self.core = core
         self.path = self.first_path = path
         self.initiator = initiator
-        self.spi_i = spi_i
-        self.spi_r = spi_r
+        self.spi_i, self.spi_r = spi_i, spi_r
         self.stage = Stage.CONNECTING if initiator else Stage.HALF_OPEN
         self.peers: tuple[Peer, ...] = ()  # what its credential has opened; the first is whom it belongs to
         self.children: dict[bytes, ChildSa] = {}
+        self.sessions = Sessions()
         self.first = True  # made by IKE_SA_INIT, not by a rekey
         self.called_off = False  # our call isn't wanted any more
         self.answered = False  # somebody has answered our IKE_SA_INIT, and may prove to be the peer
@@ -228,8 +229,7 @@ class IkeSa:
         new.stage = Stage.SPARE
         new.peers = self.peers
         new.call = self.call
-        new.nat = self.nat
-        new.fragmentation = self.fragmentation
+        new.nat, new.fragmentation = self.nat, self.fragmentation
         new.old = self
         return new
 

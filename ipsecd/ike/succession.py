@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ipsecd.ike.sessions import inherit
 from ipsecd.ike.stage import Rival, Stage
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def hand_over(old: IkeSa, heir: IkeSa) -> None:
         child.ike = heir
     heir.children.update(old.children)
     old.children.clear()
+    inherit(heir)
     heir.peers = old.peers
     heir.path = old.path
     heir.settle()

@@ -16,6 +16,7 @@ from ipsecd.ike.nat import carries_both
 from ipsecd.ike.negotiate import nothing_left
 from ipsecd.ike.patterns import Patterns
 from ipsecd.ike.sa import IkeSa
+from ipsecd.ike.sessions import has_room
 from ipsecd.ike.stage import Stage
 from ipsecd.ike.timers import Timer, back_off
 from ipsecd.ike.v2.child import CreateChild
@@ -257,7 +258,10 @@ class Wanted:
             self._pursue(want, None)
 
     def answered(self, sa: IkeSa) -> None:
-        """A peer has called us. Where we are calling it too and it hasn't answered yet, our call is needless."""
+        """A peer has called us. Where we are calling it too and it hasn't answered yet, our call is needless, unless it
+        is for children that the peer's IKE SA has no room for."""
+        if not has_room(sa):
+            return
         names = {peer.name for peer in sa.peers}
         for other in list(self._core.ikes.values()):
             if other.stage is Stage.CONNECTING and not other.answered and other.peer.name in names:
@@ -297,8 +301,15 @@ class Wanted:
 
     def _carrier(self, peer: Peer) -> IkeSa | None:
         """The IKE SA that may carry the peer's children: an established one that stays, else one that is being made."""
-        fit = [sa for sa in self._core.ikes.values() if sa.live and any(peer.name == known.name for known in sa.peers)]
+        live = (sa for sa in self._core.ikes.values() if sa.live and has_room(sa))
+        fit = [sa for sa in live if any(peer.name == known.name for known in sa.peers)]
         return min(fit, key=lambda sa: (self._superseded(sa), not sa.settled), default=None)
+
+    def elsewhere(self, child: Child, packet: Packet | None) -> None:
+        """It was to be made by an IKE SA that makes no more: have it on another."""
+        want = self._known(child.id)
+        if want is not None and not want.held and not self._up(child.id, packet):
+            self._pursue(want, packet)
 
     def call_again(self, sa: IkeSa, child: Child, packet: Packet | None) -> bool:
         """The peer has refused a credential and is to be tried with another, on an IKE SA in the place of this one.

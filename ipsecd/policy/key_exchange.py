@@ -89,10 +89,11 @@ class KeyExchange(Strict):
         le=limits.MAX_HALF_OPEN,
         description="Half-open IKE SAs from which on callers have to prove their address; 0: always (RFC 7296 2.6).",
     )
-    master_key_pfs: bool = Field(False, description="A new IKE SA for each child SA. Not supported yet.")
+    master_key_pfs: bool = Field(False, description="A new IKE SA for each child SA, as of `sessions: 1`.")
     sessions: int = Field(
         0,
         ge=0,
         le=limits.MAX_CHILDREN_PER_IKE_SA,
-        description="Child SAs made from one IKE SA; 0: no limit. Others are not supported yet.",
+        description="Child SAs made by one IKE SA, not counting those that a rekey puts in the place of others; 0: no "
+        "limit.",
     )

@@ -38,6 +38,7 @@ def peer(rule: Rule, policy: Policy, around: expand.Surroundings) -> planned.Pee
         dpd=float(exchange.dpd),
         encapsulation=planned.Encapsulation(rule.encapsulation),
         fragmentation=exchange.fragmentation,
+        sessions=1 if exchange.master_key_pfs else exchange.sessions,
         keylog=policy.keylog,
         children=(),
         connections=expand.CONNECTIONS[rule.connections],

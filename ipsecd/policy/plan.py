@@ -144,7 +144,7 @@ class Peer:
     ``remote_name`` doesn't resolve now: then nothing may be negotiated with it until a later plan has an address.
     ``connections`` is that of its rules' entries. ``each``: it stands for many, one for each pair of hosts that its
     children's selectors hold; then ``local`` is None, ``remotes`` are empty, and an identity that is None is the host's
-    address. ``responds``: these have to call us.
+    address. ``responds``: these have to call us. ``sessions`` is how many child SAs one IKE SA makes; 0: no limit.
     """
 
     name: str  # of the first rule that has it; unique in the plan
@@ -166,6 +166,7 @@ class Peer:
     connections: str = ""
     each: bool = False
     responds: bool = False
+    sessions: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,10 +64,6 @@ def _key_exchange(path: Path, exchange: KeyExchange) -> Found:
     for index, proposal in enumerate(exchange.proposals):
         for field in ("encryption", "integrity", "prf", "groups"):
             yield from _keywords((*path, "proposals", index, field), getattr(proposal, field))
-    if exchange.master_key_pfs:
-        yield (*path, "master_key_pfs"), "an IKE SA for each child SA"
-    if exchange.sessions:
-        yield (*path, "sessions"), "a limit of child SAs"
 
 
 def _keywords(path: Path, names: tuple[str, ...] | None) -> Found:

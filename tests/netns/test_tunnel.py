@@ -144,6 +144,18 @@ def test_rules_beside_each_other_share_the_ike_sa(sites: Sites, tmp_path: Path) 
         assert sorted(child["name"] for child in sa["children"]) == ["first/1", "second/1"]
 
 
+def test_rules_beside_each_other_have_ike_sas_of_their_own_if_the_policy_says_so(sites: Sites, tmp_path: Path) -> None:
+    def rules(side: str) -> tuple[dict[str, object], ...]:
+        return rule(side, "first"), rule(side, "second", inside=(6,))
+
+    of_a = files(*rules("a"), key_exchange={"master_key_pfs": True})
+    with pair(sites, tmp_path, of_a, files(*rules("b"))) as both:
+        assert both.carries(4)
+        assert both.carries(6)
+        found = [[child["name"] for child in sa["children"]] for sa in both.a.ctl("sas")["sas"]]
+        assert sorted(found) == [["first/1"], ["second/1"]]
+
+
 def test_explain_tells_the_rule_and_where_the_packet_goes(sites: Sites, tmp_path: Path) -> None:
     with pair(sites, tmp_path) as both:
         told = both.a.ctl("explain", HA[4], HB[4], "tcp", "any", "80")["outbound"]

@@ -17,6 +17,7 @@ from ipsecd.ike.current import current, overtaken
 from ipsecd.ike.exchange import CHILD_RESPONSE, Admitted
 from ipsecd.ike.narrowing import Packet, Selectors, check_answer, covers, narrow_in, offer_for, show, takes
 from ipsecd.ike.negotiate import accepted, esp_menus, esp_suite, groups_of, offer, pick
+from ipsecd.ike.sessions import may_grant, spent
 from ipsecd.ike.suites import EspSuite
 from ipsecd.ike.v2.asking import Asking, other_group_wanted
 from ipsecd.ike.v2.informational import DeleteUnmade
@@ -177,11 +178,18 @@ class CreateChild(AskingForChild):
         if served(sa, self.child, self._packet):
             sa.core.wanted.made(self.child)
             return None
+        if spent(sa):
+            sa.core.wanted.elsewhere(self.child, self._packet)
+            return None
         offered = offer_for(self.child, self._packet)
         return self.sends(sa, Ask.later(sa, self.peer, self.child, offered, self.group))
 
     def process(self, sa: IkeSa, answer: Admitted) -> None:
         ask = self.answered(sa)
+        if answer.error is not None and answer.error.type == NotifyType.NO_ADDITIONAL_SAS:
+            sa.sessions.refused = True
+            sa.core.wanted.elsewhere(self.child, self._packet)
+            return
         if answer.error is not None:
             if not self.asks_again(sa, answer.error, ask.groups):
                 self._failed(sa, reports.PEER, ask.refusal(answer.error))
@@ -241,6 +249,7 @@ def begin(new: ChildSa) -> None:
     """Both halves of a child SA that we asked for."""
     new.open_inbound()
     new.open_outbound()
+    new.ike.sessions.made += 1
     new.ike.core.report("child-established", "info", **new.story())
 
 
@@ -269,7 +278,7 @@ def answer_child(sa: IkeSa, request: Admitted) -> Reply:
     """The peer wants one more child SA (1.3.1)."""
     if sa.rekeying or not sa.live:
         return TEMPORARY_FAILURE  # 2.25.2
-    if len(sa.children) >= limits.MAX_CHILDREN_PER_IKE_SA:
+    if len(sa.children) >= limits.MAX_CHILDREN_PER_IKE_SA or not may_grant(sa):
         raise Refused("too-many-children", "this IKE SA has all it may have", notify=NotifyType.NO_ADDITIONAL_SAS)
     best = narrow_in(sa.peers, local=request.one(TsR).selectors, remote=request.one(TsI).selectors)
     nonce = sa.core.entropy.octets(limits.NONCE_OCTETS)
@@ -284,6 +293,7 @@ def answer_child(sa: IkeSa, request: Admitted) -> Reply:
 def granted(new: ChildSa) -> None:
     """Our response with a new child SA has left."""
     new.open_outbound()
+    new.ike.sessions.made += 1
     new.ike.core.report("child-established", "info", **new.story())
     new.ike.core.wanted.granted(new.config)
 

@@ -47,6 +47,7 @@ PEER = Peer(
     fragmentation=False,
     keylog=True,
     children=(CHILD,),
+    sessions=3,
 )
 IDS = {"to-hq/1": "17"}
 PLAN = Plan(policy="branch", peers=(PEER,), ike_port=1_500, natt_port=14_500, cookie_threshold=0)
@@ -88,6 +89,7 @@ def test_a_peer_of_the_plan_is_a_peer_of_the_negotiation_with_its_keys() -> None
                 dpd=15.0,
                 encapsulation=ike.Encapsulation.UDP,
                 fragmentation=False,
+                sessions=3,
                 keylog=True,
             ),
         ),

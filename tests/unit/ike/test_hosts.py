@@ -68,6 +68,10 @@ def test_the_identities_of_the_rule_go_before_addresses() -> None:
     assert (peer.local_id, peer.remote_id) == (Identity.parse(A), theirs)
 
 
+def test_a_limit_of_the_rule_is_that_of_each_pair() -> None:
+    assert made(rule_at(A, sessions=2)).sessions == 2
+
+
 def test_protocols_and_ports_stay() -> None:
     web = (Selector.net("192.0.2.0/24", TCP, (443, 443)), Selector.net("198.51.100.0/24", TCP, (80, 80)))
     (child,) = made(pattern(replace(child_at(), local=(Selector.net(A, TCP),), remote=web))).children

@@ -374,6 +374,15 @@ def test_a_security_method_may_have_a_lifetime_of_its_own() -> None:
     assert [proposal.lifetime for proposal in child.proposals] == [None, Lifetime(60.0, 20_971_520, 5_000)]
 
 
+@pytest.mark.parametrize(
+    ("given", "sessions"), [("sessions: 3", 3), ("master_key_pfs: true", 1), ("sessions: 3, master_key_pfs: true", 1)]
+)
+def test_how_many_child_sas_an_ike_sa_makes(given: str, sessions: int) -> None:
+    text = with_filters(FILTER).replace("  p:\n", f"  p:\n    key_exchange: {{{given}}}\n")
+    assert [peer.sessions for peer in planned(text).peers] == [sessions]
+    assert [peer.sessions for peer in planned(with_filters(FILTER)).peers] == [0]
+
+
 def test_credentials_are_those_that_peers_use_and_say_where_keys_are() -> None:
     text = with_rules(RULE + TUNNEL.replace("[{psk: hq}]", "[{psk: b}, {psk: a}]")).replace(
         "{hq: {psk: {file: hq.psk}}}",
