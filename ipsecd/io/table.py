@@ -5,8 +5,8 @@ Each transaction, whoever makes it, is one generation more. So while the generat
 it is one more than before a transaction of ours, there was no other one in between.
 
 What the kernel says of a table is compared octet by octet, with the handles it has given: also what is put back as it
-was is something else then. Members of named sets, and what counters have counted, change by themselves and are left
-out.
+was is something else then. What counters have counted, and members of named sets, change by themselves and are left
+out; those of unnamed sets, which belong to a rule, the kernel lets nobody change.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from ipsecd.io.netlink_parts import attributes, messages
 from ipsecd.limits import NFT_TIME, TABLE_READS
 
 _NETFILTER, _SUBSYSTEM, _INET = 12, 10, 1  # linux/netfilter/nfnetlink.h
-_TABLE, _CHAIN, _RULE, _SET, _MEMBERS, _GENERATION, _OBJECT = 1, 4, 7, 10, 13, 16, 19  # linux/netfilter/nf_tables.h
+_TABLE, _CHAIN, _RULE, _SET, _GENERATION, _OBJECT = 1, 4, 7, 10, 16, 19  # linux/netfilter/nf_tables.h
 _REQUEST, _DUMP = 0x001, 0x300  # linux/netlink.h
 _ERROR, _DONE = 2, 3
 _HEADER, _GENERIC = struct.Struct("=IHHII"), struct.Struct("!BBH")
 _ATTRIBUTE, _CODE = struct.Struct("=HH"), struct.Struct("=i")
-_OF_TABLE, _NAME, _SET_FLAGS = 1, 2, 3  # the first attributes of all, and the third of a set
-_ANONYMOUS, _ID = 1, 1
-_STEADY = {_SET: range(1, 6), _OBJECT: range(1, 4)}  # with names, flags and types
+_OF_TABLE, _ID = 1, 1  # the first attribute of all, and of a generation
+_STEADY = {_SET: (1, 2, 3, 4, 5, 16), _OBJECT: (1, 2, 3)}  # names, flags, types, and the handle
 _READ = 1_048_576
 
 
@@ -72,15 +71,12 @@ def _content(opened: socket.socket, table: bytes) -> tuple[bytes, Counter[str]]:
     asked, told = _attribute(_OF_TABLE, table), blake2b()
     there = False
     for kind in (_TABLE, _CHAIN, _SET, _OBJECT):
-        for body in tuple(_ask(opened, kind, asked, dump=True)):  # the kernel answers one question after the other
+        for body in _ask(opened, kind, asked, dump=True):
             said = dict(attributes(body))
             if said[_OF_TABLE] == table:
                 there = True
                 for each in _STEADY.get(kind, said):
                     told.update(_attribute(each, said.get(each, b"")))
-                if kind == _SET and int.from_bytes(said[_SET_FLAGS]) & _ANONYMOUS:
-                    for member in _ask(opened, _MEMBERS, asked + _attribute(_NAME, said[_NAME]), dump=True):
-                        told.update(member)
     start = len(asked)  # each rule names its table first, and then its chain
     rules: Counter[bytes] = Counter()
     for body in _ask(opened, _RULE, asked, dump=True):
