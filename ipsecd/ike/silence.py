@@ -33,15 +33,16 @@ class Silence:
         self._core = core
         self._counted: frozenset[Address] = frozenset()
         self._patterns: tuple[Child, ...] = ()  # of which each pair of hosts has one, and which may fall back
-        self._after: dict[
-            str, float
-        ] = {}  # seconds, by the identifier of a child that may fall back, or of its pattern
+        # seconds, by the identifier of a child that may fall back, or of its pattern
+        self._after: dict[str, float] = {}
         self._heard: set[Address] = set()
+        self._answered: set[bytes] = set()  # SPIs of ours, of the calls that somebody has answered
         self._woke = float("-inf")
 
     def configure(self) -> None:
         """The configuration is new, and whoever is told may have forgotten what was before: tell again of the SAs there
-        are. One that has just ended and lingers counts too: its peer was there a moment ago."""
+        are, and of calls under way that have been answered. An SA that has just ended and lingers counts too: its peer
+        was there a moment ago."""
         config = self._core.config
         peers = [peer for peer in config.peers if any(child.fallback is not None for child in peer.children)]
         self._counted = frozenset(remote for peer in peers for remote in peer.remotes)
@@ -50,8 +51,8 @@ class Silence:
         children = (*(child for peer in peers for child in peer.children), *self._patterns)
         self._after = {child.id: child.fallback for child in children if child.fallback is not None}
         self._heard.clear()
-        for sa in self._core.ikes.values():
-            if sa.settled:
+        for spi, sa in self._core.ikes.items():
+            if sa.settled or spi in self._answered:
                 self.heard(sa)
 
     def wanted(self, sa: IkeSa, child: Child) -> None:
@@ -87,6 +88,9 @@ class Silence:
         """A datagram begins with this SPI, as responses to calls of ours do."""
         sa = self._core.ikes.get(spi)
         if sa is not None and sa.initiator:
+            if spi not in self._answered:
+                self._answered.intersection_update(self._core.ikes)  # of those that are gone nobody asks
+                self._answered.add(spi)
             self.heard(sa)
 
     def heard(self, sa: IkeSa) -> None:

@@ -249,3 +249,30 @@ def test_a_new_configuration_is_told_of_the_sas_there_are() -> None:
     assert pair.net.run(5, until=lambda: not pair.a.established)
     pair.do(pair.a, pair.a.ike.reconfigure(again, pair.net.now))
     assert told(pair) == [HEARD, HEARD, HEARD], "also of one that has just ended"
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["which could fall back before", "which could not"])
+def test_a_new_configuration_is_told_of_a_call_that_somebody_has_answered(*, counted: bool) -> None:
+    pair = pair_of(CHILD if counted else replace(CHILD, fallback=None))
+    deaf(pair)
+    wants(pair)
+    pair.net.run(1)
+    say(pair, ANSWERS["a refusal"](request_of_a(pair)))
+    pair.net.run(1)
+    assert told(pair) == [HEARD] * counted
+    again = IkeConfig((peer_b(replace(CHILD, fallback=5.0)),))
+    pair.do(pair.a, pair.a.ike.reconfigure(again, pair.net.now))
+    wants(pair)
+    pair.net.run(200)
+    assert told(pair).count(HEARD) == counted + 1
+    assert SILENT_NOW in told(pair)
+    assert SILENT not in told(pair)
+
+
+def test_of_calls_that_are_gone_nothing_is_kept() -> None:
+    pair = pair_of()
+    for _ in range(3):
+        assert pair.up()
+        pair.do(pair.a, pair.a.ike.down_peer(peer_b().name, pair.net.now))
+        pair.net.run(200)
+    assert len(pair.a.ike._core.silence._answered) == 1
