@@ -96,8 +96,15 @@ def filter_actions(*, later: bool) -> st.SearchStrategy[Tree]:
         )
         optional["security_methods"] = st.lists(method | signed, max_size=4)
         optional["inbound_passthrough"] = st.booleans()
-        optional["fallback_to_clear"] = st.booleans() | some({}, {"after": st.integers(1, 60)})
     return some({"action": st.just("negotiate")}, optional)
+
+
+def falling_actions() -> st.SearchStrategy[Tree]:
+    """Of rules without a tunnel."""
+    return some(
+        {"action": st.just("negotiate")},
+        {"fallback_to_clear": st.booleans() | some({}, {"after": st.integers(1, 60)})},
+    )
 
 
 def traffic_kinds() -> st.SearchStrategy[Tree]:
@@ -139,8 +146,12 @@ def rules(draw: st.DrawFn, name: str, *, later: bool) -> Tree:
         rule["enabled"] = draw(st.booleans())
     if not negotiated:
         return rule | {"action": draw(st.sampled_from(["permit", "block", "quiet"]))}
-    rule["action"] = draw(st.sampled_from(["require-security", "own", "own", *(["request-security"] if later else [])]))
+    falling = ["request-security", "falling"] if later else []
+    rule["action"] = draw(st.sampled_from(["require-security", "own", "own", *falling]))
     rule["authentication"] = [{"psk": "hq"}, {"psk": "other"}][: draw(st.integers(1, 2))]
+    encapsulation = st.sampled_from(["auto", "udp", *(["native"] if later else [])])
+    if rule["action"] in falling:  # in a tunnel only its far end may be talked to in clear
+        return rule | draw(some({}, {"encapsulation": encapsulation}))
     local, remote = draw(st.permutations(ENDS).map(lambda ends: ends[:2]))
     ends = {"local": local, "remote": remote}
     if draw(st.booleans()) and remote != "any":
@@ -152,7 +163,7 @@ def rules(draw: st.DrawFn, name: str, *, later: bool) -> Tree:
         some(
             {},
             {
-                "encapsulation": st.sampled_from(["auto", "udp", *(["native"] if later else [])]),
+                "encapsulation": encapsulation,
                 "children": st.sampled_from(["per-filter", "merged"]),
                 "start": st.sampled_from(["on-traffic", *(["always"] if remote != "any" else [])]),
             },
@@ -180,7 +191,11 @@ def policy_files(draw: st.DrawFn, *, later: bool = False) -> Tree:
         "assigned": "p",
         "credentials": {"hq": {"psk": {"file": "hq.psk"}}, "other": {"psk": {"command": ["/bin/pass", "show"]}}},
         "filter_lists": {"shared": draw(shared)},
-        "filter_actions": {"own": draw(filter_actions(later=later)), "quiet": {"action": "block"}},
+        "filter_actions": {
+            "own": draw(filter_actions(later=later)),
+            "quiet": {"action": "block"},
+            **({"falling": draw(falling_actions())} if later else {}),
+        },
         "policies": {"p": policy},
         "settings": draw(
             some(
