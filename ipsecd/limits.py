@@ -94,6 +94,7 @@ REPLAY_WINDOW = 1_024
 REPLAY_WINDOW_MIN, REPLAY_WINDOW_MAX = 64, 8_192
 ACQUIRE_QUEUE = 64  # packets kept per policy entry while it negotiates; the oldest is dropped
 MAX_WAITING = 10_000  # children for which packets wait, or have waited lately: one for each IKE SA there may be
+WAITING_REST = 0.1  # seconds between two looks for those that can be forgotten, of about a millisecond each
 WAITING_OCTETS = 16_777_216  # of all packets that wait: a full queue for 170 of them, some for all
 MAX_FLOWS = 65_536  # SPD cache entries
 BOXES_IN_A_BLOCK = 512  # of an index: a look-up takes some 2 µs for each block, and a box some 200 octets for each axis

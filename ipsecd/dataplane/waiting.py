@@ -39,18 +39,19 @@ class _Child:
 
 
 class WaitingRoom:
-    """One bounded queue per child, and a bounded number of them. A child is asked for once; again if what came of it is
-    gone, or, not at once, if nothing came of it."""
+    """One bounded queue per child, and a bounded number of children of two hosts. A child is asked for once; again if
+    what came of it is gone, or, not at once, if nothing came of it."""
 
     def __init__(self) -> None:
         self._children: dict[str, _Child] = {}
         self._octets = 0  # of all packets that wait
+        self._looked = float("-inf")  # for what can be forgotten
 
     def enter(self, child: str, packet: bytes, now: float) -> Entered:
         """Take in a packet that has no SA."""
         room = self._children.get(child)
         if room is None:
-            if len(self._children) >= limits.MAX_WAITING and not self._make_room(now):
+            if child != pattern_id(child) and not self._has_room(now):
                 return Entered(acquire=False, drop="too-many-wait")
             room = self._children[child] = _Child(now)
             acquire = True
@@ -85,10 +86,14 @@ class WaitingRoom:
             room.asked = -limits.ACQUIRE_AGAIN
         return packets
 
-    def _make_room(self, now: float) -> bool:
-        """Forget the children for which nothing waits, and which may be asked for at once as if never before."""
-        for child in [child for child, room in self._children.items() if not room.packets and room.may_forget(now)]:
-            del self._children[child]
+    def _has_room(self, now: float) -> bool:
+        """Whether another child of two hosts may be taken in. If not, those are forgotten for which nothing waits, and
+        which may be asked for at once as if never before: seldom, as a look takes as long as there are children, and
+        whoever tries hosts one by one sends many packets."""
+        if len(self._children) >= limits.MAX_WAITING and now - self._looked >= limits.WAITING_REST:
+            self._looked = now
+            for child in [child for child, room in self._children.items() if not room.packets and room.may_forget(now)]:
+                del self._children[child]
         return len(self._children) < limits.MAX_WAITING
 
     def lost(self, child: str) -> None:

@@ -9,6 +9,12 @@ from ipsecd.dataplane.waiting import Entered, WaitingRoom
 
 ASK = Entered(acquire=True)
 WAIT = Entered(acquire=False)
+FULL = Entered(acquire=False, drop="too-many-wait")
+
+
+def _with(host: int) -> str:
+    """The child of this machine and another host."""
+    return f"7@192.0.2.100@192.0.2.{host}"
 
 
 def test_a_child_is_asked_for_once_and_its_packets_leave_in_order() -> None:
@@ -101,16 +107,34 @@ def test_children_that_are_gone_are_forgotten_with_their_packets() -> None:
     assert room.leave("b") == [b"3"]
 
 
-def test_with_too_many_children_those_that_wait_for_nothing_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_too_many_hosts_those_that_wait_for_nothing_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_WAITING", 2)
     room = WaitingRoom()
-    room.enter("a", b"1", 0.0)
-    room.enter("b", b"2", 0.0)
-    assert room.enter("c", b"3", 0.0) == Entered(acquire=False, drop="too-many-wait")
-    room.leave("a")
-    assert room.enter("c", b"3", 2.9) == Entered(acquire=False, drop="too-many-wait")  # "a" mustn't be asked for yet
-    assert room.enter("c", b"3", 3.0) == ASK
-    assert (room.leave("b"), room.leave("c")) == ([b"2"], [b"3"])
+    room.enter(_with(1), b"1", 0.0)
+    room.enter(_with(2), b"2", 0.0)
+    assert room.enter(_with(3), b"3", 0.0) == FULL
+    room.leave(_with(1))
+    assert room.enter(_with(3), b"3", 2.8) == FULL  # the first mustn't be asked for yet
+    assert room.enter(_with(3), b"3", 3.0) == ASK
+    assert (room.leave(_with(2)), room.leave(_with(3))) == ([b"2"], [b"3"])
+
+
+def test_while_it_is_full_it_isnt_looked_through_for_each_packet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_WAITING", 1)
+    room = WaitingRoom()
+    room.enter(_with(1), b"1", 0.0)
+    room.leave(_with(1))
+    assert room.enter(_with(2), b"2", 2.95) == FULL
+    assert room.enter(_with(2), b"2", 3.0) == FULL  # though there could be room by now
+    assert room.enter(_with(2), b"2", 3.25) == ASK
+
+
+def test_who_tries_many_hosts_doesnt_take_the_room_of_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_WAITING", 1)
+    room = WaitingRoom()
+    room.enter(_with(1), b"1", 0.0)
+    assert room.enter("8", b"2", 0.0) == ASK
+    assert room.leave("8") == [b"2"]
 
 
 def test_the_packets_that_wait_are_bounded_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
