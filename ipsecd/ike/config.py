@@ -6,11 +6,14 @@ authentication and key exchange settings become one ``Peer`` with several ``Chil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from weakref import WeakValueDictionary
 
 from ipsecd import limits
 from ipsecd.crypto.secret import Secret
+from ipsecd.ike.spans import Spans
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
 from ipsecd.wire.selector import Address, Selector
@@ -107,7 +110,7 @@ class Encapsulation(Enum):
     NATIVE = "native"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Peer:
     """An entry of the peer authorization database (RFC 4301 section 4.4.3) and how to talk to that peer.
 
@@ -140,7 +143,10 @@ class Hosts:
     """What peers are made after where a rule has one for each pair of hosts: an address of ours that ``local`` of its
     children holds, and one that ``remote`` holds, each a peer with nothing but that pair of hosts in its selectors
     (RFC 4301 section 4.4.1.2, populate from packet). ``local_id`` and ``remote_id`` None: those are their addresses.
-    ``responds``: these hosts have to call us, we never call them. The rest is as in ``Peer``."""
+    ``responds``: these hosts have to call us, we never call them. The rest is as in ``Peer``.
+
+    What follows from it: ``reach`` are the children's remote sides, ``ours`` the ranges of their local ones by family,
+    and ``made`` the peers that are in use, by their hosts."""
 
     name: str
     local_id: Identity | None
@@ -155,6 +161,17 @@ class Hosts:
     fragmentation: bool = True
     sessions: int = 0  # child SAs that one IKE SA makes; 0: no limit
     keylog: bool = False
+    reach: Spans = field(init=False, repr=False, compare=False)
+    ours: Mapping[int, frozenset[tuple[Address, Address]]] = field(init=False, repr=False, compare=False)
+    made: MutableMapping[tuple[Address, Address], Peer] = field(
+        default_factory=WeakValueDictionary, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        local = {(each.start, each.end) for child in self.children for each in child.local}
+        ours = {version: frozenset(each for each in local if each[0].version == version) for version in (4, 6)}
+        object.__setattr__(self, "reach", Spans(child.remote for child in self.children))
+        object.__setattr__(self, "ours", ours)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +183,10 @@ class IkeConfig:
     ike_port: int = 500
     natt_port: int = 4500
     cookie_threshold: int = limits.COOKIE_THRESHOLD  # 0 asks every initiator for a cookie
+
+    def following(self, before: IkeConfig) -> IkeConfig:
+        """The same, with those patterns of the one before that are as they were: so what has been made stays known."""
+        known = {hosts.name: hosts for hosts in before.hosts}
+        return replace(
+            self, hosts=tuple(known[each.name] if known.get(each.name) == each else each for each in self.hosts)
+        )

@@ -203,7 +203,7 @@ class Ike:
         """Take another configuration. SAs it still allows stay as they are; those it doesn't are closed. A fault comes
         out of this turn, as whoever has asked goes back to the configuration before."""
         self._core.now = now
-        self._core.config = config
+        self._core.config = config.following(self._core.config)
         self._core.wanted.configure()
         apply(self._core)
         self._core.silence.configure()

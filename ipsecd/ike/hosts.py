@@ -23,31 +23,11 @@ _BROADCAST = IPv4Address("255.255.255.255")
 def pair(hosts: Hosts, local: Address, remote: Address) -> Peer | None:
     """The peer of two hosts, with those of the pattern's children that hold both; None if none does, or if ``unfit``
     says that there can't be one. Its names are those of the pattern with the remote address, and with ours if the
-    pattern has several: they are unique as those are."""
-    if unfit(local, remote):
-        return None
-    named = local if _has_more(hosts, local) else None
-    children = tuple(each for child in hosts.children if (each := _between(child, local, remote, named)) is not None)
-    if not children:
-        return None
-    return Peer(
-        name=pair_name(hosts.name, remote, named),
-        local=local,
-        remotes=(remote,),
-        local_id=hosts.local_id or _identity(local),
-        remote_id=hosts.remote_id or _identity(remote),
-        shared_keys=hosts.shared_keys,
-        proposals=hosts.proposals,
-        children=children,
-        lifetime=hosts.lifetime,
-        dpd=hosts.dpd,
-        encapsulation=hosts.encapsulation,
-        fragmentation=hosts.fragmentation,
-        sessions=hosts.sessions,
-        keylog=hosts.keylog,
-        pattern=hosts.name,
-        responds=hosts.responds,
-    )
+    pattern has several: they are unique as those are. As long as somebody has it, it is made once."""
+    peer = hosts.made.get((local, remote))
+    if peer is None and (peer := _made(hosts, local, remote)) is not None:
+        hosts.made[local, remote] = peer
+    return peer
 
 
 def pairs(patterns: Iterable[Hosts], local: Address, remote: Address) -> tuple[Peer, ...]:
@@ -98,9 +78,35 @@ def holds(selectors: Selectors, address: Address) -> bool:
     return next(_holding(selectors, address), None) is not None
 
 
-def _between(child: Child, local: Address, remote: Address, named: Address | None) -> Child | None:
-    if not (holds(child.remote, remote) and holds(child.local, local)):  # as with most, if there are many
+def _made(hosts: Hosts, local: Address, remote: Address) -> Peer | None:
+    if unfit(local, remote):
         return None
+    named = None if hosts.ours[local.version] == {(local, local)} else local
+    near = (hosts.children[place] for place in hosts.reach.holding(remote))
+    children = tuple(each for child in near if (each := _between(child, local, remote, named)) is not None)
+    if not children:
+        return None
+    return Peer(
+        name=pair_name(hosts.name, remote, named),
+        local=local,
+        remotes=(remote,),
+        local_id=hosts.local_id or _identity(local),
+        remote_id=hosts.remote_id or _identity(remote),
+        shared_keys=hosts.shared_keys,
+        proposals=hosts.proposals,
+        children=children,
+        lifetime=hosts.lifetime,
+        dpd=hosts.dpd,
+        encapsulation=hosts.encapsulation,
+        fragmentation=hosts.fragmentation,
+        sessions=hosts.sessions,
+        keylog=hosts.keylog,
+        pattern=hosts.name,
+        responds=hosts.responds,
+    )
+
+
+def _between(child: Child, local: Address, remote: Address, named: Address | None) -> Child | None:
     here, there = _cut(child.local, local), _cut(child.remote, remote)
     if not meets(here, there):
         return None
@@ -110,18 +116,13 @@ def _between(child: Child, local: Address, remote: Address, named: Address | Non
 
 def _cut(selectors: Selectors, address: Address) -> Selectors:
     """What they say of this address alone."""
-    return outermost(tuple(replace(each, start=address, end=address) for each in _holding(selectors, address)))
+    found = tuple(Selector(address, address, each.protocol, each.ports) for each in _holding(selectors, address))
+    return outermost(found) if len(found) > 1 else found
 
 
 def _holding(selectors: Selectors, address: Address) -> Iterator[Selector]:
     number, version = int(address), address.version
     return (each for each in selectors if each.version == version and int(each.start) <= number <= int(each.end))
-
-
-def _has_more(hosts: Hosts, local: Address) -> bool:
-    """Whether the pattern has another address of ours, of this one's family."""
-    ours = (each for child in hosts.children for each in child.local if each.version == local.version)
-    return any(not int(each.start) == int(each.end) == int(local) for each in ours)
 
 
 def _identity(address: Address) -> Identity:

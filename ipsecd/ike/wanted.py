@@ -301,8 +301,10 @@ class Wanted:
 
     def _carrier(self, peer: Peer) -> IkeSa | None:
         """The IKE SA that may carry the peer's children: an established one that stays, else one that is being made."""
-        live = (sa for sa in self._core.ikes.values() if sa.live and has_room(sa))
-        fit = [sa for sa in live if any(peer.name == known.name for known in sa.peers)]
+        of_peer = (sa for sa in self._core.ikes.values() if any(peer.name == known.name for known in sa.peers))
+        fit = [sa for sa in of_peer if sa.live and has_room(sa)]
+        if len(fit) == 1:  # of those there are, which may be many, each knows whether another takes its place
+            return fit[0]
         return min(fit, key=lambda sa: (self._superseded(sa), not sa.settled), default=None)
 
     def elsewhere(self, child: Child, packet: Packet | None) -> None:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from ipsecd.ike.config import Child, Endpoint, Hosts, Path, Peer
+from ipsecd.ike.config import Child, Endpoint, Hosts, IkeConfig, Path, Peer
 from ipsecd.ike.hosts import leads_to, pair, pairs, pairs_with, why_none
 from ipsecd.ike.pad import callers
 from ipsecd.wire.identity import Identity
@@ -185,3 +185,31 @@ def test_a_peer_that_is_not_where_the_policy_has_it_is_of_no_pair() -> None:
     assert names(peer_b(remotes=(ip_address(B),))) == []
     assert names(peer_b(remotes=())) == []
     assert names(made(rule_at(A))) == ["lan@192.0.2.2"]
+
+
+def test_a_peer_is_made_once_as_long_as_somebody_has_it() -> None:
+    hosts = rule_at(A)
+    peer = made(hosts)
+    assert made(hosts) is peer
+    assert made(hosts, remote=C) is not peer
+
+
+def test_nothing_is_kept_of_a_peer_that_nobody_has() -> None:
+    hosts = rule_at(A)
+    made(hosts)
+    assert dict(hosts.made) == {}
+
+
+def test_a_pattern_that_is_as_before_stays_with_the_peers_made_after_it() -> None:
+    before = IkeConfig(hosts=(rule_at(A), rule_at(A, name="other")))
+    same, changed = IkeConfig(hosts=(rule_at(A), rule_at(A, name="other", dpd=7.0))).following(before).hosts
+    assert same is before.hosts[0]
+    assert changed == rule_at(A, name="other", dpd=7.0)
+
+
+def test_of_many_filters_those_of_the_two_hosts_are_found_in_their_order() -> None:
+    wide = replace(child_at(A, remote="192.0.2.0/24"), id="8", name="lan/8")
+    others = [replace(child_at(A, remote=f"198.51.100.{n}/32"), id=f"o{n}", name=f"lan/o{n}") for n in range(200)]
+    exact = replace(child_at(A, remote=f"{B}/32"), id="9", name="lan/9")
+    peer = made(pattern(wide, *others, exact))
+    assert [child.id for child in peer.children] == ["8@192.0.2.1@192.0.2.2", "9@192.0.2.1@192.0.2.2"]
