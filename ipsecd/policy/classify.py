@@ -171,9 +171,17 @@ def chains(name: str, flows: Sequence[Flow]) -> Chains:
         f"meta l4proto != {{ {ports}, {types} }} goto {clear}",
         f"goto {opaque}",
     ]
-    seen = [flow for flow in flows if OPAQUE not in (flow.source.ports, flow.destination.ports)]
     meant = [flow for flow in flows if flow.certain or flow.action is not Action.PERMIT]
-    return {name: dispatch, **_branched(clear, seen, _by_ports), **_branched(opaque, meant, _by_what_may_be_meant)}
+    return {
+        name: dispatch,
+        **_branched(clear, _with_ports(flows), _by_ports),
+        **_branched(opaque, meant, _by_what_may_be_meant),
+    }
+
+
+def _with_ports(flows: Sequence[Flow]) -> list[Flow]:
+    """Those that packets belong to whose ports can be seen."""
+    return [flow for flow in flows if OPAQUE not in (flow.source.ports, flow.destination.ports)]
 
 
 def _branched(name: str, flows: Sequence[Flow], words: Callable[[int], Words]) -> Chains:
@@ -264,7 +272,7 @@ def _shown_by_fragments(side: Selector) -> Selector:
 def original(name: str, flows: Sequence[Flow]) -> Chains:
     """The chain ``name`` that gives a packet the verdict of its first flow, as it was before destination NAT, when it
     was for this machine, or for a group. It is whole: others have no such past."""
-    return _branched(name, flows, _by_the_past)
+    return _branched(name, _with_ports(flows), _by_the_past)
 
 
 @dataclass(frozen=True, slots=True)

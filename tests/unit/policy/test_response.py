@@ -13,7 +13,7 @@ from ipsecd.policy.judging import Here, Verdict, judge
 from ipsecd.policy.plan import Action, Lifetime, Plan
 from ipsecd.policy.response import answered, entry, facing, patterns
 from ipsecd.wire.registry import Encr
-from ipsecd.wire.selector import ANY_PORT, Selector
+from ipsecd.wire.selector import ANY_PORT, OPAQUE, Selector
 from tests.unit.policy.texts import planned
 
 ANSWERING = """\
@@ -157,6 +157,14 @@ def test_the_floor_drops_in_clear_and_steers_what_was_negotiated_and_without_it_
     assert 'ip saddr 192.0.2.9 ip daddr 192.0.2.1 counter name "drops.0.default-response/1_192.0.2.9" drop' in text
     assert "ip saddr 192.0.2.1 ip daddr 192.0.2.9 meta mark set" in text
     assert HOST not in ruleset(planned(ANSWERING))
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 6])
+def test_what_a_host_asks_for_that_has_no_ports_to_see_stands_where_ports_arent_asked_for(protocol: int) -> None:
+    text = ruleset(with_host(ANSWERING, (side(HERE, protocol, OPAQUE), side(HOST, protocol, OPAQUE))))
+    assert "65535-0" not in text, "which nft refuses, and with it all that others have asked for"
+    arriving = text.partition("chain arriving_opaque {")[2].partition("}")[0]
+    assert "ip saddr 192.0.2.9 ip daddr 192.0.2.1" in arriving
 
 
 def test_packets_go_only_between_sides_of_one_family_and_one_protocol() -> None:
