@@ -65,6 +65,7 @@ class Responding:
         self._clock = clock
         self._sas: dict[bytes, _Sa] = {}  # by inbound SPI
         self._standing: tuple[Entry, ...] = ()  # what the floor has
+        self._coming: tuple[Entry, ...] | None = None  # what the one has that is being raised
         self._waiting: list[tuple[bytes, Then]] = []
         self._settling: asyncio.Task[None] | None = None
         self._closed = False
@@ -89,7 +90,11 @@ class Responding:
         entries = self._entries(prepared)
         text = prepared.floor_with(entries)
         if text != self._kernel.floor:
-            await self._kernel.raise_floor(text, kept=prepared.floor)
+            self._coming = entries
+            try:
+                await self._kernel.raise_floor(text, kept=prepared.floor)
+            finally:
+                self._coming = None
         self._tell(entries)
         self._standing = entries
 
@@ -129,12 +134,16 @@ class Responding:
                 asyncio.get_running_loop().call_soon(self._go_on, then, why_not)
                 return True
             self._sas[effect.spi] = sa
-        standing = {pair for entry in self._standing for pair in entry.pairs}
-        if standing.issuperset(self._sas[effect.spi].pairs):
+        if self._sure().issuperset(self._sas[effect.spi].pairs):
             return False
         self._waiting.append((effect.spi, then))
         self._settle()
         return True
+
+    def _sure(self) -> set[Pair]:
+        """What the floor protects now, and the one that may be about to take its place."""
+        floors = [self._standing, *([self._coming] if self._coming is not None else [])]
+        return set[Pair].intersection(*({pair for entry in entries for pair in entry.pairs} for entries in floors))
 
     def gone(self, spi: bytes) -> None:
         """The SA with this inbound SPI is no more."""

@@ -192,6 +192,21 @@ def test_who_begins_anew_at_once_leaves_no_gap_and_costs_no_other_floor() -> Non
     run(scenario)
 
 
+@pytest.mark.usefixtures("at_once")
+def test_who_begins_anew_while_the_floor_goes_back_waits_for_another() -> None:
+    async def scenario(world: World) -> None:
+        await world.install(sa(1))
+        world.open.clear()
+        await world.gone(sa(1))
+        assert world.waits(sa(2)), "what stands now is about to go"
+        world.open.set()
+        await settled()
+        assert world.went == ["", ""]
+        assert HOST in world.floor
+
+    run(scenario)
+
+
 def test_a_rekey_costs_no_other_floor() -> None:
     async def scenario(world: World) -> None:
         await world.install(sa(1))
