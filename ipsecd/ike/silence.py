@@ -51,9 +51,8 @@ class Silence:
         children = (*(child for peer in peers for child in peer.children), *self._patterns)
         self._after = {child.id: child.fallback for child in children if child.fallback is not None}
         self._heard.clear()
-        for spi, sa in self._core.ikes.items():
-            if sa.settled or spi in self._answered:
-                self.heard(sa)
+        ikes = self._core.ikes.items()
+        self.heard(*(sa for spi, sa in ikes if sa.settled or spi in self._answered))
 
     def wanted(self, sa: IkeSa, child: Child) -> None:
         """A packet waits for this child, and this IKE SA is to carry it, or is being called for it."""
@@ -93,10 +92,12 @@ class Silence:
                 self._answered.add(spi)
             self.heard(sa)
 
-    def heard(self, sa: IkeSa) -> None:
-        """The peer of this IKE SA has said something: that is news of all its addresses."""
+    def heard(self, *sas: IkeSa) -> None:
+        """The peers of these IKE SAs have said something: that is news of all their addresses. Those of many SAs are
+        told at once, as whoever is told writes them down each time."""
         if self._counted or self._patterns:
-            self._note({sa.path.remote.address, *(remote for peer in sa.peers for remote in peer.remotes)})
+            near = {sa.path.remote.address for sa in sas}
+            self._note(near.union(remote for sa in sas for peer in sa.peers for remote in peer.remotes))
 
     def _note(self, addresses: Iterable[Address]) -> None:
         if len(self._heard) > limits.MAX_HEARD:

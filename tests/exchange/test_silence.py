@@ -16,6 +16,7 @@ from ipsecd.wire.ike import NO_SPI
 from ipsecd.wire.ikev2 import encode
 from ipsecd.wire.payloads import Notify
 from ipsecd.wire.registry import Exchange, NotifyType
+from tests.exchange import lan
 from tests.exchange.gateways import IP_A, IP_B, A, B, Pair, child_of_a, mirrored, peer_a, peer_b
 from tests.exchange.network import Datagram, endpoint
 
@@ -276,3 +277,12 @@ def test_of_calls_that_are_gone_nothing_is_kept() -> None:
         pair.do(pair.a, pair.a.ike.down_peer(peer_b().name, pair.net.now))
         pair.net.run(200)
     assert len(pair.a.ike._core.silence._answered) == 1
+
+
+def test_a_new_configuration_is_told_of_all_sas_at_once() -> None:
+    world = lan.Lan(a=lan.pattern(lan.child_at(lan.A, fallback=3.0)))
+    assert world.up(world.a, world.b)
+    assert world.up(world.a, world.c)
+    world.a.effects.clear()
+    world.reload(world.a, lan.pattern(lan.child_at(lan.A, fallback=5.0)))
+    assert [each for each in world.a.effects if isinstance(each, Heard)] == [Heard((lan.IP_B, lan.IP_C))]
