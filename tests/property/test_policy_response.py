@@ -16,7 +16,7 @@ from ipsecd.policy.floor import ruleset
 from ipsecd.policy.judging import Verdict, judge, ways
 from ipsecd.policy.plan import DEFAULT_RESPONSE, Plan
 from ipsecd.policy.response import Pair, answered, entry, patterns
-from ipsecd.wire.selector import Selector
+from ipsecd.wire.selector import ANY_PORT, OPAQUE, Address, Selector
 from tests.property.policy_values import Tree
 from tests.property.ruleset_reading import Reading, chains_of
 from tests.property.test_policy_judging import (
@@ -35,14 +35,32 @@ from tests.property.test_policy_judging import (
 OURS = frozenset(HERE)
 
 
+PORTS = st.sampled_from([ANY_PORT, OPAQUE, (80, 80), (0, 100), (2_048, 2_303)])
+
+
 @st.composite
 def asked(draw: st.DrawFn) -> Pair:
     """What one host has: everything, or something of TCP."""
-    here = draw(st.sampled_from(HERE))
-    hosts = [*map(ip_address, ADDRESSES)]
-    there = draw(st.sampled_from([each for each in hosts if each.version == here.version and each not in HERE]))
-    protocol, ports = draw(st.sampled_from([(0, (0, 65_535)), (6, (0, 65_535)), (6, (80, 80))]))
+    here, there = draw(hosts())
+    protocol, ports = draw(st.sampled_from([(0, ANY_PORT), (6, ANY_PORT), (6, (80, 80))]))
     return Selector(here, here, protocol), Selector(there, there, protocol, ports)
+
+
+@st.composite
+def strange(draw: st.DrawFn) -> Pair:
+    """What one host has: anything that selectors can say, though it makes little sense."""
+    here, there = draw(hosts())
+    protocol = draw(st.sampled_from([0, 1, 6, 17, 47, 58]))
+    ours, theirs = draw(st.sampled_from([(protocol, protocol), (protocol, 0), (0, protocol)]))
+    return Selector(here, here, ours, draw(PORTS)), Selector(there, there, theirs, draw(PORTS))
+
+
+@st.composite
+def hosts(draw: st.DrawFn) -> tuple[Address, Address]:
+    """This machine and another, of one family."""
+    here = draw(st.sampled_from(HERE))
+    others = [each for each in map(ip_address, ADDRESSES) if each.version == here.version and each not in HERE]
+    return here, draw(st.sampled_from(others))
 
 
 def with_hosts(tree: Tree, pairs: list[Pair]) -> tuple[Plan, Plan]:
@@ -65,7 +83,7 @@ class Answering(Machine):
         self.spd = Spd(tuple(each for each in entries if each.name != f"{DEFAULT_RESPONSE}/1"))
 
 
-@given(policies(), st.lists(asked(), max_size=3), flows(), roads, st.booleans())
+@given(policies(), st.lists(asked() | strange(), max_size=3), flows(), roads, st.booleans())
 def test_what_is_said_is_what_the_floor_and_the_data_plane_do(
     tree: Tree, pairs: list[Pair], flow: Flow, road: Road, arriving: bool
 ) -> None:
@@ -89,6 +107,8 @@ def test_what_a_rule_decides_it_decides_whatever_hosts_ask_for_and_of_the_rest_t
         held = any(row.hold_outbound(flow) if way.outbound else row.hold_inbound(flow) for row in rows)
         if was.verdict is Verdict.EXEMPT or (was.winner is not None and was.winner.rule):
             assert (told.verdict, told.winner) == (was.verdict, was.winner)
+        elif held and not way.forwarded and told.verdict is Verdict.DROP:
+            assert flow.source_port < 0, "only what may belong to a rule as well, if its ports could be seen"
         elif held and not way.forwarded:
             assert (told.verdict, told.child) == (Verdict.PROTECT, f"{DEFAULT_RESPONSE}/1")
         elif flow.source_port >= 0:
