@@ -97,12 +97,13 @@ class Force:
             return new
 
         protection = Protection(new, self._host)
+        unknown = self.bare is None and await self._host.nftables.exists()
         if self.bare is not None:
             await self.bare.let_go()
         try:
             await protection.start(complete)
         except BaseException:
-            await self._as_before()
+            await self._as_before(unknown=unknown)
             raise
         if self.bare is not None:
             self.bare.close()
@@ -171,10 +172,14 @@ class Force:
         self.around.resolver.retain(protection.prepared.names)
         self.around.well_known.retain(protection.prepared.sets)
 
-    async def _as_before(self) -> None:
-        """A policy could not be put in force where there was none."""
+    async def _as_before(self, *, unknown: bool) -> None:
+        """A policy could not be put in force where there was none. ``unknown``: there was a floor that nobody has kept,
+        so what stands now is better than nothing."""
         if self.bare is not None:
             await self.bare.put_back(self.bare.kernel.floor)
+            return
+        if unknown:
+            report("floor-not-as-before", "error", {"reason": "nobody has kept it, and the one that stands stays"})
             return
         try:
             await self._flush()

@@ -16,7 +16,7 @@ from ipsecd.daemon.keyring import Keyring
 from ipsecd.errors import ConfigError, IpsecdError, KernelError, OperatorError
 from ipsecd.io.lookup import Answer
 from tests.interop.waiting import eventually
-from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, policy, rule
+from tests.unit.daemon.daemons import PATIENCE, Daemon, Kernel, beside, policy, rule
 
 ASSIGNS_NONE = policy().replace("assigned: sites\n", "")
 SAVED = "table inet ipsecd { the floor of the last policy }\n"
@@ -105,6 +105,25 @@ def test_a_policy_that_fails_leaves_the_floor_that_was_there(
             assert daemon.app.bare == bool(saved)
             assert daemon.app.protection is None
             assert (await daemon.ctl("reload")).output == "added: site\n"
+
+    asyncio.run(main())
+
+
+def test_a_policy_that_fails_half_way_takes_no_floor_away_that_nobody_has_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_tun(_: Kernel) -> None:
+        raise KernelError("no TUN today")
+
+    async def main() -> None:
+        async with Left(tmp_path, ASSIGNS_NONE, saved="", in_kernel=SAVED) as daemon:
+            daemon.write("policy.yaml", policy())
+            monkeypatch.setattr(Kernel, "raise_tun", no_tun)
+            assert "no TUN today" in (await daemon.ctl("reload", code=1)).output
+            assert (bool(daemon.table.there), daemon.flushed) == (True, 0)
+            assert "floor-not-as-before" in daemon.events
+            await daemon.ctl("unassign")
+            assert daemon.table.there == ""
 
     asyncio.run(main())
 
