@@ -20,9 +20,9 @@ from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.heard import HAS_ANSWERED, HeardPeers
 from ipsecd.daemon.identifiers import Ids
 from ipsecd.errors import KernelError, WireError
-from ipsecd.ike.hosts import holds
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.reports import ME, PEER
+from ipsecd.ike.spans import Spans
 from ipsecd.io.nftables import Element
 from ipsecd.policy.classify import CLEAR
 from ipsecd.policy.plan import Child, Peer, Plan
@@ -90,6 +90,7 @@ class SoftSas:
         self._guard = guard
         self._clock = clock
         self._children: dict[str, tuple[Peer, Child]] = {}  # that may fall back
+        self._reach = Spans(())  # where their peers are, in the same order
         self._standing: dict[Address, SoftSa] = {}
         self._refused: dict[str, str] = {}  # why the rule's silent peer isn't talked to in clear
         self._unsettled: dict[Address, SoftSa] = {}  # the kernel isn't told yet that these stand, or no longer do
@@ -101,8 +102,9 @@ class SoftSas:
         self._heard.assign(plan.policy, *_of_persistent_rules(plan))
         children = [(peer, child) for peer in plan.peers for child in peer.children if child.fallback is not None]
         self._children = {ids[child.name]: (peer, child) for peer, child in children}
+        self._reach = Spans(child.remote if peer.each else _at(peer.remotes) for peer, child in children)
         self._refused.clear()
-        forbidden = [remote for remote in self._standing if not any(_is_of(remote, *each) for each in children)]
+        forbidden = [remote for remote in self._standing if not self._reach.holding(remote)]
         self._end(forbidden, "the policy has changed")
 
     def over(self) -> None:
@@ -171,10 +173,8 @@ class SoftSas:
 
     def rules(self) -> frozenset[str]:
         """Those by which something passes in clear now."""
-        found = self._children.values()
-        return frozenset(
-            child.rule for peer, child in found if any(_is_of(remote, peer, child) for remote in self._standing)
-        )
+        rules = [child.rule for _, child in self._children.values()]
+        return frozenset(rules[place] for remote in self._standing for place in self._reach.holding(remote))
 
     def refused(self, rule: str) -> str:
         """Why its peer wasn't talked to in clear when it was silent last; empty if it was, or never is silent."""
@@ -262,9 +262,8 @@ def _of_persistent_rules(plan: Plan) -> tuple[frozenset[Address], frozenset[str]
     return remotes, names, tuple(each for peer, child in found if peer.each for each in child.remote)
 
 
-def _is_of(remote: Address, peer: Peer, child: Child) -> bool:
-    """Whether this peer is there, or one of two hosts that this child is for."""
-    return holds(child.remote, remote) if peer.each else remote in peer.remotes
+def _at(remotes: Iterable[Address]) -> tuple[Selector, ...]:
+    return tuple(Selector(remote, remote) for remote in remotes)
 
 
 async def _refusal(change: Awaitable[None]) -> str:

@@ -68,11 +68,6 @@ def why_none(hosts: Hosts, local: Address, remote: Address) -> str:
     return f"the rule isn't for {remote}" if ours else f"{local} is no address of ours in the rule"
 
 
-def leads_to(children: Iterable[Child], remote: Address) -> bool:
-    """Whether one of these children is for traffic with this address."""
-    return any(holds(child.remote, remote) for child in children)
-
-
 def holds(selectors: Selectors, address: Address) -> bool:
     """Whether the address lies inside one of them, whatever their protocols and ports."""
     return next(_holding(selectors, address), None) is not None

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from ipsecd import limits
 from ipsecd.ike.config import Child, Endpoint, Hosts, Peer
 from ipsecd.ike.core import Core
-from ipsecd.ike.hosts import leads_to
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.pad import Claim
 from ipsecd.printable import printable
@@ -82,7 +81,7 @@ def stranger_failed(core: Core, event: str, remote: Endpoint, reason: str, claim
     """Something failed before it was proven who the peer is. ``claim`` is who it says it is; if that fits no peer, the
     address has to do."""
     named = [peer for peer in core.config.peers if remote.address in peer.remotes]
-    patterns = [hosts for hosts in core.config.hosts if leads_to(hosts.children, remote.address)]
+    patterns = [hosts for hosts in core.config.hosts if hosts.reach.holding(remote.address)]
     peers: Sequence[Peer | Hosts] = (claim.peers if claim else ()) or [*named, *patterns]
     fields = {
         "peer": ", ".join(peer.name for peer in peers),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ipsecd import limits
 from ipsecd.ike.config import Child
 from ipsecd.ike.effects import Heard, Silent
-from ipsecd.ike.hosts import leads_to
+from ipsecd.ike.spans import Spans
 from ipsecd.ike.stage import Stage
 from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.selector import Address
@@ -32,7 +32,7 @@ class Silence:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._counted: frozenset[Address] = frozenset()
-        self._patterns: tuple[Child, ...] = ()  # of which each pair of hosts has one, and which may fall back
+        self._hosts = Spans(())  # those with which children that may fall back are made for each pair
         # seconds, by the identifier of a child that may fall back, or of its pattern
         self._after: dict[str, float] = {}
         self._heard: set[Address] = set()
@@ -47,8 +47,9 @@ class Silence:
         peers = [peer for peer in config.peers if any(child.fallback is not None for child in peer.children)]
         self._counted = frozenset(remote for peer in peers for remote in peer.remotes)
         made_after = (child for hosts in config.hosts for child in hosts.children)
-        self._patterns = tuple(child for child in made_after if child.fallback is not None)
-        children = (*(child for peer in peers for child in peer.children), *self._patterns)
+        patterns = [child for child in made_after if child.fallback is not None]
+        self._hosts = Spans(child.remote for child in patterns)
+        children = (*(child for peer in peers for child in peer.children), *patterns)
         self._after = {child.id: child.fallback for child in children if child.fallback is not None}
         self._heard.clear()
         ikes = self._core.ikes.items()
@@ -95,7 +96,7 @@ class Silence:
     def heard(self, *sas: IkeSa) -> None:
         """The peers of these IKE SAs have said something: that is news of all their addresses. Those of many SAs are
         told at once, as whoever is told writes them down each time."""
-        if self._counted or self._patterns:
+        if self._after:
             near = {sa.path.remote.address for sa in sas}
             self._note(near.union(remote for sa in sas for peer in sa.peers for remote in peer.remotes))
 
@@ -108,4 +109,4 @@ class Silence:
             self._core.emit(Heard(tuple(sorted(news, key=lambda each: (each.version, int(each))))))
 
     def _counts(self, remote: Address) -> bool:
-        return remote in self._counted or leads_to(self._patterns, remote)
+        return remote in self._counted or bool(self._hosts.holding(remote))

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from ipsecd.ike.config import Child, Endpoint, Hosts, IkeConfig, Path, Peer
-from ipsecd.ike.hosts import leads_to, pair, pairs, pairs_with, why_none
+from ipsecd.ike.hosts import pair, pairs, pairs_with, why_none
 from ipsecd.ike.pad import callers
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.selector import Selector
@@ -155,13 +155,6 @@ def test_some_two_addresses_are_no_pair_of_hosts(local: str, remote: str, why: s
 def test_a_host_that_the_rule_is_not_for_is_none_of_its_peers() -> None:
     assert between(rule_at(A), A, "198.51.100.7") is None
     assert why_none(rule_at(A), ip_address(A), ip_address("198.51.100.7")) == "the rule isn't for 198.51.100.7"
-
-
-def test_whether_children_lead_to_a_host_does_not_depend_on_ports() -> None:
-    children = (replace(child_at(A), remote=(Selector.net("192.0.2.0/24", TCP, (443, 443)),)),)
-    assert leads_to(children, ip_address(B))
-    assert not leads_to(children, ip_address("198.51.100.7"))
-    assert not leads_to(children, ip_address(SIX_B))
 
 
 def test_those_that_a_path_is_of_stand_between_peers_that_name_its_end_and_those_from_anywhere() -> None:

@@ -25,6 +25,10 @@ def test_families_are_apart() -> None:
     assert spans.holding(ip_address("::10.0.0.1")) == [1]
 
 
+def test_ports_and_protocols_dont_count() -> None:
+    assert Spans([(Selector.net("10.0.0.0/8", 6, (443, 443)),)]).holding(ip_address("10.0.0.1")) == [0]
+
+
 def test_who_has_several_ranges_is_told_once() -> None:
     spans = Spans([(sel("10.0.0.0", "10.0.0.9"), sel("10.0.0.5", "10.0.0.9"), sel("10.0.0.5", "10.0.0.9"))])
     assert spans.holding(ip_address("10.0.0.7")) == [0]
