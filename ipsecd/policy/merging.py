@@ -91,8 +91,9 @@ class _Splicing:
     def with_all(self, added: dict[str, Section], once: Section) -> str:
         """The text with all of these entries, each section's last part first, so that lines keep their numbers."""
         edits: list[tuple[int, int, list[str]]] = []
-        for section, entries in added.items():
-            edits += self._edits(section, entries) if entries else []
+        # new sections come behind what is put at the end of the last one there is
+        for section in sorted(added, key=lambda name: (name,) not in self._tree.keys):
+            edits += self._edits(section, added[section]) if added[section] else []
         edits += [self._whole(name, value) for name, value in once.items()]
         edits.reverse()  # what stands at the same place is put in front of what was put there before
         for start, end, lines in sorted(edits, key=lambda edit: edit[:2], reverse=True):

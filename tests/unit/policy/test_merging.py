@@ -82,6 +82,22 @@ filter_actions:
     )
 
 
+def test_new_sections_stand_behind_what_is_new_in_a_section_at_the_end_of_the_file() -> None:
+    new = {"filter_actions": {"a": {"action": "block"}}, "policies": {"m": {"rules": []}}}
+    assert merged("policies:\n  p: {rules: []}      # ours\n", new) == (
+        """\
+policies:
+  p: {rules: []}      # ours
+  m:
+    rules: []
+
+filter_actions:
+  a:
+    action: block
+"""
+    )
+
+
 def test_what_is_replaced_goes_with_its_own_lines_alone() -> None:
     assert merged(COMMENTED, {"credentials": {"lab": LAB}, "policies": {"p": {"rules": [RULE]}}}, replace=True) == (
         """\
