@@ -25,9 +25,9 @@ def wait_until_up(client: Client, names: list[str], begun: float, seconds: float
             # one of two hosts is called after the one of the rule, with the host behind it
             asked = {(child, host) for child, _, host in (name.partition("@") for name in names if name not in up)}
             children, hosts = ({each[part] for each in asked} for part in (0, 1))
-            lacking = [rule for rule in answer["rules"] if not children.isdisjoint(rule["children"])]
+            lacking = [_of(hosts, rule) for rule in answer["rules"] if not children.isdisjoint(rule["children"])]
             reasons = "; ".join(dict.fromkeys(filter(None, map(trouble, lacking))))
-            refused = any(_is_final(rule, hosts, waited) for rule in lacking)
+            refused = any(_is_final(rule, waited) for rule in lacking)
         missing = ", ".join(name for name in names if name not in up)
         if not missing:
             return
@@ -38,9 +38,16 @@ def wait_until_up(client: Client, names: list[str], begun: float, seconds: float
         time.sleep(_PAUSE)
 
 
-def _is_final(rule: Mapping[str, Any], hosts: Collection[str], waited: float) -> bool:
-    """Whether the peer has refused what is waited for; of a rule for many hosts, one of these."""
+def _of(hosts: Collection[str], rule: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A rule as it is for these hosts: what has gone wrong with others is left out."""
     failure = rule["last_failure"]
-    if not failure or failure["ago"] >= waited or (rule["each"] and failure["peer"].partition("@")[2] not in hosts):
+    foreign = failure and rule["each"] and failure["peer"].partition("@")[2] not in hosts
+    return {**rule, "last_failure": None} if foreign else rule
+
+
+def _is_final(rule: Mapping[str, Any], waited: float) -> bool:
+    """Whether the peer has refused what is waited for."""
+    failure = rule["last_failure"]
+    if not failure or failure["ago"] >= waited:
         return False
     return any(f"({name})" in failure["reason"] for name in _FINAL)

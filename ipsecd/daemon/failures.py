@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ipsecd.ike.effects import Report
+from ipsecd.wire.hostpair import hosts_named
 
 _OVER = ("child-established", "child-rekeyed")  # what shows that a rule works
 _AS_BEFORE = ("child-rekeyed", "child-narrowed")  # a rekey has the selectors of before, and the peer allows no more
@@ -24,21 +25,21 @@ class Failure:
 
 
 class Failures:
-    """The last failure of each rule, until an SA of it shows that it's over."""
+    """The last failure of each rule, until an SA of it shows that it's over; of a rule without a tunnel, one with the
+    same host."""
 
     def __init__(self) -> None:
         self._last: dict[str, Failure] = {}
 
     def note(self, report: Report, now: float) -> None:
         """A report of the negotiation, which may be about several rules of one peer."""
-        rules = str(report.fields.get("rule", "")).split(", ")
-        for rule in rules:
+        rules, reason, peer = (str(report.fields.get(name, "")) for name in ("rule", "reason", "peer"))
+        for rule in rules.split(", "):
             last = self._last.get(rule)
             if report.event in _OVER:
-                if last is not None and (report.event, last.event) != _AS_BEFORE:
+                if last is not None and (report.event, last.event) != _AS_BEFORE and not _elsewhere(last, peer):
                     del self._last[rule]
             elif rule and report.level in _SERIOUS and "reason" in report.fields:
-                reason, peer = (str(report.fields.get(name, "")) for name in ("reason", "peer"))
                 self._last[rule] = Failure(report.event, reason, now, peer)
 
     def of(self, rule: str, *, up: bool = False) -> Failure | None:
@@ -50,3 +51,8 @@ class Failures:
         """Forget all other rules: they are no longer in force, or not as they were."""
         kept = set(rules)
         self._last = {rule: failure for rule, failure in self._last.items() if rule in kept}
+
+
+def _elsewhere(failure: Failure, peer: str) -> bool:
+    """Whether it is about one host of many, and the peer is another."""
+    return hosts_named(failure.peer) is not None and failure.peer != peer

@@ -1,7 +1,7 @@
 """What each event says to an operator: a sentence with the event's fields in it.
 
-Besides the fields of the event a sentence may name ``who``: the rule, else the peer, else the address it is about; and
-``which``: the child, else ``who``.
+Besides the fields of the event a sentence may name ``who``: the rule, or of a rule without a tunnel the one host, else
+the peer, else the address it is about; and ``which``: the child, else ``who``.
 An event without a sentence here still comes out, as its words and fields.
 """
 
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
 from typing import Any
+
+from ipsecd.wire.hostpair import hosts_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,10 @@ def is_unauthenticated(event: str) -> bool:
 def sentence(event: str, fields: Mapping[str, Any]) -> str:
     """The event in words. Fields a sentence needs but the event lacks make it fall back to a plain listing."""
     told = STORY.get(event)
-    who = fields.get("rule") or fields.get("peer") or fields.get("remote") or ""
+    peer = str(fields.get("peer") or "")
+    who = fields.get("rule") or peer or fields.get("remote") or ""
+    if hosts_named(peer):
+        who = peer
     known = {"who": who, "which": fields.get("child") or who, **fields}
     if told is not None and all(name is None or name in known for name in _NEEDS[event]):
         return told.text.format_map(known)

@@ -218,6 +218,14 @@ def test_a_refusal_of_another_host_is_no_answer(tmp_path: Path, peer: str, ends:
     assert (done.exit_code, done.output) == (1 if ends else 0, told)
 
 
+def test_what_went_wrong_with_another_host_is_no_reason(tmp_path: Path) -> None:
+    failure = {"peer": "a@192.0.2.9", "reason": "the peer says no (TS_UNACCEPTABLE)", "ago": 0}
+    down = {"rules": [FINE | {"children": ["a/1"], "each": True, "up": [], "last_failure": failure}]}
+    with Scripted(tmp_path / "control", in_turn([{"names": ["a/1@192.0.2.2"]}, down])) as server:
+        done = ctl(server.path, "up", "a@192.0.2.2", "--wait", "0")
+    assert (done.exit_code, done.output) == (1, "ipsecctl: a/1@192.0.2.2: not up after 0 s (the log says why)\n")
+
+
 def failed(reason: str, ago: float) -> dict[str, Any]:
     return {"rules": [FINE | {"children": ["a/1"], "up": [], "last_failure": {"reason": reason, "ago": ago}}]}
 

@@ -41,6 +41,16 @@ def test_an_sa_shows_that_it_is_over(event: str) -> None:
     assert failures.of("b") is not None
 
 
+def test_an_sa_with_one_host_says_nothing_about_another_host_of_the_rule() -> None:
+    failures = Failures()
+    wrong = {"rule": "a", "reason": "another key", "peer": "a@192.0.2.9"}
+    failures.note(Report("auth-failed", "warning", wrong), 1.0)
+    failures.note(Report("child-established", "info", {"rule": "a", "peer": "a@192.0.2.8"}), 2.0)
+    assert failures.of("a") == Failure("auth-failed", "another key", 1.0, "a@192.0.2.9")
+    failures.note(Report("child-established", "info", {"rule": "a", "peer": "a@192.0.2.9"}), 3.0)
+    assert failures.of("a") is None
+
+
 def test_a_rekey_does_not_widen_what_the_peer_allows() -> None:
     failures = Failures()
     failures.note(Report("child-narrowed", "warning", {"rule": "a", "reason": "the peer allows only 10.2.0.0/24"}), 1.0)
