@@ -108,7 +108,7 @@ def of_rule(
                 fallback=given.fallback_to_clear is not None,
                 connections=CONNECTIONS[rule.connections],
                 each=hosts,
-                line=policy_file.line(place),
+                line=policy_file.line(place or (*path, "filter_list")),
             )
             yield place, told
 

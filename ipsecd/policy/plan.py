@@ -67,7 +67,7 @@ class Entry:
     fallback: bool = False
     connections: str = ""
     each: bool = False
-    line: int = field(default=0, compare=False)  # of the filter in the policy file; 0: built in
+    line: int = field(default=0, compare=False)  # of the filter, or of the name of a built-in list
 
     @property
     def anywhere(self) -> bool:

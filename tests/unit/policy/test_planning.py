@@ -407,11 +407,11 @@ def test_shared_and_built_in_filter_lists_are_written_out() -> None:
     )
     plan = planned(text, me=("10.1.0.1", "fd01::1"))
     assert [(entry.name, entry.line, *map(str, entry.pairs[0])) for entry in plan.entries] == [
-        ("a/1", 0, "10.1.0.1[icmp]", "0.0.0.0/0[icmp]"),
+        ("a/1", 6, "10.1.0.1[icmp]", "0.0.0.0/0[icmp]"),
         ("b/1", 9, "10.1.0.0/16", "10.2.0.0/16"),
-        ("c/1", 0, "10.1.0.1", "0.0.0.0/0"),
-        ("a/2", 0, "fd01::1[icmpv6]", "::/0[icmpv6]"),
-        ("c/1-v6", 0, "fd01::1", "::/0"),
+        ("c/1", 8, "10.1.0.1", "0.0.0.0/0"),
+        ("a/2", 6, "fd01::1[icmpv6]", "::/0[icmpv6]"),
+        ("c/1-v6", 8, "fd01::1", "::/0"),
     ]
     assert [rule.action for rule in plan.rules] == [Action.PERMIT, Action.BLOCK, Action.BLOCK]
     assert plan.peers == ()
