@@ -87,7 +87,10 @@ def sas(control: Path, as_json: bool) -> None:
 @_json
 @click.pass_context
 def policy(context: click.Context, as_json: bool) -> None:
-    """The policy in force, in the order in which it's tried; with a command, the policies there are."""
+    """The policy in force, in the order in which it's tried.
+
+    With a command, the policies that stand in policy files.
+    """
     if context.invoked_subcommand is not None:
         context.default_map = {name: {"as_json": as_json} for name in ("assign", "list", "unassign")}
         return
@@ -113,10 +116,12 @@ def explain(
     destination_port: str | None,
     **packet: str | None,
 ) -> None:
-    """What becomes of a packet from SOURCE to DESTINATION, and which filter says so.
+    """What becomes of a packet, and which filter says so.
 
-    PROTOCOL is a name or a number. SOURCE_PORT and DESTINATION_PORT are numbers, or `any` for a port that doesn't
-    matter; of ICMP they are the type, by number or name, and the code.
+    SOURCE and DESTINATION are IP addresses, PROTOCOL is a name or a number. SOURCE_PORT and DESTINATION_PORT are
+    numbers, or `any` for a port that doesn't matter; of ICMP they are the type, by number or name, and the code.
+    Without them it is a packet that doesn't show them, such as a later fragment, and the strictest rule that may be
+    meant counts.
     """
     shown = shown_of_transport(protocol, source_port, destination_port)
     with Client(control) as client:
@@ -129,7 +134,10 @@ def explain(
 @_json
 @click.pass_obj
 def up(control: Path, name: str, wait: float | None, as_json: bool) -> None:
-    """Negotiate child SAs. NAME is a rule, for all of its children, one child, or peer:RULE, for all of a peer's."""
+    """Negotiate child SAs. NAME is a rule, for all of its children, one child, or peer:RULE, for all of a peer's.
+
+    Of a rule without a tunnel RULE@ADDRESS is one host.
+    """
     with Client(control) as client:
         begun = time.monotonic()
         answer = client.ask("up", name=name)
@@ -147,6 +155,8 @@ def up(control: Path, name: str, wait: float | None, as_json: bool) -> None:
 def down(control: Path, name: str, as_json: bool) -> None:
     """Close child SAs, which stay down until `up`. NAME is a rule, a child, or peer:RULE.
 
+    Of a rule without a tunnel RULE@ADDRESS is one host.
+
     The IKE SA is closed too if a rule or peer is named that leaves no other child to it.
     """
     with Client(control) as client:
@@ -158,7 +168,10 @@ def down(control: Path, name: str, as_json: bool) -> None:
 @_json
 @click.pass_obj
 def rekey(control: Path, name: str, as_json: bool) -> None:
-    """Replace keys now: NAME is a rule, for all of its child SAs, one child, or peer:RULE, for a peer's IKE SA."""
+    """Replace keys now. NAME is a rule, for all of its child SAs, one child, or peer:RULE, for a peer's IKE SA.
+
+    Of a rule without a tunnel RULE@ADDRESS is one host.
+    """
     with Client(control) as client:
         _tell(client.ask("rekey", name=name), as_json, render.nothing)
 
@@ -181,7 +194,10 @@ def reload(control: Path, as_json: bool) -> None:
 @_json
 @click.pass_obj
 def monitor(control: Path, level: str, lines: bool, interval: float, as_json: bool) -> None:
-    """Show what happens, as it happens: on a terminal rules, SAs, drops and the latest events, else events alone."""
+    """Show what happens, as it happens.
+
+    On a terminal that is rules, SAs, drops and the latest events, until Ctrl-C; else events alone.
+    """
     console = output()
     if console.is_terminal and not (lines or as_json):
         live.watch(control, level, interval, console)
@@ -217,7 +233,10 @@ def keys() -> None:
 @_json
 @click.pass_obj
 def export(control: Path, directory: Path | None, as_json: bool) -> None:
-    """Print the keys of the SAs made while `keylog: true` stood in the policy. For root alone."""
+    """Print the keys of SAs. For root alone.
+
+    Of those that were made while `keylog: true` stood in the policy.
+    """
     with Client(control) as client:
         tables = client.ask("keys-export")
     with taking_apart():
@@ -243,9 +262,10 @@ def export(control: Path, directory: Path | None, as_json: bool) -> None:
 @_json
 @click.pass_obj
 def assign(control: Path, name: str, as_json: bool) -> None:
-    """Read the policy file again, and put policy NAME of it in force in the place of the one that is.
+    """Put policy NAME of the policy file in force.
 
-    This lasts, over restarts too, until the file's `assigned` says something else than now, or another is assigned.
+    The file is read again, and the policy takes the place of the one that is in force in one step. This lasts, over
+    restarts too, until the file's `assigned` says something else than now, or another is assigned.
     """
     with Client(control) as client:
         _tell_change(client.ask("assign", name=name), as_json, render.assigned)
@@ -255,9 +275,10 @@ def assign(control: Path, name: str, as_json: bool) -> None:
 @_json
 @click.pass_obj
 def unassign(control: Path, as_json: bool) -> None:
-    """Take the policy out of force: what it protected leaves in clear.
+    """Take the policy out of force: its traffic leaves in clear.
 
-    This lasts, over restarts too, until a policy is assigned, or the file's `assigned` says something else than now.
+    Persistent rules stay in force. This lasts, over restarts too, until a policy is assigned, or the file's
+    `assigned` says something else than now.
     """
     with Client(control) as client:
         _tell(client.ask("unassign"), as_json, render.unassigned)

@@ -91,9 +91,10 @@ def show(name: str, file: Path) -> None:
 @click.option("--output", type=_path, help="Write it into this file, which mustn't be there yet.")
 @_file
 def export(name: str | None, output: Path | None, file: Path) -> None:
-    """A policy file with the policy NAME, or with all, and the lists, actions and credentials that they need.
+    """A policy file with one policy, or all, and what they need.
 
-    Keys aren't in it: a policy file only says where they are.
+    That is the filter lists, filter actions and credentials that the policy NAME uses, or without NAME all. Keys
+    aren't in it: a policy file only says where they are.
     """
     whole = _loaded(file)
     names = [name] if name else list(whole.content.policies)
@@ -114,9 +115,10 @@ def export(name: str | None, output: Path | None, file: Path) -> None:
 )  # fmt: skip
 @destination_options
 def import_policies(file: Path, form: str, **where: Any) -> None:
-    """Make a policy file of what was written for Windows, or take policies from another policy file.
+    """Make a policy file of what was written for Windows.
 
-    Shows what comes of it, and says what couldn't be carried over and what is another than it was.
+    Or take policies from another policy file. Shows what comes of it, and says what couldn't be carried over and
+    what is another than it was.
     """
     destination = Destination(**where)
     text = readable(file, "name the file to import", "the file")
@@ -150,9 +152,10 @@ def _format(text: str, file: Path) -> str:
 def new(
     yes: bool, unsupported: bool, output: Path | None, into: Path | None, replace: bool, **given: str | None
 ) -> None:
-    """Ask for a policy and its first rule, show and check them, and write them into the policy file.
+    """Ask for a policy and its first rule, and write them.
 
-    Each answer can be given as an option, and isn't asked for then.
+    They are shown and checked before, and go into the policy file unless --output or --into names another. Each
+    answer can be given as an option, and isn't asked for then.
     """
     destination = Destination(output, into if into or output else POLICY, replace)
     found = known(destination)

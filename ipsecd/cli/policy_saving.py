@@ -149,4 +149,4 @@ def write(text: str, destination: Destination, names: list[str]) -> None:
     whole = parse(text, str(path)).value
     assigned = whole.get("assigned") if isinstance(whole, dict) else None
     command = "reload" if assigned in names or not names else f"assign {' or '.join(names)}"
-    click.echo(f"{path} is written; ipsecctl {command} puts it in force if it is the daemon's file", err=True)
+    click.echo(f"{path} is written; if that is the daemon's file, ipsecctl {command} puts it in force", err=True)

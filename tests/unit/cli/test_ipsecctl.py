@@ -382,6 +382,13 @@ def test_help_names_every_command(tmp_path: Path, flag: str) -> None:
     assert [name for name in ipsecctl.main.commands if f"  {name} " not in done.output] == []
 
 
+@pytest.mark.parametrize("words", [(), ("policy",), ("keys",)])
+def test_in_a_list_of_commands_no_sentence_is_cut_short(tmp_path: Path, words: tuple[str, ...]) -> None:
+    _, _, listed = ctl(tmp_path / "control", *words, "--help").output.partition("Commands:")
+    assert [line for line in listed.splitlines() if line.strip() and not line.endswith(".")] == []
+    assert "..." not in listed
+
+
 def test_every_command_of_the_protocol_can_be_given() -> None:
     """Those of `policy` are about files, and `policy` alone asks the daemon."""
 

@@ -205,12 +205,12 @@ def test_import_shows_the_file_and_says_its_remarks_apart(script: Path) -> None:
 def test_import_writes_a_file_that_everybody_may_read_and_none_that_is_there(script: Path, tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
     told = policy("import", script, "--output", path).stderr
-    assert f"{path} is written; ipsecctl assign new-one puts it in force" in told
+    assert f"{path} is written; if that is the daemon's file, ipsecctl assign new-one puts it in force" in told
     assert path.read_text() == NEW_ONE
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     script.write_text(NETSH.replace("policy name=", "policy assign=yes name="))
     told = policy("import", script, "--output", path, "--replace").stderr
-    assert f"{path} is written; ipsecctl reload puts it in force" in told
+    assert f"{path} is written; if that is the daemon's file, ipsecctl reload puts it in force" in told
     script.write_text(NETSH)
     path.write_text("mine")
     assert "--replace writes it anew, --into adds to it" in policy("import", script, "--output", path, code=1).stderr
@@ -318,7 +318,7 @@ def test_persistent_rules_alone_are_put_in_force_by_a_reload(script: Path, tmp_p
     )
     path = tmp_path / "new.yaml"
     told = policy("import", script, "--into", path).stderr
-    assert f"{path} is written; ipsecctl reload puts it in force" in told
+    assert f"{path} is written; if that is the daemon's file, ipsecctl reload puts it in force" in told
     assert "persistent:\n  rules:\n    - name: r\n" in path.read_text()
 
 

@@ -262,7 +262,7 @@ def test_the_policy_stands_beside_those_that_are_there(tmp_path: Path) -> None:
     assert (
         path.read_text() == "# Ours.\npolicies:\n  first: {rules: []}   # empty\n" + WRITTEN["open"].partition("\n")[2]
     )
-    assert f"{path} is written; ipsecctl assign open puts it in force" in told
+    assert f"{path} is written; if that is the daemon's file, ipsecctl assign open puts it in force" in told
 
 
 def test_a_name_that_is_taken_is_told_before_anything_else_is_asked(tmp_path: Path) -> None:
