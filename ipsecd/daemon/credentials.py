@@ -154,8 +154,8 @@ def _check_private(path: Path, status: os.stat_result, users: frozenset[int]) ->
     if not stat.S_ISREG(status.st_mode):
         raise OperatorError(f"the key file {path} isn't a regular file")
     if status.st_uid not in users:
-        message = f"the key file {path} belongs to user {status.st_uid}, neither root nor the user of ipsecd"
-        raise OperatorError(message, f"chown root {path}")
+        message = f"the key file {path} belongs to user {_user(status.st_uid)}, and ipsecd runs as {_user()}"
+        raise OperatorError(message, f"chown {_user()} {path}")
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         raise OperatorError(f"the key file {path} is open to others (mode {mode:04o})", f"chmod 600 {path}")
@@ -172,10 +172,13 @@ def _check_way(path: Path, users: frozenset[int]) -> None:
             continue
         except OSError as error:
             raise OperatorError(f"{folder}: {error.strerror}") from None
-        writable = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
-        if status.st_uid not in users or writable:
+        if status.st_uid not in users:
+            owner = _user(status.st_uid)
+            message = f"{path} can be exchanged by user {owner}, whose folder {folder} is; ipsecd runs as {_user()}"
+            raise OperatorError(message, f"run ipsecd as {owner}, or chown {_user()} {folder}")
+        if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
             message = f"{path} can be exchanged by others: they may write to {folder}"
-            raise OperatorError(message, f"chown root {folder}; chmod go-w {folder}")
+            raise OperatorError(message, f"chmod go-w {folder}")
 
 
 def _not_opened(path: Path, error: OSError) -> OperatorError:
@@ -199,8 +202,9 @@ def _owner() -> str:
     return f"-o {_user()} " if os.geteuid() else ""
 
 
-def _user() -> str:
-    number = os.geteuid()
+def _user(number: int | None = None) -> str:
+    """The name of a user; of that of this process without a number."""
+    number = os.geteuid() if number is None else number
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:  # it has no name, as happens in containers
