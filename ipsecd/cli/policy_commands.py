@@ -14,6 +14,7 @@ from ipsecd.cli.output import output as standard_output
 from ipsecd.cli.policy_saving import (
     Destination,
     destination_options,
+    key_files,
     known,
     loaded,
     prepared,
@@ -131,7 +132,10 @@ def import_policies(file: Path, form: str, **where: Any) -> None:
     policies = imported.tree.get("policies")
     if not any(imported.tree.get(what) for what in ("policies", *ONCE)):
         raise Failure(FAILED, f"{file} makes no policy", "it has to add one, with its rules")
-    write(prepared(imported.tree, destination), destination, list(policies) if isinstance(policies, dict) else [])
+    written = prepared(imported.tree, destination)
+    write(written, destination, list(policies) if isinstance(policies, dict) else [])
+    for key_file in key_files(written, imported.tree):
+        tell_missing_key(destination, key_file)
 
 
 def _format(text: str, file: Path) -> str:

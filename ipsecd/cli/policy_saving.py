@@ -95,6 +95,13 @@ def runs(text: str, destination: Destination, name: str) -> bool:
     return not unsupported(loaded(text, destination.path or Path("policy")), name)
 
 
+def key_files(text: str, tree: Tree) -> list[str]:
+    """The files of the pre-shared keys in a good policy file's text, as far as they are of credentials of the tree."""
+    credentials, named = load_policy(text, "").content.credentials, tree.get("credentials")
+    own = [each.psk for name, each in credentials.items() if isinstance(named, dict) and name in named]
+    return [psk.file for psk in own if psk is not None and psk.file is not None]
+
+
 def tell_missing_key(destination: Destination, file: str | None) -> None:
     """Say that a key has to be written where there is none."""
     if file is not None and destination.path is not None and not lexists(path := destination.path.parent / file):
@@ -148,5 +155,8 @@ def write(text: str, destination: Destination, names: list[str]) -> None:
     rewrite(path, text)
     whole = parse(text, str(path)).value
     assigned = whole.get("assigned") if isinstance(whole, dict) else None
-    command = "reload" if assigned in names or not names else f"assign {' or '.join(names)}"
-    click.echo(f"{path} is written; if that is the daemon's file, ipsecctl {command} puts it in force", err=True)
+    if len(names) > 1 and assigned not in names:
+        how = f"ipsecctl assign puts one of them in force: {', '.join(names)}"
+    else:
+        how = f"ipsecctl {'reload' if assigned in names or not names else f'assign {names[0]}'} puts it in force"
+    click.echo(f"{path} is written; if that is the daemon's file, {how}", err=True)

@@ -264,6 +264,20 @@ def test_import_takes_policies_from_another_policy_file(file: Path, tmp_path: Pa
     assert "assigned" not in after
 
 
+def test_import_says_how_one_of_several_policies_comes_in_force_and_which_keys_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text(
+        "credentials: {a: {psk: {file: a.psk}}, b: {psk: {file: secrets/b.psk}}, c: {psk: {systemd: c}}}\n"
+        "policies: {one: {rules: []}, two: {rules: []}}\n"
+    )
+    (tmp_path / "a.psk").write_text("there already")
+    path = tmp_path / "new.yaml"
+    assert policy("import", tmp_path / "two.yaml", "--into", path).stderr.endswith(
+        f"{path} is written; if that is the daemon's file, ipsecctl assign puts one of them in force: one, two\n"
+        f"there is no key yet: write it into {tmp_path}/secrets/b.psk, readable by the user ipsecd alone\n"
+    )
+    assert "no key yet" not in policy("import", tmp_path / "two.yaml").stderr
+
+
 def test_import_says_all_mistakes_and_writes_nothing(script: Path, tmp_path: Path) -> None:
     script.write_text("ipseccmd -f nonsense -a PRESHRE:secret\nipseccmd -x -q\n")
     done = policy("import", script, "--output", tmp_path / "new.yaml", code=1)
