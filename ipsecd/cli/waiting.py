@@ -41,7 +41,10 @@ def wait_until_up(client: Client, names: list[str], begun: float, seconds: float
 def _of(hosts: Collection[str], rule: Mapping[str, Any]) -> Mapping[str, Any]:
     """A rule as it is for these hosts: what has gone wrong with others is left out."""
     failure = rule["last_failure"]
-    foreign = failure and rule["each"] and failure["peer"].partition("@")[2] not in hosts
+    if not failure or not rule["each"]:
+        return rule
+    host = failure["peer"].partition("@")[2]  # without an address of ours, where that isn't known
+    foreign = host not in hosts and host not in {each.partition(",")[0] for each in hosts}
     return {**rule, "last_failure": None} if foreign else rule
 
 

@@ -55,4 +55,5 @@ class Failures:
 
 def _elsewhere(failure: Failure, peer: str) -> bool:
     """Whether it is about one host of many, and the peer is another."""
-    return hosts_named(failure.peer) is not None and failure.peer != peer
+    about, other = hosts_named(failure.peer), hosts_named(peer)
+    return about is not None and (other is None or about[1] != other[1])

@@ -11,6 +11,7 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.pad import Claim
 from ipsecd.printable import printable
+from ipsecd.wire.hostpair import pair_name
 from ipsecd.wire.payloads import Notify
 from ipsecd.wire.registry import NotifyType
 
@@ -82,9 +83,11 @@ def stranger_failed(core: Core, event: str, remote: Endpoint, reason: str, claim
     address has to do."""
     named = [peer for peer in core.config.peers if remote.address in peer.remotes]
     patterns = [hosts for hosts in core.config.hosts if hosts.reach.holding(remote.address)]
-    peers: Sequence[Peer | Hosts] = (claim.peers if claim else ()) or [*named, *patterns]
+    claimed = claim.peers if claim else ()
+    peers: Sequence[Peer | Hosts] = claimed or [*named, *patterns]
+    here = [peer.name for peer in named] + [pair_name(hosts.name, remote.address) for hosts in patterns]
     fields = {
-        "peer": ", ".join(peer.name for peer in peers),
+        "peer": ", ".join([peer.name for peer in claimed] or here),
         "rule": ", ".join(dict.fromkeys(rules_of(peer) for peer in peers)),
         "identity": str(claim.identity) if claim else "",
     }

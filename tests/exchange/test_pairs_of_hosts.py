@@ -641,3 +641,11 @@ def test_no_more_hosts_are_told_of_than_whoever_is_told_remembers(monkeypatch: p
     assert lan.up(lan.a, lan.b)
     assert lan.up(lan.a, lan.c)
     assert told(lan.a) == [Heard((IP_B,))]  # one too many: whoever remembers them knows that, too
+
+
+def test_that_a_host_cannot_be_reached_is_told_of_that_host() -> None:
+    lan = Lan()
+    lan.packet(lan.a, NOBODY)
+    lan.net.carry_out(lan.a, lan.a.ike.unreachable(endpoint(NOBODY), "refused", lan.net.now))
+    (told,) = lan.a.events("ike-unreachable")
+    assert (told.fields["peer"], told.fields["rule"]) == ("lan@192.0.2.77", "lan")
