@@ -96,19 +96,25 @@ def _move(loser: IkeSa, winner: IkeSa) -> None:
 
 
 def make_room(sa: IkeSa) -> None:
-    """``sa`` stands now. Of more than one peer may have, the oldest end. Those that are ending anyway have a limit too:
-    a peer may log in and out, or rekey, as fast as it can."""
-    of_peer = [
-        other
-        for other in sa.core.ikes.values()
-        if other.established is not None and other.peers and other.peer.name == sa.peer.name
-    ]
-    of_peer.sort(key=lambda other: other.established or 0.0)
-    standing = [other for other in of_peer if other.live and other.settled]
-    ending = [other for other in of_peer if not other.live]
+    """``sa`` stands now. Of more than one peer may have, or all hosts of one pattern, the oldest end. Those that are
+    ending anyway have a limit too: a peer may log in and out, or rekey, as fast as it can."""
+    known = [other for other in sa.core.ikes.values() if other.established is not None and other.peers]
+    of_peer = [other for other in known if other.peer.name == sa.peer.name]
+    of_peer.sort(key=_since)
     most = limits.MAX_IKE_SAS_PER_PEER - 1 + ike_sas(sa.peer)
-    for other in standing[:-most]:
+    for other in _standing(of_peer)[:-most]:
         other.close("the peer has made too many others since")
-    for other in ending[: -limits.MAX_IKE_SAS_PER_PEER]:
+    for other in [other for other in of_peer if not other.live][: -limits.MAX_IKE_SAS_PER_PEER]:
         other.vanish()
         sa.core.ikes.pop(other.spi, None)
+    of_pattern = _standing([other for other in known if sa.peer.pattern and other.peer.pattern == sa.peer.pattern])
+    if len(of_pattern) > limits.MAX_IKE_SAS_PER_PATTERN:
+        min(of_pattern, key=_since).close("the hosts of the rule have made too many others since")
+
+
+def _since(sa: IkeSa) -> float:
+    return sa.established or 0.0
+
+
+def _standing(sas: list[IkeSa]) -> list[IkeSa]:
+    return [each for each in sas if each.live and each.settled]

@@ -649,3 +649,26 @@ def test_that_a_host_cannot_be_reached_is_told_of_that_host() -> None:
     lan.net.carry_out(lan.a, lan.a.ike.unreachable(endpoint(NOBODY), "refused", lan.net.now))
     (told,) = lan.a.events("ike-unreachable")
     assert (told.fields["peer"], told.fields["rule"]) == ("lan@192.0.2.77", "lan")
+
+
+def test_the_hosts_of_a_pattern_have_so_many_ike_sas_together_and_the_oldest_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "MAX_IKE_SAS_PER_PATTERN", 1)
+    lan = Lan()
+    assert lan.up(lan.b, lan.a)
+    lan.packet(lan.c, A)
+    assert lan.net.run(30, until=lambda: lan.have(lan.c, lan.a) and not lan.b.inbound)
+    assert sorted(selectors(lan.a)) == [TO_C]
+
+
+def test_they_take_no_room_from_other_patterns_or_tunnels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_IKE_SAS_PER_PATTERN", 1)
+    for_c = replace(child_at(A, remote=f"{C}/32"), id="8", name="other/1", rule="other")
+    other = pattern(for_c, name="other", shared_keys=(OTHER_KEY,))
+    only_b = pattern(child_at(A, remote=f"{B}/32"))
+    lan = Lan(a=IkeConfig(hosts=(only_b, other)), c=pattern(child_at(C), shared_keys=(OTHER_KEY,)))
+    assert lan.up(lan.b, lan.a)
+    lan.packet(lan.c, A)
+    assert lan.net.run(30, until=lambda: len(lan.a.inbound) == 2)
+    assert sorted(selectors(lan.a)) == [TO_B, known_by(A, C, "8")]
