@@ -182,9 +182,10 @@ class Responding:
             self._settling = asyncio.get_running_loop().create_task(self._change())
 
     def _unsettled(self) -> bool:
-        """Whether the floor has to become another; once everything of ours is out of the kernel it never has."""
-        changed = bool(self._waiting) or self._entries(self._prepared) != self._standing
-        return changed and bool(self._kernel.floor)
+        """Whether the floor has to become another, or somebody waits to be told that there is none; once everything of
+        ours is out of the kernel it never has."""
+        changed = bool(self._kernel.floor) and self._entries(self._prepared) != self._standing
+        return bool(self._waiting) or changed
 
     async def _change(self) -> None:
         """Raise the floor, for all that has changed until it is raised at once. What nobody waits for is tried again
@@ -210,8 +211,9 @@ class Responding:
         with self._guard.over("the floor of the default response"):
             try:
                 async with self.alone:
-                    if self._kernel.floor:  # which whoever was alone before may have taken away
-                        await self.stand(self._prepared)
+                    if not self._kernel.floor:  # which whoever was alone before may have taken away
+                        return "no policy is in force any more"
+                    await self.stand(self._prepared)
                 refusal = ""
             except KernelError as error:
                 refusal = f"{refusal}: {error}"

@@ -375,3 +375,23 @@ def test_what_was_taken_out_of_the_kernel_is_not_put_there_again() -> None:
         assert (world.floor, world.raised) == ("", 1)
 
     run(scenario)
+
+
+def test_who_asks_while_the_floor_is_taken_away_gets_no_sa_and_what_waits_behind_it_goes_on() -> None:
+    async def scenario(world: World) -> None:
+        floor = world.floor
+        async with world.responding.alone:
+            world.floor = ""
+            assert world.waits(sa())
+            await settled()
+            world.floor = floor  # it couldn't be taken away
+        await settled()
+        assert world.went == [""]
+        async with world.responding.alone:
+            world.floor = ""
+            assert world.waits(sa(2, OTHER))
+        await settled()
+        assert world.went == ["", "no policy is in force any more"]
+        assert world.floor == ""
+
+    run(scenario)
