@@ -42,10 +42,10 @@ class Losses:
         """Events and their fields, of what these counters of the floor's table and of the way in have more than last
         time."""
         counted = entry_counters(plan, table)
+        known = {*map(_name, plan.entries), *OF_THE_WAY_IN}  # hosts of the default response come and go
+        self._before = {name: count for name, count in self._before.items() if name in known}
         for entry in plan.entries:
-            if entry.action is Action.PROTECT and (
-                count := self._more(f"entry {entry.name}", counted[entry.name].drops)
-            ):
+            if entry.action is Action.PROTECT and (count := self._more(_name(entry), counted[entry.name].drops)):
                 reason = "in clear, though the rule protects it"
                 yield "clear-dropped", {"rule": entry.rule, "filter": _filter(entry), "count": count, "reason": reason}
         for name, event in OF_THE_WAY_IN.items():
@@ -56,6 +56,10 @@ class Losses:
         before = self._before.get(name, 0)
         self._before[name] = now
         return now - before if now >= before else now
+
+
+def _name(entry: Entry) -> str:
+    return f"entry {entry.name}"
 
 
 def _filter(entry: Entry) -> str:
@@ -71,7 +75,7 @@ async def tell_losses(protection: Callable[[], Protection | None], guard: Guard)
         with guard.over("what was dropped"):
             if (now := protection()) is not None:
                 way_in = (await now.counters()).drops
-                for event, fields in losses.since(now.prepared.plan, await _table(), way_in):
+                for event, fields in losses.since(now.plan, await _table(), way_in):
                     log.warning(event, **fields)
 
 

@@ -70,6 +70,13 @@ def test_an_entry_that_has_moved_keeps_its_count() -> None:
     assert [fields["count"] for _, fields in losses.since(moved, {"drops.1.site/1": 4}, {})] == [1]
 
 
+def test_of_an_entry_that_is_gone_nothing_is_remembered() -> None:
+    losses = Losses()
+    since(losses, {"drops.0.site/1": 3}, replayed=2)
+    assert [*losses.since(Plan(entries=(BLOCK,)), {}, {"replayed": 2})] == []
+    assert [fields["count"] for _, fields in since(losses, {"drops.0.site/1": 4}, replayed=2)] == [4]
+
+
 class Kernel:
     """The floor's table, which can't be read the first time."""
 
@@ -89,7 +96,7 @@ def test_they_are_told_again_and_again_and_what_fails_stops_nothing(monkeypatch:
     async def carried() -> Any:
         return SimpleNamespace(drops={"replayed": 2})
 
-    now: Any = SimpleNamespace(counters=carried, prepared=SimpleNamespace(plan=PLAN))
+    now: Any = SimpleNamespace(counters=carried, plan=PLAN)  # with what hosts have by the default response
     in_force = chain([None], repeat(now))
 
     async def scenario() -> None:
