@@ -20,6 +20,8 @@ Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
 _LOOPBACK: Final = tuple(map(ip_network, ("127.0.0.0/8", "::1/128")))
 _MANY: Final = tuple(map(ip_network, ("224.0.0.0/4", "255.255.255.255/32", "ff00::/8")))
+_MAPPED: Final = (ip_network("::ffff:0:0/96"),)  # RFC 4291 section 2.5.5.2
+_ONE_LINK: Final = (ip_network("fe80::/10"),)
 _THIS_HOST: Final[dict[int, Address]] = {4: IPv4Address(0), 6: IPv6Address(0)}
 
 
@@ -36,10 +38,14 @@ def _futile(entry: Entry) -> str:
     pairs = entry.me or entry.pairs
     if all(_inside(local, _LOOPBACK) or _inside(remote, _LOOPBACK) for local, remote in pairs):
         return "covers nothing: packets of the loopback never leave this machine, and pass whatever a filter says"
+    if all(_inside(local, _MAPPED) or _inside(remote, _MAPPED) for local, remote in pairs):
+        return "covers nothing: no packet has such an address, which stands for one of IPv4: write that"
     if entry.outbound != entry.inbound and all(_inside(pair[not entry.outbound], _MANY) for pair in pairs):
         return "covers nothing: no packet comes from such an address, and the way back isn't covered"
     if entry.action is Action.PROTECT and any(_inside(side, _MANY) for pair in pairs for side in pair):
         return "what goes to many can't be protected, as an SA has one peer: unless it is exempt, it is dropped"
+    if entry.each and any(_inside(side, _ONE_LINK) for pair in pairs for side in pair):
+        return "without a tunnel nobody negotiates between link-local addresses: unless it is exempt, it is dropped"
     return ""
 
 

@@ -158,6 +158,24 @@ def test_to_protect_what_goes_to_many_is_noted(many: str) -> None:
     assert lines(text) == [f"7:19: policies.p.rules.0.filters.0: {told} [note]"]
 
 
+@pytest.mark.parametrize("action", ["permit", "block"])
+def test_an_address_that_stands_for_one_of_ipv4_is_noted(action: str) -> None:
+    text = with_rules(
+        f'- {{name: r, filters: [{{source: me, destination: "::ffff:10.0.0.0/104"}}], action: {action}}}\n'
+    )
+    told = "covers nothing: no packet has such an address, which stands for one of IPv4: write that [note]"
+    assert [line.partition("filters.0: ")[2] for line in lines(text) if "hq" not in line] == [told]
+
+
+@pytest.mark.parametrize("filters", ['source: me, destination: "fe80::/10"', 'source: "fe80::9", destination: me'])
+def test_to_protect_hosts_of_a_link_without_a_tunnel_is_noted(filters: str) -> None:
+    text = with_rules(f"- name: r\n  filters: [{{{filters}}}]\n{TUNNEL}")
+    assert lines(text) == []
+    without = "\n".join(line for line in text.splitlines() if "tunnel:" not in line) + "\n"
+    told = "without a tunnel nobody negotiates between link-local addresses: unless it is exempt, it is dropped"
+    assert lines(without) == [f"7:19: policies.p.rules.0.filters.0: {told} [note]"]
+
+
 @pytest.mark.parametrize(
     ("filters", "noted"),
     [
