@@ -273,7 +273,8 @@ def test_import_says_how_one_of_several_policies_comes_in_force_and_which_keys_a
     path = tmp_path / "new.yaml"
     assert policy("import", tmp_path / "two.yaml", "--into", path).stderr.endswith(
         f"{path} is written; if that is the daemon's file, ipsecctl assign puts one of them in force: one, two\n"
-        f"there is no key yet: write it into {tmp_path}/secrets/b.psk, readable by the user ipsecd alone\n"
+        f"there is no key yet: write it into {tmp_path}/secrets/b.psk, readable by the user ipsecd alone; "
+        "the peer needs the same\n"
     )
     assert "no key yet" not in policy("import", tmp_path / "two.yaml").stderr
 
