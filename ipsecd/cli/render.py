@@ -33,6 +33,7 @@ _STYLES = {
     "error": "red",
     "debug": "dim",
 }
+_ALONE = "(persistent rules)"  # what is in force, to the daemon, if those are without a policy
 _RULE = ("rule", "state", "action", "child SAs", "remark")
 SOFT = ("in clear with", "rule", "since", "ends in")
 _CHILD = ("child", "state", "traffic", "suite", "SPI in", "SPI out", "in", "out", "rekey in")
@@ -80,8 +81,13 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
 
 def headline(answer: Mapping[str, Any]) -> Text:
     """The daemon and its policy in one line, from the answer to ``status``."""
-    policy = f"policy {answer['policy']} of {answer['file']}" if answer["policy"] else _NO_POLICY[answer["bare"]]
+    policy = f"{_called(answer['policy'])} of {answer['file']}" if answer["policy"] else _NO_POLICY[answer["bare"]]
     return _text(f"ipsecd {answer['version']}, process {answer['pid']}, up {duration(answer['uptime'])}, {policy}\n")
+
+
+def _called(policy: str) -> str:
+    """A policy by its name, or what is in force without one."""
+    return "the persistent rules alone" if policy == _ALONE else f"policy {policy}"
 
 
 def soft(told: Mapping[str, Any]) -> tuple[object, ...]:
@@ -160,7 +166,7 @@ def _child(child: Mapping[str, Any]) -> tuple[object, ...]:
 
 def policy(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     """``ipsecctl policy``: the entries as they are tried, one after the other."""
-    yield _text(f"policy {answer['policy']}, the first entry that matches decides\n")
+    yield _text(f"{_called(answer['policy'])}, the first entry that matches decides\n")
     yield grid(_ENTRY, [_entry(entry) for entry in answer["entries"]], width)
     if answer["peers"]:
         yield grid(_PEER, [_peer(peer) for peer in answer["peers"]], width)
@@ -255,8 +261,9 @@ def unassigned(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableTyp
     if answer["persistent"]:
         yield _text("no policy is in force, until ipsecctl assign, also after a restart; the persistent rules are")
     elif answer["policy"] is not None:
-        out = f"policy {answer['policy']} is out of force"
-        yield _text(f"{out}: what it protected leaves in clear, until ipsecctl assign, also after a restart")
+        alone = answer["policy"] == _ALONE
+        out = "the persistent rules are out of force" if alone else f"policy {answer['policy']} is out of force"
+        yield _text(f"{out}: what was protected leaves in clear, until ipsecctl assign, also after a restart")
     elif answer["bare"]:
         yield _text("the floor of an earlier policy is gone: what it covered leaves in clear")
     else:

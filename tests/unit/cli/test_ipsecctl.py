@@ -135,7 +135,7 @@ def test_what_is_done_without_a_word_and_what_with_one(tmp_path: Path) -> None:
                 assert (await a.ctl(*words)).output == ""
             assert (await a.ctl("reload")).output == "nothing has changed\n"
             assert json.loads((await a.ctl("reload", "--json")).output)["difference"]["kept"] == ["site"]
-            out = "policy sites is out of force: what it protected leaves in clear"
+            out = "policy sites is out of force: what was protected leaves in clear"
             assert (await a.ctl("unassign")).output == f"{out}, until ipsecctl assign, also after a restart\n"
             assert (await a.ctl("unassign")).output == "no policy was in force\n"
             told = {"policy": None, "bare": False, "persistent": False}

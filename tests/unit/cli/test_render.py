@@ -110,6 +110,8 @@ def rows(parts: Iterable[RenderableType], width: int = 200) -> list[str]:
 def test_status_begins_with_the_daemon() -> None:
     text = shown(render.status(STATUS, 200))
     assert text.startswith("ipsecd 0.1.0, process 7, up 1 d 2 h, policy branch of /etc/ipsecd/policy.yaml\n\n")
+    alone = STATUS | {"policy": "(persistent rules)"}
+    assert ", the persistent rules alone of /etc/ipsecd/policy.yaml\n" in shown(render.status(alone, 200))
     none = STATUS | {"policy": None, "rules": []}
     assert shown(render.status(none, 200)) == "ipsecd 0.1.0, process 7, up 1 d 2 h, no policy is in force\n\n"
 

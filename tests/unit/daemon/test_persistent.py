@@ -87,7 +87,7 @@ def test_a_file_without_them_takes_them_away_only_with_unassign(tmp_path: Path) 
         daemon.write("policy.yaml", NONE)
         assert "ipsecctl unassign takes protection away" in (await daemon.ctl("reload", code=1)).output
         assert in_force(daemon) == ["persistent:telnet"]
-        assert (await daemon.ctl("unassign")).output.startswith("policy (persistent rules) is out of force")
+        assert (await daemon.ctl("unassign")).output.startswith("the persistent rules are out of force: ")
         assert daemon.app.protection is None
         assert daemon.kernel.lowered
 
