@@ -334,8 +334,11 @@ class Ike:
     def unreachable(self, remote: Endpoint, reason: str, now: float) -> list[Effect]:
         """An IKE message of ours didn't get there, says the kernel. Anybody could have made it say so, and it's no
         reason to give up (RFC 7296 section 2.4)."""
-        core = self._core
-        return self._turn("a path", now, lambda: reports.stranger_failed(core, "ike-unreachable", remote, reason))
+
+        def tell() -> None:
+            reports.stranger_failed(self._core, "ike-unreachable", remote, reason, called=True)
+
+        return self._turn("a path", now, tell)
 
     def _about(self, spis: tuple[bytes, ...], now: float, action: Callable[[ChildSa], None]) -> list[Effect]:
         """A turn about the child SAs with these inbound SPIs, as far as they are still there."""

@@ -78,11 +78,17 @@ def child_failed(
     core.report(event, "warning", **fields, filter=filter_of(child), reason=_shown(reason), **more)
 
 
-def stranger_failed(core: Core, event: str, remote: Endpoint, reason: str, claim: Claim | None = None) -> None:
+def stranger_failed(
+    core: Core, event: str, remote: Endpoint, reason: str, claim: Claim | None = None, *, called: bool = False
+) -> None:
     """Something failed before it was proven who the peer is. ``claim`` is who it says it is; if that fits no peer, the
-    address has to do."""
+    address has to do. ``called``: we have called it, so it is nothing of those that have to call us, if there are
+    others."""
     named = [peer for peer in core.config.peers if remote.address in peer.remotes]
     patterns = [hosts for hosts in core.config.hosts if hosts.reach.holding(remote.address)]
+    callers = [hosts for hosts in patterns if not hosts.responds]
+    if called and (named or callers):
+        patterns = callers
     claimed = claim.peers if claim else ()
     peers: Sequence[Peer | Hosts] = claimed or [*named, *patterns]
     here = [peer.name for peer in named] + [pair_name(hosts.name, remote.address) for hosts in patterns]

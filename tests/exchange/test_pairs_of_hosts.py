@@ -672,3 +672,11 @@ def test_they_take_no_room_from_other_patterns_or_tunnels(monkeypatch: pytest.Mo
     lan.packet(lan.c, A)
     assert lan.net.run(30, until=lambda: len(lan.a.inbound) == 2)
     assert sorted(selectors(lan.a)) == [TO_B, known_by(A, C, "8")]
+
+
+def test_that_a_host_cannot_be_reached_is_told_of_rules_that_call_it() -> None:
+    own = IkeConfig(hosts=(rule_at(A), rule_at(A, name="default-response", responds=True)))
+    lan = Lan(a=own)
+    lan.net.carry_out(lan.a, lan.a.ike.unreachable(endpoint(NOBODY), "refused", lan.net.now))
+    (told,) = lan.a.events("ike-unreachable")
+    assert told.fields["peer"] == "lan@192.0.2.77"
