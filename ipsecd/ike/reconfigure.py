@@ -50,7 +50,8 @@ def apply(core: Core) -> None:
         if not sa.peers or sa.stage not in (Stage.CONNECTING, Stage.ESTABLISHED):
             continue
         kept = _kept(sa, configured)
-        if kept:
+        idle = sa.stage is Stage.CONNECTING and all(peer.responds for peer in kept)  # nobody calls those
+        if kept and not idle:
             _take(sa, kept, configured)
             _keep_children(sa, kept)
         else:

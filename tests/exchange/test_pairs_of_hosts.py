@@ -680,3 +680,12 @@ def test_that_a_host_cannot_be_reached_is_told_of_rules_that_call_it() -> None:
     lan.net.carry_out(lan.a, lan.a.ike.unreachable(endpoint(NOBODY), "refused", lan.net.now))
     (told,) = lan.a.events("ike-unreachable")
     assert told.fields["peer"] == "lan@192.0.2.77"
+
+
+def test_a_call_ends_when_the_new_policy_calls_no_such_host() -> None:
+    lan = Lan()
+    lan.packet(lan.a, NOBODY)
+    assert len(lan.a.ike.status()) == 1
+    lan.reload(lan.a, rule_at(A, name="default-response", responds=True))
+    assert lan.a.ike.status() == []
+    assert [told.fields["reason"] for told in lan.a.events("ike-called-off")] == ["the policy has changed"]
