@@ -44,6 +44,7 @@ from ipsecd.io.clock import Clock
 from ipsecd.io.netlink import Netlink
 from ipsecd.io.nftables import Nftables
 from ipsecd.io.outside import Outside
+from ipsecd.io.owner import Owner
 from ipsecd.policy.diff import PlanDiff
 from ipsecd.policy.floor import TABLE
 from ipsecd.policy.plan import Plan
@@ -64,7 +65,7 @@ class App:
         self.started = self.clock.now()
         self.failures = Failures()
         self._systemd = systemd
-        self._nftables = Nftables(TABLE)
+        self._nftables = Nftables(TABLE, Owner(TABLE))
         self._resolver = Resolver(options.names, self.clock.now)
         self._well_known = WellKnown(options.sets)
         self._assignment = Assignment(options.assignment)

@@ -7,10 +7,9 @@ understand each other. Later ones are whole if nobody else has changed any table
 generation of tables tells; else they are compared too. From then on what the kernel holds is remembered, octet by
 octet (``table.py``), and ``holds`` says whether it is still the same.
 
-The kernel offers tables that nobody but their owner can change, and that outlive it (flags owner and persist, Linux
-6.9). They aren't used: nft 1.0.6 doesn't know ``persist``, and an owner is a netlink socket that stays open, which is
-neither the nft of the boot unit nor the one that runs here for a moment. An owned table without ``persist`` would
-vanish with the daemon. So the table is watched instead, and put back when it's gone.
+Where the kernel can, the table is one that nobody but its owner can change, and that outlives it (``owner.py``); then
+``nft flush ruleset`` leaves it alone. nft says what there is to send (``compiled.py``), and the owner sends it.
+Elsewhere nft sends it, and the table is watched, and put back when it's gone.
 """
 
 from __future__ import annotations
@@ -20,11 +19,13 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from math import ceil
 from typing import NamedTuple
 
-from ipsecd.errors import KernelError
+from ipsecd.errors import KernelError, LocalError
+from ipsecd.io.compiled import Compiled, Message, Unreadable
+from ipsecd.io.owner import Owner
 from ipsecd.io.table import Content, content, following, generation
 from ipsecd.limits import NFT_TIME, TABLE_READS
 
@@ -33,8 +34,9 @@ _BASE_CHAIN = re.compile(r"chain (\S+) \{\s*type (\S+) hook (\S+) priority (-?\d
 _OBJECT = re.compile(r"^\s*(counter|set) (\S+) \{", re.MULTILINE)
 _UNNAMED = re.compile(r"(set|map) (__\S+)( dreg \d+)?(?: 0x0)?")
 _NAMED = re.compile(r"( set [^_]\S*) 0x0")  # flags, which only the kernel's listing has
-_NO_SUCH = "No such file or directory"
+_NO_SUCH, _NOT_SUPPORTED = "No such file or directory", "Operation not supported"
 _CODE = "--debug=netlink"
+_PIECE = 65_536  # octets of what nft says
 _STILL = ("--stateless", "--terse", "--numeric-priority")  # as we say it, and without what changes by itself
 
 
@@ -47,14 +49,17 @@ class Element(NamedTuple):
 
 
 Elements = Collection[Element]
+Take = Callable[[bytes], None]
 Code = dict[str, list[str]]  # machine code of each rule in a chain, in order
 
 
 class Nftables:
     """The table ``inet <table>`` of the network namespace this process is in."""
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, owner: Owner | None = None) -> None:
+        """With an owner the table is this process's alone from the first ``replace`` on, if the kernel can."""
         self.table = table
+        self._owner = owner
         self.text = ""  # what replaced the table last
         self._held: Content | None = None
         self._understood = False  # the kernel was seen to hold what nft had sent
@@ -67,7 +72,7 @@ class Nftables:
         """
         self._held = None
         before = generation()
-        await self._nft(text + self._with(elements), "-f", "-")  # nothing comes before this
+        await self._commit(text + self._with(elements))  # nothing comes before this
         held = content(self.table)
         if not self._understood or held.generation != following(before):
             held = await self._compared(text)
@@ -79,7 +84,7 @@ class Nftables:
     async def change(self, add: Elements, delete: Elements) -> None:
         """Put elements into their sets, each with its whole time whether it is there already or not, and take others
         out, as far as they are there. Raises KernelError."""
-        await self._nft(self._without([*delete, *add]) + self._with(add), "-f", "-")
+        await self._commit(self._without([*delete, *add]) + self._with(add))
 
     def _with(self, elements: Elements) -> str:
         return "".join(
@@ -96,9 +101,9 @@ class Nftables:
 
     async def _compared(self, text: str) -> Content:
         """What the kernel holds, if that is what nft makes of the text. Raises KernelError."""
-        sent = machine_code(await self._nft(text, "--check", _CODE, "-f", "-"), self.table)
+        sent = machine_code((await self._checked(text, _CODE)).decode(), self.table)
         if not any(sent.values()):
-            raise KernelError("nft doesn't say what it makes of the rules", "known to work: nftables 1.0.6")
+            raise KernelError("nft doesn't say what it makes of the rules", _KNOWN)
         for _ in range(TABLE_READS):
             held = content(self.table)
             said = await self._nft("", _CODE, *_STILL, "list", "table", "inet", self.table)
@@ -106,7 +111,7 @@ class Nftables:
                 break
         else:
             raise KernelError("somebody changes nftables all the time", "nft monitor shows what is changed")
-        code, _, listed = said.partition(f"table inet {self.table} {{\n")
+        code, _, listed = said.partition(f"table inet {self.table} {{")
         found = machine_code(code, self.table)
         for chain in sent.keys() | found.keys():
             if sent.get(chain) != found.get(chain):
@@ -143,10 +148,55 @@ class Nftables:
 
     async def remove(self) -> None:
         """Remove the table; none is fine too."""
-        await self._nft(f"table inet {self.table}\ndelete table inet {self.table}\n", "-f", "-")
+        await self._commit(f"{self._begun}delete table inet {self.table}\n")
         self.text, self._held = "", None
 
+    @property
+    def _begun(self) -> str:
+        """What a transaction begins with that deletes a table which may not be there."""
+        return f"table inet {self.table}\n"
+
+    async def _commit(self, text: str) -> None:
+        """Make one transaction of the text. Raises KernelError."""
+        if self._owner is not None and self._owner.able():
+            try:
+                self._owner.send(await self._messages(text))
+            except Unreadable:
+                self._owner.release()
+                self._owner = None
+            else:
+                return
+        try:
+            await self._nft(text, "-f", "-")
+        except KernelError as error:
+            if _NOT_SUPPORTED not in error.message or not text.startswith(self._begun):
+                raise
+            await self._nft(text.removeprefix(self._begun), "-f", "-")  # one that an owner has left is there
+
+    async def _messages(self, text: str) -> list[Message]:
+        compiled = Compiled()
+        await self._checked(text, "--debug=mnl", compiled.take)
+        messages = compiled.messages()
+        if text and not messages:
+            raise KernelError("nft doesn't say what it makes of the rules", _KNOWN)
+        return messages
+
+    async def _checked(self, text: str, debug: str, take: Take | None = None) -> bytes:
+        """What nft prints of a transaction that isn't made. It is refused what only the owner may do, having told all
+        by then."""
+        status, output, complaint = await self._run(text, ("--check", debug, "-f", "-"), take)
+        if status and (self._owner is None or not _by_kernel(complaint)):
+            raise _refused(text, complaint)
+        return output
+
     async def _nft(self, text: str, *words: str) -> str:
+        status, output, complaint = await self._run(text, words)
+        if status:
+            raise _refused(text, complaint, words[-1])
+        return output.decode()
+
+    async def _run(self, text: str, words: Sequence[str], take: Take | None = None) -> tuple[int, bytes, bytes]:
+        """How nft ends, and what it says and complains of; what it says goes to ``take`` if there is one."""
         program = shutil.which("nft", path=_PATH)
         if program is None:
             raise KernelError("there is no nft program", "apt-get install nftables")
@@ -160,20 +210,47 @@ class Nftables:
         )
         try:
             async with asyncio.timeout(NFT_TIME):
-                output, complaint = await process.communicate(text.encode())
+                if take is None:
+                    output, complaint = await process.communicate(text.encode())
+                else:
+                    output, complaint = b"", await _passed_on(process, text.encode(), take)
         except TimeoutError as error:
             raise KernelError(f"nft took longer than {NFT_TIME:.0f} s", "is the machine overloaded?") from error
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.communicate()  # asyncio waits for ever for the end of one whose output nobody reads
-        if process.returncode:
-            said = complaint.decode(errors="replace").strip().splitlines()
-            hint = "ipsecd needs CAP_NET_ADMIN" if "not permitted" in "".join(said) else ""
-            raise KernelError(f"nft {words[-1] if text == '' else 'refused the table'}: {' '.join(said[:3])}", hint)
-        return output.decode()
+        return process.returncode or 0, output, complaint
 
 
+async def _passed_on(process: asyncio.subprocess.Process, text: bytes, take: Take) -> bytes:
+    """Give nft the text, pass on what it says, a piece at a time, and return what it complains of."""
+    given, said, complained = process.stdin, process.stdout, process.stderr
+    if given is None or said is None or complained is None:
+        raise LocalError("nft was started without pipes")
+    given.write(text)
+    given.close()
+    complaint = asyncio.create_task(complained.read())
+    try:
+        while piece := await said.read(_PIECE):
+            take(piece)
+        await process.wait()
+        return await complaint
+    finally:
+        complaint.cancel()
+
+
+def _by_kernel(complaint: bytes) -> bool:
+    return b"Could not process rule" in complaint
+
+
+def _refused(text: str, complaint: bytes, word: str = "") -> KernelError:
+    said = complaint.decode(errors="replace").strip().splitlines()
+    hint = "ipsecd needs CAP_NET_ADMIN" if "not permitted" in "".join(said) else ""
+    return KernelError(f"nft {word if text == '' else 'refused the table'}: {' '.join(said[:3])}", hint)
+
+
+_KNOWN = "known to work: nftables 1.0.6"
 _REPORT = "please report this as a bug in ipsecd"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -16,7 +17,9 @@ from pyroute2 import AsyncIPRoute
 
 from ipsecd.errors import KernelError
 from ipsecd.io import advice, kernel_state
+from ipsecd.io.compiled import Message, Unreadable
 from ipsecd.io.nftables import Element, Nftables
+from ipsecd.io.owner import Owner
 from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
 from ipsecd.io.watch import Change, RoutingWatch
@@ -292,6 +295,96 @@ def test_a_table_is_held_while_others_change_theirs_and_not_once_it_is_put_back(
         assert gateway.do(gateway.nftables.holds())
         sites.run("ga", ["nft", "-f", "-"], stdin=gateway.nftables.text)
         assert not gateway.do(gateway.nftables.holds())
+
+
+class Unable(Owner):
+    """On a kernel that has no such tables."""
+
+    def able(self) -> bool:
+        return False
+
+
+class Strange(Nftables):
+    """With an nft that says in another way what it sends, from the second table on."""
+
+    def __init__(self) -> None:
+        super().__init__(floor.TABLE, Owner(floor.TABLE))
+        self.turn = 0
+
+    async def _messages(self, text: str) -> list[Message]:
+        self.turn += 1
+        if self.turn > 3:
+            raise Unreadable("strange")
+        return await super()._messages(text)
+
+
+def owned(*, able: bool = True) -> Nftables:
+    return Nftables(floor.TABLE, (Owner if able else Unable)(floor.TABLE))
+
+
+@pytest.mark.parametrize(("make", "stays"), [(owned, [True] * 3), (Strange, [True, False, False])])
+def test_a_table_with_an_owner_is_what_nft_makes_and_stays_as_long_as_it_has_one(
+    sites: Sites, tmp_path: Path, make: Callable[[], Nftables], stays: list[bool]
+) -> None:
+    plans = PLAN, between_sites(Action.BLOCK), PLAN
+    with Gateway(sites, tmp_path, PLAN, raised=False) as gateway:
+        ours = make()
+        for plan, stayed in zip(plans, stays, strict=True):
+            added = Element("clear_ipv4", "192.0.2.9", 60.0)
+            gateway.do(gateway.nftables.replace(floor.ruleset(plan), [added]))
+            wanted = ruleset(sites)
+            gateway.do(ours.replace(floor.ruleset(plan), [added]))
+            assert ruleset(sites) == wanted
+            gateway.do(ours.change([added._replace(value="192.0.2.10")], [added]))
+            assert gateway.do(ours.holds())
+            sites.run("ga", ["nft", "flush", "ruleset"])
+            assert (gateway.do(ours.exists()), gateway.do(ours.holds())) == (stayed, stayed)
+            assert set(gateway.do(ours.counters()).values()) == ({0} if stayed else set())
+            sites.run("ga", ["nft", "-f", "-"], stdin="table inet ipsecd {\n}\n", check=False)
+            gateway.do(ours.remove())
+            assert ruleset(sites) == []
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_a_table_that_an_owner_has_left_can_be_replaced_and_removed(sites: Sites, tmp_path: Path, able: bool) -> None:
+    with Gateway(sites, tmp_path, PLAN, raised=False) as gateway:
+        gone = owned()
+        for remove in (False, True):
+            owner = Owner(floor.TABLE)
+            gone = Nftables(floor.TABLE, owner)
+            gateway.do(gone.replace(floor.ruleset(PLAN)))
+            with pytest.raises(KernelError, match="not permitted"):
+                gateway.do(gateway.nftables.remove())
+            owner.release()
+            assert gateway.do(gone.exists())
+            after = owned(able=able)
+            if not remove:
+                gateway.do(after.replace(floor.ruleset(PLAN)))
+                assert gateway.do(after.holds())
+            gateway.do(after.remove())
+            assert ruleset(sites) == []
+
+
+def test_what_the_kernel_refuses_an_owner_changes_nothing(sites: Sites, tmp_path: Path) -> None:
+    with Gateway(sites, tmp_path, PLAN, raised=False) as gateway:
+        ours = owned()
+        gateway.do(ours.replace(floor.ruleset(PLAN)))
+        before = ruleset(sites)
+        for _ in range(2):
+            with pytest.raises(KernelError, match="the kernel refused the table"):
+                gateway.do(ours.replace(floor.ruleset(PLAN).replace("jump", "goto nowhere #", 1)))
+            with pytest.raises(KernelError, match="syntax error"):
+                gateway.do(ours.replace("nonsense"))
+            assert ruleset(sites) == before
+        gateway.do(ours.replace(floor.ruleset(PLAN)))
+
+
+def ruleset(sites: Sites) -> list[str]:
+    """What there is, without what tells of an owner."""
+    lines = sites.run("ga", ["nft", "-s", "list", "ruleset"]).stdout.splitlines()
+    return [
+        re.sub(r" expires \S+| # progname.*", "", line) for line in lines if line and not line.startswith("\tflags ")
+    ]
 
 
 def test_a_floor_that_cant_be_kept_stands_all_the_same(sites: Sites, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import yaml
 from tests.interop.ipsecd import Ipsecd
 from tests.interop.waiting import eventually
 from tests.netns.capture import Capture, send
+from tests.netns.older import as_before_linux_6_9
 from tests.netns.packets import udp
 from tests.netns.pair import KEY, policy, rule
 from tests.netns.places import GA_WAN, GB_WAN, HA, HB, NET_A, NET_B
@@ -152,14 +153,18 @@ def test_a_peer_that_comes_up_later_is_protected_from_then_on(sites: Sites, tmp_
             assert daemon.ask("status")["soft_sas"] == []
 
 
-def test_an_exception_is_no_tampering_and_comes_back_with_a_floor_that_others_remove(
-    sites: Sites, tmp_path: Path, version: int
+@pytest.mark.parametrize("older", [False, True])
+def test_an_exception_is_no_tampering_and_stays_or_comes_back_with_a_floor_that_others_remove(
+    sites: Sites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int, older: bool
 ) -> None:
+    if older:
+        as_before_linux_6_9(tmp_path, monkeypatch)
     with Ipsecd(sites, "ga", tmp_path / "a", files("a", version)) as daemon:
         assert answered(sites, version)
         assert "put back" not in daemon.log()
         sites.run("ga", ["nft", "flush", "ruleset"])
-        eventually(lambda: "put back: floor" in daemon.log(), "the floor is put back")
+        if older:
+            eventually(lambda: "put back: floor" in daemon.log(), "the floor is put back")
         assert excepted(sites, version)
         daemon.ctl("reload")
         assert excepted(sites, version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -13,10 +14,12 @@ from ipsecd import limits
 from ipsecd.daemon.options import Options
 from ipsecd.policy.boot import ADDED
 from ipsecd.policy.plan import Action
+from tests.interop.ipsecd import Ipsecd
 from tests.netns.capture import PATIENCE, Capture, send
 from tests.netns.flood import MARK, leaves_in_clear
 from tests.netns.gateway import Gateway, between_sites
 from tests.netns.packets import ping, udp
+from tests.netns.pair import files, rule
 from tests.netns.places import FAMILY, GA_WAN, GB_WAN, HA, HB
 from tests.netns.sites import Sites
 
@@ -161,6 +164,29 @@ def test_what_nftables_service_removes_is_put_back_while_ipsecd_is_stopped(sites
             assert leaves_in_clear(sites, wan)
             assert raised(sites, saved).returncode == 0
             assert not leaves_in_clear(sites, wan)
+
+
+def test_what_ipsecd_owns_stays_and_what_it_has_left_is_put_back(sites: Sites, saved: Path, tmp_path: Path) -> None:
+    """From Linux 6.9 on: the units run again while ipsecd does, and after it has ended."""
+    listed = ["nft", "list", "table", "inet", "ipsecd"]
+    with Ipsecd(sites, "ga", tmp_path / "a", files(rule("a"))) as daemon, Capture(sites, "ga", "wan0") as wan:
+        before = sites.run("ga", listed).stdout
+        assert before.splitlines()[1] == "\tflags owner"
+        for folder in (saved, saved.with_name("missing"), Path("/dev/null")):
+            sites.run("ga", ["nft", "flush", "ruleset"])
+            assert (raised(sites, folder).returncode, raised(sites, folder).stderr) == (0, "")
+            assert sites.run("ga", listed).stdout.count("\n") == before.count("\n")
+        daemon.stop(signal.SIGKILL)
+        for _ in range(2):
+            assert (raised(sites, saved).returncode, raised(sites, saved).stderr) == (0, "")
+            assert not leaves_in_clear(sites, wan)
+            assert sites.run("ga", listed).stdout.startswith("table inet ipsecd {\n\tcounter")
+        daemon.start()
+        assert sites.run("ga", listed).stdout.splitlines()[1] == "\tflags owner"
+        daemon.stop(signal.SIGKILL)
+        saved.write_text("nonsense")
+        assert raised(sites, saved).returncode == 1
+        assert "policy drop" in sites.run("ga", listed).stdout, "the machine is closed"
 
 
 def test_without_a_saved_floor_there_is_nothing_to_raise(sites: Sites, tmp_path: Path) -> None:
