@@ -31,6 +31,7 @@ from ipsecd.limits import NFT_TIME, TABLE_READS
 
 _PATH = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 _BASE_CHAIN = re.compile(r"chain (\S+) \{\s*type (\S+) hook (\S+) priority (-?\d+); policy (\S+);")
+_CONSTANT = re.compile(r"\tset (\S+) \{\n\t\ttype \S+\n\t\tflags constant\n")
 _OBJECT = re.compile(r"^\s*(counter|set) (\S+) \{", re.MULTILINE)
 _UNNAMED = re.compile(r"(set|map) (__\S+)( dreg \d+)?(?: 0x0)?")
 _NAMED = re.compile(r"( set [^_]\S*) 0x0")  # flags, which only the kernel's listing has
@@ -101,7 +102,8 @@ class Nftables:
 
     async def _compared(self, text: str) -> Content:
         """What the kernel holds, if that is what nft makes of the text. Raises KernelError."""
-        sent = machine_code((await self._checked(text, _CODE)).decode(), self.table)
+        constant = _CONSTANT.findall(text)
+        sent = machine_code((await self._checked(text, _CODE)).decode(), self.table, constant)
         if not any(sent.values()):
             raise KernelError("nft doesn't say what it makes of the rules", _KNOWN)
         for _ in range(TABLE_READS):
@@ -112,10 +114,11 @@ class Nftables:
         else:
             raise KernelError("somebody changes nftables all the time", "nft monitor shows what is changed")
         code, _, listed = said.partition(f"table inet {self.table} {{")
-        found = machine_code(code, self.table)
+        found = machine_code(code, self.table, constant)
         for chain in sent.keys() | found.keys():
             if sent.get(chain) != found.get(chain):
-                raise KernelError(f"the kernel holds other rules in chain {chain} than it was given", _REPORT)
+                what = "members in set" if chain.startswith("@") else "rules in chain"
+                raise KernelError(f"the kernel holds other {what} {chain} than it was given", _REPORT)
         if _declared(listed) != _declared(text):
             raise KernelError("the kernel holds other chains, sets or counters than it was given", _REPORT)
         return held
@@ -254,9 +257,10 @@ _KNOWN = "known to work: nftables 1.0.6"
 _REPORT = "please report this as a bug in ipsecd"
 
 
-def machine_code(output: str, table: str) -> Code:
+def machine_code(output: str, table: str, constant: Collection[str] = ()) -> Code:
     """The rules in what ``nft --debug=netlink`` prints, by chain and in order: their instructions, with the
-    members of the unnamed sets and maps they look into. Handles and set numbers are left out.
+    members of the unnamed sets and maps they look into. Handles and set numbers are left out. The members of
+    ``constant`` sets stand beside the chains, by the name with an @ before it.
 
     Unnamed sets stand before their rule, all called ``__set%d``, in what nft sends; in what the kernel has they stand
     before all rules, with numbers.
@@ -264,8 +268,10 @@ def machine_code(output: str, table: str) -> Code:
     chains: Code = {}
     numbered: dict[str, list[str]] = {}
     ahead: list[list[str]] = []
+    sets: dict[str, list[str]] = {}
     members: list[str] = []
     rules: list[str] = []
+    named = re.compile(rf"inet {table} @(\S+)|(\S+) {table} \d+(?: size \d+)?$")
     unnamed, rule = re.compile(rf"(?:inet {table} @|)(__(?:set|map)\S+)(.*)"), re.compile(rf"inet {table} ([^@\s]+)")
     for line in output.splitlines():
         if line.startswith("  ["):
@@ -278,12 +284,14 @@ def machine_code(output: str, table: str) -> Code:
                 ahead.append(members := [])
             elif "%" not in match[1]:
                 members = numbered.setdefault(match[1], [])
+        elif (match := named.match(line)) and (name := match[1] or match[2]) in constant:
+            members = sets.setdefault(f"@{name}", [])
         elif match := rule.match(line):
             rules = chains.setdefault(match[1], [])
             rules.append("")
         elif line:  # of another table
             members, rules = [], []
-    return chains
+    return chains | {name: sorted(found) for name, found in sets.items()}
 
 
 def _with_members(line: str, ahead: list[list[str]], numbered: dict[str, list[str]]) -> str:

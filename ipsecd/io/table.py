@@ -6,7 +6,7 @@ it is one more than before a transaction of ours, there was no other one in betw
 
 What the kernel says of a table is compared octet by octet, with the handles it has given: also what is put back as it
 was is something else then. What counters have counted, and members of named sets, change by themselves and are left
-out; those of unnamed sets, which belong to a rule, the kernel lets nobody change.
+out; those of unnamed sets, which belong to a rule, and of constant ones the kernel lets nobody change.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ from ipsecd import limits
 from ipsecd.policy import branching
 from ipsecd.policy import flow as one_way
 from ipsecd.policy.branching import ADDRESSES, TRANSPORT, Words, tree
-from ipsecd.policy.flow import LOCAL, WITH_PORTS, WITH_TYPES, addresses, ends, rule
+from ipsecd.policy.constant_sets import EITHER, PORTS, TYPES
+from ipsecd.policy.flow import LOCAL, addresses, ends, rule
 from ipsecd.policy.plan import Action, Entry
 from ipsecd.wire.selector import ANY_PORT, OPAQUE, Selector
 
@@ -162,13 +163,12 @@ def chains(name: str, flows: Sequence[Flow]) -> Chains:
     if all(flow.certain for flow in flows):
         return _branched(name, flows, _by_addresses)
     clear, opaque = f"{name}_clear", f"{name}_opaque"
-    ports, types = (", ".join(map(str, protocols)) for protocols in (WITH_PORTS, WITH_TYPES))
     dispatch = [
         f"ip frag-off & 0x3fff != 0 goto {opaque}",  # more fragments, or not the first one
         f"exthdr frag exists goto {opaque}",
-        f"meta l4proto {{ {ports} }} @th,0,32 & 0x0 == 0x0 goto {clear}",  # true wherever the field can be read
-        f"meta l4proto {{ {types} }} @th,0,16 & 0x0 == 0x0 goto {clear}",
-        f"meta l4proto != {{ {ports}, {types} }} goto {clear}",
+        f"meta l4proto {PORTS} @th,0,32 & 0x0 == 0x0 goto {clear}",  # true wherever the field can be read
+        f"meta l4proto {TYPES} @th,0,16 & 0x0 == 0x0 goto {clear}",
+        f"meta l4proto != {EITHER} goto {clear}",
         f"goto {opaque}",
     ]
     meant = [flow for flow in flows if flow.certain or flow.action is not Action.PERMIT]

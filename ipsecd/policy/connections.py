@@ -18,10 +18,11 @@ is the one that the floor has found. A packet out of an SA has come by that entr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ipsecd.policy import classify
+from ipsecd.policy.constant_sets import ConstantSet
 from ipsecd.policy.plan import Action, Entry, Settings
 
 LAN, REMOTE_ACCESS = "lan", "remote-access"
@@ -79,32 +80,34 @@ class Ways:
     emerging: classify.Way
 
 
-def ways(settings: Settings, interfaces: Interfaces) -> Ways:
-    """What came out of the TUN, or would go into it by the route of somebody else, is of either type: the first is
-    judged by the SPD, the second by no entry that lets it pass."""
-    names = {
-        kind: classify.names((*found, settings.tun))
+_SETS = {LAN: "lan", REMOTE_ACCESS: "remote_access"}
+
+
+def of_types(settings: Settings, interfaces: Interfaces) -> tuple[ConstantSet, ...]:
+    """The interfaces of each type, which ``WAYS`` ask for. What came out of the TUN, or would go into it by the route
+    of somebody else, is of either type: the first is judged by the SPD, the second by no entry that lets it pass."""
+    return tuple(
+        ConstantSet(_SETS[kind], "ifname", tuple(f'"{name}"' for name in (*found, settings.tun)))
         for kind, found in ((LAN, interfaces.lan), (REMOTE_ACCESS, interfaces.remote_access))
-    }
-
-    def by(way: classify.Way, words: str) -> classify.Way:
-        return _by(way, {kind: f"{words} {found}" for kind, found in names.items()}.get)
-
-    return Ways(
-        out=by(classify.out, "oifname"),
-        into=by(classify.into, "iifname"),
-        ahead=by(classify.out, "fib daddr . mark oifname"),
-        emerging=by(classify.out, "fib daddr oifname"),
     )
 
 
-def _by(way: classify.Way, words: Callable[[str, str], str]) -> classify.Way:
+def _by(way: classify.Way, words: str) -> classify.Way:
     def covering(index: int, entry: Entry, action: Action, verdict: str) -> tuple[classify.Flow, ...]:
         flows = way(index, entry, action, verdict)
-        by = words(entry.connections, "")
-        return tuple(replace(flow, by=by) for flow in flows) if by else flows
+        if not entry.connections:
+            return flows
+        return tuple(replace(flow, by=f"{words} @{_SETS[entry.connections]}") for flow in flows)
 
     return covering
+
+
+WAYS = Ways(
+    out=_by(classify.out, "oifname"),
+    into=_by(classify.into, "iifname"),
+    ahead=_by(classify.out, "fib daddr . mark oifname"),
+    emerging=_by(classify.out, "fib daddr oifname"),
+)
 
 
 def strangers(settings: Settings, interfaces: Interfaces, direction: str) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from ipsecd.ipsec.selectors import UNSEEN, SaSelectors
 from ipsecd.ipsec.selectors import Flow as Packet
 from ipsecd.policy import classify
 from ipsecd.policy.classify import ICMP_ERRORS
-from ipsecd.policy.flow import WITH_PORTS, WITH_TYPES, Flow
+from ipsecd.policy.constant_sets import WITH_PORTS, WITH_TYPES
+from ipsecd.policy.flow import Flow
 from ipsecd.policy.plan import Action, Entry, Plan
 from ipsecd.wire.selector import ANY_PORT, Address, Selector
 

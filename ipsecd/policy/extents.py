@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from ipsecd import limits
-from ipsecd.policy.flow import WITH_TYPES, Flow
+from ipsecd.policy.constant_sets import WITH_TYPES
+from ipsecd.policy.flow import Flow
 from ipsecd.wire.selector import ANY_PORT, Selector
 
 Span = tuple[int, int]  # first and last number, inclusive

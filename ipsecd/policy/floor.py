@@ -29,8 +29,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ipsecd.policy import classify, connections, exempt_rules, sides
+from ipsecd.policy import classify, connections, constant_sets, exempt_rules, sides
 from ipsecd.policy.connections import Interfaces
+from ipsecd.policy.constant_sets import TO_US
 from ipsecd.policy.marks import asking_mark, clear_mark, has_mark, inside_mark, set_mark
 from ipsecd.policy.plan import PERSISTENT, Action, Entry, Plan, Settings
 
@@ -73,9 +74,11 @@ def ruleset(plan: Plan, outside: tuple[str, ...] = (), interfaces: Interfaces = 
     lines += [f"table inet {TABLE}", f"delete table inet {TABLE}", f"table inet {TABLE} {{"]
     for counter in _counters(plan):
         lines += [f"\tcounter {counter} {{", "\t}", ""]
+    for each in (*constant_sets.ALL, *(connections.of_types(plan.settings, interfaces) if plan.by_connection else ())):
+        lines += each.lines
     for version, name in classify.CLEAR.items():  # the boot begins without any
         lines += [f"\tset {name} {{", f"\t\ttype ipv{version}_addr", "\t\tflags timeout", "\t}", ""]
-    for name, rules in (_subordinate_chains(plan, outside, interfaces) | _base_chains(plan, interfaces)).items():
+    for name, rules in (_subordinate_chains(plan, outside) | _base_chains(plan, interfaces)).items():
         lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}", ""]
     return "\n".join([*lines[:-1], "}", ""])
 
@@ -108,10 +111,10 @@ def _counter(kind: str, index: int, name: str) -> str:
     return f"{kind}.{index}.{_NOT_IN_A_NAME.sub('_', name)[:_NAME_OCTETS]}"
 
 
-def _subordinate_chains(plan: Plan, outside: tuple[str, ...], interfaces: Interfaces) -> classify.Chains:
+def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains:
     """Those that base chains jump to: the entries by direction and use, what is exempt, and the sides."""
     steer, judge = _steering(plan.settings), _judge
-    entries, ways = plan.entries, connections.ways(plan.settings, interfaces)
+    entries, ways = plan.entries, connections.WAYS
     let_in = classify.let_in(entries)
     arriving, turned = classify.excepted(let_in, ways.into, judge), classify.turned(entries)
     crossing: classify.Chains = {}
@@ -195,11 +198,9 @@ def _judge(index: int, entry: Entry) -> str:
     return "return" if entry.action is Action.PERMIT else f'counter name "{_counter("drops", index, entry.name)}" drop'
 
 
-_TO_US = "{ local, broadcast, anycast, multicast }"  # by what the routing tables say of the destination
-
 # To ourselves. The interface alone doesn't tell, as a packet keeps it that destination NAT sends elsewhere, until it is
 # routed again; nor does the address alone, as a socket bound to a device sends even our own addresses out there.
-_TO_ITSELF = f'oifname "lo" fib daddr type {_TO_US} accept'
+_TO_ITSELF = f'oifname "lo" fib daddr type {TO_US} accept'
 
 
 def _base_chains(plan: Plan, interfaces: Interfaces) -> classify.Chains:
@@ -238,7 +239,7 @@ def _base_chains(plan: Plan, interfaces: Interfaces) -> classify.Chains:
             "jump exempt_arriving",
             *strangers["iifname"],
             *(
-                (f"fib daddr type {_TO_US} jump arriving", f"fib daddr type != {_TO_US} jump arriving_through")
+                (f"fib daddr type {TO_US} jump arriving", f"fib daddr type != {TO_US} jump arriving_through")
                 if across
                 else ("jump arriving",)
             ),
@@ -248,7 +249,7 @@ def _base_chains(plan: Plan, interfaces: Interfaces) -> classify.Chains:
             _hook("filter", "prerouting", STEERING),
             'iifname "lo" accept',
             f"iifgroup != {tun} {clear_mark(settings)}",
-            f"fib daddr type {_TO_US} accept",
+            f"fib daddr type {TO_US} accept",
             *_steering_forwarded(plan),
             f"iifgroup {tun} jump emerging",
             f"iifgroup != {tun} jump entering",

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
+from ipsecd.policy.constant_sets import OURS, PORTS, WITH_TYPES
 from ipsecd.policy.exempt import GROUPS
 from ipsecd.policy.plan import Action
-from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import ANY_PORT, Selector
 
-WITH_PORTS = (6, 17, 33, 132, 136)  # TCP, UDP, DCCP, SCTP, UDP-Lite: both ports in the first four octets
-WITH_TYPES = (int(IpProtocol.ICMP), int(IpProtocol.ICMPV6))  # type and code in the first two octets
-# What a router's services hear comes to its networks' subnet-router anycast addresses too (RFC 4291 section 2.6.1).
-LOCAL = {"saddr": "fib saddr type local", "daddr": "fib daddr type { local, anycast }"}
+LOCAL = {"saddr": "fib saddr type local", "daddr": f"fib daddr type {OURS}"}
 
 _REMEMBERED = 16_384  # words of some thousand entries: each is asked for in many chains
 
@@ -108,5 +105,5 @@ def _transport(flow: Flow, names: tuple[str, str]) -> str:
     sides = zip(names, (flow.source.ports, flow.destination.ports), strict=True)
     ports = [f"{name} {span(numbers)}" for name, numbers in sides if numbers != ANY_PORT]
     if not protocol and ports:
-        return " ".join([f"meta l4proto {{ {', '.join(map(str, WITH_PORTS))} }}", *ports])
+        return " ".join([f"meta l4proto {PORTS}", *ports])
     return " ".join([f"meta l4proto {protocol}", *ports]) if protocol else ""

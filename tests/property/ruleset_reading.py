@@ -63,12 +63,35 @@ def chains_of(text: str) -> dict[str, list[str]]:
     return found
 
 
-class Reading:
-    """The chains of a table."""
+def sets_of(text: str) -> dict[str, str]:
+    """The members of each set of a table that nobody can change, by the word that asks for it."""
+    declared = re.findall(r"\tset (\S+) \{\n\t\ttype \S+\n\t\tflags constant\n\t\telements = (\{ .* \})\n\t\}", text)
+    return {f"@{name}": members for name, members in declared}
 
-    def __init__(self, chains: Mapping[str, Sequence[str]], settings: Settings = Settings()) -> None:  # noqa: B008  frozen
+
+SETS = {
+    "@with_ports": "{ 6, 17, 33, 132, 136 }",
+    "@with_types": "{ 1, 58 }",
+    "@with_ports_or_types": "{ 6, 17, 33, 132, 136, 1, 58 }",
+    "@ours": "{ local, anycast }",
+    "@to_us": "{ local, broadcast, anycast, multicast }",
+    "@lan": '{ "lan0", "ipsecd0" }',
+    "@remote_access": '{ "ppp0", "ipsecd0" }',
+}
+
+
+class Reading:
+    """The chains of a table, and its sets."""
+
+    def __init__(
+        self,
+        chains: Mapping[str, Sequence[str]],
+        settings: Settings = Settings(),  # noqa: B008  frozen
+        sets: Mapping[str, str] = SETS,
+    ) -> None:
         self._chains = chains
         self._settings = settings
+        self._sets = sets
 
     def accepts(self, chain: str, packet: Passing) -> bool:
         """Whether a base chain lets a packet go on."""
@@ -77,12 +100,16 @@ class Reading:
     def verdict(self, chain: str, packet: Passing) -> str:
         """What a chain says of a packet: accept, drop, or return for falling out of it."""
         for rule in self._chains[chain]:
-            said = self._rule(rule.split(), packet)
+            said = self._rule(self._spelled(rule), packet)
             if said == "return":
                 return "return"
             if said:
                 return said if said in ("accept", "drop") else self.verdict(said.removeprefix("goto "), packet)
         return "return"
+
+    def _spelled(self, rule: str) -> list[str]:
+        """Its words, with the members of sets in place of their names."""
+        return [word for each in rule.split() for word in self._sets.get(each, each).split()]
 
     def _rule(self, words: list[str], packet: Passing) -> str:
         """Its verdict if it matches, a chain that it goes to, or nothing."""

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from ipsecd import limits
 from ipsecd.ipsec.selectors import Flow
 from ipsecd.policy import classify
-from ipsecd.policy.connections import LAN, REMOTE_ACCESS, Interfaces
-from ipsecd.policy.connections import ways as ways_by
-from ipsecd.policy.flow import WITH_TYPES
+from ipsecd.policy.connections import LAN, REMOTE_ACCESS, WAYS
+from ipsecd.policy.constant_sets import WITH_TYPES
 from ipsecd.policy.marks import set_mark
 from ipsecd.policy.plan import Action, Entry, Settings
 from ipsecd.wire.selector import ANY_PORT, Address, Selector
@@ -28,7 +27,6 @@ FOUR = ("0.0.0.0/0", "10.0.0.0/29", "10.0.0.0/30", "10.0.0.4/30", "10.0.0.0/31",
 SIX = ("::/0", "fd00::/125", "fd00::/126", "fd00::1/128", "fd00::5/128")
 HERE = {4: Selector.net("0.0.0.0/32"), 6: Selector.net("::/128")}
 PORTS = (ANY_PORT, ANY_PORT, ANY_PORT, (1, 1), (1, 3), (2, 5))
-WAYS = ways_by(Settings(), Interfaces(("lan0",), ("ppp0",)))
 OURS = frozenset(map(ip_address, ("10.0.0.1", "10.0.0.6", "fd00::1")))
 
 ranges = st.tuples(st.integers(0, 7), st.integers(0, 7)).map(

@@ -12,15 +12,13 @@ from hypothesis import strategies as st
 from ipsecd.policy import classify
 from ipsecd.policy.apart import mixed
 from ipsecd.policy.boxes import Place
-from ipsecd.policy.connections import Interfaces, ways
+from ipsecd.policy.connections import WAYS
 from ipsecd.policy.order import by_precedence
-from ipsecd.policy.plan import Action, Entry, Settings
+from ipsecd.policy.plan import Action, Entry
 from ipsecd.wire.selector import Selector
 from tests.property.test_policy_crossing import HOSTS, Packet, covers, entries, met, passes, said, verdict
 
-INTERFACES = Interfaces(("lan0",), ("ppp0",))
 TYPES = {"lan0": "lan", "ppp0": "remote-access", "new0": "unknown"}
-WAYS = ways(Settings(), INTERFACES)
 
 names = st.sampled_from(sorted(TYPES))
 hosts = st.sampled_from(HOSTS)

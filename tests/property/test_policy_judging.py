@@ -25,7 +25,7 @@ from ipsecd.policy.unsupported import unsupported
 from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.selector import Address
 from tests.property.policy_values import Tree
-from tests.property.ruleset_reading import TUN, Passing, Reading, chains_of
+from tests.property.ruleset_reading import TUN, Passing, Reading, chains_of, sets_of
 from tests.property.test_policy_branching import trees
 from tests.property.test_policy_order import (
     ME,
@@ -275,7 +275,8 @@ class Machine:
         self.plan, self.ours, self.excepted = whole, ours, excepted
         self.children = {child.name: child for peer in whole.peers for child in peer.children}
         self.spd = Spd(spd_entries(whole, {name: name for name in self.children}))
-        self.floor = Reading(chains_of(ruleset(whole, interfaces=INTERFACES)), whole.settings)
+        text = ruleset(whole, interfaces=INTERFACES)
+        self.floor = Reading(chains_of(text), whole.settings, sets_of(text))
 
     def through(self, packet: Passing, *hooks: str) -> bool:
         return all(self.floor.accepts(hook, packet) for hook in hooks)

@@ -18,7 +18,7 @@ from ipsecd.policy.plan import DEFAULT_RESPONSE, Plan
 from ipsecd.policy.response import Pair, answered, entry, patterns
 from ipsecd.wire.selector import ANY_PORT, OPAQUE, Address, Selector
 from tests.property.policy_values import Tree
-from tests.property.ruleset_reading import Reading, chains_of
+from tests.property.ruleset_reading import Reading, chains_of, sets_of
 from tests.property.test_policy_judging import (
     ADDRESSES,
     HERE,
@@ -78,7 +78,8 @@ class Answering(Machine):
     def __init__(self, before: Plan, after: Plan) -> None:
         super().__init__(before, OURS)
         self.plan = after
-        self.floor = Reading(chains_of(ruleset(after, interfaces=INTERFACES)), after.settings)
+        text = ruleset(after, interfaces=INTERFACES)
+        self.floor = Reading(chains_of(text), after.settings, sets_of(text))
         entries = spd_entries(after, {name: name for name in self.children})
         self.spd = Spd(tuple(each for each in entries if each.name != f"{DEFAULT_RESPONSE}/1"))
 

@@ -18,7 +18,7 @@ NEAR, FAR, ALL = map(Selector.net, ("10.1.0.0/16", "10.2.0.0/16", "0.0.0.0/0"))
 PROTECT = Entry("a/1", "a", Action.PROTECT, ((NEAR, FAR),), connections="remote-access")
 BLOCK = Entry("b/1", "b", Action.BLOCK, ((ALL, ALL),), connections="lan")
 INTERFACES = Interfaces(("eth0", "lan0"), ("ppp0",))
-LAN, REMOTE = '{ "eth0", "lan0", "ipsecd0" }', '{ "ppp0", "ipsecd0" }'
+LAN, REMOTE = "@lan", "@remote_access"
 
 
 @pytest.mark.parametrize(

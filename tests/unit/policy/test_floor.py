@@ -78,7 +78,7 @@ def test_a_fragment_is_judged_by_what_it_shows(version: int, arriving: list[str]
 
 
 def test_me_hears_what_goes_to_all_routers_and_says_nothing_in_their_name() -> None:
-    assert chain("arriving", OURS)[0].startswith("ip saddr 10.2.0.0/16 fib daddr type { local, anycast } counter")
+    assert chain("arriving", OURS)[0].startswith("ip saddr 10.2.0.0/16 fib daddr type @ours counter")
     assert chain("leaving", OURS)[0].startswith("ip daddr 10.2.0.0/16 fib saddr type local counter")
 
 
@@ -152,15 +152,15 @@ def test_without_a_tunnel_exactly_the_peer_in_the_set_is_excepted_and_for_this_m
     for name in ("steer", "leaving", "leaving_crossing"):
         assert chain(name, HOSTS, BLOCK)[0] == f"{to} fib saddr type local ip daddr @clear_ipv4 return"
     for name in ("arriving", "arriving_pieces", "arriving_crossing"):
-        assert chain(name, HOSTS, BLOCK)[0] == f"{back} fib daddr type {{ local, anycast }} ip saddr @clear_ipv4 return"
+        assert chain(name, HOSTS, BLOCK)[0] == f"{back} fib daddr type @ours ip saddr @clear_ipv4 return"
     anybody = replace(TO_ALL, fallback=True, each=True)
     assert chain("leaving", anybody)[:2] == [
         "meta nfproto ipv4 fib saddr type local ip daddr @clear_ipv4 return",
         f"meta nfproto ipv4 fib saddr type local {DROP}",
     ]
     assert chain("arriving", anybody) == [
-        "meta nfproto ipv4 fib daddr type { local, anycast } ip saddr @clear_ipv4 return",
-        f"meta nfproto ipv4 fib daddr type {{ local, anycast }} {DROP}",
+        "meta nfproto ipv4 fib daddr type @ours ip saddr @clear_ipv4 return",
+        f"meta nfproto ipv4 fib daddr type @ours {DROP}",
     ]
 
 
