@@ -34,6 +34,7 @@ from ipsecd.policy.connections import Interfaces
 from ipsecd.policy.constant_sets import TO_US
 from ipsecd.policy.marks import asking_mark, clear_mark, has_mark, inside_mark, set_mark
 from ipsecd.policy.plan import PERSISTENT, Action, Entry, Plan, Settings
+from ipsecd.policy.sharing import shared
 
 TABLE = "ipsecd"
 
@@ -78,7 +79,7 @@ def ruleset(plan: Plan, outside: tuple[str, ...] = (), interfaces: Interfaces = 
         lines += each.lines
     for version, name in classify.CLEAR.items():  # the boot begins without any
         lines += [f"\tset {name} {{", f"\t\ttype ipv{version}_addr", "\t\tflags timeout", "\t}", ""]
-    for name, rules in (_subordinate_chains(plan, outside) | _base_chains(plan, interfaces)).items():
+    for name, rules in (shared(_subordinate_chains(plan, outside)) | _base_chains(plan, interfaces)).items():
         lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}", ""]
     return "\n".join([*lines[:-1], "}", ""])
 

@@ -66,7 +66,7 @@ class Parting:
             return None
         for axis, (first, last) in enumerate(inside[:SIDES]):
             firsts, lasts = self._ends[axis]
-            before, behind = min(firsts[number] for number in left), max(lasts[number] for number in left)
+            before, behind = min(map(firsts.__getitem__, left)), max(map(lasts.__getitem__, left))
             far = (last - first) // 4
             if before - first > far:
                 return Cut(axis, (first, before - 1))
