@@ -163,7 +163,8 @@ class Nftables:
         """Make one transaction of the text. Raises KernelError."""
         if self._owner is not None and self._owner.able():
             try:
-                self._owner.send(await self._messages(text))
+                messages = await self._messages(text)
+                await asyncio.to_thread(self._owner.send, messages)  # of 1,000 rules the kernel makes a second's work
             except Unreadable:
                 self._owner.release()
                 self._owner = None

@@ -13,6 +13,7 @@ import errno
 import os
 import socket
 import struct
+import threading
 from collections.abc import Sequence
 from itertools import count
 
@@ -41,6 +42,7 @@ class Owner:
         self._socket: socket.socket | None = None
         self._numbers = count(1)
         self._able: bool | None = None
+        self._sending = threading.Lock()  # a transaction goes on though nobody waits for it any more
 
     def able(self) -> bool:
         """Whether the kernel has such tables. Raises KernelError."""
@@ -73,14 +75,19 @@ class Owner:
 
     def release(self) -> None:
         """Let others change the table."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        with self._sending:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
 
     def _answered(self, messages: Sequence[Message], *, end: bool) -> int:
         """The number of the first error, or 0."""
-        if self._socket is None:
-            self._socket = _open()
+        with self._sending:
+            if self._socket is None:
+                self._socket = _open()
+            return self._exchanged(self._socket, messages, end=end)
+
+    def _exchanged(self, opened: socket.socket, messages: Sequence[Message], *, end: bool) -> int:
         number = next(self._numbers)
         batch = [_framed(Message(_BATCH_BEGIN, _REQUEST, _GENERIC.pack(0, 0, _SUBSYSTEM)), number)]
         batch += [_framed(message, number) for message in messages[:-1]]
@@ -89,10 +96,10 @@ class Owner:
             batch.append(_framed(Message(_BATCH_END, _REQUEST, _GENERIC.pack(0, 0, _SUBSYSTEM)), number))
         data = b"".join(batch)
         try:
-            _forget_answers(self._socket)
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, len(data) + _ANSWER)
-            self._socket.send(data)
-            return _answer(self._socket, number)
+            _forget_answers(opened)
+            opened.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, len(data) + _ANSWER)
+            opened.send(data)
+            return _answer(opened, number)
         except OSError as error:
             raise KernelError(f"can't change nftables: {error.strerror or error}") from error
 
