@@ -160,8 +160,10 @@ def sentence(event: str, fields: Mapping[str, Any]) -> str:
     """The event in words. Fields a sentence needs but the event lacks make it fall back to a plain listing."""
     told = STORY.get(event)
     peer = str(fields.get("peer") or "")
-    who = fields.get("rule") or peer or fields.get("remote") or ""
-    if hosts_named(peer):
+    who = str(fields.get("rule") or peer or fields.get("remote") or "")
+    if hosts_named(peer) and "," not in who:
+        who = f"{who.partition('@')[0]}@{peer.partition('@')[2]}"
+    elif hosts_named(peer):
         who = peer
     known = {"who": who, "which": fields.get("child") or who, **fields}
     if told is not None and all(name is None or name in known for name in _NEEDS[event]):

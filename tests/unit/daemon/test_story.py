@@ -68,5 +68,9 @@ def test_a_sentence_is_about_the_rule_else_the_peer_else_the_address() -> None:
 def test_a_sentence_about_one_host_of_many_says_which() -> None:
     fields = {"rule": "servers", "peer": "servers@192.0.2.9", "reason": "the peer doesn't answer"}
     assert sentence("ike-failed", fields) == "servers@192.0.2.9: no IKE SA: the peer doesn't answer"
+    of_another = fields | {"rule": "more"}  # a peer has the name of its first rule
+    assert sentence("ike-failed", of_another) == "more@192.0.2.9: no IKE SA: the peer doesn't answer"
+    of_both = fields | {"rule": "servers, more"}
+    assert sentence("ike-failed", of_both) == "servers@192.0.2.9: no IKE SA: the peer doesn't answer"
     named = {"child": "servers/1@192.0.2.9", "reason": "no common proposal"}
     assert sentence("child-failed", fields | named) == "servers/1@192.0.2.9: no child SA: no common proposal"
