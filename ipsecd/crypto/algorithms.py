@@ -20,8 +20,8 @@ class Encryption:
 
     ``key_bits`` is the key length attribute, or None for a transform that must not carry one (RFC 7296 section 3.3.5).
     ``key_octets`` is the cipher's own key; ``salt_octets`` follow it in the keying material (RFC 4106 section 8.1,
-    RFC 3686 section 5.1, RFC 7634 section 2). ``icv_octets`` is 0 unless ``aead``: integrity is then a transform of
-    its own. ``block_octets`` is what the plaintext, padding included, must be a multiple of.
+    RFC 3686 section 5.1, RFC 4309 section 4, RFC 7634 section 2). ``icv_octets`` is 0 unless ``aead``: integrity is
+    then a transform of its own. ``block_octets`` is what the plaintext, padding included, must be a multiple of.
     """
 
     id: Encr
@@ -38,6 +38,17 @@ class Encryption:
     def material_octets(self) -> int:
         """Keying material of one direction: the key and its salt."""
         return self.key_octets + self.salt_octets
+
+    @property
+    def counter_iv(self) -> bool:
+        """Whether its IV is a number that must not come twice. Else it is one that nobody may predict, or there is
+        none."""
+        return self.iv_octets > 0 and self.block_octets == 1
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether it hides anything. What doesn't is for ESP alone (RFC 2410, RFC 4543, RFC 8247 section 2.1)."""
+        return self.id not in (Encr.NULL, Encr.NULL_AUTH_AES_GMAC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +85,9 @@ class GroupInfo:
 Algorithm = Encryption | Integrity | PrfAlgorithm | GroupInfo
 
 
-def _aes(id_: Encr, suffix: str, salt: int, iv: int, icv: int, block: int) -> tuple[Encryption, ...]:
+def _by_key(id_: Encr, name: str, salt: int, iv: int, icv: int, block: int) -> tuple[Encryption, ...]:
     return tuple(
-        Encryption(id_, bits, f"aes{bits}{suffix}", bits // 8, salt, iv, icv, block, aead=icv > 0)
+        Encryption(id_, bits, name.format(bits), bits // 8, salt, iv, icv, block, aead=icv > 0)
         for bits in (128, 192, 256)
     )
 
@@ -84,11 +95,15 @@ def _aes(id_: Encr, suffix: str, salt: int, iv: int, icv: int, block: int) -> tu
 _ENCRYPTION: dict[tuple[int, int | None], Encryption] = {
     (transform.id, transform.key_bits): transform
     for transform in (
-        *_aes(Encr.AES_GCM_16, "gcm16", 4, 8, 16, 1),  # RFC 4106
-        *_aes(Encr.AES_GCM_12, "gcm12", 4, 8, 12, 1),
-        *_aes(Encr.AES_GCM_8, "gcm8", 4, 8, 8, 1),
-        *_aes(Encr.AES_CBC, "", 0, 16, 0, 16),  # RFC 3602
-        *_aes(Encr.AES_CTR, "ctr", 4, 8, 0, 1),  # RFC 3686, RFC 5930
+        *_by_key(Encr.AES_GCM_16, "aes{}gcm16", 4, 8, 16, 1),  # RFC 4106
+        *_by_key(Encr.AES_GCM_12, "aes{}gcm12", 4, 8, 12, 1),
+        *_by_key(Encr.AES_GCM_8, "aes{}gcm8", 4, 8, 8, 1),
+        *_by_key(Encr.AES_CCM_16, "aes{}ccm16", 3, 8, 16, 1),  # RFC 4309
+        *_by_key(Encr.AES_CCM_12, "aes{}ccm12", 3, 8, 12, 1),
+        *_by_key(Encr.AES_CCM_8, "aes{}ccm8", 3, 8, 8, 1),
+        *_by_key(Encr.NULL_AUTH_AES_GMAC, "aes{}gmac", 4, 8, 16, 1),  # RFC 4543
+        *_by_key(Encr.AES_CBC, "aes{}", 0, 16, 0, 16),  # RFC 3602
+        *_by_key(Encr.AES_CTR, "aes{}ctr", 4, 8, 0, 1),  # RFC 3686, RFC 5930
         Encryption(Encr.CHACHA20_POLY1305, None, "chacha20poly1305", 32, 4, 8, 16, 1, aead=True),  # RFC 7634
     )
 }
@@ -134,7 +149,12 @@ _ALIASES = {
     "sha2_512": "sha512",
     "curve25519": "x25519",
     "curve448": "x448",
-} | {f"aes{key}gcm{icv * 8}": f"aes{key}gcm{icv}" for key in (128, 192, 256) for icv in (8, 12, 16)}
+} | {
+    f"aes{key}{mode}{icv * 8}": f"aes{key}{mode}{icv}"
+    for key in (128, 192, 256)
+    for mode in ("gcm", "ccm")
+    for icv in (8, 12, 16)
+}
 
 _TOO_WEAK = "too weak to be offered (RFC 8221, RFC 8247)"
 _NOT_YET = "not supported yet"
@@ -142,8 +162,6 @@ _DECLINED = {
     "null": "declined: ESP would not encrypt",
     **dict.fromkeys(("des", "3des", "cast128", "blowfish", "md5", "prfmd5", "modp768", "modp1024"), _TOO_WEAK),
     **dict.fromkeys(("modp1536", "modp1024s160", "modp2048s224", "modp2048s256", "ecp192", "ecp224"), _TOO_WEAK),
-    **dict.fromkeys((f"aes{key}ccm{icv}" for key in (128, 192, 256) for icv in (8, 12, 16)), _NOT_YET),
-    **dict.fromkeys((f"aes{key}gmac" for key in (128, 192, 256)), _NOT_YET),
     **dict.fromkeys((f"camellia{key}" for key in (128, 192, 256)), _NOT_YET),
     **dict.fromkeys(("aesxcbc", "aescmac", "prfaesxcbc", "prfaescmac"), _NOT_YET),
     **dict.fromkeys(("ecp256bp", "ecp384bp", "ecp512bp", "mlkem512", "mlkem768", "mlkem1024"), _NOT_YET),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 
 from ipsecd.crypto.algorithms import Encryption
 from ipsecd.errors import LocalError
@@ -17,6 +17,7 @@ from ipsecd.wire.registry import Encr
 
 Buffer = bytes | bytearray | memoryview
 
+CCM = (Encr.AES_CCM_8, Encr.AES_CCM_12, Encr.AES_CCM_16)
 _FULL_TAG = 16
 _BLOCK = 16
 _FIRST_COUNTER = (1).to_bytes(4, "big")
@@ -42,6 +43,10 @@ def aead(encryption: Encryption, key: bytes) -> Aead:
     """The AEAD of ``encryption`` with this key."""
     if encryption.id == Encr.CHACHA20_POLY1305:
         return ChaCha20Poly1305(key)
+    if encryption.id == Encr.NULL_AUTH_AES_GMAC:
+        return Gmac(key, encryption.iv_octets)
+    if encryption.id in CCM:
+        return AESCCM(key, tag_length=encryption.icv_octets)
     if encryption.icv_octets == _FULL_TAG:
         return AESGCM(key)
     return ShortTagGcm(key, encryption.icv_octets)
@@ -72,6 +77,29 @@ class ShortTagGcm:
         context = Cipher(self._algorithm, modes.GCM(bytes(nonce), tag, min_tag_length=self._tag_octets)).decryptor()
         context.authenticate_additional_data(associated_data or b"")
         return context.update(view[: -self._tag_octets]) + context.finalize()
+
+
+class Gmac:
+    """AES-GMAC in ESP (RFC 4543 section 3): what is sent is authenticated and stays as it is. The IV, which ends the
+    nonce, is authenticated too (section 3.3)."""
+
+    __slots__ = ("_gcm", "_iv_octets")
+
+    def __init__(self, key: bytes, iv_octets: int) -> None:
+        self._gcm = AESGCM(key)
+        self._iv_octets = iv_octets
+
+    def encrypt(self, nonce: Buffer, data: Buffer, associated_data: Buffer | None, /) -> bytes:
+        return b"".join((data, self._gcm.encrypt(nonce, b"", self._covered(nonce, associated_data, data))))
+
+    def decrypt(self, nonce: Buffer, data: Buffer, associated_data: Buffer | None, /) -> bytes:
+        view = memoryview(data)
+        payload, tag = view[:-_FULL_TAG], view[-_FULL_TAG:]
+        self._gcm.decrypt(nonce, tag, self._covered(nonce, associated_data, payload))
+        return bytes(payload)
+
+    def _covered(self, nonce: Buffer, associated_data: Buffer | None, payload: Buffer) -> bytes:
+        return b"".join((associated_data or b"", nonce[-self._iv_octets :], payload))
 
 
 class Cbc:

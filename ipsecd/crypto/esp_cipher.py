@@ -1,4 +1,4 @@
-"""The cipher of one ESP SA, one direction (RFC 4303; RFC 3602, 3686, 4106, 7634 for the transforms)."""
+"""The cipher of one ESP SA, one direction (RFC 4303; RFC 3602, 3686, 4106, 4309, 4543, 7634 for the transforms)."""
 
 from __future__ import annotations
 

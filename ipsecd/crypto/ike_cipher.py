@@ -11,7 +11,7 @@ from ipsecd.crypto.algorithms import Encryption, Integrity
 from ipsecd.crypto.sealing import Octets, sealing
 from ipsecd.crypto.secret import Secret
 from ipsecd.errors import LocalError, PeerError
-from ipsecd.wire.registry import Encr, NotifyType
+from ipsecd.wire.registry import NotifyType
 
 
 class IkeCipher:
@@ -33,10 +33,12 @@ class IkeCipher:
         key_a: Secret,
         iv_source: Callable[[int], bytes],
     ) -> None:
+        if not encryption.encrypts:
+            raise LocalError(f"{encryption.name} is for ESP alone")
         self._sealing = sealing(encryption, integrity, key_e.reveal(), key_a.reveal())
         self._block = encryption.block_octets
         self._iv_source = iv_source
-        self._random_iv = encryption.id == Encr.AES_CBC
+        self._random_iv = not encryption.counter_iv
         self._count = 0
 
     def sealed_octets(self, plain_octets: int) -> int:

@@ -24,6 +24,9 @@ class _Into(Protocol):
     def decrypt_into(self, nonce: Buffer, data: Buffer, associated_data: Buffer | None, buf: Buffer, /) -> int: ...
 
 
+_SALT, _IV = 4, 8  # what runs have in front of their packets
+
+
 class RunCipher:
     """One key. ``salt`` stands before the IV in each nonce (RFC 4106 section 4, RFC 7634 section 2)."""
 
@@ -60,7 +63,7 @@ class RunCipher:
 
 def run_cipher(encryption: Encryption, key_e: bytes) -> RunCipher | None:
     """The cipher for runs with this key and salt; None where there is none that works so."""
-    if not encryption.aead:
+    if not encryption.aead or (encryption.salt_octets, encryption.iv_octets) != (_SALT, _IV):
         return None
     library = aead(encryption, key_e[: encryption.key_octets])
     if not hasattr(library, "encrypt_into"):

@@ -58,7 +58,7 @@ def sealing(encryption: Encryption, integrity: Integrity | None, key_e: bytes, k
 
 
 class AeadSealing:
-    """RFC 4106, RFC 7634 and, in IKE, RFC 5282: the nonce is salt | IV."""
+    """RFC 4106, RFC 4309, RFC 4543, RFC 7634 and, in IKE, RFC 5282: the nonce is salt | IV."""
 
     __slots__ = ("_aead", "_salt", "icv_octets", "iv_octets")
 

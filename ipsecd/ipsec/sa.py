@@ -68,7 +68,7 @@ class _Sa:
         self.spi = spi
         self.child = child
         self.cipher = EspCipher(transform, mac, keys.encryption_key, keys.integrity_key)
-        self.counter_iv = transform.block_octets == 1  # else CBC, whose IVs nobody may predict (RFC 3602 section 3)
+        self.counter_iv = transform.counter_iv
         self.esn = keys.esn
         self.last = last_sequence(esn=keys.esn)
         self.selectors = SaSelectors(local, remote)

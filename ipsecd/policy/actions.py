@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from ipsecd import limits
 from ipsecd.policy import proposals, shapes
 from ipsecd.policy.complaint import Complaint, Remark, complaint
-from ipsecd.policy.fields import Dscp, EncryptionNames, IntegrityNames, Pfs, Text
+from ipsecd.policy.fields import Dscp, EncryptionNames, IntegrityNames, MacNames, Pfs, Text
 from ipsecd.policy.strict import Several, Strict
 
 
@@ -53,7 +53,7 @@ class Esp(Strict):
     model_config = ConfigDict(json_schema_extra=WHOLE_OR_SIGNED)
 
     encryption: EncryptionNames = Field(description="Ciphers, by keyword. Those with an ICV bring their own integrity.")
-    integrity: IntegrityNames | None = Field(None, description="Needed by, and only by, ciphers without an ICV.")
+    integrity: MacNames | None = Field(None, description="Needed by, and only by, ciphers without an ICV.")
 
     @model_validator(mode="after")
     def _suite(self) -> Self:

@@ -158,6 +158,16 @@ EncryptionNames = Annotated[
     PlainValidator(_several(proposals.ENCRYPTION, "encryption")),
     WithJsonSchema(shapes.keywords(proposals.ENCRYPTION)),
 ]
+IkeEncryptionNames = Annotated[
+    tuple[str, ...],
+    PlainValidator(_several(proposals.IKE_ENCRYPTION, "encryption in IKE")),
+    WithJsonSchema(shapes.keywords(proposals.IKE_ENCRYPTION)),
+]
+MacNames = Annotated[
+    tuple[str, ...],
+    PlainValidator(_several(proposals.MACS, "integrity beside encryption")),
+    WithJsonSchema(shapes.keywords(proposals.MACS)),
+]
 IntegrityNames = Annotated[
     tuple[str, ...],
     PlainValidator(_several(proposals.INTEGRITY, "integrity")),

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from ipsecd import limits
 from ipsecd.policy.actions import WHOLE_OR_SIGNED, check_integrity
 from ipsecd.policy.complaint import complaint
-from ipsecd.policy.fields import EncryptionNames, GroupNames, IntegrityNames, PrfNames
+from ipsecd.policy.fields import GroupNames, IkeEncryptionNames, MacNames, PrfNames
 from ipsecd.policy.shapes import UNIQUE
 from ipsecd.policy.strict import Several, Strict, distinct
 
@@ -21,8 +21,10 @@ class IkeProposal(Strict):
 
     model_config = ConfigDict(json_schema_extra=WHOLE_OR_SIGNED)
 
-    encryption: EncryptionNames = Field(description="Ciphers, by keyword. Those with an ICV bring their own integrity.")
-    integrity: IntegrityNames | None = Field(None, description="Needed by, and only by, ciphers without an ICV.")
+    encryption: IkeEncryptionNames = Field(
+        description="Ciphers, by keyword. Those with an ICV bring their own integrity."
+    )
+    integrity: MacNames | None = Field(None, description="Needed by, and only by, ciphers without an ICV.")
     prf: PrfNames = Field(
         ("prfsha256", "prfsha384", "prfsha512"), description="Pseudo-random functions: what keys are derived with."
     )

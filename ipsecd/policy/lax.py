@@ -1,4 +1,5 @@
-"""What of a policy holds less than it may seem to: algorithms that no longer protect, and cleartext that is let in."""
+"""What of a policy holds less than it may seem to: algorithms that don't encrypt or no longer protect, and cleartext
+that is let in."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from ipsecd.policy.actions import SecurityMethod
 from ipsecd.policy.key_exchange import IkeProposal
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.paths import Path
-from ipsecd.policy.proposals import OBSOLETE
+from ipsecd.policy.proposals import OBSOLETE, UNENCRYPTED
 
 _LEGACY: Final = "for peers that know nothing better, as long as there are any"
 
@@ -32,9 +33,12 @@ def lax(policy_file: PolicyFile) -> Iterator[Mistake]:
         if response := policy.default_response:
             methods = _of_methods(response.security_methods)
             offers.append(((*where, "default_response", "security_methods"), methods))
-    for path, words in offers:
-        if found := [word for word in dict.fromkeys(words) if word in OBSOLETE]:
+    for path, offered in offers:
+        words = tuple(dict.fromkeys(offered))
+        if found := [word for word in words if word in OBSOLETE]:
             yield policy_file.mistake(path, f"offers what is broken or obsolete: {', '.join(found)}", _LEGACY)
+        if found := [word for word in words if word in UNENCRYPTED]:
+            yield policy_file.mistake(path, f"offers packets that are authenticated, not encrypted: {', '.join(found)}")
 
 
 def _of_methods(methods: Iterable[SecurityMethod]) -> Iterator[str]:

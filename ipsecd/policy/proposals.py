@@ -17,15 +17,19 @@ _CCM = {8: Encr.AES_CCM_8, 12: Encr.AES_CCM_12, 16: Encr.AES_CCM_16}
 ENCRYPTION: Final[Mapping[str, Cipher]] = {
     **{f"aes{bits}gcm{icv}": (encr, bits) for icv, encr in reversed(_ICVS.items()) for bits in _KEYS},
     "chacha20poly1305": (Encr.CHACHA20_POLY1305, None),
+    **{f"aes{bits}ccm{icv}": (encr, bits) for icv, encr in reversed(_CCM.items()) for bits in _KEYS},
     **{f"aes{bits}": (Encr.AES_CBC, bits) for bits in _KEYS},
     **{f"aes{bits}ctr": (Encr.AES_CTR, bits) for bits in _KEYS},
-    # known, and not to be had yet
-    **{f"aes{bits}ccm{icv}": (encr, bits) for icv, encr in reversed(_CCM.items()) for bits in _KEYS},
     **{f"camellia{bits}": (Encr.CAMELLIA_CBC, bits) for bits in _KEYS},
-    **{f"aes{bits}gmac": (Encr.NULL_AUTH_AES_GMAC, bits) for bits in _KEYS},
     "3des": (Encr.TRIPLE_DES, None),
     "des": (Encr.DES, None),
+    **{f"aes{bits}gmac": (Encr.NULL_AUTH_AES_GMAC, bits) for bits in _KEYS},
     "null": (Encr.NULL, None),
+}
+# What only authenticates is no encryption for IKE (RFC 8247 section 2.1).
+UNENCRYPTED: Final = frozenset({"null", *(f"aes{bits}gmac" for bits in _KEYS)})
+IKE_ENCRYPTION: Final[Mapping[str, Cipher]] = {
+    name: cipher for name, cipher in ENCRYPTION.items() if name not in UNENCRYPTED
 }
 INTEGRITY: Final[Mapping[str, Integ]] = {
     "sha256": Integ.HMAC_SHA2_256_128,
@@ -39,6 +43,8 @@ INTEGRITY: Final[Mapping[str, Integ]] = {
     "aes256gmac": Integ.AES_256_GMAC,
     "md5": Integ.HMAC_MD5_96,
 }
+# With ESP, GMAC is an encryption that only authenticates; as a MAC it is for AH alone (RFC 4543 section 9).
+MACS: Final[Mapping[str, Integ]] = {name: mac for name, mac in INTEGRITY.items() if "gmac" not in name}
 PRF: Final[Mapping[str, Prf]] = {
     "prfsha256": Prf.HMAC_SHA2_256,
     "prfsha384": Prf.HMAC_SHA2_384,
@@ -74,8 +80,7 @@ GROUPS: Final[Mapping[str, Group]] = {
 NOT_YET: Final = frozenset(
     {
         *(name for name in ENCRYPTION if name.startswith(("camellia", "3des", "des", "null"))),
-        *(name for name in ENCRYPTION if "ccm" in name or "gmac" in name),
-        *("aesxcbc", "aescmac", "aes128gmac", "aes192gmac", "aes256gmac", "md5"),
+        *("aesxcbc", "aescmac", "md5"),
         *("prfaesxcbc", "prfaescmac", "prfmd5"),
         *(name for name in GROUPS if name.endswith("bp") or name.startswith("mlkem")),
         *("modp1536", "modp1024", "modp768"),

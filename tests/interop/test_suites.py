@@ -28,6 +28,8 @@ SUITES = [
         "AES_CBC 256 HMAC_SHA2_512_256 MODP_3072",
         "AES_CBC 256 HMAC_SHA2_384_192",
     ),
+    ("aes256ccm16-prfsha256-ecp256", "aes128ccm12", "AES_CCM_16 256 - ECP_256", "AES_CCM_12 128 -"),
+    ("aes192ccm8-prfsha384-ecp256", "aes192ccm8-ecp256", "AES_CCM_8 192 - ECP_256", "AES_CCM_8 192 -"),
     (
         "aes192ctr-sha1-prfsha1-ecp256",
         "aes128ctr-sha512",

@@ -39,12 +39,12 @@ def from_table(table: Mapping[str, Any], *, later: bool, most: int = 6) -> Value
     return words | words.map(str.upper) | st.lists(words, min_size=1, max_size=most, unique=True)
 
 
-def ciphers(*, later: bool) -> st.SearchStrategy[Tree]:
+def ciphers(table: Mapping[str, Any] = proposals.ENCRYPTION, *, later: bool) -> st.SearchStrategy[Tree]:
     """``encryption`` with ``integrity`` where it has to be."""
-    whole = {word: value for word, value in proposals.ENCRYPTION.items() if proposals.is_aead(word)}
-    bare = {word: value for word, value in proposals.ENCRYPTION.items() if word not in whole}
+    whole = {word: value for word, value in table.items() if proposals.is_aead(word)}
+    bare = {word: value for word, value in table.items() if word not in whole}
     return some({"encryption": from_table(whole, later=later, most=30)}) | some(
-        {"encryption": from_table(bare, later=later), "integrity": from_table(proposals.INTEGRITY, later=later)}
+        {"encryption": from_table(bare, later=later), "integrity": from_table(proposals.MACS, later=later)}
     )
 
 
@@ -63,7 +63,7 @@ def ike_proposals(*, later: bool) -> st.SearchStrategy[Tree]:
     more = some(
         {"groups": from_table(proposals.GROUPS, later=later, most=19)}, {"prf": from_table(proposals.PRF, later=later)}
     )
-    return st.tuples(ciphers(later=later), more).map(lambda two: {**two[0], **two[1]})
+    return st.tuples(ciphers(proposals.IKE_ENCRYPTION, later=later), more).map(lambda two: {**two[0], **two[1]})
 
 
 def key_exchanges(*, later: bool) -> st.SearchStrategy[Tree]:

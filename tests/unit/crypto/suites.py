@@ -36,3 +36,9 @@ SUITES = [
     if isinstance(algorithm, Encryption)
     for integrity in ([None] if algorithm.aead else INTEGRITIES)
 ]
+ENCRYPTING = [suite for suite in SUITES if suite.encryption.encrypts]  # what IKE may have
+EACH = [  # every cipher and every MAC, where all that go together would be many
+    suite
+    for suite in SUITES
+    if suite.integrity is None or "sha256" in suite.integrity.name or suite.encryption.name == "aes128"
+]

@@ -20,6 +20,18 @@ ENCRYPTIONS = [
     (18, 128, "aes128gcm8", 16, 4, 8, 8, 1),
     (18, 192, "aes192gcm8", 24, 4, 8, 8, 1),
     (18, 256, "aes256gcm8", 32, 4, 8, 8, 1),
+    (16, 128, "aes128ccm16", 16, 3, 8, 16, 1),
+    (16, 192, "aes192ccm16", 24, 3, 8, 16, 1),
+    (16, 256, "aes256ccm16", 32, 3, 8, 16, 1),
+    (15, 128, "aes128ccm12", 16, 3, 8, 12, 1),
+    (15, 192, "aes192ccm12", 24, 3, 8, 12, 1),
+    (15, 256, "aes256ccm12", 32, 3, 8, 12, 1),
+    (14, 128, "aes128ccm8", 16, 3, 8, 8, 1),
+    (14, 192, "aes192ccm8", 24, 3, 8, 8, 1),
+    (14, 256, "aes256ccm8", 32, 3, 8, 8, 1),
+    (21, 128, "aes128gmac", 16, 4, 8, 16, 1),
+    (21, 192, "aes192gmac", 24, 4, 8, 16, 1),
+    (21, 256, "aes256gmac", 32, 4, 8, 16, 1),
     (12, 128, "aes128", 16, 0, 16, 0, 16),
     (12, 192, "aes192", 24, 0, 16, 0, 16),
     (12, 256, "aes256", 32, 0, 16, 0, 16),
@@ -91,7 +103,7 @@ def test_nothing_else_is_offered() -> None:
     assert [n for n in range(2048) if algorithms.integrity(n)] == [2, 12, 13, 14]
     assert [n for n in range(2048) if algorithms.prf(n)] == [2, 5, 6, 7]
     assert [n for n in range(2048) if algorithms.group(n)] == [14, 15, 16, 17, 18, 19, 20, 21, 31, 32]
-    assert len(algorithms.offered()) == 16 + 4 + 4 + 10
+    assert len(algorithms.offered()) == 28 + 4 + 4 + 10
 
 
 @pytest.mark.parametrize("number", [0, 1, 255, 1023, 1025, 65535, -1, 1 << 40])
@@ -116,6 +128,7 @@ def test_a_key_length_is_needed_for_aes_and_forbidden_for_chacha20() -> None:
         ("aes128gcm128", "aes128gcm16"),
         ("aes256gcm96", "aes256gcm12"),
         ("aes192gcm64", "aes192gcm8"),
+        ("aes256ccm96", "aes256ccm12"),
         ("sha", "sha1"),
         ("sha2_256", "sha256"),
         ("sha2_384", "sha384"),
@@ -134,7 +147,7 @@ def test_keywords_have_the_aliases_that_other_daemons_use(alias: str, name: str)
         ("3des", "'3des' is too weak to be offered (RFC 8221, RFC 8247)"),
         ("MODP1024", "'MODP1024' is too weak to be offered (RFC 8221, RFC 8247)"),
         ("null", "'null' is declined: ESP would not encrypt"),
-        ("aes128ccm16", "'aes128ccm16' is not supported yet"),
+        ("camellia128", "'camellia128' is not supported yet"),
         ("mlkem768", "'mlkem768' is not supported yet"),
         ("aes128gcm61", "'aes128gcm61' is no known algorithm; did you mean 'aes128gcm16'?"),
         ("ecp265", "'ecp265' is no known algorithm; did you mean 'ecp256'?"),

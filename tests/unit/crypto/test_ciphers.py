@@ -42,6 +42,17 @@ def test_chacha20_poly1305_gives_the_ciphertexts_of_rfc_8439(case: dict[str, Any
     assert aead.decrypt(nonce, sealed, aad) == plaintext
 
 
+@pytest.mark.parametrize("case", cases("nist-cavp-aes-ccm"), ids=lambda case: str(case["case"]))
+def test_ccm_gives_the_ciphertexts_of_nist(case: dict[str, Any]) -> None:
+    ids = {8: Encr.AES_CCM_8, 12: Encr.AES_CCM_12, 16: Encr.AES_CCM_16}
+    ccm = algorithms.encryption(ids[case["icv"]], 4 * len(case["key"]))
+    assert ccm is not None
+    aead = ciphers.aead(ccm, octets(case["key"]))
+    nonce, aad, plaintext, sealed = (octets(case[name]) for name in ("nonce", "aad", "plaintext", "sealed"))
+    assert aead.encrypt(nonce, plaintext, aad) == sealed
+    assert aead.decrypt(nonce, sealed, aad) == plaintext
+
+
 @pytest.mark.parametrize("bits", [128, 192, 256])
 def test_messages_of_one_cbc_object_do_not_depend_on_each_other(bits: int) -> None:
     key = bytes(range(bits // 8))

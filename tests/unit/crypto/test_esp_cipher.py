@@ -49,6 +49,15 @@ def test_aes_gcm_gives_the_packets_of_the_mcgrew_draft(case: dict[str, Any]) -> 
     assert gcm.open(packet, high) == octets(case["plaintext"])
 
 
+@pytest.mark.parametrize("case", cases("draft-mcgrew-gcm-test-01-gmac"), ids=lambda case: str(case["case"]))
+def test_aes_gmac_gives_the_packet_of_the_mcgrew_draft_which_shows_what_it_carries(case: dict[str, Any]) -> None:
+    gmac = cipher(Encr.NULL_AUTH_AES_GMAC, octets(case["key"]), octets(case["salt"]))
+    header, iv, plaintext = octets(case["header"]), octets(case["iv"]), octets(case["plaintext"])
+    sealed = iv + plaintext + octets(case["icv"])
+    assert gmac.seal(header, b"", iv, plaintext) == sealed
+    assert gmac.open(header + sealed, b"") == plaintext
+
+
 def test_chacha20_poly1305_gives_the_packet_of_rfc_7634() -> None:
     case = vectors("rfc7634-chacha20poly1305")
     keymat, packet = octets(case["keymat"]), octets(case["esp"]["packet"])[20:]  # behind the outer IPv4 header
@@ -91,7 +100,7 @@ def test_every_suite_says_what_a_packet_grows_by(suite: Suite) -> None:
     esp = of(suite)
     assert esp.iv_octets == suite.encryption.iv_octets
     assert esp.icv_octets == suite.icv_octets
-    assert esp.align == (16 if suite.encryption.id == Encr.AES_CBC else 4)
+    assert esp.align == max(suite.encryption.block_octets, 4)
 
 
 @every_suite
@@ -192,7 +201,12 @@ def test_sealing_and_opening_leave_their_arguments_alone(suite: Suite) -> None:
     assert esp.open(HEADER + sealed, b"") == PLAINTEXT
 
 
-@pytest.mark.parametrize("name", ["aes128gcm16", "chacha20poly1305"])
+def test_runs_are_for_ciphers_whose_salt_and_iv_have_their_place_there() -> None:
+    able = {suite.encryption.name for suite in SUITES if of(suite).run is not None}
+    assert able == {"aes128gcm16", "aes192gcm16", "aes256gcm16", "chacha20poly1305"}
+
+
+@pytest.mark.parametrize("name", ["aes128gcm16", "aes128ccm16", "aes128gmac", "chacha20poly1305"])
 def test_an_aead_with_a_mac_is_no_suite(name: str) -> None:
     aead = algorithms.parse_keyword(name)
     assert isinstance(aead, Encryption)

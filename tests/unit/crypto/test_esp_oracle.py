@@ -1,6 +1,7 @@
 """ESP packets exchanged with Scapy's, an implementation of other people: each opens what the other sealed.
 
-Published vectors know no integrity value behind AES-CBC or counter mode; Scapy does. Its AES-GCM has full ICVs only.
+Published vectors know no integrity value behind AES-CBC or counter mode; Scapy does. Its AES-GCM and AES-CCM have
+full ICVs only.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ CIPHERS = {
     Encr.AES_CBC: "AES-CBC",
     Encr.AES_CTR: "AES-CTR",
     Encr.AES_GCM_16: "AES-GCM",
+    Encr.AES_CCM_16: "AES-CCM",
+    Encr.NULL_AUTH_AES_GMAC: "AES-NULL-GMAC",
     Encr.CHACHA20_POLY1305: "CHACHA20-POLY1305",
 }
 MACS = {"sha1": "HMAC-SHA1-96", "sha256": "SHA2-256-128", "sha384": "SHA2-384-192", "sha512": "SHA2-512-256"}

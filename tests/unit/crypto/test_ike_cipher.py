@@ -12,11 +12,11 @@ from ipsecd.crypto.sealing import sealing
 from ipsecd.crypto.secret import Secret
 from ipsecd.errors import LocalError, PeerError
 from ipsecd.wire.registry import Encr, NotifyType
-from tests.unit.crypto.suites import SUITES, Suite
+from tests.unit.crypto.suites import ENCRYPTING, SUITES, Suite
 from tests.unit.crypto.vectors import octets, vectors
 
 PREFIX = bytes(range(32))
-every_suite = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+every_suite = pytest.mark.parametrize("suite", ENCRYPTING, ids=lambda suite: suite.name)
 
 
 def no_randomness(count: int) -> bytes:
@@ -28,7 +28,7 @@ def constant(count: int) -> bytes:
 
 
 def of(suite: Suite) -> IkeCipher:
-    source = constant if suite.encryption.id == Encr.AES_CBC else no_randomness
+    source = no_randomness if suite.encryption.counter_iv else constant
     return IkeCipher(suite.encryption, suite.integrity, Secret(suite.key_e), Secret(suite.key_a), source)
 
 
@@ -72,18 +72,17 @@ def test_every_suite_opens_what_it_sealed_and_says_its_size_before(suite: Suite)
 
 def test_sizes_are_those_of_the_figures() -> None:
     """IV, payloads, padding to the block, pad length, ICV (RFC 7296 section 3.14); no padding without blocks."""
-    sizes = {suite.name: [of(suite).sealed_octets(size) for size in (0, 15, 16)] for suite in SUITES}
+    sizes = {suite.name: [of(suite).sealed_octets(size) for size in (0, 15, 16)] for suite in ENCRYPTING}
     assert sizes["aes128-sha256"] == [16 + 16 + 16, 16 + 16 + 16, 16 + 32 + 16]
     assert sizes["aes256-sha1"] == [16 + 16 + 12, 16 + 16 + 12, 16 + 32 + 12]
     assert sizes["aes128ctr-sha512"] == [8 + 1 + 32, 8 + 16 + 32, 8 + 17 + 32]
     assert sizes["aes256gcm16"] == [8 + 1 + 16, 8 + 16 + 16, 8 + 17 + 16]
     assert sizes["aes256gcm8"] == [8 + 1 + 8, 8 + 16 + 8, 8 + 17 + 8]
+    assert sizes["aes128ccm12"] == [8 + 1 + 12, 8 + 16 + 12, 8 + 17 + 12]
     assert sizes["chacha20poly1305"] == [8 + 1 + 16, 8 + 16 + 16, 8 + 17 + 16]
 
 
-@pytest.mark.parametrize(
-    "suite", [suite for suite in SUITES if suite.encryption.id != Encr.AES_CBC], ids=lambda s: s.name
-)
+@pytest.mark.parametrize("suite", [suite for suite in ENCRYPTING if suite.encryption.counter_iv], ids=lambda s: s.name)
 def test_no_nonce_comes_twice(suite: Suite) -> None:
     """The IV is a counter of this key alone, even when the same message is sealed again."""
     cipher = of(suite)
@@ -201,3 +200,12 @@ def test_keys_of_the_wrong_length_are_our_own_mistake() -> None:
         IkeCipher(chacha(), None, Secret(bytes(32)), Secret(b""), no_randomness)
     with pytest.raises(LocalError):
         IkeCipher(chacha(), None, Secret(bytes(36)), Secret(bytes(20)), no_randomness)
+
+
+def test_what_does_not_encrypt_is_not_for_ike() -> None:
+    """RFC 8247 section 2.1."""
+    open_ones = [suite for suite in SUITES if suite not in ENCRYPTING]
+    assert {suite.encryption.name for suite in open_ones} == {"aes128gmac", "aes192gmac", "aes256gmac"}
+    for suite in open_ones:
+        with pytest.raises(LocalError, match="is for ESP alone"):
+            of(suite)

@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 
-from ipsecd.crypto import algorithms, ciphers, exchange, selftest
+from ipsecd.crypto import algorithms, answers, ciphers, exchange, selftest
 from ipsecd.crypto.algorithms import Encryption, Integrity, PrfAlgorithm
 from ipsecd.crypto.mac import Mac
 from ipsecd.crypto.secret import Secret
@@ -25,8 +25,8 @@ def test_all_that_is_offered_passes_and_stays_offered() -> None:
 
 
 def test_an_algorithm_without_a_known_answer_is_withdrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(selftest._PRF, "prfsha384")
-    monkeypatch.delitem(selftest._GCM, 192)
+    monkeypatch.delitem(answers.PRF, "prfsha384")
+    monkeypatch.delitem(answers.GCM, 192)
     reason = "has no known answer to be tested with"
     assert selftest.run() == dict.fromkeys(("aes192gcm8", "aes192gcm12", "aes192gcm16", "prfsha384"), reason)
     assert algorithms.encryption(Encr.AES_GCM_16, 192) is None

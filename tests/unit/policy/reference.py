@@ -27,6 +27,8 @@ KEYWORDS: Mapping[str, Mapping[str, Any]] = {
     "groups": proposals.GROUPS,
 }
 ENUMS = {tuple(table): f"{name} keyword" for name, table in KEYWORDS.items()} | {
+    tuple(proposals.IKE_ENCRYPTION): "encryption keyword",
+    tuple(proposals.MACS): "integrity keyword",
     tuple(traffic.PROTOCOLS): "protocol name",
     tuple(sorted({*traffic.ICMP_TYPES, *traffic.ICMPV6_TYPES})): "ICMP name",
 }
@@ -111,7 +113,7 @@ def listed(name: str) -> str:
 def keywords(name: str) -> str:
     ready = [f"`{word}`" for word in KEYWORDS[name] if word not in proposals.NOT_YET]
     later = [f"`{word}`" for word in KEYWORDS[name] if word in proposals.NOT_YET]
-    return f"\n{', '.join(ready)}.\nNot supported yet: {', '.join(later)}.\n\n"
+    return f"\n{', '.join(ready)}.\n" + (f"Not supported yet: {', '.join(later)}.\n\n" if later else "\n")
 
 
 def made(what: str, name: str | None, *, manual: bool) -> str:

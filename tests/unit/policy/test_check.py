@@ -130,6 +130,25 @@ policies:
     ]
 
 
+def test_what_is_authenticated_and_not_encrypted_is_noted() -> None:
+    text = """\
+filter_actions:
+  own:
+    action: negotiate
+    security_methods: [{esp: {encryption: [aes128gcm16, aes128gmac]}}, {esp: {encryption: "null", integrity: sha256}}]
+policies: {}
+"""
+    told = "offers packets that are authenticated, not encrypted: aes128gmac, null"
+    assert f"4:23: filter_actions.own.security_methods: {told} [note]" in lines(text)
+
+
+@pytest.mark.parametrize("word", ["aes128gmac", '"null", integrity: sha256'])
+def test_ike_has_to_be_encrypted(word: str) -> None:
+    text = f"policies: {{p: {{key_exchange: {{proposals: [{{encryption: {word}, groups: x25519}}]}}}}}}\n"
+    (mistake,) = check(text, "p.yaml").mistakes
+    assert mistake.message.endswith("isn't a keyword for encryption in IKE")
+
+
 @pytest.mark.parametrize(
     ("each", "said"),
     [
