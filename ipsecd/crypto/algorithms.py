@@ -104,6 +104,10 @@ _ENCRYPTION: dict[tuple[int, int | None], Encryption] = {
         *_by_key(Encr.NULL_AUTH_AES_GMAC, "aes{}gmac", 4, 8, 16, 1),  # RFC 4543
         *_by_key(Encr.AES_CBC, "aes{}", 0, 16, 0, 16),  # RFC 3602
         *_by_key(Encr.AES_CTR, "aes{}ctr", 4, 8, 0, 1),  # RFC 3686, RFC 5930
+        *_by_key(Encr.CAMELLIA_CBC, "camellia{}", 0, 16, 0, 16),  # RFC 4312, RFC 5529
+        Encryption(Encr.TRIPLE_DES, None, "3des", 24, 0, 8, 0, 8, aead=False),  # RFC 2451
+        Encryption(Encr.DES, None, "des", 8, 0, 8, 0, 8, aead=False),  # RFC 2405
+        Encryption(Encr.NULL, None, "null", 0, 0, 0, 0, 1, aead=False),  # RFC 2410
         Encryption(Encr.CHACHA20_POLY1305, None, "chacha20poly1305", 32, 4, 8, 16, 1, aead=True),  # RFC 7634
     )
 }
@@ -159,10 +163,8 @@ _ALIASES = {
 _TOO_WEAK = "too weak to be offered (RFC 8221, RFC 8247)"
 _NOT_YET = "not supported yet"
 _DECLINED = {
-    "null": "declined: ESP would not encrypt",
-    **dict.fromkeys(("des", "3des", "cast128", "blowfish", "md5", "prfmd5", "modp768", "modp1024"), _TOO_WEAK),
+    **dict.fromkeys(("cast128", "blowfish", "md5", "prfmd5", "modp768", "modp1024"), _TOO_WEAK),
     **dict.fromkeys(("modp1536", "modp1024s160", "modp2048s224", "modp2048s256", "ecp192", "ecp224"), _TOO_WEAK),
-    **dict.fromkeys((f"camellia{key}" for key in (128, 192, 256)), _NOT_YET),
     **dict.fromkeys(("aesxcbc", "aescmac", "prfaesxcbc", "prfaescmac"), _NOT_YET),
     **dict.fromkeys(("ecp256bp", "ecp384bp", "ecp512bp", "mlkem512", "mlkem768", "mlkem1024"), _NOT_YET),
 }

@@ -142,6 +142,38 @@ CBC = {
     ),
 }
 
+# The vectors of Camellia-CBC that OpenSSL has; the plaintext and IV are those above. By key length: key and ciphertext.
+CAMELLIA = {
+    128: (
+        "2b7e151628aed2a6abf7158809cf4f3c",
+        "1607cf494b36bbf00daeb0b503c831aba2f2cf671629ef7840c5a5dfb5074887",
+    ),
+    192: (
+        "8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b",
+        "2a4830ab5ac4a1a2405955fd2195cf935d5a869bd14ce54264f892a6dd2ec3d5",
+    ),
+    256: (
+        "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
+        "e6cfa35fc02b134a4d2c0b6737ac3eda36cbeb73bd504b4070b1b7de2b21eb50",
+    ),
+}
+
+# NIST CAVP, TCBCMMT3 case 1, and FIPS 81 table C1. By key length: key, IV, plaintext and ciphertext.
+DES = {
+    192: (
+        "a49d7564199e97cb529d2c9d97bf2f98d35edf57ba1f7358",
+        "c2e999cb6249023c",
+        "c689aee38a301bb316da75db36f110b5",
+        "e9afaba5ec75ea1bbe65506655bb4ecb",
+    ),
+    64: (
+        "0123456789abcdef",
+        "1234567890abcdef",
+        "4e6f77206973207468652074696d6520666f7220616c6c20",
+        "e5c7cdde872bf27c43e934008c389c0f683788499a7c05f6",
+    ),
+}
+
 # RFC 3686 section 6, vectors 1, 4 and 7. By key length: key, nonce, IV and ciphertext.
 CTR_PLAINTEXT = b"Single block msg"
 CTR = {

@@ -6,9 +6,11 @@ Keys here are the cipher's own keys, of the right length: the salt has been spli
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.decrepit.ciphers.algorithms import Camellia, TripleDES
+from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 
 from ipsecd.crypto.algorithms import Encryption
@@ -19,7 +21,7 @@ Buffer = bytes | bytearray | memoryview
 
 CCM = (Encr.AES_CCM_8, Encr.AES_CCM_12, Encr.AES_CCM_16)
 _FULL_TAG = 16
-_BLOCK = 16
+_AES_BLOCK = 16
 _FIRST_COUNTER = (1).to_bytes(4, "big")
 
 
@@ -54,7 +56,22 @@ def aead(encryption: Encryption, key: bytes) -> Aead:
 
 def mode(encryption: Encryption, key: bytes, salt: bytes) -> Mode:
     """The cipher of an ``encryption`` that isn't an AEAD, with this key and salt."""
-    return Ctr(key, salt) if encryption.id == Encr.AES_CTR else Cbc(key)
+    if encryption.id == Encr.NULL:
+        return Null()
+    return Ctr(key, salt) if encryption.id == Encr.AES_CTR else Cbc(_BLOCK_CIPHERS[encryption.id](key))
+
+
+def _des(key: bytes) -> BlockCipherAlgorithm:
+    """DES, as the Triple DES of one key: what is encrypted, decrypted and encrypted again is encrypted once."""
+    return TripleDES(key * 3)
+
+
+_BLOCK_CIPHERS: dict[Encr, Callable[[bytes], BlockCipherAlgorithm]] = {
+    Encr.AES_CBC: algorithms.AES,
+    Encr.CAMELLIA_CBC: Camellia,
+    Encr.TRIPLE_DES: TripleDES,
+    Encr.DES: _des,
+}
 
 
 class ShortTagGcm:
@@ -103,38 +120,51 @@ class Gmac:
 
 
 class Cbc:
-    """AES-CBC without padding (RFC 3602), by one context for all messages of a direction.
+    """A block cipher in CBC mode without padding, by one context for all messages of a direction: AES (RFC 3602),
+    Camellia (RFC 4312), Triple DES (RFC 2451) and DES (RFC 2405).
 
     The library can't give a CBC context a new IV, and a context per message costs several times the encryption of a
     packet. CBC itself has the way out: a block's result depends on the block before it by XOR alone.
     """
 
-    __slots__ = ("_decryptor", "_encryptor", "_last")
+    __slots__ = ("_block", "_decryptor", "_encryptor", "_last")
 
-    def __init__(self, key: bytes) -> None:
-        cipher = Cipher(algorithms.AES(key), modes.CBC(bytes(_BLOCK)))
+    def __init__(self, algorithm: BlockCipherAlgorithm) -> None:
+        self._block = algorithm.block_size // 8
+        cipher = Cipher(algorithm, modes.CBC(bytes(self._block)))
         self._encryptor = cipher.encryptor()
         self._decryptor = cipher.decryptor()
         self._last = 0  # the last ciphertext block the encryptor made: what it will XOR into the next plaintext block
 
     def encrypt(self, iv: Buffer, data: Buffer, /) -> bytes:
-        _whole_blocks(iv, data)
+        _whole_blocks(iv, data, self._block)
         # the context computes E(first ^ last); handed (plaintext ^ last ^ iv) as first, that is E(plaintext ^ iv)
-        first = int.from_bytes(data[:_BLOCK], "big") ^ self._last ^ int.from_bytes(iv, "big")
-        ciphertext = self._encryptor.update(first.to_bytes(_BLOCK, "big") + data[_BLOCK:])
-        self._last = int.from_bytes(ciphertext[-_BLOCK:], "big")
+        first = int.from_bytes(data[: self._block], "big") ^ self._last ^ int.from_bytes(iv, "big")
+        ciphertext = self._encryptor.update(first.to_bytes(self._block, "big") + data[self._block :])
+        self._last = int.from_bytes(ciphertext[-self._block :], "big")
         return ciphertext
 
     def decrypt(self, iv: Buffer, data: Buffer, /) -> bytes:
-        _whole_blocks(iv, data)
+        _whole_blocks(iv, data, self._block)
         # the IV goes in as if it were ciphertext: what comes out for it is noise, and the next block is chained to it
-        return self._decryptor.update(b"".join((iv, data)))[_BLOCK:]
+        return self._decryptor.update(b"".join((iv, data)))[self._block :]
 
 
-def _whole_blocks(iv: Buffer, data: Buffer) -> None:
+def _whole_blocks(iv: Buffer, data: Buffer, block: int) -> None:
     # a partial block would stay in the context and shift every later message
-    if len(iv) != _BLOCK or len(data) % _BLOCK or not data:
-        raise LocalError(f"AES-CBC takes an IV of {_BLOCK} octets and whole blocks, not {len(iv)} and {len(data)}")
+    if len(iv) != block or len(data) % block or not data:
+        raise LocalError(f"CBC takes an IV of {block} octets and whole blocks, not {len(iv)} and {len(data)}")
+
+
+class Null:
+    """No encryption (RFC 2410), beside a MAC."""
+
+    __slots__ = ()
+
+    def encrypt(self, iv: Buffer, data: Buffer, /) -> bytes:  # noqa: ARG002  # the IV is empty
+        return bytes(data)
+
+    decrypt = encrypt
 
 
 class Ctr:
@@ -144,7 +174,7 @@ class Ctr:
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._salt = salt
-        self._context = Cipher(algorithms.AES(key), modes.CTR(bytes(_BLOCK))).encryptor()
+        self._context = Cipher(algorithms.AES(key), modes.CTR(bytes(_AES_BLOCK))).encryptor()
 
     def encrypt(self, iv: Buffer, data: Buffer, /) -> bytes:
         self._context.reset_nonce(b"".join((self._salt, iv, _FIRST_COUNTER)))

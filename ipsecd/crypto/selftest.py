@@ -101,17 +101,28 @@ def _refuses(aead: Aead, nonce: bytes, sealed: bytes, associated: bytes) -> bool
 
 
 def _check_mode(encryption: Encryption) -> bool:
-    bits = 8 * encryption.key_octets
-    if encryption.id == Encr.AES_CTR:
-        key, salt, iv, ciphertext = map(_octets, answers.CTR[bits])
-        plaintext = answers.CTR_PLAINTEXT
-    else:
-        key, ciphertext = map(_octets, answers.CBC[bits])
-        salt, iv, plaintext = b"", _octets(answers.CBC_IV), _octets(answers.CBC_PLAINTEXT)
+    key, salt, iv, plaintext, ciphertext = _known_mode(encryption)
     mode = ciphers.mode(encryption, key, salt)
     # twice, since one object serves many messages
     given = [(mode.encrypt(iv, plaintext), mode.decrypt(iv, ciphertext)) for _ in range(2)]
     return given == [(ciphertext, plaintext)] * 2
+
+
+def _known_mode(encryption: Encryption) -> tuple[bytes, ...]:
+    """Key, salt, IV, plaintext and ciphertext."""
+    bits = 8 * encryption.key_octets
+    match encryption.id:
+        case Encr.NULL:
+            return b"", b"", b"", answers.CTR_PLAINTEXT, answers.CTR_PLAINTEXT
+        case Encr.AES_CTR:
+            key, salt, iv, ciphertext = map(_octets, answers.CTR[bits])
+            return key, salt, iv, answers.CTR_PLAINTEXT, ciphertext
+        case Encr.TRIPLE_DES | Encr.DES:
+            key, iv, plaintext, ciphertext = map(_octets, answers.DES[bits])
+            return key, b"", iv, plaintext, ciphertext
+    table = answers.CAMELLIA if encryption.id == Encr.CAMELLIA_CBC else answers.CBC
+    key, ciphertext = map(_octets, table[bits])
+    return key, b"", _octets(answers.CBC_IV), _octets(answers.CBC_PLAINTEXT), ciphertext
 
 
 def _check_group(group: GroupInfo) -> bool:

@@ -31,6 +31,20 @@ SUITES = [
     ("aes256ccm16-prfsha256-ecp256", "aes128ccm12", "AES_CCM_16 256 - ECP_256", "AES_CCM_12 128 -"),
     ("aes192ccm8-prfsha384-ecp256", "aes192ccm8-ecp256", "AES_CCM_8 192 - ECP_256", "AES_CCM_8 192 -"),
     (
+        "camellia256-sha256-prfsha256-ecp256",
+        "camellia128-sha256",
+        "CAMELLIA_CBC 256 HMAC_SHA2_256_128 ECP_256",
+        "CAMELLIA_CBC 128 HMAC_SHA2_256_128",
+    ),
+    ("3des-sha1-prfsha1-modp2048", "3des-sha1", "3DES_CBC - HMAC_SHA1_96 MODP_2048", "3DES_CBC - HMAC_SHA1_96"),
+    ("aes128-sha256-prfsha256-ecp256", "des-sha1", "AES_CBC 128 HMAC_SHA2_256_128 ECP_256", "DES_CBC - HMAC_SHA1_96"),
+    (
+        "aes128-sha1-prfsha1-ecp256",
+        "null-sha256",
+        "AES_CBC 128 HMAC_SHA1_96 ECP_256",
+        "NULL - HMAC_SHA2_256_128",
+    ),
+    (
         "aes192ctr-sha1-prfsha1-ecp256",
         "aes128ctr-sha512",
         "AES_CTR 192 HMAC_SHA1_96 ECP_256",

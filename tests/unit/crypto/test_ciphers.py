@@ -17,10 +17,28 @@ from tests.unit.crypto.vectors import cases, octets
 
 @pytest.mark.parametrize("case", cases("rfc3602-aes-cbc"), ids=lambda case: str(case["case"]))
 def test_cbc_gives_the_ciphertexts_of_rfc_3602(case: dict[str, Any]) -> None:
-    cbc = ciphers.Cbc(octets(case["key"]))
+    cbc = ciphers.Cbc(AES(octets(case["key"])))
     iv, plaintext, ciphertext = (octets(case[name]) for name in ("iv", "plaintext", "ciphertext"))
     assert cbc.encrypt(iv, plaintext) == ciphertext
     assert cbc.decrypt(iv, ciphertext) == plaintext
+
+
+OTHERS = {"openssl-camellia-cbc": Encr.CAMELLIA_CBC, "nist-cavp-tdes-cbc": Encr.TRIPLE_DES, "fips81-des-cbc": Encr.DES}
+
+
+@pytest.mark.parametrize(
+    ("id_", "case"),
+    [pytest.param(id_, case, id=f"{id_.name}-{case['case']}") for file, id_ in OTHERS.items() for case in cases(file)],
+)
+def test_cbc_of_other_ciphers_gives_the_published_ciphertexts(id_: Encr, case: dict[str, Any]) -> None:
+    bits = 4 * len(case["key"]) if id_ == Encr.CAMELLIA_CBC else None
+    found = algorithms.encryption(id_, bits)
+    assert found is not None
+    mode = ciphers.mode(found, octets(case["key"]), b"")
+    iv, plaintext, ciphertext = (octets(case[name]) for name in ("iv", "plaintext", "ciphertext"))
+    for _ in range(2):
+        assert mode.encrypt(iv, plaintext) == ciphertext
+        assert mode.decrypt(iv, ciphertext) == plaintext
 
 
 @pytest.mark.parametrize("case", cases("rfc3686-aes-ctr"), ids=lambda case: str(case["case"]))
@@ -56,7 +74,7 @@ def test_ccm_gives_the_ciphertexts_of_nist(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("bits", [128, 192, 256])
 def test_messages_of_one_cbc_object_do_not_depend_on_each_other(bits: int) -> None:
     key = bytes(range(bits // 8))
-    cbc = ciphers.Cbc(key)
+    cbc = ciphers.Cbc(AES(key))
     for count in (1, 2, 1, 90, 3):
         iv = bytes([count] * 16)
         plaintext = bytes(range(16)) * count
@@ -69,7 +87,7 @@ def test_messages_of_one_cbc_object_do_not_depend_on_each_other(bits: int) -> No
 
 @pytest.mark.parametrize(("iv", "data"), [(16, 15), (16, 17), (16, 0), (15, 16), (0, 16), (17, 16), (8, 32)])
 def test_cbc_refuses_partial_blocks_and_stays_usable(iv: int, data: int) -> None:
-    cbc = ciphers.Cbc(bytes(16))
+    cbc = ciphers.Cbc(AES(bytes(16)))
     before = cbc.encrypt(bytes(16), bytes(32))
     with pytest.raises(LocalError):
         cbc.encrypt(bytes(iv), bytes(data))

@@ -167,7 +167,8 @@ def test_an_authentic_packet_of_partial_blocks_is_the_peers_mistake(size: int) -
 
 @every_suite
 def test_keys_of_any_other_length_are_our_own_mistake_and_are_not_shown(suite: Suite) -> None:
-    for key_e in (b"", suite.key_e[:-1], suite.key_e + b"x", suite.key_e[: -suite.encryption.salt_octets or -16]):
+    of_another = (b"", suite.key_e[:-1], suite.key_e + b"x", suite.key_e[: -suite.encryption.salt_octets or -16])
+    for key_e in set(of_another) - {suite.key_e}:
         with pytest.raises(LocalError) as caught:
             EspCipher(suite.encryption, suite.integrity, key_e, suite.key_a)
         assert "encryption key" in str(caught.value)
@@ -180,7 +181,7 @@ def test_keys_of_any_other_length_are_our_own_mistake_and_are_not_shown(suite: S
 @every_suite
 def test_ivs_of_any_other_length_are_our_own_mistake(suite: Suite) -> None:
     esp = of(suite)
-    for iv in (b"", iv_of(suite)[:-1], iv_of(suite) + b"x", bytes(12)):
+    for iv in {b"", iv_of(suite)[:-1], iv_of(suite) + b"x", bytes(12)} - {iv_of(suite)}:
         with pytest.raises(LocalError):
             esp.seal(HEADER, b"", iv, PLAINTEXT)
 

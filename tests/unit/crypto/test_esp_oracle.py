@@ -21,6 +21,9 @@ OUTER = IP(src="192.0.2.1", dst="198.51.100.1")
 CIPHERS = {
     Encr.AES_CBC: "AES-CBC",
     Encr.AES_CTR: "AES-CTR",
+    Encr.TRIPLE_DES: "3DES",
+    Encr.DES: "DES",
+    Encr.NULL: "NULL",
     Encr.AES_GCM_16: "AES-GCM",
     Encr.AES_CCM_16: "AES-CCM",
     Encr.NULL_AUTH_AES_GMAC: "AES-NULL-GMAC",

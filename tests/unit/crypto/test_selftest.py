@@ -49,6 +49,7 @@ def test_a_wrong_cipher_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ciphers.Cbc, "decrypt", lambda self, iv, data: bytes(len(data)))
     monkeypatch.setattr(ciphers, "_FIRST_COUNTER", bytes(4))
     wrong = {"aes128", "aes192", "aes256", "aes128ctr", "aes192ctr", "aes256ctr"}
+    wrong |= {"camellia128", "camellia192", "camellia256", "3des", "des"}
     assert selftest.run() == dict.fromkeys(wrong, "gave a wrong answer")
 
 

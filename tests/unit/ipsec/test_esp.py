@@ -279,12 +279,13 @@ def test_every_truncation_is_refused(suite: Suite) -> None:
 @pytest.mark.parametrize(
     "chosen",
     [
-        EspKeys(Encr.NULL, None, Integ.HMAC_SHA2_256_128, False, b"", bytes(32)),
+        EspKeys(Encr.NULL, None, Integ.NONE, False, b"", b""),
+        EspKeys(Encr.IDEA, None, Integ.HMAC_SHA2_256_128, False, bytes(16), bytes(32)),
         EspKeys(Encr.AES_GCM_16, None, Integ.NONE, False, bytes(20), b""),
         EspKeys(Encr.AES_GCM_16, 128, Integ.NONE, False, bytes(16), b""),
         EspKeys(Encr.AES_GCM_16, 128, Integ.HMAC_SHA2_256_128, False, bytes(20), bytes(32)),
         EspKeys(Encr.AES_CBC, 128, Integ.NONE, False, bytes(16), b""),
-        EspKeys(Encr.AES_CBC, 128, Integ.HMAC_MD5_96, False, bytes(16), bytes(16)),
+        EspKeys(Encr.AES_CBC, 128, Integ.HMAC_MD5_128, False, bytes(16), bytes(16)),
         EspKeys(Encr.AES_CBC, 128, Integ.HMAC_SHA2_256_128, False, bytes(16), bytes(31)),
     ],
     ids=repr,
