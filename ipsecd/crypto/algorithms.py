@@ -53,7 +53,8 @@ class Encryption:
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """An HMAC, its key and its truncated output in octets (RFC 2404, RFC 4868). ``hash`` is hashlib's name."""
+    """A MAC, its key and its truncated output in octets (RFC 2404, RFC 4868). ``hash`` is hashlib's name of what an
+    HMAC is made of, empty for those made of AES."""
 
     id: Integ
     name: str
@@ -64,13 +65,15 @@ class Integrity:
 
 @dataclass(frozen=True, slots=True)
 class PrfAlgorithm:
-    """An HMAC as PRF: preferred key and output in octets (RFC 7296 section 2.13). ``hash`` is hashlib's name."""
+    """A MAC as PRF: preferred key and output in octets (RFC 7296 section 2.13). ``hash`` is the same as of Integrity;
+    ``nonce_octets`` is how much of each nonce makes the first key, None for all of it (section 2.14)."""
 
     id: Prf
     name: str
     key_octets: int
     output_octets: int
     hash: str
+    nonce_octets: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,9 @@ _INTEGRITY: dict[int, Integrity] = {
         Integrity(Integ.HMAC_SHA2_256_128, "sha256", 32, 16, "sha256"),  # RFC 4868
         Integrity(Integ.HMAC_SHA2_384_192, "sha384", 48, 24, "sha384"),
         Integrity(Integ.HMAC_SHA2_512_256, "sha512", 64, 32, "sha512"),
+        Integrity(Integ.AES_XCBC_96, "aesxcbc", 16, 12, ""),  # RFC 3566
+        Integrity(Integ.AES_CMAC_96, "aescmac", 16, 12, ""),  # RFC 4494
+        Integrity(Integ.HMAC_MD5_96, "md5", 16, 12, "md5"),  # RFC 2403
     )
 }
 _PRF: dict[int, PrfAlgorithm] = {
@@ -127,6 +133,9 @@ _PRF: dict[int, PrfAlgorithm] = {
         PrfAlgorithm(Prf.HMAC_SHA2_256, "prfsha256", 32, 32, "sha256"),  # RFC 4868
         PrfAlgorithm(Prf.HMAC_SHA2_384, "prfsha384", 48, 48, "sha384"),
         PrfAlgorithm(Prf.HMAC_SHA2_512, "prfsha512", 64, 64, "sha512"),
+        PrfAlgorithm(Prf.AES128_XCBC, "prfaesxcbc", 16, 16, "", nonce_octets=8),  # RFC 4434
+        PrfAlgorithm(Prf.AES128_CMAC, "prfaescmac", 16, 16, "", nonce_octets=8),  # RFC 4615
+        PrfAlgorithm(Prf.HMAC_MD5, "prfmd5", 16, 16, "md5"),  # RFC 2104
     )
 }
 _GROUP: dict[int, GroupInfo] = {
@@ -163,9 +172,8 @@ _ALIASES = {
 _TOO_WEAK = "too weak to be offered (RFC 8221, RFC 8247)"
 _NOT_YET = "not supported yet"
 _DECLINED = {
-    **dict.fromkeys(("cast128", "blowfish", "md5", "prfmd5", "modp768", "modp1024"), _TOO_WEAK),
+    **dict.fromkeys(("cast128", "blowfish", "modp768", "modp1024"), _TOO_WEAK),
     **dict.fromkeys(("modp1536", "modp1024s160", "modp2048s224", "modp2048s256", "ecp192", "ecp224"), _TOO_WEAK),
-    **dict.fromkeys(("aesxcbc", "aescmac", "prfaesxcbc", "prfaescmac"), _NOT_YET),
     **dict.fromkeys(("ecp256bp", "ecp384bp", "ecp512bp", "mlkem512", "mlkem768", "mlkem1024"), _NOT_YET),
 }
 

@@ -194,6 +194,7 @@ CTR = {
 
 # "Hi There" under a key of octets 0x0b: RFC 2202 section 3 case 1, RFC 4868 section 2.7.2 cases AUTH256-1 to AUTH512-1
 INTEGRITY = {
+    "md5": "9294727a3638bb1c13f48ef8",
     "sha1": "b617318655057264e28bc0b6",
     "sha256": "198a607eb44bfbc69903a0f1cf2bbdc5",
     "sha384": "b6a8d5636f5c6a7224f9977dcf7ee6c7fb6d0c48cbdee973",
@@ -202,11 +203,40 @@ INTEGRITY = {
 
 # "what do ya want for nothing?" under "Jefe": RFC 2202 section 3 case 2, RFC 4231 section 4.3
 PRF = {
+    "prfmd5": "750c783e6ab0b503eaa86e310a5db738",
     "prfsha1": "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79",
     "prfsha256": "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
     "prfsha384": "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e8e2240ca5e69e2c78b3239ecfab21649",
     "prfsha512": "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554"
     "9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
+}
+
+# RFC 3566 section 4.6 case 4, RFC 4494 section 5 case 3: key, message and ICV
+AES_MAC = {
+    "aesxcbc": (
+        "000102030405060708090a0b0c0d0e0f",
+        "000102030405060708090a0b0c0d0e0f10111213",
+        "47f51b4564966215b8985c63",
+    ),
+    "aescmac": (
+        "2b7e151628aed2a6abf7158809cf4f3c",
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e5130c81c46a35ce411",
+        "dfa66747de9ae63030ca3261",
+    ),
+}
+
+# RFC 4434 section 2 and RFC 4615 section 4, the keys of 18 octets: key, message and output
+AES_PRF = {
+    "prfaesxcbc": (
+        "000102030405060708090a0b0c0d0e0fedcb",
+        "000102030405060708090a0b0c0d0e0f10111213",
+        "8cd3c93ae598a9803006ffb67c40e9e4",
+    ),
+    "prfaescmac": (
+        "000102030405060708090a0b0c0d0e0fedcb",
+        "000102030405060708090a0b0c0d0e0f10111213",
+        "84a348a4a45d235babfffc0d2b4da09a",
+    ),
 }
 
 # Private value, the other side's public value, shared secret: RFC 5903 section 8, RFC 7748 sections 6.1 and 6.2

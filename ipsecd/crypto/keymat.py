@@ -1,8 +1,8 @@
 """Every key that IKEv2 derives: for the IKE SA, for its successor, for child SAs, and for AUTH.
 
 RFC 7296 sections 2.13, 2.14, 2.15, 2.17 and 2.18; the salt of AEADs and counter mode is the end of the encryption
-key (RFC 5282 section 7.1, RFC 5930 section 3, RFC 4106 section 8.1, RFC 3686 section 5.1). The two PRFs that take
-only 64 bits of each nonce (AES-XCBC and AES-CMAC, section 2.14) aren't offered.
+key (RFC 5282 section 7.1, RFC 5930 section 3, RFC 4106 section 8.1, RFC 3686 section 5.1). The two PRFs of AES take
+only the first 64 bits of each nonce for SKEYSEED, and all of both for what follows (section 2.14).
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def derive_ike(
     spi_r: bytes,
 ) -> IkeKeys:
     """The keys of an IKE SA that IKE_SA_INIT made. ``integrity`` is None exactly when ``encryption`` is an AEAD."""
-    skeyseed = prf(prf_id, nonce_i + nonce_r, shared.reveal())
+    part = algorithm(prf_id).nonce_octets
+    skeyseed = prf(prf_id, nonce_i[:part] + nonce_r[:part], shared.reveal())
     return _expand_ike(prf_id, encryption, integrity, skeyseed, nonce_i + nonce_r + spi_i + spi_r)
 
 

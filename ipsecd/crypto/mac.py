@@ -1,13 +1,17 @@
-"""HMAC as an integrity algorithm: RFC 2404 (SHA-1) and RFC 4868 (SHA-2), truncated to the ICV."""
+"""Integrity algorithms: HMAC (RFC 2403 with MD5, RFC 2404 with SHA-1, RFC 4868 with SHA-2), AES-XCBC (RFC 3566) and
+AES-CMAC (RFC 4494), truncated to the ICV."""
 
 from __future__ import annotations
 
 from cryptography.hazmat.primitives import hashes, hmac
 
+from ipsecd.crypto.aes_mac import State, Xcbc, cmac
 from ipsecd.crypto.algorithms import Integrity
 from ipsecd.crypto.secret import equal
+from ipsecd.wire.registry import Integ
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
+    "md5": hashes.MD5(),  # noqa: S303  # as HMAC too, and only where a policy names it (RFC 6151 section 2.3)
     "sha1": hashes.SHA1(),  # noqa: S303  # as HMAC, where collisions don't matter (RFC 6194 section 3.3)
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),
@@ -23,7 +27,7 @@ class Mac:
 
     def __init__(self, integrity: Integrity, key: bytes) -> None:
         self.octets = integrity.icv_octets
-        self._keyed = hmac.HMAC(key, _HASHES[integrity.hash])
+        self._keyed = _keyed(integrity, key)
 
     def icv(self, *parts: bytes | memoryview) -> bytes:
         """The ICV over the parts in order."""
@@ -35,3 +39,9 @@ class Mac:
     def verify(self, icv: bytes | memoryview, *parts: bytes | memoryview) -> bool:
         """Whether ``icv`` is the ICV over the parts, in constant time."""
         return equal(self.icv(*parts), icv)
+
+
+def _keyed(integrity: Integrity, key: bytes) -> State:
+    if integrity.hash:
+        return hmac.HMAC(key, _HASHES[integrity.hash])
+    return Xcbc(key) if integrity.id == Integ.AES_XCBC_96 else cmac(key)

@@ -45,11 +45,22 @@ def _check(algorithm: Algorithm) -> bool:
     if isinstance(algorithm, Encryption):
         return _check_aead(algorithm) if algorithm.aead else _check_mode(algorithm)
     if isinstance(algorithm, Integrity):
-        keyed, icv = Mac(algorithm, b"\x0b" * algorithm.key_octets), _octets(answers.INTEGRITY[algorithm.name])
-        return keyed.verify(icv, b"Hi There") and not any(keyed.verify(wrong, b"Hi There") for wrong in _altered(icv))
+        key, message, icv = _known_mac(algorithm)
+        keyed = Mac(algorithm, key)
+        return keyed.verify(icv, message) and not any(keyed.verify(wrong, message) for wrong in _altered(icv))
     if isinstance(algorithm, GroupInfo):
         return _check_group(algorithm)
+    if not algorithm.hash:
+        key, message, output = map(_octets, answers.AES_PRF[algorithm.name])
+        return prf(algorithm.id, key, message) == output
     return prf(algorithm.id, b"Jefe", b"what do ya want for nothing?") == _octets(answers.PRF[algorithm.name])
+
+
+def _known_mac(integrity: Integrity) -> tuple[bytes, ...]:
+    """Key, message and ICV."""
+    if not integrity.hash:
+        return tuple(map(_octets, answers.AES_MAC[integrity.name]))
+    return b"\x0b" * integrity.key_octets, b"Hi There", _octets(answers.INTEGRITY[integrity.name])
 
 
 def _check_aead(encryption: Encryption) -> bool:

@@ -62,12 +62,11 @@ def _key_exchange(path: Path, exchange: KeyExchange) -> Found:
         if version == "ikev1":
             yield (*path, "versions", index), "IKEv1"
     for index, proposal in enumerate(exchange.proposals):
-        for field in ("encryption", "integrity", "prf", "groups"):
-            yield from _keywords((*path, "proposals", index, field), getattr(proposal, field))
+        yield from _groups((*path, "proposals", index, "groups"), proposal.groups)
 
 
-def _keywords(path: Path, names: tuple[str, ...] | None) -> Found:
-    for index, name in enumerate(names or ()):
+def _groups(path: Path, names: tuple[str, ...]) -> Found:
+    for index, name in enumerate(names):
         if name in NOT_YET:
             yield (*path, index), name
 
@@ -102,18 +101,11 @@ def _beside_a_default_response(rules: Iterable[tuple[Path, Rule]], policy_file: 
 
 def _action(path: Path, action: FilterAction) -> Found:
     if isinstance(action.pfs, tuple):
-        yield from _keywords((*path, "pfs"), action.pfs)
+        yield from _groups((*path, "pfs"), action.pfs)
     yield from _methods(path, action.security_methods)
 
 
 def _methods(path: Path, methods: Iterable[SecurityMethod]) -> Found:
     for index, method in enumerate(methods):
-        yield from _method((*path, "security_methods", index), method)
-
-
-def _method(path: Path, method: SecurityMethod) -> Found:
-    if method.ah is not None:
-        yield (*path, "ah"), "AH"
-    if method.esp is not None:
-        yield from _keywords((*path, "esp", "encryption"), method.esp.encryption)
-        yield from _keywords((*path, "esp", "integrity"), method.esp.integrity)
+        if method.ah is not None:
+            yield (*path, "security_methods", index, "ah"), "AH"

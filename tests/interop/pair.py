@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from ipsecd.policy import proposals
 from tests.interop.ipsecd import Ipsecd
 from tests.interop.strongswan import StrongSwan, Tree, Tunnel
 from tests.interop.traffic import answers
@@ -180,7 +181,7 @@ def suite(proposal: str) -> dict[str, list[str]]:
     for word in proposal.split("-"):
         if word.startswith("prf"):
             kind = "prf"
-        elif word.startswith("sha"):
+        elif word in proposals.MACS:
             kind = "integrity"
         else:
             kind = "groups" if word.startswith(GROUPS) else "encryption"

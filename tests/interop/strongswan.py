@@ -24,7 +24,7 @@ CHARON = "/usr/lib/ipsec/charon"
 # bypass-lan isn't among them: it exempts every directly connected network, which is all there is here. The first
 # plugin to offer an algorithm provides it: openssl stands before the portable ones.
 PLUGINS = (
-    "openssl random nonce aes sha1 sha2 hmac kdf gmp curve25519 chapoly ctr gcm ccm drbg "
+    "openssl random nonce aes md5 sha1 sha2 hmac xcbc cmac kdf gmp curve25519 chapoly ctr gcm ccm drbg "
     "kernel-libipsec kernel-netlink socket-default vici"
 )
 Tree = Mapping[str, "str | int | Sequence[str] | Tree"]

@@ -39,6 +39,19 @@ SUITES = [
     ("3des-sha1-prfsha1-modp2048", "3des-sha1", "3DES_CBC - HMAC_SHA1_96 MODP_2048", "3DES_CBC - HMAC_SHA1_96"),
     ("aes128-sha256-prfsha256-ecp256", "des-sha1", "AES_CBC 128 HMAC_SHA2_256_128 ECP_256", "DES_CBC - HMAC_SHA1_96"),
     (
+        "aes128-aesxcbc-prfaesxcbc-ecp256",
+        "aes256-aesxcbc",
+        "AES_CBC 128 AES_XCBC_96 ECP_256",
+        "AES_CBC 256 AES_XCBC_96",
+    ),
+    (
+        "aes256-aescmac-prfaescmac-ecp256",
+        "aes128-aescmac",
+        "AES_CBC 256 AES_CMAC_96 ECP_256",
+        "AES_CBC 128 AES_CMAC_96",
+    ),
+    ("aes128-md5-prfmd5-ecp256", "aes128-md5", "AES_CBC 128 HMAC_MD5_96 ECP_256", "AES_CBC 128 HMAC_MD5_96"),
+    (
         "aes128-sha1-prfsha1-ecp256",
         "null-sha256",
         "AES_CBC 128 HMAC_SHA1_96 ECP_256",

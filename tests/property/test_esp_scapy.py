@@ -29,6 +29,7 @@ CIPHERS = {
     Encr.NULL: "NULL",
 }
 MACS = {"sha1": "HMAC-SHA1-96", "sha256": "SHA2-256-128", "sha384": "SHA2-384-192", "sha512": "SHA2-512-256"}
+MACS |= {"aescmac": "AES-CMAC-96", "md5": "HMAC-MD5-96"}
 KNOWN = [
     suite
     for suite in EACH

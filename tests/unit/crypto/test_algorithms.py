@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipsecd.crypto import algorithms
-from ipsecd.crypto.algorithms import Encryption, Integrity
+from ipsecd.crypto.algorithms import Encryption, Integrity, PrfAlgorithm
 from ipsecd.errors import LocalError
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
 
@@ -60,7 +60,7 @@ def test_ciphers_have_the_sizes_their_rfcs_give(
 
 @pytest.mark.parametrize(
     ("number", "name", "key", "icv"),
-    [(2, "sha1", 20, 12), (12, "sha256", 32, 16), (13, "sha384", 48, 24), (14, "sha512", 64, 32)],
+    [(1, "md5", 16, 12), (2, "sha1", 20, 12), (12, "sha256", 32, 16), (13, "sha384", 48, 24), (14, "sha512", 64, 32)],
 )
 def test_integrity_algorithms_have_the_sizes_of_rfc_2404_and_rfc_4868(
     number: int, name: str, key: int, icv: int
@@ -70,13 +70,22 @@ def test_integrity_algorithms_have_the_sizes_of_rfc_2404_and_rfc_4868(
 
 
 @pytest.mark.parametrize(
-    ("number", "name", "size"), [(2, "prfsha1", 20), (5, "prfsha256", 32), (6, "prfsha384", 48), (7, "prfsha512", 64)]
+    ("number", "name", "size"),
+    [(2, "prfsha1", 20), (5, "prfsha256", 32), (6, "prfsha384", 48), (7, "prfsha512", 64), (1, "prfmd5", 16)],
 )
 def test_prfs_prefer_a_key_as_long_as_their_output(number: int, name: str, size: int) -> None:
     found = algorithms.prf(number)
     assert found is not None
     assert (found.id, found.name, found.key_octets, found.output_octets) == (Prf(number), name, size, size)
     assert algorithms.parse_keyword(name) is found
+
+
+def test_macs_and_prfs_of_aes_have_the_sizes_of_their_rfcs() -> None:
+    """RFC 3566 section 4.2, RFC 4494 section 2, RFC 4434, RFC 4615; RFC 7296 section 2.14 for the nonces."""
+    assert algorithms.integrity(5) == Integrity(Integ.AES_XCBC_96, "aesxcbc", 16, 12, "")
+    assert algorithms.integrity(8) == Integrity(Integ.AES_CMAC_96, "aescmac", 16, 12, "")
+    assert algorithms.prf(4) == PrfAlgorithm(Prf.AES128_XCBC, "prfaesxcbc", 16, 16, "", 8)
+    assert algorithms.prf(8) == PrfAlgorithm(Prf.AES128_CMAC, "prfaescmac", 16, 16, "", 8)
 
 
 @pytest.mark.parametrize(
@@ -106,13 +115,13 @@ def test_nothing_else_is_offered() -> None:
         (n, b) for n in range(256) for b in (None, 0, 64, 128, 160, 192, 256, 512) if algorithms.encryption(n, b)
     }
     assert ciphers == {(row[0], row[1]) for row in ENCRYPTIONS}
-    assert [n for n in range(2048) if algorithms.integrity(n)] == [2, 12, 13, 14]
-    assert [n for n in range(2048) if algorithms.prf(n)] == [2, 5, 6, 7]
+    assert [n for n in range(2048) if algorithms.integrity(n)] == [1, 2, 5, 8, 12, 13, 14]
+    assert [n for n in range(2048) if algorithms.prf(n)] == [1, 2, 4, 5, 6, 7, 8]
     assert [n for n in range(2048) if algorithms.group(n)] == [14, 15, 16, 17, 18, 19, 20, 21, 31, 32]
-    assert len(algorithms.offered()) == 34 + 4 + 4 + 10
+    assert len(algorithms.offered()) == 34 + 7 + 7 + 10
 
 
-@pytest.mark.parametrize("number", [0, 1, 255, 1023, 1025, 65535, -1, 1 << 40])
+@pytest.mark.parametrize("number", [0, 255, 1023, 1025, 65535, -1, 1 << 40])
 def test_numbers_of_no_registry_are_declined_like_any_other(number: int) -> None:
     assert algorithms.encryption(number, 128) is None
     assert algorithms.integrity(number) is None

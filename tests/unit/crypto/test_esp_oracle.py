@@ -29,7 +29,14 @@ CIPHERS = {
     Encr.NULL_AUTH_AES_GMAC: "AES-NULL-GMAC",
     Encr.CHACHA20_POLY1305: "CHACHA20-POLY1305",
 }
-MACS = {"sha1": "HMAC-SHA1-96", "sha256": "SHA2-256-128", "sha384": "SHA2-384-192", "sha512": "SHA2-512-256"}
+MACS = {
+    "sha1": "HMAC-SHA1-96",
+    "sha256": "SHA2-256-128",
+    "sha384": "SHA2-384-192",
+    "sha512": "SHA2-512-256",
+    "aescmac": "AES-CMAC-96",
+    "md5": "HMAC-MD5-96",
+}
 
 
 def scapy(suite: Suite, *, esn: bool) -> SecurityAssociation:
@@ -54,7 +61,13 @@ def with_trailer(packet: bytes, align: int) -> bytes:
 
 @pytest.mark.parametrize("esn", [False, True], ids=["32-bit", "64-bit"])
 @pytest.mark.parametrize(
-    "suite", [suite for suite in SUITES if suite.encryption.id in CIPHERS], ids=lambda suite: suite.name
+    "suite",
+    [
+        suite
+        for suite in SUITES
+        if suite.encryption.id in CIPHERS and (suite.integrity is None or suite.integrity.name in MACS)
+    ],
+    ids=lambda suite: suite.name,
 )
 def test_scapy_and_ipsecd_open_each_others_packets(suite: Suite, esn: bool) -> None:
     ours = EspCipher(suite.encryption, suite.integrity, suite.key_e, suite.key_a)

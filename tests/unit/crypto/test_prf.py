@@ -1,4 +1,5 @@
-"""PRFs and prf+ against RFC 2202, RFC 4231 and RFC 4868, and integrity algorithms against the same."""
+"""PRFs and prf+ against RFC 2202, RFC 4231, RFC 4434, RFC 4615 and RFC 4868, and integrity algorithms against RFC 3566
+and RFC 4493 too."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from ipsecd.crypto import algorithms
+from ipsecd.crypto.aes_mac import Xcbc, cmac
 from ipsecd.crypto.mac import Mac
 from ipsecd.crypto.prf import algorithm, prf, prf_plus
 from ipsecd.crypto.secret import Secret
@@ -37,6 +39,41 @@ def test_sha1_gives_the_digests_of_rfc_2202(case: dict[str, Any]) -> None:
 def test_sha1_is_truncated_to_96_bits_as_rfc_2202_does() -> None:
     (case,) = (case for case in cases("rfc2202-hmac-sha1") if "digest_96" in case)
     assert mac(Integ.HMAC_SHA1_96, octets(case["key"])).icv(octets(case["data"])) == octets(case["digest_96"])
+
+
+@pytest.mark.parametrize("case", cases("rfc2202-hmac-md5"), ids=lambda case: str(case["case"]))
+def test_md5_gives_the_digests_of_rfc_2202(case: dict[str, Any]) -> None:
+    assert prf(Prf.HMAC_MD5, octets(case["key"]), octets(case["data"])) == octets(case["digest"])
+    icv = octets(case.get("digest_96") or case["digest"][:24])
+    assert mac(Integ.HMAC_MD5_96, octets(case["key"])).icv(octets(case["data"])) == icv
+
+
+MACS_OF_AES = {"rfc3566-aes-xcbc": (Integ.AES_XCBC_96, Xcbc), "rfc4493-aes-cmac": (Integ.AES_CMAC_96, cmac)}
+PRFS_OF_AES = {"rfc4434-prf-aes-xcbc": Prf.AES128_XCBC, "rfc4615-prf-aes-cmac": Prf.AES128_CMAC}
+
+
+@pytest.mark.parametrize(
+    ("file", "case"),
+    [pytest.param(file, case, id=f"{file}-{case['case']}") for file in MACS_OF_AES for case in cases(file)],
+)
+def test_macs_of_aes_give_the_values_of_their_rfcs(file: str, case: dict[str, Any]) -> None:
+    id_, whole = MACS_OF_AES[file]
+    key, message, expected = (octets(case[name]) for name in ("key", "message", "mac"))
+    keyed = mac(id_, key)
+    for _ in range(2):
+        assert keyed.icv(message) == expected[:12]
+        assert keyed.icv(message[:7], memoryview(message)[7:]) == expected[:12]
+    state = whole(key)
+    state.update(message)
+    assert state.finalize() == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "case"),
+    [pytest.param(file, case, id=f"{file}-{case['case']}") for file in PRFS_OF_AES for case in cases(file)],
+)
+def test_prfs_of_aes_give_the_values_of_their_rfcs_for_keys_of_any_length(file: str, case: dict[str, Any]) -> None:
+    assert prf(PRFS_OF_AES[file], octets(case["key"]), octets(case["message"])) == octets(case["output"])
 
 
 @pytest.mark.parametrize("size", SHA2)
@@ -99,7 +136,7 @@ def test_a_prf_takes_its_key_as_a_secret_or_as_octets() -> None:
 
 
 # RFC 7296 section 2.13: T1 = prf(K, S | 0x01), T2 = prf(K, T1 | S | 0x02)
-@pytest.mark.parametrize("id_", [Prf.HMAC_SHA1, *SHA2.values()])
+@pytest.mark.parametrize("id_", [Prf.HMAC_SHA1, *SHA2.values(), *PRFS_OF_AES.values(), Prf.HMAC_MD5])
 def test_prf_plus_chains_its_blocks(id_: Prf) -> None:
     first = prf(id_, b"key", b"seed\x01")
     second = prf(id_, b"key", first + b"seed\x02")
@@ -116,7 +153,7 @@ def test_prf_plus_ends_at_255_blocks() -> None:
         prf_plus(Prf.HMAC_SHA1, b"key", b"seed", 255 * 20 + 1)
 
 
-@pytest.mark.parametrize("id_", [Prf.HMAC_MD5, Prf.AES128_XCBC, Prf(4242)])
+@pytest.mark.parametrize("id_", [Prf.HMAC_TIGER, Prf(4242)])
 def test_a_prf_that_is_not_offered_is_our_own_mistake(id_: Prf) -> None:
     with pytest.raises(LocalError):
         prf(id_, b"key", b"data")
