@@ -141,7 +141,8 @@ _PRF: dict[int, PrfAlgorithm] = {
 _GROUP: dict[int, GroupInfo] = {
     method.id: method
     for method in (
-        GroupInfo(Group.MODP_2048, "modp2048", 256),  # RFC 3526
+        GroupInfo(Group.MODP_1536, "modp1536", 192),  # RFC 3526
+        GroupInfo(Group.MODP_2048, "modp2048", 256),
         GroupInfo(Group.MODP_3072, "modp3072", 384),
         GroupInfo(Group.MODP_4096, "modp4096", 512),
         GroupInfo(Group.MODP_6144, "modp6144", 768),
@@ -149,6 +150,9 @@ _GROUP: dict[int, GroupInfo] = {
         GroupInfo(Group.ECP_256, "ecp256", 64),  # RFC 5903
         GroupInfo(Group.ECP_384, "ecp384", 96),
         GroupInfo(Group.ECP_521, "ecp521", 132),
+        GroupInfo(Group.BRAINPOOL_256, "ecp256bp", 64),  # RFC 6954
+        GroupInfo(Group.BRAINPOOL_384, "ecp384bp", 96),
+        GroupInfo(Group.BRAINPOOL_512, "ecp512bp", 128),
         GroupInfo(Group.CURVE25519, "x25519", 32),  # RFC 8031
         GroupInfo(Group.CURVE448, "x448", 56),
     )
@@ -173,8 +177,8 @@ _TOO_WEAK = "too weak to be offered (RFC 8221, RFC 8247)"
 _NOT_YET = "not supported yet"
 _DECLINED = {
     **dict.fromkeys(("cast128", "blowfish", "modp768", "modp1024"), _TOO_WEAK),
-    **dict.fromkeys(("modp1536", "modp1024s160", "modp2048s224", "modp2048s256", "ecp192", "ecp224"), _TOO_WEAK),
-    **dict.fromkeys(("ecp256bp", "ecp384bp", "ecp512bp", "mlkem512", "mlkem768", "mlkem1024"), _NOT_YET),
+    **dict.fromkeys(("modp1024s160", "modp2048s224", "modp2048s256", "ecp192", "ecp224"), _TOO_WEAK),
+    **dict.fromkeys(("mlkem512", "mlkem768", "mlkem1024"), _NOT_YET),
 }
 
 

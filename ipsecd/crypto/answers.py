@@ -239,7 +239,8 @@ AES_PRF = {
     ),
 }
 
-# Private value, the other side's public value, shared secret: RFC 5903 section 8, RFC 7748 sections 6.1 and 6.2
+# Private value, the other side's public value, shared secret: RFC 5903 section 8, RFC 6932 appendix A, RFC 7748
+# sections 6.1 and 6.2
 GROUPS = {
     "ecp256": (
         "c88f01f510d9ac3f70a292daa2316de544e9aab8afe84049c62a9c57862d1433",
@@ -271,6 +272,37 @@ GROUPS = {
         (
             "01144c7d79ae6956bc8edb8e7c787c4521cb086fa64407f97894e5e6b2d79b04"
             "d1427e73ca4baa240a34786859810c06b3c715a3a8cc3151f2bee417996d19f3ddea"
+        ),
+    ),
+    "ecp256bp": (
+        "041eb8b1e2bc681bce8e39963b2e9fc415b05283313dd1a8bcc055f11ae49699",
+        (
+            "8e07e219ba588916c5b06aa30a2f464c2f2acfc1610a3be2fb240b635341f0db148ea1d7d1e7e54b9555b6c9ac90629c"
+            "18b63bee5d7aa6949ebbf47b24fde40d"
+        ),
+        "05e940915549e9f6a4a75693716e37466aba79b4bf2919877a16dd2cc2e23708",
+    ),
+    "ecp384bp": (
+        "014ec0755b78594ba47fb0a56f6173045b4331e74ba1a6f47322e70d79d828d97e095884ca72b73fdabd5910df0fa76a",
+        (
+            "01bf92a92ee4be8ded1a911125c209b03f99e3161cfcc986dc7711383fc30af9ce28ca3386d59e2c8d72ce1e7b4666e8"
+            "3289c4a3a4fee035e39bdb885d509d224a142ff9fbcc5cfe5ccbb30268ee47487ed8044858d31d848f7a95c635a347ac"
+        ),
+        "04cc4ff3dcccb07af24e0acc529955b36d7c807772b92fcbe48f3afe9a2f370a1f98d3fa73fd0c0747c632e12f1423ec",
+    ),
+    "ecp512bp": (
+        (
+            "636b6be0482a6c1c41aa7ae7b245e983392db94cecea2660a379cfe159559e357581825391175fc195d28bac0cf03a78"
+            "41a383b95c262b983782874cce6fe333"
+        ),
+        (
+            "5a7954e32663dff11ae24712d87419f26b708ac2b92877d6bfee2bfc43714d89bbdb6d24d807bbd3aeb7f0c325f862e8"
+            "bade4f74636b97eaace739e11720d32396d14621a9283a1bed84de8dd64836b2c0758b11441179dc0c54c0d49a47c038"
+            "07d171dd544b72caaef7b7ce01c7753e2cad1a861eca55a71954ee1ba35e04be"
+        ),
+        (
+            "1ee8321a4bbf93b9cf8921ab209850ec9b7066d1984ef08c2bb723236208ac8f1a483e79461a00e0d5f6921ce9d36050"
+            "2f85c812bedee23ac5b210e5811b191e"
         ),
     ),
     "x25519": (

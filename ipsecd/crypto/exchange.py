@@ -26,6 +26,9 @@ _CURVES: dict[Group, ec.EllipticCurve] = {
     Group.ECP_256: ec.SECP256R1(),
     Group.ECP_384: ec.SECP384R1(),
     Group.ECP_521: ec.SECP521R1(),
+    Group.BRAINPOOL_256: ec.BrainpoolP256R1(),
+    Group.BRAINPOOL_384: ec.BrainpoolP384R1(),
+    Group.BRAINPOOL_512: ec.BrainpoolP512R1(),
 }
 _MONTGOMERY: dict[Group, tuple[type[X25519PrivateKey | X448PrivateKey], type[X25519PublicKey | X448PublicKey]]] = {
     Group.CURVE25519: (X25519PrivateKey, X25519PublicKey),
@@ -130,7 +133,8 @@ def load(group: Group, private: bytes) -> KeyPair:
 
 
 class EcpKeyPair:
-    """RFC 5903 section 7: the public value is x | y, the shared secret x alone, each as long as the field."""
+    """RFC 5903 section 7, and RFC 6954 for Brainpool: the public value is x | y, the shared secret x alone, each as
+    long as the field."""
 
     def __init__(self, group: Group, private: ec.EllipticCurvePrivateKey) -> None:
         self.group = group

@@ -12,9 +12,10 @@ from ipsecd.wire.registry import Group
 
 GENERATOR = 2
 
-# RFC 3526 sections 3 to 7: size of the prime in bits, the constant in its formula; section 8: octets of an exponent
+# RFC 3526 sections 2 to 7: size of the prime in bits, the constant in its formula; section 8: octets of an exponent
 # twice as long as the larger estimate of the group's strength, rounded up
 _GROUPS = {
+    Group.MODP_1536: (1536, 741804, 30),
     Group.MODP_2048: (2048, 124476, 40),
     Group.MODP_3072: (3072, 1690314, 53),
     Group.MODP_4096: (4096, 240904, 60),

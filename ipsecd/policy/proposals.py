@@ -79,13 +79,13 @@ GROUPS: Final[Mapping[str, Group]] = {
 # Recognised, so that a policy may name them, and declined by this release.
 NOT_YET: Final = frozenset(
     {
-        *(name for name in GROUPS if name.endswith("bp") or name.startswith("mlkem")),
-        *("modp1536", "modp1024", "modp768"),
+        *(name for name in GROUPS if name.startswith("mlkem")),
+        *("modp1024", "modp768"),
     }
 )
 
 # MUST NOT or SHOULD NOT be used: RFC 8221 sections 5 and 6, RFC 8247 section 2.
-OBSOLETE: Final = frozenset({"des", "3des", "md5", "prfmd5", "modp768", "modp1024"})
+OBSOLETE: Final = frozenset({"des", "3des", "md5", "prfmd5", "modp768", "modp1024", "modp1536"})
 
 # What others call them; named in hints only, so that a policy has one spelling.
 _ELSEWHERE: Final[Mapping[str, str]] = {

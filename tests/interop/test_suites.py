@@ -36,7 +36,10 @@ SUITES = [
         "CAMELLIA_CBC 256 HMAC_SHA2_256_128 ECP_256",
         "CAMELLIA_CBC 128 HMAC_SHA2_256_128",
     ),
-    ("3des-sha1-prfsha1-modp2048", "3des-sha1", "3DES_CBC - HMAC_SHA1_96 MODP_2048", "3DES_CBC - HMAC_SHA1_96"),
+    ("aes128gcm16-prfsha256-ecp256bp", "aes128gcm16-ecp256bp", "AES_GCM_16 128 - ECP_256_BP", "AES_GCM_16 128 -"),
+    ("aes128gcm16-prfsha384-ecp384bp", "aes128gcm16", "AES_GCM_16 128 - ECP_384_BP", "AES_GCM_16 128 -"),
+    ("aes128gcm16-prfsha512-ecp512bp", "aes128gcm16", "AES_GCM_16 128 - ECP_512_BP", "AES_GCM_16 128 -"),
+    ("3des-sha1-prfsha1-modp1536", "3des-sha1", "3DES_CBC - HMAC_SHA1_96 MODP_1536", "3DES_CBC - HMAC_SHA1_96"),
     ("aes128-sha256-prfsha256-ecp256", "des-sha1", "AES_CBC 128 HMAC_SHA2_256_128 ECP_256", "DES_CBC - HMAC_SHA1_96"),
     (
         "aes128-aesxcbc-prfaesxcbc-ecp256",

@@ -1,4 +1,4 @@
-"""Key exchange against RFC 3526, RFC 5903, RFC 7748 and RFC 8031; and every public value that isn't one."""
+"""Key exchange against RFC 3526, RFC 5903, RFC 6932, RFC 7748 and RFC 8031; and every public value that isn't one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from ipsecd.errors import LocalError, PeerError
 from ipsecd.wire.registry import Group, NotifyType
 from tests.unit.crypto.vectors import cases, octets, vectors
 
-MODP = [Group.MODP_2048, Group.MODP_3072, Group.MODP_4096, Group.MODP_6144, Group.MODP_8192]
-ECP = [Group.ECP_256, Group.ECP_384, Group.ECP_521]
+MODP = [Group.MODP_1536, Group.MODP_2048, Group.MODP_3072, Group.MODP_4096, Group.MODP_6144, Group.MODP_8192]
+ECP = [
+    *(Group.ECP_256, Group.ECP_384, Group.ECP_521),
+    *(Group.BRAINPOOL_256, Group.BRAINPOOL_384, Group.BRAINPOOL_512),
+]
 MONTGOMERY = [Group.CURVE25519, Group.CURVE448]
 OFFERED = [*MODP, *ECP, *MONTGOMERY]
 CURVES = {"x25519": Group.CURVE25519, "x448": Group.CURVE448}
-SHARED = {Group.ECP_256: 32, Group.ECP_384: 48, Group.ECP_521: 66}  # x alone; elsewhere as long as the public value
+SHARED = dict(zip(ECP, (32, 48, 66, 32, 48, 64), strict=True))  # x alone; elsewhere as long as the public value
 
 
 @pytest.fixture(params=["library", "pow"])
@@ -50,6 +53,15 @@ def test_ecp_groups_give_the_values_of_rfc_5903(case: dict[str, Any]) -> None:
     assert responder.public == octets(case["public_r"])
     # behind the payload header and the group number (RFC 7296 section 3.4)
     assert (octets(case["ke_i"])[8:], octets(case["ke_r"])[8:]) == (initiator.public, responder.public)
+    assert initiator.shared(responder.public) == Secret(octets(case["shared"]))
+    assert responder.shared(initiator.public) == Secret(octets(case["shared"]))
+
+
+@pytest.mark.parametrize("case", cases("rfc6932-brainpool"), ids=lambda case: str(case["group"]))
+def test_brainpool_groups_give_the_values_of_rfc_6932(case: dict[str, Any]) -> None:
+    group = Group(case["group"])
+    initiator, responder = load(group, octets(case["i"])), load(group, octets(case["r"]))
+    assert (initiator.public, responder.public) == (octets(case["public_i"]), octets(case["public_r"]))
     assert initiator.shared(responder.public) == Secret(octets(case["shared"]))
     assert responder.shared(initiator.public) == Secret(octets(case["shared"]))
 
@@ -113,7 +125,7 @@ def test_our_own_arithmetic_agrees_with_the_library(group: Group) -> None:
 
 
 def test_a_fresh_exponent_of_our_own_has_twice_the_bits_of_the_strength(monkeypatch: pytest.MonkeyPatch) -> None:
-    """RFC 3526 section 8, the larger estimate: 320 bits for group 14, 620 for group 18."""
+    """RFC 3526 section 8, the larger estimate: 240 bits for group 5, 320 for group 14, 620 for group 18."""
     monkeypatch.setattr(exchange, "_DH", None)
     asked: list[int] = []
 
@@ -124,7 +136,7 @@ def test_a_fresh_exponent_of_our_own_has_twice_the_bits_of_the_strength(monkeypa
     monkeypatch.setattr("ipsecd.crypto.exchange.secrets.token_bytes", token)
     for group in MODP:
         generate(group)
-    assert [count * 8 for count in asked] == [320, 424, 480, 544, 624]
+    assert [count * 8 for count in asked] == [240, 320, 424, 480, 544, 624]
 
 
 def test_the_blind_never_shows_in_the_result() -> None:
@@ -195,6 +207,16 @@ FIELD = {
     Group.ECP_256: 2**256 - 2**224 + 2**192 + 2**96 - 1,
     Group.ECP_384: 2**384 - 2**128 - 2**96 + 2**32 - 1,
     Group.ECP_521: 2**521 - 1,
+    # RFC 5639 sections 3.4, 3.6 and 3.7
+    Group.BRAINPOOL_256: int("A9FB57DBA1EEA9BC3E660A909D838D726E3BF623D52620282013481D1F6E5377", 16),
+    Group.BRAINPOOL_384: int(
+        "8CB91E82A3386D280F5D6F7E50E641DF152F7109ED5456B412B1DA197FB71123ACD3A729901D1A71874700133107EC53", 16
+    ),
+    Group.BRAINPOOL_512: int(
+        "AADD9DB8DBE9C48B3FD4E6AE33C9FC07CB308DB3B3C9D20ED6639CCA70330871"
+        "7D4D9B009BC66842AECDA12AE6A380E62881FF2F2D82C68528AA6056583A48F3",
+        16,
+    ),
 }
 
 

@@ -154,7 +154,20 @@ def test_a_wrong_exchange_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for pair in (exchange.EcpKeyPair, exchange.LibraryModpKeyPair):
         monkeypatch.setattr(pair, "shared", wrong)
-    failed = {"ecp256", "ecp384", "ecp521", "modp2048", "modp3072", "modp4096", "modp6144", "modp8192"}
+    failed = {
+        "ecp256",
+        "ecp384",
+        "ecp521",
+        "ecp256bp",
+        "ecp384bp",
+        "ecp512bp",
+        "modp1536",
+        "modp2048",
+        "modp3072",
+        "modp4096",
+        "modp6144",
+        "modp8192",
+    }
     assert selftest.run() == dict.fromkeys(failed, "gave a wrong answer")
 
 

@@ -125,7 +125,7 @@ policies:
     assert [line for line in lines(text) if "not supported yet" not in line and "used" not in line][1:] == [
         f"5:23: filter_actions.own.security_methods: {obsolete}: 3des, md5 ({hint}) [note]",
         f"6:26: filter_actions.own.inbound_passthrough: {passthrough} [note]",
-        f"10:31: policies.p.key_exchange.proposals: {obsolete}: des, prfmd5, modp1024 ({hint}) [note]",
+        f"10:31: policies.p.key_exchange.proposals: {obsolete}: des, prfmd5, modp1536, modp1024 ({hint}) [note]",
         f"11:42: policies.p.default_response.security_methods: {obsolete}: 3des ({hint}) [note]",
     ]
 
