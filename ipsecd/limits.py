@@ -90,6 +90,7 @@ REKEY_MARGIN_MIN = 90.0
 REKEY_FUZZ = 0.5  # the margin is stretched by 0 to 50 %
 SOFT_PACKETS = 1 << 31
 HARD_PACKETS = (1 << 32) - (1 << 16)  # without extended sequence numbers
+SMALL_BLOCK_OCTETS = 1 << 30  # with one key of DES or Triple DES: blocks of 64 bits repeat after some 2^32 of them
 
 # --- data plane -------------------------------------------------------------------------------------------------
 REPLAY_WINDOW = 1_024

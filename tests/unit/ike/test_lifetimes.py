@@ -11,8 +11,8 @@ from ipsecd.ike.suites import EspSuite
 from ipsecd.wire.registry import Encr
 
 
-def suite(*, esn: bool) -> EspSuite:
-    encryption = algorithms.encryption(Encr.AES_GCM_16, 128)
+def suite(cipher: Encr = Encr.AES_GCM_16, key_bits: int | None = 128, *, esn: bool) -> EspSuite:
+    encryption = algorithms.encryption(cipher, key_bits)
     assert encryption is not None
     return EspSuite(encryption, None, None, esn)
 
@@ -55,3 +55,18 @@ def test_the_least_of_the_limits_counts() -> None:
     assert (soft.packets, hard.packets) == (2_147_483_648, 4_294_901_760)
     soft, hard = child_limits(Lifetime(None, None, 1_000), suite(esn=False), 0.0)
     assert (soft.packets, hard.packets) == (850, 1_000)
+
+
+@pytest.mark.parametrize("cipher", [Encr.DES, Encr.TRIPLE_DES])
+def test_a_key_of_a_cipher_with_small_blocks_carries_a_gibibyte_at_most(cipher: Encr) -> None:
+    soft, hard = child_limits(Lifetime(None), suite(cipher, None, esn=False), 0.0)
+    assert (soft.octets, hard.octets) == (912_680_550, 1_073_741_824)
+    soft, hard = child_limits(Lifetime(None, 1 << 40), suite(cipher, None, esn=False), 0.0)
+    assert (soft.octets, hard.octets) == (912_680_550, 1_073_741_824)
+    soft, hard = child_limits(Lifetime(None, 1_000_000), suite(cipher, None, esn=False), 0.0)
+    assert (soft.octets, hard.octets) == (850_000, 1_000_000)
+
+
+def test_nothing_but_the_policy_limits_the_octets_of_other_ciphers() -> None:
+    for cipher, bits in ((Encr.AES_CBC, 128), (Encr.NULL, None), (Encr.CAMELLIA_CBC, 256)):
+        assert child_limits(Lifetime(None), suite(cipher, bits, esn=False), 0.0)[1].octets is None
