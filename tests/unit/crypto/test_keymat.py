@@ -57,8 +57,10 @@ def test_an_ike_sa_gets_its_seven_keys_from_the_stream_of_nist_in_order() -> Non
 @pytest.mark.parametrize("id_", [Prf.AES128_XCBC, Prf.AES128_CMAC])
 def test_prfs_of_aes_take_the_beginning_of_each_nonce_for_skeyseed_and_all_of_both_for_the_rest(id_: Prf) -> None:
     """RFC 7296 section 2.14."""
-    keys = keymat.derive_ike(id_, AES_128, SHA1, NI, NR, SHARED, SPI_I, SPI_R)
-    stream = prf_plus(id_, prf(id_, NI[:8] + NR[:8], SHARED.reveal()), NI + NR + SPI_I + SPI_R, 3 * 16 + 2 * 36)
+    one, other = bytes(range(32)), bytes(range(100, 120))
+    keys = keymat.derive_ike(id_, AES_128, SHA1, one, other, SHARED, SPI_I, SPI_R)
+    skeyseed = prf(id_, bytes((0, 1, 2, 3, 4, 5, 6, 7, 100, 101, 102, 103, 104, 105, 106, 107)), SHARED.reveal())
+    stream = prf_plus(id_, skeyseed, one + other + SPI_I + SPI_R, 3 * 16 + 2 * 36)
     assert b"".join(revealed(keys)) == stream
     assert [len(key) for key in revealed(keys)] == [16, 20, 20, 16, 16, 16, 16]
 
