@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ipsecd.wire import dn, esp, icmp, ike, ikev2, ip, offload, tcp, udpencap
+from ipsecd.wire import ah, dn, esp, icmp, ike, ikev2, ip, offload, tcp, udpencap
 from ipsecd.wire.bodies import decode_body, encode_body
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.payloads import AnyPayload
@@ -67,6 +67,10 @@ def _encode_message(message: ikev2.Message) -> bytes:
 def _encode_trailer(opened: tuple[bytes, int]) -> bytes:
     payload, next_header = opened
     return payload + esp.trailer(len(payload), esp.ALIGNMENT, next_header)
+
+
+def _encode_ah(header: ah.AhHeader) -> bytes:
+    return header.encode() + bytes(header.octets - ah.FIXED_OCTETS)
 
 
 _SPIS = "c0c1c2c3c4c5c6c7 d0d1d2d3d4d5d6d7"
@@ -191,6 +195,7 @@ _ALL = (
     ),
     Decoder("tcp-mss", lambda data: tcp.mss_offset(ip.parse(data), data), None, _hex(_V4_SYN)),
     Decoder("esp-header", esp.decode_header, esp.EspHeader.encode, _hex("01020304 00000005 1011121314151617")),
+    Decoder("ah-header", ah.decode_header, _encode_ah, _hex(f"1104 0000 01020304 00000005 {'c0' * 12} 01f4 1194")),
     Decoder("esp-trailer", esp.strip_trailer, _encode_trailer, _hex("45000054 010202 04", "0004", "0102 0102 02 29")),
     Decoder(
         "udp-encapsulation",
