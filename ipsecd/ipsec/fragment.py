@@ -66,10 +66,10 @@ def _ipv6_piece(at: int, header: bytes, body: bytes, offset: int, more: bool) ->
 
 def ipv4_with_length(header: bytearray, body_octets: int, flags_and_offset: int) -> bytes:
     """The header of a packet with so many octets behind it, its checksum renewed."""
-    struct.pack_into("!H", header, 2, len(header) + body_octets)
-    struct.pack_into("!H", header, 6, flags_and_offset)
-    struct.pack_into("!H", header, 10, 0)
-    struct.pack_into("!H", header, 10, checksum(memoryview(header)))
+    header[2:4] = (len(header) + body_octets).to_bytes(2, "big")
+    header[6:8] = flags_and_offset.to_bytes(2, "big")
+    header[10:12] = bytes(2)
+    header[10:12] = checksum(memoryview(header)).to_bytes(2, "big")
     return bytes(header)
 
 

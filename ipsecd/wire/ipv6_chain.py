@@ -17,7 +17,9 @@ least eight octets, and there are at most MAX_EXTENSION_HEADERS steps.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ipsecd import limits
 from ipsecd.errors import WireError
@@ -25,6 +27,8 @@ from ipsecd.wire.reader import Reader
 from ipsecd.wire.registry import IpProtocol
 
 HOP_BY_HOP = 0
+_FIXED_OCTETS = 40  # of the IPv6 header
+_PAYLOAD_LENGTH, NEXT_HEADER = slice(4, 6), 6  # where they stand in it
 _SKIPPED = (HOP_BY_HOP, IpProtocol.ROUTING, IpProtocol.FRAGMENT, IpProtocol.DESTINATION)
 
 
@@ -68,6 +72,38 @@ def walk(first: int, r: Reader, *, whole: bool = True) -> Chain:
         if fragment_offset:  # what follows is data, whatever it is called
             break
     return Chain(protocol, r.offset, fragment_offset, more, fragment_header)
+
+
+class Extension(NamedTuple):
+    """An extension header that stands at ``at``; the octet at ``named_at`` says that it is a ``kind``."""
+
+    kind: int
+    at: int
+    octets: int
+    named_at: int
+
+
+def extensions(packet: bytes | bytearray, end: int) -> Iterator[Extension]:
+    """The extension headers of an IPv6 packet, up to ``end``, where ``walk`` has found the last to end."""
+    named_at, at = NEXT_HEADER, _FIXED_OCTETS
+    while at < end:
+        kind = packet[named_at]
+        octets = 8 if kind == IpProtocol.FRAGMENT else 8 * (1 + packet[at + 1])
+        yield Extension(kind, at, octets, named_at)
+        named_at, at = at, at + octets
+
+
+def without_fragment_header(packet: bytes, end: int) -> bytes:
+    """The packet, or only its headers, as if it had no fragment header among the extension headers up to ``end``."""
+    for kind, at, octets, named_at in extensions(packet, end):
+        if kind == IpProtocol.FRAGMENT:
+            kept = bytearray(packet)
+            kept[named_at] = kept[at]
+            payload = int.from_bytes(kept[_PAYLOAD_LENGTH], "big") - octets
+            kept[_PAYLOAD_LENGTH] = payload.to_bytes(2, "big")
+            del kept[at : at + octets]
+            return bytes(kept)
+    return packet
 
 
 def _octets(protocol: int, r: Reader) -> int:

@@ -42,6 +42,15 @@ def ipv6(source: str, destination: str, next_header: int, body: bytes, *, tos: i
     return header + IPv6Address(source).packed + IPv6Address(destination).packed + body
 
 
+def chained(source: str, destination: str, *headers: tuple[int, str], last: int = UDP, body: bytes = b"") -> bytes:
+    """An IPv6 packet with these extension headers, each its kind and, in hexadecimal, what follows its first octet."""
+    kinds = [*(kind for kind, _ in headers), last]
+    extensions = b"".join(
+        bytes([kind]) + bytes.fromhex(rest) for kind, (_, rest) in zip(kinds[1:], headers, strict=True)
+    )
+    return ipv6(source, destination, kinds[0], extensions + body)
+
+
 def packet(source: str, destination: str, protocol: int, body: bytes, *, tos: int = 0, df: bool = False) -> bytes:
     """A packet of the addresses' version; DF is IPv4's."""
     if ip_address(source).version == 6:
