@@ -14,7 +14,7 @@ from ipsecd.ike.cookie import peek
 from ipsecd.wire.checksum import checksum
 from ipsecd.wire.decoders import DECODERS, Decoder
 from ipsecd.wire.reader import Reader
-from tests.fuzz import policies, sealed
+from tests.fuzz import policies, sealed, signed
 from tests.fuzz.mutate import mutated, mutated_text
 from tests.unit.dataplane.samples import MESSAGES
 
@@ -76,6 +76,7 @@ TARGETS: tuple[Target, ...] = (
     *map(_of, DECODERS.values()),
     Target("ike-inside-sealed", sealed.decode_inside, None, sealed.INSIDES, 20_000),
     Target("ike-sealed", sealed.decode_datagram, None, sealed.DATAGRAMS, errors=(PeerError,), repair=_right_ike_length),
+    Target("ah-packet", signed.opened, None, signed.PACKETS, 20_000, errors=(PeerError,), repair=signed.signed),
     Target("cookie-peek", _peek, None, DECODERS["ike-message"].samples[:1]),
     Target("policy-file", policies.enforced, None, policies.TEXTS, 2_000, (ConfigError,), mutate=mutated_text),
     Target("control-message", codec.decode, codec.encode, tuple(map(codec.encode, MESSAGES)), 20_000, plain=False),

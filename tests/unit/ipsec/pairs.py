@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from ipsecd.crypto.mac import Mac
 from ipsecd.ipsec.lifetime import Limits
 from ipsecd.ipsec.sa import EspKeys, InboundSa, OutboundSa, Outside
 from ipsecd.wire.registry import Integ
 from ipsecd.wire.selector import Selector
-from tests.unit.crypto.suites import SUITES, Suite
+from tests.unit.crypto.suites import INTEGRITIES, SUITES, Suite
 
 GCM = next(suite for suite in SUITES if suite.name == "aes128gcm16")
 CBC = next(suite for suite in SUITES if suite.name == "aes128-sha256")
 CTR = next(suite for suite in SUITES if suite.name == "aes128ctr-sha256")
 CHACHA = next(suite for suite in SUITES if suite.name == "chacha20poly1305")
+
+HMACS = {
+    integrity.name: Mac(integrity, bytes(range(integrity.key_octets)))
+    for integrity in INTEGRITIES
+    if integrity.name in ("sha1", "sha256", "sha384", "sha512")
+}
 
 HERE, THERE = ip_address("192.0.2.1"), ip_address("198.51.100.1")
 OUTSIDE = Outside(HERE, 4500, THERE, 4500)
