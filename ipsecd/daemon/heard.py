@@ -1,13 +1,16 @@
 """Which peers have spoken IKE since the policy was assigned. They are never talked to in clear, so it outlives the
 process: a restart doesn't make a peer that has answered into one that can't. Nor does the DNS, which nobody vouches
 for: a peer that the policy calls by a name is known by it too, wherever that leads.
+
+All peers are remembered, as an edit may let any of them fall back to clear. As long as the policy lets none, that is in
+memory alone.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 import structlog
@@ -25,13 +28,13 @@ _UNREADABLE = "which peers have answered before isn't known"
 _FULL = "too many peers have answered for all to be remembered"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Known:
     """Who has answered under a policy, or why everybody counts as if."""
 
     policy: str | None = None
-    heard: frozenset[Address] = frozenset()
-    names: frozenset[str] = frozenset()
+    heard: set[Address] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
     everybody: str = ""
 
     def under(
@@ -40,7 +43,7 @@ class _Known:
         """What of it counts under this policy, with those peers of persistent rules."""
         if policy == self.policy:
             return self
-        heard = frozenset(remote for remote in self.heard if remote in remotes or holds(hosts, remote))
+        heard = {remote for remote in self.heard if remote in remotes or holds(hosts, remote)}
         return _Known(policy, heard, self.names & names, self.everybody if remotes or names or hosts else "")
 
 
@@ -51,6 +54,7 @@ class HeardPeers:
     def __init__(self, kept: StateFile) -> None:
         self._kept = kept
         self._known = self._before = _Known()
+        self._falls = False  # some rule of the policy may fall back
         self._there = False  # something is kept
 
     def assign(
@@ -59,18 +63,25 @@ class HeardPeers:
         remotes: frozenset[Address] = frozenset(),
         names: frozenset[str] = frozenset(),
         hosts: tuple[Selector, ...] = (),
+        *,
+        falls: bool,
     ) -> None:
         """This policy is in force from now on; of another one's peers nothing counts, but for those at ``remotes`` and
         of ``names``, and ``hosts``, which persistent rules have: they are in force whatever the policy is. Going back
-        to the one before, as long as it isn't ``over``, goes back to what was known under it."""
+        to the one before, as long as it isn't ``over``, goes back to what was known under it. Unless some rule of it
+        ``falls`` back, nothing more is kept."""
+        begins, self._falls = falls and not self._falls, falls
         if policy == self._known.policy:
+            if begins:
+                self._save()
             return
         last, before = self._known, self._before
         found = (self._load(policy) if last.policy is None else last).under(policy, remotes, names, hosts)
         if before.policy == policy:
             found = replace(before, heard=before.heard | found.heard, names=before.names | found.names)
         self._known, self._before = found, last
-        self._save()
+        if falls or self._there:  # what is kept belongs to the policy before
+            self._save()
 
     def over(self) -> None:
         """Nobody goes back to the policy before: if it is assigned again, it begins anew."""
@@ -79,11 +90,16 @@ class HeardPeers:
     def add(self, remotes: Iterable[Address], names: Iterable[str] = ()) -> None:
         """These have spoken; ``names`` are what the policy calls them."""
         known = self._known
-        found = replace(known, heard=known.heard.union(remotes), names=known.names.union(names))
-        if len(found.heard) > limits.MAX_HEARD:
-            found = replace(known, everybody=_FULL)
-        if found != known:
-            self._known = found
+        told, called = set(remotes) - known.heard, set(names) - known.names
+        full = len(known.heard) + len(told) > limits.MAX_HEARD
+        if not (told or called) or (full and known.everybody == _FULL):
+            return
+        if full:
+            known.everybody = _FULL
+        else:
+            known.heard |= told
+            known.names |= called
+        if self._falls:
             self._save()
 
     def bars(self, remote: Address, name: str = "") -> str:
@@ -121,4 +137,4 @@ class HeardPeers:
 def _decode(text: str) -> _Known:
     found = json.loads(text)
     heard, names = map(ip_address, found["heard"]), map(str, found["names"])
-    return _Known(str(found["policy"]), frozenset(heard), frozenset(names), str(found["everybody"]))
+    return _Known(str(found["policy"]), set(heard), set(names), str(found["everybody"]))

@@ -91,6 +91,7 @@ class SoftSas:
         self._clock = clock
         self._children: dict[str, tuple[Peer, Child]] = {}  # that may fall back
         self._reach = Spans(())  # where their peers are, in the same order
+        self._called: dict[Address, set[str]] = {}  # the DNS names by which the plan calls the peers at an address
         self._standing: dict[Address, SoftSa] = {}
         self._refused: dict[str, str] = {}  # why the rule's silent peer isn't talked to in clear
         self._unsettled: dict[Address, SoftSa] = {}  # the kernel isn't told yet that these stand, or no longer do
@@ -99,8 +100,9 @@ class SoftSas:
 
     def assign(self, plan: Plan, ids: Ids) -> None:
         """This plan is in force from now on. What it doesn't allow ends."""
-        self._heard.assign(plan.policy, *_of_persistent_rules(plan))
         children = [(peer, child) for peer in plan.peers for child in peer.children if child.fallback is not None]
+        self._heard.assign(plan.policy, *_of_persistent_rules(plan), falls=bool(children))
+        self._called = _called(plan)
         self._children = {ids[child.name]: (peer, child) for peer, child in children}
         self._reach = Spans(child.remote if peer.each else _at(peer.remotes) for peer, child in children)
         self._refused.clear()
@@ -137,8 +139,7 @@ class SoftSas:
     def heard(self, remotes: Iterable[Address]) -> None:
         """The peers at these addresses speak IKE."""
         told = tuple(remotes)
-        found = (peer for peer, _ in self._children.values() if not set(told).isdisjoint(peer.remotes))
-        self._heard.add(told, {peer.remote_name for peer in found if peer.remote_name})
+        self._heard.add(told, {name for remote in told for name in self._called.get(remote, ())})
         self._end(told, "the peer answers")
 
     def released(self, child: str, packet: bytes) -> None:
@@ -253,13 +254,21 @@ class SoftSas:
 
 
 def _of_persistent_rules(plan: Plan) -> tuple[frozenset[Address], frozenset[str], tuple[Selector, ...]]:
-    """The addresses and DNS names of the peers that persistent rules may talk to in clear, and where the hosts are of
-    which they do so with each alone."""
+    """The addresses and DNS names of the peers of persistent rules, and where the hosts are that they have each a pair
+    of hosts for."""
     rules = {entry.rule for entry in plan.entries if entry.persistent}
-    found = [(peer, child) for peer in plan.peers for child in peer.children if child.fallback and child.rule in rules]
+    found = [(peer, child) for peer in plan.peers for child in peer.children if child.rule in rules]
     remotes = frozenset(remote for peer, _ in found for remote in peer.remotes)
     names = frozenset(peer.remote_name for peer, _ in found if peer.remote_name)
     return remotes, names, tuple(each for peer, child in found if peer.each for each in child.remote)
+
+
+def _called(plan: Plan) -> dict[Address, set[str]]:
+    called: dict[Address, set[str]] = {}
+    for peer in plan.peers:
+        for remote in peer.remotes if peer.remote_name else ():
+            called.setdefault(remote, set()).add(peer.remote_name)
+    return called
 
 
 def _at(remotes: Iterable[Address]) -> tuple[Selector, ...]:

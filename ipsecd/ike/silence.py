@@ -9,11 +9,12 @@ While this machine sleeps nobody can answer it: the time begins anew when it wak
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from ipsecd import limits
-from ipsecd.ike.config import Child
+from ipsecd.ike.config import Child, Path, Peer
 from ipsecd.ike.effects import Heard, Silent
 from ipsecd.ike.spans import Spans
 from ipsecd.ike.stage import Stage
@@ -25,17 +26,31 @@ if TYPE_CHECKING:
     from ipsecd.ike.sa import IkeSa
 
 
+class _Places:
+    """Where peers are: at their addresses, or wherever the hosts may be that ``patterns`` are for."""
+
+    def __init__(self, peers: Iterable[Peer] = (), patterns: Iterable[Child] = ()) -> None:
+        self._addresses = frozenset(remote for peer in peers for remote in peer.remotes)
+        self._hosts = Spans(child.remote for child in patterns)
+
+    def __contains__(self, remote: Address) -> bool:
+        return remote in self._addresses or bool(self._hosts.holding(remote))
+
+
 class Silence:
-    """Only peers with children that may fall back count. ``Heard`` is told once for each address, but for those
-    beyond the number that whoever is told remembers."""
+    """Only peers with children that may fall back can be silent. All are heard, as another configuration may let them
+    fall back: ``Heard`` is told once for each address, but for those beyond the number that whoever is told
+    remembers."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._counted: frozenset[Address] = frozenset()
-        self._hosts = Spans(())  # those with which children that may fall back are made for each pair
+        self._peers = _Places()  # all of them
+        self._falling = _Places()  # those with children that may fall back
         # seconds, by the identifier of a child that may fall back, or of its pattern
         self._after: dict[str, float] = {}
         self._heard: set[Address] = set()
+        # where and whose they were when they were heard last: as a rule the next message brings no news
+        self._last: WeakKeyDictionary[IkeSa, tuple[Path, tuple[Peer, ...]]] = WeakKeyDictionary()
         self._answered: set[bytes] = set()  # SPIs of ours, of the calls that somebody has answered
         self._woke = float("-inf")
 
@@ -44,16 +59,17 @@ class Silence:
         are, and of calls under way that have been answered. An SA that has just ended and lingers counts too: its peer
         was there a moment ago."""
         config = self._core.config
+        made_after = [child for hosts in config.hosts for child in hosts.children]
+        self._peers = _Places(config.peers, made_after)
         peers = [peer for peer in config.peers if any(child.fallback is not None for child in peer.children)]
-        self._counted = frozenset(remote for peer in peers for remote in peer.remotes)
-        made_after = (child for hosts in config.hosts for child in hosts.children)
         patterns = [child for child in made_after if child.fallback is not None]
-        self._hosts = Spans(child.remote for child in patterns)
+        self._falling = _Places(peers, patterns)
         children = (*(child for peer in peers for child in peer.children), *patterns)
         self._after = {child.id: child.fallback for child in children if child.fallback is not None}
         self._heard.clear()
+        self._last.clear()
         ikes = self._core.ikes.items()
-        self.heard(*(sa for spi, sa in ikes if sa.settled or spi in self._answered))
+        self._note([sa for spi, sa in ikes if sa.settled or spi in self._answered])
 
     def wanted(self, sa: IkeSa, child: Child) -> None:
         """A packet waits for this child, and this IKE SA is to carry it, or is being called for it."""
@@ -81,7 +97,7 @@ class Silence:
             self._wait(sa, child)
             return
         remote = sa.path.remote.address
-        if self._counts(remote):
+        if remote in self._falling:
             self._core.emit(Silent(child, remote, heard=remote in self._heard))
 
     def answered(self, spi: bytes) -> None:
@@ -93,20 +109,20 @@ class Silence:
                 self._answered.add(spi)
             self.heard(sa)
 
-    def heard(self, *sas: IkeSa) -> None:
-        """The peers of these IKE SAs have said something: that is news of all their addresses. Those of many SAs are
-        told at once, as whoever is told writes them down each time."""
-        if self._after:
-            near = {sa.path.remote.address for sa in sas}
-            self._note(near.union(remote for sa in sas for peer in sa.peers for remote in peer.remotes))
+    def heard(self, sa: IkeSa) -> None:
+        """The peer of this IKE SA has said something: that is news of all its addresses."""
+        path, peers = self._last.get(sa, (None, ()))
+        if path is not sa.path or peers is not sa.peers:
+            self._last[sa] = sa.path, sa.peers
+            self._note((sa,))
 
-    def _note(self, addresses: Iterable[Address]) -> None:
+    def _note(self, sas: Collection[IkeSa]) -> None:
+        """Those of many SAs are told at once, as whoever is told may write them down each time."""
         if len(self._heard) > limits.MAX_HEARD:
             return
-        news = [remote for remote in addresses if remote not in self._heard and self._counts(remote)]
+        addresses = {sa.path.remote.address for sa in sas}
+        addresses.update(remote for sa in sas for peer in sa.peers for remote in peer.remotes)
+        news = [remote for remote in addresses if remote not in self._heard and remote in self._peers]
         if news:
             self._heard.update(news)
             self._core.emit(Heard(tuple(sorted(news, key=lambda each: (each.version, int(each))))))
-
-    def _counts(self, remote: Address) -> bool:
-        return remote in self._counted or bool(self._hosts.holding(remote))

@@ -620,12 +620,12 @@ def test_a_host_that_calls_us_is_heard_and_so_is_one_that_refuses_us() -> None:
     [rule_at(A), pattern(child_at(A), replace(FALLS, id="8", remote=(Selector.net("198.51.100.0/24"),)))],
     ids=["no child", "none that is for this host"],
 )
-def test_where_nothing_may_fall_back_nothing_is_told(hosts: Hosts) -> None:
+def test_where_nothing_may_fall_back_who_answers_is_told_and_nobody_is_silent(hosts: Hosts) -> None:
     lan = Lan(a=hosts)
     lan.packet(lan.a, NOBODY)
     assert lan.up(lan.a, lan.b)
     lan.net.run(100)
-    assert told(lan.a) == []
+    assert told(lan.a) == [Heard((IP_B,))]
 
 
 def test_a_reload_is_told_of_the_hosts_there_are() -> None:

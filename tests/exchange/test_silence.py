@@ -230,13 +230,27 @@ def test_a_sleep_of_this_machine_is_no_silence_of_the_peer(woken: str) -> None:
 
 
 @pytest.mark.parametrize("answers", [True, False])
-def test_of_a_rule_that_only_requires_nothing_is_told(answers: bool) -> None:
+def test_the_peer_of_a_rule_that_only_requires_is_heard_but_never_silent(answers: bool) -> None:
+    """Another configuration may let it fall back."""
     pair = Pair()
     if not answers:
         deaf(pair)
     wants(pair)
     pair.net.run(200)
-    assert told(pair) == []
+    assert told(pair) == [HEARD] * answers
+
+
+def test_of_an_address_that_only_a_peer_that_requires_has_now_nobody_is_told_that_it_is_silent() -> None:
+    """The call under way goes there still."""
+    pair = pair_of()
+    deaf(pair)
+    wants(pair)
+    pair.net.run(1)
+    strict = replace(peer_b(replace(CHILD, id="other", fallback=None)), name="other")
+    moved = IkeConfig((peer_b(CHILD, remotes=(ELSEWHERE,)), strict))
+    pair.do(pair.a, pair.a.ike.reconfigure(moved, pair.net.now))
+    pair.net.run(60)
+    assert Silent("net", IP_B) not in told(pair)
 
 
 def test_a_new_configuration_is_told_of_the_sas_there_are() -> None:
@@ -252,20 +266,20 @@ def test_a_new_configuration_is_told_of_the_sas_there_are() -> None:
     assert told(pair) == [HEARD, HEARD, HEARD], "also of one that has just ended"
 
 
-@pytest.mark.parametrize("counted", [True, False], ids=["which could fall back before", "which could not"])
-def test_a_new_configuration_is_told_of_a_call_that_somebody_has_answered(*, counted: bool) -> None:
-    pair = pair_of(CHILD if counted else replace(CHILD, fallback=None))
+@pytest.mark.parametrize("fallback", [3.0, None], ids=["which could fall back before", "which could not"])
+def test_a_new_configuration_is_told_of_a_call_that_somebody_has_answered(fallback: float | None) -> None:
+    pair = pair_of(replace(CHILD, fallback=fallback))
     deaf(pair)
     wants(pair)
     pair.net.run(1)
     say(pair, ANSWERS["a refusal"](request_of_a(pair)))
     pair.net.run(1)
-    assert told(pair) == [HEARD] * counted
+    assert told(pair) == [HEARD]
     again = IkeConfig((peer_b(replace(CHILD, fallback=5.0)),))
     pair.do(pair.a, pair.a.ike.reconfigure(again, pair.net.now))
     wants(pair)
     pair.net.run(200)
-    assert told(pair).count(HEARD) == counted + 1
+    assert told(pair).count(HEARD) == 2
     assert SILENT_NOW in told(pair)
     assert SILENT not in told(pair)
 

@@ -8,6 +8,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from ipsecd import limits
 from ipsecd.errors import KernelError
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule, settled
 
@@ -73,6 +76,38 @@ def test_why_a_peer_that_has_answered_this_call_isnt_talked_to_in_clear_stands_i
         assert f"not in clear: {why}" in " ".join((await daemon.ctl("status")).output.split())
 
     beside(tmp_path, scenario, FALLS)
+
+
+def test_a_peer_that_has_answered_while_security_was_required_is_barred_once_an_edit_only_requests_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ACQUIRE_AGAIN", 1e-9)
+    require = policy(rule("site", "10.1.0.0/16", "192.0.2.2", action="require-security"))
+    request = policy(rule("site", "10.1.0.0/16", "192.0.2.2", action="request-security"))
+
+    async def scenario(daemon: Daemon) -> None:
+        daemon.kernel.tun.send(PACKET)  # type: ignore[union-attr]  # it's up
+        await settled()
+        nonsense = daemon.network.sent[0][:8] + b"nonsense"
+        daemon.context.run(daemon.receive, nonsense, (PEER, 500), (daemon.address, 500))
+        negotiation, turn = daemon.protection.negotiation, daemon.protection.wires.turn
+        for seconds in range(0, 300, 5):
+            daemon.context.run(turn, lambda now, after=seconds: negotiation.timer(now + after))
+        assert "ike-failed" in daemon.events
+        assert daemon.options.heard.load() is None
+        daemon.write("policy.yaml", request)
+        await daemon.ctl("reload")
+        daemon.kernel.tun.send(PACKET)  # type: ignore[union-attr]  # it's up
+        await settled()
+        daemon.context.run(turn, lambda now: negotiation.timer(now + 3.0))
+        await settled()
+        assert (daemon.in_clear, daemon.kernel.passing) == ([], {})
+        assert daemon.texts("soft-sa-refused") == [
+            f"site: {PEER} doesn't answer, and isn't talked to in clear: it has answered since the policy was assigned"
+        ]
+        assert json.loads(daemon.options.heard.load() or "")["heard"] == ["192.0.2.2"]
+
+    beside(tmp_path, scenario, require)
 
 
 def test_a_reload_that_takes_the_permission_away_ends_it_at_once(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def kept(folder: Path) -> StateFile:
 def heard(folder: Path, policy: str = "p") -> HeardPeers:
     """As after a start with this policy."""
     found = HeardPeers(kept(folder))
-    found.assign(policy)
+    found.assign(policy, falls=True)
     return found
 
 
@@ -34,7 +34,7 @@ def test_a_peer_that_has_answered_is_barred_over_restarts_and_reloads(tmp_path: 
     first = heard(tmp_path)
     assert (first.bars(ONE), first.bars(TWO)) == ("", "")
     first.add((TWO, ONE))
-    first.assign("p")
+    first.assign("p", falls=True)
     assert first.bars(ONE) == ANSWERED
     assert json.loads((tmp_path / "heard.json").read_text()) == {
         "policy": "p",
@@ -54,21 +54,52 @@ def test_a_peer_with_a_name_is_barred_wherever_the_name_leads(tmp_path: Path) ->
     for each in (peers, heard(tmp_path)):
         assert each.bars(TWO, "gw.example") == elsewhere
         assert (each.bars(ONE, "gw.example"), each.bars(TWO, "other.example"), each.bars(TWO)) == (ANSWERED, "", "")
-    peers.assign("q")
+    peers.assign("q", falls=True)
     assert peers.bars(TWO, "gw.example") == ""
-    peers.assign("p")
+    peers.assign("p", falls=True)
     assert peers.bars(TWO, "gw.example") == elsewhere
 
 
 def test_who_has_nothing_to_remember_writes_nothing(tmp_path: Path) -> None:
-    heard(tmp_path).assign("q")
+    heard(tmp_path).assign("q", falls=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_answers_while_no_rule_may_fall_back_is_kept_once_an_edit_lets_one(tmp_path: Path) -> None:
+    peers = HeardPeers(kept(tmp_path))
+    peers.assign("p", falls=False)
+    peers.add((ONE,), ("gw.example",))
+    peers.add((TWO,))
+    assert peers.bars(ONE) == ANSWERED
+    assert list(tmp_path.iterdir()) == []
+    peers.assign("p", falls=True)
+    for each in (peers, heard(tmp_path)):
+        assert (each.bars(ONE), each.bars(TWO)) == (ANSWERED, ANSWERED)
+        assert each.bars(ip_address("192.0.2.9"), "gw.example").startswith("gw.example has answered")
+
+
+def test_what_was_kept_stays_as_it_is_while_no_rule_may_fall_back_any_more(tmp_path: Path) -> None:
+    peers = heard(tmp_path)
+    peers.add((ONE,))
+    peers.assign("p", falls=False)
+    peers.add((TWO,))
+    assert (heard(tmp_path).bars(ONE), heard(tmp_path).bars(TWO)) == (ANSWERED, "")
+    peers.assign("p", falls=True)
+    assert heard(tmp_path).bars(TWO) == ANSWERED
+
+
+def test_a_policy_without_falling_back_leaves_nothing_kept_of_the_one_before(tmp_path: Path) -> None:
+    peers = heard(tmp_path)
+    peers.add((ONE,))
+    peers.assign("q", falls=False)
+    assert json.loads((tmp_path / "heard.json").read_text())["heard"] == []
+    assert heard(tmp_path).bars(ONE) == ""
 
 
 def test_another_policy_begins_without_any(tmp_path: Path) -> None:
     peers = heard(tmp_path)
     peers.add((ONE,))
-    peers.assign("q")
+    peers.assign("q", falls=True)
     assert peers.bars(ONE) == ""
     assert heard(tmp_path).bars(ONE) == ""  # nor does the first one come back with a restart
     heard(tmp_path, "q").add((TWO,))
@@ -79,8 +110,8 @@ def test_another_policy_begins_without_any(tmp_path: Path) -> None:
 def test_a_change_that_fails_takes_nothing_from_the_policy_before(tmp_path: Path) -> None:
     peers = heard(tmp_path)
     peers.add((ONE,))
-    peers.assign("q")
-    peers.assign("p")
+    peers.assign("q", falls=True)
+    peers.assign("p", falls=True)
     assert peers.bars(ONE) == ANSWERED
     assert heard(tmp_path).bars(ONE) == ANSWERED
 
@@ -88,9 +119,9 @@ def test_a_change_that_fails_takes_nothing_from_the_policy_before(tmp_path: Path
 def test_a_policy_that_is_assigned_again_after_another_begins_anew(tmp_path: Path) -> None:
     peers = heard(tmp_path)
     peers.add((ONE,))
-    peers.assign("q")
+    peers.assign("q", falls=True)
     peers.over()
-    peers.assign("p")
+    peers.assign("p", falls=True)
     assert (peers.bars(ONE), heard(tmp_path).bars(ONE)) == ("", "")
 
 
@@ -98,30 +129,30 @@ def test_a_peer_of_persistent_rules_is_barred_whatever_policy_is_assigned(tmp_pa
     lasting = frozenset({ONE}), frozenset({"gw.example"})
     peers = heard(tmp_path)
     peers.add((ONE, TWO), ("gw.example", "other.example"))
-    peers.assign("q", *lasting)
+    peers.assign("q", *lasting, falls=True)
     peers.over()
     started = HeardPeers(kept(tmp_path))
-    started.assign("r", *lasting)  # the file has had the later word while nothing ran
+    started.assign("r", *lasting, falls=True)  # the file has had the later word while nothing ran
     for each in (peers, started, heard(tmp_path, "r")):
         assert (each.bars(ONE), each.bars(TWO), each.bars(TWO, "other.example")) == (ANSWERED, "", "")
         assert each.bars(TWO, "gw.example").startswith("gw.example has answered by another address")
-    started.assign("p")
+    started.assign("p", falls=True)
     assert started.bars(ONE) == "", "no persistent rule has it any more"
 
 
 def test_a_host_of_persistent_rules_is_barred_whatever_policy_is_assigned(tmp_path: Path) -> None:
     peers = heard(tmp_path)
     peers.add((ONE, TWO))
-    peers.assign("q", hosts=(Selector.net(f"{ONE}/32", 6, (80, 80)),))
+    peers.assign("q", hosts=(Selector.net(f"{ONE}/32", 6, (80, 80)),), falls=True)
     assert (peers.bars(ONE), peers.bars(TWO)) == (ANSWERED, "")
 
 
 def test_who_answers_in_the_middle_of_a_change_that_fails_is_barred_after_it(tmp_path: Path) -> None:
     peers = heard(tmp_path)
     peers.add((ONE,))
-    peers.assign("q", frozenset({TWO}))
+    peers.assign("q", frozenset({TWO}), falls=True)
     peers.add((TWO,))
-    peers.assign("p", frozenset({TWO}))
+    peers.assign("p", frozenset({TWO}), falls=True)
     assert (peers.bars(ONE), peers.bars(TWO)) == (ANSWERED, ANSWERED)
 
 
@@ -131,7 +162,7 @@ def test_where_nobody_knows_who_has_answered_persistent_rules_know_no_better_wit
 ) -> None:
     (tmp_path / "heard.json").write_text("{")
     peers = heard(tmp_path)
-    peers.assign("q", **lasting)
+    peers.assign("q", **lasting, falls=True)
     assert peers.bars(ONE) == "which peers have answered before isn't known"
 
 
@@ -151,7 +182,7 @@ def test_where_nobody_knows_who_has_answered_everybody_has(tmp_path: Path, text:
     assert peers.bars(ONE) == "which peers have answered before isn't known"
     peers.add((TWO,))
     assert heard(tmp_path).bars(ONE) == "which peers have answered before isn't known"  # now and ever
-    peers.assign("q")
+    peers.assign("q", falls=True)
     assert peers.bars(ONE) == ""
 
 

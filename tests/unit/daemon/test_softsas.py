@@ -67,8 +67,9 @@ class World:
         self.open.set()
         self.asked = 0  # the kernel
         self.nothing = asyncio.Event()  # passes any more
-        heard = HeardPeers(StateFile(folder / "heard.json", "which peers have answered", "none is known"))
-        self.soft = SoftSas(self, heard, self, self._release, Guard(), lambda: self.now)
+        kept = StateFile(folder / "heard.json", "which peers have answered", "none is known")
+        self.kept = kept.load
+        self.soft = SoftSas(self, HeardPeers(kept), self, self._release, Guard(), lambda: self.now)
         self.soft.assign(plan, ids(plan))
 
     async def let_pass(self, begin: Collection[Element], end: Collection[Element]) -> None:
@@ -218,6 +219,44 @@ def test_a_name_that_leads_elsewhere_doesnt_make_a_peer_that_has_answered_a_sile
 
     logged = run(tmp_path, scenario, named(ONE))
     assert [line["event"] for line in logged] == ["soft-sa-refused"]
+
+
+@pytest.mark.parametrize("again", [ONE, TWO], ids=["at the same address", "at another"])
+def test_a_peer_that_has_answered_while_it_had_to_isnt_silent_once_an_edit_lets_it_fall_back(
+    tmp_path: Path, again: Address
+) -> None:
+    def named(remote: Address, lifetime: float | None) -> Plan:
+        return Plan("p", peers=(replace(peer("one", remote, lifetime=lifetime), remote_name="gw.example"),))
+
+    async def scenario(world: World) -> None:
+        world.soft.heard((ONE,))
+        assert world.kept() is None
+        now = named(again, 300.0)
+        world.soft.assign(now, ids(now))
+        world.soft.silent("id of one/1", again)
+        await world.settled()
+        assert world.passing == {}
+
+    [refused] = run(tmp_path, scenario, named(ONE, None))
+    assert refused["event"] == "soft-sa-refused"
+    assert (tmp_path / "heard.json").exists()
+
+
+def test_a_peer_of_a_persistent_rule_that_requires_is_remembered_under_another_policy(tmp_path: Path) -> None:
+    def lasting(policy: str, lifetime: float | None) -> Plan:
+        entry = Entry("one/1", "one", Action.PROTECT, (), child="one/1", persistent=True)
+        return Plan(policy, peers=(peer("one", ONE, lifetime=lifetime),), entries=(entry,))
+
+    async def scenario(world: World) -> None:
+        world.soft.heard((ONE,))
+        for plan in (lasting("q", None), lasting("q", 300.0)):
+            world.soft.assign(plan, ids(plan))
+            world.soft.over()
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        assert world.passing == {}
+
+    assert [line["event"] for line in run(tmp_path, scenario, lasting("p", None))] == ["soft-sa-refused"]
 
 
 def test_a_peer_that_answers_while_the_kernel_is_told_doesnt_pass_and_nothing_is_handed_back(tmp_path: Path) -> None:
