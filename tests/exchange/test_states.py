@@ -15,7 +15,7 @@ import pytest
 
 from ipsecd.ike import Ike
 from ipsecd.ike.config import IkeConfig, Path
-from ipsecd.ike.effects import Send
+from ipsecd.ike.effects import Heard, Send
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
 from ipsecd.wire.ike import HEADER_OCTETS, Header
@@ -129,6 +129,9 @@ def test_nothing_unauthenticated_changes_an_ike_sa(state: Stage | str) -> None:
             length = HEADER_OCTETS + len(body)
             header = Header(*ends, first, 2, 0, Exchange(exchange), flags, mid % 2**32, length)
             for effect in pair.a.ike.receive(header.encode() + body, PATH, pair.net.now):
+                if isinstance(effect, Heard):  # whatever has the SPI of our call keeps us from falling back to clear
+                    assert state is Stage.CONNECTING
+                    continue
                 assert isinstance(effect, Send)
                 answer = decode(effect.data)
                 assert answer.header.is_response
