@@ -65,11 +65,11 @@ def test_which_rule_decides_depends_on_the_interface(tmp_path: Path) -> None:
 def test_an_interface_that_comes_is_in_the_floor_and_one_that_goes_is_not(tmp_path: Path) -> None:
     async def main() -> None:
         async with Daemon(tmp_path, ROAD) as daemon:
-            assert 'oifname { "wan0", "wan1", "ipsecd0" }' in daemon.kernel.floor
+            assert 'elements = { "wan0", "wan1", "ipsecd0" }' in daemon.kernel.floor
             daemon.interfaces = ("lo", "wan0", "ppp7")
             await moved(daemon, "wan0")
-            assert 'oifname { "wan0", "ipsecd0" }' in daemon.kernel.floor
-            assert 'oifname { "ppp7", "ipsecd0" }' in daemon.kernel.floor
+            assert 'elements = { "wan0", "ipsecd0" }' in daemon.kernel.floor
+            assert 'elements = { "ppp7", "ipsecd0" }' in daemon.kernel.floor
             assert "wan1" not in daemon.kernel.floor
             assert daemon.texts("interfaces-changed") == [
                 "Interfaces by type of connection are now: lan: wan0; remote-access: ppp7"
