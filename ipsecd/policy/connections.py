@@ -81,23 +81,26 @@ class Ways:
 
 
 _SETS = {LAN: "lan", REMOTE_ACCESS: "remote_access"}
+_BY_ROUTE = "_by_route"  # to nft the interface of a route is of another type than that of a packet
+_TYPES = {"": "type ifname", _BY_ROUTE: "typeof fib daddr oifname"}
 
 
 def of_types(settings: Settings, interfaces: Interfaces) -> tuple[ConstantSet, ...]:
     """The interfaces of each type, which ``WAYS`` ask for. What came out of the TUN, or would go into it by the route
     of somebody else, is of either type: the first is judged by the SPD, the second by no entry that lets it pass."""
     return tuple(
-        ConstantSet(_SETS[kind], "ifname", tuple(f'"{name}"' for name in (*found, settings.tun)))
+        ConstantSet(_SETS[kind] + which, words, tuple(f'"{name}"' for name in (*found, settings.tun)))
         for kind, found in ((LAN, interfaces.lan), (REMOTE_ACCESS, interfaces.remote_access))
+        for which, words in _TYPES.items()
     )
 
 
-def _by(way: classify.Way, words: str) -> classify.Way:
+def _by(way: classify.Way, words: str, which: str = "") -> classify.Way:
     def covering(index: int, entry: Entry, action: Action, verdict: str) -> tuple[classify.Flow, ...]:
         flows = way(index, entry, action, verdict)
         if not entry.connections:
             return flows
-        return tuple(replace(flow, by=f"{words} @{_SETS[entry.connections]}") for flow in flows)
+        return tuple(replace(flow, by=f"{words} @{_SETS[entry.connections]}{which}") for flow in flows)
 
     return covering
 
@@ -105,8 +108,8 @@ def _by(way: classify.Way, words: str) -> classify.Way:
 WAYS = Ways(
     out=_by(classify.out, "oifname"),
     into=_by(classify.into, "iifname"),
-    ahead=_by(classify.out, "fib daddr . mark oifname"),
-    emerging=_by(classify.out, "fib daddr oifname"),
+    ahead=_by(classify.out, "fib daddr . mark oifname", _BY_ROUTE),
+    emerging=_by(classify.out, "fib daddr oifname", _BY_ROUTE),
 )
 
 

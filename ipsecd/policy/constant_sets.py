@@ -31,11 +31,11 @@ class ConstantSet(NamedTuple):
     def lines(self) -> list[str]:
         """Its declaration in a table."""
         members = f"elements = {{ {', '.join(self.members)} }}"
-        return [f"\tset {self.name} {{", f"\t\ttype {self.type}", "\t\tflags constant", f"\t\t{members}", "\t}", ""]
+        return [f"\tset {self.name} {{", f"\t\t{self.type}", "\t\tflags constant", f"\t\t{members}", "\t}", ""]
 
 
 def _protocols(name: str, numbers: Iterable[int]) -> ConstantSet:
-    return ConstantSet(name, "inet_proto", tuple(map(str, numbers)))
+    return ConstantSet(name, "type inet_proto", tuple(map(str, numbers)))
 
 
 PORTS = _protocols("with_ports", WITH_PORTS)
@@ -43,7 +43,7 @@ TYPES = _protocols("with_types", WITH_TYPES)
 EITHER = _protocols("with_ports_or_types", (*WITH_PORTS, *WITH_TYPES))
 
 # What a router's services hear comes to its networks' subnet-router anycast addresses too (RFC 4291 section 2.6.1).
-OURS = ConstantSet("ours", "fib_addrtype", ("local", "anycast"))
-TO_US = ConstantSet("to_us", "fib_addrtype", ("local", "broadcast", "anycast", "multicast"))
+OURS = ConstantSet("ours", "type fib_addrtype", ("local", "anycast"))
+TO_US = ConstantSet("to_us", "type fib_addrtype", ("local", "broadcast", "anycast", "multicast"))
 
 ALL = (PORTS, TYPES, EITHER, OURS, TO_US)
