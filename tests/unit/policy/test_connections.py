@@ -19,6 +19,8 @@ PROTECT = Entry("a/1", "a", Action.PROTECT, ((NEAR, FAR),), connections="remote-
 BLOCK = Entry("b/1", "b", Action.BLOCK, ((ALL, ALL),), connections="lan")
 INTERFACES = Interfaces(("eth0", "lan0"), ("ppp0",))
 LAN, REMOTE = "@lan", "@remote_access"
+ROUTE = "fib daddr . mark oifname"
+ROUTED_LAN, ROUTED_REMOTE = "@lan_by_route", "@remote_access_by_route"
 
 
 @pytest.mark.parametrize(
@@ -69,13 +71,13 @@ def chain(name: str, *entries: Entry) -> list[str]:
         ("leaving", f"oifname {REMOTE}", f"oifname {LAN}"),
         ("arriving", f"iifname {REMOTE}", f"iifname {LAN}"),
         ("blocked", f"iifname {REMOTE} return", f"oifname {LAN} counter"),
-        ("blocked_ahead", f"fib daddr . mark oifname {REMOTE}_by_route return", f"iifname {LAN} counter"),
-        ("blocked_emerging", f"fib daddr oifname {REMOTE}_by_route return", f"fib daddr oifname {LAN}_by_route counter"),
+        ("blocked_ahead", f"fib daddr . mark oifname {ROUTED_REMOTE} return", f"iifname {LAN} counter"),
+        ("blocked_emerging", f"fib daddr oifname {ROUTED_REMOTE} return", f"fib daddr oifname {ROUTED_LAN} counter"),
         ("leaving_crossing", f"oifname {REMOTE}", f"oifname {LAN} return"),
         ("arriving_crossing", f"iifname {REMOTE}", f"iifname {LAN} return"),
         ("steer", f"oifname {REMOTE}", f"oifname {LAN}"),
-        ("steer_crossing", f"fib daddr . mark oifname {REMOTE}_by_route", f"fib daddr . mark oifname {LAN}_by_route return"),
-        ("steer_emerging", f"fib daddr oifname {REMOTE}_by_route", f"fib daddr oifname {LAN}_by_route return"),
+        ("steer_crossing", f"{ROUTE} {ROUTED_REMOTE}", f"{ROUTE} {ROUTED_LAN} return"),
+        ("steer_emerging", f"fib daddr oifname {ROUTED_REMOTE}", f"fib daddr oifname {ROUTED_LAN} return"),
         ("arriving_original", f"iifname {REMOTE}", f"iifname {LAN}"),
         ("leaving_quoted_v4", f"oifname {REMOTE}", f"oifname {LAN}"),
         ("arriving_quoted_v4", f"iifname {REMOTE}", f"iifname {LAN}"),
