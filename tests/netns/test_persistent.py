@@ -76,6 +76,7 @@ def test_what_they_block_stays_blocked_and_what_they_permit_permitted(sites: Sit
         daemon.write("policy.yaml", given["policy.yaml"])
         daemon.start()
         holds(9, True)
+        daemon.stop(signal.SIGKILL)  # else the table is its own
         sites.run("ga", ["nft", "delete", "table", "inet", "ipsecd"])
         eventually(lambda: in_clear(wan), "without the floor it would be seen")
 
