@@ -54,7 +54,7 @@ INEXPRESSIBLE: dict[str, str] = {
     r"is built in": "filter_actions: {permit: {action: permit}}\n",
     # what a filter action of the file does decides about a rule
     r"means nothing in a rule that is to (permit|block)": with_rules(
-        "- {name: r, filter_list: all-ip, action: quiet, start: always}\n",
+        "- {name: r, filter_list: all-ip, action: quiet, encapsulation: udp}\n",
         "filter_actions: {quiet: {action: block}}\n",
     ),
     r"to negotiate needs authentication": with_rules(

@@ -168,6 +168,6 @@ def test_an_exception_is_no_tampering_and_stays_or_comes_back_with_a_floor_that_
         assert excepted(sites, version)
         daemon.ctl("reload")
         assert excepted(sites, version)
-        assert "elements" not in (tmp_path / "a/state/floor.nft").read_text()  # what the next boot begins with
+        assert "add element" not in (tmp_path / "a/state/floor.nft").read_text()  # what the next boot begins with
         daemon.stop(signal.SIGTERM)
         assert not excepted(sites, version)
