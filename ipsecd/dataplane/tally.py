@@ -19,6 +19,8 @@ DROPS = {
     "malformed-packet": "what the TUN device gave is no IP packet",
     "bypass-on-tun": "its SPD entry says bypass, so steering should have kept it from the TUN device",
     "no-sa-for-error": "an ICMP error, and there is no SA for answers to the packet it is about (RFC 4301 section 6.2)",
+    "ah-length": "its AH says a length that it can't have",
+    "transport-fragment": "a fragment: transport mode protects whole packets (RFC 4303 section 3.3.4)",
     "acquire-throttled": "its child was asked for a moment ago, in vain",
     "too-many-wait": "too many packets wait already, or for too many children",
     "queue-overflow": "too many younger packets wait for the same child",
