@@ -299,6 +299,10 @@ def test_chains_stand_in_each_other_no_deeper_than_the_kernel_takes(found: Seque
             assert deepest(written(found, way), "c") <= 13
 
 
-def deepest(chains: classify.Chains, name: str) -> int:
-    targets = {rule.rpartition(" ")[2] for rule in chains[name] if "goto" in rule}
-    return 1 + max((deepest(chains, target) for target in targets), default=0)
+def deepest(chains: classify.Chains, name: str, known: dict[str, int] | None = None) -> int:
+    """Chains are shared, so each is looked at once."""
+    known = {} if known is None else known
+    if name not in known:
+        targets = {rule.rpartition(" ")[2] for rule in chains[name] if "goto" in rule}
+        known[name] = 1 + max((deepest(chains, target, known) for target in targets), default=0)
+    return known[name]
