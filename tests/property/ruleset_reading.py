@@ -65,7 +65,9 @@ def chains_of(text: str) -> dict[str, list[str]]:
 
 def sets_of(text: str) -> dict[str, str]:
     """The members of each set of a table that nobody can change, by the word that asks for it."""
-    declared = re.findall(r"\tset (\S+) \{\n\t\ttype \S+\n\t\tflags constant\n\t\telements = (\{ .* \})\n\t\}", text)
+    declared = re.findall(
+        r"\tset (\S+) \{\n\t\ttype(?:of)? [^\n]+\n\t\tflags constant\n\t\telements = (\{ .* \})\n\t\}", text
+    )
     return {f"@{name}": members for name, members in declared}
 
 
@@ -76,7 +78,9 @@ SETS = {
     "@ours": "{ local, anycast }",
     "@to_us": "{ local, broadcast, anycast, multicast }",
     "@lan": '{ "lan0", "ipsecd0" }',
+    "@lan_by_route": '{ "lan0", "ipsecd0" }',
     "@remote_access": '{ "ppp0", "ipsecd0" }',
+    "@remote_access_by_route": '{ "ppp0", "ipsecd0" }',
 }
 
 
