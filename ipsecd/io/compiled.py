@@ -14,6 +14,7 @@ import struct
 from typing import NamedTuple
 
 from ipsecd.errors import KernelError
+from ipsecd.io.netlink_parts import HEADER
 
 # linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h
 _REQUEST, _CREATE, _APPEND = 0x001, 0x400, 0x800
@@ -30,7 +31,7 @@ _FLAGS = {
     _NO_ELEMENTS: 0,
     _OBJECT: _CREATE,
 }
-_HEADER, _PAIR, _NUMBER = struct.Struct("=IHHII"), struct.Struct("=HH"), struct.Struct("=I")
+_PAIR, _NUMBER = struct.Struct("=HH"), struct.Struct("=I")
 _NESTED, _ORDER = 0x8000, 0x4000
 _COLOUR = re.compile(rb"\x1b\[[\d;]*m")
 _LINE = re.compile(
@@ -73,15 +74,15 @@ class Compiled:
         found: list[Message] = []
         within, start = False, 0
         while start < len(self._octets):
-            length, kind, *_ = _HEADER.unpack(self._octets[start : start + _HEADER.size].ljust(_HEADER.size, b"\0"))
-            if not _HEADER.size <= length <= len(self._octets) - start:
+            length, kind, *_ = HEADER.unpack(self._octets[start : start + HEADER.size].ljust(HEADER.size, b"\0"))
+            if not HEADER.size <= length <= len(self._octets) - start:
                 raise Unreadable(_OTHERWISE, _KNOWN)
             if kind in {_BATCH_BEGIN, _BATCH_END}:
                 within = kind == _BATCH_BEGIN
             elif within:
                 if kind not in _FLAGS:
                     raise Unreadable(_OTHERWISE, _KNOWN)
-                body = bytes(self._octets[start + _HEADER.size : start + length])
+                body = bytes(self._octets[start + HEADER.size : start + length])
                 found.append(Message(kind, _REQUEST | _FLAGS[kind], body))
             start += length
         if self._rest:

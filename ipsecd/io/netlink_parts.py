@@ -5,18 +5,29 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-_HEADER = struct.Struct("=IHHII")
+NETFILTER, NFTABLES = 12, 10  # the family, and its subsystem: linux/netlink.h, linux/netfilter/nfnetlink.h
+HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
 _ATTRIBUTE = struct.Struct("=HH")
+
+
+def message(kind: int, flags: int, number: int, body: bytes) -> bytes:
+    """One message to the kernel, with a sequence number."""
+    return HEADER.pack(HEADER.size + len(body), kind, flags, number, 0) + body
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute."""
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Type and body of each netlink message."""
     start = 0
-    while len(data) - start >= _HEADER.size:
-        length, kind, _, _, _ = _HEADER.unpack_from(data, start)
-        if not _HEADER.size <= length <= len(data) - start:
+    while len(data) - start >= HEADER.size:
+        length, kind, _, _, _ = HEADER.unpack_from(data, start)
+        if not HEADER.size <= length <= len(data) - start:
             return
-        yield kind, data[start + _HEADER.size : start + length]
+        yield kind, data[start + HEADER.size : start + length]
         start += (length + 3) & ~3
 
 

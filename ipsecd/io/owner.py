@@ -19,9 +19,10 @@ from itertools import count
 
 from ipsecd.errors import KernelError
 from ipsecd.io.compiled import DELETE_TABLE, NEW_TABLE, Message
+from ipsecd.io.netlink_parts import HEADER, NETFILTER, NFTABLES, attribute, message
 from ipsecd.limits import NFT_TIME
 
-_NETFILTER, _SUBSYSTEM, _INET = 12, 10, 1  # linux/netfilter/nfnetlink.h
+_INET = 1  # linux/netfilter/nfnetlink.h: NFPROTO_INET
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _REQUEST, _ACK, _CREATE = 0x001, 0x004, 0x400  # linux/netlink.h
 _ERROR = 2
@@ -29,7 +30,7 @@ _SOL_NETLINK, _SHORT_ANSWERS = 270, 10  # NETLINK_CAP_ACK: without the message t
 _DESTROY_TABLE = 0x0A1A  # linux/netfilter/nf_tables.h: delete it if there is one; Linux 6.3
 _NAME, _FLAGS, _OWNER_PERSIST = 1, 2, 2 | 4
 _SO_SNDBUFFORCE = 32  # asm-generic/socket.h
-_HEADER, _GENERIC, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("!BBH"), struct.Struct("=HH")
+_GENERIC = struct.Struct("!BBH")
 _CODE = struct.Struct("=i")
 _ANSWER = 65_536
 
@@ -52,7 +53,7 @@ class Owner:
 
     def _tried(self) -> bool:
         """Asked with a transaction that isn't brought to its end."""
-        name = _attribute(_NAME, self._name[:-1] + b"_try\0")
+        name = attribute(_NAME, self._name[:-1] + b"_try\0")
         wanted = [Message(_DESTROY_TABLE, _REQUEST, _body(name)), Message(NEW_TABLE, _CREATING, _body(name + _LASTING))]
         code = self._answered(wanted, end=False)
         if code in {0, errno.EOPNOTSUPP, errno.EINVAL}:
@@ -63,7 +64,7 @@ class Owner:
         """Send one transaction. A table that it makes is ours from then on, in the place of whatever has its name.
         Raises KernelError, and then nothing has changed."""
         kinds = [message.kind for message in messages]
-        name = _attribute(_NAME, self._name)
+        name = attribute(_NAME, self._name)
         ours = [message for message in messages if message.kind not in {NEW_TABLE, DELETE_TABLE}]
         if DELETE_TABLE in kinds:
             made = [Message(NEW_TABLE, _CREATING, _body(name + _LASTING))] if kinds[-1] != DELETE_TABLE else []
@@ -89,11 +90,11 @@ class Owner:
 
     def _exchanged(self, opened: socket.socket, messages: Sequence[Message], *, end: bool) -> int:
         number = next(self._numbers)
-        batch = [_framed(Message(_BATCH_BEGIN, _REQUEST, _GENERIC.pack(0, 0, _SUBSYSTEM)), number)]
+        batch = [_framed(Message(_BATCH_BEGIN, _REQUEST, _GENERIC.pack(0, 0, NFTABLES)), number)]
         batch += [_framed(message, number) for message in messages[:-1]]
         batch += [_framed(message._replace(flags=message.flags | _ACK), number) for message in messages[-1:]]
         if end:
-            batch.append(_framed(Message(_BATCH_END, _REQUEST, _GENERIC.pack(0, 0, _SUBSYSTEM)), number))
+            batch.append(_framed(Message(_BATCH_END, _REQUEST, _GENERIC.pack(0, 0, NFTABLES)), number))
         data = b"".join(batch)
         try:
             _forget_answers(opened)
@@ -108,9 +109,9 @@ def _answer(opened: socket.socket, number: int) -> int:
     """What the kernel says first of the transaction of this number."""
     while True:
         data = opened.recv(_ANSWER)
-        _, kind, _, answered, _ = _HEADER.unpack_from(data)
+        _, kind, _, answered, _ = HEADER.unpack_from(data)
         if (kind, answered) == (_ERROR, number):
-            (code,) = _CODE.unpack_from(data, _HEADER.size)
+            (code,) = _CODE.unpack_from(data, HEADER.size)
             return -int(code)
 
 
@@ -129,23 +130,19 @@ def _forget_answers(opened: socket.socket) -> None:
 
 
 def _open() -> socket.socket:
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETFILTER)
     opened.setsockopt(_SOL_NETLINK, _SHORT_ANSWERS, 1)
     opened.bind((0, 0))
     return opened
 
 
-def _framed(message: Message, number: int) -> bytes:
-    return _HEADER.pack(_HEADER.size + len(message.body), message.kind, message.flags, number, 0) + message.body
+def _framed(sent: Message, number: int) -> bytes:
+    return message(sent.kind, sent.flags, number, sent.body)
 
 
 def _body(attributes: bytes) -> bytes:
     return _GENERIC.pack(_INET, 0, 0) + attributes
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
-
-
 _CREATING = _REQUEST | _CREATE
-_LASTING = _attribute(_FLAGS, struct.pack("!I", _OWNER_PERSIST))
+_LASTING = attribute(_FLAGS, struct.pack("!I", _OWNER_PERSIST))

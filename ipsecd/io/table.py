@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from ipsecd.errors import KernelError
-from ipsecd.io.netlink_parts import attributes, messages
+from ipsecd.io.netlink_parts import NETFILTER, NFTABLES, attribute, attributes, message, messages
 from ipsecd.limits import NFT_TIME, TABLE_READS
 
-_NETFILTER, _SUBSYSTEM, _INET = 12, 10, 1  # linux/netfilter/nfnetlink.h
+_INET = 1  # linux/netfilter/nfnetlink.h: NFPROTO_INET
 _TABLE, _CHAIN, _RULE, _SET, _GENERATION, _OBJECT = 1, 4, 7, 10, 16, 19  # linux/netfilter/nf_tables.h
 _REQUEST, _DUMP = 0x001, 0x300  # linux/netlink.h
 _ERROR, _DONE = 2, 3
-_HEADER, _GENERIC = struct.Struct("=IHHII"), struct.Struct("!BBH")
+_GENERIC = struct.Struct("!BBH")
 _ATTRIBUTE, _CODE = struct.Struct("=HH"), struct.Struct("=i")
 _OF_TABLE, _ID = 1, 1  # the first attribute of all, and of a generation
 _STEADY = {_SET: (1, 2, 3, 4, 5, 16), _OBJECT: (1, 2, 3)}  # names, flags, types, and the handle
@@ -68,7 +68,7 @@ def content(table: str) -> Content:
 
 
 def _content(opened: socket.socket, table: bytes) -> tuple[bytes, Counter[str]]:
-    asked, told = _attribute(_OF_TABLE, table), blake2b()
+    asked, told = attribute(_OF_TABLE, table), blake2b()
     there = False
     for kind in (_TABLE, _CHAIN, _SET, _OBJECT):
         for body in _ask(opened, kind, asked, dump=True):
@@ -76,7 +76,7 @@ def _content(opened: socket.socket, table: bytes) -> tuple[bytes, Counter[str]]:
             if said[_OF_TABLE] == table:
                 there = True
                 for each in _STEADY.get(kind, said):
-                    told.update(_attribute(each, said.get(each, b"")))
+                    told.update(attribute(each, said.get(each, b"")))
     start = len(asked)  # each rule names its table first, and then its chain
     rules: Counter[bytes] = Counter()
     for body in _ask(opened, _RULE, asked, dump=True):
@@ -97,7 +97,7 @@ def _ask(opened: socket.socket, kind: int, asked: bytes, *, dump: bool) -> Itera
     body = _GENERIC.pack(_INET if dump else 0, 0, 0) + asked
     flags = _REQUEST | (_DUMP if dump else 0)
     try:
-        opened.send(_HEADER.pack(_HEADER.size + len(body), _SUBSYSTEM << 8 | kind, flags, 0, 0) + body)
+        opened.send(message(NFTABLES << 8 | kind, flags, 0, body))
         while True:
             for answer, told in messages(opened.recv(_READ)):
                 if answer == _DONE:
@@ -119,11 +119,7 @@ def _raise_unless_absent(told: bytes) -> None:
 
 
 def _open() -> socket.socket:
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETFILTER)
     opened.settimeout(NFT_TIME)
     opened.bind((0, 0))
     return opened
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)

@@ -11,13 +11,11 @@ from enum import Enum
 
 from ipsecd.errors import KernelError
 from ipsecd.io.netlink import DEFAULT_ROUTE
-from ipsecd.io.netlink_parts import attributes, messages
+from ipsecd.io.netlink_parts import NETFILTER, NFTABLES, attributes, messages
 
-NETLINK_NETFILTER = 12
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _ROUTE_GROUPS = (1, 5, 9, 7, 11, 8, 19)  # link, IPv4 and IPv6 address, IPv4 and IPv6 route, IPv4 and IPv6 rule
 _NFTABLES_GROUP = 7
-_NFTABLES_SUBSYSTEM = 10
 _READ = 65_536
 
 
@@ -99,7 +97,7 @@ class TableWatch:
 
     def __init__(self, table: str) -> None:
         self._table = table.encode() + b"\0"
-        self._socket = _listen(NETLINK_NETFILTER, (_NFTABLES_GROUP,))
+        self._socket = _listen(NETFILTER, (_NFTABLES_GROUP,))
 
     def close(self) -> None:
         self._socket.close()
@@ -117,7 +115,7 @@ class TableWatch:
     def _judge(self, data: bytes, changed: bool, gone: bool) -> tuple[bool, bool]:
         """Every nftables object names its table in its first attribute."""
         for kind, body in messages(data):
-            if kind >> 8 == _NFTABLES_SUBSYSTEM and (1, self._table) in attributes(body[4:]):
+            if kind >> 8 == NFTABLES and (1, self._table) in attributes(body[4:]):
                 changed = True
                 gone = kind & 0xFF == _DEL_TABLE or (gone and kind & 0xFF != _NEW_TABLE)
         return changed, gone
