@@ -88,6 +88,7 @@ STORY: dict[str, Told] = {
     "kernel-state-contested": Told("Quarrel over the kernel's state: {hint}"),
     "boot-not-loaded": Told("What the boot has added to the floor isn't known, and counts no more: {reason}"),
     "boot-not-saved": Told("The boot mode stays what it was: {reason}"),
+    "floor-not-owned": Told("Others can remove the floor (nft flush ruleset), until it is put back: {reason}"),
     "floor-not-saved": Told("The floor stands, but wouldn't after a reboot: {error}"),
     "tun-lost": Told("The TUN device is gone: {reason}"),
     "plane-open": Told("This kernel can't shut in the data plane's process {road} with {missing}"),
@@ -161,10 +162,8 @@ def sentence(event: str, fields: Mapping[str, Any]) -> str:
     told = STORY.get(event)
     peer = str(fields.get("peer") or "")
     who = str(fields.get("rule") or peer or fields.get("remote") or "")
-    if hosts_named(peer) and "," not in who:
-        who = f"{who.partition('@')[0]}@{peer.partition('@')[2]}"
-    elif hosts_named(peer):
-        who = peer
+    if hosts_named(peer):
+        who = peer if "," in who else f"{who.partition('@')[0]}@{peer.partition('@')[2]}"
     known = {"who": who, "which": fields.get("child") or who, **fields}
     if told is not None and all(name is None or name in known for name in _NEEDS[event]):
         return told.text.format_map(known)

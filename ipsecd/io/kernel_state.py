@@ -122,7 +122,10 @@ class KernelState:
         """
         async with self._floor_lock:
             if text + added != self._nftables.text or not await self._nftables.holds():
+                readable = not self._nftables.unreadable
                 await self._nftables.replace(text + added, self.exceptions())
+                if readable and self._nftables.unreadable:
+                    self._report("floor-not-owned", "warning", {"reason": self._nftables.unreadable})
             self.floor, self._added = text, added
         try:
             if self.kept != (kept or text):

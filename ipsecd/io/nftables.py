@@ -64,6 +64,7 @@ class Nftables:
         self.text = ""  # what replaced the table last
         self._held: Content | None = None
         self._understood = False  # the kernel was seen to hold what nft had sent
+        self.unreadable = ""  # why the table has no owner, though the kernel could give it one
 
     async def replace(self, text: str, elements: Elements = ()) -> None:
         """Apply the transaction ``text``, which replaces the table whole, and see that the kernel holds it. Its sets
@@ -165,7 +166,8 @@ class Nftables:
             try:
                 messages = await self._messages(text)
                 await asyncio.to_thread(self._owner.send, messages)  # of 1,000 rules the kernel makes a second's work
-            except Unreadable:
+            except Unreadable as error:
+                self.unreadable = str(error)
                 self._owner.release()
                 self._owner = None
             else:

@@ -318,6 +318,19 @@ class Strange(Nftables):
         return await super()._messages(text)
 
 
+def test_a_floor_that_others_can_remove_as_nft_is_not_understood_is_told_once(
+    sites: Sites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gateway(sites, tmp_path, PLAN, raised=False) as gateway:
+        strange = Strange()
+        monkeypatch.setattr(gateway.state, "_nftables", strange)
+        for plan, told in ((PLAN, 0), (between_sites(Action.BLOCK), 0), (PLAN, 0), (between_sites(Action.BLOCK), 1)):
+            gateway.do(gateway.state.raise_floor(floor.ruleset(plan)))
+            assert gateway.events == [("floor-not-owned", {"reason": "strange"})] * told
+        gateway.do(gateway.state.raise_floor(floor.ruleset(PLAN)))
+        assert len(gateway.events) == 1
+
+
 def owned(*, able: bool = True) -> Nftables:
     return Nftables(floor.TABLE, (Owner if able else Unable)(floor.TABLE))
 
