@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
 from ipsecd.ike.v2.informational import Probe
 from tests.exchange.gateways import Pair
-from tests.exchange.network import Link, Node
+from tests.exchange.network import Link, Network, Node
 
 
 def settle(pair: Pair) -> list[str]:
+    """Let two gateways come to rest, and say what isn't as it should be then."""
+    return rest(pair.net, lambda: unrest(pair))
+
+
+def rest(net: Network, left: Callable[[], list[str]]) -> list[str]:
     """Let 30 seconds pass on a network that works. If something is still being repeated, or one end has given up and
-    the other doesn't know yet, it may take longer: as long as another request's repeats and a probe's."""
-    pair.net.link = Link()
+    the other doesn't know yet, it may take longer: as long as another request's repeats and a probe's. Returns what is
+    ``left`` all the same."""
+    net.link = Link()
     for _ in range(8):
-        pair.net.run(30.0)
-        found = unrest(pair)
+        net.run(30.0)
+        found = left()
         if not found:
             break
     return found

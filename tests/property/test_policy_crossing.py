@@ -101,6 +101,15 @@ def passes(way: classify.Way, entry: Entry, packet: Packet) -> bool:
     return (way is classify.into and entry.passthrough) or (entry.fallback and remote in packet.clear)
 
 
+def meant(way: classify.Way, first: Entry | None, same: Entry | None, packet: Packet) -> str:
+    """What becomes of a forwarded packet that ``first`` covers in either direction, and ``same`` in this one."""
+    if first is not None and first.action is Action.BLOCK:
+        return "drop blocked"
+    if same is not None and same.action is Action.PROTECT and not passes(way, same, packet):
+        return "drop protected"
+    return "return"
+
+
 A, B, EVERYBODY = (Selector.net(network) for network in ("10.1.0.1/32", "10.2.0.1/32", "0.0.0.0/0"))
 WEB = Selector.net("10.2.0.0/16", TCP, (80, 80))
 BEHIND_A_PERMIT = [
@@ -125,12 +134,7 @@ def test_a_block_counts_if_it_is_the_first_and_a_protect_if_it_is_the_first_of_i
     other = classify.into if way is classify.out else classify.out
     first = next((entry for entry in found if covers(way, entry, packet) or covers(other, entry, packet)), None)
     same = next((entry for entry in found if covers(way, entry, packet)), None)
-    expected = "return"
-    if first is not None and first.action is Action.BLOCK:
-        expected = "drop blocked"
-    elif same is not None and same.action is Action.PROTECT and not passes(way, same, packet):
-        expected = "drop protected"
-    assert said(chains, "c", packet) == expected
+    assert said(chains, "c", packet) == meant(way, first, same, packet)
 
 
 @given(st.lists(entries(), max_size=6), packets, ways)
