@@ -7,7 +7,6 @@ a name and is decoded) and declined: the look-up answers None. The keywords are 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TypeVar
 
 from ipsecd.errors import LocalError
@@ -158,30 +157,6 @@ _GROUP: dict[int, GroupInfo] = {
     )
 }
 
-_ALIASES = {
-    "aes": "aes128",
-    "sha": "sha1",
-    "sha2_256": "sha256",
-    "sha2_384": "sha384",
-    "sha2_512": "sha512",
-    "curve25519": "x25519",
-    "curve448": "x448",
-} | {
-    f"aes{key}{mode}{icv * 8}": f"aes{key}{mode}{icv}"
-    for key in (128, 192, 256)
-    for mode in ("gcm", "ccm")
-    for icv in (8, 12, 16)
-}
-
-_TOO_WEAK = "too weak to be offered (RFC 8221, RFC 8247)"
-_NOT_YET = "not supported yet"
-_DECLINED = {
-    **dict.fromkeys(("cast128", "blowfish", "modp768", "modp1024"), _TOO_WEAK),
-    **dict.fromkeys(("modp1024s160", "modp2048s224", "modp2048s256", "ecp192", "ecp224"), _TOO_WEAK),
-    **dict.fromkeys(("mlkem512", "mlkem768", "mlkem1024"), _NOT_YET),
-}
-
-
 _withdrawn: set[str] = set()
 _A = TypeVar("_A", Encryption, Integrity, PrfAlgorithm, GroupInfo)
 
@@ -236,21 +211,3 @@ def integrity_octets(encryption: Encryption, integrity: Integrity | None) -> int
     if encryption.aead != (integrity is None):
         raise LocalError(f"{encryption.name} with {integrity.name if integrity else 'no integrity'} isn't a suite")
     return integrity.key_octets if integrity is not None else 0
-
-
-def parse_keyword(text: str) -> Algorithm:
-    """The algorithm of a keyword such as ``aes256gcm16``; case doesn't matter.
-
-    Raises ValueError with a sentence for people if the keyword is unknown, or known and declined.
-    """
-    keyword = text.lower()
-    known = offered()
-    name = _ALIASES.get(keyword, keyword)
-    if name in known:
-        return known[name]
-    if name in _withdrawn:
-        raise ValueError(f"{text!r} is withdrawn: its self-test failed at start")
-    if name in _DECLINED:
-        raise ValueError(f"{text!r} is {_DECLINED[name]}")
-    close = get_close_matches(name, known, n=1)
-    raise ValueError(f"{text!r} is no known algorithm" + (f"; did you mean {close[0]!r}?" if close else ""))

@@ -141,7 +141,7 @@ def test_a_short_tag_is_checked_to_its_last_bit(tag: int) -> None:
 @pytest.mark.parametrize("name", ["aes128gcm16", "aes256gcm16", "chacha20poly1305"])
 def test_the_library_works_in_place(name: str, shift: int) -> None:
     """It doesn't promise to. Whoever seals runs of packets where they lie learns here when it ends."""
-    found = algorithms.parse_keyword(name)
+    found = algorithms.offered()[name]
     assert isinstance(found, algorithms.Encryption)
     aead: Any = ciphers.aead(found, bytes(found.key_octets))
     for size in (1, 16, 1400):
