@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Generator
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 from scripts import packages
 
@@ -20,6 +20,10 @@ settings.load_profile(os.environ.get("IPSECD_PROFILE", "commit"))
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the network run first, side by side: they mostly wait, each in namespaces of its own."""
     items.sort(key=lambda item: item.get_closest_marker("root") is None)
+    for item in items:
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            # An exception would be an answer like others to Hypothesis, which would look for more of its kind.
+            item.add_marker(pytest.mark.timeout(method="thread"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -174,7 +174,7 @@ class _Tree:
 
     def _parted(self, left: list[int], part: _Part, cut: Cut) -> tuple[_Part, _Part]:
         """What is cut off, and the rest."""
-        own, others = self.parting.parted(left, cut)
+        own, others = self.parting.parted(left, cut, part.inside)
         axis, (first, last) = cut
         at, to = part.inside[axis]
         outside = (last + 1, to) if first == at else (at, first - 1) if last == to else (at, to)

@@ -28,12 +28,15 @@ class Parting:
         axes = zip(*boxes, strict=True)
         self._ends = [([first for first, _ in spans], [last for _, last in spans]) for spans in axes]
 
-    def parted(self, left: list[int], cut: Cut) -> tuple[list[int], list[int]]:
-        """Those that a cut takes a part of, and those that it leaves a part of."""
-        first, last = cut.span
+    def parted(self, left: list[int], cut: Cut, inside: Box) -> tuple[list[int], list[int]]:
+        """Those that a cut takes a part of, and those that it leaves a part of, of what is inside a box. All are partly
+        inside it, and so they are in what comes of it."""
+        (first, last), (at, to) = cut.span, inside[cut.axis]
         firsts, lasts = self._ends[cut.axis]
         own = [number for number in left if firsts[number] <= last and lasts[number] >= first]
-        return own, [number for number in left if firsts[number] < first or lasts[number] > last]
+        below, above = at < first, last < to
+        others = [number for number in left if (below and firsts[number] < first) or (above and lasts[number] > last)]
+        return own, others
 
     def cut(self, left: list[int], inside: Box, depth: int, spare: int) -> Cut | None:
         """The one by which the halves are as small as ``depth`` allows, chains that may stand behind each other, and
