@@ -29,6 +29,7 @@ def message(effect: SaEffect, window: int) -> messages.ToRoads:
                 outside=outside(effect.path),
                 limits=_limits(effect.soft, effect.hard),
                 window=window,
+                form=effect.form,
             )
         case effects.InstallOutbound():
             return messages.InstallOutbound(
@@ -40,6 +41,7 @@ def message(effect: SaEffect, window: int) -> messages.ToRoads:
                 remote=effect.remote,
                 outside=outside(effect.path),
                 limits=_limits(effect.soft, effect.hard),
+                form=effect.form,
             )
         case effects.RemoveInbound(spi):
             return messages.RemoveInbound(number(spi))
@@ -71,7 +73,9 @@ def path(outer: messages.Outside) -> Path:
     return Path(Endpoint(outer.local, outer.local_port), Endpoint(outer.remote, outer.remote_port), natt=True)
 
 
-def _keys(keys: effects.ChildKeys) -> messages.EspKeys:
+def _keys(keys: effects.ChildKeys | effects.AhChildKeys) -> messages.EspKeys | messages.AhKeys:
+    if isinstance(keys, effects.AhChildKeys):
+        return messages.AhKeys(keys.integrity, keys.esn, keys.integrity_key.reveal())
     return messages.EspKeys(
         encryption=keys.encryption,
         key_bits=keys.key_bits,

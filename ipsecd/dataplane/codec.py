@@ -1,7 +1,8 @@
 """The messages between control process and roads as octets, one message a datagram: version, type, fields in order.
 
 The fields' annotations are the format: whole numbers are seven bits an octet, least first, as short as can be; times
-are IEEE doubles; text, octets and sequences have their count in front; what may be None has an octet that says so.
+are IEEE doubles; text, octets and sequences have their count in front; what may be None, or
+of two kinds, has an octet that says so.
 Every value has one encoding, so whatever is accepted encodes to the same octets again.
 """
 
@@ -107,12 +108,13 @@ def codec_of(annotation: Any) -> Codec:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is UnionType and len(arguments) == 2 and arguments[1] is NoneType:
         return _optional(codec_of(arguments[0]))
-    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
-        return _sequence(codec_of(arguments[0]))
+    if origin is UnionType:
+        return _either(arguments)
     if origin is tuple:
-        return _group(tuple(codec_of(argument) for argument in arguments))
+        several = len(arguments) == 2 and arguments[1] is Ellipsis
+        return _sequence(codec_of(arguments[0])) if several else _group(tuple(map(codec_of, arguments)))
     if origin is dict:
-        return _mapping(_sequence(_group(tuple(codec_of(argument) for argument in arguments))))
+        return _mapping(_sequence(_group(tuple(map(codec_of, arguments)))))
     raise LocalError(f"no encoding for {annotation}")
 
 
@@ -240,6 +242,28 @@ def _optional(inner: Codec) -> Codec:
 
     def read(reader: Reader) -> Any:
         return inner.read(reader) if _read_bool(reader) else None
+
+    return Codec(write, read)
+
+
+def _either(kinds: tuple[type, ...]) -> Codec:
+    """One of several kinds of records, by its place among them."""
+    if not all(map(is_dataclass, kinds)):
+        raise LocalError(f"no encoding for {' | '.join(kind.__name__ for kind in kinds)}")
+    codecs = [codec_of(kind) for kind in kinds]
+
+    def write(value: Any, out: bytearray) -> None:
+        if type(value) not in kinds:
+            raise LocalError(f"{type(value).__name__} is none of {', '.join(kind.__name__ for kind in kinds)}")
+        number = kinds.index(type(value))
+        out.append(number)
+        codecs[number].write(value, out)
+
+    def read(reader: Reader) -> Any:
+        number = reader.u8()
+        if number >= len(codecs):
+            raise WireError("bad-kind", offset=reader.offset)
+        return codecs[number].read(reader)
 
     return Codec(write, read)
 

@@ -16,19 +16,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ipsecd.ipsec.lifetime import Limits
-from ipsecd.ipsec.sa import EspKeys, Outside
+from ipsecd.ipsec.sa import AhKeys, EspKeys, Outside
 from ipsecd.ipsec.spd import SpdEntry
 from ipsecd.ipsec.tunnel import OuterHeader
+from ipsecd.wire.form import TUNNEL, Form
 from ipsecd.wire.selector import Address, Selector
 
 __all__ = [
     "Acquire",
+    "AhKeys",
     "AskCounters",
     "Begin",
     "Counters",
     "Done",
     "EspKeys",
     "Fault",
+    "Form",
     "GiveUp",
     "HardExpired",
     "Heard",
@@ -96,12 +99,13 @@ class SpdPart:
 class InstallInbound:
     spi: int
     child: str
-    keys: EspKeys
+    keys: EspKeys | AhKeys
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
     outside: Outside
     limits: Limits
     window: int
+    form: Form = TUNNEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +115,12 @@ class InstallOutbound:
     spi: int
     inbound: int
     child: str
-    keys: EspKeys
+    keys: EspKeys | AhKeys
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
     outside: Outside
     limits: Limits
+    form: Form = TUNNEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ipsecd.crypto.secret import Secret
 from ipsecd.ike.config import Lifetime, Path
+from ipsecd.wire.form import TUNNEL, Form
 from ipsecd.wire.registry import Encr, Integ
 from ipsecd.wire.selector import Address, Selector
 
@@ -45,6 +46,15 @@ class ChildKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class AhChildKeys:
+    """The same of an AH SA."""
+
+    integrity: Integ
+    esn: bool
+    integrity_key: Secret
+
+
+@dataclass(frozen=True, slots=True)
 class InstallInbound:
     """Accept packets with this SPI (four octets, ours). ``local`` and ``remote`` are the negotiated selectors, seen
     from us; ``child`` is the ``Child.id`` they were narrowed in."""
@@ -52,12 +62,13 @@ class InstallInbound:
     spi: bytes
     child: str
     peer: str
-    keys: ChildKeys
+    keys: ChildKeys | AhChildKeys
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
-    path: Path
+    path: Path  # its ports are 0 for packets that are IP protocols 50 and 51 themselves
     soft: Lifetime  # reported when reached: a rekey begins
     hard: Lifetime  # reported when reached, and the SA is dead
+    form: Form = TUNNEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +80,13 @@ class InstallOutbound:
     inbound: bytes
     child: str
     peer: str
-    keys: ChildKeys
+    keys: ChildKeys | AhChildKeys
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
     path: Path
     soft: Lifetime  # reported when reached: a rekey begins
     hard: Lifetime  # reported when reached, and the SA is dead
+    form: Form = TUNNEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,17 @@ from ipsecd.wire.selector import Address, Selector
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """The outer addresses and UDP ports of an SA, seen from us (RFC 3948 section 2.1)."""
+    """The outer addresses and UDP ports of an SA, seen from us (RFC 3948 section 2.1). Ports of 0: its packets are IP
+    protocols 50 and 51 themselves."""
 
     local: Address
     local_port: int
     remote: Address
     remote_port: int
+
+    @property
+    def native(self) -> bool:
+        return not self.remote_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,20 @@ class EspKeys:
             raise LocalError(f"no transforms: {self.encryption}, {self.integrity}")
 
 
+@dataclass(frozen=True, slots=True)
+class AhKeys:
+    """The number of the MAC of RFC 7296 section 3.3.2 and the key of one direction, with its salt behind it for GMAC
+    (RFC 4543 section 5). Never logged: repr hides it. Raises LocalError for what is no transform number."""
+
+    integrity: int
+    esn: bool
+    integrity_key: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.integrity > 0xFFFF:
+            raise LocalError(f"no transform: {self.integrity}")
+
+
 class _Sa:
     """What both directions have. Raises LocalError for a reserved SPI, keys that don't fit, or transforms we don't
     have."""
@@ -52,7 +71,7 @@ class _Sa:
         self,
         spi: int,
         child: str,
-        keys: EspKeys,
+        keys: EspKeys | AhKeys,
         local: tuple[Selector, ...],
         remote: tuple[Selector, ...],
         outside: Outside,
@@ -61,6 +80,8 @@ class _Sa:
     ) -> None:
         if not MIN_SPI <= spi < 1 << 32:
             raise LocalError(f"SPI {spi:08x} is reserved")
+        if isinstance(keys, AhKeys):
+            raise LocalError("no AH with these roads")
         transform = encryption(keys.encryption, keys.key_bits)
         mac = integrity(keys.integrity)
         if transform is None or (mac is None and keys.integrity != Integ.NONE):
@@ -90,7 +111,7 @@ class OutboundSa(_Sa):
         spi: int,
         inbound: int,
         child: str,
-        keys: EspKeys,
+        keys: EspKeys | AhKeys,
         local: tuple[Selector, ...],
         remote: tuple[Selector, ...],
         outside: Outside,
@@ -120,7 +141,7 @@ class InboundSa(_Sa):
         self,
         spi: int,
         child: str,
-        keys: EspKeys,
+        keys: EspKeys | AhKeys,
         local: tuple[Selector, ...],
         remote: tuple[Selector, ...],
         outside: Outside,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
 from ipaddress import ip_address
+from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
@@ -14,6 +15,7 @@ from ipsecd import limits
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.codec import TYPES, Message, codec_of, decode, encode
 from ipsecd.errors import LocalError, WireError
+from ipsecd.wire.reader import Reader
 from ipsecd.wire.selector import OPAQUE, Address, Selector
 from tests.unit.dataplane.samples import KEYS, MARKED, MESSAGES, OUTSIDE
 
@@ -109,6 +111,18 @@ def test_an_annotation_without_an_encoding_is_our_own_mistake() -> None:
         codec_of(int | str)
 
 
+def test_of_two_kinds_each_has_its_number() -> None:
+    keys = codec_of(m.EspKeys | m.AhKeys)
+    out = bytearray()
+    keys.write(m.AhKeys(12, True, b"kk"), out)
+    assert out.hex() == "010c01026b6b"
+    assert keys.read(Reader(out)) == m.AhKeys(12, True, b"kk")
+    with pytest.raises(WireError, match="bad-kind"):
+        keys.read(Reader(b"\x02"))
+    with pytest.raises(LocalError, match="GiveUp is none of EspKeys, AhKeys"):
+        keys.write(m.GiveUp("x"), out)
+
+
 def test_keys_do_not_show_in_the_messages_that_carry_them() -> None:
     assert "6b6b" not in repr(MESSAGES[0])
     assert "kkkk" not in repr(MESSAGES[0])
@@ -147,6 +161,7 @@ BY_TYPE: dict[object, st.SearchStrategy[object]] = {
         st.binary(max_size=80),
         st.binary(max_size=80),
     ),
+    m.AhKeys: st.builds(m.AhKeys, st.integers(0, 65_535), st.booleans(), st.binary(max_size=80)),
 }
 
 
@@ -164,7 +179,7 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
         return st.lists(values(arguments[0]), max_size=2).map(tuple)
     if origin is tuple:
         return st.tuples(*(values(argument) for argument in arguments))
-    return st.none() | values(arguments[0])
+    return st.one_of(*(st.none() if kind is NoneType else values(kind) for kind in arguments))
 
 
 @pytest.mark.parametrize("kind", TYPES.values(), ids=lambda kind: kind.__name__)
