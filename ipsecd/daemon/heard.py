@@ -3,11 +3,13 @@ process: a restart doesn't make a peer that has answered into one that can't. No
 for: a peer that the policy calls by a name is known by it too, wherever that leads.
 
 All peers are remembered, as an edit may let any of them fall back to clear. As long as the policy lets none, that is in
-memory alone.
+memory alone. What is kept is a JSON object, and behind it one a line for those who have answered since: a new peer
+costs the same however many there are. With each start and each other policy there is one object again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -56,6 +58,7 @@ class HeardPeers:
         self._known = self._before = _Known()
         self._falls = False  # some rule of the policy may fall back
         self._there = False  # something is kept
+        self._goes_on = False  # and it ends where another line may begin
 
     def assign(
         self,
@@ -94,13 +97,12 @@ class HeardPeers:
         full = len(known.heard) + len(told) > limits.MAX_HEARD
         if not (told or called) or (full and known.everybody == _FULL):
             return
-        if full:
-            known.everybody = _FULL
-        else:
-            known.heard |= told
-            known.names |= called
+        more = _Known(known.policy, everybody=_FULL) if full else _Known(known.policy, told, called, known.everybody)
+        known.heard |= more.heard
+        known.names |= more.names
+        known.everybody = more.everybody
         if self._falls:
-            self._save()
+            self._save_more(more)
 
     def bars(self, remote: Address, name: str = "") -> str:
         """Why this peer isn't talked to in clear; empty if nothing is known against it."""
@@ -110,16 +112,25 @@ class HeardPeers:
         elsewhere = f"{name} has answered by another address since the policy was assigned"
         return known.everybody or (elsewhere if name in known.names else "")
 
+    def _save_more(self, more: _Known) -> None:
+        """Keep what is new beside what is kept; all of it anew where that can't be gone on with."""
+        if self._goes_on:
+            self._goes_on = False
+            with contextlib.suppress(KernelError):
+                self._kept.append(_encode(more))
+                self._goes_on = True
+        if not self._goes_on:
+            self._save()
+
     def _save(self) -> None:
         known = self._known
         if not (self._there or known.heard or known.everybody):
             return
         self._there = True
-        heard = [str(each) for each in sorted(known.heard, key=lambda each: (each.version, int(each)))]
-        told = {"policy": known.policy, "everybody": known.everybody, "heard": heard, "names": sorted(known.names)}
-        text = json.dumps(told, indent=1)
+        self._goes_on = False
         try:
-            self._kept.save(text + "\n")
+            self._kept.save(_encode(known))
+            self._goes_on = True
         except KernelError as error:
             log.warning("heard-not-saved", reason=str(error))
 
@@ -134,7 +145,20 @@ class HeardPeers:
             return _Known(policy, everybody=_UNREADABLE)
 
 
+def _encode(known: _Known) -> str:
+    heard = [str(each) for each in sorted(known.heard, key=lambda each: (each.version, int(each)))]
+    told = {"policy": known.policy, "everybody": known.everybody, "heard": heard, "names": sorted(known.names)}
+    return json.dumps(told) + "\n"
+
+
 def _decode(text: str) -> _Known:
-    found = json.loads(text)
-    heard, names = map(ip_address, found["heard"]), map(str, found["names"])
-    return _Known(str(found["policy"]), set(heard), set(names), str(found["everybody"]))
+    """All that is told. The last line may have been cut off by a fault of the machine, before what it says had any
+    effect: what can't be read of it counts for nothing."""
+    first, end = json.JSONDecoder().raw_decode(text)
+    *lines, cut_off = text[end:].split("\n")
+    told = [first, *(json.loads(line) for line in lines if line)]
+    with contextlib.suppress(ValueError):
+        told.append(json.loads(cut_off))
+    heard = {ip_address(each) for part in told for each in part["heard"]}
+    names = {str(each) for part in told for each in part["names"]}
+    return _Known(str(told[-1]["policy"]), heard, names, str(told[-1]["everybody"]))

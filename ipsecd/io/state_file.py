@@ -1,5 +1,5 @@
 """What has to outlive the process, one small text a file: the last good floor, for the unit that loads it at boot
-before any network is up, and what the policy's DNS names last meant.
+before any network is up, what the policy's DNS names last meant, and who has answered.
 
 A file belongs to whoever its folder belongs to: what root has left there, who has run the daemon by hand, the user that
 the service runs as can read."""
@@ -14,8 +14,9 @@ from ipsecd.errors import KernelError
 
 
 class StateFile:
-    """One file, which is always either the previous text or the new one, never half of either. ``what`` it holds and
-    what it costs to be without it are said in errors."""
+    """One file, which is always either the previous text or the new one, never half of either; but what is appended
+    may be there in part if the machine fails meanwhile. ``what`` it holds and what it costs to be without it are said
+    in errors."""
 
     def __init__(self, path: Path, what: str, cost: str) -> None:
         self.path = path
@@ -38,7 +39,19 @@ class StateFile:
         except OSError as error:
             with contextlib.suppress(OSError):
                 fresh.unlink(missing_ok=True)
-            raise KernelError(f"can't keep {self._what} in {self.path}: {error.strerror}", self._cost) from error
+            raise self._not_kept(error) from error
+
+    def append(self, text: str) -> None:
+        """Write this behind what is there; on disk when this returns. Raises KernelError, and then any part of it may
+        be there."""
+        try:
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._not_kept(error) from error
 
     def load(self) -> str | None:
         """What was saved last, or None. Raises KernelError if there is something that can't be read."""
@@ -61,6 +74,9 @@ class StateFile:
             return
         except OSError as error:
             raise KernelError(f"can't remove {self.path}: {error.strerror}", "remove it by hand") from error
+
+    def _not_kept(self, error: OSError) -> KernelError:
+        return KernelError(f"can't keep {self._what} in {self.path}: {error.strerror}", self._cost)
 
     def _give(self, handle: int) -> None:
         """To the owner of the folder; only root can, and not every root."""

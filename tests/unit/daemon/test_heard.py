@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -206,3 +207,83 @@ def test_what_cant_be_kept_counts_as_long_as_the_daemon_runs(
     peers = heard(tmp_path)
     peers.add((ONE,))
     assert peers.bars(ONE) == ANSWERED
+
+
+def test_a_new_peer_costs_a_line_however_many_there_are(tmp_path: Path) -> None:
+    peers = heard(tmp_path)
+    peers.add(ip_address("10.0.0.0") + each for each in range(8_000))
+    before = (tmp_path / "heard.json").stat()
+    for each in (ONE, TWO):
+        peers.add((each,), (f"{each}.example",))
+    after = (tmp_path / "heard.json").stat()
+    assert (after.st_ino, after.st_size - before.st_size < 250) == (before.st_ino, True)
+    again = heard(tmp_path)
+    assert (again.bars(ONE), again.bars(TWO), again.bars(ip_address("10.0.31.63"))) == (ANSWERED, ANSWERED, ANSWERED)
+    assert again.bars(ip_address("10.0.31.64"), "192.0.2.1.example") != ""
+
+
+def test_a_machine_that_fails_at_any_octet_forgets_nobody_written_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # what it takes is hundreds of times that of the rest
+    file = tmp_path / "heard.json"
+    peers, sizes = heard(tmp_path), []
+    remotes = [ip_address(f"192.0.2.{each}") for each in range(1, 5)]
+    for each in remotes:
+        peers.add((each,), (f"gw{each}.example",))
+        sizes.append(file.stat().st_size)
+    whole = file.read_bytes()
+    for cut in range(sizes[0], len(whole) + 1):
+        file.write_bytes(whole[:cut])
+        started = heard(tmp_path)
+        written = sum(size <= cut for size in sizes)
+        assert [started.bars(each) for each in remotes[:written]] == [ANSWERED] * written
+        assert started.bars(ip_address("192.0.2.9")) == ""
+        started.add((TWO,))
+        again = heard(tmp_path)
+        assert [again.bars(each) for each in (*remotes[:written], TWO)] == [ANSWERED] * (written + 1)
+    for cut in range(sizes[0] - 1):  # that one is never written in part
+        file.write_bytes(whole[:cut])
+        assert heard(tmp_path).bars(ip_address("192.0.2.9")) == "which peers have answered before isn't known"
+
+
+def test_a_line_in_the_middle_that_says_nothing_makes_everybody_heard(tmp_path: Path) -> None:
+    peers = heard(tmp_path)
+    for each in range(1, 4):
+        peers.add((ip_address(f"192.0.2.{each}"),))
+    first, _, last = (tmp_path / "heard.json").read_text().splitlines()
+    (tmp_path / "heard.json").write_text(f"{first}\n\0\n{last}\n")
+    assert heard(tmp_path).bars(TWO) == "which peers have answered before isn't known"
+
+
+def test_what_an_older_release_has_kept_counts(tmp_path: Path) -> None:
+    told = {"policy": "p", "everybody": "", "heard": ["192.0.2.1"], "names": ["gw.example"]}
+    (tmp_path / "heard.json").write_text(json.dumps(told, indent=1) + "\n")
+    peers = heard(tmp_path)
+    peers.add((TWO,))
+    for each in (peers, heard(tmp_path)):
+        assert (each.bars(ONE), each.bars(TWO), each.bars(ip_address("192.0.2.9"))) == (ANSWERED, ANSWERED, "")
+        assert each.bars(ip_address("192.0.2.9"), "gw.example").startswith("gw.example has answered")
+
+
+def test_after_a_line_that_couldnt_be_written_all_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers, append = heard(tmp_path), StateFile.append
+    peers.add((ONE,))
+
+    def half(file: StateFile, text: str) -> None:
+        append(file, text[:20])
+        raise KernelError("no space")
+
+    monkeypatch.setattr(StateFile, "append", half)
+    peers.add((TWO,))
+    assert (heard(tmp_path).bars(TWO), heard(tmp_path).bars(ip_address("192.0.2.9"))) == (ANSWERED, "")
+
+
+def test_a_file_that_was_taken_away_comes_back_whole(tmp_path: Path) -> None:
+    peers = heard(tmp_path)
+    peers.add((ONE,))
+    (tmp_path / "heard.json").unlink()
+    peers.add((TWO,))
+    assert (heard(tmp_path).bars(ONE), heard(tmp_path).bars(TWO)) == (ANSWERED, ANSWERED)

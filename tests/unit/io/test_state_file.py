@@ -50,3 +50,19 @@ def test_whoever_may_not_read_it_is_told_whose_it_should_be(kept: StateFile, mon
     assert failure.value.message == f"can't read the floor from {path}: Permission denied"
     cure = f"chown --reference={path.parent} {path}"
     assert failure.value.hint == f"without it nothing is protected after a reboot; {cure}"
+
+
+def test_what_is_appended_stands_behind_what_was_there_and_is_on_disk(
+    kept: StateFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    kept.save("one\n")
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_size))
+    kept.append("two\n")
+    assert (kept.load(), synced) == ("one\ntwo\n", [8])
+
+
+def test_nothing_is_appended_where_nothing_is(kept: StateFile) -> None:
+    with pytest.raises(KernelError, match=r"can't keep the floor in .*: No such file or directory"):
+        kept.append("two\n")
+    assert kept.load() is None
