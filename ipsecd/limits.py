@@ -65,7 +65,6 @@ NARROWED_FIRST, NARROWED_LAST = 6.0, 60.0  # back-off of packets that need more 
 # another packet, of a part that it would allow, may have to wait too
 MAX_HOSTS_CALLED = 1_024  # at a time, of rules that have a child for each pair of hosts: a program that tries addresses
 # one by one must not fill the table of IKE SAs with calls that nobody answers
-HOSTS_CALLED_REST = 1.0  # and so long, once there are so many, no other is begun
 OLD_INBOUND_KEPT = 5.0  # after a rekey, for packets still on the way
 REFUSALS_REMEMBERED = 64  # IKE_SA_INIT requests whose repeats aren't reported again
 IKE_LINGER = 30.0  # an ended IKE SA still answers repeats of its last request: they come at 2, 5.6, 12 and 24 s

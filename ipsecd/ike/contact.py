@@ -106,7 +106,7 @@ def make_room(sa: IkeSa) -> None:
         other.close("the peer has made too many others since")
     for other in [other for other in of_peer if not other.live][: -limits.MAX_IKE_SAS_PER_PEER]:
         other.vanish()
-        sa.core.ikes.pop(other.spi, None)
+        sa.core.ikes.leave(other)
     of_pattern = _standing([other for other in known if sa.peer.pattern and other.peer.pattern == sa.peer.pattern])
     if len(of_pattern) > limits.MAX_IKE_SAS_PER_PATTERN:
         min(of_pattern, key=_since).close("the hosts of the rule have made too many others since")

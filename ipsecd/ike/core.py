@@ -18,6 +18,7 @@ from ipsecd.ike.effects import Effect, Report
 from ipsecd.ike.fragments import Memory
 from ipsecd.ike.own_keys import OwnKeys
 from ipsecd.ike.silence import Silence
+from ipsecd.ike.table import IkeTable
 from ipsecd.ike.timers import Timer, Timers
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Core:
         self.now = 0.0
         self.timers = Timers()
         self.counters: Counter[str] = Counter()
-        self.ikes: dict[bytes, IkeSa] = {}
+        self.ikes = IkeTable()
         self.candidates: dict[tuple[bytes, bytes], IkeSa] = {}
         self.children: dict[bytes, ChildSa] = {}
         self.promised: set[bytes] = set()  # SPIs, of IKE and of children, in proposals that aren't answered yet

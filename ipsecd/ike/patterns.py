@@ -9,7 +9,6 @@ from ipsecd import limits
 from ipsecd.ike import reports
 from ipsecd.ike.config import Child, Hosts, Peer
 from ipsecd.ike.hosts import pair, why_none
-from ipsecd.ike.stage import Stage
 from ipsecd.wire.hostpair import hosts_of, pattern_id
 from ipsecd.wire.selector import Address
 
@@ -25,7 +24,6 @@ class Patterns:
         self._core = core
         self._known: dict[str, tuple[Hosts, Child]] = {}
         self._told: dict[str, str] = {}  # why there could be no child, by pattern
-        self._full_until = float("-inf")
         self.held: set[str] = set()
 
     def configure(self) -> None:
@@ -70,20 +68,13 @@ class Patterns:
         return news
 
     def full(self, key: str) -> str:
-        """Why no other host may be called now; empty if one may be. Once that is so it isn't looked at again for a
-        while: a look takes as long as there are SAs, and whoever tries hosts one by one asks for many."""
-        now, reason = self._core.now, f"{limits.MAX_HOSTS_CALLED} hosts are being called already"
-        if now < self._full_until:
-            return reason
-        called = sum(
-            sa.stage is Stage.CONNECTING and any(peer.pattern for peer in sa.peers) for sa in self._core.ikes.values()
-        )
+        """Why no other host may be called now; empty if one may be."""
+        called, reason = self._core.ikes.calls(), f"{limits.MAX_HOSTS_CALLED} hosts are being called already"
         pattern = pattern_id(key)
         if called < limits.MAX_HOSTS_CALLED / 2 and self._told.get(pattern) == reason:
             del self._told[pattern]
         if called < limits.MAX_HOSTS_CALLED:
             return ""
-        self._full_until = now + limits.HOSTS_CALLED_REST
         hosts, child = self._known[pattern]
         if self.is_news(key, reason):
             reports.child_failed(self._core, "child-failed", hosts, child, reports.ME, reason)

@@ -46,6 +46,7 @@ def apply(core: Core) -> None:
     """Bring every IKE SA in line with ``core.config``."""
     core.own_keys.forget_others([*core.config.peers, *core.wanted.pairs()])
     configured = _Configured(core.config)
+    unwanted = []
     for sa in [*core.ikes.values(), *core.candidates.values()]:
         if not sa.peers or sa.stage not in (Stage.CONNECTING, Stage.ESTABLISHED):
             continue
@@ -55,7 +56,9 @@ def apply(core: Core) -> None:
             _take(sa, kept, configured)
             _keep_children(sa, kept)
         else:
-            sa.close(_CHANGED)
+            unwanted.append(sa)
+    for sa in unwanted:  # last: what they had may be on one of those that stay, by the names of now
+        sa.close(_CHANGED)
 
 
 def _kept(sa: IkeSa, configured: _Configured) -> tuple[Peer, ...]:

@@ -26,6 +26,7 @@ from ipsecd.ike.protect import Envelope, Protection, Secured
 from ipsecd.ike.sessions import Sessions
 from ipsecd.ike.stage import Rival, Stage
 from ipsecd.ike.suites import IkeSuite
+from ipsecd.ike.table import Filed
 from ipsecd.ike.task import Task
 from ipsecd.ike.timers import Timer
 from ipsecd.ike.v2.informational import DeleteChildren, DeleteIke
@@ -40,6 +41,9 @@ class IkeSa:
     """``initiator``: we are the original initiator, so the first SPI is ours (RFC 7296 section 2.2). ``candidate``:
     it's one of the answers to our IKE_SA_INIT, of which at most one will be established (2.4)."""
 
+    stage = Filed[Stage]()
+    peers = Filed[tuple[Peer, ...]]()  # what its credential has opened; the first is whom it belongs to
+
     def __init__(
         self, core: Core, path: Path, *, initiator: bool, spi_i: bytes, spi_r: bytes, candidate: bool = False
     ) -> None:
@@ -48,7 +52,7 @@ class IkeSa:
         self.initiator = initiator
         self.spi_i, self.spi_r = spi_i, spi_r
         self.stage = Stage.CONNECTING if initiator else Stage.HALF_OPEN
-        self.peers: tuple[Peer, ...] = ()  # what its credential has opened; the first is whom it belongs to
+        self.peers = ()
         self.children: dict[bytes, ChildSa] = {}
         self.sessions = Sessions()
         self.first = True  # made by IKE_SA_INIT, not by a rekey
@@ -77,7 +81,7 @@ class IkeSa:
         if candidate:
             core.candidates[spi_i, spi_r] = self
         else:
-            core.ikes[self.spi] = self
+            core.ikes.enter(self)
 
     @property
     def spi(self) -> bytes:
@@ -200,7 +204,7 @@ class IkeSa:
     def establish(self, peers: tuple[Peer, ...]) -> None:
         """The peer has proven who it is."""
         self.core.candidates.pop((self.spi_i, self.spi_r), None)
-        self.core.ikes[self.spi] = self
+        self.core.ikes.enter(self)
         self.peers = peers
         self.messages = (b"", b"")
         self.settle()
@@ -216,7 +220,7 @@ class IkeSa:
             soft = soft_seconds(seconds, self.core.fraction())
             self.soft_at = self.core.now + soft
             self._timers.append(self.core.after(soft, lambda: self.submit(RekeyIke())))
-            self._timers.append(self.core.after(seconds, self._expired))
+            self._timers.append(self.core.after(seconds, partial(self.close, "its lifetime is over")))
         self.liveness.start()
         self.core.silence.heard(self)
         contact.make_room(self)
@@ -324,17 +328,13 @@ class IkeSa:
 
     def _forget(self) -> None:
         self.core.candidates.pop((self.spi_i, self.spi_r), None)
-        if self.core.ikes.get(self.spi) is self:
-            del self.core.ikes[self.spi]
+        self.core.ikes.leave(self)
 
     def _gave_up(self) -> None:
         reason = "the peer doesn't answer"
         if self.stage is Stage.ESTABLISHED:
             reports.ike_failed(self.core, "peer-dead", self.peer, reports.PEER, reason)
         self.vanish(reason)
-
-    def _expired(self) -> None:
-        self.close("its lifetime is over")
 
     def _stop_timers(self) -> None:
         self.liveness.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ipsecd import limits
@@ -160,7 +161,7 @@ class Wanted:
 
     def _listen(self, want: _Want) -> None:
         """Packets wait: they may be told that nobody answers."""
-        for sa in self._core.ikes.values():
+        for sa in self._sas(want.child.id):
             if any(task.makes == want.child.id for task in sa.tasks):
                 self._core.silence.wanted(sa, want.child)
 
@@ -262,24 +263,29 @@ class Wanted:
         is for children that the peer's IKE SA has no room for."""
         if not has_room(sa):
             return
-        names = {peer.name for peer in sa.peers}
-        for other in list(self._core.ikes.values()):
-            if other.stage is Stage.CONNECTING and not other.answered and other.peer.name in names:
-                other.give_way(sa)
+        for name in {peer.name: None for peer in sa.peers}:
+            for other in list(self._core.ikes.of_peer(name)):
+                if other.stage is Stage.CONNECTING and not other.answered and other.peer.name == name:
+                    other.give_way(sa)
 
     # --- bringing it up ---
 
     def pursued(self, key: str) -> bool:
         """Whether a negotiation for it is under way, in line or put off."""
-        return any(task.makes == key for sa in self._core.ikes.values() for task in sa.tasks)
+        return any(task.makes == key for sa in self._sas(key) for task in sa.tasks)
 
     def _up(self, key: str, packet: Packet | None = None, *, without: IkeSa | None = None) -> bool:
         return any(
             child.config.id == key and child.usable and (packet is None or takes(child.local, child.remote, packet))
-            for sa in self._core.ikes.values()
+            for sa in self._sas(key)
             if sa is not without
             for child in sa.children.values()
         )
+
+    def _sas(self, key: str) -> Collection[IkeSa]:
+        """The IKE SAs that may carry it."""
+        want = self._wants.get(key)
+        return self._core.ikes.of_peer(want.peer.name) if want is not None else ()
 
     def _pursue(self, want: _Want, packet: Packet | None) -> None:
         if self._core.ending or self.pursued(want.child.id):
@@ -301,8 +307,7 @@ class Wanted:
 
     def _carrier(self, peer: Peer) -> IkeSa | None:
         """The IKE SA that may carry the peer's children: an established one that stays, else one that is being made."""
-        of_peer = (sa for sa in self._core.ikes.values() if any(peer.name == known.name for known in sa.peers))
-        fit = [sa for sa in of_peer if sa.live and has_room(sa)]
+        fit = [sa for sa in self._core.ikes.of_peer(peer.name) if sa.live and has_room(sa)]
         if len(fit) == 1:  # of those there are, which may be many, each knows whether another takes its place
             return fit[0]
         return min(fit, key=lambda sa: (self._superseded(sa), not sa.settled), default=None)
@@ -372,5 +377,5 @@ class Wanted:
 
     def _superseded(self, old: IkeSa) -> bool:
         """Whether another is being made to take its place."""
-        tasks = (task for sa in self._core.ikes.values() for task in sa.tasks)
+        tasks = (task for peer in old.peers for sa in self._core.ikes.of_peer(peer.name) for task in sa.tasks)
         return any(isinstance(task, Supersede) and task.old.latest is old for task in tasks)

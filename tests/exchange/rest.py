@@ -62,6 +62,11 @@ def left_over(node: Node) -> Iterator[str]:
             yield f"a child SA of {child.config.name} that no IKE SA has"
         elif not child.usable:
             yield f"a child SA of {child.config.name} is {child.stage.value}, sending: {child.sending}"
+    filed = {(peer.name, sa) for sa in core.ikes.values() for peer in sa.peers}
+    if filed != {(name, sa) for name, sas in core.ikes._of_peer.items() for sa in sas}:
+        yield "an IKE SA isn't found by the names of its peers"
+    if core.ikes.calls():
+        yield f"{core.ikes.calls()} hosts count as being called"
     for name, want in core.wanted._wants.items():
         if core.wanted.pursued(name):
             yield f"{name} is being negotiated"

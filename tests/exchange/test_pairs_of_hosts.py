@@ -11,6 +11,7 @@ from ipsecd import limits
 from ipsecd.crypto.secret import Secret
 from ipsecd.ike.config import Child, Hosts, IkeConfig, Lifetime, Path, Peer, SharedKey
 from ipsecd.ike.effects import Effect, GiveUp, Heard, Silent
+from ipsecd.ike.sa import IkeSa
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Exchange, NotifyType
 from ipsecd.wire.selector import Selector
@@ -349,17 +350,35 @@ def test_so_many_hosts_are_called_at_a_time_and_no_more(monkeypatch: pytest.Monk
     assert len(lan.a.events("child-failed")) == 1
 
 
-def test_after_too_many_calls_the_next_has_to_wait_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_soon_as_one_call_less_is_under_way_the_next_host_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_HOSTS_CALLED", 1)
     lan = Lan()
     lan.packet(lan.a, NOBODY)
     lan.packet(lan.a, B)
+    assert calling(lan.a) == 1
     lan.net.carry_out(lan.a, lan.a.ike.down_peer("lan@192.0.2.77", lan.net.now))
-    assert calling(lan.a) == 0
-    for waited, called in ((0.0, 0), (0.9, 0), (0.2, 1)):
-        lan.net.run(waited)
-        lan.packet(lan.a, B)
-        assert calling(lan.a) == called
+    lan.packet(lan.a, B)
+    assert calling(lan.a) == 1
+
+
+def test_a_packet_that_asks_for_an_sa_asks_none_of_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    lan = up_with_both()
+    for last in range(100, 200):
+        lan.packet(lan.a, f"192.0.2.{last}")
+    assert calling(lan.a) == 100
+    asked = set()
+
+    def ask(sa: IkeSa, name: str) -> object:
+        asked.add(sa)
+        return object.__getattribute__(sa, name)
+
+    monkeypatch.setattr(IkeSa, "__getattribute__", ask)
+    for host in (B, C, NOBODY, "192.0.2.150", "192.0.2.150"):
+        lan.packet(lan.a, host)
+    monkeypatch.undo()
+    assert calling(lan.a) == 101
+    assert {sa.name for sa in asked} == {f"lan@{host}" for host in (B, C, NOBODY, "192.0.2.150")}
+    assert len(asked) == 4
 
 
 def test_that_too_many_hosts_are_called_is_told_again_when_it_happens_again(monkeypatch: pytest.MonkeyPatch) -> None:
