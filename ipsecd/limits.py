@@ -65,6 +65,8 @@ NARROWED_FIRST, NARROWED_LAST = 6.0, 60.0  # back-off of packets that need more 
 # another packet, of a part that it would allow, may have to wait too
 MAX_HOSTS_CALLED = 1_024  # at a time, of rules that have a child for each pair of hosts: a program that tries addresses
 # one by one must not fill the table of IKE SAs with calls that nobody answers
+MAX_NEW_HOSTS_CALLED = 768  # while so many are, none that has never answered is: such a program must not keep this
+# machine from those that it talks to
 OLD_INBOUND_KEPT = 5.0  # after a rekey, for packets still on the way
 REFUSALS_REMEMBERED = 64  # IKE_SA_INIT requests whose repeats aren't reported again
 IKE_LINGER = 30.0  # an ended IKE SA still answers repeats of its last request: they come at 2, 5.6, 12 and 24 s
@@ -96,6 +98,8 @@ REPLAY_WINDOW = 1_024
 REPLAY_WINDOW_MIN, REPLAY_WINDOW_MAX = 64, 8_192
 ACQUIRE_QUEUE = 64  # packets kept per policy entry while it negotiates; the oldest is dropped
 MAX_WAITING = 10_000  # children for which packets wait, or have waited lately: one for each IKE SA there may be
+WAITING_SERVED = 2_500  # of these, for those that have had an SA: while a program tries hosts one by one they are asked
+# for all the same
 WAITING_REST = 0.1  # seconds between two looks for those that can be forgotten, of about a millisecond each
 WAITING_OCTETS = 16_777_216  # of all packets that wait: a full queue for 170 of them, some for all
 MAX_FLOWS = 65_536  # SPD cache entries
@@ -114,6 +118,7 @@ TUN_QUEUE = 1_000  # packets, or runs, that wait in the kernel for the road out:
 TUN_MTU = 1_438  # leaves as 1,500 octets with AES-GCM in UDP over IPv4; who has less room learns it by ICMP
 LINK_MTU = 1_500  # of a path the kernel has said nothing about
 MAX_SOFT_SAS = 1_024  # peers talked to in clear at a time: more is no exception any more
+MAX_SOFT_SAS_PER_RULE = 768  # a program that tries all hosts of a rule leaves some to the other rules
 MAX_RESPONSES = (
     512  # pairs of selectors that hosts may have the default response protect: the floor holds each about ten
 )

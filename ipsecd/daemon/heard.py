@@ -104,6 +104,10 @@ class HeardPeers:
         if self._falls:
             self._save_more(more)
 
+    def has_heard(self, remote: Address) -> bool:
+        """Whether this peer is known to have spoken."""
+        return remote in self._known.heard
+
     def bars(self, remote: Address, name: str = "") -> str:
         """Why this peer isn't talked to in clear; empty if nothing is known against it."""
         known = self._known

@@ -125,8 +125,7 @@ class SoftSas:
         after, until = child.fallback.after, now + child.fallback.lifetime
         covered = f"{show(child.local)} = {show(child.remote)}"
         soft = SoftSa(remote, key, names[0], child.rule, names[1], covered, after, now, until)
-        full = before is None and len(self._standing) >= limits.MAX_SOFT_SAS
-        too_many = "there are as many soft SAs as there may be" if full else ""
+        too_many = self._full(child.rule) if before is None else ""
         why_not = self._heard.bars(remote, peer.remote_name) or (HAS_ANSWERED if heard else too_many)
         if why_not:
             self.counters["refused"] += 1
@@ -136,11 +135,22 @@ class SoftSas:
         soft = self._standing[remote] = replace(soft, since=before.since) if before else soft
         self._settle([soft])
 
+    def _full(self, rule: str) -> str:
+        """Why no other peer of this rule may be talked to in clear; empty if one may be."""
+        if len(self._standing) >= limits.MAX_SOFT_SAS:
+            return "there are as many soft SAs as there may be"
+        of_rule = sum(soft.rule == rule for soft in self._standing.values())
+        return "the rule has as many soft SAs as one may have" if of_rule >= limits.MAX_SOFT_SAS_PER_RULE else ""
+
     def heard(self, remotes: Iterable[Address]) -> None:
         """The peers at these addresses speak IKE."""
         told = tuple(remotes)
         self._heard.add(told, {name for remote in told for name in self._called.get(remote, ())})
         self._end(told, "the peer answers")
+
+    def has_heard(self, remote: Address) -> bool:
+        """Whether the peer at this address has spoken IKE since the policy was assigned."""
+        return self._heard.has_heard(remote)
 
     def released(self, child: str, packet: bytes) -> None:
         """A packet that has waited for this child. It leaves in clear if it is to the peer that is excepted now."""

@@ -241,7 +241,7 @@ class Outbound:
         m = message
         self._sad.add(OutboundSa(m.spi, m.inbound, m.child, m.keys, m.local, m.remote, m.outside, m.limits, now))
         results: list[Result] = []
-        for packet in self._waiting.leave(message.child):
+        for packet in self._waiting.served(message.child):
             self._send(packet, now, results, again=True)
         return results
 

@@ -24,6 +24,7 @@ class Entered(NamedTuple):
 class _Child:
     asked: float
     pending: bool = True  # an acquire is out, and neither an SA nor a refusal has come back
+    served: bool = False  # it has had an SA
     lost: bool = False  # what came back has carried packets, and has gone since
     losses: RateLimit = field(default_factory=lambda: RateLimit(1 / limits.ACQUIRE_AGAIN, limits.ACQUIRE_LOSSES))
     packets: deque[bytes] = field(default_factory=deque)
@@ -79,6 +80,15 @@ class WaitingRoom:
         self._octets -= sum(map(len, packets))
         return packets
 
+    def served(self, child: str) -> list[bytes]:
+        """The packets of a child that has an SA now, oldest first."""
+        if child not in self._children and len(self._children) < limits.MAX_WAITING:
+            self._children[child] = _Child(float("-inf"))
+        packets = self.leave(child)
+        if (room := self._children.get(child)) is not None:
+            room.served = True
+        return packets
+
     def release(self, child: str) -> list[bytes]:
         """The packets of a child that go another way now, oldest first. One that comes late may ask at once."""
         packets = self.leave(child)
@@ -88,11 +98,15 @@ class WaitingRoom:
 
     def _has_room(self, now: float) -> bool:
         """Whether another child of two hosts may be taken in. If not, those are forgotten for which nothing waits, and
-        which may be asked for at once as if never before: seldom, as a look takes as long as there are children, and
-        whoever tries hosts one by one sends many packets."""
+        which may be asked for at once as if never before, but not the last ones that have had an SA: seldom, as a look
+        takes as long as there are children, and whoever tries hosts one by one sends many packets."""
         if len(self._children) >= limits.MAX_WAITING and now - self._looked >= limits.WAITING_REST:
             self._looked = now
-            for child in [child for child, room in self._children.items() if not room.packets and room.may_forget(now)]:
+            idle = [
+                (child, room) for child, room in self._children.items() if not room.packets and room.may_forget(now)
+            ]
+            served = [child for child, room in idle if room.served]
+            for child in (*(child for child, room in idle if not room.served), *served[: -limits.WAITING_SERVED]):
                 del self._children[child]
         return len(self._children) < limits.MAX_WAITING
 

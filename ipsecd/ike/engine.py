@@ -289,9 +289,10 @@ class Ike:
 
     # --- what the data plane tells ---
 
-    def acquire(self, child: str, packet: Packet | None, now: float) -> list[Effect]:
-        """A packet, given by its two ends (local, remote), needs a child SA."""
-        return self._turn("acquire", now, lambda: self._core.wanted.acquire(child, packet))
+    def acquire(self, child: str, packet: Packet | None, now: float, *, known: bool = False) -> list[Effect]:
+        """A packet, given by its two ends (local, remote), needs a child SA. ``known``: the peer has answered before,
+        so it may be called when others have to wait."""
+        return self._turn("acquire", now, lambda: self._core.wanted.acquire(child, packet, known=known))
 
     def soft_expired(self, spi: bytes, now: float) -> list[Effect]:
         """The pair with this inbound SPI has reached a soft limit."""

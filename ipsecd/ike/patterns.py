@@ -15,6 +15,8 @@ from ipsecd.wire.selector import Address
 if TYPE_CHECKING:
     from ipsecd.ike.core import Core
 
+_TOO_MANY = "too many hosts are being called"
+
 
 class Patterns:
     """Children are known by their identifiers, those of the patterns or those of pairs of hosts. ``held`` are the
@@ -67,15 +69,17 @@ class Patterns:
         self._told[pattern] = reason
         return news
 
-    def full(self, key: str) -> str:
-        """Why no other host may be called now; empty if one may be."""
-        called, reason = self._core.ikes.calls(), f"{limits.MAX_HOSTS_CALLED} hosts are being called already"
-        pattern = pattern_id(key)
-        if called < limits.MAX_HOSTS_CALLED / 2 and self._told.get(pattern) == reason:
+    def full(self, key: str, *, known: bool) -> str:
+        """Why another host can't be called now; empty if it can. ``known``: it has answered before."""
+        called, pattern = self._core.ikes.calls(), pattern_id(key)
+        if called < limits.MAX_NEW_HOSTS_CALLED / 2 and self._told.get(pattern) == _TOO_MANY:
             del self._told[pattern]
-        if called < limits.MAX_HOSTS_CALLED:
+        if called < (limits.MAX_HOSTS_CALLED if known else limits.MAX_NEW_HOSTS_CALLED):
             return ""
+        reason = f"{called} hosts are being called already"
+        if called < limits.MAX_HOSTS_CALLED:
+            reason += f", and the rest of {limits.MAX_HOSTS_CALLED} is for those that have answered before"
         hosts, child = self._known[pattern]
-        if self.is_news(key, reason):
+        if self.is_news(key, _TOO_MANY):
             reports.child_failed(self._core, "child-failed", hosts, child, reports.ME, reason)
         return reason

@@ -117,9 +117,9 @@ class Wanted:
                 if not self._up(want.child.id):
                     self._pursue(want, None)
 
-    def acquire(self, key: str, packet: Packet | None) -> None:
-        """A packet wants it."""
-        why_not = self._core.ending or self._barred(key)
+    def acquire(self, key: str, packet: Packet | None, *, known: bool) -> None:
+        """A packet wants it. ``known``: the peer has answered before."""
+        why_not = self._core.ending or self._barred(key, known=known)
         want = None if why_not else self._known(key)
         if why_not:
             self._core.emit(GiveUp(key, why_not))
@@ -133,14 +133,14 @@ class Wanted:
             self._pursue(want, packet)
             self._listen(want)
 
-    def _barred(self, key: str) -> str:
+    def _barred(self, key: str, *, known: bool) -> str:
         """Why a pair of hosts of which nothing is known yet isn't begun with; empty if it may be."""
         pattern = pattern_id(key)
         if key in self._wants or pattern not in self._patterns:
             return ""
         if pattern in self._patterns.held:
             return "it was put down by command"
-        return self._patterns.full(key)
+        return self._patterns.full(key, known=known)
 
     def _known(self, key: str) -> _Want | None:
         """What is known of it. A child of two hosts is known from now on, if there can be one."""

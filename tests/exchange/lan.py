@@ -66,11 +66,11 @@ class Lan:
         own = own or rule_at(address)
         return self.net.add(name, address, IkeConfig(hosts=(own,)) if isinstance(own, Hosts) else own)
 
-    def packet(self, node: Node, remote: str, protocol: int = 17, child: str = "7") -> None:
-        """A packet of this host waits for its child with another."""
+    def packet(self, node: Node, remote: str, protocol: int = 17, child: str = "7", *, known: bool = False) -> None:
+        """A packet of this host waits for its child with another; ``known``: who has answered before."""
         ends = tuple(Selector.net(address, protocol, (4_000, 4_000)) for address in (node.address, remote))
         key = known_by(node.address, remote, child)
-        self.net.carry_out(node, node.ike.acquire(key, (ends[0], ends[1]), self.net.now))
+        self.net.carry_out(node, node.ike.acquire(key, (ends[0], ends[1]), self.net.now, known=known))
 
     def up(self, one: Node, other: Node) -> bool:
         """A packet of the first to the second leads to SAs between them."""

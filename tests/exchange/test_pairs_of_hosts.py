@@ -330,12 +330,14 @@ def test_a_host_that_is_asked_again_while_its_sa_ends_is_not_forgotten() -> None
 
 
 def test_so_many_hosts_are_called_at_a_time_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_HOSTS_CALLED", 4)
+    monkeypatch.setattr(limits, "MAX_HOSTS_CALLED", 6)
+    monkeypatch.setattr(limits, "MAX_NEW_HOSTS_CALLED", 4)
     lan = Lan()
     for last in range(100, 120):
         lan.packet(lan.a, f"192.0.2.{last}")
     assert calling(lan.a) == 4
-    assert {each.reason for each in lan.a.gave_up} == {"4 hosts are being called already"}
+    why = "4 hosts are being called already, and the rest of 6 is for those that have answered before"
+    assert {each.reason for each in lan.a.gave_up} == {why}
     assert len(lan.a.gave_up) == 16
     (told,) = lan.a.events("child-failed")
     assert (told.fields["rule"], told.fields["point"]) == ("lan", "me")
@@ -351,7 +353,7 @@ def test_so_many_hosts_are_called_at_a_time_and_no_more(monkeypatch: pytest.Monk
 
 
 def test_as_soon_as_one_call_less_is_under_way_the_next_host_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_HOSTS_CALLED", 1)
+    monkeypatch.setattr(limits, "MAX_NEW_HOSTS_CALLED", 1)
     lan = Lan()
     lan.packet(lan.a, NOBODY)
     lan.packet(lan.a, B)
@@ -382,7 +384,7 @@ def test_a_packet_that_asks_for_an_sa_asks_none_of_other_hosts(monkeypatch: pyte
 
 
 def test_that_too_many_hosts_are_called_is_told_again_when_it_happens_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_HOSTS_CALLED", 2)
+    monkeypatch.setattr(limits, "MAX_NEW_HOSTS_CALLED", 2)
     lan = Lan()
     for _ in range(2):
         for last in range(100, 110):
@@ -391,8 +393,31 @@ def test_that_too_many_hosts_are_called_is_told_again_when_it_happens_again(monk
     assert len(lan.a.events("child-failed")) == 2
 
 
+def test_who_tries_thousands_of_hosts_keeps_none_away_that_has_answered_before_or_calls() -> None:
+    lan = Lan(a=pattern(child_at(A, remote="0.0.0.0/0")))
+    for number in range(1_024):
+        lan.packet(lan.a, f"10.0.{number >> 8}.{number & 255}")
+    assert calling(lan.a) == 768
+    lan.packet(lan.a, B)
+    assert lan.a.gave_up[-1].child == TO_B
+    lan.packet(lan.a, B, known=True)
+    assert lan.net.run(30, until=lambda: lan.have(lan.a, lan.b))
+    assert lan.up(lan.c, lan.a)
+    assert calling(lan.a) == 768
+
+
+def test_of_hosts_that_have_answered_before_no_more_are_called_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_HOSTS_CALLED", 3)
+    monkeypatch.setattr(limits, "MAX_NEW_HOSTS_CALLED", 2)
+    lan = Lan()
+    for last in range(100, 105):
+        lan.packet(lan.a, f"192.0.2.{last}", known=True)
+    assert calling(lan.a) == 3
+    assert {each.reason for each in lan.a.gave_up} == {"3 hosts are being called already"}
+
+
 def test_hosts_that_call_us_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_HOSTS_CALLED", 0)
+    monkeypatch.setattr(limits, "MAX_NEW_HOSTS_CALLED", 0)
     lan = Lan()
     lan.packet(lan.a, B)
     assert calling(lan.a) == 0

@@ -42,6 +42,7 @@ class World:
         self._acknowledge = acknowledge
         self.waiting: list[Callable[[str, float], None]] = []  # for the floor
         self.floorless = False
+        self.known: set[Address] = set()
         self._handled = 0
         self.keys = Keys()
         self.guard = Guard()
@@ -65,6 +66,13 @@ class World:
 
     def called(self, child: str) -> str:
         return f"the child {child}"
+
+    def has_heard(self, remote: Address) -> bool:
+        return remote in self.known
+
+    def acquire(self, child: str, packet: object, _: float, *, known: bool) -> list[effects.Effect]:
+        self.story.append(("acquire", child, packet, "known" if known else "new"))
+        return self.answers.pop("acquire", [])
 
     def __getattr__(self, call: str) -> Any:
         def told(*arguments: Any) -> list[effects.Effect]:
@@ -239,11 +247,12 @@ def test_packets_that_waited_leave_when_their_sa_is_installed() -> None:
                 "acquire",
                 "to-hq/1",
                 (Selector.net("10.1.0.2", 6, (50_000, 50_000)), Selector.net("10.2.0.2", 6, (80, 80))),
+                "known",
             ),
         ),
         (
-            messages.Acquire("to-hq/1", ip_address("10.1.0.2"), ip_address("10.2.0.2"), 1, None, 8 * 256),
-            ("acquire", "to-hq/1", (Selector.net("10.1.0.2", 1), Selector.net("10.2.0.2", 1, (2_048, 2_048)))),
+            messages.Acquire("to-hq/1", ip_address("10.1.0.2"), ip_address("10.2.0.3"), 1, None, 8 * 256),
+            ("acquire", "to-hq/1", (Selector.net("10.1.0.2", 1), Selector.net("10.2.0.3", 1, (2_048, 2_048))), "new"),
         ),
         (messages.InboundUsed(0xC0000001), ("inbound_used", OURS)),
         (messages.SoftExpired(0xC0000001, "seconds"), ("soft_expired", OURS)),
@@ -254,6 +263,7 @@ def test_packets_that_waited_leave_when_their_sa_is_installed() -> None:
 )
 def test_what_the_roads_report_reaches_the_negotiation_and_its_answer_is_carried_out(result: Any, told: Any) -> None:
     world = World()
+    world.known = {ip_address("10.2.0.2")}
     world.answers[told[0]] = [effects.Send(b"answer", PATH)]
     world.conductor.results([result], 5.0)
     assert world.story == [told, ("send", b"answer")]

@@ -46,6 +46,7 @@ def test_a_peer_that_has_answered_is_barred_over_restarts_and_reloads(tmp_path: 
     again = heard(tmp_path)
     assert (again.bars(ONE), again.bars(TWO)) == (ANSWERED, ANSWERED)
     assert again.bars(ip_address("192.0.2.3")) == ""
+    assert [again.has_heard(each) for each in (ONE, TWO, ip_address("192.0.2.3"))] == [True, True, False]
 
 
 def test_a_peer_with_a_name_is_barred_wherever_the_name_leads(tmp_path: Path) -> None:

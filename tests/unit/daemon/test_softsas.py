@@ -19,6 +19,7 @@ from ipsecd.errors import KernelError
 from ipsecd.io.nftables import Element
 from ipsecd.io.state_file import StateFile
 from ipsecd.policy.plan import Action, Child, Encapsulation, Entry, EspProposal, Fallback, Lifetime, Peer, Plan
+from ipsecd.wire.hostpair import pair_id
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr
 from ipsecd.wire.selector import Address, Selector
@@ -355,6 +356,25 @@ def test_there_are_never_more_than_may_be(tmp_path: Path, monkeypatch: pytest.Mo
 
     logged = run(tmp_path, scenario)
     assert logged[0]["reason"] == "there are as many soft SAs as there may be"
+
+
+def test_the_hosts_of_one_rule_leave_some_to_the_other_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_SOFT_SAS_PER_RULE", 1)
+    many = Selector.net("198.51.100.0/24")
+    lan = replace(peer("lan", ONE, lifetime=300.0), remotes=(), each=True)
+    lan = replace(lan, children=(replace(lan.children[0], remote=(many,)),))
+    plan = replace(PLAN, peers=(lan, *PLAN.peers))
+
+    async def scenario(world: World) -> None:
+        for last in (1, 2, 3):
+            remote = ip_address(f"198.51.100.{last}")
+            world.soft.silent(pair_id("id of lan/1", ip_address("192.0.2.100"), remote), remote)
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        assert list(world.passing) == ["198.51.100.1", "192.0.2.1"]
+
+    refused = [line for line in run(tmp_path, scenario, plan) if line["event"] == "soft-sa-refused"]
+    assert [line["reason"] for line in refused] == ["the rule has as many soft SAs as one may have"] * 2
 
 
 def test_what_the_policy_no_longer_allows_ends(tmp_path: Path) -> None:

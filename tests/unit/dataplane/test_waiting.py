@@ -137,6 +137,31 @@ def test_who_tries_many_hosts_doesnt_take_the_room_of_a_tunnel(monkeypatch: pyte
     assert room.leave("8") == [b"2"]
 
 
+def test_who_tries_many_hosts_doesnt_take_the_room_of_those_that_have_had_an_sa(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "MAX_WAITING", 4)
+    monkeypatch.setattr(limits, "WAITING_SERVED", 2)
+    room = WaitingRoom()
+    room.enter(_with(1), b"1", 0.0)
+    assert room.served(_with(1)) == [b"1"]
+    assert room.served(_with(2)) == []  # it has called us
+    assert room.served(_with(3)) == []
+    for host in range(10, 20):
+        room.enter(_with(host), b"2", 10.0)
+        room.leave(_with(host))
+    assert [room.enter(_with(host), b"3", 13.0) for host in (20, 21, 22)] == [ASK, ASK, FULL]
+    assert [room.enter(_with(host), b"3", 13.0) for host in (1, 2, 3)] == [FULL, ASK, ASK]
+
+
+def test_nobody_who_has_an_sa_is_remembered_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_WAITING", 1)
+    room = WaitingRoom()
+    for host in (1, 2):
+        room.served(_with(host))
+    assert list(room._children) == [_with(1)]
+
+
 def test_the_packets_that_wait_are_bounded_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "WAITING_OCTETS", 10)
     room = WaitingRoom()
