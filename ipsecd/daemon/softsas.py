@@ -33,10 +33,10 @@ from ipsecd.wire.selector import Address, Selector
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SoftSa:
     """``child`` is the name, and ``id`` the identifier, of the one that was called for in vain, for ``waited`` seconds;
-    times are the clock's seconds."""
+    times are the clock's seconds. ``child``, ``rule``, ``peer`` and ``filter`` follow the policy."""
 
     remote: Address
     id: str
@@ -108,6 +108,16 @@ class SoftSas:
         self._refused.clear()
         forbidden = [remote for remote in self._standing if not self._reach.holding(remote)]
         self._end(forbidden, "the policy has changed")
+        self._call_anew()
+
+    def _call_anew(self) -> None:
+        """Call those that stand as this plan does, or if it hasn't their child any more, after one that covers them."""
+        keys = list(self._children)
+        for soft in self._standing.values():
+            covering = [keys[place] for place in self._reach.holding(soft.remote)]
+            own = pattern_id(soft.id)
+            peer, child = self._children[own if own in covering else covering[0]]
+            soft.child, soft.rule, soft.peer, soft.filter = _called_by(peer, child, soft.remote)
 
     def over(self) -> None:
         """The change to this plan is complete: nobody goes back to the one before."""
@@ -121,10 +131,8 @@ class SoftSas:
         if peer is None or child is None or child.fallback is None:
             return
         now, before = self._clock(), self._standing.get(remote)
-        names = [pair_name(each.name, remote) if peer.each else each.name for each in (child, peer)]
         after, until = child.fallback.after, now + child.fallback.lifetime
-        covered = f"{show(child.local)} = {show(child.remote)}"
-        soft = SoftSa(remote, key, names[0], child.rule, names[1], covered, after, now, until)
+        soft = SoftSa(remote, key, *_called_by(peer, child, remote), after, now, until)
         too_many = self._full(child.rule) if before is None else ""
         why_not = self._heard.bars(remote, peer.remote_name) or (HAS_ANSWERED if heard else too_many)
         if why_not:
@@ -279,6 +287,12 @@ def _called(plan: Plan) -> dict[Address, set[str]]:
         for remote in peer.remotes if peer.remote_name else ():
             called.setdefault(remote, set()).add(peer.remote_name)
     return called
+
+
+def _called_by(peer: Peer, child: Child, remote: Address) -> tuple[str, str, str, str]:
+    """What a soft SA with this peer is called by: child, rule, peer, filter."""
+    names = [pair_name(each.name, remote) if peer.each else each.name for each in (child, peer)]
+    return names[0], child.rule, names[1], f"{show(child.local)} = {show(child.remote)}"
 
 
 def _at(remotes: Iterable[Address]) -> tuple[Selector, ...]:

@@ -389,6 +389,48 @@ def test_what_the_policy_no_longer_allows_ends(tmp_path: Path) -> None:
     assert [line["reason"] for line in run(tmp_path, scenario)[2:3]] == ["the policy has changed"]
 
 
+def test_one_that_stands_is_called_as_the_policy_calls_it_now(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.soft.silent("id of one/1", ONE)
+        await world.settled()
+        renamed = peer("uno", ONE)
+        world.soft.assign(Plan("p", peers=(peer("two", TWO), renamed)), {"uno/1": "id of one/1", "two/1": "2"})
+        [soft] = world.soft.standing()
+        assert (soft.rule, soft.peer, soft.child) == ("uno", "uno", "uno/1")
+        other = replace(
+            peer("other", ONE), children=(replace(peer("other").children[0], local=(Selector.net(f"{TWO}/32"),)),)
+        )
+        world.soft.assign(Plan("p", peers=(other,)), {"other/1": "3"})
+        [soft] = world.soft.standing()
+        assert (soft.rule, soft.peer, soft.filter) == ("other", "other", "192.0.2.2 = 192.0.2.0/24")
+        world.now += 300.0
+        world.soft._over(soft)
+        await world.settled()
+        assert world.passing == {}
+
+    ended = run(tmp_path, scenario)[-1]
+    assert (ended["event"], ended["rule"], ended["child"]) == ("soft-sa-ended", "other", "other/1")
+
+
+def test_one_of_many_hosts_is_called_anew_with_its_address(tmp_path: Path) -> None:
+    def lan(name: str) -> Plan:
+        made = replace(peer(name, lifetime=300.0), each=True)
+        return Plan("p", peers=(made,))
+
+    async def scenario(world: World) -> None:
+        world.soft.silent(pair_id("7", TWO, ONE), ONE)
+        await world.settled()
+        world.soft.assign(lan("net"), {"net/1": "7"})
+        [soft] = world.soft.standing()
+        assert (soft.rule, soft.peer, soft.child) == ("net", "net@192.0.2.1", "net/1@192.0.2.1")
+
+    async def begin(world: World) -> None:
+        world.soft.assign(lan("lan"), {"lan/1": "7"})
+        await scenario(world)
+
+    run(tmp_path, begin)
+
+
 def test_where_the_kernel_refuses_nothing_passes_and_nothing_is_handed_back(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         world.refuses.append(KernelError("nft is gone"))
