@@ -53,13 +53,21 @@ class Encryption:
 @dataclass(frozen=True, slots=True)
 class Integrity:
     """A MAC, its key and its truncated output in octets (RFC 2404, RFC 4868). ``hash`` is hashlib's name of what an
-    HMAC is made of, empty for those made of AES."""
+    HMAC is made of, empty for those made of AES. One that takes a nonce has ``salt_octets`` of it behind the key in the
+    keying material, and ``iv_octets`` in each packet (RFC 4543 sections 4 and 5)."""
 
     id: Integ
     name: str
     key_octets: int
     icv_octets: int
     hash: str
+    salt_octets: int = 0
+    iv_octets: int = 0
+
+    @property
+    def material_octets(self) -> int:
+        """Keying material of one direction: the key and its salt."""
+        return self.key_octets + self.salt_octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,11 @@ _INTEGRITY: dict[int, Integrity] = {
         Integrity(Integ.HMAC_MD5_96, "md5", 16, 12, "md5"),  # RFC 2403
     )
 }
+# With ESP, GMAC is an encryption that only authenticates (RFC 4543 section 9). Both have one keyword and one self-test.
+_AH_ALONE: dict[int, Integrity] = {
+    id_: Integrity(id_, f"aes{bits}gmac", bits // 8, 16, "", salt_octets=4, iv_octets=8)
+    for id_, bits in ((Integ.AES_128_GMAC, 128), (Integ.AES_192_GMAC, 192), (Integ.AES_256_GMAC, 256))
+}
 _PRF: dict[int, PrfAlgorithm] = {
     transform.id: transform
     for transform in (
@@ -169,6 +182,11 @@ def encryption(id_: int, key_bits: int | None) -> Encryption | None:
 def integrity(id_: int) -> Integrity | None:
     """The integrity algorithm with this number; None if we decline it (``Integ.NONE`` too: there is no MAC)."""
     return _unless_withdrawn(_INTEGRITY.get(id_))
+
+
+def ah_integrity(id_: int) -> Integrity | None:
+    """The integrity algorithm of AH with this number: what ``integrity`` knows, and GMAC; None if we decline it."""
+    return integrity(id_) or _unless_withdrawn(_AH_ALONE.get(id_))
 
 
 def prf(id_: int) -> PrfAlgorithm | None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from ipsecd import limits
 from ipsecd.dataplane.messages import (
+    AhKeys,
     IkeDatagram,
     InboundUsed,
     InstallInbound,
@@ -28,7 +29,7 @@ from ipsecd.dataplane.messages import (
 )
 from ipsecd.dataplane.results import Result, ToTun, expiry
 from ipsecd.dataplane.tally import Tally
-from ipsecd.errors import PeerError, Refused, WireError
+from ipsecd.errors import LocalError, PeerError, Refused, WireError
 from ipsecd.ipsec import esp
 from ipsecd.ipsec.fragment import fragments
 from ipsecd.ipsec.icmperror import answered_flow
@@ -40,6 +41,7 @@ from ipsecd.ipsec.spd import BYPASS, DISCARD, Spd
 from ipsecd.ipsec.tunnel import inner_packet, propagate_ecn
 from ipsecd.wire import ip
 from ipsecd.wire.esp import EspHeader, decode_header
+from ipsecd.wire.form import TUNNEL
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import Address
 from ipsecd.wire.tcp import clamp_mss
@@ -189,6 +191,8 @@ class Inbound:
     def install(self, message: InstallInbound, now: float) -> None:
         """Accept packets with a new SPI. Raises LocalError if that can't be."""
         m = message
+        if isinstance(m.keys, AhKeys) or m.form != TUNNEL:
+            raise LocalError("these roads carry ESP in tunnel mode")
         self._sad.add(InboundSa(m.spi, m.child, m.keys, m.local, m.remote, m.outside, m.limits, m.window, now))
 
     def remove(self, spi: int) -> None:

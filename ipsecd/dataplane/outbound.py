@@ -19,11 +19,11 @@ from collections.abc import Iterable
 from typing import NamedTuple, NoReturn
 
 from ipsecd import limits
-from ipsecd.dataplane.messages import Acquire, HardExpired, InstallOutbound, Outside, Released, SaCounters
+from ipsecd.dataplane.messages import Acquire, AhKeys, HardExpired, InstallOutbound, Outside, Released, SaCounters
 from ipsecd.dataplane.results import Out, Result, ToTun, expiry
 from ipsecd.dataplane.tally import Tally
 from ipsecd.dataplane.waiting import WaitingRoom
-from ipsecd.errors import Refused, WireError
+from ipsecd.errors import LocalError, Refused, WireError
 from ipsecd.ipsec import esp
 from ipsecd.ipsec.fragment import fragments
 from ipsecd.ipsec.icmperror import answered_flow
@@ -36,6 +36,7 @@ from ipsecd.ipsec.spd import BYPASS, DISCARD, Direction, Spd
 from ipsecd.ipsec.toobig import TooBig
 from ipsecd.ipsec.tunnel import OuterHeader
 from ipsecd.wire import ip
+from ipsecd.wire.form import TUNNEL
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import Address
 from ipsecd.wire.tcp import clamp_mss
@@ -239,6 +240,8 @@ class Outbound:
     def install(self, message: InstallOutbound, now: float) -> list[Result]:
         """Use a new SA for all that comes, beginning with what waits for it. Raises LocalError if it can't be."""
         m = message
+        if isinstance(m.keys, AhKeys) or m.form != TUNNEL:
+            raise LocalError("these roads carry ESP in tunnel mode")
         self._sad.add(OutboundSa(m.spi, m.inbound, m.child, m.keys, m.local, m.remote, m.outside, m.limits, now))
         results: list[Result] = []
         for packet in self._waiting.served(message.child):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ipsecd import limits
 from ipsecd.crypto.esp_cipher import EspCipher
 from ipsecd.errors import PeerError, WireError
-from ipsecd.ipsec.replay import Verdict
+from ipsecd.ipsec.numbering import once
 from ipsecd.ipsec.sa import InboundSa, OutboundSa
 from ipsecd.wire.esp import HEADER_OCTETS, TRAILER_OCTETS, EspHeader, strip_trailer, trailer
 
@@ -16,7 +15,6 @@ IvSource = Callable[[int], bytes]
 """So many octets that nobody can predict."""
 
 _LOW = 0xFFFF_FFFF
-_SUBSPACE = 1 << 32
 
 
 class Opened(NamedTuple):
@@ -40,46 +38,15 @@ def seal(sa: OutboundSa, sequence: int, next_header: int, payload: bytes, iv_sou
 
 
 def open_(sa: InboundSa, packet: bytes, low: int) -> Opened:
-    """What an ESP packet of this SA carries; ``low`` is the sequence number it shows.
-
-    The window is asked first, moved only once the ICV was right, and then the padding is looked at. PeerError
-    ``replayed``, ``behind-window``, ``bad-icv`` or ``bad-padding``.
-    """
-    sequence = sa.window.extend(low) if sa.esn else low
-    verdict = sa.window.check(sequence)
-    if verdict is not Verdict.FRESH:
-        raise PeerError(verdict.value)
-    try:
-        plaintext = sa.cipher.open(packet, sa.high(sequence))
-    except PeerError as error:
-        if error.reason != "bad-icv":
-            raise
-        sequence, plaintext = _resynchronise(sa, packet, sequence, error)
-    sa.failures = 0
-    newest = sequence > sa.window.top
-    sa.window.commit(sequence)
+    """What an ESP packet of this SA carries; ``low`` is the sequence number it shows. The padding is looked at once all
+    else was right. Raises what ``once`` does, and PeerError ``bad-padding``."""
+    cipher = sa.cipher
+    sequence, newest, plaintext = once(sa, low, lambda high: cipher.open(packet, high))
     try:
         payload, next_header = strip_trailer(plaintext)
     except WireError as error:
         raise PeerError("bad-padding", str(error)) from None
     return Opened(sequence, next_header, payload, newest, len(plaintext))
-
-
-def _resynchronise(sa: InboundSa, packet: bytes, sequence: int, error: PeerError) -> tuple[int, bytes]:
-    """After 2^32 packets lost in a row the high half of an extended number is guessed wrong for ever. So once in so
-    many failures one packet is tried with later ones (RFC 4303 appendix A3)."""
-    sa.failures += 1
-    if not sa.esn or sa.failures % limits.ESN_RESYNC_AFTER:
-        raise error
-    for ahead in range(1, limits.ESN_RESYNC_TRIES + 1):
-        later = sequence + ahead * _SUBSPACE
-        if later > sa.last:
-            break
-        try:
-            return later, sa.cipher.open(packet, sa.high(later))
-        except PeerError:
-            continue
-    raise error
 
 
 def largest_payload(cipher: EspCipher, room: int) -> int:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ipsecd.crypto.algorithms import encryption, integrity
+from ipsecd.crypto.ah_mac import AhMac, ah_mac
+from ipsecd.crypto.algorithms import ah_integrity, encryption, integrity
 from ipsecd.crypto.esp_cipher import EspCipher
+from ipsecd.crypto.runs import RunCipher
 from ipsecd.errors import LocalError
 from ipsecd.ipsec.lifetime import Lifetime, Limits, before_the_numbers_end, last_sequence
 from ipsecd.ipsec.replay import ReplayWindow
 from ipsecd.ipsec.selectors import SaSelectors
 from ipsecd.wire.esp import MIN_SPI
-from ipsecd.wire.registry import Encr, Integ
+from ipsecd.wire.form import TUNNEL, Form
+from ipsecd.wire.registry import Encr, Integ, IpProtocol
 from ipsecd.wire.selector import Address, Selector
 
 
@@ -62,10 +65,29 @@ class AhKeys:
 
 
 class _Sa:
-    """What both directions have. Raises LocalError for a reserved SPI, keys that don't fit, or transforms we don't
-    have."""
+    """What both directions have. ``protocol`` is ESP or AH: only SAs of ESP have a ``cipher``, only those of AH a
+    ``mac``. ``run`` seals and opens many packets at once, None where the cipher or the form doesn't allow that.
 
-    __slots__ = ("child", "cipher", "counter_iv", "esn", "last", "lifetime", "outside", "selectors", "spi")
+    Raises LocalError for a reserved SPI, keys that don't fit, transforms we don't have, or a form that the protocol
+    can't have."""
+
+    __slots__ = (
+        "child",
+        "cipher",
+        "counter_iv",
+        "esn",
+        "form",
+        "last",
+        "lifetime",
+        "mac",
+        "outside",
+        "protocol",
+        "run",
+        "selectors",
+        "spi",
+    )
+    cipher: EspCipher
+    mac: AhMac
 
     def __init__(
         self,
@@ -77,24 +99,45 @@ class _Sa:
         outside: Outside,
         limits: Limits,
         now: float,
+        form: Form,
     ) -> None:
         if not MIN_SPI <= spi < 1 << 32:
             raise LocalError(f"SPI {spi:08x} is reserved")
+        self.run: RunCipher | None = None
         if isinstance(keys, AhKeys):
-            raise LocalError("no AH with these roads")
-        transform = encryption(keys.encryption, keys.key_bits)
-        mac = integrity(keys.integrity)
-        if transform is None or (mac is None and keys.integrity != Integ.NONE):
-            raise LocalError(f"no ESP with {Encr(keys.encryption)}/{keys.key_bits} and {Integ(keys.integrity)}")
+            self._use_ah(keys, form)
+        else:
+            self._use_esp(keys, form)
         self.spi = spi
         self.child = child
-        self.cipher = EspCipher(transform, mac, keys.encryption_key, keys.integrity_key)
-        self.counter_iv = transform.counter_iv
+        self.form = form
         self.esn = keys.esn
         self.last = last_sequence(esn=keys.esn)
         self.selectors = SaSelectors(local, remote)
         self.outside = outside
         self.lifetime = Lifetime(before_the_numbers_end(limits, esn=keys.esn), now)
+
+    def _use_esp(self, keys: EspKeys, form: Form) -> None:
+        transform = encryption(keys.encryption, keys.key_bits)
+        mac = integrity(keys.integrity)
+        if transform is None or (mac is None and keys.integrity != Integ.NONE):
+            raise LocalError(f"no ESP with {Encr(keys.encryption)}/{keys.key_bits} and {Integ(keys.integrity)}")
+        if form.outer:
+            raise LocalError("AH goes around ESP, not ESP around anything")
+        self.protocol = IpProtocol.ESP
+        self.cipher = EspCipher(transform, mac, keys.encryption_key, keys.integrity_key)
+        self.counter_iv = transform.counter_iv
+        if form == TUNNEL:
+            self.run = self.cipher.run
+
+    def _use_ah(self, keys: AhKeys, form: Form) -> None:
+        mac = ah_integrity(keys.integrity)
+        if mac is None:
+            raise LocalError(f"no AH with {Integ(keys.integrity)}")
+        if form.within or (form.outer and not form.transport):
+            raise LocalError("AH goes around ESP in transport mode, and within nothing")
+        self.protocol = IpProtocol.AH
+        self.mac = ah_mac(mac, keys.integrity_key)
 
     def high(self, sequence: int) -> bytes:
         """The part of a sequence number that is protected but not sent (RFC 4303 section 2.2.1)."""
@@ -117,8 +160,9 @@ class OutboundSa(_Sa):
         outside: Outside,
         limits: Limits,
         now: float,
+        form: Form = TUNNEL,
     ) -> None:
-        super().__init__(spi, child, keys, local, remote, outside, limits, now)
+        super().__init__(spi, child, keys, local, remote, outside, limits, now, form)
         self.inbound = inbound
         self.sequence = 0
 
@@ -148,8 +192,9 @@ class InboundSa(_Sa):
         limits: Limits,
         window: int,
         now: float,
+        form: Form = TUNNEL,
     ) -> None:
-        super().__init__(spi, child, keys, local, remote, outside, limits, now)
+        super().__init__(spi, child, keys, local, remote, outside, limits, now, form)
         self.window = ReplayWindow(window)
         self.failures = 0
         self.used = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipsecd.crypto.algorithms import Encryption, Integrity, offered
+from ipsecd.crypto.algorithms import Encryption, Integrity, ah_integrity, offered
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Suite:
 
 
 INTEGRITIES = [algorithm for algorithm in offered().values() if isinstance(algorithm, Integrity)]
+AH_INTEGRITIES = [found for number in range(256) if (found := ah_integrity(number))]
 SUITES = [
     Suite(algorithm, integrity)
     for algorithm in offered().values()

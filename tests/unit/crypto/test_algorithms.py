@@ -114,6 +114,24 @@ def test_groups_have_public_values_of_one_length(number: int, name: str, size: i
     assert algorithms.offered()[name] is found
 
 
+def test_gmac_is_a_mac_of_ah_alone_with_salt_and_iv() -> None:
+    """RFC 4543 sections 4, 5.3 and 9."""
+    for number, bits, key in ((9, 128, 16), (10, 192, 24), (11, 256, 32)):
+        found = algorithms.ah_integrity(number)
+        assert found == Integrity(Integ(number), f"aes{bits}gmac", key, 16, "", salt_octets=4, iv_octets=8)
+        assert found.material_octets == key + 4
+    assert [n for n in range(2048) if algorithms.ah_integrity(n)] == [1, 2, 5, 8, 9, 10, 11, 12, 13, 14]
+    assert algorithms.ah_integrity(12) is algorithms.integrity(12)
+
+
+@pytest.mark.usefixtures("nothing_withdrawn")
+def test_gmac_that_fails_its_self_test_is_withdrawn_from_esp_and_ah() -> None:
+    algorithms.withdraw("aes192gmac")
+    assert algorithms.encryption(Encr.NULL_AUTH_AES_GMAC, 192) is None
+    assert algorithms.ah_integrity(Integ.AES_192_GMAC) is None
+    assert algorithms.ah_integrity(Integ.AES_128_GMAC) is not None
+
+
 def test_nothing_else_is_offered() -> None:
     ciphers = {
         (n, b) for n in range(256) for b in (None, 0, 64, 128, 160, 192, 256, 512) if algorithms.encryption(n, b)

@@ -6,10 +6,11 @@ from ipaddress import ip_address
 
 from ipsecd.crypto.mac import Mac
 from ipsecd.ipsec.lifetime import Limits
-from ipsecd.ipsec.sa import EspKeys, InboundSa, OutboundSa, Outside
+from ipsecd.ipsec.sa import AhKeys, EspKeys, InboundSa, OutboundSa, Outside
+from ipsecd.wire.form import TUNNEL, Form
 from ipsecd.wire.registry import Integ
 from ipsecd.wire.selector import Selector
-from tests.unit.crypto.suites import INTEGRITIES, SUITES, Suite
+from tests.unit.crypto.suites import AH_INTEGRITIES, INTEGRITIES, SUITES, Suite
 
 GCM = next(suite for suite in SUITES if suite.name == "aes128gcm16")
 CBC = next(suite for suite in SUITES if suite.name == "aes128-sha256")
@@ -32,6 +33,20 @@ SPI = 0xC0FFEE01
 def keys(suite: Suite = GCM, *, esn: bool = False) -> EspKeys:
     integrity = suite.integrity.id if suite.integrity else Integ.NONE
     return EspKeys(suite.encryption.id, suite.encryption.key_bits, integrity, esn, suite.key_e, suite.key_a)
+
+
+def ah_keys(name: str = "sha256", *, esn: bool = False) -> AhKeys:
+    integrity = next(each for each in AH_INTEGRITIES if each.name == name)
+    return AhKeys(integrity.id, esn, bytes(range(0x20, 0x20 + integrity.material_octets)))
+
+
+def ah_pair(name: str = "sha256", *, esn: bool = False, form: Form = TUNNEL) -> tuple[OutboundSa, InboundSa]:
+    """Both ends of an SA of AH."""
+    given, back = ah_keys(name, esn=esn), Outside(THERE, 4500, HERE, 4500)
+    return (
+        OutboundSa(SPI, 0x1111, "child", given, LOCAL, REMOTE, OUTSIDE, Limits(), 0.0, form),
+        InboundSa(SPI, "child", given, REMOTE, LOCAL, back, Limits(), 1_024, 0.0, form),
+    )
 
 
 def outbound(suite: Suite = GCM, *, esn: bool = False, limits: Limits | None = None) -> OutboundSa:
