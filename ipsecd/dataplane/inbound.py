@@ -30,10 +30,10 @@ from ipsecd.dataplane.messages import (
 from ipsecd.dataplane.results import Result, ToTun, expiry
 from ipsecd.dataplane.tally import Tally
 from ipsecd.errors import LocalError, PeerError, Refused, WireError
-from ipsecd.ipsec import esp
+from ipsecd.ipsec import esp, pmtu
 from ipsecd.ipsec.fragment import fragments
 from ipsecd.ipsec.icmperror import answered_flow
-from ipsecd.ipsec.pmtu import PathMtus, least, tcp_mss, tunnel_mtu
+from ipsecd.ipsec.pmtu import PathMtus, least, tcp_mss
 from ipsecd.ipsec.sa import InboundSa
 from ipsecd.ipsec.sad import InboundSad, sooner
 from ipsecd.ipsec.selectors import Flow
@@ -176,7 +176,7 @@ class Inbound:
     def _deliver(self, sa: InboundSa, packet: bytes, inner: ip.IpPacket, now: float) -> list[Result]:
         """An IPv6 packet whose fragments the peer has put together is cut again, as no router beyond will: into pieces
         that any link carries."""
-        room = tunnel_mtu(self._paths.to(sa.outside.remote, now), sa.outside.remote.version, sa.cipher)
+        room = pmtu.room(sa, self._paths.to(sa.outside.remote, now))
         clamped = clamp_mss(inner, packet, tcp_mss(min(room, self._tun_mtu), inner.version))
         if clamped is not packet:
             self.tally.paths["mss-clamped"] += 1

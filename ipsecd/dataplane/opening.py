@@ -106,7 +106,7 @@ class Opener:
     def open(self, sa: InboundSa, at: int, octets: int, count: int) -> OpenedRun | None:
         """Open ``count`` datagrams of ``octets`` each, the first at ``at``, that are one of ``stretches``; None if they
         aren't a plain run of authentic packets with the same trailer, and nothing has changed then."""
-        cipher = sa.cipher.run
+        cipher = sa.run
         if cipher is None:
             return None
         (low,) = _NUMBER.unpack_from(self._octets, at)
@@ -137,7 +137,7 @@ class Opener:
     def open_one(self, sa: InboundSa, at: int, octets: int) -> OpenedOne | None:
         """Open the datagram at ``at``; None if it isn't fresh, authentic and of right padding, and nothing has changed
         then."""
-        cipher, window, whole = sa.cipher.run, sa.window, self._octets
+        cipher, window, whole = sa.run, sa.window, self._octets
         header = whole[at : at + HEADER_OCTETS]
         (number,) = _NUMBER.unpack(header)
         associated: bytes | memoryview = header

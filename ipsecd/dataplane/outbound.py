@@ -1,14 +1,15 @@
 """The way out, from the TUN device to the network. The methods stand in the order in which a packet meets them.
 
  1. parse      the packet that the kernel routed to the TUN device
- 2. gather     a fragment waits for the others where ports decide: they all go by what the first one shows
+ 2. gather     a fragment waits for the others where ports decide, as they all go by what the first one shows, and where
+               it goes in transport mode, which protects whole packets
  3. decide     the SPD entry, remembered per flow: PROTECT, or BYPASS and DISCARD, which end here
  4. choose     the newest outbound SA of the entry's child that may carry the packet
     or wait    there is none: the packet is queued and the child is asked for, once
  5. fit        TCP segment size; too big for the path: an ICMP error to the sender, or fragments
  6. number     sequence numbers, never twice
- 7. seal       ESP
- 8. wrap       what the outer header takes from the inner one; one UDP datagram
+ 7. wrap       ESP and AH, by the form of the SA, and what stands in front: see ``wrapping``
+ 8. part       fragments of what is too big and goes without UDP, where the kernel cuts nothing
 
 Whatever doesn't get through is dropped under a name of ``tally.DROPS``.
 """
@@ -19,29 +20,29 @@ from collections.abc import Iterable
 from typing import NamedTuple, NoReturn
 
 from ipsecd import limits
-from ipsecd.dataplane.messages import Acquire, AhKeys, HardExpired, InstallOutbound, Outside, Released, SaCounters
+from ipsecd.dataplane.messages import Acquire, HardExpired, InstallOutbound, Outside, Released, SaCounters
 from ipsecd.dataplane.results import Out, Result, ToTun, expiry
 from ipsecd.dataplane.tally import Tally
 from ipsecd.dataplane.waiting import WaitingRoom
-from ipsecd.errors import LocalError, Refused, WireError
-from ipsecd.ipsec import esp
+from ipsecd.dataplane.wrapping import Numbers, Outer, Wrapped, outer_of, pieces, wrap
+from ipsecd.errors import PeerError, Refused, WireError
+from ipsecd.ipsec import esp, pmtu
 from ipsecd.ipsec.fragment import fragments
 from ipsecd.ipsec.icmperror import answered_flow
-from ipsecd.ipsec.pmtu import PathMtus, least, tcp_mss, tunnel_mtu
+from ipsecd.ipsec.pmtu import PathMtus, least, tcp_mss
 from ipsecd.ipsec.reassembly import Loss, Reassembly
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.ipsec.sad import OutboundSad, sooner
 from ipsecd.ipsec.selectors import UNSEEN, Flow
-from ipsecd.ipsec.spd import BYPASS, DISCARD, Direction, Spd
+from ipsecd.ipsec.spd import BYPASS, DISCARD, PROTECT, Direction, Spd
 from ipsecd.ipsec.toobig import TooBig
+from ipsecd.ipsec.transport import front_octets
 from ipsecd.ipsec.tunnel import OuterHeader
 from ipsecd.wire import ip
-from ipsecd.wire.form import TUNNEL
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import Address
 from ipsecd.wire.tcp import clamp_mss
 
-NEXT_HEADER = {4: IpProtocol.IPV4, 6: IpProtocol.IPV6}
 _EXTENSIONS = frozenset({0, IpProtocol.ROUTING, IpProtocol.DESTINATION})
 
 
@@ -96,7 +97,7 @@ class Outbound:
     def _send(self, packet: bytes, now: float, results: list[Result], *, again: bool) -> None:
         try:
             packet, inner = self._parse(packet)
-            if inner.is_fragment and self._ports_decide(packet, inner):
+            if inner.is_fragment and (self._ports_decide(packet, inner) or self._goes_whole(inner)):
                 whole = self._gather(packet, inner, now)
                 if whole is None:
                     return
@@ -107,15 +108,15 @@ class Outbound:
                 self._wait(decided, packet, now, results)
                 return
             fitted = self._fit(sa, packet, inner, decided.header, now, results)
-            first = self._number(sa, len(fitted.packets), results)
-        except Refused as refusal:
+            numbers = self._number(sa, len(fitted.packets), results)
+            says = outer_of(sa, decided.header, inner, may_fragment=fitted.may_fragment)
+            for piece in fitted.packets:
+                wrapped = self._wrap(sa, numbers, piece, inner, says, now)
+                self._part(sa, wrapped, says, piece, now, results)
+                numbers = numbers.next()
+        except (Refused, PeerError) as refusal:
             self.tally.drops[refusal.reason] += 1
             return
-        for sequence, piece in enumerate(fitted.packets, first):
-            datagram = self._seal(sa, sequence, inner.version, piece, now)
-            df = decided.header.dont_fragment(inner) and not fitted.may_fragment
-            results.append(Out(datagram, sa.outside, decided.header.tos(inner), df, piece))
-            self.tally.paths["datagrams"] += 1
         self.tally.paths["sealed"] += 1
         self._expire(sa, now, results)
 
@@ -132,6 +133,13 @@ class Outbound:
         protocol = packet[inner.fragment_header] if inner.fragment_header else inner.protocol
         flow = Flow.of(inner)._replace(protocol=UNSEEN if protocol in _EXTENSIONS else protocol)
         return self._spd.ports_decide(flow, Direction.OUTBOUND)
+
+    def _goes_whole(self, inner: ip.IpPacket) -> bool:
+        """Whether the SA that a fragment would go by is one of transport mode (RFC 4303 section 3.3.4)."""
+        flow = Flow.of(inner)
+        entry = self._spd.lookup(flow, Direction.OUTBOUND)
+        sa = self._sad.choose(entry.child, flow) if entry is not None and entry.action == PROTECT else None
+        return sa is not None and sa.form.transport
 
     def _gather(self, packet: bytes, inner: ip.IpPacket, now: float) -> bytes | None:
         gathered = self._fragments.add(packet, inner, now)
@@ -162,7 +170,7 @@ class Outbound:
     def _choose(self, decided: _Decided, now: float, results: list[Result]) -> OutboundSa | None:
         while (sa := self._sad.choose(decided.child, decided.flow)) is not None:
             self._expire(sa, now, results)
-            if not sa.lifetime.over:
+            if not sa.over:
                 return sa
         return None
 
@@ -187,8 +195,8 @@ class Outbound:
     ) -> _Fitted:
         """RFC 4301 section 8.2.1. What can be cut neither here nor by its sender, once it is told, goes in outer
         fragments. ``df: clear`` means that senders needn't know."""
-        version = sa.outside.remote.version
-        room = tunnel_mtu(self._paths.to(sa.outside.remote, now), version, sa.cipher)
+        front = front_octets(packet, inner) if sa.form.transport else 0
+        room = pmtu.room(sa, self._paths.to(sa.outside.remote, now), front)
         packet = self._clamp(packet, inner, room)
         if len(packet) <= room:
             return _Fitted([packet])
@@ -196,10 +204,11 @@ class Outbound:
         cut_by_its_source = inner.fragment_header and not inner.is_fragment  # and joined since: see ipsec/reassembly.py
         if len(packet) > smallest and not cut_by_its_source and header.df != "clear" and inner.dont_fragment:
             self._answer(packet, inner, max(room, smallest), now, results)
-        if len(packet) > smallest and not inner.dont_fragment and self._may_be_cut(sa, inner):
+        may_be_cut = not sa.form.transport and not inner.dont_fragment and self._may_be_cut(sa, inner)
+        if len(packet) > smallest and may_be_cut:
             self.tally.paths["fragmented"] += 1
             return _Fitted(fragments(packet, inner, max(room, smallest)), may_fragment=room < smallest)
-        if len(packet) > (most := tunnel_mtu(ip.MAX_PACKET, version, sa.cipher)):
+        if len(packet) > (most := pmtu.room(sa, ip.MAX_PACKET, front)):
             self._answer(packet, inner, most, now, results)
         return _Fitted([packet], may_fragment=True)
 
@@ -222,28 +231,50 @@ class Outbound:
             self.tally.paths["mss-clamped"] += 1
         return clamped
 
-    def _number(self, sa: OutboundSa, count: int, results: list[Result]) -> int:
-        first = sa.take(count)
-        if first is None:
-            sa.lifetime.over = True
-            results.append(HardExpired(sa.inbound, "packets"))
-            raise Refused("sequence-exhausted")
-        return first
+    def _number(self, sa: OutboundSa, count: int, results: list[Result]) -> Numbers:
+        taken = []
+        for each in (sa, sa.around):
+            first = each.take(count) if each is not None else 0
+            if first is None:
+                sa.lifetime.over = True
+                results.append(HardExpired(sa.inbound, "packets"))
+                raise Refused("sequence-exhausted")
+            taken.append(first)
+        return Numbers(*taken)
 
-    def _seal(self, sa: OutboundSa, sequence: int, version: int, packet: bytes, now: float) -> bytes:
-        datagram, encrypted = esp.seal(sa, sequence, NEXT_HEADER[version], packet, self._iv_source)
-        sa.lifetime.carry(1, encrypted, now)
-        return datagram
+    def _wrap(
+        self, sa: OutboundSa, numbers: Numbers, packet: bytes, inner: ip.IpPacket, says: Outer, now: float
+    ) -> Wrapped:
+        wrapped = wrap(sa, numbers, packet, inner, says, self._iv_source)
+        sa.lifetime.carry(1, wrapped.octets, now)
+        if sa.around is not None:
+            sa.around.lifetime.carry(1, wrapped.signed, now)
+        return wrapped
+
+    def _part(
+        self, sa: OutboundSa, wrapped: Wrapped, says: Outer, packet: bytes, now: float, results: list[Result]
+    ) -> None:
+        """If the first fragment doesn't fit the link, no other does: so it stands for the whole packet then."""
+        tos, df = says
+        if says.dont_fragment or not sa.outside.native:
+            parts = [wrapped.datagram]
+        else:
+            parts = pieces(wrapped, self._paths.to(sa.outside.remote, now), self._iv_source)
+        self.tally.paths["datagrams"] += len(parts)
+        for part in parts:
+            results.append(Out(part, sa.outside, tos, df, packet))
+            packet = b""
 
     # --- what the control side says -----------------------------------------------------------------------------
 
     def install(self, message: InstallOutbound, now: float) -> list[Result]:
         """Use a new SA for all that comes, beginning with what waits for it. Raises LocalError if it can't be."""
         m = message
-        if isinstance(m.keys, AhKeys) or m.form != TUNNEL:
-            raise LocalError("these roads carry ESP in tunnel mode")
-        self._sad.add(OutboundSa(m.spi, m.inbound, m.child, m.keys, m.local, m.remote, m.outside, m.limits, now))
+        sa = OutboundSa(m.spi, m.inbound, m.child, m.keys, m.local, m.remote, m.outside, m.limits, now, m.form)
+        self._sad.add(sa)
         results: list[Result] = []
+        if sa.over:
+            return results
         for packet in self._waiting.served(message.child):
             self._send(packet, now, results, again=True)
         return results
@@ -294,9 +325,10 @@ class Outbound:
         return sooner(self._sad.alarms.next(), self._fragments.deadline())
 
     def _expire(self, sa: OutboundSa, now: float, results: list[Result]) -> None:
-        report = expiry(sa.lifetime, sa.inbound, now)
-        if report is not None:
-            results.append(report)
+        for each in (sa, sa.around):
+            report = expiry(each.lifetime, each.inbound, now) if each is not None else None
+            if report is not None:
+                results.append(report)
 
     # --- counters -----------------------------------------------------------------------------------------------
 

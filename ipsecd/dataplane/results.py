@@ -10,9 +10,10 @@ from ipsecd.ipsec.lifetime import Lifetime
 
 
 class Out(NamedTuple):
-    """Send this ESP packet as the payload of one UDP datagram. ``tos`` is the TOS or traffic class octet of the outer
-    header; ``df`` says that no router, and not this host either, may fragment it. If the kernel says that it doesn't
-    fit the link, the roads take ``packet``, the one inside, once more."""
+    """Send this datagram: ESP, or AH and what it protects, as the payload of one UDP datagram, or if ``outside`` is
+    native a whole IP packet, its header included. ``tos`` is the TOS or traffic class octet of the outer header; ``df``
+    says that no router, and not this host either, may fragment it. If the kernel says that it doesn't fit the link, the
+    roads take ``packet``, the one inside, once more; nothing if another fragment stands for it."""
 
     datagram: bytes
     outside: Outside
@@ -25,7 +26,7 @@ class Out(NamedTuple):
         return len(self.datagram)
 
     def packets(self) -> list[bytes]:
-        return [self.packet]
+        return [self.packet] if self.packet else []
 
 
 class OutRun(NamedTuple):

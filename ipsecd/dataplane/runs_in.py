@@ -134,7 +134,7 @@ class RunsIn(Inbound):
         """The SA of plain datagrams."""
         (spi,) = _SPI.unpack_from(self._octets, at)
         sa = self._sad.get(spi)
-        if sa is None or sa.cipher.run is None or not sa.used:
+        if sa is None or sa.run is None or not sa.used:
             return None
         if outside is not sa.seen_outside:
             if outside != sa.seen_outside:

@@ -17,12 +17,12 @@ from ipsecd import limits
 from ipsecd.dataplane.columns import Octets
 from ipsecd.dataplane.cutting import cut_full
 from ipsecd.dataplane.gathering import Gathered, Way, plain
-from ipsecd.dataplane.outbound import NEXT_HEADER, Outbound
+from ipsecd.dataplane.outbound import Outbound
 from ipsecd.dataplane.results import Out, OutRun, Result
 from ipsecd.dataplane.sealing import LAST_NUMBER, RUN_OCTETS, Layout, Sealer, seal_each, trailer_of
+from ipsecd.dataplane.wrapping import NEXT_HEADER
 from ipsecd.errors import WireError
-from ipsecd.ipsec import esp
-from ipsecd.ipsec.pmtu import tunnel_mtu
+from ipsecd.ipsec import esp, pmtu
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.ipsec.selectors import Flow
 from ipsecd.ipsec.spd import PROTECT, Direction
@@ -144,10 +144,9 @@ class RunsOut(Outbound):
         flow = Flow.of(inner)
         entry = self._spd.lookup(flow, Direction.OUTBOUND)
         sa = self._sad.choose(entry.child, flow) if entry is not None and entry.action == PROTECT else None
-        if entry is None or sa is None or sa.cipher.run is None:
+        if entry is None or sa is None or sa.run is None or sa.outside.native:
             return None
-        remote = sa.outside.remote
-        room = tunnel_mtu(self._paths.to(remote, now), remote.version, sa.cipher)
+        room = pmtu.room(sa, self._paths.to(sa.outside.remote, now))
         tos, df = entry.header.tos(inner), entry.header.dont_fragment(inner)
         return Way(entry.name, sa, inner.protocol, NEXT_HEADER[inner.version], tos, df, room)
 

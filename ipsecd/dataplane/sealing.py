@@ -169,6 +169,6 @@ def seal_each(sa: OutboundSa, first: int, packets: Sequence[bytes], trailer: byt
 
 
 def _cipher(sa: OutboundSa) -> RunCipher:
-    if sa.cipher.run is None:
-        raise LocalError("this cipher seals no runs")
-    return sa.cipher.run
+    if sa.run is None:
+        raise LocalError("this SA seals no runs")
+    return sa.run

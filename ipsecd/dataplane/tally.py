@@ -15,12 +15,13 @@ DROPS = {
     # both roads
     "no-policy": "no SPD entry holds the packet",
     "policy-discard": "its SPD entry says discard",
+    "bad-option": "an option or source route in front of AH isn't as long as it says (RFC 4302 section 3.3.3.1)",
+    "bad-extension-header": "nobody can tell where the routing header in front of AH ends (RFC 4302 appendix A2)",
+    "transport-fragment": "a fragment: transport mode protects whole packets (RFC 4303 section 3.3.4)",
     # the way out
     "malformed-packet": "what the TUN device gave is no IP packet",
     "bypass-on-tun": "its SPD entry says bypass, so steering should have kept it from the TUN device",
     "no-sa-for-error": "an ICMP error, and there is no SA for answers to the packet it is about (RFC 4301 section 6.2)",
-    "ah-length": "its AH says a length that it can't have",
-    "transport-fragment": "a fragment: transport mode protects whole packets (RFC 4303 section 3.3.4)",
     "acquire-throttled": "its child was asked for a moment ago, in vain",
     "too-many-wait": "too many packets wait already, or for too many children",
     "queue-overflow": "too many younger packets wait for the same child",
@@ -34,6 +35,10 @@ DROPS = {
     "fragment-full": "a fragment, and too many younger ones wait for the rest of their packets",
     # the way in
     "runt": "too short for anything that is expected here",
+    "not-ah": "neither AH nor ESP",
+    "ah-fragment": "a fragment with AH: the kernel puts them together, and none should come here",
+    "ah-length": "its AH says a length that it can't have",
+    "unfinished-route": "its AH can't be checked before its routing header has been followed to the end",
     "unknown-spi": "no inbound SA has its SPI",
     "sa-expired": "its SA has reached a hard limit",
     "replayed": "its sequence number was seen before",

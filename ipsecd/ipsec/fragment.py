@@ -1,14 +1,17 @@
-"""Packets cut into fragments: IPv4 before ESP (RFC 4301 section 8.2.1 case 2; RFC 791 section 3.2), and IPv6 packets
-that their source had cut and that came through the tunnel in one piece (RFC 8200 section 4.5)."""
+"""Packets cut into fragments: IPv4 before ESP (RFC 4301 section 8.2.1 case 2; RFC 791 section 3.2), IPv6 packets that
+their source had cut and that came through the tunnel in one piece (RFC 8200 section 4.5), and packets with AH or ESP
+that no UDP socket cuts for us."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
 
-from ipsecd.errors import LocalError
+from ipsecd.errors import LocalError, Refused
 from ipsecd.wire.checksum import checksum
-from ipsecd.wire.ip import IPV4_OCTETS, IPV6_OCTETS, IpPacket
+from ipsecd.wire.ip import IPV4_OCTETS, IPV6_OCTETS, MAX_PACKET, IpPacket
+from ipsecd.wire.ipv6_chain import NEXT_HEADER, extensions
+from ipsecd.wire.registry import IpProtocol
 
 IPV6_FRAGMENT_OCTETS = 8
 
@@ -33,6 +36,21 @@ def fragments(packet: bytes, inner: IpPacket, mtu: int) -> list[bytes]:
     header = packet[: inner.header_octets]
     later = header[:IPV4_OCTETS] + _copied_options(header[IPV4_OCTETS:])
     return [_ipv4_piece(*piece) for piece in _cut(packet[len(header) : inner.total_octets], inner, mtu, header, later)]
+
+
+def with_fragment_header(packet: bytes, at: int, identification: int) -> bytes:
+    """An IPv6 packet that may be cut: ``at`` octets of headers stand in every piece. Refused("too-big") if no packet is
+    so large."""
+    rebuilt = bytearray(packet[:at])
+    last = NEXT_HEADER
+    for extension in extensions(packet, at):
+        last = extension.at
+    following, rebuilt[last] = rebuilt[last], IpProtocol.FRAGMENT
+    payload = len(packet) - IPV6_OCTETS + IPV6_FRAGMENT_OCTETS
+    if payload > MAX_PACKET:
+        raise Refused("too-big")
+    struct.pack_into("!H", rebuilt, 4, payload)
+    return bytes(rebuilt) + struct.pack("!BxHI", following, 0, identification) + packet[at:]
 
 
 def _cut(

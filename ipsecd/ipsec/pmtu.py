@@ -11,9 +11,12 @@ from collections import OrderedDict
 from typing import TypeVar
 
 from ipsecd import limits
-from ipsecd.crypto.esp_cipher import EspCipher
+from ipsecd.crypto.ah_mac import AhMac
 from ipsecd.ipsec.esp import largest_payload
+from ipsecd.ipsec.sa import InboundSa, OutboundSa
+from ipsecd.wire.ah import header_octets
 from ipsecd.wire.ip import IpPacket
+from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import Address
 
 Value = TypeVar("Value")
@@ -58,10 +61,24 @@ def outer_octets(datagram: int, outer_version: int) -> int:
     return datagram + _UDP_HEADER + _IP_HEADER[outer_version]
 
 
-def tunnel_mtu(path_mtu: int, outer_version: int, cipher: EspCipher) -> int:
-    """The largest inner packet that leaves as one outer packet of at most ``path_mtu`` octets; below zero if none
-    does."""
-    return largest_payload(cipher, path_mtu - outer_octets(0, outer_version))
+def room(sa: OutboundSa | InboundSa, path_mtu: int, front: int = 0) -> int:
+    """The largest packet that leaves by this SA as one of at most ``path_mtu`` octets; below zero if none does. In
+    transport mode it has ``front`` octets of headers ahead of the place where AH or ESP goes, an IP header without
+    options unless told. These leave as they are, but in UDP, where the kernel writes a header of its own."""
+    version, native, transport = sa.outside.remote.version, sa.outside.native, sa.form.transport
+    plain = _IP_HEADER[version]
+    front = front or plain
+    left = path_mtu - (front if native and transport else plain)
+    if not native:
+        left -= _UDP_HEADER
+    if sa.around is not None:
+        left -= _ah_octets(sa.around.mac, version)
+    inside = largest_payload(sa.cipher, left) if sa.protocol == IpProtocol.ESP else left - _ah_octets(sa.mac, version)
+    return inside + front if transport else inside
+
+
+def _ah_octets(mac: AhMac, version: int) -> int:
+    return header_octets(mac.iv_octets + mac.icv_octets, version)
 
 
 def least(inner: IpPacket) -> int:

@@ -145,9 +145,10 @@ class _Sa:
 
 
 class OutboundSa(_Sa):
-    """An SA we send on. (spi, inbound) names it: ``inbound`` is the SPI of its other half."""
+    """An SA we send on. (spi, inbound) names it: ``inbound`` is the SPI of its other half. ``around`` is the SA of AH
+    that its packets go within, if any."""
 
-    __slots__ = ("inbound", "sequence")
+    __slots__ = ("around", "inbound", "sequence")
 
     def __init__(
         self,
@@ -164,7 +165,14 @@ class OutboundSa(_Sa):
     ) -> None:
         super().__init__(spi, child, keys, local, remote, outside, limits, now, form)
         self.inbound = inbound
+        self.around: OutboundSa | None = None
         self.sequence = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing may go by it any more; nothing but what an SA of ESP sends ever goes by an outer one."""
+        around = self.around
+        return self.lifetime.over or self.form.outer or (around is not None and around.lifetime.over)
 
     def take(self, count: int) -> int | None:
         """The first of ``count`` sequence numbers in a row that nobody had and nobody gets again; None if there
@@ -177,9 +185,10 @@ class OutboundSa(_Sa):
 
 
 class InboundSa(_Sa):
-    """An SA we receive on, named by our own SPI. ``failures`` counts packets in a row whose ICV was wrong."""
+    """An SA we receive on, named by our own SPI. ``failures`` counts packets in a row whose ICV was wrong. ``around``
+    is the SA of AH that its packets come within, if any."""
 
-    __slots__ = ("failures", "seen_outside", "used", "window")
+    __slots__ = ("around", "failures", "seen_outside", "used", "window")
 
     def __init__(
         self,
@@ -195,6 +204,7 @@ class InboundSa(_Sa):
         form: Form = TUNNEL,
     ) -> None:
         super().__init__(spi, child, keys, local, remote, outside, limits, now, form)
+        self.around: InboundSa | None = None
         self.window = ReplayWindow(window)
         self.failures = 0
         self.used = False

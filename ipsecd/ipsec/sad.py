@@ -62,6 +62,16 @@ class Alarms(Generic[Name]):
             yield name
 
 
+_Either = TypeVar("_Either", InboundSa, OutboundSa)
+
+
+def _outer(found: _Either | None, spi: int) -> _Either:
+    """The SA of AH that another is to be within; ``spi`` is the inbound one of its pair."""
+    if found is None or not found.form.outer:
+        raise LocalError(f"no SA of AH with inbound SPI {spi:08x} to be within")
+    return found
+
+
 class InboundSad:
     """The SAs we receive on, by SPI."""
 
@@ -70,9 +80,12 @@ class InboundSad:
         self.alarms: Alarms[int] = Alarms()
 
     def add(self, sa: InboundSa) -> None:
-        """Raises LocalError if the SPI is taken: two SAs can't be told apart."""
+        """Raises LocalError if the SPI is taken, as two SAs can't be told apart, or if there is no SA that it is to be
+        within."""
         if sa.spi in self._by_spi:
             raise LocalError(f"inbound SPI {sa.spi:08x} is in use")
+        if within := sa.form.within:
+            sa.around = _outer(self._by_spi.get(within), within)
         self._by_spi[sa.spi] = sa
         self.alarms.set(sa.spi, sa.lifetime.deadline())
 
@@ -100,23 +113,32 @@ class OutboundSad:
     def __init__(self) -> None:
         self._by_child: dict[str, list[OutboundSa]] = {}
         self._by_name: dict[tuple[int, int], OutboundSa] = {}
+        self._outer: dict[int, OutboundSa] = {}  # by inbound SPI
         self.alarms: Alarms[tuple[int, int]] = Alarms()
 
     def add(self, sa: OutboundSa) -> None:
-        """Raises LocalError if there is one of this name: its numbers would be used twice."""
+        """Raises LocalError if there is one of this name, as its numbers would be used twice, or if there is no SA that
+        it is to be within."""
         name = (sa.spi, sa.inbound)
         if name in self._by_name:
             raise LocalError(f"outbound SPI {sa.spi:08x} of inbound {sa.inbound:08x} is in use")
+        if within := sa.form.within:
+            sa.around = _outer(self._outer.get(within), within)
+        if sa.form.outer:
+            self._outer[sa.inbound] = sa
         self._by_name[name] = sa
         self._by_child.setdefault(sa.child, []).insert(0, sa)
         self.alarms.set(name, sa.lifetime.deadline())
 
     def remove(self, spi: int, inbound: int) -> OutboundSa | None:
-        """Forget an SA, and hand it back; it's fine if there is none."""
+        """Forget an SA, and hand it back; it's fine if there is none. What is within it goes no more."""
         sa = self._by_name.pop((spi, inbound), None)
         self.alarms.set((spi, inbound), None)
         if sa is None:
             return None
+        if sa.form.outer:
+            self._outer.pop(inbound, None)
+            sa.lifetime.over = True
         rest = [other for other in self._by_child[sa.child] if other is not sa]
         if rest:
             self._by_child[sa.child] = rest
@@ -133,7 +155,7 @@ class OutboundSad:
     def choose(self, child: str, flow: Flow) -> OutboundSa | None:
         """The newest SA of the child that may carry this flow and isn't over."""
         for sa in self._by_child.get(child, ()):
-            if not sa.lifetime.over and sa.selectors.hold_outbound(flow):
+            if not sa.over and sa.selectors.hold_outbound(flow):
                 return sa
         return None
 

@@ -43,11 +43,24 @@ def split(packet: bytes, whole: IpPacket) -> Split:
     packet, end = packet[: whole.total_octets], whole.transport_offset
     if whole.fragment_header:
         packet, end = without_fragment_header(packet, end), end - _FRAGMENT_OCTETS
+    place, named_at = _place(packet, end)
+    return Split(packet[:place], packet[named_at], packet[place:])
+
+
+def front_octets(packet: bytes, whole: IpPacket) -> int:
+    """How many octets of headers stand in front of the place."""
+    if whole.transport_offset == whole.header_octets:
+        return whole.header_octets
+    return _place(packet, whole.transport_offset)[0]
+
+
+def _place(packet: bytes, end: int) -> tuple[int, int]:
+    """Where the place is in an IPv6 packet, and the octet that says what stands there."""
     place, named_at = IPV6_OCTETS, NEXT_HEADER
     for kind, at, octets, _ in extensions(packet, end):
         if kind in _ON_THE_WAY:
             place, named_at = at + octets, at
-    return Split(packet[:place], packet[named_at], packet[place:])
+    return place, named_at
 
 
 def headed(front: bytes, protocol: int, octets: int) -> bytes:

@@ -98,7 +98,7 @@ def test_finding_the_sa(benchmark: Benchmark) -> None:
 def test_columns_nonces_and_window(benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = Reads(BULK)
     reads.opened()
-    monkeypatch.setattr(reads.sa.cipher, "run", NoCipher())
+    monkeypatch.setattr(reads.sa, "run", NoCipher())
     assert len(benchmark(reads.opened).rows) == 45
 
 

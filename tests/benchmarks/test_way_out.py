@@ -94,7 +94,7 @@ def test_run_columns(benchmark: Benchmark, steps: Steps, monkeypatch: pytest.Mon
 
 
 def test_run_aead(benchmark: Benchmark, steps: Steps) -> None:
-    cipher, layout = steps.sa.cipher.run, steps.layout
+    cipher, layout = steps.sa.run, steps.layout
     assert cipher is not None
     nonces = steps.sealer._nonce_views[: RUN.count]
     benchmark(cipher.seal, nonces, layout.plain, layout.headers, layout.sealed)

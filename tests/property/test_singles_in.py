@@ -74,7 +74,7 @@ def sealed(near: End, plaintext: bytes) -> bytes:
 def streams(near: End) -> bool:
     """Whether its cipher takes any number of octets."""
     (sa,) = near.roads._outbound._sad
-    return sa.cipher.run is not None
+    return sa.run is not None
 
 
 def datagram(draw: Draw, near: End, sent: list[bytes]) -> bytes:

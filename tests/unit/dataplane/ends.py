@@ -16,6 +16,7 @@ from ipsecd.dataplane.inline import InlineRoads
 from ipsecd.dataplane.results import Out, Result, ToTun
 from ipsecd.ipsec import esp
 from ipsecd.ipsec.tunnel import AS_INNER
+from ipsecd.wire.form import TUNNEL
 from ipsecd.wire.selector import Address, Selector
 from tests.unit.crypto.suites import Suite
 from tests.unit.ipsec.pairs import GCM, fixed_iv, keys
@@ -49,7 +50,8 @@ class End:
         self.outside = m.Outside(here, 4500, there, 4500)
         self.local, self.remote = (NEAR_NETS, FAR_NETS) if near else (FAR_NETS, NEAR_NETS)
         self.inbound, self.outbound = (NEAR_SPI, FAR_SPI) if near else (FAR_SPI, NEAR_SPI)
-        self.keys = keys(suite, esn=esn)
+        self.keys: m.EspKeys | m.AhKeys = keys(suite, esn=esn)
+        self.form = TUNNEL
         self.roads = InlineRoads(fixed_iv, tun_mtu=TUN_MTU)
         self._generation = 0
 
@@ -60,29 +62,19 @@ class End:
         return self.roads.handle(m.SetSpd(self._generation, entries or (protect(*pairs),)), 0.0)
 
     def install_inbound(self, now: float = 0.0, *, spi: int = 0, child: str = "child", **given: object) -> list[Result]:
-        limits = given.pop("limits", m.Limits())
-        local, remote = given.pop("local", self.local), given.pop("remote", self.remote)
+        kept = {"local": self.local, "remote": self.remote, "keys": self.keys, "form": self.form, "limits": m.Limits()}
         return self.roads.handle(
-            m.InstallInbound(spi or self.inbound, child, self.keys, local, remote, self.outside, limits, 1_024),  # type: ignore[arg-type]  # the caller's care
+            m.InstallInbound(spi or self.inbound, child, outside=self.outside, window=1_024, **(kept | given)),  # type: ignore[arg-type]  # the caller's care
             now,
         )
 
     def install_outbound(
         self, now: float = 0.0, *, spi: int = 0, inbound: int = 0, child: str = "child", **given: object
     ) -> list[Result]:
-        limits = given.pop("limits", m.Limits())
-        local, remote = given.pop("local", self.local), given.pop("remote", self.remote)
+        kept = {"local": self.local, "remote": self.remote, "keys": self.keys, "form": self.form, "limits": m.Limits()}
+        names = spi or self.outbound, inbound or self.inbound
         return self.roads.handle(
-            m.InstallOutbound(
-                spi or self.outbound,
-                inbound or self.inbound,
-                child,
-                self.keys,
-                local,
-                remote,
-                self.outside,
-                limits,  # type: ignore[arg-type]  # the caller's care
-            ),
+            m.InstallOutbound(*names, child, outside=self.outside, **(kept | given)),  # type: ignore[arg-type]  # the caller's care
             now,
         )
 

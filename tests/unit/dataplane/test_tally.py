@@ -11,7 +11,7 @@ from ipsecd.ipsec.reassembly import Loss
 from ipsecd.ipsec.replay import Verdict
 
 ROOT = Path(ipsecd.__file__).parent
-RAISED = re.compile(r'(?:Refused|PeerError)\(\s*"([a-z0-9-]+)"')
+RAISED = re.compile(r'(?:Refused|PeerError|WireError)\(\s*"([a-z0-9-]+)"')
 OTHER = re.compile(
     r'drops\["([a-z0-9-]+)"\]|drop="([a-z0-9-]+)"|"(queue-overflow|unknown-spi|runt|bad-icv|bad-padding)"'
 )

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
 from ipsecd import limits
-from ipsecd.ipsec.pmtu import PathMtus, outer_octets, tcp_mss, tunnel_mtu
+from ipsecd.ipsec.pmtu import PathMtus, outer_octets, room, tcp_mss
+from ipsecd.ipsec.sa import Outside
+from ipsecd.wire.form import Form
 from tests.unit.crypto.suites import Suite
-from tests.unit.ipsec.pairs import CBC, CHACHA, CTR, GCM, outbound
+from tests.unit.ipsec.pairs import CBC, CHACHA, CTR, GCM, ah_pair, outbound
 
 PEER, PEER6 = ip_address("198.51.100.1"), ip_address("2001:db8::1")
+PATHS = {
+    4: Outside(ip_address("192.0.2.1"), 4_500, PEER, 4_500),
+    6: Outside(ip_address("2001:db8::2"), 4_500, PEER6, 4_500),
+}
 
 
 def test_a_path_has_the_mtu_of_its_link_until_something_is_learned() -> None:
@@ -112,7 +119,41 @@ def test_the_memory_of_paths_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     ids=lambda value: getattr(value, "name", value),
 )
 def test_the_largest_inner_packet(suite: Suite, version: int, largest: int) -> None:
-    assert tunnel_mtu(1_500, version, outbound(suite).cipher) == largest
+    sa = outbound(suite)
+    sa.outside = PATHS[version]
+    assert room(sa, 1_500) == largest
+
+
+UDP, NATIVE = 4_500, 0
+TUNNEL, TRANSPORT = Form(), Form(transport=True)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "version", "port", "form", "front", "largest"),
+    [
+        ("esp", 4, NATIVE, TUNNEL, 0, 1_446),  # 1500 - 20 - 8 - 8 - 16 = 1448, less pad length and next header
+        ("esp", 6, NATIVE, TUNNEL, 0, 1_426),
+        ("esp", 4, UDP, TRANSPORT, 0, 1_458),  # 1438 octets of payload, behind the 20 of its own header
+        ("esp", 4, NATIVE, TRANSPORT, 0, 1_466),
+        ("esp", 4, NATIVE, TRANSPORT, 24, 1_466),  # 1500 - 24 - 32 = 1444, less 2, and 24 again
+        ("esp", 4, UDP, TRANSPORT, 24, 1_462),
+        ("esp", 6, NATIVE, TRANSPORT, 48, 1_466),  # 1500 - 48 - 32 = 1420, less 2, and 48 again
+        ("ah", 4, NATIVE, TUNNEL, 0, 1_452),  # 1500 - 20 - 12 - 16
+        ("ah", 6, NATIVE, TUNNEL, 0, 1_428),  # likewise, AH of 32 octets
+        ("ah", 4, UDP, TUNNEL, 0, 1_444),
+        ("ah", 4, NATIVE, TRANSPORT, 0, 1_472),
+        ("ah", 4, NATIVE, TRANSPORT, 60, 1_472),
+        ("both", 4, NATIVE, TUNNEL, 0, 1_418),  # 28 less than ESP alone
+        ("both", 6, UDP, TRANSPORT, 0, 1_426),  # 1500 - 40 - 8 - 32 - 8 - 8 - 16 = 1388, less 2, and 40 again
+    ],
+)
+def test_what_each_form_leaves(protocol: str, version: int, port: int, form: Form, front: int, largest: int) -> None:
+    outside = replace(PATHS[version], local_port=port, remote_port=port)
+    around, _ = ah_pair(form=Form(transport=True, outer=True))
+    sa = ah_pair(form=form)[0] if protocol == "ah" else outbound(GCM)
+    sa.form, sa.outside = form, outside
+    sa.around = around if protocol == "both" else None
+    assert room(sa, 1_500, front) == largest
 
 
 def test_the_largest_tcp_segment() -> None:
