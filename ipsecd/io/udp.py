@@ -11,7 +11,6 @@ path, as nobody but their sender can cut them, and it believes no less than the 
 
 from __future__ import annotations
 
-import errno
 import socket
 import struct
 import sys
@@ -21,10 +20,10 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple, Self
 
+from ipsecd.io.outgoing import REFUSED, Ancillary, Refusal, coming_from, target_of, try_to_send
 from ipsecd.io.udp_errors import ErrorQueue, PathError
 from ipsecd.io.udp_open import (
     GRO,
-    IP_PKTINFO,
     SEGMENT,
     UDP_SEGMENT,
     Address,
@@ -32,7 +31,7 @@ from ipsecd.io.udp_open import (
     open_one,
     open_pair,
 )
-from ipsecd.limits import SEND_TRIES, SOCKET_ERRORS, UDP_ENDS
+from ipsecd.limits import SOCKET_ERRORS, UDP_ENDS
 
 # linux/in.h, linux/in6.h
 IP_MTU_DISCOVER = 10
@@ -41,48 +40,13 @@ PMTUDISC_WANT = 1  # fragments by what the kernel takes for the path's MTU
 PMTUDISC_PROBE = 3  # sets DF and takes only the link's MTU into account
 PMTUDISC_OMIT = 5  # leaves DF clear; ICMP never changes the path MTU
 
-Ancillary = tuple[tuple[int, int, bytes], ...]
-
 _ANCILLARY = 256
 _ANY_IPV6_LINK = 1_280 - 40 - 8  # octets of a UDP datagram (RFC 8200 section 5)
 _NOT_OF_CUTTING = frozenset(
     {"send-forbidden", "send-full", "send-unreachable"}
 )  # sending one by one would do no better
 _INCOMPLETE = int(socket.MSG_CTRUNC | socket.MSG_TRUNC)  # an enumeration would do this in Python
-_REASONS = {
-    errno.EPERM: "send-forbidden",  # a netfilter rule
-    errno.EMSGSIZE: "send-too-big",
-    errno.ENOBUFS: "send-full",
-    errno.EAGAIN: "send-full",
-    errno.ENETUNREACH: "send-unreachable",
-    errno.EHOSTUNREACH: "send-unreachable",
-    errno.EINVAL: "send-bad-source",  # the local address is no longer ours
-    errno.EADDRNOTAVAIL: "send-bad-source",
-}
-DROPS = {
-    "send-forbidden": "a packet filter of this machine forbids to send it",
-    "send-too-big": "it's larger than the link to the peer carries",
-    "send-full": "the kernel has no room left for what is to be sent",
-    "send-unreachable": "no route leads to the peer",
-    "send-bad-source": "the address it should be sent from isn't this machine's any more",
-    "send-failed": "the kernel didn't send it, for another reason",
-    "receive-truncated": "the kernel handed it over incomplete",
-}
-# What an ICMP error makes of the next call on the socket, whoever that is for.
-_FROM_ICMP = frozenset(
-    {
-        errno.EMSGSIZE,
-        errno.ENETUNREACH,
-        errno.EHOSTUNREACH,
-        errno.ECONNREFUSED,
-        errno.ENOPROTOOPT,
-        errno.EOPNOTSUPP,
-        errno.EHOSTDOWN,
-        errno.ENONET,
-        errno.EPROTO,
-        errno.EACCES,
-    }
-)
+DROPS = {**REFUSED, "receive-truncated": "the kernel handed it over incomplete"}
 
 
 class Received(NamedTuple):
@@ -96,13 +60,6 @@ class Received(NamedTuple):
     remote_port: int
     local: Address
     traffic_class: int
-
-
-class Refusal(NamedTuple):
-    """Why a datagram wasn't sent; ``mtu`` is that of the link if it is too narrow, 0 if nobody says."""
-
-    reason: str
-    mtu: int = 0
 
 
 class UdpSocket:
@@ -180,7 +137,7 @@ class UdpSocket:
         many octets each but for the last, which may have less: None, or the refusal of the first if it doesn't fit the
         link, and then none is sent; others are just counted.
         """
-        target = _target(self._version, int(remote), remote_port)
+        target = target_of(self._version, int(remote), remote_port)
         source = None if local is None else int(local)
         mode = PMTUDISC_PROBE
         if may_fragment:
@@ -204,7 +161,7 @@ class UdpSocket:
             return None
         if may_fragment and self._version == 6:
             return None
-        sendmsg, target = self._socket.sendmsg, _target(self._version, int(remote), remote_port)
+        sendmsg, target = self._socket.sendmsg, target_of(self._version, int(remote), remote_port)
         ancillary = _says(self._version, int(local), traffic_class, segment)
 
         def again(data: bytes | memoryview) -> bool:
@@ -250,7 +207,7 @@ class UdpSocket:
     ) -> Refusal | None:
         if mode != self._mode:
             self._discover(mode)
-        refusal = self._try(data, ancillary, target)
+        refusal = try_to_send(self._socket, self._errors, data, ancillary, target)
         if not self._stays and mode != self._rest:
             self._discover(self._rest)
         return refusal
@@ -262,24 +219,6 @@ class UdpSocket:
         else:
             self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, mode)
         self._mode = mode
-
-    def _try(self, data: bytes | memoryview, ancillary: Ancillary, target: tuple[str, int]) -> Refusal | None:
-        """Again as long as an error may be another datagram's, as anybody can make those come."""
-        reason = ""
-        for _ in range(SEND_TRIES):
-            try:
-                self._socket.sendmsg((data,), ancillary, 0, target)
-            except OSError as error:
-                number = error.errno or 0
-            else:
-                return None
-            reason = _REASONS.get(number, "send-failed")
-            if number not in _FROM_ICMP:
-                break
-            if number == errno.EMSGSIZE and (mtu := self._errors.link_mtu()):
-                return Refusal(reason, mtu)
-            self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # the one that waits now, if one does
-        return Refusal(reason)
 
     def errors(self, limit: int) -> list[PathError]:
         """At most ``limit`` entries of the error queue."""
@@ -301,22 +240,14 @@ def pair(address: Address, port: int, mark: int, without: Collection[str] = ()) 
     )
 
 
-# Numbers in the place of addresses: their hashes are ready, those of addresses are made in Python.
-@lru_cache(maxsize=UDP_ENDS)
-def _target(version: int, number: int, port: int) -> tuple[str, int]:
-    return str(IPv4Address(number) if version == 4 else IPv6Address(number)), port
-
-
 @lru_cache(maxsize=UDP_ENDS)
 def _says(version: int, source: int | None, traffic_class: int, segment: int) -> Ancillary:
     """What goes with a datagram: its TOS octet, where it comes from, and the size of the pieces it's cut into."""
     four = version == 4
     level, kind = (socket.IPPROTO_IP, socket.IP_TOS) if four else (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)
     said = [(level, kind, struct.pack("=i", traffic_class))]
-    if source is not None and four:
-        said.append((level, IP_PKTINFO, struct.pack("=I4s4s", 0, source.to_bytes(4, "big"), bytes(4))))
-    elif source is not None:
-        said.append((level, socket.IPV6_PKTINFO, source.to_bytes(16, "big") + bytes(4)))
+    if source is not None:
+        said += coming_from(version, source)
     if segment:
         said.append((socket.SOL_UDP, UDP_SEGMENT, struct.pack("=H", segment)))
     return tuple(said)

@@ -11,7 +11,8 @@ import pytest
 
 from ipsecd.errors import KernelError
 from ipsecd.io.link_mtu import LinkMtus
-from ipsecd.io.udp import Refusal, UdpSocket
+from ipsecd.io.outgoing import Refusal
+from ipsecd.io.udp import UdpSocket
 from ipsecd.io.udp_errors import PathError
 from tests.interop.waiting import eventually
 from tests.netns.capture import Capture, send

@@ -10,7 +10,8 @@ from ipaddress import ip_address
 import pytest
 
 from ipsecd.errors import KernelError
-from ipsecd.io.udp import Refusal, UdpSocket, pair
+from ipsecd.io.outgoing import Refusal
+from ipsecd.io.udp import UdpSocket, pair
 from ipsecd.io.udp_errors import PathError
 from tests.netns.capture import Capture, send
 from tests.netns.packets import too_big, udp

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ipsecd
 from ipsecd.daemon.drops import MEANINGS, OF_THE_DAEMON, OF_THE_FLOOR, meanings, of_the_floor
-from ipsecd.io import tun, udp
+from ipsecd.io import outgoing, tun, udp
 from ipsecd.policy.floor import ruleset
 from ipsecd.policy.plan import Plan
 
@@ -28,7 +28,7 @@ def test_every_counter_of_the_floor_that_is_no_entrys_is_explained() -> None:
 
 
 def test_every_reason_of_sockets_and_of_the_tun_is_explained() -> None:
-    assert set(udp.DROPS) == counted_in("io/udp.py") | set(udp._REASONS.values()) | {"send-failed"}
+    assert set(udp.DROPS) == counted_in("io/udp.py") | set(outgoing.REASONS.values()) | {"send-failed"}
     assert set(tun.DROPS) == counted_in("io/tun.py") | set(tun._REFUSALS.values()) | {"tun-failed"}
     assert set(OF_THE_DAEMON) == counted_in("daemon/wires.py", *CARRYING)
 

@@ -16,7 +16,7 @@ from ipsecd.dataplane.messages import Outside
 from ipsecd.dataplane.results import Out, OutRun
 from ipsecd.errors import KernelError
 from ipsecd.ike.config import Endpoint, Path
-from ipsecd.io.udp import Refusal
+from ipsecd.io.outgoing import Refusal
 
 HERE, THERE = ip_address("192.0.2.1"), ip_address("198.51.100.1")
 HERE6, THERE6 = ip_address("2001:db8::1"), ip_address("2001:db8::2")

@@ -21,8 +21,9 @@ from ipsecd.dataplane.runs_in import RunsIn
 from ipsecd.dataplane.runs_out import RunsOut
 from ipsecd.errors import KernelError
 from ipsecd.io.channel import Channel, channel_pair
+from ipsecd.io.outgoing import Refusal
 from ipsecd.io.tun import NOTHING_LEFT, TunEnd, TunRead
-from ipsecd.io.udp import Received, Refusal
+from ipsecd.io.udp import Received
 from ipsecd.io.udp_errors import PathError
 from tests.unit.dataplane.ends import FAR_NETS, NEAR_NETS, TUN_MTU, End, only, protect, tunnel
 from tests.unit.ipsec.pairs import fixed_iv, keys

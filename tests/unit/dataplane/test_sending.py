@@ -11,7 +11,7 @@ import pytest
 
 from ipsecd.dataplane.results import Out, OutRun
 from ipsecd.dataplane.sending import Sending
-from ipsecd.io.udp import Refusal
+from ipsecd.io.outgoing import Refusal
 from tests.unit.dataplane.samples import OUTSIDE
 
 ONE = Out(b"one", OUTSIDE, 0, True, b"inside")

@@ -15,7 +15,8 @@ import pytest
 
 from ipsecd import limits
 from ipsecd.errors import KernelError
-from ipsecd.io.udp import Received, Refusal, UdpSocket, pair
+from ipsecd.io.outgoing import Refusal
+from ipsecd.io.udp import Received, UdpSocket, pair
 from ipsecd.io.udp_errors import PathError
 
 PEER = {4: ip_address("198.51.100.1"), 6: ip_address("2001:db8::2")}
