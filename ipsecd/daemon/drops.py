@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ipsecd.dataplane.tally import DROPS as OF_THE_ROADS
 from ipsecd.ike.drops import DROPS as OF_IKE
+from ipsecd.io.native import DROPS as OF_NATIVE
 from ipsecd.io.tun import DROPS as OF_THE_TUN
 from ipsecd.io.udp import DROPS as OF_SOCKETS
 from ipsecd.policy.floor import BESIDE_THE_TUN, NOT_STEERED, SOURCE_ROUTED, UNKNOWN_INTERFACE
@@ -37,7 +38,7 @@ def _together(*tables: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-MEANINGS = _together(OF_THE_ROADS, OF_IKE, OF_SOCKETS, OF_THE_TUN, OF_THE_FLOOR, OF_THE_DAEMON)
+MEANINGS = _together(OF_THE_ROADS, OF_IKE, OF_SOCKETS, OF_NATIVE, OF_THE_TUN, OF_THE_FLOOR, OF_THE_DAEMON)
 
 
 def of_the_floor(counters: Mapping[str, int]) -> dict[str, int]:

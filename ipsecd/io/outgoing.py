@@ -87,7 +87,8 @@ def target_of(version: int, number: int, port: int) -> tuple[str, int]:
 
 @lru_cache(maxsize=UDP_ENDS)
 def coming_from(version: int, number: int) -> Ancillary:
-    """What says which address of ours it leaves from: the kernel refuses what isn't, and routes by it."""
+    """What says which address of ours it leaves from: the kernel routes by it, and refuses what isn't ours, but for
+    whole IPv4 packets."""
     if version == 4:
         return ((socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=I4s4s", 0, number.to_bytes(4, "big"), bytes(4))),)
     return ((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, number.to_bytes(16, "big") + bytes(4)),)

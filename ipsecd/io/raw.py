@@ -6,8 +6,8 @@ from __future__ import annotations
 import socket
 from ipaddress import IPv4Address, IPv6Address
 
-_IPV6_HDRINCL = 36  # linux/in6.h
-_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+from ipsecd.errors import KernelError
+from ipsecd.io.native_open import open_header_included
 
 
 class RawSender:
@@ -22,7 +22,7 @@ class RawSender:
         IPv4 header."""
         try:
             return self._socket(destination.version).sendto(packet, (str(destination), 0)) == len(packet)
-        except OSError:
+        except (OSError, KernelError):
             return False
 
     def close(self) -> None:
@@ -32,9 +32,5 @@ class RawSender:
 
     def _socket(self, version: int) -> socket.socket:
         if version not in self._sockets:
-            kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-            opened = socket.socket(_FAMILIES[version], kind, socket.IPPROTO_RAW)  # which includes the header of IPv4
-            self._sockets[version] = opened
-            if version == 6:
-                opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
+            self._sockets[version] = open_header_included(version)
         return self._sockets[version]

@@ -51,7 +51,7 @@ def open_pair(address: Address, port: int, mark: int) -> tuple[socket.socket, so
     """
     sending = _open(address, port, mark)
     with _or_closed(port, sending):
-        _hear_nothing(sending)
+        hear_nothing(sending)
         sending.bind((str(address), port))
         receiving = _open(address, port, mark)
         with _or_closed(port, receiving):
@@ -100,7 +100,7 @@ def _hear(opened: socket.socket) -> None:
         opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
 
 
-def _hear_nothing(opened: socket.socket) -> None:
+def hear_nothing(opened: socket.socket) -> None:
     """Broadcasts go to every socket of a port: where nobody reads them, they'd take the room of errors."""
     filtering = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
     opened.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", 1, ctypes.addressof(filtering)))
