@@ -9,14 +9,19 @@ There are no maps and no sets in it, though one of those could take the place of
 of another, the kernel (Linux 6.18) starts the new rules first and fills maps of ranges behind that, so for a moment no
 flow would be found. Chains are entered by ``goto``, which leaves nothing to return to; still the kernel counts how
 deep they stand in each other, and takes 16.
+
+A branch is called after what it says, and so after all that stands behind it. Branches that say the same are one
+chain, in whichever trees: what is blocked, or may only leave inside an SA, is dropped in the same words at several
+hooks. And what a change of the policy doesn't touch is called as before, and can stay where it is (``change.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address
-from itertools import count, pairwise
+from itertools import pairwise
 from math import log2
 
 from ipsecd import limits
@@ -30,15 +35,27 @@ ADDRESSES = {4: ("@nh,96,32", "@nh,128,32"), 6: ("@nh,64,128", "@nh,192,128")}  
 TRANSPORT = ("meta l4proto", "th sport", "th dport")
 
 
+Aside = Callable[[list[str]], str]
+"""Puts rules into a branch of their own, and tells how it is called."""
+
+
+def branch(rules: Sequence[str]) -> str:
+    """How a branch is called that has these rules."""
+    return "b" + blake2b("\n".join(rules).encode(), digest_size=_NAME_OCTETS).hexdigest()
+
+
+_NAME_OCTETS = 16
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """``places`` are in nft's words those of source and destination address, and then of protocol and two ports, if
-    they can be told. ``written`` are flows as the rules of a chain, with the chains they need. ``final`` says whether
+    they can be told. ``written`` are flows as the rules of a chain, with the branches they need. ``final`` says whether
     nothing is left for others of a packet that belongs to a flow. ``in_turn``: flows may be asked some now, and some
     later."""
 
     places: tuple[str, ...]
-    written: Callable[[str, Sequence[Flow]], Chains]
+    written: Callable[[Sequence[Flow], Aside], list[str]]
     final: Callable[[Flow], bool]
     in_turn: bool = True
 
@@ -66,16 +83,30 @@ def tree(name: str, flows: Sequence[Flow], words: Words) -> Chains:
     flows, boxes = [flows[number] for number in numbers], [boxes[number] for number in numbers]
     bounds = [0, *(turns(boxes) if words.in_turn else ()), len(flows)]
     parts = [slice(*ends) for ends in pairwise(bounds)]
-    chains: Chains = {name: []}
+    branches = Branches()
+    chains: Chains = {}
     then, behind = "", None
     for place, part in reversed(list(enumerate(parts))):
-        own = f"{name}_then_{place}" if place else name
-        chains |= _Tree(own, flows[part], boxes[part], words, _depth(parts, part), then, behind).chains
+        own = f"{name}_then_{place}" if place else name  # of which each way through the tree before it may know
+        chains[own] = _Tree(flows[part], boxes[part], words, branches, then, behind).rules(_depth(parts, part))
         then = own
         for flow, box in zip(flows[part], boxes[part], strict=True) if place else ():
             if flow.verdict != "return":
                 behind = box if behind is None else around(behind, box)
-    return chains
+    return chains | branches.chains
+
+
+class Branches:
+    """The ``chains`` that are branches."""
+
+    def __init__(self) -> None:
+        self.chains: Chains = {}
+
+    def aside(self, rules: list[str]) -> str:
+        """Put rules into a branch of their own, unless they are one already. Returns how it is called."""
+        name = branch(rules)
+        self.chains[name] = rules
+        return name
 
 
 def _depth(parts: Sequence[slice], part: slice) -> int:
@@ -96,36 +127,32 @@ class _Part:
 
 
 class _Tree:
-    """``chains`` of flows; a packet that belongs to none goes on to the chain ``then``, if there is one."""
+    """Of flows; a packet that belongs to none goes on to the chain ``then``, if there is one, which has what is inside
+    the box ``behind``."""
 
     def __init__(
         self,
-        name: str,
         flows: Sequence[Flow],
         boxes: Sequence[Box],
         words: Words,
-        depth: int,
+        branches: Branches,
         then: str,
         behind: Box | None,
     ) -> None:
-        self.name, self.flows, self.boxes, self.words, self.then = name, flows, boxes, words, then
+        self.flows, self.boxes, self.words, self.branches, self.then = flows, boxes, words, branches, then
         self.behind = behind
         self.decisive = [flow.verdict != "return" for flow in flows]
         self.parting = Parting(boxes)
-        self.chains: Chains = {}
-        self.numbers = count()
-        if not flows:
-            self.chains[name] = []
-            return
-        everything = whole(flows[0].source.version, len(words.places))
-        self._chain(name, _Part(list(range(len(flows))), everything, depth, limits.TWICE * len(flows)))
 
-    def _chain(self, name: str, part: _Part) -> str:
-        self.chains[name] = []
-        self.chains[name] += self._rules(name, part)
-        return name
+    def rules(self, depth: int) -> list[str]:
+        """Those of the chain that packets come to first; as many as ``depth`` may stand behind it."""
+        if not self.flows:
+            return []
+        everything = whole(self.flows[0].source.version, len(self.words.places))
+        numbers = list(range(len(self.flows)))
+        return list(self._rules(_Part(numbers, everything, depth, limits.TWICE * len(numbers))))
 
-    def _rules(self, name: str, part: _Part) -> Iterator[str]:
+    def _rules(self, part: _Part) -> Iterator[str]:
         """The larger half is looked into by the same chain."""
         while True:
             left = self._left(part.flows)
@@ -135,18 +162,20 @@ class _Tree:
             if cut is None:
                 break
             half, rest = self._parted(left, part, cut)
-            branch = self._chain(f"{self.name}_{next(self.numbers)}", half)
-            if len(self.chains[branch]) > 1 or " " in "".join(self.chains[branch]).removeprefix("goto "):
-                yield f"{self.words.within(cut, part.inside)} goto {branch}"
-            else:
-                yield f"{self.words.within(cut, part.inside)} {''.join(self.chains.pop(branch)) or 'return'}"
+            yield f"{self.words.within(cut, part.inside)} {self._gone_to(list(self._rules(half)))}"
             part = rest
         numbers, full = self._until_full(left, part.inside)
-        more = self.words.written(name, [self.flows[number] for number in numbers])
-        yield from more.pop(name)
+        yield from self.words.written([self.flows[number] for number in numbers], self.branches.aside)
         if not full and self.then and self.behind is not None and meet(self.behind, part.inside):
             yield f"goto {self.then}"
-        self.chains |= more
+
+    def _gone_to(self, rules: list[str]) -> str:
+        """What leads to these rules: a verdict, if that is all they say."""
+        if not rules:
+            return "return"
+        if len(rules) == 1 and " " not in rules[0].removeprefix("goto "):
+            return rules[0]
+        return f"goto {self.branches.aside(rules)}"
 
     def _left(self, numbers: list[int]) -> list[int]:
         """Without flows that let go what is let go in any case, as far as a box around all others shows it."""

@@ -25,7 +25,7 @@ from functools import partial
 from ipsecd import limits
 from ipsecd.policy import branching
 from ipsecd.policy import flow as one_way
-from ipsecd.policy.branching import ADDRESSES, TRANSPORT, Words, tree
+from ipsecd.policy.branching import ADDRESSES, TRANSPORT, Aside, Branches, Words, tree
 from ipsecd.policy.constant_sets import EITHER, PORTS, TYPES
 from ipsecd.policy.flow import LOCAL, addresses, ends, rule
 from ipsecd.policy.plan import Action, Entry
@@ -187,13 +187,19 @@ def _with_ports(flows: Sequence[Flow]) -> list[Flow]:
 def _branched(name: str, flows: Sequence[Flow], words: Callable[[int], Words]) -> Chains:
     """Few flows are rules one after the other, many are a tree, with these words for each IP version."""
     if len(flows) < limits.FEW_FLOWS:
-        return words(4).written(name, flows)
+        return _in_a_row(name, flows, words(4))
     made: Chains = {name: []}
     for version in (4, 6):
         if some := [flow for flow in flows if flow.source.version == version]:
             made[name].append(f"meta nfproto ipv{version} goto {name}_v{version}")
             made |= tree(f"{name}_v{version}", some, words(version))
     return made
+
+
+def _in_a_row(name: str, flows: Sequence[Flow], words: Words) -> Chains:
+    """A rule for each."""
+    branches = Branches()
+    return {name: words.written(flows, branches.aside), **branches.chains}
 
 
 def _by_addresses(version: int) -> Words:
@@ -222,29 +228,26 @@ def _by_the_past(version: int) -> Words:
     places = f"ct original {family} saddr", f"ct original {family} daddr"
     return Words(
         places,
-        lambda name, flows: {name: [rule(flow, "ct original ") for flow in flows]},
+        lambda flows, _: [rule(flow, "ct original ") for flow in flows],
         lambda flow: flow.certain and ends(flow.verdict),
     )
 
 
-def _rules(name: str, flows: Sequence[Flow]) -> Chains:
-    return {name: [rule(flow) for flow in flows]}
+def _rules(flows: Sequence[Flow], _aside: Aside) -> list[str]:
+    return [rule(flow) for flow in flows]
 
 
-def _opaque(name: str, flows: Sequence[Flow]) -> Chains:
+def _opaque(flows: Sequence[Flow], aside: Aside) -> list[str]:
     """Blocks the packet might belong to; a certain match of another kind ends the search for them. Then, what no block
     wants: protects that might be meant, until an entry is certain."""
     blocks = next((place for place, flow in enumerate(reversed(flows)) if flow.action is Action.BLOCK), len(flows))
-    ahead, rest = flows[: len(flows) - blocks], f"{name}_rest"
+    ahead = flows[: len(flows) - blocks]
     left = [f"{addresses(flow)} {flow.verdict}" for flow in flows if flow.action is not Action.BLOCK]
     if not any(flow.certain for flow in ahead if flow.action is not Action.BLOCK):
-        return {name: [f"{addresses(flow)} {flow.verdict}" for flow in ahead if flow.action is Action.BLOCK] + left}
+        return [f"{addresses(flow)} {flow.verdict}" for flow in ahead if flow.action is Action.BLOCK] + left
+    rest = f"goto {aside(left)}"
     asked = [flow for flow in ahead if flow.action is Action.BLOCK or flow.certain]
-    return {
-        name: [f"{addresses(flow)} {flow.verdict if flow.action is Action.BLOCK else f'goto {rest}'}" for flow in asked]
-        + [f"goto {rest}"],
-        rest: left,
-    }
+    return [f"{addresses(flow)} {flow.verdict if flow.action is Action.BLOCK else rest}" for flow in asked] + [rest]
 
 
 def pieces(name: str, flows: Sequence[Flow], *, exceptions: bool) -> Chains:
@@ -307,7 +310,7 @@ def quoting(name: str, flows: Sequence[Flow], exempt: Callable[[Quoted], Iterabl
         some = [flow for flow in found if flow.source.version == version]
         words = Words((place.destination, place.source), partial(_answers, place), lambda flow: ends(flow.verdict))
         chain = f"{name}_v{version}"
-        made = words.written(chain, some) if len(some) < limits.FEW_FLOWS else tree(chain, some, words)
+        made = (_in_a_row if len(some) < limits.FEW_FLOWS else tree)(chain, some, words)
         made[chain][:0] = ours
         result |= made
     return result
@@ -320,7 +323,7 @@ _QUOTED = {
 }
 
 
-def _answers(place: Quoted, name: str, flows: Sequence[Flow]) -> Chains:
+def _answers(place: Quoted, flows: Sequence[Flow], _aside: Aside) -> list[str]:
     """The flows as rules for an error that quotes a packet which they answer."""
     rules = [
         (
@@ -331,7 +334,7 @@ def _answers(place: Quoted, name: str, flows: Sequence[Flow]) -> Chains:
         )
         for flow in flows
     ]
-    return {name: [" ".join(words) for words in rules]}
+    return [" ".join(words) for words in rules]
 
 
 def _quoted(side: str, place: str, selector: Selector, flow: Flow) -> str:

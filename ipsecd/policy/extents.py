@@ -16,7 +16,6 @@ Box = tuple[Span, ...]  # of source and destination address, protocol, and two p
 SIDES = 2  # axes of addresses, the first ones
 _ADDRESSES = {4: (0, 0xFFFF_FFFF), 6: (0, (1 << 128) - 1)}
 _ANY_PROTOCOL = (0, 255)
-_REMEMBERED = 16_384  # boxes of some thousand entries: each is asked for in many chains
 
 
 def whole(version: int, axes: int) -> Box:
@@ -29,7 +28,7 @@ def box_of(flow: Flow) -> Box:
     return _box(flow.source, flow.destination, flow.me)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=limits.FLOOR_WORDS)
 def _box(source: Selector, destination: Selector, me: str) -> Box:
     addresses = (
         _ADDRESSES[side.version] if name == me else (int(side.start), int(side.end))

@@ -28,13 +28,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
 
+from ipsecd import limits
 from ipsecd.policy import classify, connections, constant_sets, exempt_rules, sides
 from ipsecd.policy.connections import Interfaces
 from ipsecd.policy.constant_sets import TO_US
 from ipsecd.policy.marks import asking_mark, clear_mark, has_mark, inside_mark, set_mark
 from ipsecd.policy.plan import PERSISTENT, Action, Entry, Plan, Settings
-from ipsecd.policy.sharing import shared
 
 TABLE = "ipsecd"
 
@@ -56,7 +58,7 @@ _OF_NO_POLICY = f"# {PERSISTENT}"  # the first line of a ruleset that nobody has
 _NONE = Interfaces()
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_./-]+")
-_NAME_OCTETS = 100
+_NAME_OCTETS, _DIGEST_OCTETS = 100, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,13 @@ def ruleset(plan: Plan, outside: tuple[str, ...] = (), interfaces: Interfaces = 
     them by type of connection, which only a plan needs that asks for it."""
     lines = [_OF_NO_POLICY] if plan.policy == PERSISTENT else []
     lines += [f"table inet {TABLE}", f"delete table inet {TABLE}", f"table inet {TABLE} {{"]
-    for counter in _counters(plan):
+    for counter in dict.fromkeys(_counters(plan)):
         lines += [f"\tcounter {counter} {{", "\t}", ""]
     for each in (*constant_sets.ALL, *(connections.of_types(plan.settings, interfaces) if plan.by_connection else ())):
         lines += each.lines
     for version, name in classify.CLEAR.items():  # the boot begins without any
         lines += [f"\tset {name} {{", f"\t\ttype ipv{version}_addr", "\t\tflags timeout", "\t}", ""]
-    for name, rules in (shared(_subordinate_chains(plan, outside)) | _base_chains(plan, interfaces)).items():
+    for name, rules in (_subordinate_chains(plan, outside) | _base_chains(plan, interfaces)).items():
         lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}", ""]
     return "\n".join([*lines[:-1], "}", ""])
 
@@ -93,23 +95,28 @@ def entry_counters(plan: Plan, counters: Mapping[str, int]) -> dict[str, EntryCo
     """The table's counters (packets by counter name, as the kernel lists them), by the names of the plan's entries."""
     return {
         entry.name: EntryCounters(
-            counters.get(_counter("hits", index, entry.name), 0), counters.get(_counter("drops", index, entry.name), 0)
+            counters.get(_counter("hits", entry.name), 0), counters.get(_counter("drops", entry.name), 0)
         )
-        for index, entry in enumerate(plan.entries)
+        for entry in plan.entries
     }
 
 
 def _counters(plan: Plan) -> Iterable[str]:
     yield from (*_WAYS, NOT_STEERED)
-    for index, entry in enumerate(plan.entries):
+    for entry in plan.entries:
         if entry.action is not Action.BLOCK:
-            yield _counter("hits", index, entry.name)
+            yield _counter("hits", entry.name)
         if entry.action is not Action.PERMIT:
-            yield _counter("drops", index, entry.name)
+            yield _counter("drops", entry.name)
 
 
-def _counter(kind: str, index: int, name: str) -> str:
-    return f"{kind}.{index}.{_NOT_IN_A_NAME.sub('_', name)[:_NAME_OCTETS]}"
+@lru_cache(maxsize=limits.FLOOR_WORDS)
+def _counter(kind: str, name: str) -> str:
+    """By the entry's name alone, so it stays when others come or go; with a digest of the name, if nft takes another."""
+    told = _NOT_IN_A_NAME.sub("_", name)[:_NAME_OCTETS]
+    if told == name:
+        return f"{kind}.{told}"
+    return f"{kind}-{blake2b(name.encode(), digest_size=_DIGEST_OCTETS).hexdigest()}.{told}"
 
 
 def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains:
@@ -171,7 +178,7 @@ def _steering(settings: Settings) -> classify.Verdict:
     """What becomes of packets that may leave: marked, let go, or dropped."""
 
     def verdict(index: int, entry: Entry) -> str:
-        hits = f'counter name "{_counter("hits", index, entry.name)}"'
+        hits = f'counter name "{_counter("hits", entry.name)}"'
         match entry.action:
             case Action.PERMIT:
                 return f"{hits} return"
@@ -194,9 +201,9 @@ def _mark(settings: Settings, entry: Entry) -> str:
     return set_mark(settings, settings.mark if entry.anywhere else asking_mark(settings))
 
 
-def _judge(index: int, entry: Entry) -> str:
+def _judge(_index: int, entry: Entry) -> str:
     """What becomes of packets in clear."""
-    return "return" if entry.action is Action.PERMIT else f'counter name "{_counter("drops", index, entry.name)}" drop'
+    return "return" if entry.action is Action.PERMIT else f'counter name "{_counter("drops", entry.name)}" drop'
 
 
 # To ourselves. The interface alone doesn't tell, as a packet keeps it that destination NAT sends elsewhere, until it is

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
+from ipsecd import limits
 from ipsecd.policy.constant_sets import OURS, PORTS, WITH_TYPES
 from ipsecd.policy.exempt import GROUPS
 from ipsecd.policy.plan import Action
 from ipsecd.wire.selector import ANY_PORT, Selector
 
 LOCAL = {"saddr": "fib saddr type local", "daddr": f"fib daddr type {OURS}"}
-
-_REMEMBERED = 16_384  # words of some thousand entries: each is asked for in many chains
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def addresses(flow: Flow, when: str = "") -> str:
     return " ".join([*words, flow.by] if flow.by else words)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=limits.FLOOR_WORDS)
 def ends(verdict: str) -> bool:
     """Whether a verdict surely ends the search: not so, if it is one for peers in a set."""
     return _FINAL.fullmatch(verdict) is not None
@@ -85,7 +84,7 @@ def range_of(selector: Selector) -> str:
     return _range(int(selector.start), int(selector.end), selector.version)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=limits.FLOOR_WORDS)
 def _range(first: int, last: int, version: int) -> str:
     kind = IPv4Address if version == 4 else IPv6Address
     return str(Selector(kind(first), kind(last)))

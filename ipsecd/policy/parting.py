@@ -40,7 +40,8 @@ class Parting:
 
     def cut(self, left: list[int], inside: Box, depth: int, spare: int) -> Cut | None:
         """The one by which the halves are as small as ``depth`` allows, chains that may stand behind each other, and
-        little stands in both, ``spare`` at most; a slice by protocol or port, if much would."""
+        little stands in both, ``spare`` at most; a slice by protocol or port, if much would. A cut has to be clearly
+        better than those before it, so that it stays where it is when a flow comes or goes."""
         size = len(left)
         smaller = size * min(0.5, (limits.LEAF / size) ** (1 / depth))
         best: Cut | None = None
@@ -50,7 +51,7 @@ class Parting:
             lasts = sorted([self._ends[axis][1][number] for number in left])
             if firsts[0] == firsts[-1] and lasts[0] == lasts[-1]:
                 continue
-            for at in _candidates(firsts, lasts):
+            for at in _candidates(firsts, lasts, smaller):
                 if first < at <= last:
                     below, above = bisect_left(firsts, at), size - bisect_left(lasts, at)
                     twice = below + above - size
@@ -58,7 +59,7 @@ class Parting:
                     cost = max(less / smaller, more / (size - smaller)) * size + 2 * twice
                     if axis < SIDES and below and not twice:
                         cost -= size * (at - lasts[below - 1]) / (last - first)  # what is far from all is told soon
-                    if cost < least and more < size and twice <= spare:
+                    if cost < least * limits.CLEARLY and more < size and twice <= spare:
                         taken = (first, at - 1) if below < above else (at, last)
                         best, least, shared = Cut(axis, taken), cost, twice
         return best if best and 4 * shared <= size else self._slice(left, inside, spare) or best
@@ -70,11 +71,11 @@ class Parting:
         for axis, (first, last) in enumerate(inside[:SIDES]):
             firsts, lasts = self._ends[axis]
             before, behind = min(map(firsts.__getitem__, left)), max(map(lasts.__getitem__, left))
-            far = (last - first) // 4
+            far, room = (last - first) // 4, behind - before + 1
             if before - first > far:
-                return Cut(axis, (first, before - 1))
+                return Cut(axis, (first, round_number(max(first, before - room), before) - 1))
             if last - behind > far:
-                return Cut(axis, (behind + 1, last))
+                return Cut(axis, (round_number(behind, min(last, behind + room)), last))
         return None
 
     def _slice(self, left: list[int], inside: Box, spare: int) -> Cut | None:
@@ -92,12 +93,21 @@ class Parting:
         return best
 
 
-def _candidates(firsts: list[int], lasts: list[int]) -> set[int]:
-    """Where to cut, perhaps: where flows begin, or others are over; and behind the largest gap."""
-    step = max(1, len(firsts) // limits.CUTS)
+def _candidates(firsts: list[int], lasts: list[int], smaller: float) -> dict[int, None]:
+    """Where to cut, perhaps: near to where ``smaller`` flows are on one side, at the roundest number there, and in the
+    largest gap."""
+    size = len(firsts)
     gaps = list(map(sub, firsts[1:], lasts))
-    return {
-        *firsts[step // 2 :: step],
-        *(last + 1 for last in lasts[step // 2 :: step]),
-        firsts[gaps.index(max(gaps)) + 1],
-    }
+    widest = gaps.index(max(gaps))
+    found = dict.fromkeys((round_number(lasts[widest], firsts[widest + 1]),))
+    for middle in (smaller, size - smaller):
+        low, high = int(middle * 0.8), min(int(middle * 1.2) + 1, size - 1)
+        found[round_number(firsts[low], firsts[high])] = None
+        found[round_number(lasts[low] + 1, lasts[high] + 1)] = None
+    return found
+
+
+def round_number(low: int, high: int) -> int:
+    """The one with the most zeros at its end, in base two, of those above ``low`` up to ``high``; ``low`` if there are
+    none."""
+    return high >> (high ^ low).bit_length() - 1 << (high ^ low).bit_length() - 1 if low < high else low

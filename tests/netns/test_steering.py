@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.root, pytest.mark.parametrize("version", [4, 6])]
 MARK = b"<covered packet>"
 CONTROL = b"<control packet>"
 IP = {4: "ip", 6: "ip6"}
-HITS = {4: "hits.0.rule/4", 6: "hits.1.rule/6"}
+HITS = {4: "hits.rule/4", 6: "hits.rule/6"}
 
 
 def transmit(
@@ -129,7 +129,7 @@ def test_a_permit_rule_before_it_keeps_traffic_out_of_the_tun(sites: Sites, tmp_
         wan.wait_for(CONTROL)
         transmit(sites, GA_LAN[version], (HB[version], 9), MARK)
         gateway.wait_in_tun(MARK)
-        assert gateway.counters()["hits.0.open/1"] == 1
+        assert gateway.counters()["hits.open/1"] == 1
         assert wan.count(MARK) == 0
 
 
@@ -244,7 +244,7 @@ def test_a_hub_sends_what_came_from_one_spoke_back_into_the_tun(sites: Sites, tm
             gateway.into_tun([udp(one, HA[version], CONTROL)])
             lan.wait_for(CONTROL)
             assert wan.count(MARK) == 0
-            assert gateway.counters()["hits.1.spoke/2"] == 1
+            assert gateway.counters()["hits.spoke/2"] == 1
 
 
 def test_an_answer_to_a_local_service_goes_back_through_the_tun(sites: Sites, tmp_path: Path, version: int) -> None:

@@ -41,7 +41,7 @@ def test_what_two_rooms_call_the_same_means_what_either_says() -> None:
 
 
 def test_of_the_tables_counters_those_of_entries_are_left_out() -> None:
-    assert of_the_floor({"not-inside": 2, "hits.0.a/1": 3, "drops.0.a/1": 4}) == {
+    assert of_the_floor({"not-inside": 2, "hits.a/1": 3, "drops.a/1": 4}) == {
         "wrong-side": 0,
         "not-inside": 2,
         "not-steered": 0,

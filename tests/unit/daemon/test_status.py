@@ -91,7 +91,7 @@ def test_what_was_carried_is_counted_by_sa_and_what_was_not_by_reason(tmp_path: 
     asyncio.run(main())
 
 
-COUNTED = {"not-inside": 3, "wrong-side": 0, "hits.0.site/1": 7, "drops.0.site/1": 5}
+COUNTED = {"not-inside": 3, "wrong-side": 0, "hits.site/1": 7, "drops.site/1": 5}
 
 
 def test_what_the_floor_has_dropped_is_among_the_drops_and_each_is_told_in_words(tmp_path: Path) -> None:

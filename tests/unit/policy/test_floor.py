@@ -41,8 +41,8 @@ def test_forwarded_packets_have_chains_of_their_own_only_where_those_differ(
 def test_a_rule_asks_for_a_route_of_its_own_unless_any_address_is_local() -> None:
     mark = "meta mark set meta mark & 0xf8ffffff |"
     assert chain("steer", PROTECT, ANYWHERE) == [
-        f'ip saddr 10.1.0.0/16 ip daddr 10.2.0.0/16 {mark} 0x04000000 counter name "hits.0.a/1" return',
-        f'ip daddr 10.2.0.0/16 {mark} 0x01000000 counter name "hits.1.c/1" return',
+        f'ip saddr 10.1.0.0/16 ip daddr 10.2.0.0/16 {mark} 0x04000000 counter name "hits.a/1" return',
+        f'ip daddr 10.2.0.0/16 {mark} 0x01000000 counter name "hits.c/1" return',
     ]
 
 
@@ -83,7 +83,7 @@ def test_me_hears_what_goes_to_all_routers_and_says_nothing_in_their_name() -> N
 
 
 LET_IN = replace(PROTECT, passthrough=True)
-BACK, DROP = "ip saddr 10.2.0.0/16 ip daddr 10.1.0.0/16", 'counter name "drops.0.a/1" drop'
+BACK, DROP = "ip saddr 10.2.0.0/16 ip daddr 10.1.0.0/16", 'counter name "drops.a/1" drop'
 
 
 @pytest.mark.parametrize("name", ["arriving", "arriving_pieces"])
@@ -190,7 +190,7 @@ def test_an_exception_opens_neither_what_stands_before_its_entry_nor_what_may_be
     web = Entry("web/1", "web", Action.PROTECT, ((LOCAL, Selector.net("192.0.2.2/32", 6, (80, 80))),), fallback=True)
     rest = Entry("rest/1", "rest", Action.PROTECT, ((LOCAL, PEER),))
     assert chain("leaving_clear", BLOCK, web, rest)[:2] == [
-        'meta nfproto ipv4 counter name "drops.0.b/1" drop',
+        'meta nfproto ipv4 counter name "drops.b/1" drop',
         f"{THERE} meta l4proto 6 th dport 80 ip daddr @clear_ipv4 return",
     ]
     assert not any("@clear" in rule for rule in chain("leaving_opaque", web, rest))
@@ -282,3 +282,23 @@ def test_what_has_to_be_inside_is_what_is_local_to_rules() -> None:
         "10.1.0.0/16": (ip_address("10.1.0.0"), ip_address("10.1.255.255")),
         "fd01::7": (ip_address("fd01::7"), ip_address("fd01::7")),
     }
+
+
+def counters(*names: str) -> list[str]:
+    text = ruleset(Plan("p", entries=tuple(replace(BLOCK, name=name) for name in names)))
+    return re.findall(r"counter ((?:drops|hits)\S+) \{", text)
+
+
+def test_a_counter_is_called_after_its_entry_whatever_stands_before_it() -> None:
+    assert counters("a/1", "b/1") == ["drops.a/1", "drops.b/1"]
+    assert counters("new/1", "b/1") == ["drops.new/1", "drops.b/1"]
+
+
+def test_names_that_nft_does_not_take_are_told_apart() -> None:
+    assert counters("a_b/1", "a b/1", "a@b/1") == [
+        "drops.a_b/1",
+        "drops-7ba36744c3a4ec92.a_b/1",
+        "drops-1b9f7da2f2664ecc.a_b/1",
+    ]
+    long = "x" * 101
+    assert len({*counters(long, long + "y", long[:-1])}) == 3
