@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import defaultdict
 from collections.abc import Generator
 
@@ -15,6 +16,12 @@ from scripts import packages
 settings.register_profile("commit", deadline=None, max_examples=100, print_blob=True)
 settings.register_profile("long", deadline=None, max_examples=5_000, print_blob=True)
 settings.load_profile(os.environ.get("IPSECD_PROFILE", "commit"))
+
+
+def pytest_configure() -> None:
+    """In the background of a shell SIGINT is ignored, and what a test starts would ignore it too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
