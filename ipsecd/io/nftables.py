@@ -5,7 +5,8 @@ every rule: what nft makes of our text, against what it finds in the kernel. (It
 text: each release words rules in its own way, and 1.0.6 prints some wrongly.) So this nft and this kernel are known to
 understand each other. Later ones are whole if nobody else has changed any table meanwhile, which the kernel's
 generation of tables tells; else they are compared too. From then on what the kernel holds is remembered, octet by
-octet (``table.py``), and ``holds`` says whether it is still the same.
+octet (``table.py``), and ``holds`` says whether it is still the same. As long as it is, the next table doesn't take the
+place of the whole: what differs is changed (``rewriting.py``), in one transaction too, and that is read back.
 
 Where the kernel can, the table is one that nobody but its owner can change, and that outlives it (``owner.py``); then
 ``nft flush ruleset`` leaves it alone. nft says what there is to send (``compiled.py``), and the owner sends it.
@@ -25,16 +26,16 @@ from typing import NamedTuple
 
 from ipsecd.errors import KernelError, LocalError
 from ipsecd.io.compiled import Compiled, Message, Unreadable
+from ipsecd.io.machine_code import machine_code
 from ipsecd.io.owner import Owner
-from ipsecd.io.table import Content, content, following, generation
+from ipsecd.io.rewriting import Written, rewriting, written
+from ipsecd.io.table import Content, content, content_after, following, generation
 from ipsecd.limits import NFT_TIME, TABLE_READS
 
 _PATH = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 _BASE_CHAIN = re.compile(r"chain (\S+) \{\s*type (\S+) hook (\S+) priority (-?\d+); policy (\S+);")
 _CONSTANT = re.compile(r"\tset (\S+) \{\n\t\ttype \S+\n\t\tflags constant\n")
 _OBJECT = re.compile(r"^\s*(counter|set) (\S+) \{", re.MULTILINE)
-_UNNAMED = re.compile(r"(set|map) (__\S+)( dreg \d+)?(?: 0x0)?")
-_NAMED = re.compile(r"( set [^_]\S*) 0x0")  # flags, which only the kernel's listing has
 _NO_SUCH, _NOT_SUPPORTED = "No such file or directory", "Operation not supported"
 _CODE = "--debug=netlink"
 _PIECE = 65_536  # octets of what nft says
@@ -51,7 +52,6 @@ class Element(NamedTuple):
 
 Elements = Collection[Element]
 Take = Callable[[bytes], None]
-Code = dict[str, list[str]]  # machine code of each rule in a chain, in order
 
 
 class Nftables:
@@ -62,16 +62,23 @@ class Nftables:
         self.table = table
         self._owner = owner
         self.text = ""  # what replaced the table last
+        self._written: Written | None = None  # the same, taken apart, if it says nothing but what the table is
         self._held: Content | None = None
         self._understood = False  # the kernel was seen to hold what nft had sent
         self.unreadable = ""  # why the table has no owner, though the kernel could give it one
 
     async def replace(self, text: str, elements: Elements = ()) -> None:
-        """Apply the transaction ``text``, which replaces the table whole, and see that the kernel holds it. Its sets
-        have these elements from the first moment on.
+        """Apply the transaction ``text``, which replaces the table whole, and see that the kernel holds it; of a table
+        that is sure to be what was put there, only what differs. Its sets have these elements from the first moment on.
 
         Raises KernelError: either nothing has changed, or it isn't certain that the kernel holds what was asked.
         """
+        new = written(text, self.table)
+        if not (self._understood and new and await self._rewritten(new, elements)):
+            await self._whole(text, elements)
+        self.text, self._written = text, new
+
+    async def _whole(self, text: str, elements: Elements) -> None:
         self._held = None
         before = generation()
         await self._commit(text + self._with(elements))  # nothing comes before this
@@ -81,7 +88,24 @@ class Nftables:
             self._understood = True
         if held.rules != _counted(text):
             raise KernelError("the kernel holds more rules than it was given, or fewer", _REPORT)
-        self.text, self._held = text, held
+        self._held = held
+
+    async def _rewritten(self, new: Written, elements: Elements) -> bool:
+        """Change what differs, and see that the kernel holds that. False if the whole has to be written instead: the
+        table isn't what was put there, or is no more while this is done. Raises KernelError."""
+        less = rewriting(self._written, new, self.table) if self._written is not None else None
+        if less is None or not await self.holds() or self._held is None:
+            return False
+        before, self._held = self._held, None
+        try:
+            await self._commit(less.text + self._with(elements))
+            held = content_after(before, self.table, less.chains, less.gone)
+        except KernelError:
+            return False
+        if held.generation != following(before.generation) or held.rules != new.count:
+            return False
+        self._held = held
+        return True
 
     async def change(self, add: Elements, delete: Elements) -> None:
         """Put elements into their sets, each with its whole time whether it is there already or not, and take others
@@ -130,7 +154,7 @@ class Nftables:
             return False
         if generation() != self._held.generation:
             now = content(self.table)
-            if (now.digest, now.rules) != (self._held.digest, self._held.rules):
+            if not now.same(self._held):
                 return False
             self._held = now
         return True
@@ -153,7 +177,7 @@ class Nftables:
     async def remove(self) -> None:
         """Remove the table; none is fine too."""
         await self._commit(f"{self._begun}delete table inet {self.table}\n")
-        self.text, self._held = "", None
+        self.text, self._written, self._held = "", None, None
 
     @property
     def _begun(self) -> str:
@@ -258,51 +282,6 @@ def _refused(text: str, complaint: bytes, word: str = "") -> KernelError:
 
 _KNOWN = "known to work: nftables 1.0.6"
 _REPORT = "please report this as a bug in ipsecd"
-
-
-def machine_code(output: str, table: str, constant: Collection[str] = ()) -> Code:
-    """The rules in what ``nft --debug=netlink`` prints, by chain and in order: their instructions, with the
-    members of the unnamed sets and maps they look into. Handles and set numbers are left out. The members of
-    ``constant`` sets stand beside the chains, by the name with an @ before it.
-
-    Unnamed sets stand before their rule, all called ``__set%d``, in what nft sends; in what the kernel has they stand
-    before all rules, with numbers.
-    """
-    chains: Code = {}
-    numbered: dict[str, list[str]] = {}
-    ahead: list[list[str]] = []
-    sets: dict[str, list[str]] = {}
-    members: list[str] = []
-    rules: list[str] = []
-    named = re.compile(rf"inet {table} @(\S+)|(\S+) {table} \d+(?: size \d+)?$")
-    unnamed, rule = re.compile(rf"(?:inet {table} @|)(__(?:set|map)\S+)(.*)"), re.compile(rf"inet {table} ([^@\s]+)")
-    for line in output.splitlines():
-        if line.startswith("  ["):
-            if rules:
-                rules[-1] += _with_members(line, ahead, numbered) if "__" in line else _NAMED.sub(r"\1", line)
-        elif line.startswith("\telement"):
-            members += line.split("\telement ")[1:]
-        elif match := unnamed.match(line):
-            if "size" in match[2]:
-                ahead.append(members := [])
-            elif "%" not in match[1]:
-                members = numbered.setdefault(match[1], [])
-        elif (match := named.match(line)) and (name := match[1] or match[2]) in constant:
-            members = sets.setdefault(f"@{name}", [])
-        elif match := rule.match(line):
-            rules = chains.setdefault(match[1], [])
-            rules.append("")
-        elif line:  # of another table
-            members, rules = [], []
-    return chains | {name: sorted(found) for name, found in sets.items()}
-
-
-def _with_members(line: str, ahead: list[list[str]], numbered: dict[str, list[str]]) -> str:
-    match = _UNNAMED.search(line)
-    if match is None:
-        return line
-    found = ahead.pop(0) if "%" in match[2] and ahead else numbered.get(match[2], [])
-    return _UNNAMED.sub(rf"\1 of {', '.join(sorted(found))}\3", line)
 
 
 def _declared(text: str) -> set[tuple[str, ...]]:

@@ -16,9 +16,10 @@ import os
 import socket
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 from ipsecd.errors import KernelError
 from ipsecd.io.netlink_parts import NETFILTER, NFTABLES, attribute, attributes, message, messages
@@ -30,19 +31,35 @@ _REQUEST, _DUMP = 0x001, 0x300  # linux/netlink.h
 _ERROR, _DONE = 2, 3
 _GENERIC = struct.Struct("!BBH")
 _ATTRIBUTE, _CODE = struct.Struct("=HH"), struct.Struct("=i")
-_OF_TABLE, _ID = 1, 1  # the first attribute of all, and of a generation
+_OF_TABLE, _OF_CHAIN, _ID = 1, 2, 1  # the first attribute of all, the second of a rule, and that of a generation
 _STEADY = {_SET: (1, 2, 3, 4, 5, 16), _OBJECT: (1, 2, 3)}  # names, flags, types, and the handle
 _READ = 1_048_576
 
 
+class Chain(NamedTuple):
+    """``rules`` is how many stand in it, ``digest`` is of what the kernel says of them."""
+
+    rules: int
+    digest: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
-    """``rules`` is how many stand in each chain; ``digest`` is of all that the kernel says, empty if there is no such
-    table."""
+    """Of a table: ``digest`` is of all that the kernel says but for the rules, empty if there is no such table;
+    ``chains`` are those that have rules."""
 
     generation: int
     digest: bytes
-    rules: Counter[str]
+    chains: Mapping[str, Chain]
+
+    @property
+    def rules(self) -> Counter[str]:
+        """How many stand in each chain."""
+        return Counter({name: chain.rules for name, chain in self.chains.items()})
+
+    def same(self, other: Content) -> bool:
+        """Whether nothing differs but the generation."""
+        return (self.digest, self.chains) == (other.digest, other.chains)
 
 
 def generation() -> int:
@@ -58,16 +75,31 @@ def following(generation: int) -> int:
 
 def content(table: str) -> Content:
     """What is in the table ``inet <table>``, all of one generation. Raises KernelError."""
+    return _read(table, None, {})
+
+
+def content_after(before: Content, table: str, changed: Iterable[str], gone: Iterable[str]) -> Content:
+    """The same, where nothing has changed since ``before`` but the rules of these chains, and those are gone: no other
+    rules are read. Raises KernelError."""
+    changed = tuple(changed)
+    left = before.chains.keys() - {*changed, *gone}
+    return _read(table, changed, {name: before.chains[name] for name in left})
+
+
+def _read(table: str, chains: Sequence[str] | None, known: dict[str, Chain]) -> Content:
+    """With the rules of these chains, or all, and what is known of others."""
+    name = table.encode() + b"\0"
     with _open() as opened:
         for _ in range(TABLE_READS):
             before = _generation(opened)
-            digest, rules = _content(opened, table.encode() + b"\0")
+            digest = _digest(opened, name)
+            found = _chains(opened, name, chains)
             if before == _generation(opened):
-                return Content(before, digest, rules)
+                return Content(before, digest, known | found)
     raise KernelError("somebody changes nftables all the time", "nft monitor shows what is changed")
 
 
-def _content(opened: socket.socket, table: bytes) -> tuple[bytes, Counter[str]]:
+def _digest(opened: socket.socket, table: bytes) -> bytes:
     asked, told = attribute(_OF_TABLE, table), blake2b()
     there = False
     for kind in (_TABLE, _CHAIN, _SET, _OBJECT):
@@ -77,14 +109,18 @@ def _content(opened: socket.socket, table: bytes) -> tuple[bytes, Counter[str]]:
                 there = True
                 for each in _STEADY.get(kind, said):
                     told.update(attribute(each, said.get(each, b"")))
+    return told.digest() if there else b""
+
+
+def _chains(opened: socket.socket, table: bytes, names: Sequence[str] | None) -> dict[str, Chain]:
+    asked = attribute(_OF_TABLE, table)
     start = len(asked)  # each rule names its table first, and then its chain
-    rules: Counter[bytes] = Counter()
-    for body in _ask(opened, _RULE, asked, dump=True):
-        told.update(body)
-        (length, _) = _ATTRIBUTE.unpack_from(body, start)
-        rules[body[start + _ATTRIBUTE.size : start + length]] += 1
-    named = Counter({chain[:-1].decode(): number for chain, number in rules.items()})
-    return told.digest() if there else b"", named
+    found: dict[bytes, list[bytes]] = {}
+    for words in (asked,) if names is None else (asked + attribute(_OF_CHAIN, name.encode() + b"\0") for name in names):
+        for body in _ask(opened, _RULE, words, dump=True):
+            (length, _) = _ATTRIBUTE.unpack_from(body, start)
+            found.setdefault(body[start + _ATTRIBUTE.size : start + length], []).append(body)
+    return {chain[:-1].decode(): Chain(len(rules), blake2b(b"".join(rules)).digest()) for chain, rules in found.items()}
 
 
 def _generation(opened: socket.socket) -> int:

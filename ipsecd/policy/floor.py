@@ -112,7 +112,7 @@ def _counters(plan: Plan) -> Iterable[str]:
 
 @lru_cache(maxsize=limits.FLOOR_WORDS)
 def _counter(kind: str, name: str) -> str:
-    """By the entry's name alone, so it stays when others come or go; with a digest of the name, if nft takes another."""
+    """By the entry's name alone, so it stays when others come or go; with a digest where nft takes no such name."""
     told = _NOT_IN_A_NAME.sub("_", name)[:_NAME_OCTETS]
     if told == name:
         return f"{kind}.{told}"

@@ -23,12 +23,13 @@ from ipsecd.io.nftables import Nftables
 from ipsecd.io.owner import Owner
 from ipsecd.ipsec.spd import Spd
 from ipsecd.policy.floor import TABLE, ruleset
-from tests.benchmarks.large import planned
+from tests.benchmarks.large import KINDS, edited, elsewhere, inserted, plan_of, planned, policy
 from tests.netns.gateway import Gateway
 from tests.netns.sites import Sites
 
 FEW, MANY = 10, 1_000
 ROUNDS, PACKETS = 9, 2_000
+RELOADS = 2
 DISCARD = 9  # the service of that name
 SINK = (
     "table netdev sink { chain sink { type filter hook ingress device wan0 priority 0; policy accept; "
@@ -51,11 +52,38 @@ def main() -> None:
             for what, destination in DESTINATIONS.items():
                 few, many = _least([(gateways[rules], place, destination) for rules in (FEW, MANY)])
                 print(f"| {who}, {what} | {few:.2f} | {many:.2f} | {many / few:.2f} |")
-        print("\n| a reload, ms | passed | processor time |\n| --- | ---: | ---: |")
-        for what in ("a table that anybody may change", "one that is ipsecd's alone"):
-            for rules, gateway in gateways.items():
-                nftables = Nftables(TABLE, Owner(TABLE) if "alone" in what else None)
-                print("| {:,} rules, {} | {:.0f} | {:.0f} |".format(rules, what, *_reload(gateway, nftables, rules)))
+        many = gateways[MANY]
+        print(f"\n| a reload of {MANY:,} rules, ms of processor time | least | longest | passed |")
+        print("| --- | ---: | ---: | ---: |")
+        for who, owner in (("", None), (", a table with an owner", Owner(TABLE))):
+            for what, texts in _EDITS.items():
+                print(
+                    "| {}{} | {:.0f} | {:.0f} | {:.0f} |".format(
+                        what, who, *_reloads(many, Nftables(TABLE, owner), texts)
+                    )
+                )
+            print(
+                "| {}{} | {:.0f} | {:.0f} | {:.0f} |".format(
+                    "one, the whole table anew", who, *_reloads(many, Whole(TABLE, owner), _EDITS["one rule edited"])
+                )
+            )
+            if owner is not None:
+                owner.release()
+
+
+_TEXT = policy(MANY)
+_EDITS = {
+    "one rule edited": [edited(_TEXT, 500 + kind, kind) for kind in range(KINDS)],
+    "one rule inserted before all": [inserted(_TEXT, kind) for kind in range(KINDS)],
+    "every rule with other addresses": [elsewhere(_TEXT)],
+}
+
+
+class Whole(Nftables):
+    """Writes the whole table in any case."""
+
+    async def _rewritten(self, *_: object) -> bool:
+        return False
 
 
 def _gateways(stack: ExitStack) -> Iterator[tuple[int, Gateway]]:
@@ -89,18 +117,26 @@ def _send(destination: str, source: str) -> float:
         return (time.thread_time() - start) / PACKETS * 1e6
 
 
-def _reload(gateway: Gateway, nftables: Nftables, rules: int) -> list[float]:
-    """From the text of the file to a floor that is verified and to the SPD: the least milliseconds that pass, and that
-    a processor works for it."""
-    rounds = []
-    gateway.do(nftables.replace(ruleset(planned(rules))))  # the first is compared with all that nft says
-    for number in range(ROUNDS // 3):
-        started, worked = time.monotonic(), _worked()
-        plan = planned(rules)
-        gateway.do(nftables.replace(ruleset(plan, ("wan0", f"other{number}"))))
-        Spd(spd_entries(plan, Identifiers().of(plan)))
-        rounds.append((time.monotonic() - started, _worked() - worked))
-    return [min(times) * 1e3 for times in zip(*rounds, strict=True)]
+def _reloads(gateway: Gateway, nftables: Nftables, texts: list[str]) -> tuple[float, float, float]:
+    """From the text of the file to a floor that is verified and to the SPD, for each policy in turn and back: the least
+    and the most milliseconds that a processor works for it, and the most that pass. Of the rounds the least counts."""
+    first = ruleset(plan_of(_TEXT))
+    gateway.do(nftables.replace(first))  # the first is compared with all that nft says
+    found = []
+    for each in texts * RELOADS:
+        found.append(_reload(gateway, nftables, each))
+        gateway.do(nftables.replace(first))
+    rounds = [found[start :: len(texts)] for start in range(len(texts))]
+    worked = [min(work for work, _ in each) * 1e3 for each in rounds]
+    return min(worked), max(worked), max(min(passed for _, passed in each) for each in rounds) * 1e3
+
+
+def _reload(gateway: Gateway, nftables: Nftables, text: str) -> tuple[float, float]:
+    started, worked = time.monotonic(), _worked()
+    plan = plan_of(text)
+    gateway.do(nftables.replace(ruleset(plan)))
+    Spd(spd_entries(plan, Identifiers().of(plan)))
+    return _worked() - worked, time.monotonic() - started
 
 
 def _worked() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from ipaddress import ip_address
 
@@ -20,6 +21,7 @@ policies:
     rules:
 """
 _PEERS = 100
+KINDS = 10  # of rules
 
 
 def policy(rules: int) -> str:
@@ -29,10 +31,37 @@ def policy(rules: int) -> str:
     return _HEAD + "".join(f"      - {rule}\n" for rule in written)
 
 
+def edited(text: str, rule: int, kind: int) -> str:
+    """With another rule of one of the kinds in the place of one."""
+    lines = text.splitlines(keepends=True)
+    lines[_HEAD.count("\n") + rule] = f"      - {{name: r{rule}, {_new(kind)}}}\n"
+    return "".join(lines)
+
+
+def inserted(text: str, kind: int) -> str:
+    """With one rule more, before all others."""
+    return text.replace(_HEAD, f"{_HEAD}      - {{name: new, {_new(kind)}}}\n", 1)
+
+
+def elsewhere(text: str) -> str:
+    """With other addresses of IPv4 in each rule."""
+    return re.sub(r"\b(10|172|203)(?=\.\d+\.\d+\.)", lambda match: str(int(match[0]) + 1), text)
+
+
+def _new(kind: int) -> str:
+    """A rule that no policy of less than 7,000 rules has."""
+    return _KINDS[kind](777)
+
+
 def planned(rules: int) -> Plan:
     """Its plan."""
+    return plan_of(policy(rules))
+
+
+def plan_of(text: str) -> Plan:
+    """That of a policy file."""
     me = map(ip_address, ("10.1.0.1", "192.0.2.1", "fd01::1"))
-    return plan(load_policy(policy(rules), "hub.yaml"), lambda _: (), tuple(me))
+    return plan(load_policy(text, "hub.yaml"), lambda _: (), tuple(me))
 
 
 def _branch(number: int, source: str = "10.1.0.0/16", network: str = "10.{}.{}.0/24") -> str:

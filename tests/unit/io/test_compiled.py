@@ -43,8 +43,9 @@ def messages(text: str, piece: int = 7) -> list[Message]:
 
 
 def test_the_messages_of_the_transaction_are_put_together_from_pieces_of_any_size() -> None:
-    wanted = [Message(0x0A03, 0x401, BODY), Message(0x0A06, 0xC01, BODY), Message(0x0A0E, 0x001, BODY)]
-    text = ASKED + BEGIN + ADDED + printed(0x0A06, 2, 40, CHAIN) + printed(0x0A0E, 3, 40, CHAIN)
+    flags = {0x0A06: 0xC01, 0x0A05: 0x001, 0x0A08: 0x001, 0x0A0E: 0x001, 0x0A14: 0x001}
+    wanted = [Message(0x0A03, 0x401, BODY), *(Message(kind, each, BODY) for kind, each in flags.items())]
+    text = ASKED + BEGIN + ADDED + "".join(printed(kind, 2, 40, CHAIN) for kind in flags)
     for piece in (1, 7, len(text.encode())):
         assert messages(text, piece) == wanted
 

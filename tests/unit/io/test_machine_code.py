@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipsecd.io.nftables import machine_code
+from ipsecd.io.machine_code import machine_code
 
 SENT = """\
 inet (null) (null) use 0
