@@ -8,6 +8,7 @@ from typing import Any
 
 from ipsecd.daemon import status
 from ipsecd.daemon.app import App
+from ipsecd.daemon.attempts import Attempts
 from ipsecd.daemon.control import Handler
 from ipsecd.daemon.describe import describe_plan
 from ipsecd.daemon.effects import Effects
@@ -69,7 +70,8 @@ class Commands:
         arriving = arguments.get("direction") == "in"
         protection = self._app.protection
         interfaces = protection.prepared.interfaces if protection is not None else Interfaces()
-        return explain(protection, await here(self._app.around, interfaces, flow), flow, arriving=arriving)
+        around, attempts = self._app.around, Attempts(self._app.failures, self._app.clock.now())
+        return explain(protection, await here(around, interfaces, flow), flow, attempts, arriving=arriving)
 
     async def _up(self, arguments: Arguments) -> dict[str, Any]:
         target, negotiation = await self._target(arguments), self._in_force().negotiation

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
+from ipsecd.daemon.attempts import Attempts
 from ipsecd.daemon.protection import Protection
 from ipsecd.errors import OperatorError
 from ipsecd.ike.narrowing import show
-from ipsecd.ike.status import ChildSaStatus
+from ipsecd.ike.status import ChildSaStatus, IkeSaStatus
 from ipsecd.ipsec.selectors import ONE_FIELD, Flow, SaSelectors
 from ipsecd.policy.complaint import Complaint
 from ipsecd.policy.deciding import Way
@@ -21,17 +22,19 @@ from ipsecd.wire.hostpair import pair_id, pair_name
 from ipsecd.wire.selector import Address
 
 
-def explain(protection: Protection | None, here: Here, flow: Flow, *, arriving: bool) -> dict[str, Any]:
+def explain(
+    protection: Protection | None, here: Here, flow: Flow, attempts: Attempts, *, arriving: bool
+) -> dict[str, Any]:
     """What becomes of a packet as it arrives (``inbound``) and as it leaves (``outbound``), as far as it does; a packet
     that is forwarded does both, and with ``arriving`` only the first is told."""
     found = ways(flow, here, arriving=arriving)
     told: dict[str, Any] = {"packet": "forwarded" if found[0].forwarded else found[0].value}
     for way in found:
-        told["outbound" if way.outbound else "inbound"] = _told(protection, flow, way, here)
+        told["outbound" if way.outbound else "inbound"] = _told(protection, flow, way, here, attempts)
     return told
 
 
-def _told(protection: Protection | None, flow: Flow, way: Way, here: Here) -> dict[str, Any]:
+def _told(protection: Protection | None, flow: Flow, way: Way, here: Here, attempts: Attempts) -> dict[str, Any]:
     if protection is None:
         return {"verdict": Verdict.CLEAR.value, "why": "no policy is assigned", "runners_up": []}
     plan = protection.plan
@@ -42,7 +45,8 @@ def _told(protection: Protection | None, flow: Flow, way: Way, here: Here) -> di
     told["runners_up"] = [_named(entry) | {"why": why} for entry, why in judgement.runners_up]
     if judgement.child:
         told |= {"child": judgement.child, "peer": _peer(plan, judgement)}
-        now = (_in_clear if judgement.verdict is Verdict.SOFT else _protection)(protection, judgement, flow)
+        soft = judgement.verdict is Verdict.SOFT
+        now = _in_clear(protection, judgement, flow) if soft else _protection(protection, judgement, flow, attempts)
         told["why"] = f"{now}; {judgement.why}" if judgement.why else now
     return told
 
@@ -56,35 +60,49 @@ def _peer(plan: Plan, judgement: Judgement) -> str:
     return next((rule.peer for rule in plan.rules if rule.name == protecting), "")
 
 
-def _protection(protection: Protection, judgement: Judgement, flow: Flow) -> str:
+def _protection(protection: Protection, judgement: Judgement, flow: Flow, attempts: Attempts) -> str:
     """What becomes of a packet that this child is to protect. The peer may have narrowed the selectors of an SA."""
     (key, name), outbound = _child(protection, judgement, flow), judgement.way.outbound
-    up = [(sa, each) for sa in protection.sas() for each in sa.children if each.id == key and each.stage == "up"]
+    sas = protection.sas()
+    up = [(sa, each) for sa in sas for each in sa.children if each.id == key and each.stage == "up"]
     remote = next((sa.remote for sa, each in reversed(up) if _holds(each, flow, outbound=outbound)), "")
     only = "; ".join(dict.fromkeys(f"{show(each.local)} = {show(each.remote)}" for _, each in up))
     if not outbound:
         why = f"the SAs there are carry only {only}" if up else "there is no SA to come by"
         if judgement.clear_too:
             return f"accepted in clear; {f'inside ESP from {remote} alone' if remote else f'inside ESP not: {why}'}"
-        return f"accepted inside ESP from {remote} alone" if remote else f"dropped: {why}"
+        if remote:
+            return f"accepted inside ESP from {remote} alone"
+        return f"dropped: {why}" if up else f"dropped: {why}{_attempted(protection, judgement, flow, sas, attempts)}"
     if remote:
         return f"leaves inside ESP to {remote}"
     if up:
         return f"dropped unless the peer allows an SA for it: those there are carry only {only}"
-    return _without_sa(protection, judgement, key, name)
+    attempted = _attempted(protection, judgement, flow, sas, attempts)
+    return _without_sa(protection, judgement, key, name) or f"held back until an SA is negotiated{attempted}"
+
+
+def _attempted(
+    protection: Protection, judgement: Judgement, flow: Flow, sas: Iterable[IkeSaStatus], attempts: Attempts
+) -> str:
+    """What became of the last attempts to have an SA for it."""
+    winner = judgement.winner
+    if winner is None or winner.rule == DEFAULT_RESPONSE:
+        return ""
+    remote = flow.addresses()[1 if judgement.way.outbound else 0] if winner.each else None
+    told = attempts.told(sas, winner.rule, _peer(protection.prepared.plan, judgement), remote)
+    return f" ({told})" if told else ""
 
 
 def _without_sa(protection: Protection, judgement: Judgement, key: str, name: str) -> str:
-    """What becomes of a packet that is to leave if its child, of this identifier and name, has no SA."""
+    """What becomes of a packet that is to leave if its child, of this identifier and name, has no SA and none is
+    negotiated; else empty."""
     prepared = protection.prepared
     if judgement.winner is not None and judgement.winner.rule == DEFAULT_RESPONSE:
         return "dropped for another moment: the SA that was there is gone"
     if unusable := prepared.unusable.get(_peer(prepared.plan, judgement), ""):
         return f"dropped for now: {unusable}"
-    held = protection.negotiation.held(key)
-    return (
-        f"dropped: it was put down by command (ipsecctl up {name})" if held else "held back until an SA is negotiated"
-    )
+    return f"dropped: it was put down by command (ipsecctl up {name})" if protection.negotiation.held(key) else ""
 
 
 def _child(protection: Protection, judgement: Judgement, flow: Flow) -> tuple[str, str]:

@@ -1,12 +1,15 @@
-"""What last went wrong with each rule, for those who ask later than the log was read."""
+"""What last went wrong with each rule, and with each host of a rule without a tunnel, for those who ask later than the
+log was read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ipsecd import limits
 from ipsecd.ike.effects import Report
 from ipsecd.wire.hostpair import hosts_named
+from ipsecd.wire.selector import Address
 
 _OVER = ("child-established", "child-rekeyed")  # what shows that a rule works
 _AS_BEFORE = ("child-rekeyed", "child-narrowed")  # a rekey has the selectors of before, and the peer allows no more
@@ -26,31 +29,54 @@ class Failure:
 
 class Failures:
     """The last failure of each rule, until an SA of it shows that it's over; of a rule without a tunnel, one with the
-    same host."""
+    same host. Of the hosts of such rules those are remembered with which something went wrong last."""
 
     def __init__(self) -> None:
         self._last: dict[str, Failure] = {}
+        self._hosts: dict[tuple[str, Address], Failure] = {}  # oldest first
 
     def note(self, report: Report, now: float) -> None:
         """A report of the negotiation, which may be about several rules of one peer."""
         rules, reason, peer = (str(report.fields.get(name, "")) for name in ("rule", "reason", "peer"))
+        host = hosts_named(peer)
         for rule in rules.split(", "):
-            last = self._last.get(rule)
+            key = (rule, host[1]) if host is not None else None
             if report.event in _OVER:
-                if last is not None and (report.event, last.event) != _AS_BEFORE and not _elsewhere(last, peer):
-                    del self._last[rule]
+                self._over(report.event, rule, peer, key)
             elif rule and report.level in _SERIOUS and "reason" in report.fields:
-                self._last[rule] = Failure(report.event, reason, now, peer)
+                failure = self._last[rule] = Failure(report.event, reason, now, peer)
+                self._remember(key, failure)
+
+    def _over(self, event: str, rule: str, peer: str, key: tuple[str, Address] | None) -> None:
+        last = self._last.get(rule)
+        if last is not None and (event, last.event) != _AS_BEFORE and not _elsewhere(last, peer):
+            del self._last[rule]
+        if key in self._hosts and (event, self._hosts[key].event) != _AS_BEFORE:
+            del self._hosts[key]
+
+    def _remember(self, key: tuple[str, Address] | None, failure: Failure) -> None:
+        if key is not None:
+            self._hosts.pop(key, None)
+            self._hosts[key] = failure
+            if len(self._hosts) > limits.MAX_FAILED_HOSTS:
+                del self._hosts[next(iter(self._hosts))]
 
     def of(self, rule: str, *, up: bool = False) -> Failure | None:
         """The last failure of a rule. If it's ``up``, what nobody vouches for says nothing."""
         failure = self._last.get(rule)
         return None if failure is not None and up and failure.event in _HEARSAY else failure
 
+    def of_host(self, rule: str, remote: Address) -> Failure | None:
+        """The last failure with this host of a rule without a tunnel, or of the rule if that was about no host."""
+        failure = self._last.get(rule)
+        about_all = failure is not None and hosts_named(failure.peer) is None
+        return self._hosts.get((rule, remote), failure if about_all else None)
+
     def keep(self, rules: Iterable[str]) -> None:
         """Forget all other rules: they are no longer in force, or not as they were."""
         kept = set(rules)
         self._last = {rule: failure for rule, failure in self._last.items() if rule in kept}
+        self._hosts = {key: failure for key, failure in self._hosts.items() if key[0] in kept}
 
 
 def _elsewhere(failure: Failure, peer: str) -> bool:

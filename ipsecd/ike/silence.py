@@ -109,6 +109,11 @@ class Silence:
                 self._answered.add(spi)
             self.heard(sa)
 
+    def unanswered(self, sa: IkeSa) -> float | None:
+        """For how many seconds nobody has said anything to this call; None if it is none, or somebody has."""
+        calling = sa.stage is Stage.CONNECTING and sa.spi not in self._answered
+        return self._core.now - sa.begun if calling else None
+
     def heard(self, sa: IkeSa) -> None:
         """The peer of this IKE SA has said something: that is news of all its addresses."""
         path, peers = self._last.get(sa, (None, ()))

@@ -36,7 +36,7 @@ class ChildSaStatus:
 @dataclass(frozen=True, slots=True)
 class IkeSaStatus:
     """``age`` counts from when both ends were known; identities are empty before. ``pattern`` is what the peer is made
-    after, if it is one of a pair of hosts."""
+    after, if it is one of a pair of hosts. ``unanswered``: for how many seconds nobody has answered our call."""
 
     peer: str
     pattern: str
@@ -53,6 +53,7 @@ class IkeSaStatus:
     nat_there: bool
     fragmentation: bool
     age: float | None
+    unanswered: float | None
     rekey_in: float | None
     children: tuple[ChildSaStatus, ...]
 
@@ -80,6 +81,7 @@ def _ike(sa: IkeSa) -> IkeSaStatus:
         nat_there=sa.nat.there,
         fragmentation=sa.fragmentation,
         age=None if sa.established is None else now - sa.established,
+        unanswered=sa.core.silence.unanswered(sa),
         rekey_in=None if sa.soft_at is None else sa.soft_at - now,
         children=tuple(_child(child) for child in sa.children.values()),
     )

@@ -13,6 +13,7 @@ import pytest
 
 from ipsecd.cli.client import Client
 from ipsecd.cli.program import Failure
+from ipsecd.io.clock import Clock
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule
 
 RULES = policy(
@@ -293,6 +294,61 @@ def test_what_comes_in_clear_is_accepted_where_a_passthrough_says_so_and_the_ans
             await a.ctl("up", "site", "--wait", "30")
             told = await explained(a, *back)
             assert told["inbound"]["why"] == "accepted in clear; inside ESP from 192.0.2.2:4500 alone"
+
+    asyncio.run(main())
+
+
+LAN = (
+    "{name: lan, filters: [{source: me, destination: 192.0.2.0/24}], action: require-security, "
+    "authentication: [{psk: peer}]}"
+)
+HELD_BACK = "held back until an SA is negotiated"
+
+
+async def why(daemon: Daemon, *words: str) -> list[str]:
+    """On each way."""
+    told = await explained(daemon, *words)
+    return [told[way]["why"] for way in ("outbound", "inbound") if way in told]
+
+
+def test_for_how_long_a_peer_has_not_answered_is_told_and_why_the_last_attempt_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1_000.0]
+    monkeypatch.setattr(Clock, "now", lambda _: clock[0])
+
+    async def scenario(daemon: Daemon) -> None:
+        await daemon.ctl("up", "site")
+        await daemon.ctl("up", "lan@192.0.2.2")
+        clock[0] += 12.0
+        for words in (HOSTS, ("192.0.2.1", "192.0.2.2")):
+            assert (await why(daemon, *words))[0] == f"{HELD_BACK} (12 s without an answer so far)"
+        assert await why(daemon, "192.0.2.1", "192.0.2.3") == [HELD_BACK]
+        for _ in range(100):
+            clock[0] += 1.0 if "ike-failed" not in daemon.events else 0.0
+            daemon.context.run(daemon.protection.sas)
+        clock[0] += 5.0
+        failed = "it failed 5 s ago: the peer doesn't answer"
+        assert (await why(daemon, "192.0.2.1", "192.0.2.2"))[0] == f"{HELD_BACK} ({failed})"
+        assert await why(daemon, "192.0.2.2", "192.0.2.1") == [f"dropped: there is no SA to come by ({failed})"]
+        assert await why(daemon, "192.0.2.1", "192.0.2.3") == [HELD_BACK]
+        await daemon.ctl("up", "lan@192.0.2.2")
+        clock[0] += 1.0
+        both = "1 s without an answer so far; it failed 6 s ago: the peer doesn't answer"
+        assert (await why(daemon, "192.0.2.1", "192.0.2.2"))[0] == f"{HELD_BACK} ({both})"
+
+    beside(tmp_path, scenario, policy(LAN, rule("site")))
+
+
+def test_why_a_peer_has_refused_is_told(tmp_path: Path) -> None:
+    other = "{proposals: [{encryption: [camellia256], integrity: [sha512], groups: [ecp512bp]}]}"
+    theirs = policy(LAN, key_exchange=other)
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path, policy(LAN), theirs) as (a, _):
+            await a.ctl("up", "lan@192.0.2.2", "--wait", "30", code=1)
+            (told,) = await why(a, "192.0.2.1", "192.0.2.2")
+            assert "the peer accepts none of our proposals (NO_PROPOSAL_CHOSEN)" in told
 
     asyncio.run(main())
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
+from ipsecd import limits
 from ipsecd.daemon.failures import Failure, Failures
 from ipsecd.ike.effects import Report
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule
+
+HOST_8, HOST_9 = ip_address("192.0.2.8"), ip_address("192.0.2.9")
 
 
 def failed(rule: str, reason: str = "no common proposal", level: str = "warning") -> Report:
@@ -49,6 +53,43 @@ def test_an_sa_with_one_host_says_nothing_about_another_host_of_the_rule() -> No
     assert failures.of("a") == Failure("auth-failed", "another key", 1.0, "a@192.0.2.9")
     failures.note(Report("child-established", "info", {"rule": "a", "peer": "a@192.0.2.9,192.0.2.1"}), 3.0)
     assert failures.of("a") is None
+
+
+def of_host(last: int, reason: str = "no common proposal") -> Report:
+    return Report("child-failed", "warning", {"rule": "a", "reason": reason, "peer": f"a@192.0.2.{last}"})
+
+
+def test_each_host_of_a_rule_has_its_own() -> None:
+    failures = Failures()
+    failures.note(of_host(8), 1.0)
+    failures.note(of_host(9, "it is busy"), 2.0)
+    assert failures.of_host("a", HOST_8) == Failure("child-failed", "no common proposal", 1.0, "a@192.0.2.8")
+    assert failures.of_host("a", HOST_9) == Failure("child-failed", "it is busy", 2.0, "a@192.0.2.9")
+    assert failures.of_host("b", HOST_9) is None
+    failures.note(Report("child-established", "info", {"rule": "a", "peer": "a@192.0.2.8"}), 3.0)
+    assert failures.of_host("a", HOST_8) is None
+    assert failures.of_host("a", HOST_9) is not None
+    failures.keep(["b"])
+    assert failures.of_host("a", HOST_9) is None
+
+
+def test_what_a_rule_fails_by_is_that_of_its_hosts_too() -> None:
+    failures = Failures()
+    failures.note(Report("child-failed", "warning", {"rule": "a", "reason": "there are too many", "peer": "a"}), 1.0)
+    failures.note(of_host(9), 0.0)
+    failures.note(Report("child-failed", "warning", {"rule": "a", "reason": "there are too many", "peer": "a"}), 1.0)
+    assert failures.of_host("a", HOST_8) == Failure("child-failed", "there are too many", 1.0, "a")
+    assert failures.of_host("a", HOST_9) == Failure("child-failed", "no common proposal", 0.0, "a@192.0.2.9")
+
+
+def test_of_many_hosts_those_that_failed_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_FAILED_HOSTS", 2)
+    failures = Failures()
+    for last in (7, 8, 7, 9):
+        failures.note(of_host(last), float(last))
+    assert failures.of_host("a", HOST_8) is None
+    assert failures.of_host("a", ip_address("192.0.2.7")) is not None
+    assert failures.of_host("a", HOST_9) is not None
 
 
 def test_a_rekey_does_not_widen_what_the_peer_allows() -> None:
