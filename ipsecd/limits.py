@@ -126,6 +126,7 @@ MAX_RESPONSES = (
 MAX_RESPONSE_PAIRS = 32  # of these, for one host
 RESPONSE_KEPT = 1.0  # seconds for which the floor keeps what such an SA protected, as its host may just begin anew
 MAX_FAILED_HOSTS = 1_024  # hosts of which it is remembered what went wrong: as many as are called at a time
+SHOWN_HOSTS = 10  # of each rule, in a status: it is for people
 MAX_HEARD = 10_000  # peers remembered that have answered: one for each IKE SA there may be
 ACQUIRE_AGAIN = 3.0  # a policy entry whose negotiation ended without a usable SA isn't asked for again sooner
 ACQUIRE_LOSSES = 3  # so often in a row a child whose SA was of use and is gone is asked for at once

@@ -26,6 +26,7 @@ _STYLES = {
     "connecting": "yellow",
     "half-open": "yellow",
     "unusable": "red",
+    "failed": "red",
     "block": "red",
     "drop": "red",
     "soft-sa": "red",
@@ -35,6 +36,7 @@ _STYLES = {
 }
 _ALONE = "(persistent rules)"  # what is in force, to the daemon, if those are without a policy
 _RULE = ("rule", "state", "action", "child SAs", "remark")
+_HOST = ("host", "state", "remark")
 SOFT = ("in clear with", "rule", "since", "ends in")
 _CHILD = ("child", "state", "traffic", "suite", "SPI in", "SPI out", "in", "out", "rekey in")
 _ENTRY = ("entry", "action", "way", "here", "there", "line", "packets", "dropped in clear")
@@ -60,6 +62,8 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
         yield _text(f"{_assigned(answer)}\n")
     if answer["rules"]:
         yield grid(_RULE, [_rule(rule) for rule in answer["rules"]], width)
+    if hosts := [row for rule in answer["rules"] for row in _hosts(rule)]:
+        yield grid(_HOST, hosts, width)
     if answer.get("soft_sas"):
         yield grid(SOFT, [soft(each) for each in answer["soft_sas"]], width)
     if "data_plane" in answer:
@@ -109,6 +113,16 @@ def _rule(rule: Mapping[str, Any]) -> tuple[object, ...]:
         up = str(len(rule["up"]))
     held = f"put down by command: ipsecctl up {rule['name']}" if rule["state"] == "held" else ""
     return rule["name"], state(rule["state"]), rule["action"], up, trouble(rule) or held or rule["description"]
+
+
+def _hosts(rule: Mapping[str, Any]) -> Iterable[tuple[object, ...]]:
+    """Of a rule without a tunnel those that have no SA, and why."""
+    for host in rule["hosts"]:
+        failed = f"{host['reason']}, {duration(host['ago'])} ago" if host["reason"] else ""
+        held = f"put down by command: ipsecctl up {host['peer']}" if host["state"] == "held" else ""
+        yield host["peer"], state(host["state"]), held or failed
+    if more := rule["more_hosts"]:
+        yield f"{rule['name']}: {more} more", "", ""
 
 
 def trouble(rule: Mapping[str, Any]) -> str:

@@ -72,6 +72,10 @@ class Failures:
         about_all = failure is not None and hosts_named(failure.peer) is None
         return self._hosts.get((rule, remote), failure if about_all else None)
 
+    def of_hosts(self, rule: str) -> list[tuple[Address, Failure]]:
+        """The last failure with each host of a rule without a tunnel, the latest first."""
+        return [(remote, failure) for (of, remote), failure in reversed(self._hosts.items()) if of == rule]
+
     def keep(self, rules: Iterable[str]) -> None:
         """Forget all other rules: they are no longer in force, or not as they were."""
         kept = set(rules)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from ipsecd.daemon.app import App
 from ipsecd.daemon.options import OFFLOADS
 from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.softsas import SoftSa
+from ipsecd.daemon.troubled import Troubled
 from ipsecd.dataplane.messages import Counters, SaCounters
 from ipsecd.ike.status import ChildSaStatus, IkeSaStatus
 from ipsecd.policy.plan import DEFAULT_RESPONSE, Action, Rule
@@ -116,11 +117,15 @@ class _Now:
         return self.called_after.get(rule.name, set()) | self.children.intersection(rule.children)
 
 
-def _rules(app: App, protection: Protection, sas: Iterable[IkeSaStatus]) -> list[dict[str, Any]]:
+def _rules(app: App, protection: Protection, sas: Sequence[IkeSaStatus]) -> list[dict[str, Any]]:
     now = _Now.of(sas, protection.soft.rules())
     plan = protection.prepared.plan
     each = {peer.name for peer in plan.peers if peer.each}
-    return [_rule(rule, app, protection, now) | {"each": rule.peer in each} for rule in plan.rules]
+    put_down, in_clear = protection.negotiation.hosts_put_down(), protection.soft.remotes()
+    troubled = Troubled(sas, app.failures, put_down, in_clear, app.clock.now())
+    return [
+        _rule(rule, app, protection, now) | {"each": rule.peer in each} | troubled.told(rule) for rule in plan.rules
+    ]
 
 
 def _rule(rule: Rule, app: App, protection: Protection, now: _Now) -> dict[str, Any]:

@@ -263,6 +263,13 @@ class Ike:
         """Whether an operator has put this child down."""
         return self._core.wanted.held(child)
 
+    def hosts_put_down(self) -> dict[str, set[str]]:
+        """Of rules that have a child for each pair of hosts: the names of those that an operator has put down."""
+        found: dict[str, set[str]] = {}
+        for peer, child in self._core.wanted.put_down():
+            found.setdefault(child.rule, set()).add(peer.name)
+        return found
+
     def called(self, child: str) -> str:
         """What people call the child of this identifier; nothing if there is none."""
         return self._core.wanted.called(child)

@@ -178,6 +178,10 @@ class Wanted:
         want = self._wants.get(key)
         return pattern_id(key) in self._patterns.held if want is None else want.held
 
+    def put_down(self) -> list[tuple[Peer, Child]]:
+        """The children of pairs of hosts that an operator has put down."""
+        return [(want.peer, want.child) for want in self._wants.values() if want.held and want.peer.pattern]
+
     def called(self, key: str) -> str:
         return self._wants[key].child.name if key in self._wants else self._patterns.called(key)
 

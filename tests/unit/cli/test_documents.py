@@ -134,6 +134,7 @@ async def everything(a: Daemon) -> dict[str, set[str]]:
     a.app.guard.faults["a test"] += 1
     a.protection.negotiation.counters["runt"] += 1
     a.protection._plane.pids = lambda: {"out": 7, "in": 8}  # type: ignore[method-assign]  # it has none of its own
+    a.protection.negotiation.hosts_put_down = lambda: {"site": {"site@192.0.2.9"}}  # type: ignore[method-assign]  # likewise
     soft = SoftSa(ip_address("192.0.2.9"), "1", "site/1", "site", "site", "", 3.0, a.app.clock.now(), float("inf"))
     a.protection.soft._standing[soft.remote] = soft
     a.protection.soft.counters["made"] += 1

@@ -23,6 +23,8 @@ RULE = {
     "up": [],
     "last_failure": None,
     "not_clear": "",
+    "hosts": [],
+    "more_hosts": 0,
 }
 STATUS = {
     "version": "0.1.0",
@@ -374,3 +376,19 @@ def test_nothing_in_an_answer_moves_the_cursor() -> None:
         text = shown(parts)
         assert "\\x1b[2J" in text
         assert {"\x1b", "\r", "\u202e"} & set(text) == set()
+
+
+def test_hosts_without_an_sa_are_shown_below_the_rules_and_how_many_there_are_more() -> None:
+    held = {"peer": "lan@192.0.2.8", "state": "held", "reason": "", "ago": None}
+    failed = {"peer": "lan@192.0.2.9", "state": "failed", "reason": "the peer doesn't answer", "ago": 75.0}
+    calling = {"peer": "lan@192.0.2.7", "state": "negotiating", "reason": "", "ago": None}
+    lan = RULE | {"name": "lan", "each": True, "hosts": [held, failed, calling], "more_hosts": 12}
+    lines = [" ".join(line.split()) for line in shown(render.status(STATUS | {"rules": [lan]}, 160)).splitlines()]
+    at = lines.index("host state remark")
+    assert lines[at + 2 : at + 6] == [
+        "lan@192.0.2.8 held put down by command: ipsecctl up lan@192.0.2.8",
+        "lan@192.0.2.9 failed the peer doesn't answer, 1 min 15 s ago",
+        "lan@192.0.2.7 negotiating",
+        "lan: 12 more",
+    ]
+    assert "host" not in shown(render.status(STATUS, 160))

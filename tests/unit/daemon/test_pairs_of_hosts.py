@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from ipsecd import limits
+from ipsecd.io.clock import Clock
 from tests.unit.daemon import daemons
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule, settled
 
@@ -122,6 +124,38 @@ def test_a_host_that_was_never_called_is_put_down(tmp_path: Path) -> None:
         await settled()
         assert a.protection.sas() == []
         assert await names(a, "up", "lan", "--wait", "30") == [CHILD]
+
+    with_two(tmp_path, scenario)
+
+
+async def troubled(daemon: Daemon) -> tuple[list[tuple[str, str, str]], int]:
+    """The hosts of the rule without an SA, and how many there are more."""
+    (lan,) = [each for each in (await told(daemon, "status"))["rules"] if each["name"] == "lan"]
+    return [(each["peer"], each["state"], each["reason"]) for each in lan["hosts"]], lan["more_hosts"]
+
+
+def test_status_shows_the_hosts_that_have_no_sa_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1_000.0]
+    monkeypatch.setattr(Clock, "now", lambda _: clock[0])
+
+    async def scenario(a: Daemon, _: Daemon) -> None:
+        assert await troubled(a) == ([], 0)
+        await a.ctl("up", "lan@192.0.2.77")
+        for _ in range(100):
+            clock[0] += 1.0 if "ike-failed" not in a.events else 0.0
+            a.context.run(a.protection.sas)
+        await a.ctl("up", "lan@192.0.2.78")
+        await a.ctl("down", HOST)
+        silent = ("lan@192.0.2.77", "failed", "the peer doesn't answer")
+        other = ("lan@192.0.2.78", "negotiating", "")
+        assert await troubled(a) == ([(HOST, "held", ""), silent, other], 0)
+        await a.ctl("up", HOST)
+        await settled()
+        assert await troubled(a) == ([silent, other], 0)
+        monkeypatch.setattr(limits, "SHOWN_HOSTS", 1)
+        assert await troubled(a) == ([silent], 1)
+        await a.ctl("up", "lan@192.0.2.77")
+        assert await troubled(a) == ([("lan@192.0.2.77", "negotiating", "the peer doesn't answer")], 1)
 
     with_two(tmp_path, scenario)
 
@@ -264,6 +298,7 @@ def test_a_host_that_does_not_answer_is_talked_to_in_clear_alone(tmp_path: Path)
         assert daemon.in_clear == [(PING, ip_address(B))]
         assert list(daemon.kernel.passing) == [B]
         assert (await state(daemon))[0] == "clear"
+        assert await troubled(daemon) == ([], 0)
         (soft,) = (await told(daemon, "status"))["soft_sas"]
         assert (soft["rule"], soft["peer"], soft["child"], soft["remote"]) == ("lan", HOST, CHILD, B)
         there = await told(daemon, "explain", A, B)
