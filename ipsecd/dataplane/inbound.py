@@ -1,11 +1,12 @@
 """The way in, from the network to the TUN device. The methods stand in the order in which a packet meets them.
 
- 1. classify   the datagram: NAT keepalive, IKE (to the control side) or ESP (RFC 3948 section 2)
- 2. find       the inbound SA by SPI
+ 1. classify   the datagram: NAT keepalive, IKE (to the control side), ESP or AH (RFC 3948 section 2); or the native
+               packet: ESP or AH
+ 2. find       the inbound SA by SPI; AH around ESP is checked first, and what is inside starts here again
  3. open       replay check, ICV, replay commit, padding
  4. note       lifetime, first use, where the peer sends from, that the peer lives
- 5. unwrap     the packet inside, unless it's a dummy
- 6. mark       congestion on the way, carried inside (RFC 6040)
+ 5. unwrap     the packet inside, unless it's a dummy; in transport mode its headers are put in front again
+ 6. mark       congestion on the way, carried inside (RFC 6040); in transport mode it is the packet's own mark
  7. select     the packet lies within its SA's selectors (RFC 4301 section 5.2)
  8. decide     the SPD entry that holds the packet wants just this protection, or leaves it to the SA
  9. deliver    TCP segment size; one packet for the TUN device, or several if its source had cut it
@@ -18,7 +19,6 @@ from __future__ import annotations
 
 from ipsecd import limits
 from ipsecd.dataplane.messages import (
-    AhKeys,
     IkeDatagram,
     InboundUsed,
     InstallInbound,
@@ -29,8 +29,9 @@ from ipsecd.dataplane.messages import (
 )
 from ipsecd.dataplane.results import Result, ToTun, expiry
 from ipsecd.dataplane.tally import Tally
-from ipsecd.errors import LocalError, PeerError, Refused, WireError
-from ipsecd.ipsec import esp, pmtu
+from ipsecd.dataplane.unwrapping import INSIDE_ITSELF, Came, Inside, placed, rebuilt, with_ah, with_ah_in_udp
+from ipsecd.errors import PeerError, Refused, WireError
+from ipsecd.ipsec import ah, ah_packets, esp, pmtu
 from ipsecd.ipsec.fragment import fragments
 from ipsecd.ipsec.icmperror import answered_flow
 from ipsecd.ipsec.pmtu import PathMtus, least, tcp_mss
@@ -41,7 +42,6 @@ from ipsecd.ipsec.spd import BYPASS, DISCARD, Spd
 from ipsecd.ipsec.tunnel import inner_packet, propagate_ecn
 from ipsecd.wire import ip
 from ipsecd.wire.esp import EspHeader, decode_header
-from ipsecd.wire.form import TUNNEL
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import Address
 from ipsecd.wire.tcp import clamp_mss
@@ -68,37 +68,74 @@ class Inbound:
         results: list[Result] = []
         self.tally.paths["from-udp"] += 1
         try:
-            if self._classify(datagram, outside, results, natt=natt):
-                self._receive(datagram, outside, tos, now, results)
+            match self._classify(datagram, outside, results, natt=natt):
+                case Kind.ESP:
+                    self._receive_esp(datagram, Came(outside, tos), None, now, results)
+                case Kind.AH:
+                    self._receive_ah(with_ah_in_udp(datagram, outside), Came(outside, tos), now, results)
         except (PeerError, Refused) as error:
             self.tally.drops[error.reason] += 1
         return results
 
-    def _classify(self, datagram: bytes, outside: Outside, results: list[Result], *, natt: bool) -> bool:
+    def carry_native(self, packet: bytes, outside: Outside, now: float) -> list[Result]:
+        """Receive one IP packet of protocol 50 or 51, in one piece. ``outside`` has its addresses, and ports of 0."""
+        results: list[Result] = []
+        self.tally.paths["from-native"] += 1
+        try:
+            protocol, start, total, _ = placed(packet)
+            tos = packet[1] if packet[0] >> 4 == 4 else int.from_bytes(packet[:2], "big") >> 4 & 0xFF
+            came = Came(outside, tos, packet[:start])
+            if protocol == IpProtocol.ESP:
+                self._receive_esp(packet[start:total], came, None, now, results)
+            else:
+                self._receive_ah(with_ah(packet), came, now, results)
+        except (PeerError, Refused) as error:
+            self.tally.drops[error.reason] += 1
+        return results
+
+    def _classify(self, datagram: bytes, outside: Outside, results: list[Result], *, natt: bool) -> Kind:
         kind = classify(datagram, natt)
         if kind is Kind.RUNT:
             raise PeerError("runt")
-        if kind is Kind.ESP:
-            return True
+        if kind in (Kind.ESP, Kind.AH):
+            return kind
         self.tally.paths[kind.value] += 1
         if kind is Kind.IKE:
             data = ike_message(datagram, natt)
             results.append(
                 IkeDatagram(data, outside.local, outside.local_port, outside.remote, outside.remote_port, natt)
             )
-        return False
+        return kind
 
-    def _receive(self, datagram: bytes, outside: Outside, tos: int, now: float, results: list[Result]) -> None:
-        header = self._header(datagram)
-        sa = self._find(header.spi, now, results)
-        opened = esp.open_(sa, datagram, header.sequence)
-        self._note(sa, opened, outside, now, results)
-        results += self._pass(sa, opened.next_header, opened.payload, tos, now)
+    def _receive_ah(self, received: ah.Received, came: Came, now: float, results: list[Result]) -> None:
+        next_header, _, spi, _ = received.header
+        sa = self._find(spi, IpProtocol.AH, now, results)
+        checked = ah_packets.check(sa, received)
+        self._note(sa, len(received.packet), came.outside, now, results, newest=checked.newest)
+        if not sa.form.outer:
+            results += self._pass(sa, Inside(next_header, received.payload, checked.sequence), came, now)
+        elif next_header == IpProtocol.ESP:
+            self._receive_esp(received.payload, came, sa, now, results)
+        else:
+            raise PeerError("nested")
 
-    def _pass(self, sa: InboundSa, next_header: int, payload: bytes, tos: int, now: float) -> list[Result]:
+    def _receive_esp(
+        self, packet: bytes, came: Came, around: InboundSa | None, now: float, results: list[Result]
+    ) -> None:
+        """``around`` is the SA of the AH that it came inside."""
+        header = self._header(packet)
+        sa = self._find(header.spi, IpProtocol.ESP, now, results)
+        if sa.around is not around:
+            raise PeerError("not-in-ah" if around is None else "nested")
+        opened = esp.open_(sa, packet, header.sequence)
+        self._note(sa, opened.encrypted, came.outside, now, results, newest=opened.newest)
+        results += self._pass(sa, Inside(opened.next_header, opened.payload, opened.sequence), came, now)
+
+    def _pass(self, sa: InboundSa, inside: Inside, came: Came, now: float) -> list[Result]:
         """What is authentic and fresh, from step 5 on."""
-        packet, inner = self._unwrap(next_header, payload)
-        packet = self._mark(packet, inner, tos)
+        packet, inner = self._unwrap(sa, inside, came)
+        if not sa.form.transport:
+            packet = self._mark(packet, inner, came.tos)
         self._decide(sa, *self._select(sa, packet, inner))
         return self._deliver(sa, packet, inner, now)
 
@@ -108,33 +145,38 @@ class Inbound:
         except WireError as error:
             raise PeerError("runt" if error.reason == "truncated" else "unknown-spi") from None
 
-    def _find(self, spi: int, now: float, results: list[Result]) -> InboundSa:
+    def _find(self, spi: int, protocol: IpProtocol, now: float, results: list[Result]) -> InboundSa:
         sa = self._sad.get(spi)
-        if sa is None:
+        if sa is None or sa.protocol != protocol:
             raise PeerError("unknown-spi")
         self._expire(sa, now, results)
         if sa.lifetime.over:
             raise Refused("sa-expired")
         return sa
 
-    def _note(self, sa: InboundSa, opened: esp.Opened, outside: Outside, now: float, results: list[Result]) -> None:
-        sa.lifetime.carry(1, opened.encrypted, now)
+    def _note(
+        self, sa: InboundSa, octets: int, outside: Outside, now: float, results: list[Result], *, newest: bool
+    ) -> None:
+        sa.lifetime.carry(1, octets, now)
         self._expire(sa, now, results)
         if not sa.used:
             sa.used = True
             results.append(InboundUsed(sa.spi))
-        # RFC 7296 section 2.23: only an authentic packet that is newer than all others tells where the peer is.
-        if opened.newest and outside != sa.seen_outside:
+        # RFC 7296 section 2.23: only an authentic packet that is newer than all others tells where the peer is. Without
+        # UDP there is no NAT that moves it.
+        if newest and outside != sa.seen_outside:
             sa.seen_outside = outside
-            if outside != sa.outside:
+            if outside != sa.outside and not (outside.native or sa.outside.native):
                 results.append(PeerMoved(sa.spi, outside))
         self._alive.add(sa.spi)
         self._tell_alive(now, results)
 
-    def _unwrap(self, next_header: int, payload: bytes) -> tuple[bytes, ip.IpPacket]:
-        if next_header == IpProtocol.NO_NEXT:
+    def _unwrap(self, sa: InboundSa, inside: Inside, came: Came) -> tuple[bytes, ip.IpPacket]:
+        if inside.next_header == IpProtocol.NO_NEXT and sa.protocol == IpProtocol.ESP:
             raise Refused("dummy")
-        return inner_packet(next_header, payload)
+        if sa.form.transport:
+            return rebuilt(sa, came, inside)
+        return inner_packet(inside.next_header, inside.payload)
 
     def _mark(self, packet: bytes, inner: ip.IpPacket, tos: int) -> bytes:
         marked, oddity = propagate_ecn(packet, inner, tos)
@@ -156,6 +198,8 @@ class Inbound:
             or sa.selectors.hold_local(flow.version, flow.source)
             or not sa.selectors.hold_inbound(answered)
         ):
+            if sa.form.transport and flow.protocol in INSIDE_ITSELF:
+                raise PeerError("wrong-mode")
             raise PeerError("outside-selectors")
         return flow, answered
 
@@ -181,7 +225,8 @@ class Inbound:
         if clamped is not packet:
             self.tally.paths["mss-clamped"] += 1
         self.tally.paths["to-tun"] += 1
-        if inner.fragment_header and not inner.is_fragment and len(packet) > least(inner):
+        joined = inner.fragment_header and not inner.is_fragment and not sa.form.transport
+        if joined and len(packet) > least(inner):
             self.tally.paths["cut-again"] += 1
             return [ToTun(piece) for piece in fragments(clamped, inner, least(inner))]
         return [ToTun(clamped)]
@@ -191,9 +236,7 @@ class Inbound:
     def install(self, message: InstallInbound, now: float) -> None:
         """Accept packets with a new SPI. Raises LocalError if that can't be."""
         m = message
-        if isinstance(m.keys, AhKeys) or m.form != TUNNEL:
-            raise LocalError("these roads carry ESP in tunnel mode")
-        self._sad.add(InboundSa(m.spi, m.child, m.keys, m.local, m.remote, m.outside, m.limits, m.window, now))
+        self._sad.add(InboundSa(m.spi, m.child, m.keys, m.local, m.remote, m.outside, m.limits, m.window, now, m.form))
 
     def remove(self, spi: int) -> None:
         self._sad.remove(spi)

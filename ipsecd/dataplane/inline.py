@@ -83,6 +83,10 @@ class InlineRoads:
         """Nothing more waits in the socket: receive what waits for others like it."""
         return self._inbound.end(now)
 
+    def from_native_read(self, packet: bytes, outside: Outside, now: float) -> list[Result]:
+        """Receive one IP packet of protocol 50 or 51, its header included; the ports of ``outside`` are 0."""
+        return self._inbound.carry_native(packet, outside, now)
+
     def timer(self, now: float) -> list[Result]:
         """What time alone has brought about; to be called at ``deadline`` or later."""
         return self._outbound.timer(now) + self._inbound.timer(now)

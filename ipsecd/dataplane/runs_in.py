@@ -23,6 +23,7 @@ from ipsecd.dataplane.known import Key, known_as
 from ipsecd.dataplane.messages import Outside
 from ipsecd.dataplane.opening import OpenedRun, Opener
 from ipsecd.dataplane.results import Result, ToTun, ToTunRun
+from ipsecd.dataplane.unwrapping import Came, Inside
 from ipsecd.errors import PeerError, Refused
 from ipsecd.ipsec.sa import InboundSa
 from ipsecd.ipsec.selectors import Flow
@@ -192,7 +193,7 @@ class RunsIn(Inbound):
             self.tally.paths["to-tun"] += 1
             return (ToTun(packet),)
         try:
-            return self._pass(sa, next_header, packet.tobytes(), tos, now)
+            return self._pass(sa, Inside(next_header, packet.tobytes(), 0), Came(sa.seen_outside, tos), now)
         except (PeerError, Refused) as error:
             self.tally.drops[error.reason] += 1
             return ()

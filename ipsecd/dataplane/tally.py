@@ -1,7 +1,7 @@
 """What became of each packet. A drop always has one of these names, and the numbers add up:
 
 from-tun + sent-again = sealed + waiting + held + joined + released + drops (outbound)
-from-udp = ike + keepalive + to-tun + drops (inbound)
+from-udp + from-native = ike + keepalive + to-tun + drops (inbound)
 
 ``held`` fragments wait for the rest of their packet, ``joined`` ones went on as part of another. ``sent-again`` are
 those that were sealed and didn't fit the link. ``released`` waited for an SA and were handed back.
@@ -46,7 +46,11 @@ DROPS = {
     "bad-icv": "its integrity check value is wrong",
     "bad-padding": "its padding isn't what RFC 4303 section 2.4 demands",
     "dummy": "a dummy packet (RFC 4303 section 2.6)",
+    "malformed-outer": "what stands in front of its AH or ESP breaks the rules of its IP version, or of fragments",
+    "not-in-ah": "its ESP SA takes only what comes inside AH",
+    "nested": "ESP or AH inside which weren't agreed, or something else where ESP was",
     "not-tunnel-mode": "it carries no IP packet",
+    "wrong-mode": "it carries an IP packet, and its SA is one of transport mode without such in its selectors",
     "inner-version": "the packet inside isn't of the IP version that the ESP trailer names",
     "malformed-inner": "the packet inside breaks the rules of its IP version",
     "ecn-ce-on-not-ect": "congestion met a transport that only understands loss (RFC 6040 section 4.2)",

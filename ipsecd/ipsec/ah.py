@@ -25,6 +25,7 @@ from ipsecd.wire.registry import IpProtocol
 
 _LOW = 0xFFFF_FFFF
 _PLAIN_V4 = 0x45  # without options
+_OURS = (int(IpProtocol.AH), int(IpProtocol.ESP))
 _FRAGMENT_BITS = 0x3F  # of the octet with the flags: more fragments, and the offset
 
 
@@ -94,34 +95,43 @@ def seal(
     return b"".join((front, start, value, padding, payload))
 
 
+class Place(NamedTuple):
+    """Where AH, ESP or another upper layer begins, and where the packet ends; whether it is a fragment."""
+
+    protocol: int
+    start: int
+    total: int
+    fragment: bool = False
+
+
 def receive(packet: bytes) -> Received:
     """Find AH in a packet. Raises WireError: what ``ip.parse`` and ``decode_header`` raise, ``ah-fragment`` for a
     fragment (section 3.4.1), ``not-ah`` for another protocol."""
-    start, total = _place(packet)
+    protocol, start, total, fragment = place(packet)
+    if fragment:
+        raise WireError("ah-fragment", offset=start)
+    if protocol != IpProtocol.AH:
+        raise WireError("not-ah", f"protocol {protocol}", offset=start)
     if total < len(packet):
         packet = packet[:total]
     header = decode_header(memoryview(packet)[start:])
     return Received(packet, header, start, start + header.octets)
 
 
-def _place(packet: bytes) -> tuple[int, int]:
-    """Where AH begins and the packet ends. Nearly all packets have neither options nor extension headers; it's looked
-    for these first, as the view of a packet takes longer than its ICV."""
+def place(packet: bytes) -> Place:
+    """Where the upper layer stands; WireError as ``ip.parse`` raises it. Nearly all packets have neither options nor
+    extension headers; it's looked for these first, as the view of a packet takes longer than its ICV."""
     if len(packet) >= ip.IPV6_OCTETS:
-        if packet[0] == _PLAIN_V4 and packet[9] == IpProtocol.AH and not (packet[6] & _FRAGMENT_BITS or packet[7]):
+        if packet[0] == _PLAIN_V4 and packet[9] in _OURS and not (packet[6] & _FRAGMENT_BITS or packet[7]):
             total = packet[2] << 8 | packet[3]
             if ip.IPV4_OCTETS <= total <= len(packet):
-                return ip.IPV4_OCTETS, total
-        elif packet[0] >> 4 == 6 and packet[6] == IpProtocol.AH:
+                return Place(packet[9], ip.IPV4_OCTETS, total)
+        elif packet[0] >> 4 == 6 and packet[6] in _OURS:
             total = ip.IPV6_OCTETS + (packet[4] << 8 | packet[5])
             if total <= len(packet):
-                return ip.IPV6_OCTETS, total
+                return Place(packet[6], ip.IPV6_OCTETS, total)
     outer = ip.parse(packet)
-    if outer.is_fragment:
-        raise WireError("ah-fragment", f"{outer.fragment_offset}", offset=outer.header_octets)
-    if outer.protocol != IpProtocol.AH:
-        raise WireError("not-ah", f"protocol {outer.protocol}", offset=outer.transport_offset)
-    return outer.transport_offset, outer.total_octets
+    return Place(outer.protocol, outer.transport_offset, outer.total_octets, outer.is_fragment)
 
 
 def check(received: Received, high: bytes, icv_octets: int, verify: Verify, iv_octets: int = 0) -> None:

@@ -131,7 +131,7 @@ def carry(sender: End, receiver: End, packet: bytes) -> list[bytes]:
 
 def authentic(near: End, next_header: int, payload: bytes) -> bytes:
     """A datagram that only the peer can make, with anything inside."""
-    (sa,) = near.roads._outbound._sad
+    (sa,) = (sa for sa in near.roads._outbound._sad if not sa.form.outer)
     number = sa.take(1)
     assert number is not None
     return esp.seal(sa, number, next_header, payload, fixed_iv)[0]

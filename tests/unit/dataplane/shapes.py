@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from ipsecd.dataplane import messages as m
-from ipsecd.dataplane.results import Out
+from ipsecd.dataplane.results import Out, Result, ToTun
+from ipsecd.ipsec.reassembly import Reassembly
 from ipsecd.ipsec.sa import OutboundSa
+from ipsecd.wire import ip
 from ipsecd.wire.form import Form
 from ipsecd.wire.selector import Selector
 from tests.unit.crypto.suites import Suite
@@ -90,6 +92,29 @@ def install_around(each: End, shape: Shape) -> None:
 def sent(sender: End, packet: bytes) -> list[Out]:
     """What leaves in its place."""
     return only(sender.send(packet), Out)
+
+
+def received(receiver: End, outs: list[Out], now: float = 0.0) -> list[bytes]:
+    """What comes out of the receiver's TUN device; fragments of native packets are put together before."""
+    return [bytes(result.packet) for result in only(results_of(receiver, outs, now), ToTun)]
+
+
+def results_of(receiver: End, outs: list[Out], now: float = 0.0) -> list[Result]:
+    """All that the receiver makes of it."""
+    datagrams = [out.datagram for out in outs]
+    if not receiver.outside.native:
+        return [each for out in outs for each in receiver.receive(out.datagram, now, tos=out.tos)]
+    if len(datagrams) > 1:
+        gathering = Reassembly()
+        (*_, last) = [gathering.add(datagram, ip.parse(datagram), now) for datagram in datagrams]
+        assert last.whole is not None
+        datagrams = [last.whole]
+    return [each for datagram in datagrams for each in receiver.roads.from_native_read(datagram, receiver.outside, now)]
+
+
+def carried(sender: End, receiver: End, packet: bytes) -> list[bytes]:
+    """What comes out of the receiver's TUN device when the packet goes into the sender's."""
+    return received(receiver, sent(sender, packet))
 
 
 def outbound_sa(each: End, spi: int = 0) -> OutboundSa:

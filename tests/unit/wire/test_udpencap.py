@@ -16,10 +16,13 @@ from ipsecd.wire.udpencap import Kind, classify, ike_message
         ("01020304", Kind.RUNT),
         ("0000000001", Kind.IKE),
         ("0000000100", Kind.ESP),
-        ("ff00000000", Kind.ESP),
+        ("ff00000100", Kind.ESP),
+        ("00ff000000", Kind.AH),
+        ("ff00000000", Kind.AH),
+        ("32050000000022220000000a", Kind.AH),
     ],
 )
-def test_the_first_word_tells_ike_from_esp_on_the_nat_traversal_port(octets: str, kind: Kind) -> None:
+def test_the_first_word_tells_ike_and_ah_from_esp_on_the_nat_traversal_port(octets: str, kind: Kind) -> None:
     assert classify(bytes.fromhex(octets), natt=True) is kind
     assert classify(memoryview(bytes.fromhex(octets)), natt=True) is kind
 
