@@ -169,7 +169,7 @@ def _child(child: Mapping[str, Any]) -> tuple[object, ...]:
         child["name"],
         state(child["stage"]),
         f"{', '.join(child['local'])} = {', '.join(child['remote'])}",
-        child["suite"],
+        child["suite"] + (", transport mode" if child["mode"] == "transport" else ""),
         child["spi_in"],
         child["spi_out"],
         traffic(child["in"]),

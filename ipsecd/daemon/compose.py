@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ipsecd.crypto.secret import Secret
 from ipsecd.daemon.identifiers import Ids
@@ -118,7 +119,7 @@ def _hosts(peer: Peer, keys: Mapping[str, Secret], ids: Ids) -> ike.Hosts:
         remote_id=peer.remote_id,
         shared_keys=_shared_keys(peer, keys),
         proposals=_proposals(peer),
-        children=_children(peer, ids),
+        children=tuple(replace(child, transport=True) for child in _children(peer, ids)),
         responds=peer.responds,
         lifetime=_lifetime(peer.lifetime),
         dpd=peer.dpd,

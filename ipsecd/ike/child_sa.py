@@ -27,11 +27,13 @@ from ipsecd.ike.effects import (
 )
 from ipsecd.ike.keylog import log_child_keys
 from ipsecd.ike.lifetimes import child_limits
+from ipsecd.ike.moving import outside
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.negotiate import lifetime_of
 from ipsecd.ike.sessions import child_gone
 from ipsecd.ike.suites import EspSuite
 from ipsecd.ike.timers import Timer
+from ipsecd.wire.form import Form
 from ipsecd.wire.registry import Integ
 from ipsecd.wire.selector import Selector
 
@@ -76,6 +78,7 @@ class ChildSa:
         spis: tuple[bytes, bytes],
         selectors: tuple[tuple[Selector, ...], tuple[Selector, ...]],
         keys: tuple[ChildKeys, ChildKeys],
+        form: Form,
     ) -> None:
         self.ike = ike
         self.peer = peer
@@ -83,6 +86,7 @@ class ChildSa:
         self.suite = suite
         self.spi_in, self.spi_out = spis
         self.local, self.remote = selectors
+        self.form = form
         self._keys_in, self._keys_out = keys
         self.stage = ChildStage.UP
         self.sending = False
@@ -110,9 +114,10 @@ class ChildSa:
                 self._keys_in,
                 self.local,
                 self.remote,
-                self.ike.esp_path,
+                outside(self.ike),
                 self.soft,
                 self.hard,
+                self.form,
             )
         )
         log_child_keys(self, self._keys_in, self._keys_out)
@@ -136,9 +141,10 @@ class ChildSa:
                 self._keys_out,
                 self.local,
                 self.remote,
-                self.ike.esp_path,
+                outside(self.ike),
                 self.soft,
                 self.hard,
+                self.form,
             )
         )
 
@@ -260,6 +266,11 @@ class ChildSa:
 
     # --- lifetime ---
 
+    @property
+    def mode(self) -> str:
+        """For people."""
+        return "transport" if self.form.transport else "tunnel"
+
     def _soft(self) -> None:
         self.ike.rekey_child(self)
 
@@ -275,6 +286,7 @@ class ChildSa:
             "spi_in": self.spi_in.hex(),
             "spi_out": self.spi_out.hex(),
             "suite": str(self.suite),
+            "mode": self.mode,
             "filter": f"{show(self.local)} = {show(self.remote)}",
         }
 

@@ -80,7 +80,8 @@ class Child:
     """One child SA that may be negotiated. ``id`` is what the negotiation and the data plane know it by; it is unique
     over all peers, and that of another configuration is the same child, whatever it is called there.
 
-    ``local`` and ``remote`` are the widest selectors it may ever have.
+    ``local`` and ``remote`` are the widest selectors it may ever have. ``transport``: it is for two hosts, and has
+    transport mode if the peer wants that too, else tunnel mode (RFC 7296 section 1.3.1).
     """
 
     id: str
@@ -92,6 +93,7 @@ class Child:
     lifetime: Lifetime = Lifetime(limits.CHILD_LIFETIME)
     start: bool = False  # negotiate when loaded and bring it back when it's lost; else on the first packet
     fallback: float | None = None  # seconds without any answer after which the peer is reported as silent; None: never
+    transport: bool = False
 
 
 @dataclass(frozen=True, slots=True)

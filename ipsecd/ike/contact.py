@@ -13,7 +13,6 @@ from ipsecd.ike.stage import Stage
 from ipsecd.ike.v2.child import CreateChild
 
 if TYPE_CHECKING:
-    from ipsecd.ike.config import Peer
     from ipsecd.ike.sa import IkeSa
 
 
@@ -39,7 +38,7 @@ def first(sa: IkeSa) -> bool:
 
 def others(sa: IkeSa) -> list[tuple[IkeSa, Call]]:
     """The other established IKE SAs of the same pair of identities, which more than one pair of hosts may have."""
-    return [(other, call) for other, call in _of_identities(sa) if not _of_other_hosts(sa.peer, other.peer)]
+    return [(other, call) for other, call in _of_identities(sa) if not _of_other_hosts(sa, other)]
 
 
 def _of_identities(sa: IkeSa) -> list[tuple[IkeSa, Call]]:
@@ -52,9 +51,13 @@ def _of_identities(sa: IkeSa) -> list[tuple[IkeSa, Call]]:
     ]
 
 
-def _of_other_hosts(one: Peer, other: Peer) -> bool:
-    """Whether each is of a pair of hosts, and they are two pairs."""
-    return bool(one.pattern and other.pattern) and (one.local, one.remotes) != (other.local, other.remotes)
+def _of_other_hosts(one: IkeSa, other: IkeSa) -> bool:
+    """Whether each is of a pair of hosts, and they are two pairs: by their addresses, or as a NAT that both are behind
+    gives each a port of its own."""
+    if not (one.peer.pattern and other.peer.pattern):
+        return False
+    (ends, path), (other_ends, other_path) = (((sa.peer.local, sa.peer.remotes), sa.path.remote) for sa in (one, other))
+    return ends != other_ends or (one.nat.there and other.nat.there and path != other_path)
 
 
 def forget_others(sa: IkeSa) -> None:

@@ -23,6 +23,7 @@ from ipsecd.ike.exchange import (
     Row,
     refuse_critical,
 )
+from ipsecd.ike.moving import move
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
 from ipsecd.ike.succession import spoken_by
@@ -79,7 +80,7 @@ def _request(sa: IkeSa, message: Message, path: Path) -> None:
         return
     authenticating = sa.stage is Stage.HALF_OPEN
     if authenticating:
-        sa.move(path)  # the initiator has gone over to port 4500 (2.23)
+        move(sa, path)  # the initiator has gone over to port 4500 (2.23)
     sa.heard(path)
     reply = _answer(sa, header.exchange, opened, path)
     sa.respond(header.exchange, reply.payloads, path)

@@ -69,6 +69,8 @@ DROPS = {
     # --- what is answered -----------------------------------------------------------------------------------------
     "bad-proposal-answer": "an answer that isn't one of our proposals, cut down",
     "bad-rekey-answer": "an answer to a rekey of the IKE SA that makes none",
+    "another-host-there": "another host behind the same NAT has an SA for the same traffic",
+    "mode-unasked": "an answer that grants transport mode, which we haven't asked for",
     "selectors-widened": "an answer with selectors outside those we offered, or none",
     "wrong-ke-group": "an answer with a public value of another group than it chooses, or that we asked with",
     "bad-public-value": "a public value that isn't one of its group (RFC 6989)",

@@ -88,7 +88,7 @@ def _best(found: list[_Candidate], local: Selectors, remote: Selectors) -> Narro
     return Narrowed(best.peer, best.child, ours, theirs, len(found) > 1 and not best.whole)
 
 
-def narrow_again(child: Child, local: Selectors, remote: Selectors) -> tuple[Selectors, Selectors]:
+def narrow_again(peer: Peer, child: Child, local: Selectors, remote: Selectors) -> Narrowed:
     """The same for a rekey: only within the child that is being rekeyed (2.9.2). Raises Refused as above."""
     ours, theirs = narrow(_distilled(local), child.local), narrow(_distilled(remote), child.remote)
     if not meets(ours, theirs):
@@ -97,7 +97,7 @@ def narrow_again(child: Child, local: Selectors, remote: Selectors) -> tuple[Sel
             f"the peer wants to rekey {child.name} with {show(local)} and {show(remote)}",
             notify=NotifyType.TS_UNACCEPTABLE,
         )
-    return ours, theirs
+    return Narrowed(peer, child, ours, theirs, more=False)
 
 
 def offer_for(child: Child, packet: Packet | None) -> tuple[Selectors, Selectors]:

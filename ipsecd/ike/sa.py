@@ -9,18 +9,18 @@ from functools import partial
 from ipsecd import limits
 from ipsecd.crypto.keymat import IkeKeys
 from ipsecd.errors import LocalError
-from ipsecd.ike import contact, reports
+from ipsecd.ike import contact, moving, reports
 from ipsecd.ike.agenda import Agenda
 from ipsecd.ike.child_sa import ChildSa, ChildStage
 from ipsecd.ike.config import Path, Peer
 from ipsecd.ike.contact import Call
 from ipsecd.ike.core import Core
-from ipsecd.ike.effects import MovePath, Send
+from ipsecd.ike.effects import Send
 from ipsecd.ike.fragments import Reassembly, largest_message
 from ipsecd.ike.keylog import log_ike_keys
 from ipsecd.ike.lifetimes import soft_seconds
 from ipsecd.ike.liveness import Liveness
-from ipsecd.ike.nat import Nat, floated
+from ipsecd.ike.nat import Nat
 from ipsecd.ike.pad import Claim
 from ipsecd.ike.protect import Envelope, Protection, Secured
 from ipsecd.ike.sessions import Sessions
@@ -370,20 +370,7 @@ class IkeSa:
         self.liveness.heard()
         self.core.silence.heard(self)
         if path != self.path and not self.nat.here:
-            self.move(path)
-
-    def move(self, path: Path) -> None:
-        """Use another path from now on (RFC 7296 section 2.23). There's no way back from port 4500 to port 500."""
-        if path == self.path or (self.path.natt and not path.natt):
-            return
-        before, self.path = self.esp_path, path
-        if self.children and self.esp_path != before:
-            self.core.emit(MovePath(tuple(self.children), self.esp_path))
-
-    @property
-    def esp_path(self) -> Path:
-        """Where ESP goes: UDP encapsulation isn't done on port 500 (2.23), even if IKE stays there."""
-        return floated(self.path, self.core.config.natt_port)
+            moving.move(self, path)
 
     # --- telling ---
 

@@ -26,6 +26,7 @@ class ChildSaStatus:
     spi_out: str
     sending: bool
     suite: str
+    mode: str  # transport or tunnel
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
     age: float
@@ -98,6 +99,7 @@ def _child(child: ChildSa) -> ChildSaStatus:
         spi_out=child.spi_out.hex(),
         sending=child.sending,
         suite=str(child.suite),
+        mode=child.mode,
         local=child.local,
         remote=child.remote,
         age=age,

@@ -7,9 +7,13 @@ from ipsecd.crypto.keymat import derive_ike
 from ipsecd.crypto.secret import Secret
 from ipsecd.ike.config import Path
 from ipsecd.ike.exchange import Admitted
+from ipsecd.ike.narrowing import Narrowed
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.suites import IkeSuite
-from ipsecd.ike.v2.child import Ask, begin, grant_first, granted
+from ipsecd.ike.v2.ask import Ask
+from ipsecd.ike.v2.child import begin, granted
+from ipsecd.ike.v2.grant import grant_first
+from ipsecd.wire.form import TUNNEL
 from ipsecd.wire.registry import Encr, Group, Prf
 from tests.exchange.gateways import A, B, Pair
 from tests.exchange.network import endpoint
@@ -49,7 +53,8 @@ def stand(pair: Pair) -> Pair:
     at_a, at_b = ends
     asked, given = at_a.peer.children[0], at_b.peer.children[0]
     ask = Ask.first(at_a, at_a.peer, asked, None)
-    of_b, answer = grant_first(at_b, ask.sa, at_b.peer, given, (given.local, given.remote))
+    best = Narrowed(at_b.peer, given, given.local, given.remote, more=False)
+    of_b, answer = grant_first(at_b, Admitted(ask.payloads_of_auth()), best, TUNNEL)
     granted(of_b)
     of_a = ask.accept(at_a, Admitted(answer), (ni, nr))
     assert of_a is not None

@@ -10,7 +10,7 @@ from ipsecd import limits
 from ipsecd.ike.config import Lifetime
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.suites import EspSuite
-from ipsecd.ike.v2 import child as child_module
+from ipsecd.ike.v2 import grant as grant_module
 from ipsecd.wire.payloads import Ke
 from ipsecd.wire.registry import NotifyType
 from ipsecd.wire.selector import Selector
@@ -234,13 +234,13 @@ def test_a_public_value_that_cant_be_one_ends_the_ike_sa(what: str, monkeypatch:
     more = child_of_a("more", local=(Selector.net("10.3.0.0/16"),), proposals=(ESP_PFS,))
     children = (child_of_a(proposals=(ESP_PFS,)), more)
     pair = stand(Pair(of_a=peer_b(*children), of_b=peer_a(*map(mirrored, children))))
-    exchange = child_module._exchange_keys
+    exchange = grant_module._exchange_keys
 
     def spoil(sa: IkeSa, suite: EspSuite, ke: Ke | None) -> object:
         shared, answer = exchange(sa, suite, ke)
         return shared, tuple(replace(each, data=bytes(32)) for each in answer)
 
-    monkeypatch.setattr(child_module, "_exchange_keys", spoil)
+    monkeypatch.setattr(grant_module, "_exchange_keys", spoil)
     tap = Tap(pair.net)
     act = pair.a.ike.rekey if what == "net" else pair.a.ike.up
     pair.do(pair.a, act(what, pair.net.now))

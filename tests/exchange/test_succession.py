@@ -11,7 +11,7 @@ from ipsecd.ike.effects import InstallOutbound, RemoveOutbound
 from ipsecd.ike.exchange import Admitted
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
-from ipsecd.ike.v2.child import Ask
+from ipsecd.ike.v2.ask import Ask
 from ipsecd.wire.payloads import AnyPayload, Delete, Nonce, Notify
 from ipsecd.wire.registry import Exchange, NotifyType, Protocol
 from ipsecd.wire.selector import Selector

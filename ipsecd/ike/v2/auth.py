@@ -18,9 +18,12 @@ from ipsecd.ike.hosts import pairs_with
 from ipsecd.ike.narrowing import Packet, narrow_in
 from ipsecd.ike.pad import Claim, Opened, callers, open_for_initiator, open_for_responder
 from ipsecd.ike.task import Task
-from ipsecd.ike.v2.child import Ask, begin, grant_first, granted, made, start_over
+from ipsecd.ike.v2.ask import Ask
+from ipsecd.ike.v2.child import begin, granted, made, start_over
+from ipsecd.ike.v2.grant import grant_first
 from ipsecd.ike.v2.informational import Complain, DeleteUnmade
 from ipsecd.ike.v2.reply import Reply
+from ipsecd.ike.v2.transport import narrowed
 from ipsecd.wire.payloads import AnyPayload, IdI, IdR, Notify, Sa, TsI, TsR
 from ipsecd.wire.payloads import Auth as AuthPayload
 from ipsecd.wire.registry import AuthMethod, NotifyType
@@ -167,7 +170,7 @@ class Auth(Task):
             return
         try:
             new = ask.accept(sa, answer, sa.secured.nonces)
-        except PeerError as error:
+        except (PeerError, Refused) as error:
             sa.core.drop(error.reason)
             sa.submit(DeleteUnmade(ask.spi))
             self._childless(sa, reports.ME, f"the peer's answer doesn't fit what we asked: {error}")
@@ -222,8 +225,8 @@ def answer_auth(sa: IkeSa, request: Admitted, path: Path) -> Reply:
 def _first_child(sa: IkeSa, request: Admitted) -> tuple[ChildSa | None, tuple[AnyPayload, ...]]:
     """1.2: a child SA that can't be had doesn't fail the IKE SA; the error stands beside our proof."""
     try:
-        best = narrow_in(sa.peers, local=request.one(TsR).selectors, remote=request.one(TsI).selectors)
-        new, payloads = grant_first(sa, request.one(Sa), best.peer, best.child, (best.local, best.remote))
+        best, form = narrowed(sa, request, lambda local, remote: narrow_in(sa.peers, local, remote))
+        new, payloads = grant_first(sa, request, best, form)
     except Refused as refusal:
         reports.ike_failed(sa.core, "child-failed", sa.peer, reports.ME, refusal.detail)
         return None, (Notify(NotifyType(refusal.notify or NotifyType.NO_PROPOSAL_CHOSEN), refusal.data),)

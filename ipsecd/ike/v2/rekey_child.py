@@ -11,10 +11,13 @@ from ipsecd.ike.child_sa import ChildSa, ChildStage, Rival
 from ipsecd.ike.current import overtaken
 from ipsecd.ike.exchange import Admitted
 from ipsecd.ike.narrowing import narrow_again
-from ipsecd.ike.v2.child import TEMPORARY_FAILURE, Ask, AskingForChild, CreateChild, grant
+from ipsecd.ike.v2.ask import Ask
+from ipsecd.ike.v2.child import TEMPORARY_FAILURE, AskingForChild, CreateChild
+from ipsecd.ike.v2.grant import grant
 from ipsecd.ike.v2.informational import DeleteUnmade
 from ipsecd.ike.v2.reply import Reply
-from ipsecd.wire.payloads import AnyPayload, Nonce, Notify, TsI, TsR
+from ipsecd.ike.v2.transport import narrowed
+from ipsecd.wire.payloads import AnyPayload, Nonce, Notify
 from ipsecd.wire.registry import NotifyType, Protocol
 
 if TYPE_CHECKING:
@@ -38,8 +41,9 @@ class RekeyChild(AskingForChild):
             return None
         old.rekeying = True
         old.rival = None
-        # 2.9.2: the same selectors, so that the successor takes all the traffic
-        ask = Ask.later(sa, old.peer, old.config, (old.local, old.remote), self.group)
+        # 2.9.2: the same selectors, so that the successor takes all the traffic, and the same mode
+        kept = (old.local, old.remote)
+        ask = Ask.later(sa, old.peer, old.config, kept, self.group, transport=old.form.transport)
         return (Notify(NotifyType.REKEY_SA, b"", Protocol.ESP, old.spi_in), *self.sends(sa, ask))
 
     def process(self, sa: IkeSa, answer: Admitted) -> None:
@@ -56,7 +60,7 @@ class RekeyChild(AskingForChild):
         try:
             nonces = (ask.nonce, answer.one(Nonce).data)
             new = ask.accept(sa, answer, nonces)
-        except PeerError as error:
+        except (PeerError, Refused) as error:
             self._failed(sa, reports.ME, self.undo(sa, ask, error))
             return
         if new is not None:
@@ -121,9 +125,9 @@ def answer_rekey_child(sa: IkeSa, request: Admitted, which: Notify) -> Reply:
         return TEMPORARY_FAILURE  # 2.25.1: it is on its way out, or has a successor already
     if len(sa.children) >= limits.MAX_REKEYED_PER_IKE_SA:
         raise Refused("too-many-children", "the peer rekeys and deletes nothing", notify=NotifyType.NO_ADDITIONAL_SAS)
-    selectors = narrow_again(old.config, local=request.one(TsR).selectors, remote=request.one(TsI).selectors)
+    best, form = narrowed(sa, request, lambda local, remote: narrow_again(old.peer, old.config, local, remote))
     nonce = sa.core.entropy.octets(limits.NONCE_OCTETS)
-    new, payloads = grant(sa, request, old.peer, old.config, selectors, nonce)
+    new, payloads = grant(sa, request, best, form, nonce)
     if old.rekeying:
         old.rival = Rival(new, min(nonce, request.one(Nonce).data))
     else:

@@ -48,6 +48,7 @@ CHILD = {
     "local": ["10.1.0.0/16", "10.3.0.0/16"],
     "remote": ["10.2.0.0/16"],
     "suite": "aes128gcm16-esn",
+    "mode": "tunnel",
     "spi_in": "c0ffee01",
     "spi_out": "c0ffee02",
     "in": {"packets": 3, "octets": 252, "idle": None},

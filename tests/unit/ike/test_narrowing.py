@@ -89,13 +89,14 @@ def test_families_and_protocols_that_never_meet_are_no_child() -> None:
     with pytest.raises(Refused):
         narrow_in([peer_b()], (tcp,), (udp,))
     with pytest.raises(Refused):
-        narrow_again(child_of_a(), (tcp,), (udp,))
+        narrow_again(peer_b(), child_of_a(), (tcp,), (udp,))
 
 
 def test_a_rekey_is_narrowed_in_its_own_child_alone() -> None:
-    assert narrow_again(child_of_a(), (HOST_A, ANYWHERE), (ANYWHERE,)) == ((NET_A,), (NET_B,))
+    again = narrow_again(peer_b(), child_of_a(), (HOST_A, ANYWHERE), (ANYWHERE,))
+    assert (again.local, again.remote) == ((NET_A,), (NET_B,))
     with pytest.raises(Refused) as caught:
-        narrow_again(child_of_a(), (ELSEWHERE,), (NET_B,))
+        narrow_again(peer_b(), child_of_a(), (ELSEWHERE,), (NET_B,))
     assert caught.value.notify == NotifyType.TS_UNACCEPTABLE
     assert caught.value.detail == "the peer wants to rekey net with 10.9.0.0/16 and 10.2.0.0/16"
 
