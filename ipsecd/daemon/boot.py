@@ -7,7 +7,7 @@ import structlog
 from ipsecd.daemon.options import Options
 from ipsecd.errors import KernelError
 from ipsecd.io.state_file import StateFile
-from ipsecd.policy.boot import ADDED, after_start
+from ipsecd.policy.boot import ADDED, STRICTEST, after_start
 
 log = structlog.get_logger()
 
@@ -24,15 +24,27 @@ class Boot:
 
     def begin(self) -> None:
         """At a start, before there is any floor of ours."""
-        try:
-            now, mode = self._now.load(), self._next.load() or ""
-        except KernelError as error:
-            log.warning("boot-not-loaded", reason=str(error))
-            return
+        now = self._read(self._now)
         self._over = now == ""
-        self.added = after_start(mode) if now is None else now
-        if now is None and self.added != mode:
+        if now is not None:
+            self.added = now
+            return
+        mode = self._read(self._next) or ""
+        self.added = after_start(mode)
+        if self.added != mode:
             self._save(self._now, self.added)
+
+    def _read(self, file: StateFile) -> str | None:
+        """What this file says of a mode; the strictest if it can't be told."""
+        try:
+            text = file.load()
+            if text is None or (text in ADDED.values() and (text or file is self._now)):  # that one is emptied
+                return text
+            reason = f"{file.path} doesn't hold one of ipsecd's boot modes"
+        except KernelError as error:
+            reason = str(error)
+        log.error("boot-not-loaded", reason=reason)
+        return STRICTEST
 
     def over(self) -> None:
         """A policy is in force, or was taken out of force by command: the mode counts no more until the next boot."""

@@ -86,7 +86,9 @@ STORY: dict[str, Told] = {
     "kernel-state-restored": Told("Something has removed or changed what is ours in the kernel; put back: {what}"),
     "kernel-state-not-restored": Told("What is ours in the kernel can't be put back: {error}"),
     "kernel-state-contested": Told("Quarrel over the kernel's state: {hint}"),
-    "boot-not-loaded": Told("What the boot has added to the floor isn't known, and counts no more: {reason}"),
+    "boot-not-loaded": Told(
+        "The boot mode isn't known, so nothing but the exemptions passes until a policy is in force: {reason}"
+    ),
     "boot-not-saved": Told("The boot mode stays what it was: {reason}"),
     "floor-not-owned": Told("Others can remove the floor (nft flush ruleset), until it is put back: {reason}"),
     "floor-not-saved": Told("The floor stands, but wouldn't after a reboot: {error}"),

@@ -3,7 +3,7 @@
 Each is text for nft that is loaded behind the saved floor, in one transaction with it. What it adds to the floor's
 table goes in the transaction that puts the daemon's own floor in its place. After Windows' bootmode (``netsh ipsec
 dynamic set config``): stateful, block, permit. Windows has no floor that it could keep meanwhile; here, stateful and
-block only drop more than that does.
+block only drop more than that does. What is kept of a mode and can't be read counts as block.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ ADDED: Final = {
     "block": _dropping(input=_TO_US, output=_FROM_US, forward=()),
     "permit": f"delete table inet {TABLE}\n",
 }
+STRICTEST: Final = ADDED["block"]
 
 
 def after_start(added: str) -> str:

@@ -332,10 +332,35 @@ def test_once_ipsecd_has_run_the_boot_mode_adds_what_it_says(sites: Sites, saved
             assert booted.passes(wan, HA[4], GB_WAN[4], f"<uncovered {closed}>".encode()) is not closed
 
 
-def test_a_boot_mode_that_can_not_be_loaded_closes_the_machine(sites: Sites, saved: Path) -> None:
-    saved.with_name("boot.nft").write_text("nonsense\n")
-    done = sites.run("ga", [FLOOR, saved, CLOSED, saved.with_name("boot.nft")], check=False)
-    assert (done.returncode, "this machine is closed" in done.stderr) == (1, True)
+@pytest.mark.parametrize("damage", ["nonsense\n", ADDED["stateful"][:80], "\0\0", ""])
+def test_a_boot_mode_that_can_not_be_loaded_is_the_strictest(
+    sites: Sites, saved: Path, tmp_path: Path, damage: str
+) -> None:
+    boot, now = saved.with_name("boot.nft"), saved.with_name("booted.nft")
+    for there in (boot, now):
+        sites.run("ga", ["nft", "flush", "ruleset"])
+        there.write_text(damage)
+        done = sites.run("ga", [FLOOR, saved, CLOSED, boot, now], check=False)
+        if there is now and not damage:
+            assert (done.returncode, done.stderr) == (0, ""), "which says that the boot is over"
+            break
+        assert f"<0>The boot mode in {there} can't be loaded: the floor of ipsecd's last policy stands" in done.stderr
+        assert done.returncode == 1
+        table = sites.run("ga", ["nft", "list", "table", "inet", "ipsecd"]).stdout
+        assert [f"chain boot_{hook} {{" in table for hook in ("input", "output", "forward")] == [True] * 3
+        sites.run("ga", ["nft", "flush", "ruleset"])
+        (tmp_path / "mode.nft").write_text(ADDED["block"])
+        sites.run("ga", [FLOOR, saved, CLOSED, tmp_path / "mode.nft", tmp_path / "none"])
+        assert sites.run("ga", ["nft", "list", "table", "inet", "ipsecd"]).stdout == table
+
+
+def test_a_floor_that_can_not_be_loaded_closes_the_machine_whatever_the_boot_mode_is(sites: Sites, saved: Path) -> None:
+    boot = saved.with_name("boot.nft")
+    for mode in (ADDED["stateful"], "nonsense\n"):
+        saved.write_text("nonsense\n")
+        boot.write_text(mode)
+        done = sites.run("ga", [FLOOR, saved, CLOSED, boot, saved.with_name("booted.nft")], check=False)
+        assert (done.returncode, "this machine is closed" in done.stderr) == (1, True)
 
 
 def test_without_a_saved_floor_no_boot_mode_counts(sites: Sites, tmp_path: Path) -> None:

@@ -131,9 +131,47 @@ def test_while_no_policy_is_assigned_it_stands_with_the_floor_that_was_left(
     asyncio.run(main())
 
 
-def test_what_was_added_and_cant_be_read_is_told_and_the_floor_stands(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["", "nonsense\n", ADDED["stateful"][:80], "\0\0\0"])
+def test_a_mode_that_is_damaged_counts_as_the_strictest_until_a_policy_is_in_force(tmp_path: Path, text: str) -> None:
+    daemon = booted(tmp_path / "fails", "assigned: [", "last")
+    daemon.options.boot.path.write_text(text)
+    fails(daemon)
+    assert daemon.table.there == FLOOR + ADDED["block"]
+    (told,) = daemon.texts("boot-not-loaded")
+    assert told == (
+        "The boot mode isn't known, so nothing but the exemptions passes until a policy is in force: "
+        f"{daemon.options.boot.path} doesn't hold one of ipsecd's boot modes"
+    )
+
+    async def main() -> None:
+        daemon = booted(tmp_path / "starts", policy() + "boot: stateful\n", "last")
+        daemon.options.boot.path.write_text(text)
+        async with daemon:
+            assert "boot_" not in daemon.table.there
+            assert daemon.options.boot.load() == ADDED["stateful"]
+
+    asyncio.run(main())
+
+
+def test_a_mode_that_cant_be_read_counts_as_the_strictest_and_is_told(tmp_path: Path) -> None:
     daemon = booted(tmp_path, "assigned: [", "last")
     daemon.options.boot.path.mkdir()
     fails(daemon)
-    assert daemon.table.there == FLOOR
+    assert daemon.table.there == FLOOR + ADDED["block"]
     assert "boot-not-loaded" in daemon.events
+
+
+def test_by_day_no_mode_counts_however_damaged_it_is(tmp_path: Path) -> None:
+    daemon = booted(tmp_path, "assigned: [", "last")
+    daemon.options.booted.save("")
+    daemon.options.boot.path.write_text("nonsense\n")
+    fails(daemon)
+    assert daemon.table.there == FLOOR
+    assert "boot-not-loaded" not in daemon.events
+
+
+def test_what_is_left_of_a_mode_by_day_and_is_damaged_counts_as_the_strictest(tmp_path: Path) -> None:
+    daemon = booted(tmp_path, "assigned: [", "stateful")
+    daemon.options.booted.save("nonsense\n")
+    fails(daemon)
+    assert daemon.table.there == FLOOR + ADDED["block"]
