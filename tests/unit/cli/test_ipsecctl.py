@@ -53,6 +53,8 @@ def test_what_two_daemons_that_talk_have_to_show(tmp_path: Path) -> None:
                     "up": ["site/1"],
                     "last_failure": None,
                     "not_clear": "",
+                    "hosts": [],
+                    "more_hosts": 0,
                 }
             ]
 
