@@ -160,6 +160,7 @@ DEPTH = 10  # chains of the tree behind each other: the kernel takes 16 with tho
 TWICE = 1  # flows that stand in the tree more than once, at most, for each that there is
 TURNS = 4  # trees of a chain, one behind the other
 FLOOR_WORDS = 16_384  # words and boxes of flows that are remembered: each is asked for in many chains
+REMEMBERED_FLOWS = 262_144  # and parts of trees: some floors of 1,000 rules, which have 25,000 of each at most
 CLEARLY = 0.97  # so much of what the best cut so far costs, another may cost that takes its place
 NFT_TIME = 30.0  # seconds for one run of nft; 1,000 rules take well below one
 TABLE_READS = 16  # of a table that others change meanwhile, until it's plain that they don't stop

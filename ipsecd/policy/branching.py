@@ -12,21 +12,23 @@ deep they stand in each other, and takes 16.
 
 A branch is called after what it says, and so after all that stands behind it. Branches that say the same are one
 chain, in whichever trees: what is blocked, or may only leave inside an SA, is dropped in the same words at several
-hooks. And what a change of the policy doesn't touch is called as before, and can stay where it is (``change.py``).
+hooks. And what a change of the policy doesn't touch is called as before, and stays where it is in the kernel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 from math import log2
 
 from ipsecd import limits
-from ipsecd.policy.extents import SIDES, Box, around, box_of, meet, needed, turns, whole
+from ipsecd.policy.extents import SIDES, Box, around, meet, needed, turns, whole
 from ipsecd.policy.flow import Flow, span
+from ipsecd.policy.memory import MEMORY
 from ipsecd.policy.parting import Cut, Parting
 
 Chains = dict[str, list[str]]
@@ -37,14 +39,6 @@ TRANSPORT = ("meta l4proto", "th sport", "th dport")
 
 Aside = Callable[[list[str]], str]
 """Puts rules into a branch of their own, and tells how it is called."""
-
-
-def branch(rules: Sequence[str]) -> str:
-    """How a branch is called that has these rules."""
-    return "b" + blake2b("\n".join(rules).encode(), digest_size=_NAME_OCTETS).hexdigest()
-
-
-_NAME_OCTETS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +72,45 @@ class Words:
 def tree(name: str, flows: Sequence[Flow], words: Words) -> Chains:
     """The chain ``name`` that gives a packet the verdict of its first flow, and the chains it needs. Flows and packets
     are of one IP version. A packet of no flow falls out at the end."""
-    boxes = [box_of(flow)[: len(words.places)] for flow in flows]
+    known = MEMORY.flows(flows)
+    boxes = [each.box[: len(words.places)] for each in known]
     numbers = needed(flows, boxes)
-    flows, boxes = [flows[number] for number in numbers], [boxes[number] for number in numbers]
+    flows, boxes = [known[number].flow for number in numbers], [boxes[number] for number in numbers]
     bounds = [0, *(turns(boxes) if words.in_turn else ()), len(flows)]
     parts = [slice(*ends) for ends in pairwise(bounds)]
-    branches = Branches()
     chains: Chains = {}
     then, behind = "", None
     for place, part in reversed(list(enumerate(parts))):
         own = f"{name}_then_{place}" if place else name  # of which each way through the tree before it may know
-        chains[own] = _Tree(flows[part], boxes[part], words, branches, then, behind).rules(_depth(parts, part))
+        chains[own] = _Tree(flows[part], boxes[part], words, then, behind).rules(_depth(parts, part))
         then = own
         for flow, box in zip(flows[part], boxes[part], strict=True) if place else ():
             if flow.verdict != "return":
                 behind = box if behind is None else around(behind, box)
-    return chains | branches.chains
+    return chains | reached(chains)
 
 
-class Branches:
-    """The ``chains`` that are branches."""
+def aside(rules: list[str]) -> str:
+    """Put rules into a branch of their own, unless they are one already. Returns how it is called."""
+    name = "b" + blake2b("\n".join(rules).encode(), digest_size=_NAME_OCTETS).hexdigest()
+    MEMORY.branches[name] = rules
+    return name
 
-    def __init__(self) -> None:
-        self.chains: Chains = {}
 
-    def aside(self, rules: list[str]) -> str:
-        """Put rules into a branch of their own, unless they are one already. Returns how it is called."""
-        name = branch(rules)
-        self.chains[name] = rules
-        return name
+_NAME_OCTETS = 16
+
+
+def reached(chains: Chains) -> Chains:
+    """The branches that rules of these chains lead to."""
+    found: Chains = {}
+    branches, todo = MEMORY.branches, list(chains.values())
+    while todo:
+        for rule in todo.pop():
+            _, leads, name = rule.rpartition("goto ")
+            if leads and name not in found and name in branches:
+                found[name] = branches[name]
+                todo.append(found[name])
+    return found
 
 
 def _depth(parts: Sequence[slice], part: slice) -> int:
@@ -127,22 +131,23 @@ class _Part:
 
 
 class _Tree:
-    """Of flows; a packet that belongs to none goes on to the chain ``then``, if there is one, which has what is inside
-    the box ``behind``."""
+    """Of flows that are known; a packet that belongs to none goes on to the chain ``then``, if there is one, which has
+    what is inside the box ``behind``."""
 
     def __init__(
-        self,
-        flows: Sequence[Flow],
-        boxes: Sequence[Box],
-        words: Words,
-        branches: Branches,
-        then: str,
-        behind: Box | None,
+        self, flows: Sequence[Flow], boxes: Sequence[Box], words: Words, then: str, behind: Box | None
     ) -> None:
-        self.flows, self.boxes, self.words, self.branches, self.then = flows, boxes, words, branches, then
-        self.behind = behind
-        self.decisive = [flow.verdict != "return" for flow in flows]
-        self.parting = Parting(boxes)
+        self.flows, self.boxes, self.words, self.then, self.behind = flows, boxes, words, then, behind
+        self.known = words, then, behind, limits.LEAF, limits.FEW_FLOWS
+        self.ids = [id(flow) for flow in flows]
+
+    @cached_property
+    def decisive(self) -> list[bool]:
+        return [flow.verdict != "return" for flow in self.flows]
+
+    @cached_property
+    def parting(self) -> Parting:
+        return Parting(self.boxes)
 
     def rules(self, depth: int) -> list[str]:
         """Those of the chain that packets come to first; as many as ``depth`` may stand behind it."""
@@ -152,22 +157,29 @@ class _Tree:
         numbers = list(range(len(self.flows)))
         return list(self._rules(_Part(numbers, everything, depth, limits.TWICE * len(numbers))))
 
-    def _rules(self, part: _Part) -> Iterator[str]:
+    def _rules(self, part: _Part) -> list[str]:
+        """Those for what is inside a part; as they were made before, if they were."""
+        key = (*self.known, *map(self.ids.__getitem__, part.flows), part.inside, part.depth, part.spare)
+        rules = MEMORY.trees.get(key)
+        if rules is None:
+            rules = MEMORY.trees[key] = self._made(part)
+        return rules
+
+    def _made(self, part: _Part) -> list[str]:
         """The larger half is looked into by the same chain."""
-        while True:
-            left = self._left(part.flows)
-            cut = self.parting.edge(left, part.inside)
-            if cut is None and len(left) > limits.LEAF and part.depth:
-                cut = self.parting.cut(left, part.inside, part.depth, part.spare)
-            if cut is None:
-                break
+        left = self._left(part.flows)
+        cut = self.parting.edge(left, part.inside)
+        if cut is None and len(left) > limits.LEAF and part.depth:
+            cut = self.parting.cut(left, part.inside, part.depth, part.spare)
+        if cut is not None:
             half, rest = self._parted(left, part, cut)
-            yield f"{self.words.within(cut, part.inside)} {self._gone_to(list(self._rules(half)))}"
-            part = rest
+            where = f"{self.words.within(cut, part.inside)} {self._gone_to(self._rules(half))}"
+            return [where, *self._rules(rest)]
         numbers, full = self._until_full(left, part.inside)
-        yield from self.words.written([self.flows[number] for number in numbers], self.branches.aside)
+        rules = self.words.written([self.flows[number] for number in numbers], aside)
         if not full and self.then and self.behind is not None and meet(self.behind, part.inside):
-            yield f"goto {self.then}"
+            rules.append(f"goto {self.then}")
+        return rules
 
     def _gone_to(self, rules: list[str]) -> str:
         """What leads to these rules: a verdict, if that is all they say."""
@@ -175,7 +187,7 @@ class _Tree:
             return "return"
         if len(rules) == 1 and " " not in rules[0].removeprefix("goto "):
             return rules[0]
-        return f"goto {self.branches.aside(rules)}"
+        return f"goto {aside(rules)}"
 
     def _left(self, numbers: list[int]) -> list[int]:
         """Without flows that let go what is let go in any case, as far as a box around all others shows it."""
@@ -211,6 +223,12 @@ class _Tree:
         spare = part.spare - len(own) - len(others) + len(left)
         share = spare * len(own) // (len(own) + len(others))
         return (
-            _Part(own, (*before, cut.span, *behind), part.depth - 1, share),
-            _Part(others, (*before, outside, *behind), part.depth, spare - share),
+            _Part(own, (*before, cut.span, *behind), part.depth - 1, _roughly(share, own)),
+            _Part(others, (*before, outside, *behind), part.depth, _roughly(spare - share, others)),
         )
+
+
+def _roughly(spare: int, flows: list[int]) -> int:
+    """In eighths of the flows: the same for most parts that a change elsewhere gives another share."""
+    step = max(1, len(flows) // 8)
+    return spare // step * step

@@ -20,14 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 from ipsecd import limits
 from ipsecd.policy import branching
 from ipsecd.policy import flow as one_way
-from ipsecd.policy.branching import ADDRESSES, TRANSPORT, Aside, Branches, Words, tree
+from ipsecd.policy.branching import ADDRESSES, TRANSPORT, Aside, Words, aside, reached, tree
 from ipsecd.policy.constant_sets import EITHER, PORTS, TYPES
 from ipsecd.policy.flow import LOCAL, addresses, ends, rule
+from ipsecd.policy.memory import MEMORY
 from ipsecd.policy.plan import Action, Entry
 from ipsecd.wire.selector import ANY_PORT, OPAQUE, Selector
 
@@ -66,7 +67,10 @@ def let_in(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 def turned(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     """The entries as an ICMP error meets them by what it quotes, which has gone the other way: one that leaves tells of
     what an entry lets arrive, one that arrives of what it lets leave."""
-    return tuple(replace(entry, outbound=entry.inbound, inbound=entry.outbound) for entry in entries)
+    return tuple(
+        entry if entry.outbound is entry.inbound else replace(entry, outbound=entry.inbound, inbound=entry.outbound)
+        for entry in entries
+    )
 
 
 def flows(entries: Sequence[Entry], way: Way, verdict: Verdict) -> tuple[Flow, ...]:
@@ -115,14 +119,18 @@ def strays(entries: Sequence[Entry], verdict: Verdict, way: Way = out) -> tuple[
     destination alone. IPv6 lets a socket keep an address that the machine has lost, and what it sends mustn't escape
     with it."""
     return tuple(
-        replace(flow, me="", source=Selector.net(_ANY[flow.source.version], flow.source.protocol, flow.source.ports))
+        replace(flow, me="", source=_from_anywhere(flow.source.version, flow.source.protocol, flow.source.ports))
         for index, entry in enumerate(entries)
         if entry.me and entry.action is not Action.PERMIT
         for flow in way(index, entry, entry.action, verdict(index, entry))
     )
 
 
-_ANY = {4: "0.0.0.0/0", 6: "::/0"}
+def _from_anywhere(version: int, protocol: int, ports: tuple[int, int]) -> Selector:
+    return MEMORY.selector(replace(_ANYWHERE[version], protocol=protocol, ports=ports))
+
+
+_ANYWHERE = {4: Selector.net("0.0.0.0/0"), 6: Selector.net("::/0")}
 
 
 def blocked(name: str, entries: Sequence[Entry], ways: Iterable[Way], verdict: Verdict) -> Chains:
@@ -198,14 +206,16 @@ def _branched(name: str, flows: Sequence[Flow], words: Callable[[int], Words]) -
 
 def _in_a_row(name: str, flows: Sequence[Flow], words: Words) -> Chains:
     """A rule for each."""
-    branches = Branches()
-    return {name: words.written(flows, branches.aside), **branches.chains}
+    chains = {name: words.written(flows, aside)}
+    return chains | reached(chains)
 
 
+@cache
 def _by_addresses(version: int) -> Words:
     return Words(ADDRESSES[version], _rules, lambda flow: flow.certain and ends(flow.verdict))
 
 
+@cache
 def _by_ports(version: int) -> Words:
     return Words(
         (*ADDRESSES[version], *TRANSPORT),
@@ -214,6 +224,7 @@ def _by_ports(version: int) -> Words:
     )
 
 
+@cache
 def _by_what_may_be_meant(version: int) -> Words:
     return Words(
         ADDRESSES[version],
@@ -223,6 +234,7 @@ def _by_what_may_be_meant(version: int) -> Words:
     )
 
 
+@cache
 def _by_the_past(version: int) -> Words:
     family = {4: "ip", 6: "ip6"}[version]
     places = f"ct original {family} saddr", f"ct original {family} daddr"
@@ -269,7 +281,9 @@ def pieces(name: str, flows: Sequence[Flow], *, exceptions: bool) -> Chains:
 
 def _shown_by_fragments(side: Selector) -> Selector:
     protocol = side.protocol if side.version == 4 else 0
-    return side if (protocol, ANY_PORT) == (side.protocol, side.ports) else Selector(side.start, side.end, protocol)
+    if (protocol, ANY_PORT) == (side.protocol, side.ports):
+        return side
+    return MEMORY.selector(Selector(side.start, side.end, protocol))
 
 
 def original(name: str, flows: Sequence[Flow]) -> Chains:
@@ -308,7 +322,7 @@ def quoting(name: str, flows: Sequence[Flow], exempt: Callable[[Quoted], Iterabl
     for version, place in _QUOTED.items():
         ours = [f"fib daddr type local {quoted} return" for quoted in exempt(place)]
         some = [flow for flow in found if flow.source.version == version]
-        words = Words((place.destination, place.source), partial(_answers, place), lambda flow: ends(flow.verdict))
+        words = _by_the_quoted(version)
         chain = f"{name}_v{version}"
         made = (_in_a_row if len(some) < limits.FEW_FLOWS else tree)(chain, some, words)
         made[chain][:0] = ours
@@ -321,6 +335,12 @@ _QUOTED = {
     4: Quoted("@th,136,8", "@th,224,16", "@th,240,16", "@th,160,32", "@th,192,32"),
     6: Quoted("@th,112,8", "@th,384,16", "@th,400,16", "@th,128,128", "@th,256,128"),
 }
+
+
+@cache
+def _by_the_quoted(version: int) -> Words:
+    place = _QUOTED[version]
+    return Words((place.destination, place.source), partial(_answers, place), lambda flow: ends(flow.verdict))
 
 
 def _answers(place: Quoted, flows: Sequence[Flow], _aside: Aside) -> list[str]:

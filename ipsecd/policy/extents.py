@@ -8,7 +8,7 @@ from functools import lru_cache
 from ipsecd import limits
 from ipsecd.policy.constant_sets import WITH_TYPES
 from ipsecd.policy.flow import Flow
-from ipsecd.wire.selector import ANY_PORT, Selector
+from ipsecd.wire.selector import ANY_PORT
 
 Span = tuple[int, int]  # first and last number, inclusive
 Box = tuple[Span, ...]  # of source and destination address, protocol, and two ports; one ICMP message's type and code
@@ -25,19 +25,15 @@ def whole(version: int, axes: int) -> Box:
 
 def box_of(flow: Flow) -> Box:
     """What a flow covers at most. A side that is this machine may be any address."""
-    return _box(flow.source, flow.destination, flow.me)
-
-
-@lru_cache(maxsize=limits.FLOOR_WORDS)
-def _box(source: Selector, destination: Selector, me: str) -> Box:
+    source, destination = flow.source, flow.destination
     addresses = (
-        _ADDRESSES[side.version] if name == me else (int(side.start), int(side.end))
+        _ADDRESSES[side.version] if name == flow.me else (int(side.start), int(side.end))
         for name, side in (("saddr", source), ("daddr", destination))
     )
-    protocol = int(source.protocol or destination.protocol)
+    protocol = flow.protocol
     ports = source.ports, destination.ports
     if protocol in WITH_TYPES:
-        ports = (ports[1] if ports[0] == ANY_PORT else ports[0]), ANY_PORT
+        ports = flow.types, ANY_PORT
     return (*addresses, (protocol, protocol) if protocol else _ANY_PROTOCOL, *ports)
 
 
@@ -58,6 +54,8 @@ def meet(one: Box, two: Box) -> bool:
 
 def needed(flows: Sequence[Flow], boxes: Sequence[Box]) -> list[int]:
     """Without flows that let go what is let go in any case, as no other behind them covers any of it."""
+    if all(flow.verdict != "return" for flow in flows):
+        return list(range(len(flows)))
     left: list[int] = []
     kinds: dict[tuple[int, ...], _Kind] = {}  # of those that say something else
     for number in range(len(flows) - 1, -1, -1):
@@ -71,6 +69,7 @@ def needed(flows: Sequence[Flow], boxes: Sequence[Box]) -> list[int]:
     return left
 
 
+@lru_cache(maxsize=limits.FLOOR_WORDS)
 def _kind(box: Box) -> tuple[int, ...]:
     """How many addresses it has on either side, and of which protocol it is."""
     return (*((last - first).bit_length() for first, last in box[:SIDES]), *(box[SIDES] if len(box) > SIDES else ()))

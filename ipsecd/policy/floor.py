@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -36,6 +36,7 @@ from ipsecd.policy import classify, connections, constant_sets, exempt_rules, si
 from ipsecd.policy.connections import Interfaces
 from ipsecd.policy.constant_sets import TO_US
 from ipsecd.policy.marks import asking_mark, clear_mark, has_mark, inside_mark, set_mark
+from ipsecd.policy.memory import MEMORY
 from ipsecd.policy.plan import PERSISTENT, Action, Entry, Plan, Settings
 
 TABLE = "ipsecd"
@@ -73,6 +74,8 @@ def ruleset(plan: Plan, outside: tuple[str, ...] = (), interfaces: Interfaces = 
     """The table as one transaction for ``nft -f``: it replaces the table of the same name, whatever it held.
     ``outside`` are the names of the interfaces that lead to the peers and to everybody else, ``interfaces`` all of
     them by type of connection, which only a plan needs that asks for it."""
+    MEMORY.begin()
+    plan = replace(plan, entries=tuple(map(_known, plan.entries)))
     lines = [_OF_NO_POLICY] if plan.policy == PERSISTENT else []
     lines += [f"table inet {TABLE}", f"delete table inet {TABLE}", f"table inet {TABLE} {{"]
     for counter in dict.fromkeys(_counters(plan)):
@@ -84,6 +87,10 @@ def ruleset(plan: Plan, outside: tuple[str, ...] = (), interfaces: Interfaces = 
     for name, rules in (_subordinate_chains(plan, outside) | _base_chains(plan, interfaces)).items():
         lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}", ""]
     return "\n".join([*lines[:-1], "}", ""])
+
+
+def _known(entry: Entry) -> Entry:
+    return replace(entry, pairs=MEMORY.pairs(entry.pairs), me=MEMORY.pairs(entry.me))
 
 
 def of_a_policy(text: str) -> bool:
