@@ -32,10 +32,11 @@ from ipsecd.daemon.lock import alone, make_folder
 from ipsecd.daemon.log import Log
 from ipsecd.daemon.losses import tell_losses
 from ipsecd.daemon.options import Options
-from ipsecd.daemon.prepare import Outline, Surroundings, outline, read_policy
+from ipsecd.daemon.prepare import Outline, outline, read_policy
 from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.resolver import Resolver
 from ipsecd.daemon.summary import summary
+from ipsecd.daemon.surroundings import Surroundings
 from ipsecd.daemon.systemd import Systemd
 from ipsecd.daemon.wellknown import WellKnown
 from ipsecd.errors import ConfigError, IpsecdError, KernelError, LocalError, OperatorError
@@ -336,7 +337,7 @@ class App:
         here = netlink.addresses, netlink.source_for, outside.look
         kinds = netlink.broadcasts, netlink.anycasts
         links = netlink.links, netlink.interfaces_to
-        return Surroundings(self._resolver, self._well_known, sources, *here, *kinds, *links)
+        return Surroundings(self._resolver, self._well_known, sources, *here, *kinds, *links, netlink.named)
 
     def _host(self, netlink: Netlink) -> Host:
         floor, heard = self.options.floor, self.options.heard

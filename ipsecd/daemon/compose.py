@@ -109,6 +109,7 @@ def _peer(peer: Peer, keys: Mapping[str, Secret], ids: Ids) -> ike.Peer:
         fragmentation=peer.fragmentation,
         sessions=peer.sessions,
         keylog=peer.keylog,
+        within=peer.within,
     )
 
 

@@ -11,8 +11,9 @@ from ipsecd.daemon.assignment import Assigned
 from ipsecd.daemon.ground import Ground, Host, report
 from ipsecd.daemon.identifiers import Identifiers
 from ipsecd.daemon.keyring import Keyring
-from ipsecd.daemon.prepare import Outline, Prepared, Surroundings, outline, prepare
+from ipsecd.daemon.prepare import Outline, Prepared, outline, prepare
 from ipsecd.daemon.protection import Protection
+from ipsecd.daemon.surroundings import Surroundings
 from ipsecd.errors import KernelError, OperatorError
 from ipsecd.io.kernel_state import flush
 from ipsecd.policy.diff import PlanDiff, diff
@@ -47,7 +48,7 @@ class Force:
             await protection.start(lambda: self._complete(sketch))
             self._took(protection)
         elif text is not None:
-            self.bare = Ground(sketch.plan.settings, self._host, lambda _: None, self._host.addresses)
+            self.bare = Ground(sketch.plan.settings, self._host, lambda _: None, self._host.addresses, lambda: None)
             await self.bare.raise_floor(text)
             log.error("floor-without-policy", why=_why_none(sketch))
         elif await self._host.nftables.exists():
@@ -126,6 +127,8 @@ class Force:
             log.info("outside-moved", interfaces=", ".join(sketch.outside) or "none")
         if sketch.interfaces != now.interfaces:
             log.info("interfaces-changed", interfaces=str(sketch.interfaces))
+        if sketch.reach != now.reach:
+            log.info("reach-changed")
 
     async def unassign(self, assigned: Assigned, rest: Outline | None = None) -> None:
         """Put in force what is left without a policy, the persistent rules; without any, take everything of ours out of

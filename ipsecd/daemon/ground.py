@@ -54,15 +54,22 @@ class Host:
 
 class Ground:
     """``new_tun`` is called with a TUN that takes the place of a lost one, ``moved`` when links, addresses or default
-    routes of this machine may have changed. Made inside a running event loop."""
+    routes of this machine may have changed, ``rerouted`` when other routes or rules may have. Made inside a running
+    event loop."""
 
     def __init__(
-        self, settings: Settings, host: Host, new_tun: Callable[[Tun], None], moved: Callable[[], None]
+        self,
+        settings: Settings,
+        host: Host,
+        new_tun: Callable[[Tun], None],
+        moved: Callable[[], None],
+        rerouted: Callable[[], None],
     ) -> None:
         numbers = kernel_settings(settings, host.without)
         self.kernel = KernelState(host.netlink, host.nftables, host.store, numbers, report, new_tun)
         self._host = host
         self._moved = moved
+        self._rerouted = rerouted
         self._table = settings.table
         self._keeper: Keeper | None = None
         self._keeping: list[asyncio.Task[None]] = []
@@ -74,7 +81,8 @@ class Ground:
         if self._keeper is None:  # it listens before there is anything to lose
             table = self._open.enter_context(contextlib.closing(TableWatch(TABLE)))
             routing = self._open.enter_context(contextlib.closing(RoutingWatch(self._table)))
-            self._keeper = Keeper(self.kernel, table, routing, report, self._moved, self._host.clock)
+            news = self._moved, self._rerouted
+            self._keeper = Keeper(self.kernel, table, routing, report, *news, self._host.clock)
         await self.kernel.raise_floor(text, self._host.boot.added)
         self._keep(self._keeper)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -10,20 +9,20 @@ from pathlib import Path
 from ipsecd.daemon.assignment import Assigned
 from ipsecd.daemon.compose import check_offers, ike_config, spd_entries, unusable
 from ipsecd.daemon.identifiers import Ids
-from ipsecd.daemon.keyring import Keyring, Sources, gather
+from ipsecd.daemon.keyring import Keyring, gather
+from ipsecd.daemon.nearby import in_reach, reach
 from ipsecd.daemon.policy_text import read_text
-from ipsecd.daemon.resolver import Resolver
-from ipsecd.daemon.wellknown import WellKnown
+from ipsecd.daemon.surroundings import Surroundings
 from ipsecd.ike.config import IkeConfig
-from ipsecd.io.netlink import Link
 from ipsecd.ipsec.spd import Spd, SpdEntry
-from ipsecd.policy.connections import Interfaces, connection
+from ipsecd.policy.connections import Interfaces
 from ipsecd.policy.diff import PlanDiff, diff
 from ipsecd.policy.floor import ruleset
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.plan import Entry, Peer, Plan
 from ipsecd.policy.planning import plan as make_plan
+from ipsecd.policy.reach import Reach, out_of_reach, reached
 from ipsecd.policy.response import answered
 from ipsecd.wire.selector import Address
 
@@ -33,7 +32,8 @@ class Outline:
     """A policy as far as it goes without any key, which is as far as the floor needs it. ``assigned`` says which policy
     of the file it is, and who wants it; ``names`` are the DNS names it depends on, ``sets`` the well-known sets;
     ``outside`` the interfaces that lead to the peers and to everybody else, unless the policy says which are inside,
-    and ``interfaces`` all of them, by type of connection; ``absent`` has the peers whose ``tunnel.local`` isn't an
+    and ``interfaces`` all of them, by type of connection; ``reach`` has the addresses that such types lead to, if the
+    plan asks for types; ``absent`` has the peers whose ``tunnel.local`` isn't an
     address of this machine, and says so, ``away`` those that are reached by another type of connection than their rules
     are for."""
 
@@ -45,13 +45,14 @@ class Outline:
     sets: frozenset[str]
     outside: tuple[str, ...]
     interfaces: Interfaces
+    reach: Reach
     absent: dict[str, str]
     away: dict[str, str]
 
     @property
     def around(self) -> tuple[object, ...]:
         """All that may change while the file doesn't."""
-        return self.plan, self.outside, self.interfaces, self.absent, self.away
+        return self.plan, self.outside, self.interfaces, self.reach, self.absent, self.away
 
     def floor_with(self, entries: tuple[Entry, ...]) -> str:
         """The floor that protects what hosts have negotiated by the default response, too."""
@@ -68,26 +69,6 @@ class Prepared(Outline):
     entries: tuple[SpdEntry, ...]
     config: IkeConfig
     unusable: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a plan depends on besides the file. ``addresses`` are those of this machine, ``broadcasts`` those by which
-    all hosts of its networks are reached, ``anycasts`` those that it hears among other routers; ``source_for`` is the
-    address the kernel would send from to reach a peer, with a mark; ``outside`` are the interfaces by which it would
-    reach those peers and everybody else, with a mark and a TUN; ``links`` are all interfaces, and ``interfaces_to`` the
-    indexes of those by which it would reach an address, with a mark."""
-
-    resolver: Resolver
-    well_known: WellKnown
-    sources: Sources
-    addresses: Callable[[], Awaitable[tuple[tuple[str, Address], ...]]]
-    source_for: Callable[[Address, int], Awaitable[Address | None]]
-    outside: Callable[[Iterable[Address], int, str], Awaitable[tuple[str, ...]]]
-    broadcasts: Callable[[], Awaitable[tuple[Address, ...]]]
-    anycasts: Callable[[], Awaitable[tuple[Address, ...]]]
-    links: Callable[[], Awaitable[tuple[Link, ...]]]
-    interfaces_to: Callable[[Address, int], Awaitable[tuple[int, ...]]]
 
 
 def read_policy(path: Path) -> PolicyFile:
@@ -114,16 +95,17 @@ async def outline(file: PolicyFile, assigned: Assigned, around: Surroundings) ->
     outside = () if plan.settings.inside else await _outside(plan, around)
     links = await around.links() if plan.by_connection else ()
     interfaces = Interfaces.of(plan.settings, ((link.name, link.kind) for link in links))
-    reach = [await _in_reach(peer, plan, links, around) for peer in plan.peers]
-    away = {peer.name: why for peer, why in reach if why}
-    plan = replace(plan, peers=tuple(peer for peer, _ in reach))
+    near = [await in_reach(peer, plan, links, around) for peer in plan.peers]
+    away = {peer.name: why for peer, why in near if why}
+    plan = replace(plan, peers=tuple(peer for peer, _ in near))
     absent = {
         peer.name: f"nothing can be negotiated until this machine has the address {peer.local} (tunnel.local)"
         for peer in plan.peers
         if peer.local is not None and peer.local not in here
     }
+    by_type = await reach(around, interfaces) if plan.by_connection else Reach()
     floor, known = ruleset(plan, outside, interfaces), frozenset(names)
-    return Outline(file, assigned, plan, floor, known, sets, outside, interfaces, absent, away)
+    return Outline(file, assigned, plan, floor, known, sets, outside, interfaces, by_type, absent, away)
 
 
 async def prepare(sketch: Outline, around: Surroundings, ids: Ids, ring: Keyring | None = None) -> Prepared:
@@ -131,7 +113,8 @@ async def prepare(sketch: Outline, around: Surroundings, ids: Ids, ring: Keyring
     OperatorError for what can't be negotiated."""
     plan = sketch.plan
     ring = ring if ring is not None else await gather(plan.credentials, around.sources)
-    config, entries = ike_config(plan, ring.keys, ids), spd_entries(plan, ids)
+    inside = reached(plan, sketch.reach)
+    config, entries = ike_config(inside, ring.keys, ids), spd_entries(inside, ids)
     check_offers(config)
     Spd(entries)  # what the roads would refuse, they refuse before anything has changed
     return Prepared(
@@ -143,13 +126,14 @@ async def prepare(sketch: Outline, around: Surroundings, ids: Ids, ring: Keyring
         sets=sketch.sets,
         outside=sketch.outside,
         interfaces=sketch.interfaces,
+        reach=sketch.reach,
         absent=sketch.absent,
         away=sketch.away,
         ids=ids,
         ring=ring,
         entries=entries,
         config=config,
-        unusable=unusable(plan, ring.keys, ring.problems) | sketch.away,
+        unusable=unusable(plan, ring.keys, ring.problems) | sketch.away | out_of_reach(inside),
     )
 
 
@@ -171,24 +155,6 @@ def difference(old: Prepared, new: Prepared) -> PlanDiff:
 async def _outside(plan: Plan, around: Surroundings) -> tuple[str, ...]:
     peers = chain.from_iterable(peer.remotes for peer in plan.peers)
     return await around.outside(peers, plan.settings.own_mark, plan.settings.tun)
-
-
-async def _in_reach(peer: Peer, plan: Plan, links: Iterable[Link], around: Surroundings) -> tuple[Peer, str]:
-    """The peer with those of its addresses that are reached by the type of connection its rules are for, and, if none
-    is, why nothing can be negotiated with it. What the rules cover stays covered."""
-    if not peer.connections or not peer.remotes:
-        return peer, ""
-    kinds = {link.index: connection(plan.settings, link.name, link.kind) for link in links}
-    ways = {
-        remote: {kinds.get(index, "unknown") for index in await around.interfaces_to(remote, plan.settings.own_mark)}
-        for remote in peer.remotes
-    }
-    near = tuple(remote for remote, found in ways.items() if found == {peer.connections})
-    if near:
-        return replace(peer, remotes=near), ""
-    remote, found = next(iter(ways.items()))
-    how = f"is reached by a connection of type {' and '.join(sorted(found))}" if found else "isn't reached"
-    return replace(peer, remotes=()), f"{remote} {how}, and the rule is for {peer.connections} connections"
 
 
 async def _here(peer: Peer, mark: int, around: Surroundings) -> Peer:

@@ -55,13 +55,14 @@ class Protection:
 
     def __init__(self, sketch: Outline, host: Host) -> None:
         self.keys = Keys()
-        self.ground = Ground(sketch.plan.settings, host, self._new_tun, self._moved)
+        self.ground = Ground(sketch.plan.settings, host, self._new_tun, self._moved, self._rerouted)
         self.kernel = self.ground.kernel
         self._sketch = sketch
         self._host = host
         self._port = TunPort(self._tun_lost)
         self._generation = 0
         self._reading = False
+        self._looking: asyncio.TimerHandle | None = None
         self._problems: tuple[str, ...] = ()  # of this machine, that have been told
         self._open = contextlib.AsyncExitStack()  # what must be closed again, in reverse
 
@@ -84,7 +85,7 @@ class Protection:
     async def _start(self) -> None:
         plan = self.prepared.plan
         entropy = SystemEntropy()
-        self._begin_soft(plan)
+        self._begin_soft()
         self._begin_responding()
         self.negotiation = Ike(self.prepared.config, entropy)
         tun = self._port.tun = await self.kernel.raise_tun()
@@ -143,14 +144,14 @@ class Protection:
         if fixed:
             raise OperatorError(f"{' and '.join(fixed)} can't change while ipsecd runs", "systemctl restart ipsecd")
 
-    def _begin_soft(self, plan: Plan) -> None:
+    def _begin_soft(self) -> None:
         """Be ready to talk in clear to whoever may be talked to so."""
         sender, heard = RawSender(), HeardPeers(self._host.heard)
         self._open.callback(sender.close)
         guard, clock = self._host.guard, self._host.clock.now
         self.soft = SoftSas(self.kernel, heard, sender, self._hand_back, guard, clock)
         self._open.push_async_callback(self.soft.close)
-        self.soft.assign(plan, self.prepared.ids)
+        self.soft.assign(self.prepared.plan, self.prepared.ids, self.prepared.reach)
         self.kernel.exceptions = self.soft.exceptions
 
     def _begin_responding(self) -> None:
@@ -188,7 +189,7 @@ class Protection:
         """Give the roads and the negotiation another plan."""
         old, self.prepared = self.prepared, new
         self.responding.assign(new)
-        self.soft.assign(new.plan, new.ids)
+        self.soft.assign(new.plan, new.ids, new.reach)
         if new.entries != old.entries:
             self._set_spd()
         again = new.plan.policy != old.plan.policy  # under which nobody has been heard yet, whatever SAs there are
@@ -313,6 +314,16 @@ class Protection:
         self._host.addresses()
         if self._reading:
             self.wires.look_at_links()
+
+    def _rerouted(self) -> None:
+        """Other routes than those of everybody, which matter where rules ask for one type of connection."""
+        plan = self.prepared.plan if self._reading else self._sketch.plan
+        if plan.by_connection and self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(limits.ROUTES_REST, self._look_at_routes)
+
+    def _look_at_routes(self) -> None:
+        self._looking = None
+        self._host.addresses()
 
     def _new_tun(self, tun: Tun) -> None:
         self._port.tun = tun

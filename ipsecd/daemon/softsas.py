@@ -26,6 +26,7 @@ from ipsecd.ike.spans import Spans
 from ipsecd.io.nftables import Element
 from ipsecd.policy.classify import CLEAR
 from ipsecd.policy.plan import Child, Peer, Plan
+from ipsecd.policy.reach import Reach, reached
 from ipsecd.wire import ip
 from ipsecd.wire.hostpair import pair_name, pattern_id
 from ipsecd.wire.selector import Address, Selector
@@ -98,9 +99,10 @@ class SoftSas:
         self._settling: asyncio.Task[None] | None = None
         self._closed = False
 
-    def assign(self, plan: Plan, ids: Ids) -> None:
-        """This plan is in force from now on. What it doesn't allow ends."""
-        children = [(peer, child) for peer in plan.peers for child in peer.children if child.fallback is not None]
+    def assign(self, plan: Plan, ids: Ids, reach: Reach = Reach()) -> None:  # noqa: B008  frozen
+        """This plan is in force from now on, where addresses are reached so. What it doesn't allow ends."""
+        peers = reached(plan, reach).peers
+        children = [(peer, child) for peer in peers for child in peer.children if child.fallback is not None]
         self._heard.assign(plan.policy, *_of_persistent_rules(plan), falls=bool(children))
         self._called = _called(plan)
         self._children = {ids[child.name]: (peer, child) for peer, child in children}

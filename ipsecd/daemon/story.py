@@ -82,6 +82,7 @@ STORY: dict[str, Told] = {
     # --- the kernel -----------------------------------------------------------------------------------------------
     "kernel-setting": Told("A setting of this machine is in the way: {problem}"),
     "interfaces-changed": Told("Interfaces by type of connection are now: {interfaces}"),
+    "reach-changed": Told("Which addresses are reached by which type of connection has changed"),
     "outside-moved": Told("Interfaces that lead to peers and to everybody else are now: {interfaces}"),
     "kernel-state-restored": Told("Something has removed or changed what is ours in the kernel; put back: {what}"),
     "kernel-state-not-restored": Told("What is ours in the kernel can't be put back: {error}"),

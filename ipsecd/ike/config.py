@@ -118,7 +118,8 @@ class Peer:
 
     ``remotes`` is empty for a peer that calls us from anywhere; the daemon replaces the Peer when a name resolves
     anew. A credential opens only peers that name both it and the identity it proved. ``pattern`` is the name of the
-    ``Hosts`` it is made after, if it is one of a pair of hosts; ``responds`` as there.
+    ``Hosts`` it is made after, if it is one of a pair of hosts; ``responds`` as there. ``within`` is from where one
+    may call that calls from anywhere; None: from everywhere.
     """
 
     name: str
@@ -138,6 +139,13 @@ class Peer:
     keylog: bool = False  # keep and report keys for export
     pattern: str = ""
     responds: bool = False
+    within: tuple[Selector, ...] | None = None
+
+    def may_be_at(self, remote: Address) -> bool:
+        """Whether the policy lets it be there, if it is one without an address of its own."""
+        return self.within is None or any(
+            each.version == remote.version and int(each.start) <= int(remote) <= int(each.end) for each in self.within
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,11 +36,11 @@ class Claim:
 
 def callers(peers: Iterable[Peer], patterns: Iterable[Hosts], path: Path) -> tuple[Peer, ...]:
     """The peers that may speak to us along this path: those that name its far end, then what the patterns make of its
-    two ends, then those that call from anywhere."""
+    two ends, then those that call from anywhere, or from there."""
     near = [peer for peer in peers if peer.local is None or peer.local == path.local.address]
     named = [peer for peer in near if path.remote.address in peer.remotes]
     made = pairs(patterns, path.local.address, path.remote.address)
-    return (*named, *made, *(peer for peer in near if not peer.remotes))
+    return (*named, *made, *(peer for peer in near if not peer.remotes and peer.may_be_at(path.remote.address)))
 
 
 def open_for_initiator(

@@ -84,12 +84,14 @@ def _same_terms(sa: IkeSa, old: Peer, new: Peer) -> bool:
         sessions=old.sessions,
         pattern=old.pattern,
         responds=old.responds,
+        within=old.within,
     )
     ours, theirs = sa.path.local.address, sa.path.remote.address
     return (
         as_before == old
         and (new.local == old.local or new.local in (None, ours))
         and (new.remotes == old.remotes or not new.remotes or theirs in new.remotes)
+        and new.may_be_at(theirs)
     )
 
 

@@ -21,8 +21,8 @@ Restore = Callable[[], Awaitable[tuple[str, ...]]]
 
 
 class Keeper:
-    """``new_addresses`` is called when links, addresses or default routes of this machine have changed, whether they
-    matter or not."""
+    """``new_addresses`` is called when links, addresses or default routes of this machine have changed, ``new_routes``
+    when other routes or routing rules have, whether they matter or not. Busy routers change routes all the time."""
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class Keeper:
         routing: RoutingWatch,
         report: Report,
         new_addresses: Callable[[], None],
+        new_routes: Callable[[], None],
         clock: Clock,
     ) -> None:
         self._state = state
@@ -38,6 +39,7 @@ class Keeper:
         self._routing = routing
         self._report = report
         self._new_addresses = new_addresses
+        self._new_routes = new_routes
         self._clock = clock
         self._restored: deque[float] = deque(maxlen=limits.RESTORES)
         self._complained = float("-inf")
@@ -70,7 +72,9 @@ class Keeper:
                 pass
             if changes & {Change.ADDRESS, Change.LINK, Change.UPLINK}:
                 self._new_addresses()
-            if changes - {Change.ADDRESS, Change.UPLINK}:
+            elif changes & {Change.ELSEWHERE, Change.RULE}:
+                self._new_routes()
+            if changes - {Change.ADDRESS, Change.UPLINK, Change.ELSEWHERE}:
                 if self._contested():
                     await asyncio.sleep(limits.RESTORE_PAUSE)  # what is steered meets the floor meanwhile
                 whole = await self._put_back(self._state.restore)

@@ -11,7 +11,7 @@ import asyncio
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,7 @@ from ipsecd.errors import KernelError
 from ipsecd.io.link_settings import ADDRESS_GENERATION_NONE, quiet_link
 
 Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 PROTOCOL = 50  # who made a route or rule (rtnetlink(7), rtm_protocol): a number nobody else has; that of ESP
 WORST_METRIC = 4_294_967_295
@@ -31,6 +32,7 @@ DEFAULT_ROUTE = 3  # prefixes no longer than this lead everywhere, by whatever n
 
 _FAMILY = {4: AF_INET, 6: AF_INET6}
 _VERSION = {AF_INET: 4, AF_INET6: 6}
+_UNNAMED = {4: str(IPv4Address(0)), 6: str(IPv6Address(0))}  # the network of a route that leads everywhere
 _RULE_ACTIONS = {1: "table", 2: "goto", 3: "nop", 7: "unreachable"}
 _ROUTE_KINDS = {1: "unicast", 7: "unreachable"}
 _UNICAST, _BROADCAST, _ANYCAST = 1, 3, 4  # RTN_UNICAST, RTN_BROADCAST, RTN_ANYCAST
@@ -258,6 +260,16 @@ class Netlink:
         dump = await self._dump(self._route.route, family=family, table=_LOCAL_TABLE)
         return tuple(ip_address(route.get_attr("RTA_DST")) for route in dump if route["type"] == kind)
 
+    async def named(self) -> tuple[Network, ...]:
+        """All networks that routes lead to, and that routing rules ask for, in whatever table."""
+        found: dict[Network, None] = {}
+        for version in self.versions:
+            for ask, key in ((self._route.route, "RTA_DST"), (self._route.rule, "FRA_DST")):
+                for message in await self._dump(ask, family=_FAMILY[version]):
+                    text = message.get_attr(key) or _UNNAMED[version]
+                    found[ip_network((text, message["dst_len"]), strict=False)] = None
+        return tuple(found)
+
     async def source_for(self, remote: Address, mark: int) -> Address | None:
         """The address the kernel would send from to reach ``remote`` with a socket of that mark; None: no route."""
         route = await self._route_to(remote, mark)
@@ -291,12 +303,7 @@ class Netlink:
         """Whether a packet that came in by ``link`` with that mark passes the kernel's checks of its source."""
         try:
             await self._route.route(
-                "get",
-                family=_FAMILY[source.version],
-                dst=str(destination),
-                src=str(source),
-                iif=link.index,
-                mark=mark,
+                "get", family=_FAMILY[source.version], dst=str(destination), src=str(source), iif=link.index, mark=mark
             )
         except NetlinkError as error:
             return error.code not in {errno.EXDEV, errno.EINVAL}

@@ -26,6 +26,7 @@ class Change(Enum):
     ADDRESS = "address"
     ROUTE = "route"
     UPLINK = "uplink"  # a default route, in whatever table
+    ELSEWHERE = "elsewhere"  # another route, in another table
     RULE = "rule"
 
 
@@ -43,8 +44,8 @@ _NEW_TABLE, _DEL_TABLE = 0, 2  # linux/netfilter/nf_tables.h
 
 
 class RoutingWatch:
-    """Waits for changes of links, addresses, routes and rules in the network namespace it was opened in. Routes count
-    only in the routing table given, and default routes in any."""
+    """Waits for changes of links, addresses, routes and rules in the network namespace it was opened in. ROUTE is of
+    the routing table given alone."""
 
     def __init__(self, routes: int) -> None:
         self._noticed: set[Change] = set()
@@ -83,10 +84,11 @@ class RoutingWatch:
         changes = set()
         for kind, body in messages(data):
             change = _KINDS.get(kind)
-            # struct rtmsg: family, length of the prefix, of the source's, TOS, then the table; busy routers change
-            # others all the time
+            # struct rtmsg: family, length of the prefix, of the source's, TOS, then the table
             if change is Change.ROUTE and body[1] <= DEFAULT_ROUTE:
                 changes.add(Change.UPLINK)
+            elif change is Change.ROUTE and body[4] != self._compat:
+                changes.add(Change.ELSEWHERE)
             if change is not None and (change is not Change.ROUTE or body[4] == self._compat):
                 changes.add(change)
         return changes

@@ -9,10 +9,9 @@ exempt: else what a rule covers could pass by it before anybody has looked at it
 Where another table gives a packet of this machine another route on its way, only the last hook sees the new interface:
 what a protecting entry covers there hasn't been steered, and is dropped.
 
-The SPD of the roads doesn't see interfaces. It needn't: what the floor has sent into the TUN was covered by a
-protecting entry, and ``apart.py`` refuses a policy in which an entry of another type stands before that one and covers
-the same, but for permits, which the SPD doesn't have. So the first entry of the SPD that covers a packet out of the TUN
-is the one that the floor has found. A packet out of an SA has come by that entry, too.
+The SPD of the roads and the negotiation don't see interfaces: ``reach.py`` says what they know. Of a packet out of the
+TUN nobody sees by which interface it came, which was inside an SA: it came by the type by which its source is reached,
+as the SPD has it, too.
 """
 
 from __future__ import annotations
@@ -71,13 +70,17 @@ class Ways:
 
     ``out`` and ``into`` are for hooks behind routing; ``ahead`` is ``out`` before routing, where the kernel is asked
     for the way that a packet will take, and ``emerging`` the same for what came out of the TUN, whose mark isn't that
-    of the way it will take.
+    of the way it will take. ``emerged`` is ``into`` for what came out of the TUN. Where the kernel can't be asked of
+    its source any more, behind all hooks that could, ``past`` takes it to have come by any type, and leaves out what
+    blocks, as that has let it go before.
     """
 
     out: classify.Way
     into: classify.Way
     ahead: classify.Way
     emerging: classify.Way
+    emerged: classify.Way
+    past: classify.Way
 
 
 _SETS = {LAN: "lan", REMOTE_ACCESS: "remote_access"}
@@ -86,8 +89,8 @@ _TYPES = {"": "type ifname", _BY_ROUTE: "typeof fib daddr oifname"}
 
 
 def of_types(settings: Settings, interfaces: Interfaces) -> tuple[ConstantSet, ...]:
-    """The interfaces of each type, which ``WAYS`` ask for. What came out of the TUN, or would go into it by the route
-    of somebody else, is of either type: the first is judged by the SPD, the second by no entry that lets it pass."""
+    """The interfaces of each type, which ``WAYS`` ask for. What another program's route would lead into the TUN is of
+    either type, so no entry lets it pass."""
     return tuple(
         ConstantSet(_SETS[kind] + which, words, tuple(f'"{name}"' for name in (*found, settings.tun)))
         for kind, found in ((LAN, interfaces.lan), (REMOTE_ACCESS, interfaces.remote_access))
@@ -105,11 +108,18 @@ def _by(way: classify.Way, words: str, which: str = "") -> classify.Way:
     return covering
 
 
+def _past(index: int, entry: Entry, action: Action, verdict: str) -> tuple[classify.Flow, ...]:
+    stopped = entry.connections and entry.action is Action.BLOCK
+    return () if stopped else classify.into(index, entry, action, verdict)
+
+
 WAYS = Ways(
     out=_by(classify.out, "oifname"),
     into=_by(classify.into, "iifname"),
     ahead=_by(classify.out, "fib daddr . mark oifname", _BY_ROUTE),
     emerging=_by(classify.out, "fib daddr oifname", _BY_ROUTE),
+    emerged=_by(classify.into, "fib saddr oifname", _BY_ROUTE),
+    past=_past,
 )
 
 

@@ -246,15 +246,21 @@ class Case:
         return self.plan.by_connection and "" in (self.forth if self.way.outbound else self.back)
 
     def held(self) -> Entry | None:
-        """The entry that the SPD finds (RFC 4301 section 4.4.1): it has a row for each pair. The SPD doesn't see by
-        which type of connection a packet comes; that it is for another is taken for none."""
+        """The entry that the SPD finds (RFC 4301 section 4.4.1): it has a row for each pair, of a rule for one type of
+        connection as far as the address at the far end is reached so (``reach.py``). None if it finds none, or one that
+        discards the packet, as the address may be reached by either type."""
         flow, outbound = self.seen.packet, self.way.outbound
+        types, holds = (self.forth, _holds_outbound) if outbound else (self.back, _holds_inbound)
         for entry in self.plan.entries:
-            if not (entry.inside_too and (entry.outbound if outbound else entry.inbound)):
-                continue
-            if _holds_outbound(entry, flow) if outbound else _holds_inbound(entry, flow):
-                return entry if outbound or _covers(entry, self.back) else None
+            meant = entry.inside_too and (entry.outbound if outbound else entry.inbound)
+            if meant and (not entry.connections or entry.connections in types) and holds(entry, flow):
+                return entry if _covers(entry, types) else None
         return None
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the address at the far end may be reached by more than one type of connection."""
+        return len(self.forth if self.way.outbound else self.back) > 1
 
     def unpaired(self, entry: Entry) -> str:
         """Why an entry of pairs of hosts has no SA for the packet; empty if it may have one, or is no such entry."""
@@ -279,7 +285,8 @@ class Case:
         passes inside an SA of that too (``Spd.received``)."""
         if self.way.outbound:
             return ""
-        back = (entry for entry in self.plan.entries if entry.action is Action.PROTECT and not entry.inbound)
+        protecting = (entry for entry in self.plan.entries if entry.action is Action.PROTECT and not entry.inbound)
+        back = (entry for entry in protecting if _covers(entry, self.back))
         holding = (entry for entry in back if _holds_inbound(entry, self.seen.packet) and not self.unpaired(entry))
         found = next(holding, None)
         return f"inside an SA of {found.name}, which is for the other direction, it passes too" if found else ""

@@ -143,10 +143,13 @@ def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains
         }
     if plan.by_connection:  # before routing, the way isn't told by the interface
         crossing |= classify.blocked("blocked_ahead", entries, (ways.ahead, ways.into), judge)
-        crossing |= classify.blocked("blocked_emerging", entries, (ways.emerging, ways.into), judge)
+        crossing |= classify.blocked("blocked_emerging", entries, (ways.emerging, ways.emerged), judge)
+        crossing |= classify.blocked("blocked_emerged", entries, (ways.out, ways.emerged), judge)
+        crossing |= classify.blocked("blocked_past", entries, (ways.out, ways.past), judge)
         crossing |= classify.crossing("steer_emerging", entries, ways.emerging, steer)
     # of fragments the way isn't asked: one that is marked for nothing only has to come from the right side
-    entering_pieces = classify.excepted(entries, classify.out, _entering_pieces(plan.settings))
+    asked = [entry for entry in entries if entry.action is Action.PROTECT or not entry.connections]
+    entering_pieces = classify.excepted(asked, classify.out, _entering_pieces(plan.settings))
     return {
         **exempt_rules.chains(plan, outside),
         "pieces": [*exempt_rules.pieces(plan), "jump arriving_pieces", "jump entering_pieces", "jump entering"],
@@ -223,6 +226,12 @@ def _base_chains(plan: Plan, interfaces: Interfaces) -> classify.Chains:
     tun = settings.table  # the TUN's group has the number of our table
     steered, asked = (has_mark(settings, mark) for mark in (settings.mark, asking_mark(settings)))
     across = _crossing(plan)
+    emerged, past = "blocked", ["iif != 0 jump blocked"]
+    if plan.by_connection:  # by which interface it would have come that came out of the TUN isn't seen
+        emerged, past = (
+            "blocked_emerged",
+            [f"iif != 0 iifgroup != {tun} jump blocked", f"iifgroup {tun} jump blocked_past"],
+        )
     strangers = {
         direction: [
             f'{match} counter name "{UNKNOWN_INTERFACE}" drop'
@@ -279,7 +288,11 @@ def _base_chains(plan: Plan, interfaces: Interfaces) -> classify.Chains:
         "through_us": [
             _hook("filter", "forward", LATE),
             f"oifgroup {tun} {steered} accept",
-            *(f"{way} jump blocked" for way in (f"iifgroup != {tun}", f"iifgroup {tun} oifgroup != {tun}") if across),
+            *(
+                (f"iifgroup != {tun} jump blocked", f"iifgroup {tun} oifgroup != {tun} jump {emerged}")
+                if across
+                else ()
+            ),
             f"iifgroup != {tun} jump arriving{across}",
             *(
                 f"iifgroup != {tun} ct direction original ct status dnat {what} jump arriving_original"
@@ -322,11 +335,7 @@ def _base_chains(plan: Plan, interfaces: Interfaces) -> classify.Chains:
             f'{steered} counter name "{BESIDE_THE_TUN}" drop',
             "jump exempt_departing",
             *strangers["oifname"],
-            *(
-                ("iif 0 jump leaving", "iif != 0 jump blocked", f"iif != 0 jump leaving{across}")
-                if across
-                else ("jump leaving",)
-            ),
+            *(("iif 0 jump leaving", *past, f"iif != 0 jump leaving{across}") if across else ("jump leaving",)),
             f"iif != 0 iifgroup != {tun} jump arriving{across}",
         ],
     }

@@ -70,6 +70,7 @@ class Judgement:
 
 
 _ANYCAST = "no SA is for it: it goes to the address by which any router of its network is reached (anycast)"
+_EITHER = "no SA is for it where a rule for one type of connection may be meant: a route says that it goes by either"
 _UNKNOWN = "by an interface that has just come, and of which no type of connection is known yet"
 _VERDICTS = {Action.PERMIT: Verdict.PERMIT, Action.BLOCK: Verdict.BLOCK, Action.PROTECT: Verdict.PROTECT}
 
@@ -142,6 +143,8 @@ def _protected(case: Case, decided: Decided, to_many: bool) -> Judgement:
         why = "no tunnel takes what goes to a group of hosts, or to all of them"
     elif case.seen.opaque:
         why = "it shows no ports, and they decide about it"
+    elif case.doubtful and case.plan.by_connection:
+        why = _EITHER
     elif flow.addresses()[1] in case.seen.anycasts:
         why = _ANYCAST
     elif case.way is Way.SENT and flow.addresses()[0] not in case.seen.ours:

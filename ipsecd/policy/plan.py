@@ -142,7 +142,8 @@ class Peer:
 
     ``remotes`` are the peer's addresses; empty either because it calls us from ``anywhere``, or because
     ``remote_name`` doesn't resolve now: then nothing may be negotiated with it until a later plan has an address.
-    ``connections`` is that of its rules' entries. ``each``: it stands for many, one for each pair of hosts that its
+    ``connections`` is that of its rules' entries; ``within`` is from where such a one calls that calls from anywhere,
+    None: really from anywhere (``reach.py``). ``each``: it stands for many, one for each pair of hosts that its
     children's selectors hold; then ``local`` is None, ``remotes`` are empty, and an identity that is None is the host's
     address. ``responds``: these have to call us. ``sessions`` is how many child SAs one IKE SA makes; 0: no limit.
     """
@@ -164,6 +165,7 @@ class Peer:
     keylog: bool
     children: tuple[Child, ...]
     connections: str = ""
+    within: tuple[Selector, ...] | None = None
     each: bool = False
     responds: bool = False
     sessions: int = 0

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import chain
 
-from ipsecd.policy import classify
+from ipsecd.policy import classify, connections
 from ipsecd.policy.marks import asking_mark, has_mark, inside_mark, set_mark
 from ipsecd.policy.plan import Action, Entry, Plan, Settings
 from ipsecd.wire.selector import Address, Selector
@@ -62,7 +62,9 @@ def _anywhere(entries: Iterable[Entry]) -> tuple[classify.Flow, ...]:
     protecting = [replace(entry, inbound=True) for entry in entries if entry.action is Action.PROTECT]
     while protecting and not protecting[-1].anywhere:
         protecting.pop()
-    return classify.flows(protecting, classify.into, lambda _, entry: "accept" if entry.anywhere else "return")
+    return classify.flows(
+        protecting, connections.WAYS.emerged, lambda _, entry: "accept" if entry.anywhere else "return"
+    )
 
 
 def local_networks(plan: Plan) -> dict[str, tuple[Address, Address]]:

@@ -4,15 +4,12 @@ nothing is ever half done."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 from ipsecd.errors import Mistake
 from ipsecd.policy.actions import FilterAction, SecurityMethod
-from ipsecd.policy.apart import mixed
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.names import FILTER_ACTIONS
-from ipsecd.policy.notes import places
 from ipsecd.policy.paths import Path
 from ipsecd.policy.proposals import NOT_YET
 from ipsecd.policy.rules import Authentication, Rule
@@ -29,7 +26,6 @@ def unsupported(policy_file: PolicyFile, policy: str | None = None) -> tuple[Mis
         found.update(dict.fromkeys(_rule(policy_file, where, rule)))
     if name:
         found.update(dict.fromkeys(_policy(policy_file, name)))
-    found.update(dict.fromkeys(mixed(places(policy_file, None, *([name] if name else ())))))
     mistakes = (policy_file.mistake(path, f"not supported yet: {what}") for path, what in found)
     return tuple(sorted(mistakes, key=lambda mistake: (mistake.line, mistake.column)))
 
@@ -39,7 +35,6 @@ def _policy(policy_file: PolicyFile, name: str) -> Found:
     path: Path = ("policies", name)
     if policy.default_response is not None and policy.default_response.active:
         yield from _default_response((*path, "default_response"), policy.default_response)
-        yield from _beside_a_default_response(chain(policy_file.persistent(), policy_file.rules(name)), policy_file)
     yield from _key_exchange((*path, "key_exchange"), policy.key_exchange)
     for where, rule in policy_file.rules(name):
         yield from _rule(policy_file, where, rule)
@@ -52,9 +47,6 @@ def _rule(policy_file: PolicyFile, where: Path, rule: Rule) -> Found:
         built_in = rule.action in FILTER_ACTIONS
         if not built_in:
             yield from _action(("filter_actions", rule.action), action)
-        if rule.connections != "all" and (rule.tunnel is None or rule.tunnel.remote.is_any):
-            whom = "a rule without a tunnel" if rule.tunnel is None else "peers that call from anywhere"
-            yield (*where, "connections"), f"{whom}, by one type of connection alone"
 
 
 def _key_exchange(path: Path, exchange: KeyExchange) -> Found:
@@ -87,16 +79,6 @@ def _authentication(path: Path, methods: Iterable[Authentication]) -> Found:
 def _default_response(path: Path, given: DefaultResponse) -> Found:
     yield from _authentication(path, given.authentication)
     yield from _methods(path, given.security_methods)
-
-
-def _beside_a_default_response(rules: Iterable[tuple[Path, Rule]], policy_file: PolicyFile) -> Found:
-    """It may protect whatever these rules cover by other connections (``apart.py``)."""
-    for where, rule in rules:
-        if rule.connections != "all" and policy_file.action(rule).action != "permit":
-            yield (
-                (*where, "connections"),
-                "one type of connection for a rule that blocks or protects, beside a default response",
-            )
 
 
 def _action(path: Path, action: FilterAction) -> Found:

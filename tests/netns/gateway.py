@@ -109,7 +109,7 @@ class Gateway:
             self._report,
             self.new_tuns.append,
         )
-        self.keeper = Keeper(self.state, *self.watches, self._report, self._addresses, Clock())
+        self.keeper = Keeper(self.state, *self.watches, self._report, self._addresses, lambda: None, Clock())
 
     async def _end(self) -> None:
         for keeping in self._keeping:

@@ -23,7 +23,7 @@ WIRE, TUN, LOOPBACK = "wire0", "ipsecd0", "lo"
 class Passing:
     """A packet on its way: ``iif`` is empty if this machine has sent it. ``quoted`` is what an ICMP error is about.
     ``clear`` are the peers in the sets of those that pass in clear. ``way_out`` is where the routes lead without
-    a mark."""
+    a mark, and ``way_back`` where they lead to its source."""
 
     flow: Flow
     ours: frozenset[Address]
@@ -33,6 +33,7 @@ class Passing:
     quoted: Flow | None = None
     clear: frozenset[Address] = frozenset()
     way_out: str = WIRE
+    way_back: str = WIRE
     anycasts: frozenset[Address] = frozenset()
     counted: list[str] = field(default_factory=list)
 
@@ -171,6 +172,8 @@ class Reading:
                 return _holds(rest, packet.kind(source if side == "saddr" else destination))
             case ["fib", "daddr", ".", "mark", "oifname", *rest] | ["fib", "daddr", "oifname", *rest]:
                 return _holds(rest, packet.way_out)
+            case ["fib", "saddr", "oifname", *rest]:
+                return _holds(rest, packet.way_back)
             case ["fib", *rest] if "missing" in rest:
                 return False, rest[rest.index("missing") + 1 :]
             case ["fib", "daddr", ".", "mark", "type", "unicast", *rest]:

@@ -8,12 +8,12 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 import yaml
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipsecd.daemon.compose import spd_entries
 from ipsecd.ipsec.selectors import Flow
-from ipsecd.ipsec.spd import PROTECT, Direction, Spd
+from ipsecd.ipsec.spd import PROTECT, Direction, Spd, SpdEntry
 from ipsecd.policy.connections import Interfaces
 from ipsecd.policy.deciding import Way
 from ipsecd.policy.floor import UNKNOWN_INTERFACE, ruleset
@@ -21,7 +21,7 @@ from ipsecd.policy.judging import Here, Judgement, Verdict, judge, ways
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.plan import Plan
 from ipsecd.policy.planning import plan
-from ipsecd.policy.unsupported import unsupported
+from ipsecd.policy.reach import Reach, parts, reached
 from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.selector import Address
 from tests.property.policy_values import Tree
@@ -216,7 +216,7 @@ def policies(draw: st.DrawFn) -> Tree:
         more = yaml.safe_load(f"{{{TUNNEL}}}") if protects else {}
         if protects and draw(st.booleans()):
             del more["tunnel"]
-        elif typed:
+        if typed:
             rule["connections"] = draw(st.sampled_from(["all", "lan", "remote-access"]))
         rules.append(rule | more)
     policy = {"rules": rules, "default_action": draw(st.sampled_from(["permit", "block"]))}
@@ -249,7 +249,6 @@ def flows(draw: st.DrawFn, *, errors: bool = False) -> Flow:
 
 def plan_of(tree: Tree, me: tuple[Address, ...]) -> Plan:
     policy_file = load_policy(yaml.safe_dump(tree), "p.yaml")
-    assume(not unsupported(policy_file))  # what the SPD couldn't tell apart is refused
     return plan(policy_file, lambda name: NAMES.get(name, ()), me)
 
 
@@ -274,17 +273,30 @@ class Machine:
     def __init__(self, whole: Plan, ours: frozenset[Address], excepted: frozenset[Address] = frozenset()) -> None:
         self.plan, self.ours, self.excepted = whole, ours, excepted
         self.children = {child.name: child for peer in whole.peers for child in peer.children}
-        self.spd = Spd(spd_entries(whole, {name: name for name in self.children}))
+        self.spds: dict[str, Spd] = {}
         text = ruleset(whole, interfaces=INTERFACES)
         self.floor = Reading(chains_of(text), whole.settings, sets_of(text))
 
     def through(self, packet: Passing, *hooks: str) -> bool:
         return all(self.floor.accepts(hook, packet) for hook in hooks)
 
-    def tunnel(self, flow: Flow, direction: Direction) -> str:
+    def spd(self, interface: str) -> Spd:
+        """The one that the data plane has where the far end of a packet is reached by this interface."""
+        if interface not in self.spds:
+            types = frozenset({INTERFACES.type_of(interface)})
+            reach = Reach.of((part, types) for part in parts(()))
+            self.spds[interface] = Spd(self.rows(reached(self.plan, reach)))
+        return self.spds[interface]
+
+    def rows(self, inside: Plan) -> tuple[SpdEntry, ...]:
+        """The SPD of a plan that is for what is reached."""
+        return spd_entries(inside, {name: name for name in self.children})
+
+    def tunnel(self, flow: Flow, road: Road, direction: Direction) -> str:
         """What the data plane does with a packet that was steered to it, or came out of an SA. Of two hosts, one has to
         be this machine."""
-        entry = self.spd.lookup(flow, direction)
+        interface = road.leaves_by if direction is Direction.OUTBOUND else road.came_by
+        entry = self.spd(interface).lookup(flow, direction)
         if entry is None or entry.action != PROTECT:
             return "drop"
         child = pattern_id(entry.child)
@@ -297,7 +309,7 @@ class Machine:
         came_by = "" if way is Way.SENT else road.came_by
         packet = Passing(
             flow, self.ours, iif=came_by, oif=road.leaves_by, quoted=quoted, way_out=road.leaves_by,
-            clear=self.excepted, anycasts=ANYCASTS,
+            way_back=road.came_by, clear=self.excepted, anycasts=ANYCASTS,
         )  # fmt: skip
         match way:
             case Way.SENT:
@@ -316,17 +328,9 @@ class Machine:
         packet.oif = TUN if steered else road.leaves_by
         if not self.through(packet, *after):
             stopped = packet.counted[-1] == UNKNOWN_INTERFACE or self._action(packet.counted[-1]) == "protect"
-            inside = self.inside(flow, road) if not way.outbound else "drop"
+            inside = self.tunnel(flow, road, Direction.INBOUND) if not way.outbound else "drop"
             return ("drop" if stopped else "block") if inside == "drop" else inside
-        return self.tunnel(flow, Direction.OUTBOUND) if steered else "clear"
-
-    def inside(self, flow: Flow, road: Road) -> str:
-        """What becomes of it inside an SA, which is one for where it would come from in clear."""
-        entry = self.spd.lookup(flow, Direction.INBOUND)
-        for_others = {
-            each.name for each in self.plan.entries if each.connections not in ("", *road.here(self.ours).back)
-        }
-        return "drop" if entry is None or entry.name in for_others else self.tunnel(flow, Direction.INBOUND)
+        return self.tunnel(flow, road, Direction.OUTBOUND) if steered else "clear"
 
     def _goes_on_from(self, flow: Flow, road: Road, quoted: Flow | None) -> str:
         """Where a packet was before it leaves. The TUN, so that what it enters by has no say, unless that is asked for
@@ -341,7 +345,8 @@ class Machine:
 
     def stops_a_piece(self, flow: Flow, road: Road) -> bool:
         """Before it is put together with others."""
-        return not self.floor.accepts("pieces_from_wire", Passing(flow, self.ours, road.came_by))
+        piece = Passing(flow, self.ours, road.came_by, clear=self.excepted)
+        return not self.floor.accepts("pieces_from_wire", piece)
 
     def _action(self, counter: str) -> str:
         kind, number, _ = counter.split(".", 2)

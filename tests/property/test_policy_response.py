@@ -8,9 +8,8 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipsecd.daemon.compose import spd_entries
 from ipsecd.ipsec.selectors import Flow, SaSelectors
-from ipsecd.ipsec.spd import Spd
+from ipsecd.ipsec.spd import SpdEntry
 from ipsecd.policy.deciding import Way
 from ipsecd.policy.floor import ruleset
 from ipsecd.policy.judging import Verdict, judge, ways
@@ -80,8 +79,9 @@ class Answering(Machine):
         self.plan = after
         text = ruleset(after, interfaces=INTERFACES)
         self.floor = Reading(chains_of(text), after.settings, sets_of(text))
-        entries = spd_entries(after, {name: name for name in self.children})
-        self.spd = Spd(tuple(each for each in entries if each.name != f"{DEFAULT_RESPONSE}/1"))
+
+    def rows(self, inside: Plan) -> tuple[SpdEntry, ...]:
+        return tuple(each for each in super().rows(inside) if each.name != f"{DEFAULT_RESPONSE}/1")
 
 
 @given(policies(), st.lists(asked() | strange(), max_size=3), flows(), roads, st.booleans())

@@ -20,7 +20,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
@@ -339,8 +339,12 @@ class Netlink:
             SimpleNamespace(index=index, name=name, kind="") for index, name in enumerate(self._daemon.interfaces)
         )
 
-    async def interfaces_to(self, _remote: Address, _mark: int) -> tuple[int, ...]:
-        return (self._daemon.interfaces.index(self._daemon.way_out),)
+    async def interfaces_to(self, remote: Address, _mark: int) -> tuple[int, ...]:
+        ways = (way for network, way in self._daemon.routes.items() if remote in ip_network(network))
+        return (self._daemon.interfaces.index(next(ways, self._daemon.way_out)),)
+
+    async def named(self) -> tuple[Any, ...]:
+        return tuple(map(ip_network, self._daemon.routes))
 
 
 class Daemon:
@@ -363,6 +367,7 @@ class Daemon:
         self.address = ip_address(address)
         self.interfaces = ("lo", "wan0", "wan1")
         self.way_out = "wan0"
+        self.routes: dict[str, str] = {}  # of networks that aren't reached by the way out, the interface
         self.anycasts: tuple[Address, ...] = ()  # as the kernel gives them to a router
         self.kernels: list[Kernel] = []
         self.flushed = 0

@@ -7,6 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from ipsecd import limits
 from tests.unit.daemon.daemons import PATIENCE, Daemon, pair, policy, rule
 
 ROAD = policy(
@@ -58,6 +61,66 @@ def test_which_rule_decides_depends_on_the_interface(tmp_path: Path) -> None:
                 assert (await asked(daemon, "explain", "10.2.0.2", "10.1.0.2"))["inbound"]["entry"] == inbound
             connections = {entry["name"]: entry["connections"] for entry in (await asked(daemon, "policy"))["entries"]}
             assert connections == {"site/1": "remote-access", "office/1": "lan"}
+
+    asyncio.run(main())
+
+
+HOSTS = (
+    (
+        "{name: office, filters: [{source: me, destination: 10.2.0.0/16}], action: require-security, "
+        "authentication: [{psk: peer}], connections: lan}"
+    ),
+    "{name: road, filters: [{source: me, destination: 10.2.0.0/16}], action: block, connections: remote-access}",
+)
+
+
+def inside(daemon: Daemon) -> list[tuple[str, str, list[str]]]:
+    """The SPD."""
+    assert daemon.app.protection is not None
+    found = daemon.app.protection.prepared.entries
+    return [(entry.name, entry.action, [str(remote) for _, remote in entry.pairs]) for entry in found]
+
+
+def test_the_spd_and_the_negotiation_have_a_rule_for_one_type_as_the_routes_are(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), Daemon(tmp_path, policy(*HOSTS)) as daemon:
+            daemon.interfaces = ("lo", "wan0", "ppp0")
+            assert inside(daemon) == [("office/1", "protect", ["10.2.0.0/16"])]
+            daemon.routes = {"10.2.128.0/17": "ppp0"}
+            await moved(daemon, "wan0")
+            assert inside(daemon) == [
+                ("office/1", "protect", ["10.2.0.0/17"]),
+                ("road/1", "discard", ["10.2.128.0/17"]),
+            ]
+            text = "Which addresses are reached by which type of connection has changed"
+            assert daemon.texts("reach-changed") == [text]
+            await daemon.ctl("up", "office@10.2.0.7")
+            refused = (await daemon.ctl("up", "office@10.2.200.7", code=1)).output
+            assert (
+                "nothing can be negotiated between 192.0.2.1 and 10.2.200.7 (the rule isn't for 10.2.200.7)" in refused
+            )
+            daemon.routes = {}
+            await moved(daemon, "ppp0")
+            assert inside(daemon) == [("road/1", "discard", ["10.2.0.0/16"])]
+            [office, _] = (await asked(daemon, "status"))["rules"]
+            assert (office["state"], office["reason"]) == ("unusable", "nobody it is for is reached by lan connections")
+            assert daemon.texts("policy-follows") == []
+
+    asyncio.run(main())
+
+
+def test_more_routes_than_can_be_asked_for_each_are_told_and_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), Daemon(tmp_path, policy(*HOSTS)) as daemon:
+            before = inside(daemon)
+            monkeypatch.setattr(limits, "MAX_PARTS", 15)
+            daemon.routes = {f"10.3.{number}.0/24": "wan0" for number in range(3)}
+            await moved(daemon, "wan1")
+            assert inside(daemon) == before
+            [told] = daemon.texts("policy-does-not-follow")
+            assert "the routes tell 16 parts of all addresses apart, more than 15" in told
 
     asyncio.run(main())
 

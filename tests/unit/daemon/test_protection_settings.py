@@ -130,7 +130,7 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
 
     async def run() -> None:
         told = Resolver(Nothing(), fail), WellKnown(Nothing())
-        around = Surroundings(*told, sources, addresses, unasked, outside, *[unasked] * 4)  # type: ignore[arg-type]  # made up
+        around = Surroundings(*told, sources, addresses, unasked, outside, *[unasked] * 5)  # type: ignore[arg-type]  # made up
         sketch = await outline(load_policy(text, "policy.yaml"), Assigned("sites", "sites"), around)
         clock = SimpleNamespace(now=lambda: 100.0)
         kernel, boot = (Nothing(), Nothing(), Nothing()), Boot(Options(control=folder / "control"))

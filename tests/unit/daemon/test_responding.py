@@ -21,6 +21,7 @@ from ipsecd.ike.config import Endpoint, Lifetime, Path
 from ipsecd.ike.effects import ChildKeys, InstallInbound
 from ipsecd.policy.connections import Interfaces
 from ipsecd.policy.floor import ruleset
+from ipsecd.policy.reach import Reach
 from ipsecd.wire.hostpair import pair_id
 from ipsecd.wire.registry import Encr, Integ
 from ipsecd.wire.selector import ANY_PORT, Selector
@@ -37,7 +38,7 @@ def prepared(text: str = ANSWERING, me: tuple[str, ...] = ME) -> Prepared:
     """As much of it as counts."""
     plan, nothing = planned(text, me=me), Any
     ids = {child.name: "7" for peer in plan.peers for child in peer.children}
-    known = plan, ruleset(plan), frozenset[str](), frozenset[str](), (), Interfaces()
+    known = plan, ruleset(plan), frozenset[str](), frozenset[str](), (), Interfaces(), Reach()
     return Prepared(nothing, nothing, *known, {}, {}, ids, nothing, (), nothing, {})
 
 

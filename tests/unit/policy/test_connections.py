@@ -73,6 +73,8 @@ def chain(name: str, *entries: Entry) -> list[str]:
         ("blocked", f"iifname {REMOTE} return", f"oifname {LAN} counter"),
         ("blocked_ahead", f"fib daddr . mark oifname {ROUTED_REMOTE} return", f"iifname {LAN} counter"),
         ("blocked_emerging", f"fib daddr oifname {ROUTED_REMOTE} return", f"fib daddr oifname {ROUTED_LAN} counter"),
+        ("blocked_emerging", f"fib saddr oifname {ROUTED_REMOTE} return", f"fib saddr oifname {ROUTED_LAN} counter"),
+        ("blocked_emerged", f"oifname {REMOTE} return", f"fib saddr oifname {ROUTED_LAN} counter"),
         ("leaving_crossing", f"oifname {REMOTE}", f"oifname {LAN} return"),
         ("arriving_crossing", f"iifname {REMOTE}", f"iifname {LAN} return"),
         ("steer", f"oifname {REMOTE}", f"oifname {LAN}"),
@@ -97,10 +99,35 @@ def test_a_rule_for_one_type_asks_in_each_chain_for_the_interface(
 def test_a_forwarded_packet_is_held_against_blocks_by_the_way_that_is_known_at_that_hook() -> None:
     tun = Settings().table
     assert chain("arriving_through", PROTECT, BLOCK) == ["jump blocked_ahead", "goto arriving_crossing"]
-    for name, blocks in (("steer_forwarded", "blocked_emerging"), ("steer_forwarded", "blocked_ahead"),
-                         ("through_us", "blocked"), ("to_wire", "blocked")):  # fmt: skip
-        assert [rule for rule in chain(name, PROTECT, BLOCK) if rule.endswith(f"jump {blocks}")]
-    assert f"iifgroup {tun} jump blocked_emerging" in chain("steer_forwarded", PROTECT, BLOCK)
+    for name, other, of_tun in (
+        ("steer_forwarded", f"iifgroup != {tun} jump blocked_ahead", f"iifgroup {tun} jump blocked_emerging"),
+        ("through_us", f"iifgroup != {tun} jump blocked", f"iifgroup {tun} oifgroup != {tun} jump blocked_emerged"),
+        ("to_wire", f"iif != 0 iifgroup != {tun} jump blocked", f"iifgroup {tun} jump blocked_past"),
+    ):
+        assert {other, of_tun} <= set(chain(name, PROTECT, BLOCK))
+
+
+def test_behind_all_hooks_a_block_for_one_type_is_asked_of_the_way_out_alone_and_holds_back_no_other() -> None:
+    """What came out of the TUN has been held against it before, by where it came from."""
+    rules = chain("blocked_past", PROTECT, BLOCK)
+    assert [rule for rule in rules if rule.endswith("drop")] == [
+        f'meta nfproto ipv4 oifname {LAN} counter name "drops.1.b/1" drop'
+    ]
+    assert "ip saddr 10.2.0.0/16 ip daddr 10.1.0.0/16 return" in rules
+
+
+def test_what_came_out_of_the_tun_may_go_to_everybody_by_the_rule_of_its_type() -> None:
+    """A narrower rule of the other type, to which not any address is local, has no say."""
+    anywhere = replace(PROTECT, pairs=((ALL, FAR),))
+    assert chain("anywhere", replace(PROTECT, connections="lan"), anywhere) == [
+        f"ip saddr 10.2.0.0/16 ip daddr 10.1.0.0/16 fib saddr oifname {ROUTED_LAN} return",
+        f"ip saddr 10.2.0.0/16 fib saddr oifname {ROUTED_REMOTE} accept",
+    ]
+
+
+def test_a_fragment_is_held_against_its_side_though_a_block_for_one_type_may_be_meant() -> None:
+    first = replace(BLOCK, connections="lan", pairs=PROTECT.pairs)
+    assert len(chain("entering_pieces", first, PROTECT)) == len(chain("entering_pieces", PROTECT)) == 1
 
 
 @pytest.mark.parametrize("name", ["arriving", "arriving_crossing"])
@@ -141,29 +168,6 @@ def test_entries_and_peers_have_the_type_of_their_rule() -> None:
     assert not planned(with_rules(SITE)).by_connection
 
 
-@pytest.mark.parametrize(
-    ("filters", "kind", "site", "refused"),
-    [
-        ("source: 10.1.0.5, destination: 10.2.0.5", "lan", "all", True),
-        ("source: 10.1.0.5, destination: 10.2.0.5", "lan", "remote-access", True),
-        ("source: 10.1.0.5, destination: 10.2.0.5", "lan", "lan", False),
-        ("source: 10.1.0.5, destination: 10.2.0.5", "all", "lan", False),
-        ("source: any, destination: 10.2.0.0/16", "lan", "all", False),  # behind it
-        ("source: 10.1.0.5, destination: 10.3.0.5", "lan", "all", False),  # nothing in common
-        ("source: me, destination: 10.2.0.5", "lan", "all", True),  # may be any
-        ("source: me, destination: 10.3.0.5", "lan", "all", False),
-        ("source: 10.1.0.5, destination: www.example", "lan", "all", True),
-        ("source: any, destination: any", "lan", "all", False),  # behind it
-    ],
-)
-def test_a_block_for_one_type_is_no_exception_to_a_protecting_rule_for_others_and_a_permit_is(
-    filters: str, kind: str, site: str, refused: bool
-) -> None:
-    for action in ("block", "permit"):
-        text = with_rules(RULE.format("x", filters, action, kind) + SITE + f"  connections: {site}\n")
-        assert bool(unsupported(load(text))) is (refused and action == "block")
-
-
 def notes(*kinds: str) -> list[str]:
     """What is said of filters that cover the same, for these types of connection."""
     actions = ("permit", "block", "permit")
@@ -186,11 +190,20 @@ def test_filters_for_different_types_have_nothing_in_common_and_both_types_are_a
     assert notes("lan", "remote-access", "all") == [f"never matches: {both}"]
 
 
-def test_protection_by_two_tunnels_one_for_each_type_is_refused_too() -> None:
-    other = SITE.replace("name: site", "name: other").replace("10.1.0.0/16", "10.1.2.0/24")
-    text = with_rules(SITE + "  connections: lan\n" + other + "  connections: remote-access\n")
-    [mistake] = unsupported(load(text))
-    assert str(mistake) == (
-        "p.yaml:13:19: policies.p.rules.1.filters.0: not supported yet: a filter for remote-access connections alone "
-        "before the filter in line 7 of rule 'site', which protects some of the same traffic on others"
-    )
+@pytest.mark.parametrize(
+    "text",
+    [
+        RULE.format("x", "source: 10.1.0.5, destination: 10.2.0.5", "block", "lan") + SITE,
+        SITE + "  connections: lan\n" + SITE.replace("site", "other") + "  connections: remote-access\n",
+        SITE.replace("remote: 192.0.2.2", "remote: any")
+        + "  identity: {remote: gw.example}\n  connections: remote-access\n",
+        RULE.format("each", "source: me, destination: any", "require-security", "lan").replace(
+            "connections", "authentication: [{psk: hq}], connections"
+        ),
+    ],
+    ids=["a block before another type", "a tunnel for each type", "peers from anywhere", "pairs of hosts"],
+)
+def test_any_rule_may_be_for_one_type_beside_any_other_and_a_default_response(text: str) -> None:
+    policy = with_rules(text).replace("    rules:", "    default_response: {authentication: [{psk: hq}]}\n    rules:")
+    assert unsupported(load(policy)) == ()
+    assert planned(policy).by_connection
