@@ -189,6 +189,23 @@ def test_what_ipsecd_owns_stays_and_what_it_has_left_is_put_back(sites: Sites, s
         assert "policy drop" in sites.run("ga", listed).stdout, "the machine is closed"
 
 
+def test_before_an_older_ipsecd_something_simple_takes_the_place_of_what_a_newer_one_has_left(
+    sites: Sites, tmp_path: Path
+) -> None:
+    lines = [line.strip() for line in (ROOT / "docs/gateway.md").read_text().splitlines()]
+    [command] = [line.replace("sudo ", "") for line in lines if line.endswith("| sudo nft -f -")]
+    listed = ["nft", "list", "table", "inet", "ipsecd"]
+    sites.run("ga", ["nft", "-f", CLOSED])
+    closed = sites.run("ga", listed).stdout
+    with Ipsecd(sites, "ga", tmp_path / "a", files(rule("a"))) as daemon:
+        daemon.stop(signal.SIGTERM)
+        assert sites.run("ga", ["nft", "-f", CLOSED], check=False).returncode, "it belongs to who has gone"
+        sites.run("ga", ["sh", "-c", command.replace("/etc/ipsecd/closed.nft", str(CLOSED))])
+        assert sites.run("ga", listed).stdout == closed
+        daemon.start()
+        assert sites.run("ga", listed).stdout.splitlines()[1] == "\tflags owner"
+
+
 def test_without_a_saved_floor_there_is_nothing_to_raise(sites: Sites, tmp_path: Path) -> None:
     assert raised(sites, tmp_path / "missing").returncode == 0
     assert sites.run("ga", ["nft", "list", "tables"]).stdout == ""
