@@ -16,7 +16,7 @@ from ipsecd.ipsec.selectors import Flow
 from ipsecd.ipsec.spd import PROTECT, Direction, Spd, SpdEntry
 from ipsecd.policy.connections import Interfaces
 from ipsecd.policy.deciding import Way
-from ipsecd.policy.floor import UNKNOWN_INTERFACE, ruleset
+from ipsecd.policy.floor import UNKNOWN_INTERFACE, entry_counters, ruleset
 from ipsecd.policy.judging import Here, Judgement, Verdict, judge, ways
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.plan import Plan
@@ -349,9 +349,9 @@ class Machine:
         return not self.floor.accepts("pieces_from_wire", piece)
 
     def _action(self, counter: str) -> str:
-        kind, number, _ = counter.split(".", 2)
-        assert kind == "drops"
-        return self.plan.entries[int(number)].action.value
+        counted = entry_counters(self.plan, {counter: 1})
+        [entry] = [each for each in self.plan.entries if counted[each.name].drops]
+        return entry.action.value
 
 
 def said(judgement: Judgement) -> str:
