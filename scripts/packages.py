@@ -29,7 +29,11 @@ STRONGSWAN = {
     f"{STRONGSWAN_PLUGINS}/libstrongswan-curve25519.so": "libstrongswan-extra-plugins",
     f"{STRONGSWAN_PLUGINS}/libstrongswan-vici.so": "strongswan-swanctl",
 }
-PEERS = STRONGSWAN | {"swanctl": "strongswan-swanctl", "tshark": "tshark"}
+PEERS = STRONGSWAN | {
+    "swanctl": "strongswan-swanctl",
+    "tshark": "tshark",
+    "/usr/bin/linux.uml": "user-mode-linux",
+}
 
 
 def missing(programs: Mapping[str, str]) -> list[str]:

@@ -52,7 +52,12 @@ SUITES = {
         ("tests/netns/test_policy_table.py",),
         needs=packages.NETWORK,
     ),
-    "interop": Suite("ipsecd and strongSwan, tshark (root)", ("tests",), "peer", packages.NETWORK | packages.PEERS),
+    "interop": Suite(
+        "ipsecd and strongSwan, a kernel with IPsec, tshark (root)",
+        ("tests",),
+        "peer",
+        needs=packages.NETWORK | packages.PEERS,
+    ),
 }
 
 
