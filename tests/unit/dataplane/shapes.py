@@ -50,12 +50,17 @@ class Shape:
 SHAPES = [Shape(*each) for each in product(("esp", "ah", "both"), (True, False), (True, False), (4, 6), (False, True))]
 
 
-def end(shape: Shape, *, near: bool) -> End:
-    """One end, with a policy."""
+EVERYTHING = (Selector.net("0.0.0.0/0"), Selector.net("::/0"))
+
+
+def end(shape: Shape, *, near: bool, everything: bool = False) -> End:
+    """One end, with a policy; if ``everything``, for whatever addresses."""
     made = End(near=near, outer=shape.outer)
     if shape.native:
         made.outside = replace(made.outside, local_port=0, remote_port=0)
-    if shape.transport:
+    if everything:
+        made.local = made.remote = EVERYTHING
+    elif shape.transport:
         made.local, made.remote = ((Selector(each, each),) for each in (made.outside.local, made.outside.remote))
     else:
         made.local, made.remote = (NEAR_NETS, FAR_NETS) if near else (FAR_NETS, NEAR_NETS)
@@ -65,9 +70,9 @@ def end(shape: Shape, *, near: bool) -> End:
     return made
 
 
-def ends(shape: Shape) -> tuple[End, End]:
+def ends(shape: Shape, *, everything: bool = False) -> tuple[End, End]:
     """Near and far end, with SAs."""
-    both = end(shape, near=True), end(shape, near=False)
+    both = end(shape, near=True, everything=everything), end(shape, near=False, everything=everything)
     for each in both:
         if shape.protocol == "both":
             install_around(each, shape)
