@@ -7,11 +7,13 @@ only the first 64 bits of each nonce for SKEYSEED, and all of both for what foll
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ipsecd.crypto.algorithms import Encryption, Integrity, integrity_octets
 from ipsecd.crypto.prf import algorithm, prf, prf_plus
 from ipsecd.crypto.secret import Secret
+from ipsecd.errors import LocalError
 from ipsecd.wire.registry import Prf
 
 _KEY_PAD = b"Key Pad for IKEv2"  # RFC 7296 section 2.15
@@ -100,10 +102,35 @@ def derive_child(
     shared: Secret | None = None,
 ) -> ChildKeyMaterial:
     """The keys of a child SA; ``shared`` only where the exchange had a key exchange of its own (PFS)."""
-    mac = integrity_octets(encryption, integrity)
+    return derive_children(prf_id, d, ((encryption, integrity),), nonce_i, nonce_r, shared)[0]
+
+
+# RFC 7296 section 2.17: all keys of one direction first; of several protocols, in the order of their headers
+def derive_children(
+    prf_id: Prf,
+    d: Secret,
+    layers: Sequence[tuple[Encryption | None, Integrity | None]],
+    nonce_i: bytes,
+    nonce_r: bytes,
+    shared: Secret | None = None,
+) -> tuple[ChildKeyMaterial, ...]:
+    """The same of each protocol, outermost first. Without an encryption it is AH, whose key is that of integrity
+    alone, with its salt behind it for GMAC (RFC 4543 section 5)."""
     fresh = shared.reveal() if shared is not None else b""
-    sizes = (encryption.material_octets, mac) * 2
-    return ChildKeyMaterial(*_cut(prf_plus(prf_id, d, fresh + nonce_i + nonce_r, sum(sizes)), sizes))
+    one_way = tuple(size for layer in layers for size in _layer_octets(*layer))
+    keys = _cut(prf_plus(prf_id, d, fresh + nonce_i + nonce_r, 2 * sum(one_way)), one_way * 2)
+    of_initiator, of_responder = keys[: len(one_way)], keys[len(one_way) :]
+    return tuple(
+        ChildKeyMaterial(*of_initiator[at : at + 2], *of_responder[at : at + 2]) for at in range(0, len(one_way), 2)
+    )
+
+
+def _layer_octets(encryption: Encryption | None, integrity: Integrity | None) -> tuple[int, int]:
+    if encryption is not None:
+        return encryption.material_octets, integrity_octets(encryption, integrity)
+    if integrity is None:
+        raise LocalError("AH without integrity isn't a suite")
+    return 0, integrity.material_octets
 
 
 # RFC 7296 section 2.15: RealMessage | the other side's nonce | prf(SK_p, RestOfIDPayload)

@@ -9,14 +9,14 @@ from ipsecd.crypto.secret import Secret
 from ipsecd.daemon.identifiers import Ids
 from ipsecd.errors import LocalError, OperatorError
 from ipsecd.ike import config as ike
-from ipsecd.ike.negotiate import esp_menus, ike_menus, offer
+from ipsecd.ike.menus import child_menus, ike_menus
+from ipsecd.ike.negotiate import offer
 from ipsecd.ike.reports import rules_of
 from ipsecd.ipsec.spd import BYPASS, DISCARD, PROTECT, SpdEntry
 from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
 from ipsecd.policy import response
 from ipsecd.policy.plan import Action, Child, Lifetime, Peer, Plan
 from ipsecd.wire.bodies import encode_body
-from ipsecd.wire.registry import Protocol
 
 _ACTIONS = {Action.PERMIT: BYPASS, Action.BLOCK: DISCARD, Action.PROTECT: PROTECT}
 
@@ -39,8 +39,8 @@ def check_offers(config: ike.IkeConfig) -> None:
     changed, and not by the first packet. Of what failed its self-test nothing is offered, and only its rules suffer."""
     known: tuple[ike.Peer | ike.Hosts, ...] = (*config.peers, *config.hosts)
     for peer in known:
-        offers = [offer(ike_menus(peer.proposals), Protocol.IKE, b"")]
-        offers += [offer(esp_menus(child.proposals, pfs=True), Protocol.ESP, bytes(4)) for child in peer.children]
+        offers = [offer(ike_menus(peer.proposals), b"")]
+        offers += [offer(child_menus(child.proposals, pfs=True), bytes(4)) for child in peer.children]
         try:
             for each in offers:
                 if each.proposals:

@@ -15,11 +15,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ipsecd import limits
-from ipsecd.crypto.keymat import ChildKeyMaterial
-from ipsecd.crypto.secret import Secret
 from ipsecd.ike.config import Child, Peer
 from ipsecd.ike.effects import (
-    ChildKeys,
     InstallInbound,
     InstallOutbound,
     RemoveInbound,
@@ -27,14 +24,14 @@ from ipsecd.ike.effects import (
 )
 from ipsecd.ike.keylog import log_child_keys
 from ipsecd.ike.lifetimes import child_limits
-from ipsecd.ike.moving import outside
+from ipsecd.ike.moving import goes_natively, outside
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.negotiate import lifetime_of
+from ipsecd.ike.parts import Part
 from ipsecd.ike.sessions import child_gone
-from ipsecd.ike.suites import EspSuite
+from ipsecd.ike.suites import ChildSuite
 from ipsecd.ike.timers import Timer
 from ipsecd.wire.form import Form
-from ipsecd.wire.registry import Integ
 from ipsecd.wire.selector import Selector
 
 if TYPE_CHECKING:
@@ -67,27 +64,29 @@ class Rival:
 
 
 class ChildSa:
-    """``spi_in`` is ours, ``spi_out`` the peer's; ``local`` and ``remote`` the negotiated selectors seen from us."""
+    """``parts`` are its SAs, outermost first; what it's called by, ``spi_in`` of ours and ``spi_out`` of the peer's, is
+    the innermost. ``local`` and ``remote`` are the negotiated selectors seen from us. ``native``: its packets are IP
+    protocols 50 and 51 themselves."""
 
     def __init__(
         self,
         ike: IkeSa,
         peer: Peer,
         config: Child,
-        suite: EspSuite,
-        spis: tuple[bytes, bytes],
+        suite: ChildSuite,
+        parts: tuple[Part, ...],
         selectors: tuple[tuple[Selector, ...], tuple[Selector, ...]],
-        keys: tuple[ChildKeys, ChildKeys],
         form: Form,
     ) -> None:
         self.ike = ike
         self.peer = peer
         self.config = config
         self.suite = suite
-        self.spi_in, self.spi_out = spis
+        self.parts = parts
+        self.spi_in, self.spi_out, self.protocol = parts[-1].spi_in, parts[-1].spi_out, parts[-1].protocol
         self.local, self.remote = selectors
         self.form = form
-        self._keys_in, self._keys_out = keys
+        self.native = goes_natively(ike, parts)
         self.stage = ChildStage.UP
         self.sending = False
         self.rekeying = False  # our request for its successor is on its way
@@ -95,7 +94,9 @@ class ChildSa:
         self.predecessor: ChildSa | None = None  # the one it is the successor of
         self.rival: Rival | None = None
         self.since = ike.core.now
-        self.soft, self.hard = child_limits(lifetime_of(config, suite), suite, ike.core.fraction())
+        lifetime, fraction = lifetime_of(config, suite), ike.core.fraction()
+        self._limits = [child_limits(lifetime, part.suite, fraction) for part in parts]
+        self.soft, self.hard = self._limits[-1]
         self._timers: list[Timer] = []
         self._switch: Timer | None = None
 
@@ -104,23 +105,24 @@ class ChildSa:
     def open_inbound(self) -> None:
         """From now on packets of the peer are accepted, and the lifetime runs."""
         core = self.ike.core
-        core.children[self.spi_in] = self
         self.ike.children[self.spi_in] = self
-        core.emit(
-            InstallInbound(
-                self.spi_in,
-                self.config.id,
-                self.peer.name,
-                self._keys_in,
-                self.local,
-                self.remote,
-                outside(self.ike),
-                self.soft,
-                self.hard,
-                self.form,
+        for part, (soft, hard) in zip(self.parts, self._limits, strict=True):
+            core.children[part.spi_in] = self
+            core.emit(
+                InstallInbound(
+                    part.spi_in,
+                    self.config.id,
+                    self.peer.name,
+                    part.keys_in,
+                    self.local,
+                    self.remote,
+                    outside(self.ike, native=self.native),
+                    soft,
+                    hard,
+                    part.form,
+                )
             )
-        )
-        log_child_keys(self, self._keys_in, self._keys_out)
+        log_child_keys(self)
         if self.soft.seconds is not None:
             self._timers.append(core.after(self.soft.seconds, self._soft))
         if self.hard.seconds is not None:
@@ -132,21 +134,22 @@ class ChildSa:
         if self.sending or self.stage is not ChildStage.UP:
             return
         self.sending = True
-        self.ike.core.emit(
-            InstallOutbound(
-                self.spi_out,
-                self.spi_in,
-                self.config.id,
-                self.peer.name,
-                self._keys_out,
-                self.local,
-                self.remote,
-                outside(self.ike),
-                self.soft,
-                self.hard,
-                self.form,
+        for part, (soft, hard) in zip(self.parts, self._limits, strict=True):
+            self.ike.core.emit(
+                InstallOutbound(
+                    part.spi_out,
+                    part.spi_in,
+                    self.config.id,
+                    self.peer.name,
+                    part.keys_out,
+                    self.local,
+                    self.remote,
+                    outside(self.ike, native=self.native),
+                    soft,
+                    hard,
+                    part.form,
+                )
             )
-        )
 
     def await_peer(self) -> None:
         """Rule 2: the peer made this SA to replace another and may not have seen our response yet."""
@@ -221,7 +224,8 @@ class ChildSa:
         self._stop_waiting()
         if self.sending:
             self.sending = False
-            self.ike.core.emit(RemoveOutbound(self.spi_out, self.spi_in))
+            for part in reversed(self.parts):
+                self.ike.core.emit(RemoveOutbound(part.spi_out, part.spi_in))
 
     def close(self) -> None:
         """The SA has ended, on both sides as far as we can know. A successor takes over before it goes (rule 3)."""
@@ -256,8 +260,9 @@ class ChildSa:
 
     def _close_inbound(self) -> None:
         core = self.ike.core
-        if core.children.pop(self.spi_in, None) is not None:
-            core.emit(RemoveInbound(self.spi_in))
+        for part in reversed(self.parts):
+            if core.children.pop(part.spi_in, None) is not None:
+                core.emit(RemoveInbound(part.spi_in))
 
     def _stop_waiting(self) -> None:
         if self._switch is not None:
@@ -289,14 +294,3 @@ class ChildSa:
             "mode": self.mode,
             "filter": f"{show(self.local)} = {show(self.remote)}",
         }
-
-
-def directions(suite: EspSuite, material: ChildKeyMaterial, *, initiator: bool) -> tuple[ChildKeys, ChildKeys]:
-    """The keys of our inbound and our outbound SA. ``initiator``: of the exchange that made them (2.17)."""
-
-    def keys(encryption: Secret, integrity: Secret) -> ChildKeys:
-        mac = suite.integrity.id if suite.integrity else Integ.NONE
-        return ChildKeys(suite.encryption.id, suite.encryption.key_bits, mac, suite.esn, encryption, integrity)
-
-    of_initiator, of_responder = keys(material.ei, material.ai), keys(material.er, material.ar)
-    return (of_responder, of_initiator) if initiator else (of_initiator, of_responder)

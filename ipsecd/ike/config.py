@@ -67,6 +67,36 @@ class EspProposal:
 
 
 @dataclass(frozen=True, slots=True)
+class AhProposal:
+    """The same of an AH child."""
+
+    integrity: tuple[Integ, ...]
+    groups: tuple[Group, ...] = ()
+    esn: bool = True
+    lifetime: Lifetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AhEspProposal:
+    """ESP inside of AH (RFC 2401 section 4.3), which takes one of these MACs. What ``esp`` says of groups, sequence
+    numbers and lifetime is for both."""
+
+    integrity: tuple[Integ, ...]
+    esp: EspProposal
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        return self.esp.groups
+
+    @property
+    def lifetime(self) -> Lifetime | None:
+        return self.esp.lifetime
+
+
+ChildProposal = EspProposal | AhProposal | AhEspProposal
+
+
+@dataclass(frozen=True, slots=True)
 class Lifetime:
     """Soft limits start a rekey; hard limits end the SA. None: no such limit. The margin between them is ours."""
 
@@ -89,7 +119,7 @@ class Child:
     rule: str
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
-    proposals: tuple[EspProposal, ...]
+    proposals: tuple[ChildProposal, ...]
     lifetime: Lifetime = Lifetime(limits.CHILD_LIFETIME)
     start: bool = False  # negotiate when loaded and bring it back when it's lost; else on the first packet
     fallback: float | None = None  # seconds without any answer after which the peer is reported as silent; None: never

@@ -88,12 +88,15 @@ class Core:
                 return spi
 
     # RFC 4303 section 2.1: 0 to 255 are reserved. An SPI whose low half is zero would look like an AH header in UDP.
-    def fresh_child_spi(self) -> bytes:
-        while True:
+    def fresh_child_spis(self, count: int) -> tuple[bytes, ...]:
+        """One name space for ESP and AH: what comes in is found by its SPI alone."""
+        found: dict[bytes, None] = {}
+        while len(found) < count:
             spi = self.entropy.octets(4)
             taken = spi in self.children or spi in self.promised
             if int.from_bytes(spi, "big") > 255 and any(spi[2:]) and not taken:
-                return spi
+                found[spi] = None
+        return tuple(found)
 
     def fraction(self) -> float:
         """An unpredictable number from 0 to below 1, for jitter."""

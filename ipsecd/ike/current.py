@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipsecd.errors import Refused
-from ipsecd.ike.config import Child, EspProposal, Peer
-from ipsecd.ike.negotiate import nothing_left
+from ipsecd.ike.carriage import carried
+from ipsecd.ike.config import AhEspProposal, Child, ChildProposal, Peer
+from ipsecd.ike.menus import nothing_left
 
 if TYPE_CHECKING:
     from ipsecd.ike.sa import IkeSa
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 def current(sa: IkeSa, child: Child) -> tuple[Peer, Child]:
     """The child as it is configured now, and whose it is among the peers that ``sa`` has opened.
 
-    Raises Refused ("not-wanted") if it may not be negotiated any more, with the reason in plain words.
+    Raises Refused ("not-wanted") if it may not be negotiated any more, or ("not-carried") if it can't be with this
+    peer, with the reason in plain words.
     """
     if sa.core.wanted.held(child.id):
         raise _not_wanted("it was put down by command")
@@ -26,6 +28,7 @@ def current(sa: IkeSa, child: Child) -> tuple[Peer, Child]:
                 nothing = nothing_left(peer.proposals, now.proposals)
                 if nothing:
                     raise _not_wanted(nothing)
+                carried(sa, now)
                 return peer, now
     raise _not_wanted("the policy has changed")
 
@@ -45,9 +48,15 @@ def alike(one: Child, other: Child) -> bool:
     return (one.local, one.remote, _offers(one)) == (other.local, other.remote, _offers(other))
 
 
-def _offers(child: Child) -> list[EspProposal]:
+def _offers(child: Child) -> list[ChildProposal]:
     """What is negotiated of its proposals: each side minds its own lifetimes (RFC 7296 section 2.8)."""
-    return [replace(proposal, lifetime=None) for proposal in child.proposals]
+    return [_timeless(proposal) for proposal in child.proposals]
+
+
+def _timeless(proposal: ChildProposal) -> ChildProposal:
+    if isinstance(proposal, AhEspProposal):
+        return replace(proposal, esp=replace(proposal.esp, lifetime=None))
+    return replace(proposal, lifetime=None)
 
 
 def _not_wanted(why: str) -> Refused:

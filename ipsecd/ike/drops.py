@@ -74,6 +74,8 @@ DROPS = {
     "selectors-widened": "an answer with selectors outside those we offered, or none",
     "wrong-ke-group": "an answer with a public value of another group than it chooses, or that we asked with",
     "bad-public-value": "a public value that isn't one of its group (RFC 6989)",
+    "bad-around": "AH around ESP in a notify that says no such thing",
+    "not-carried": "a child none of whose proposals can be had with this peer, along this path",
     "bad-spi": "an SPI of a length that its protocol doesn't have",
     # --- which payloads -------------------------------------------------------------------------------------------
     "payload-missing": "without a payload that must be there",

@@ -350,7 +350,8 @@ class Ike:
 
     def _about(self, spis: tuple[bytes, ...], now: float, action: Callable[[ChildSa], None]) -> list[Effect]:
         """A turn about the child SAs with these inbound SPIs, as far as they are still there."""
-        known = [child for spi in spis if (child := self._core.children.get(spi)) is not None]
+        found = [child for spi in spis if (child := self._core.children.get(spi)) is not None]
+        known = dict.fromkeys(found)  # of AH with ESP both may be named
 
         def tell() -> None:
             for child in known:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ipsecd.ike.effects import ChildKeys, KeyLog
+from ipsecd.ike.effects import AhChildKeys, KeyLog
+from ipsecd.ike.parts import Keys
 from ipsecd.wire.registry import Integ
+from ipsecd.wire.selector import Address
 
 if TYPE_CHECKING:
     from ipsecd.ike.child_sa import ChildSa
@@ -31,23 +33,27 @@ def log_ike_keys(sa: IkeSa) -> None:
     sa.core.emit(KeyLog("ike", fields))
 
 
-def log_child_keys(child: ChildSa, inbound: ChildKeys, outbound: ChildKeys) -> None:
-    """The keys of both halves of a child SA."""
+def log_child_keys(child: ChildSa) -> None:
+    """The keys of both of its SAs of ESP. AH hides nothing, so its keys are of no use to who may only read."""
     if not child.peer.keylog:
         return
     here, there = child.ike.path.local.address, child.ike.path.remote.address
-    for source, destination, spi, keys in (
-        (there, here, child.spi_in, inbound),
-        (here, there, child.spi_out, outbound),
-    ):
-        fields = {
-            "source": source,
-            "destination": destination,
-            "spi": spi,
-            "encryption": keys.encryption,
-            "key_bits": keys.key_bits,
-            "integrity": keys.integrity,
-            "encryption_key": keys.encryption_key.reveal(),
-            "integrity_key": keys.integrity_key.reveal(),
-        }
-        child.ike.core.emit(KeyLog("esp", fields))
+    for part in child.parts:
+        _log(child, there, here, part.spi_in, part.keys_in)
+        _log(child, here, there, part.spi_out, part.keys_out)
+
+
+def _log(child: ChildSa, source: Address, destination: Address, spi: bytes, keys: Keys) -> None:
+    if isinstance(keys, AhChildKeys):
+        return
+    fields = {
+        "source": source,
+        "destination": destination,
+        "spi": spi,
+        "encryption": keys.encryption,
+        "key_bits": keys.key_bits,
+        "integrity": keys.integrity,
+        "encryption_key": keys.encryption_key.reveal(),
+        "integrity_key": keys.integrity_key.reveal(),
+    }
+    child.ike.core.emit(KeyLog("esp", fields))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipsecd import limits
 from ipsecd.ike.config import Lifetime
-from ipsecd.ike.suites import EspSuite
+from ipsecd.ike.suites import EspSuite, Layer
 
 _MARGIN_PART = 0.15  # of a lifetime that is too short for the usual margin
 _LARGEST_PART = 0.5
@@ -18,13 +18,13 @@ def soft_seconds(seconds: float, fraction: float) -> float:
     return seconds - min(margin * (1.0 + limits.REKEY_FUZZ * fraction), seconds * _LARGEST_PART)
 
 
-def child_limits(lifetime: Lifetime, suite: EspSuite, fraction: float) -> tuple[Lifetime, Lifetime]:
+def child_limits(lifetime: Lifetime, suite: Layer, fraction: float) -> tuple[Lifetime, Lifetime]:
     """The soft and the hard limits of a child SA: those configured, and those its counters and its
     cipher set."""
     part = 1.0 - _MARGIN_PART * (1.0 + limits.REKEY_FUZZ * fraction)
     hard_packets = _least(lifetime.packets, None if suite.esn else limits.HARD_PACKETS)
     soft_packets = _least(_part(lifetime.packets, part), limits.SOFT_PACKETS)
-    small = suite.encryption.block_octets == _SMALL_BLOCK
+    small = isinstance(suite, EspSuite) and suite.encryption.block_octets == _SMALL_BLOCK
     octets = _least(lifetime.octets, limits.SMALL_BLOCK_OCTETS if small else None)
     seconds = lifetime.seconds
     soft = Lifetime(None if seconds is None else soft_seconds(seconds, fraction), _part(octets, part), soft_packets)

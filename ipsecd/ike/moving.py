@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipsecd.ike.config import Path
 from ipsecd.ike.effects import MovePath
 from ipsecd.ike.nat import floated
+from ipsecd.ike.parts import Part
+from ipsecd.wire.registry import Protocol
 
 if TYPE_CHECKING:
     from ipsecd.ike.sa import IkeSa
 
 
-def outside(sa: IkeSa) -> Path:
-    """Where ESP goes: UDP encapsulation isn't done on port 500 (2.23), even if IKE stays there."""
+def goes_natively(sa: IkeSa, parts: Iterable[Part]) -> bool:
+    """Whether a child's packets are IP protocols 50 and 51: only we carry AH in UDP."""
+    return any(part.protocol == Protocol.AH for part in parts) and not sa.carriage.ipsecd
+
+
+def outside(sa: IkeSa, *, native: bool) -> Path:
+    """Where the packets of a child go. In UDP that isn't port 500 (2.23), even if IKE stays there; else there are no
+    ports."""
+    if native:
+        return Path(replace(sa.path.local, port=0), replace(sa.path.remote, port=0))
     return floated(sa.path, sa.core.config.natt_port)
 
 
@@ -21,10 +33,14 @@ def move(sa: IkeSa, path: Path) -> None:
     """Use another path from now on. There's no way back from port 4500 to port 500."""
     if path == sa.path or (sa.path.natt and not path.natt):
         return
-    before, ours, theirs = outside(sa), sa.path.local.address, sa.path.remote.address
+    ours, theirs = sa.path.local.address, sa.path.remote.address
+    before = {native: outside(sa, native=native) for native in (False, True)}
     sa.path = path
-    if sa.children and outside(sa) != before:
-        sa.core.emit(MovePath(tuple(sa.children), outside(sa)))
+    for native, was in before.items():
+        now = outside(sa, native=native)
+        moved = [part for child in sa.children.values() if child.native is native for part in child.parts]
+        if moved and now != was:
+            sa.core.emit(MovePath(tuple(part.spi_in for part in moved), now))
     if (path.local.address, path.remote.address) != (ours, theirs):
         _end_between_hosts(sa)
 

@@ -11,6 +11,7 @@ from ipsecd.crypto.keymat import IkeKeys
 from ipsecd.errors import LocalError
 from ipsecd.ike import contact, moving, reports
 from ipsecd.ike.agenda import Agenda
+from ipsecd.ike.carriage import Carriage
 from ipsecd.ike.child_sa import ChildSa, ChildStage
 from ipsecd.ike.config import Path, Peer
 from ipsecd.ike.contact import Call
@@ -34,7 +35,7 @@ from ipsecd.ike.v2.rekey_child import RekeyChild
 from ipsecd.ike.v2.rekey_ike import RekeyIke
 from ipsecd.ike.window import REKEY_MESSAGE_ID, Window
 from ipsecd.wire.payloads import AnyPayload
-from ipsecd.wire.registry import Exchange
+from ipsecd.wire.registry import Exchange, Protocol
 
 
 class IkeSa:
@@ -62,6 +63,7 @@ class IkeSa:
         self.messages = (b"", b"")  # of IKE_SA_INIT, until both have proven that they sent them
         self.claim: Claim | None = None
         self.nat = Nat(here=False, there=False)
+        self.carriage = Carriage()
         self.fragmentation = False
         self.begun = core.now
         self.established: float | None = None
@@ -73,7 +75,7 @@ class IkeSa:
         self.old: IkeSa | None = None  # the SA a rekey made it of, until that ends or the peer speaks by this one
         self.rival: Rival | None = None
         # outbound SPIs whose Delete overtook the response that made them
-        self.deleted_early: deque[bytes] = deque(maxlen=limits.DELETES_REMEMBERED)
+        self.deleted_early: deque[tuple[Protocol, bytes]] = deque(maxlen=limits.DELETES_REMEMBERED)
         self.soft_at: float | None = None
         self._secured: Secured | None = None
         self.agenda = Agenda(core, self.submit)
@@ -233,7 +235,7 @@ class IkeSa:
         new.stage = Stage.SPARE
         new.peers = self.peers
         new.call = self.call
-        new.nat, new.fragmentation = self.nat, self.fragmentation
+        new.nat, new.fragmentation, new.carriage = self.nat, self.fragmentation, self.carriage
         new.old = self
         return new
 

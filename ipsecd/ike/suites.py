@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ipsecd.crypto import algorithms
 from ipsecd.crypto.algorithms import Encryption, GroupInfo, Integrity, PrfAlgorithm
-from ipsecd.wire.payloads import Sa, Transform
-from ipsecd.wire.registry import Encr, Esn, Group, Integ, OpenEnum, Prf, TransformType
+from ipsecd.wire.payloads import Proposal, Sa, Transform
+from ipsecd.wire.registry import Encr, Esn, Group, Integ, OpenEnum, Prf, Protocol, TransformType
 
 _REGISTRIES: dict[int, type[OpenEnum]] = {
     TransformType.ENCR: Encr,
@@ -41,13 +42,67 @@ class EspSuite:
     esn: bool
 
     def __str__(self) -> str:
-        names = [part.name for part in (self.encryption, self.integrity, self.group) if part]
-        return "-".join([*names, "esn" if self.esn else "noesn"])
+        return "-".join(
+            [part.name for part in (self.encryption, self.integrity, self.group) if part] + [_esn(self.esn)]
+        )
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """What makes a packet of it, outermost first."""
+        return (self,)
+
+
+@dataclass(frozen=True, slots=True)
+class AhSuite:
+    """The same of AH."""
+
+    integrity: Integrity
+    group: GroupInfo | None
+    esn: bool
+
+    def __str__(self) -> str:
+        return "-".join(["ah", *(part.name for part in (self.integrity, self.group) if part), _esn(self.esn)])
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return (self,)
+
+
+@dataclass(frozen=True, slots=True)
+class AhEspSuite:
+    """ESP inside of AH; the key exchange is one for both, and stands in ``esp``."""
+
+    ah: AhSuite
+    esp: EspSuite
+
+    def __str__(self) -> str:
+        return f"{self.ah}+{self.esp}"
+
+    @property
+    def group(self) -> GroupInfo | None:
+        return self.esp.group
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return (self.ah, self.esp)
+
+
+Layer: TypeAlias = EspSuite | AhSuite
+ChildSuite: TypeAlias = EspSuite | AhSuite | AhEspSuite
+
+
+def _esn(esn: bool) -> str:  # a value to be shown
+    return "esn" if esn else "noesn"
 
 
 def describe(offer: Sa) -> str:
     """Proposals in the keywords of a policy, for people: ``aes128gcm16-prfsha256-x25519, aes256-sha256-...``."""
-    return ", ".join("-".join(keyword(transform) for transform in proposal.transforms) for proposal in offer.proposals)
+    return ", ".join("-".join(_keywords(proposal)) for proposal in offer.proposals)
+
+
+def _keywords(proposal: Proposal) -> list[str]:
+    protocol = ["ah"] if proposal.protocol == Protocol.AH else []
+    return protocol + [keyword(transform) for transform in proposal.transforms]
 
 
 def keyword(transform: Transform) -> str:
@@ -58,7 +113,7 @@ def keyword(transform: Transform) -> str:
     elif transform.type == TransformType.PRF:
         found = algorithms.prf(transform.id)
     elif transform.type == TransformType.INTEG:
-        found = algorithms.integrity(transform.id)
+        found = algorithms.ah_integrity(transform.id)
     elif transform.type == TransformType.DH:
         found = algorithms.group(transform.id)
     elif transform.type == TransformType.ESN:

@@ -12,9 +12,9 @@ from ipsecd.ike.config import Child, Endpoint, Path, Peer
 from ipsecd.ike.contact import Call
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import GiveUp
+from ipsecd.ike.menus import nothing_left
 from ipsecd.ike.narrowing import Packet, Selectors, left_out, takes
 from ipsecd.ike.nat import carries_both
-from ipsecd.ike.negotiate import nothing_left
 from ipsecd.ike.patterns import Patterns
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.sessions import has_room

@@ -13,7 +13,8 @@ from ipsecd.errors import PeerError, Refused
 from ipsecd.ike import Ike
 from ipsecd.ike.config import IkeConfig, Path
 from ipsecd.ike.effects import Effect, Send
-from ipsecd.ike.negotiate import Menu, Picked, esp_menus, ike_menus, pick
+from ipsecd.ike.menus import Menu, child_menus, ike_menus
+from ipsecd.ike.negotiate import Picked, pick
 from ipsecd.wire.ikev2 import decode, encode
 from ipsecd.wire.payloads import Ke, Notify, Proposal, Sa, Transform
 from ipsecd.wire.registry import Encr, Esn, Flag, Group, Integ, NotifyType, Prf, Protocol, TransformType
@@ -35,7 +36,7 @@ def picked(menus: Menus, protocol: Protocol, proposals: list[tuple[Transform, ..
     spi = b"four" if protocol == Protocol.ESP else b""
     offer = Sa(tuple(Proposal(number, protocol, spi, offered) for number, offered in enumerate(proposals, 1)))
     try:
-        return pick(menus, offer, protocol, sent_group=Group(group))[1]
+        return pick(menus, offer, sent_group=Group(group))[1]
     except Refused:
         return None
 
@@ -97,16 +98,16 @@ def test_of_all_integrity_algorithms_the_configured_one_alone_is_picked() -> Non
 def test_of_all_ciphers_with_any_key_length_the_configured_one_alone_is_picked(
     protocol: Protocol, others: tuple[Transform, ...]
 ) -> None:
-    menus = ike_menus([IKE_X25519]) if protocol == Protocol.IKE else esp_menus([ESP_GCM], pfs=False)
+    menus = ike_menus([IKE_X25519]) if protocol == Protocol.IKE else child_menus([ESP_GCM], pfs=False)
     for key_bits, found in ((None, set()), (0, set()), (128, {GCM}), (256, set())):
         assert chosen(menus, protocol, numbered(TransformType.ENCR, key_bits), *others) == found
     assert chosen(menus, protocol, (replace(GCM, key_bits=bits) for bits in ALL), *others) == {GCM}
 
 
 def test_of_all_sequence_number_transforms_the_two_that_there_are_alone_are_picked() -> None:
-    found = chosen(esp_menus([ESP_GCM], pfs=False), Protocol.ESP, numbered(TransformType.ESN), GCM)
+    found = chosen(child_menus([ESP_GCM], pfs=False), Protocol.ESP, numbered(TransformType.ESN), GCM)
     assert {transform.id for transform in found} == {Esn.NO, Esn.YES}
-    plain = esp_menus([replace(ESP_GCM, esn=False)], pfs=False)
+    plain = child_menus([replace(ESP_GCM, esn=False)], pfs=False)
     assert {transform.id for transform in chosen(plain, Protocol.ESP, numbered(TransformType.ESN), GCM)} == {Esn.NO}
 
 

@@ -19,6 +19,7 @@ from ipsecd.dataplane import messages as roads
 from ipsecd.ike import config as ike
 from ipsecd.ike import negotiate
 from ipsecd.ike.lifetimes import child_limits
+from ipsecd.ike.menus import Menu, child_menus, ike_menus
 from ipsecd.policy.check import check
 from ipsecd.policy.floor import ruleset
 from ipsecd.policy.load import load_policy
@@ -27,7 +28,6 @@ from ipsecd.policy.proposals import ENCRYPTION, GROUPS, INTEGRITY, NOT_YET, PRF,
 from ipsecd.wire.bodies import decode_body, encode_body, payload_type
 from ipsecd.wire.payloads import AnyPayload, IdI, IdR, Sa, TsI, TsR
 from ipsecd.wire.reader import Reader
-from ipsecd.wire.registry import Protocol
 from tests.property.policy_values import Tree, policy_files
 from tests.unit.policy.texts import ME, resolve
 
@@ -46,19 +46,19 @@ def carried(payload: AnyPayload) -> int:
     return len(octets)
 
 
-def offered(menus: tuple[negotiate.Menu, ...], protocol: Protocol, spi: bytes) -> int:
+def offered(menus: tuple[Menu, ...], spi: bytes) -> int:
     """The octets of the SA payload that offers these; each proposal in it would be taken by ourselves."""
-    sa = negotiate.offer(menus, protocol, spi)
-    suite = negotiate.ike_suite if protocol == Protocol.IKE else negotiate.esp_suite
+    sa = negotiate.offer(menus, spi)
+    suite = negotiate.esp_suite if spi else negotiate.ike_suite
     for proposal in sa.proposals:
-        _, picked = negotiate.pick(menus, Sa((proposal,)), protocol, sent_group=None)
+        _, picked = negotiate.pick(menus, Sa((proposal,)), sent_group=None)
         assert str(suite(picked))
     return carried(sa)
 
 
 def hold(peer: ike.Peer) -> None:
     """What is said to this peer can be said, and what is agreed on can be carried out."""
-    octets = offered(negotiate.ike_menus(peer.proposals), Protocol.IKE, b"")
+    octets = offered(ike_menus(peer.proposals), b"")
     assert octets + AROUND <= limits.MAX_IKE_DATAGRAM
     carried(IdI(peer.local_id))
     carried(IdR(peer.remote_id))
@@ -66,10 +66,10 @@ def hold(peer: ike.Peer) -> None:
         carried(TsI(child.local))
         carried(TsR(child.remote))
         for pfs in (False, True):
-            menus = negotiate.esp_menus(child.proposals, pfs=pfs)
-            offered(menus, Protocol.ESP, bytes(4))
-            offer = negotiate.offer(menus, Protocol.ESP, bytes(4))
-            _, picked = negotiate.pick(menus, offer, Protocol.ESP, sent_group=None)
+            menus = child_menus(child.proposals, pfs=pfs)
+            offered(menus, bytes(4))
+            offer = negotiate.offer(menus, bytes(4))
+            _, picked = negotiate.pick(menus, offer, sent_group=None)
             soft, hard = child_limits(child.lifetime, negotiate.esp_suite(picked), 0.5)
             span = roads.Limits(soft.seconds, soft.octets, soft.packets, hard.seconds, hard.octets, hard.packets)
             codec.codec_of(roads.Limits).write(span, bytearray())

@@ -21,20 +21,19 @@ class Asking(Task):
 
     def __init__(self) -> None:
         self.group: Group | None = None
-        self._spi: bytes | None = None
+        self._spis: tuple[bytes, ...] = ()
         self._group_rounds = 0
         self._failures = 0
         self._busy_since: float | None = None
 
-    def promise(self, sa: IkeSa, spi: bytes) -> None:
-        """The SPI stands in a request; until that is answered no other SA of ours may get it."""
-        self._spi = spi
-        sa.core.promised.add(spi)
+    def promise(self, sa: IkeSa, *spis: bytes) -> None:
+        """The SPIs stand in a request; until that is answered no other SA of ours may get them."""
+        self._spis = spis
+        sa.core.promised.update(spis)
 
     def take_back(self, sa: IkeSa) -> None:
-        if self._spi is not None:
-            sa.core.promised.discard(self._spi)
-            self._spi = None
+        sa.core.promised.difference_update(self._spis)
+        self._spis = ()
 
     def asks_again(self, sa: IkeSa, error: Notify, groups: tuple[Group, ...]) -> bool:
         """Whether the error is one that trying again helps against; then that is arranged. ``groups`` are those

@@ -98,7 +98,7 @@ class Auth(Task):
             sa.vanish(refusal.detail)
             return None
         ask = self._ask = Ask.first(sa, peer, child, self._packet)
-        sa.core.promised.add(ask.spi)
+        sa.core.promised.update(ask.spis)
         us = IdI(peer.local_id)
         self._key = key = sa.core.own_keys.best(peer)
         proof = _proof(sa, us, key)
@@ -144,7 +144,7 @@ class Auth(Task):
         ask, self._ask = self._ask, None
         if ask is None:
             raise LocalError("an answer to an IKE_AUTH that was never sent")
-        sa.core.promised.discard(ask.spi)
+        sa.core.promised.difference_update(ask.spis)
         return ask
 
     def _check(self, sa: IkeSa, claimed: IdR, auth: AuthPayload) -> Opened:
@@ -172,7 +172,7 @@ class Auth(Task):
             new = ask.accept(sa, answer, sa.secured.nonces)
         except (PeerError, Refused) as error:
             sa.core.drop(error.reason)
-            sa.submit(DeleteUnmade(ask.spi))
+            sa.submit(DeleteUnmade(ask.spis[0], ask.protocols))
             self._childless(sa, reports.ME, f"the peer's answer doesn't fit what we asked: {error}")
             return
         if new is not None:

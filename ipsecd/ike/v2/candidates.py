@@ -15,6 +15,7 @@ from ipsecd import limits
 from ipsecd.crypto.exchange import KeyPair
 from ipsecd.crypto.keymat import derive_ike
 from ipsecd.errors import PeerError
+from ipsecd.ike.carriage import Carriage
 from ipsecd.ike.config import Path
 from ipsecd.ike.nat import Nat
 from ipsecd.ike.sa import IkeSa
@@ -34,6 +35,7 @@ class Answer:
     nonces: tuple[bytes, bytes]
     messages: tuple[bytes, bytes]
     nat: Nat
+    carriage: Carriage
     fragmentation: bool
     path: Path
     choices: int
@@ -126,6 +128,7 @@ class Candidates:
         candidate.begun = caller.begun
         candidate.secure(suite, keys, answer.nonces)
         candidate.nat = answer.nat
+        candidate.carriage = answer.carriage
         candidate.fragmentation = answer.fragmentation
         candidate.messages = answer.messages
         candidate.window.next_request = 1  # IKE_SA_INIT was 0

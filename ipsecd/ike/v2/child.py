@@ -49,7 +49,7 @@ class AskingForChild(Asking):
 
     def sends(self, sa: IkeSa, ask: Ask) -> tuple[AnyPayload, ...]:
         self._ask = ask
-        self.promise(sa, ask.spi)
+        self.promise(sa, *ask.spis)
         return ask.payloads()
 
     def answered(self, sa: IkeSa) -> Ask:
@@ -68,7 +68,7 @@ class AskingForChild(Asking):
         if error.reason == "bad-public-value":
             raise error  # RFC 6989 section 2.5
         sa.core.drop(error.reason)
-        sa.submit(DeleteUnmade(ask.spi))
+        sa.submit(DeleteUnmade(ask.spis[0], ask.protocols))
         return f"the peer's answer doesn't fit what we asked: {error}"
 
 
@@ -164,7 +164,7 @@ class CreateChild(AskingForChild):
 
 def start_over(sa: IkeSa, ask: Ask, packet: Packet | None) -> None:
     """The peer has made what isn't wanted any more, or not in this way: have it removed, and ask for what is wanted."""
-    sa.submit(DeleteUnmade(ask.spi))
+    sa.submit(DeleteUnmade(ask.spis[0], ask.protocols))
     sa.submit(CreateChild(ask.peer, ask.child, packet))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ipsecd import limits
@@ -87,8 +88,7 @@ class DeleteChildren(Informational):
         self._children = children
 
     def build(self, sa: IkeSa) -> tuple[AnyPayload, ...] | None:
-        left = [child.spi_in for child in self._children if child.stage is ChildStage.DELETING]
-        return (Delete(Protocol.ESP, tuple(left)),) if left else None
+        return deletes(child for child in self._children if child.stage is ChildStage.DELETING) or None
 
     def process(self, sa: IkeSa, answer: Admitted) -> None:
         for child in self._children:
@@ -100,11 +100,12 @@ class DeleteUnmade(Informational):
 
     on_child = True
 
-    def __init__(self, spi: bytes) -> None:
+    def __init__(self, spi: bytes, protocols: tuple[Protocol, ...]) -> None:
         self._spi = spi
+        self._protocols = protocols
 
     def build(self, sa: IkeSa) -> tuple[AnyPayload, ...]:
-        return (Delete(Protocol.ESP, (self._spi,)),)
+        return tuple(Delete(protocol, (self._spi,)) for protocol in self._protocols)
 
     def process(self, sa: IkeSa, answer: Admitted) -> None:
         """Nothing of it was installed here."""
@@ -119,27 +120,36 @@ def answer_informational(sa: IkeSa, request: Admitted) -> Reply:
         return Reply((), lambda: ike_refused(sa, fatal))
     if request.error is not None:
         sa.core.report("peer-complains", "warning", **sa.story(), reason=reports.meaning(request.error))
-    closed = _close_children(sa, request)
-    return Reply((Delete(Protocol.ESP, closed),) if closed else ())
+    return Reply(_close_children(sa, request))
 
 
-def _close_children(sa: IkeSa, request: Admitted) -> tuple[bytes, ...]:
+def deletes(children: Iterable[ChildSa]) -> tuple[Delete, ...]:
+    """Our halves of these child SAs: of AH with ESP both, which go together."""
+    named: dict[Protocol, list[bytes]] = {}
+    for part in (part for child in children for part in reversed(child.parts)):
+        named.setdefault(part.protocol, []).append(part.spi_in)
+    return tuple(Delete(protocol, tuple(spis)) for protocol, spis in named.items())
+
+
+def _close_children(sa: IkeSa, request: Admitted) -> tuple[Delete, ...]:
     """Our halves of the named SAs, for those that we aren't deleting ourselves (1.4.1)."""
-    named = dict.fromkeys(spi for delete in request.deletes if delete.protocol == Protocol.ESP for spi in delete.spis)
-    ours = {child.spi_out: child for child in sa.children.values()}
-    closed: list[bytes] = []
-    for spi in named:
-        child = ours.get(spi)
+    named = dict.fromkeys((delete.protocol, spi) for delete in request.deletes for spi in delete.spis)
+    ours = {(part.protocol, part.spi_out): child for child in sa.children.values() for part in child.parts}
+    closed: list[ChildSa] = []
+    for name in named:
+        child = ours.get(name)
         if child is None:
-            _unknown(sa, spi)
+            _unknown(sa, *name)
             continue
+        if child.stage is ChildStage.GONE:
+            continue  # both of AH with ESP are named
         if child.stage is not ChildStage.DELETING:
-            closed.append(child.spi_in)
+            closed.append(child)
         if child.successor is None:
             # if we were rekeying it too, the peer saw only its own attempt (2.8.1): that one is the successor
             child.settle_rival()
         deleted_by_peer(sa, child)
-    return tuple(closed)
+    return deletes(closed)
 
 
 def deleted_by_peer(sa: IkeSa, child: ChildSa) -> None:
@@ -151,11 +161,11 @@ def deleted_by_peer(sa: IkeSa, child: ChildSa) -> None:
         sa.core.wanted.lost(child.config.id)
 
 
-def _unknown(sa: IkeSa, spi: bytes) -> None:
+def _unknown(sa: IkeSa, protocol: Protocol, spi: bytes) -> None:
     """Either it went long ago, or its Delete has overtaken the response that makes it."""
     sa.core.drop("delete-of-unknown-spi")
     if sa.changing_children:
-        sa.deleted_early.append(spi)
+        sa.deleted_early.append((protocol, spi))
 
 
 def _ike_deleted(sa: IkeSa) -> None:

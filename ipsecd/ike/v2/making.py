@@ -4,38 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ipsecd.crypto.keymat import derive_child
+from ipsecd.crypto.keymat import derive_children
 from ipsecd.crypto.secret import Secret
-from ipsecd.ike.child_sa import ChildSa, directions
-from ipsecd.ike.config import Child, Peer
-from ipsecd.ike.narrowing import Selectors
-from ipsecd.ike.suites import EspSuite
+from ipsecd.ike.child_sa import ChildSa
+from ipsecd.ike.narrowing import Narrowed
+from ipsecd.ike.parts import parts_of
+from ipsecd.ike.suites import ChildSuite, EspSuite, Layer
 from ipsecd.wire.form import Form
 
 if TYPE_CHECKING:
+    from ipsecd.crypto.algorithms import Encryption, Integrity
     from ipsecd.ike.sa import IkeSa
-
-SPI_OCTETS = 4
 
 
 def reserved(spi: bytes) -> bool:
-    """RFC 4303 section 2.1."""
+    """RFC 4302 section 2.4, RFC 4303 section 2.1."""
     return int.from_bytes(spi, "big") <= 255
 
 
 def make(
     sa: IkeSa,
-    peer: Peer,
-    child: Child,
-    suite: EspSuite,
-    spis: tuple[bytes, bytes],
-    selectors: tuple[Selectors, Selectors],
+    agreed: Narrowed,
+    suite: ChildSuite,
+    spis: tuple[tuple[bytes, ...], tuple[bytes, ...]],
     nonces: tuple[bytes, bytes],
     shared: Secret | None,
     form: Form,
     *,
     initiator: bool,
 ) -> ChildSa:
+    """``spis`` are ours and the peer's, each outermost first; ``initiator``: of this exchange."""
     prf, sk_d = sa.secured.suite.prf.id, sa.secured.keys.d
-    material = derive_child(prf, sk_d, suite.encryption, suite.integrity, *nonces, shared)
-    return ChildSa(sa, peer, child, suite, spis, selectors, directions(suite, material, initiator=initiator), form)
+    material = derive_children(prf, sk_d, [_transforms(layer) for layer in suite.layers], *nonces, shared)
+    parts = parts_of(suite, *spis, material, form, initiator=initiator)
+    return ChildSa(sa, agreed.peer, agreed.child, suite, parts, (agreed.local, agreed.remote), form)
+
+
+def _transforms(layer: Layer) -> tuple[Encryption | None, Integrity | None]:
+    return (layer.encryption if isinstance(layer, EspSuite) else None), layer.integrity

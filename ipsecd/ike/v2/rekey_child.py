@@ -18,7 +18,7 @@ from ipsecd.ike.v2.informational import DeleteUnmade
 from ipsecd.ike.v2.reply import Reply
 from ipsecd.ike.v2.transport import narrowed
 from ipsecd.wire.payloads import AnyPayload, Nonce, Notify
-from ipsecd.wire.registry import NotifyType, Protocol
+from ipsecd.wire.registry import NotifyType
 
 if TYPE_CHECKING:
     from ipsecd.ike.sa import IkeSa
@@ -44,7 +44,7 @@ class RekeyChild(AskingForChild):
         # 2.9.2: the same selectors, so that the successor takes all the traffic, and the same mode
         kept = (old.local, old.remote)
         ask = Ask.later(sa, old.peer, old.config, kept, self.group, transport=old.form.transport)
-        return (Notify(NotifyType.REKEY_SA, b"", Protocol.ESP, old.spi_in), *self.sends(sa, ask))
+        return (Notify(NotifyType.REKEY_SA, b"", old.protocol, old.spi_in), *self.sends(sa, ask))
 
     def process(self, sa: IkeSa, answer: Admitted) -> None:
         old = self._old
@@ -54,7 +54,7 @@ class RekeyChild(AskingForChild):
             self._refused(sa, ask, answer.error)
             return
         if overtaken(sa, ask.child):
-            sa.submit(DeleteUnmade(ask.spi))
+            sa.submit(DeleteUnmade(ask.spis[0], ask.protocols))
             sa.rekey_child(old)  # if it isn't on its way out already
             return
         try:
@@ -116,10 +116,10 @@ def answer_rekey_child(sa: IkeSa, request: Admitted, which: Notify) -> Reply:
     """The peer wants a successor for the SA by which it receives what we send with ``which.spi``."""
     if sa.rekeying or not sa.live:
         return TEMPORARY_FAILURE  # 2.25.2
-    old = next((child for child in sa.children.values() if child.spi_out == which.spi), None)
+    old = next((child for child in sa.children.values() if _is_named(child, which)), None)
     if old is None and sa.changing_children:
         return TEMPORARY_FAILURE  # it may be the one that the answer we wait for makes
-    if old is None or which.protocol != Protocol.ESP:
+    if old is None:
         return Reply((Notify(NotifyType.CHILD_SA_NOT_FOUND, b"", which.protocol, which.spi),))
     if old.stage is not ChildStage.UP or old.standing_rival is not None:
         return TEMPORARY_FAILURE  # 2.25.1: it is on its way out, or has a successor already
@@ -134,3 +134,7 @@ def answer_rekey_child(sa: IkeSa, request: Admitted, which: Notify) -> Reply:
         old.replaced_by(new)
         sa.core.report("child-rekeyed", "info", **new.story())
     return Reply(payloads, new.await_peer)
+
+
+def _is_named(child: ChildSa, which: Notify) -> bool:
+    return any((part.protocol, part.spi_out) == (which.protocol, which.spi) for part in child.parts)

@@ -11,7 +11,8 @@ from ipsecd.crypto.secret import Secret
 from ipsecd.errors import LocalError, PeerError, Refused
 from ipsecd.ike import reports
 from ipsecd.ike.exchange import REKEY_IKE_RESPONSE, Admitted
-from ipsecd.ike.negotiate import accepted, groups_of, ike_menus, ike_suite, offer, pick
+from ipsecd.ike.menus import ike_menus
+from ipsecd.ike.negotiate import accepted, groups_of, ike_suite, offer, pick
 from ipsecd.ike.stage import Stage
 from ipsecd.ike.succession import hand_over, note_rival
 from ipsecd.ike.suites import IkeSuite
@@ -46,7 +47,7 @@ class RekeyIke(Asking):
         self.promise(sa, self._new_spi)
         self._pair = sa.core.entropy.key_pair(self._groups(sa)[0])
         self._nonce = sa.core.entropy.octets(limits.NONCE_OCTETS)
-        self._offer = offer(menus, Protocol.IKE, self._new_spi)
+        self._offer = offer(menus, self._new_spi)
         return (self._offer, Nonce(self._nonce), Ke(self._pair.group, self._pair.public))
 
     def _groups(self, sa: IkeSa) -> tuple[Group, ...]:
@@ -115,7 +116,7 @@ def answer_rekey_ike(sa: IkeSa, request: Admitted) -> Reply:
         raise Refused("too-many-ike-sas", notify=NotifyType.NO_ADDITIONAL_SAS)
     ke = request.one(Ke)
     menus = ike_menus(sa.peer.proposals)
-    chosen, picked = pick(menus, request.one(Sa), Protocol.IKE, sent_group=ke.group)
+    chosen, picked = pick(menus, request.one(Sa), sent_group=ke.group)
     suite = ike_suite(picked)
     if len(chosen.spi) != _SPI_OCTETS or not any(chosen.spi):
         raise PeerError("bad-spi", "an IKE SPI has eight octets", notify=NotifyType.INVALID_SYNTAX)

@@ -12,10 +12,12 @@ from ipsecd import limits
 from ipsecd.crypto.exchange import KeyPair
 from ipsecd.errors import PeerError
 from ipsecd.ike import nat, reports
+from ipsecd.ike.carriage import Carriage
 from ipsecd.ike.config import Child, Path, Peer, SharedKey
 from ipsecd.ike.exchange import SA_INIT_RESPONSE, Admitted
+from ipsecd.ike.menus import ike_menus
 from ipsecd.ike.narrowing import Packet
-from ipsecd.ike.negotiate import accepted, groups_of, ike_menus, ike_suite, offer
+from ipsecd.ike.negotiate import accepted, groups_of, ike_suite, offer
 from ipsecd.ike.protect import Envelope
 from ipsecd.ike.repeats import Repeats
 from ipsecd.ike.sa import IkeSa
@@ -28,7 +30,7 @@ from ipsecd.ike.v2.child import CreateChild
 from ipsecd.wire.ike import NO_SPI
 from ipsecd.wire.ikev2 import Message, encode
 from ipsecd.wire.payloads import AnyPayload, Ke, Nonce, Notify, Sa
-from ipsecd.wire.registry import Exchange, Group, NotifyType, Protocol
+from ipsecd.wire.registry import Exchange, Group, NotifyType
 
 
 def call(sa: IkeSa, peer: Peer, child: Child, packet: Packet | None) -> None:
@@ -64,7 +66,7 @@ class SaInit(Task):
         self._peer = peer
         self._child = child
         self._packet = packet
-        self._offer = offer(menus, Protocol.IKE, b"")
+        self._offer = offer(menus, b"")
         self._groups = groups_of(menus)
         self._group = self._groups[0]
         self._nonce = core.entropy.octets(limits.NONCE_OCTETS)
@@ -197,6 +199,7 @@ class SaInit(Task):
             nonces=(self._nonce, answer.one(Nonce).data),
             messages=(said.request, data),
             nat=found,
+            carriage=Carriage(ipsecd=nat.is_ipsecd(answer)),
             fragmentation=self._peer.fragmentation and fragments is not None,
             path=nat.floated(path, sa.core.config.natt_port),
             choices=said.times,

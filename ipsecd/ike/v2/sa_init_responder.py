@@ -12,10 +12,12 @@ from ipsecd.crypto.exchange import KeyPair, check_public
 from ipsecd.crypto.keymat import derive_ike
 from ipsecd.errors import Refused
 from ipsecd.ike import nat
+from ipsecd.ike.carriage import Carriage
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.exchange import SA_INIT_REQUEST, Admitted
-from ipsecd.ike.negotiate import ike_menus, ike_suite, pick
+from ipsecd.ike.menus import ike_menus
+from ipsecd.ike.negotiate import ike_suite, pick
 from ipsecd.ike.pad import callers
 from ipsecd.ike.protect import Envelope
 from ipsecd.ike.sa import IkeSa
@@ -23,7 +25,7 @@ from ipsecd.ike.suites import IkeSuite
 from ipsecd.ike.v2.asking import other_group_wanted
 from ipsecd.wire.ikev2 import Message, encode
 from ipsecd.wire.payloads import AnyPayload, Ke, Nonce, Notify, Proposal, Sa
-from ipsecd.wire.registry import Exchange, NotifyType, Protocol
+from ipsecd.wire.registry import Exchange, NotifyType
 
 
 def answer_sa_init(core: Core, message: Message, data: bytes, path: Path) -> IkeSa:
@@ -35,7 +37,7 @@ def answer_sa_init(core: Core, message: Message, data: bytes, path: Path) -> Ike
         raise Refused("no-rule-for-peer", "no rule names this address", notify=NotifyType.NO_PROPOSAL_CHOSEN)
     ke = request.one(Ke)
     menus = ike_menus(proposal for peer in peers for proposal in peer.proposals)
-    chosen, picked = pick(menus, request.one(Sa), Protocol.IKE, sent_group=ke.group, forgeable=True)
+    chosen, picked = pick(menus, request.one(Sa), sent_group=ke.group, forgeable=True)
     suite = ike_suite(picked)
     if ke.group != suite.group.id:
         raise other_group_wanted(suite.group)
@@ -50,6 +52,7 @@ def answer_sa_init(core: Core, message: Message, data: bytes, path: Path) -> Ike
     keys = derive_ike(suite.prf.id, suite.encryption, suite.integrity, *nonces, shared, sa.spi_i, sa.spi_r)
     sa.secure(suite, keys, nonces)
     sa.nat = found
+    sa.carriage = Carriage(ipsecd=nat.is_ipsecd(request))
     sa.fragmentation = request.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None and all(
         peer.fragmentation for peer in peers
     )

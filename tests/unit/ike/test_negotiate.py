@@ -8,19 +8,21 @@ import pytest
 
 from ipsecd.crypto import algorithms
 from ipsecd.errors import PeerError, Refused
-from ipsecd.ike.config import EspProposal, IkeProposal
+from ipsecd.ike.config import AhEspProposal, AhProposal, EspProposal, IkeProposal
+from ipsecd.ike.menus import child_menus, ike_menus, nothing_left
 from ipsecd.ike.negotiate import (
+    Offer,
     accepted,
-    esp_menus,
+    accepted_child,
+    child_offer,
     esp_suite,
     groups_of,
-    ike_menus,
     ike_suite,
-    nothing_left,
     offer,
     permits,
     permits_child,
     pick,
+    pick_child,
 )
 from ipsecd.ike.suites import describe
 from ipsecd.wire.payloads import Proposal, Sa, Transform
@@ -67,7 +69,7 @@ def keywords(offered: Sa) -> list[str]:
 
 
 def test_ciphers_with_and_without_an_icv_stand_in_proposals_of_their_own() -> None:
-    offered = offer(ike_menus([BOTH]), Protocol.IKE, b"")
+    offered = offer(ike_menus([BOTH]), b"")
     assert [(proposal.number, proposal.transforms) for proposal in offered.proposals] == [
         (1, (GCM, PRF_256, PRF_512, X25519, P256)),
         (2, (CBC, PRF_256, PRF_512, SHA256, SHA512, X25519, P256)),
@@ -75,25 +77,25 @@ def test_ciphers_with_and_without_an_icv_stand_in_proposals_of_their_own() -> No
 
 
 def test_a_child_has_groups_with_pfs_and_none_in_ike_auth() -> None:
-    assert keywords(offer(esp_menus([PFS], pfs=True), Protocol.ESP, ESP_SPI)) == ["aes128gcm16-x25519-ecp256-esn-noesn"]
-    assert keywords(offer(esp_menus([PFS], pfs=False), Protocol.ESP, ESP_SPI)) == ["aes128gcm16-esn-noesn"]
-    assert keywords(offer(esp_menus([PLAIN], pfs=True), Protocol.ESP, ESP_SPI)) == ["aes256-sha256-noesn"]
+    assert keywords(offer(child_menus([PFS], pfs=True), ESP_SPI)) == ["aes128gcm16-x25519-ecp256-esn-noesn"]
+    assert keywords(offer(child_menus([PFS], pfs=False), ESP_SPI)) == ["aes128gcm16-esn-noesn"]
+    assert keywords(offer(child_menus([PLAIN], pfs=True), ESP_SPI)) == ["aes256-sha256-noesn"]
 
 
 def test_proposals_that_differ_by_groups_alone_are_offered_once_in_ike_auth() -> None:
     other = replace(PFS, groups=(Group.ECP_384,))
-    assert len(esp_menus([PFS, other], pfs=False)) == 1
-    assert len(esp_menus([PFS, other], pfs=True)) == 2
+    assert len(child_menus([PFS, other], pfs=False)) == 1
+    assert len(child_menus([PFS, other], pfs=True)) == 2
 
 
 def test_groups_come_once_each_best_first() -> None:
     assert groups_of(ike_menus([BOTH])) == (Group.CURVE25519, Group.ECP_256)
-    assert groups_of(esp_menus([PFS, replace(PFS, groups=(Group.ECP_384, Group.ECP_256))], pfs=True)) == (
+    assert groups_of(child_menus([PFS, replace(PFS, groups=(Group.ECP_384, Group.ECP_256))], pfs=True)) == (
         Group.CURVE25519,
         Group.ECP_256,
         Group.ECP_384,
     )
-    assert groups_of(esp_menus([PLAIN], pfs=True)) == ()
+    assert groups_of(child_menus([PLAIN], pfs=True)) == ()
 
 
 # --- what failed its self-test ---------------------------------------------------------------------------------------
@@ -123,16 +125,16 @@ def test_what_failed_its_self_test_is_not_offered(failed: str, left: list[str]) 
     for name in failed.split():
         algorithms.withdraw(name)
     menus = ike_menus([BOTH])
-    assert keywords(offer(menus, Protocol.IKE, b"")) == left
+    assert keywords(offer(menus, b"")) == left
     why = f"each key exchange proposal of the rule needs what failed its self-test: {', '.join(failed.split())}"
     assert nothing_left([BOTH], [CHACHA]) == ("" if left != [""] else why)
 
 
 def test_a_child_whose_groups_have_all_failed_is_not_begun_without_pfs() -> None:
     algorithms.withdraw("ecp256")
-    assert keywords(offer(esp_menus([PFS], pfs=True), Protocol.ESP, ESP_SPI)) == ["aes128gcm16-x25519-esn-noesn"]
+    assert keywords(offer(child_menus([PFS], pfs=True), ESP_SPI)) == ["aes128gcm16-x25519-esn-noesn"]
     algorithms.withdraw("x25519")
-    assert esp_menus([PFS], pfs=True) == esp_menus([PFS], pfs=False) == ()
+    assert child_menus([PFS], pfs=True) == child_menus([PFS], pfs=False) == ()
     assert nothing_left([replace(BOTH, groups=(Group.ECP_384,))], [PFS]) == (
         "each ESP proposal of the rule needs what failed its self-test: ecp256, x25519"
     )
@@ -149,13 +151,11 @@ def test_a_failed_algorithm_that_the_rule_does_not_name_is_not_blamed() -> None:
 
 def test_what_failed_its_self_test_is_not_picked() -> None:
     algorithms.withdraw("x25519")
-    _, picked = pick(
-        ike_menus([BOTH]), sa(GCM, PRF_256, X25519, P256, protocol=Protocol.IKE), Protocol.IKE, sent_group=None
-    )
+    _, picked = pick(ike_menus([BOTH]), sa(GCM, PRF_256, X25519, P256, protocol=Protocol.IKE), sent_group=None)
     assert picked[TransformType.DH] == P256
     algorithms.withdraw("ecp256")
     with pytest.raises(Refused) as caught:
-        pick(ike_menus([BOTH]), sa(GCM, PRF_256, X25519, P256), Protocol.ESP, sent_group=None)
+        pick(ike_menus([BOTH]), sa(GCM, PRF_256, X25519, P256), sent_group=None)
     assert caught.value.detail.endswith("we accept nothing, since what our rule names failed its self-test")
 
 
@@ -164,7 +164,7 @@ def test_what_failed_its_self_test_is_not_picked() -> None:
 
 def test_one_transform_of_each_type_is_picked_by_our_preference() -> None:
     offered = sa(GCM_256, CBC, PRF_512, PRF_256, SHA512, SHA256, P256, X25519, protocol=Protocol.IKE, spi=IKE_SPI)
-    chosen, picked = pick(ike_menus([BOTH]), offered, Protocol.IKE, sent_group=None)
+    chosen, picked = pick(ike_menus([BOTH]), offered, sent_group=None)
     assert chosen == Proposal(1, Protocol.IKE, IKE_SPI, (CBC, PRF_256, SHA256, X25519))
     assert str(ike_suite(picked)) == "aes256-sha256-prfsha256-x25519"
 
@@ -172,7 +172,7 @@ def test_one_transform_of_each_type_is_picked_by_our_preference() -> None:
 def test_the_group_of_the_value_sent_wins_where_we_would_use_it() -> None:
     offered = sa(GCM, PRF_256, X25519, P256, protocol=Protocol.IKE)
     for sent, picked in ((Group.ECP_256, P256), (Group.CURVE25519, X25519), (Group.ECP_384, X25519), (None, X25519)):
-        assert pick(ike_menus([BOTH]), offered, Protocol.IKE, sent_group=sent)[1][TransformType.DH] == picked
+        assert pick(ike_menus([BOTH]), offered, sent_group=sent)[1][TransformType.DH] == picked
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_where_the_value_sent_may_be_anybodys_wish_it_wins_only_as_the_peers_own
 ) -> None:
     # RFC 7296 section 1.2
     offers = sa(GCM, PRF_256, *offered, protocol=Protocol.IKE)
-    _, found = pick(ike_menus([BOTH]), offers, Protocol.IKE, sent_group=Group(sent.id), forgeable=True)
+    _, found = pick(ike_menus([BOTH]), offers, sent_group=Group(sent.id), forgeable=True)
     assert found[TransformType.DH] == picked
 
 
@@ -202,15 +202,15 @@ def test_our_first_proposal_that_fits_wins_whatever_the_peers_order() -> None:
         )
     )
     plain_last = [EspProposal(((Encr.AES_GCM_16, 128),), ()), PLAIN]
-    assert pick(esp_menus(plain_last, pfs=True), offered, Protocol.ESP, sent_group=None)[0].number == 2
-    assert pick(esp_menus(plain_last[::-1], pfs=True), offered, Protocol.ESP, sent_group=None)[0].number == 1
+    assert pick(child_menus(plain_last, pfs=True), offered, sent_group=None)[0].number == 2
+    assert pick(child_menus(plain_last[::-1], pfs=True), offered, sent_group=None)[0].number == 1
 
 
 @pytest.mark.parametrize("absent", [(), (NO_MAC,), (NO_GROUP,), (NO_MAC, NO_GROUP)])
 def test_none_and_nothing_mean_the_same(absent: tuple[Transform, ...]) -> None:
     # RFC 7296 section 3.3.3
-    menus = esp_menus([EspProposal(((Encr.AES_GCM_16, 128),), (), esn=True)], pfs=True)
-    chosen, picked = pick(menus, sa(GCM, ESN, NO_ESN, *absent), Protocol.ESP, sent_group=None)
+    menus = child_menus([EspProposal(((Encr.AES_GCM_16, 128),), (), esn=True)], pfs=True)
+    chosen, picked = pick(menus, sa(GCM, ESN, NO_ESN, *absent), sent_group=None)
     assert chosen.transforms == (GCM, ESN)
     assert esp_suite(picked) == esp_suite({TransformType.ENCR: GCM, TransformType.ESN: ESN})
 
@@ -233,15 +233,15 @@ def test_none_and_nothing_mean_the_same(absent: tuple[Transform, ...]) -> None:
 )
 def test_what_we_would_not_use_whole_is_no_proposal(offered: Sa) -> None:
     with pytest.raises(Refused) as caught:
-        pick(esp_menus([PFS], pfs=True), offered, Protocol.ESP, sent_group=Group.CURVE25519)
+        pick(child_menus([PFS], pfs=True), offered, sent_group=Group.CURVE25519)
     assert caught.value.notify == NotifyType.NO_PROPOSAL_CHOSEN
     assert caught.value.detail.endswith("we accept aes128gcm16-x25519-ecp256-esn-noesn")
 
 
 def test_groups_in_an_offer_of_ike_auth_are_overlooked() -> None:
-    chosen, picked = pick(
-        esp_menus([PFS], pfs=False), sa(GCM, P256, NO_ESN), Protocol.ESP, sent_group=None, ignore_groups=True
-    )
+    offered = Offer(sa(GCM, P256, NO_ESN))
+    found = pick_child(child_menus([PFS], pfs=False), offered, sent_group=None, ignore_groups=True)
+    chosen, picked = found.proposal, found.picked
     assert chosen.transforms == (GCM, NO_ESN)
     assert esp_suite(picked).group is None
 
@@ -342,3 +342,112 @@ def test_a_suite_is_not_put_together_from_two_proposals() -> None:
     one = replace(BOTH, encryption=((Encr.AES_GCM_16, 128),), groups=(Group.CURVE25519,))
     two = replace(BOTH, encryption=((Encr.AES_CBC, 256),), groups=(Group.ECP_256,))
     assert not permits([one, two], suite)
+
+
+# --- AH, and AH with ESP ---------------------------------------------------------------------------------------------
+
+AH_SPI, OTHER_SPI = bytes([0xA0, 1, 2, 3]), bytes([0xA0, 9, 9, 9])
+AH = AhProposal((Integ.HMAC_SHA2_256_128, Integ.AES_128_GMAC))
+GMAC = Transform(TransformType.INTEG, Integ.AES_128_GMAC)
+BUNDLE = AhEspProposal((Integ.HMAC_SHA2_256_128,), PFS)
+
+
+def ah(*transforms: Transform, number: int = 1, spi: bytes = AH_SPI) -> Proposal:
+    return Proposal(number, Protocol.AH, spi, transforms)
+
+
+def test_methods_of_both_protocols_stand_in_one_offer_in_their_order() -> None:
+    offered = offer(child_menus([AH, PFS, replace(AH, groups=(Group.ECP_256,))], pfs=True), ESP_SPI)
+    assert [(each.number, each.protocol) for each in offered.proposals] == [(1, 2), (2, 3), (3, 2)]
+    assert keywords(offered) == [
+        "ah-sha256-aes128gmac-esn-noesn",
+        "aes128gcm16-x25519-ecp256-esn-noesn",
+        "ah-sha256-aes128gmac-esn-noesn-ecp256",
+    ]
+
+
+def test_one_of_several_protocols_is_picked_by_our_order() -> None:
+    offered = Offer(Sa((Proposal(1, Protocol.ESP, ESP_SPI, (GCM, NO_ESN)), ah(GMAC, SHA256, NO_ESN, number=2))))
+    esp = replace(PFS, groups=())
+    found = pick_child(child_menus([AH, esp], pfs=True), offered, sent_group=None)
+    assert (found.proposal.number, str(found.suite), found.spis) == (2, "ah-sha256-noesn", (AH_SPI,))
+    found = pick_child(child_menus([esp, AH], pfs=True), offered, sent_group=None)
+    assert (found.proposal.number, str(found.suite)) == (1, "aes128gcm16-noesn")
+
+
+@pytest.mark.parametrize("too_much", [GCM, PRF_256], ids=["a cipher", "a prf"])
+def test_ah_with_a_transform_of_another_protocol_is_not_picked(too_much: Transform) -> None:
+    """RFC 7296 section 3.3.3."""
+    with pytest.raises(Refused) as caught:
+        pick_child(child_menus([AH], pfs=True), Offer(Sa((ah(SHA256, too_much, NO_ESN),))), sent_group=None)
+    assert caught.value.notify == NotifyType.NO_PROPOSAL_CHOSEN
+
+
+def test_ah_without_integrity_is_not_picked() -> None:
+    for transforms in ((NO_ESN,), (NO_MAC, NO_ESN)):
+        with pytest.raises(Refused):
+            pick_child(child_menus([AH], pfs=True), Offer(Sa((ah(*transforms),))), sent_group=None)
+
+
+def test_gmac_is_of_ah_and_fails_with_its_self_test() -> None:
+    algorithms.withdraw("aes128gmac")
+    assert keywords(offer(child_menus([AH], pfs=True), AH_SPI)) == ["ah-sha256-esn-noesn"]
+    alone = replace(AH, integrity=(Integ.AES_128_GMAC,))
+    assert nothing_left([BOTH], [alone]) == (
+        "each ESP or AH proposal of the rule needs what failed its self-test: aes128gmac"
+    )
+
+
+def test_an_offer_of_ah_with_esp_says_what_is_around_each_proposal() -> None:
+    offered = child_offer(child_menus([BUNDLE, PFS], pfs=True), ESP_SPI, AH_SPI)
+    assert keywords(offered.sa) == ["aes128gcm16-x25519-ecp256-esn-noesn"] * 2
+    assert offered.around == {1: ah(SHA256, ESN, NO_ESN)}
+
+
+def test_esp_inside_of_ah_is_picked_with_both_or_not_at_all() -> None:
+    menus = child_menus([BUNDLE], pfs=True)
+    esp = sa(GCM, X25519, ESN)
+    found = pick_child(menus, Offer(esp, {1: ah(SHA256, NO_ESN)}), sent_group=Group.CURVE25519)
+    assert str(found.suite) == "ah-sha256-noesn+aes128gcm16-x25519-esn"
+    assert found.spis == (AH_SPI, ESP_SPI)
+    answer = found.answer((OTHER_SPI, ESP_SPI[::-1]))
+    assert answer.sa.proposals[0].spi == ESP_SPI[::-1]
+    assert answer.around == {1: ah(SHA256, NO_ESN, spi=OTHER_SPI)}
+    for offered in (Offer(esp), Offer(esp, {1: ah(SHA512, ESN)}), Offer(esp, {2: ah(SHA256, ESN)})):
+        with pytest.raises(Refused):
+            pick_child(menus, offered, sent_group=Group.CURVE25519)
+
+
+def test_esp_that_is_offered_inside_of_ah_is_not_picked_alone() -> None:
+    offered = Offer(sa(GCM, X25519, ESN), {1: ah(SHA256, ESN)})
+    with pytest.raises(Refused):
+        pick_child(child_menus([PFS], pfs=True), offered, sent_group=Group.CURVE25519)
+
+
+def test_an_answer_to_ah_with_esp_has_both_or_is_none() -> None:
+    ours = child_offer(child_menus([replace(BUNDLE, esp=CHACHA), CHACHA], pfs=True), ESP_SPI, AH_SPI)
+    chacha = Transform(TransformType.ENCR, Encr.CHACHA20_POLY1305)
+    found = accepted_child(ours, Offer(sa(chacha, ESN, spi=IKE_SPI[:4]), {1: ah(SHA256, ESN, spi=OTHER_SPI)}))
+    assert (found.spis, str(found.suite)) == ((OTHER_SPI, IKE_SPI[:4]), "ah-sha256-esn+chacha20poly1305-esn")
+    assert str(accepted_child(ours, Offer(sa(chacha, ESN, number=2))).suite) == "chacha20poly1305-esn"
+    for answer in (
+        Offer(sa(chacha, ESN)),
+        Offer(sa(chacha, ESN, number=2), {2: ah(SHA256, ESN, number=2)}),
+        Offer(sa(chacha, ESN), {1: ah(SHA512, ESN)}),
+        Offer(sa(chacha, ESN), {1: ah(SHA256, ESN, NO_ESN)}),
+    ):
+        with pytest.raises(PeerError) as caught:
+            accepted_child(ours, answer)
+        assert caught.value.reason == "bad-proposal-answer"
+
+
+def test_a_suite_is_allowed_by_a_method_of_its_own_kind_alone() -> None:
+    of_ah = pick_child(child_menus([AH], pfs=True), Offer(Sa((ah(SHA256, ESN),))), sent_group=None).suite
+    assert permits_child([CHACHA, AH], of_ah)
+    assert not permits_child([CHACHA, BUNDLE], of_ah)
+    assert not permits_child([replace(AH, esn=False)], of_ah)
+    both = pick_child(
+        child_menus([BUNDLE], pfs=False), Offer(sa(GCM, ESN), {1: ah(SHA256, ESN)}), sent_group=None
+    ).suite
+    assert permits_child([BUNDLE], both)
+    assert not permits_child([PFS, AH], both)
