@@ -19,9 +19,9 @@ from ipsecd.daemon.keylog import Keys
 from ipsecd.daemon.paths import Paths
 from ipsecd.dataplane import messages
 from ipsecd.dataplane.results import Out, OutRun, Result, ToTun, ToTunRun
+from ipsecd.dataplane.sending import on_the_wire
 from ipsecd.ike import effects
 from ipsecd.ike.config import Endpoint, Path
-from ipsecd.ipsec.pmtu import outer_octets
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import ANY_PORT, Address, Selector
 
@@ -162,7 +162,7 @@ class Conductor:
         sender; what they make of it is smaller, so this ends."""
         remote, packets = out.outside.remote, out.packets()
         self.tell_roads(self._paths.refused(remote, mtu), now)
-        if outer_octets(out.octets, remote.version) > mtu:
+        if on_the_wire(out) > mtu:
             for packet in packets:
                 self.results(self._roads.again(packet, now), now)
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ipsecd import limits
 from ipsecd.daemon import translate
+from ipsecd.dataplane import messages
 from ipsecd.dataplane.messages import Outside, SetLinkMtu, SetPathMtu
 from ipsecd.ike import effects
 from ipsecd.io.udp_errors import PathError
@@ -40,6 +41,13 @@ class _Sa(NamedTuple):
     @property
     def ends(self) -> _Ends:
         return _Ends(self.outside.remote, self.outside.remote_port, self.outside.local_port)
+
+
+def _spi(data: bytes, port: int) -> bytes:
+    """Of what a packet that left by this port begins with. In UDP the first word is ESP's SPI, or begins AH (RFC 4302
+    section 2), whose reserved field is zero, as the low half of an SPI between two ends of ours never is."""
+    ah = port != messages.NATIVE and any(data[:2]) and data[2:_SPI_OCTETS] == b"\0\0"
+    return data[_SPI_OCTETS : 2 * _SPI_OCTETS] if ah else data[:_SPI_OCTETS]
 
 
 class Paths:
@@ -103,7 +111,7 @@ class Paths:
             return None
         if not error.reported:
             return self.refused(error.remote, error.mtu)
-        ends, spi, mtu = _Ends(error.remote, error.remote_port, port), error.data[:_SPI_OCTETS], error.mtu
+        ends, spi, mtu = _Ends(error.remote, error.remote_port, port), _spi(error.data, port), error.mtu
         if len(spi) < _SPI_OCTETS:
             ours, mtu = ends in self._ends, max(mtu, limits.PMTU_FLOOR_BLIND)
         else:

@@ -107,10 +107,16 @@ class Apart:
             tuple(sorted(sockets.offloads)),
             self._measures.pmtu_age,
             _joins(tun),
+            sockets.native.versions,
         )
+        native = sockets.native.descriptors
         descriptors = {
-            OUT: Descriptors(tun.fileno(), tuple(sending[version].fileno() for version in receiving)),
-            IN: Descriptors(tun.fileno(), tuple(opened.fileno() for opened in receiving.values())),
+            OUT: Descriptors(
+                tun.fileno(), (*(sending[version].fileno() for version in receiving), *native(sending=True))
+            ),
+            IN: Descriptors(
+                tun.fileno(), (*(opened.fileno() for opened in receiving.values()), *native(sending=False))
+            ),
         }
         await self.roads.start(begin, descriptors)
         if self._tun is not tun:  # another has taken its place meanwhile

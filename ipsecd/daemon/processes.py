@@ -67,7 +67,7 @@ class Told(Protocol):
 
 
 class Descriptors(NamedTuple):
-    """What a process gets: the TUN device, and its sockets, one for each version of Begin."""
+    """What a process gets: the TUN device, and its sockets, as Begin has them."""
 
     tun: int
     sockets: tuple[int, ...]

@@ -18,6 +18,7 @@ from ipsecd.daemon.effects import Conductor
 from ipsecd.daemon.ground import Ground, Host
 from ipsecd.daemon.heard import HeardPeers
 from ipsecd.daemon.keylog import Keys
+from ipsecd.daemon.native_sockets import NativeSockets
 from ipsecd.daemon.paths import Paths
 from ipsecd.daemon.plane import Apart, Inline, Measures, Plane
 from ipsecd.daemon.prepare import Outline, Prepared, difference
@@ -45,6 +46,8 @@ _FIXED = {  # of a plan: what can't change while it is in force
     "natt_port": "NAT traversal port",
     "settings": "settings",
 }
+
+_NO_RAW_SOCKETS = "systemctl restart ipsecd tells why; it needs CAP_NET_RAW for them"
 
 Complete = Callable[[], Awaitable[Prepared]]
 """The policy with its keys, which may take a while."""
@@ -91,7 +94,9 @@ class Protection:
         tun = self._port.tun = await self.kernel.raise_tun()
         await self._tell_problems()
         apart, ports = not self._host.inline, (plan.ike_port, plan.natt_port)
-        self._sockets = Sockets(*ports, plan.settings.own_mark, self._host.without, apart=apart)
+        native = NativeSockets.opened(plan.settings.own_mark, needed=plan.native)
+        self._open.callback(native.close)
+        self._sockets = Sockets(*ports, plan.settings.own_mark, self._host.without, native=native, apart=apart)
         self.offloads = tun.offloads | self._sockets.offloads
         self._open.callback(self._sockets.close)
         links = LinkMtus(plan.settings.own_mark)
@@ -143,6 +148,8 @@ class Protection:
             raise OperatorError(f"{what}: they can't change while ipsecd runs", hint)
         if fixed:
             raise OperatorError(f"{' and '.join(fixed)} can't change while ipsecd runs", "systemctl restart ipsecd")
+        if other.native and not self._sockets.native.versions:
+            raise OperatorError("there are no raw sockets for native encapsulation", _NO_RAW_SOCKETS)
 
     def _begin_soft(self) -> None:
         """Be ready to talk in clear to whoever may be talked to so."""

@@ -1,4 +1,5 @@
-"""The UDP sockets: one for each IP version and each of the two ports, and which of them a datagram leaves by.
+"""The UDP sockets: one for each IP version and each of the two ports, and which of them a datagram leaves by; and
+beside them the raw ones.
 
 Where the roads are in processes of their own, ESP leaves by sockets of its own, as whether its packets may be
 fragmented is the socket's to say.
@@ -14,6 +15,7 @@ from itertools import chain
 
 import structlog
 
+from ipsecd.daemon.native_sockets import NativeSockets
 from ipsecd.dataplane.results import Out, OutRun
 from ipsecd.dataplane.sending import Sending
 from ipsecd.errors import KernelError
@@ -26,15 +28,23 @@ log = structlog.get_logger()
 
 class Sockets:
     """Opens them all. Raises KernelError, but goes without IPv6 on a machine that has none. ``without`` names offloads
-    that aren't used; ``apart``: ESP is received and sent by other processes."""
+    that aren't used; ``apart``: ESP is received and sent by other processes. ``native`` are closed with them."""
 
     def __init__(
-        self, ike_port: int, natt_port: int, mark: int, without: Collection[str] = (), *, apart: bool = False
+        self,
+        ike_port: int,
+        natt_port: int,
+        mark: int,
+        without: Collection[str] = (),
+        *,
+        native: NativeSockets,
+        apart: bool = False,
     ) -> None:
+        self.native = native
         self._sockets: dict[tuple[int, int], UdpSocket] = {}
         self._sending: dict[tuple[int, int], UdpSocket] = {}  # of ESP alone
         self._apart = apart
-        self._esp = Sending(self._sockets)
+        self._esp = Sending(self._sockets, native.senders)
         self.drops: Counter[str] = Counter()  # IKE messages that there was no socket for
         try:
             for address in (IPv4Address("0.0.0.0"), IPv6Address("::")):  # noqa: S104  policy decides who is answered
@@ -100,7 +110,8 @@ class Sockets:
 
     def counters(self) -> Counter[str]:
         """What wasn't sent or couldn't be read, by reason, of all sockets together."""
-        return sum((opened.drops for opened in self._sending.values()), self.drops + self._esp.drops())
+        unread = self.native.unread()
+        return sum((opened.drops for opened in self._sending.values()), self.drops + self._esp.drops() + unread)
 
     @property
     def offloads(self) -> frozenset[str]:
@@ -109,8 +120,9 @@ class Sockets:
 
     def heard(self) -> Counter[str]:
         """Errors about datagrams that were sent, of all sockets together."""
-        return sum((opened.heard for opened in self), Counter())
+        return sum((opened.heard for opened in self), self.native.heard())
 
     def close(self) -> None:
         for opened in self:
             opened.close()
+        self.native.close()

@@ -43,6 +43,7 @@ STORY: dict[str, Told] = {
     "control-refused": Told("User {uid} (process {pid}) may not control ipsecd"),
     "algorithm-withdrawn": Told("{algorithm} fails its self-test and isn't offered: {reason}"),
     "no-ipv6": Told("This machine has no IPv6"),
+    "no-native": Told("ESP and AH travel in UDP alone, as there are no raw sockets for anything else: {reason}"),
     # --- the policy -----------------------------------------------------------------------------------------------
     "policy-mistake": Told("{mistake}"),
     "policy-changed": Told("The policy has changed: {difference}"),

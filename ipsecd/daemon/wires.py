@@ -19,10 +19,12 @@ from ipsecd.daemon.effects import Conductor, Effects
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.paths import Paths
 from ipsecd.daemon.sockets import Sockets
-from ipsecd.dataplane.messages import Heard, Outside
+from ipsecd.dataplane.messages import NATIVE, Heard, Outside
 from ipsecd.dataplane.results import Result
 from ipsecd.errors import KernelError
 from ipsecd.ike.config import Endpoint
+from ipsecd.io.ah_too_big import AhTooBig
+from ipsecd.io.native import NativeReceiver
 from ipsecd.io.tun import NOTHING_LEFT, Tun, TunRead
 from ipsecd.io.udp import Received, UdpSocket
 from ipsecd.io.udp_errors import PathError
@@ -52,6 +54,7 @@ class PacketRoads(Protocol):
         self, octets: int, segment: int, outside: Outside, tos: int, natt: bool, now: float
     ) -> Iterable[Result]: ...
     def from_udp_end(self, now: float) -> Iterable[Result]: ...
+    def from_native_read(self, packet: bytes, outside: Outside, now: float) -> Iterable[Result]: ...
     def deadline(self) -> float | None: ...
     def timer(self, now: float) -> list[Result]: ...
 
@@ -132,6 +135,11 @@ class Wires:
         """Begin to read."""
         for opened in self._sockets.read_here:
             self._loop.add_reader(opened.fileno(), self._from_socket, opened)
+        if not self._apart:
+            for receiver in self._sockets.native.receivers:
+                self._loop.add_reader(receiver.fileno(), self._from_native, receiver)
+            for router in self._sockets.native.routers:
+                self._loop.add_reader(router.fileno(), self._errors_of, router, NATIVE)
         self.watch_tun()
         self.rearm()
 
@@ -149,6 +157,9 @@ class Wires:
         self._over = True
         for opened in self._sockets.read_here:
             self._loop.remove_reader(opened.fileno())
+        if not self._apart:
+            for descriptor in self._sockets.native.descriptors(sending=False):
+                self._loop.remove_reader(descriptor)
         if self._reading is not None:
             self._loop.remove_reader(self._reading)
             self._reading = None
@@ -235,14 +246,31 @@ class Wires:
                     self._receive(opened, read, now)
         with self._guard.over("datagrams"):
             self._conductor.results(self._roads.from_udp_end(now), now)
+        self._errors_of(opened, opened.port, natt=opened.natt)
+
+    def _from_native(self, receiver: NativeReceiver) -> None:
+        now, left = self._clock(), limits.BURST_OCTETS
+        with self._guard.over("a raw socket"):
+            for _ in range(limits.BURST):
+                if left <= 0 or (read := receiver.receive()) is None:
+                    break
+                left -= len(read.packet)
+                with self._guard.over("a native packet", remote=read.remote):
+                    outside = Outside(read.local, NATIVE, read.remote, NATIVE)
+                    self._conductor.results(self._roads.from_native_read(read.packet, outside, now), now)
+        self._errors_of(receiver, NATIVE)
+
+    def _errors_of(self, opened: UdpSocket | NativeReceiver | AhTooBig, port: int, *, natt: bool = True) -> None:
         with self._guard.over("the errors of a socket"):
+            now = self._clock()
             for error in opened.errors(limits.SOCKET_ERRORS):
                 with self._guard.over("an error of a path", remote=error.remote):
-                    self._path_error(error, opened.port, now, natt=opened.natt)
+                    self._path_error(error, port, now, natt=natt)
         self.rearm()
 
     def heard(self, heard: Heard) -> None:
-        """Another process of ours has heard of an error about a datagram; ESP shares the port it left by."""
+        """Another process of ours has heard of an error about a datagram, or a native packet; ESP shares the port it
+        left by."""
         error = PathError(heard.errno, heard.reported, heard.remote, heard.remote_port, heard.mtu, heard.data)
         with self._guard.over("an error of a path", remote=error.remote):
             self._path_error(error, heard.port, self._clock(), natt=True)
@@ -258,7 +286,7 @@ class Wires:
         which little is sent."""
         if (message := self._paths.judge(error, port)) is not None:
             self._conductor.tell_roads(message, now)
-        elif not error.mtu and (not natt or error.data.startswith(NON_ESP_MARKER)):
+        elif not error.mtu and port != NATIVE and (not natt or error.data.startswith(NON_ESP_MARKER)):
             remote, reason = Endpoint(error.remote, error.remote_port), os.strerror(error.errno)
             todo = self._negotiation.unreachable(remote, f"IKE doesn't get there: {reason}", now)
             self._conductor.perform(todo, now)

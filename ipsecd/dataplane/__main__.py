@@ -19,8 +19,11 @@ from ipsecd.dataplane.process_out import OutboundProcess
 from ipsecd.dataplane.runs_in import RunsIn
 from ipsecd.dataplane.runs_out import RunsOut
 from ipsecd.errors import IpsecdError, LocalError
+from ipsecd.io.ah_too_big import AhTooBig
 from ipsecd.io.channel import Arrived, Channel
 from ipsecd.io.confine import die_with_parent, shut_in
+from ipsecd.io.native import NativeReceiver, NativeSender
+from ipsecd.io.native_open import PROTOCOLS
 from ipsecd.io.tun import TunEnd
 from ipsecd.io.udp import UdpSocket
 
@@ -46,20 +49,22 @@ def begin(road: str, channel: Channel, arrived: Arrived) -> RoadProcess:
     if not isinstance(told, Begin):
         raise LocalError(f"{type(told).__name__} before Begin")
     first, *others = arrived.descriptors
-    tun = TunEnd(first, told.tun)
+    tun, opened = TunEnd(first, told.tun), [socket.socket(fileno=each) for each in others]
+    udp, raw = opened[: len(told.versions)], opened[len(told.versions) :]
     sockets = {
         (version, told.port): UdpSocket.adopt(
-            socket.socket(fileno=each),
-            natt=True,
-            offloads=frozenset(told.udp_offloads),
-            sending=road == "out",
+            each, natt=True, offloads=frozenset(told.udp_offloads), sending=road == "out"
         )
-        for version, each in zip(told.versions, others, strict=True)
+        for version, each in zip(told.versions, udp, strict=True)
     }
     if road == "out":
         made = RunsOut(SystemEntropy().octets, tun_mtu=told.tun_mtu, pmtu_age=told.pmtu_age)
-        return OutboundProcess(channel, tun, made, sockets)
-    return InboundProcess(channel, tun, RunsIn(tun_mtu=told.tun_mtu, pmtu_age=told.pmtu_age, joins=told.joins), sockets)
+        senders = {version: NativeSender(each) for version, each in zip(told.native, raw, strict=True)}
+        return OutboundProcess(channel, tun, made, sockets, senders)
+    packets = len(PROTOCOLS) * len(told.native)
+    receivers, routers = [NativeReceiver(each) for each in raw[:packets]], [AhTooBig(each) for each in raw[packets:]]
+    road_in = RunsIn(tun_mtu=told.tun_mtu, pmtu_age=told.pmtu_age, joins=told.joins)
+    return InboundProcess(channel, tun, road_in, sockets, receivers, routers)
 
 
 if __name__ == "__main__":

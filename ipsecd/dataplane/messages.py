@@ -23,6 +23,7 @@ from ipsecd.wire.form import TUNNEL, Form
 from ipsecd.wire.selector import Address, Selector
 
 __all__ = [
+    "NATIVE",
     "Acquire",
     "AhKeys",
     "AskCounters",
@@ -66,12 +67,16 @@ __all__ = [
     "TunLost",
 ]
 
+NATIVE = 0  # the port, in Outside and Heard, of what travels without UDP
+
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """What a process has to know before anything else. With it come the descriptors of the TUN device and of a UDP
-    socket for each IP version in ``versions``. ``port`` is the one of ours where ESP is spoken; ``udp_offloads`` say
-    what the kernel does for us there; the rest is what the roads are made with."""
+    """What a process has to know before anything else. With it come descriptors, in this order: the TUN device; a UDP
+    socket for each IP version in ``versions``; and raw sockets for each in ``native``. The road out has one for each of
+    those versions; the road in has two for each, by which ESP and AH come, and then, for IPv6, the one that hears what
+    routers say of AH. ``port`` is the one of ours where ESP is spoken; ``udp_offloads`` say what
+    the kernel does for us there; the rest is what the roads are made with."""
 
     tun: str
     tun_mtu: int
@@ -80,6 +85,7 @@ class Begin:
     udp_offloads: tuple[str, ...]
     pmtu_age: float
     joins: tuple[int, ...]
+    native: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +276,9 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the kernel (``reported`` False) or a router (True) says of a datagram that was sent from ``port``; see
-    ``io.udp.PathError``. The roads have acted on nothing of it but the MTU of a link."""
+    """What the kernel (``reported`` False) or a router (True) says of a datagram that was sent from ``port``, or of a
+    native packet, which has none (0) and whose ``data`` begins with its SPI; see ``io.udp_errors.PathError``. The roads
+    have acted on nothing of it but the MTU of a link."""
 
     port: int
     errno: int

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from math import ceil
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from ipsecd import limits
 from ipsecd.dataplane import codec
@@ -42,7 +42,6 @@ from ipsecd.errors import KernelError, LocalError, WireError
 from ipsecd.io.channel import Arrived, Channel
 from ipsecd.io.clock import Clock
 from ipsecd.io.tun import NOTHING_LEFT, TunEnd
-from ipsecd.io.udp import UdpSocket
 from ipsecd.io.udp_errors import PathError
 from ipsecd.ipsec.spd import Spd, SpdEntry
 from ipsecd.ratelimit import RateLimit
@@ -52,6 +51,13 @@ _LINES = 40  # of a traceback that are told
 
 Turn = Callable[[float, int], None]
 """What is done when a descriptor is readable; takes the time, and what poll says of it."""
+
+
+class Hears(Protocol):
+    """A socket that counts the errors it heard of."""
+
+    @property
+    def heard(self) -> Counter[str]: ...
 
 
 class RoadProcess(ABC):
@@ -229,7 +235,7 @@ class RoadProcess(ABC):
         else:
             self.say(Done(self._handled))
 
-    def with_ours(self, counted: Counters, sockets: Iterable[UdpSocket], unsent: Mapping[str, int]) -> Counters:
+    def with_ours(self, counted: Counters, sockets: Iterable[Hears], unsent: Mapping[str, int]) -> Counters:
         """What the road has counted, and what was lost around it."""
         drops = Counter(counted.drops)
         drops.update(self.drops)
@@ -262,7 +268,7 @@ class RoadProcess(ABC):
 
 
 def heard(port: int, error: PathError) -> Heard:
-    """What to tell the control process of an error about a datagram that left by ``port``."""
+    """What to tell the control process of an error about a datagram that left by ``port``, or is ``NATIVE``."""
     return Heard(port, error.errno, error.reported, error.remote, error.remote_port, error.mtu, error.data)
 
 

@@ -1,21 +1,23 @@
-"""The road in in a process of its own: from the sockets where ESP arrives to the TUN device."""
+"""The road in in a process of its own: from the sockets where ESP and AH arrive to the TUN device."""
 
 from __future__ import annotations
 
 import select
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from ipaddress import IPv4Address
 
 from ipsecd import limits
 from ipsecd.dataplane.commands import inbound_counters, tell_inbound
-from ipsecd.dataplane.messages import Counters, Outside, ToRoads
-from ipsecd.dataplane.process import RoadProcess, heard
+from ipsecd.dataplane.messages import NATIVE, Counters, Outside, ToRoads
+from ipsecd.dataplane.process import Hears, RoadProcess, heard
 from ipsecd.dataplane.results import Result
 from ipsecd.dataplane.runs_in import RunsIn
 from ipsecd.dataplane.sending import Sockets
+from ipsecd.io.ah_too_big import AhTooBig
 from ipsecd.io.channel import Channel
+from ipsecd.io.native import NativeReceiver
 from ipsecd.io.tun import TunEnd
 from ipsecd.io.udp import UdpSocket
 from ipsecd.ipsec.spd import Spd
@@ -25,16 +27,29 @@ _NOWHERE = Outside(IPv4Address(0), 0, IPv4Address(0), 0)
 
 
 class InboundProcess(RoadProcess):
-    """Reads these sockets."""
+    """Reads these sockets: datagrams; whole packets by ``native``; what routers say of some of those by ``routers``."""
 
-    def __init__(self, channel: Channel, tun: TunEnd, road: RunsIn, sockets: Sockets) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        tun: TunEnd,
+        road: RunsIn,
+        sockets: Sockets,
+        native: Sequence[NativeReceiver],
+        routers: Sequence[AhTooBig],
+    ) -> None:
         super().__init__(channel, tun)
         self._road = road
         self._sockets = sockets
+        self._native, self._routers = native, routers
         self._outside = _NOWHERE  # of the last datagram; the same object as long as it is the same
         self._calm = True  # the last turn brought no more than one read
         for (_, port), opened in sockets.items():
             self._watch(opened.fileno(), partial(self._from_socket, opened, port))
+        for receiver in native:
+            self._watch(receiver.fileno(), partial(self._from_native, receiver))
+        for router in routers:
+            self._watch(router.fileno(), partial(self._from_router, router))
 
     def use_tun(self, tun: TunEnd) -> None:
         """It is only written to."""
@@ -44,8 +59,7 @@ class InboundProcess(RoadProcess):
         self.guarded("datagrams", self._receive, opened, port, now)
         self.guarded("datagrams", self._end, now)
         if event & select.POLLERR:
-            for error in opened.errors(limits.SOCKET_ERRORS):
-                self.say(heard(port, error))
+            self._tell_errors(opened, port)
 
     def _receive(self, opened: UdpSocket, port: int, now: float) -> None:
         """A bounded number of datagrams, so that messages and time have their turn. Where they come one by one, the
@@ -64,6 +78,30 @@ class InboundProcess(RoadProcess):
             count += 1
             left -= octets
         self._calm = count < _CROWD
+
+    def _from_native(self, receiver: NativeReceiver, now: float, event: int) -> None:
+        self.guarded("native packets", self._receive_packets, receiver, now)
+        if event & select.POLLERR:
+            self._tell_errors(receiver, NATIVE)
+
+    def _receive_packets(self, receiver: NativeReceiver, now: float) -> None:
+        """Likewise, of packets that need nothing of each other."""
+        road, outside, left = self._road, self._outside, limits.BURST_OCTETS
+        for _ in range(limits.BURST):
+            if left <= 0 or (read := receiver.receive()) is None:
+                break
+            packet, local, remote = read
+            if remote is not outside.remote or local is not outside.local or outside.local_port != NATIVE:
+                outside = self._outside = Outside(local, NATIVE, remote, NATIVE)
+            self.carry_out(road.carry_native(packet, outside, now), now)
+            left -= len(packet)
+
+    def _from_router(self, router: AhTooBig, _now: float, _event: int) -> None:
+        self._tell_errors(router, NATIVE)
+
+    def _tell_errors(self, opened: UdpSocket | NativeReceiver | AhTooBig, port: int) -> None:
+        for error in opened.errors(limits.SOCKET_ERRORS):
+            self.say(heard(port, error))
 
     def _end(self, now: float) -> None:
         self.carry_out(self._road.end(now), now)
@@ -84,4 +122,6 @@ class InboundProcess(RoadProcess):
 
     def counters(self) -> Counters:
         unread = sum((opened.drops for opened in self._sockets.values()), Counter[str]())
-        return self.with_ours(inbound_counters(self._road), self._sockets.values(), unread)
+        unread = sum((receiver.drops for receiver in self._native), unread)
+        opened: list[Hears] = [*self._sockets.values(), *self._native, *self._routers]
+        return self.with_ours(inbound_counters(self._road), opened, unread)

@@ -1,41 +1,46 @@
-"""The road out in a process of its own: from the TUN device to the sockets that ESP leaves by."""
+"""The road out in a process of its own: from the TUN device to the sockets that ESP and AH leave by."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from errno import EMSGSIZE
 from functools import partial
 
 from ipsecd import limits
 from ipsecd.dataplane.commands import outbound_counters, tell_outbound
-from ipsecd.dataplane.messages import Counters, ToRoads
-from ipsecd.dataplane.process import RoadProcess, heard
+from ipsecd.dataplane.messages import NATIVE, Counters, ToRoads
+from ipsecd.dataplane.process import Hears, RoadProcess, heard
 from ipsecd.dataplane.results import Out, OutRun, Result
 from ipsecd.dataplane.runs_out import RunsOut
-from ipsecd.dataplane.sending import Sending, Sockets
+from ipsecd.dataplane.sending import Sending, Sockets, on_the_wire
 from ipsecd.errors import KernelError
 from ipsecd.io.channel import Channel
+from ipsecd.io.native import NativeSender
 from ipsecd.io.tun import TunEnd
 from ipsecd.io.udp import UdpSocket
 from ipsecd.io.udp_errors import PathError
-from ipsecd.ipsec.pmtu import outer_octets
 from ipsecd.ipsec.spd import Spd
 
 _CROWD = 2  # packets in one turn that wait for others
 
 
 class OutboundProcess(RoadProcess):
-    """Sends by these sockets."""
+    """Sends by these sockets; whole IP packets by those of ``native``, by IP version."""
 
-    def __init__(self, channel: Channel, tun: TunEnd, road: RunsOut, sockets: Sockets) -> None:
+    def __init__(
+        self, channel: Channel, tun: TunEnd, road: RunsOut, sockets: Sockets, native: Mapping[int, NativeSender]
+    ) -> None:
         super().__init__(channel, tun)
         self._road = road
         self._sockets = sockets
-        self._sending = Sending(sockets)
+        self._native = native
+        self._sending = Sending(sockets, native)
         self._calm = True  # the last turn brought no more than one packet
         self._begun = False
         for (_, port), opened in sockets.items():
             self._watch(opened.fileno(), partial(self._hear, opened, port))
+        for sender in native.values():
+            self._watch(sender.fileno(), partial(self._hear, sender, NATIVE))
 
     def use_tun(self, tun: TunEnd) -> None:
         """Read it, once there is a policy: until then packets wait in the kernel."""
@@ -85,11 +90,11 @@ class OutboundProcess(RoadProcess):
         self._road.set_link_mtu(remote, mtu)
         self._road.forget()
         self.say(heard(out.outside.local_port, PathError(EMSGSIZE, False, remote, out.outside.remote_port, mtu, b"")))
-        if outer_octets(out.octets, remote.version) > mtu:
+        if on_the_wire(out) > mtu:
             for packet in packets:
                 self.carry_out(self._road.carry_again(packet, now), now)
 
-    def _hear(self, opened: UdpSocket, port: int, _now: float, _event: int) -> None:
+    def _hear(self, opened: UdpSocket | NativeSender, port: int, _now: float, _event: int) -> None:
         """Only what the kernel says of a datagram that didn't fit, and was let go, comes here."""
         for error in opened.errors(limits.SOCKET_ERRORS):
             self.say(heard(port, error))
@@ -110,4 +115,5 @@ class OutboundProcess(RoadProcess):
         return self._road.deadline()
 
     def counters(self) -> Counters:
-        return self.with_ours(outbound_counters(self._road), self._sockets.values(), self._sending.drops())
+        opened: list[Hears] = [*self._sockets.values(), *self._native.values()]
+        return self.with_ours(outbound_counters(self._road), opened, self._sending.drops())

@@ -1,4 +1,4 @@
-"""Which socket ESP leaves by, one packet or a run in each call."""
+"""Which socket ESP and AH leave by, one packet or a run in each call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 from ipsecd.dataplane.messages import Outside
 from ipsecd.dataplane.results import Out, OutRun
+from ipsecd.io.native import NativeSender
+from ipsecd.io.outgoing import Refusal
 from ipsecd.io.udp import UdpSocket
+from ipsecd.ipsec.pmtu import outer_octets
 
 Sockets = Mapping[tuple[int, int], UdpSocket]
 """By IP version and port."""
@@ -21,14 +24,24 @@ class _Like(NamedTuple):
     tos: int
     df: bool
     segment: int
-    again: Callable[[bytes | memoryview], bool]
+    again: Again
+
+
+Again = Callable[[bytes | memoryview], bool]
+
+
+def on_the_wire(out: Out | OutRun) -> int:
+    """The size of the IP packet that it leaves in, or each of them."""
+    outside = out.outside
+    return out.octets if outside.native else outer_octets(out.octets, outside.remote.version)
 
 
 class Sending:
-    """Sends by these sockets."""
+    """Sends by these sockets; whole IP packets by those of ``native``, by IP version."""
 
-    def __init__(self, sockets: Sockets) -> None:
+    def __init__(self, sockets: Sockets, native: Mapping[int, NativeSender]) -> None:
         self._sockets = sockets
+        self._native = native
         self._last: _Like | None = None
         self._drops: Counter[str] = Counter()  # what there was no socket for
 
@@ -46,33 +59,45 @@ class Sending:
         return self._send(data, segment, out)
 
     def _send(self, data: bytes | memoryview, segment: int, out: Out | OutRun) -> int:
-        outside, tos, df = out.outside, out.tos, out.df
-        opened = self._sockets.get((outside.local.version, outside.local_port))
-        if opened is None:
-            self._drops["send-no-socket"] += -(-len(data) // out.octets)
-            return 0
-        refusal = opened.send(
-            data,
-            outside.remote,
-            outside.remote_port,
-            local=outside.local,
-            traffic_class=tos,
-            may_fragment=not df,
-            segment=segment,
-        )
+        native = isinstance(out, Out) and out.outside.native
+        refusal, again = self._send_packet(data, out) if native else self._send_datagrams(data, segment, out)
         if refusal is not None:
             return refusal.mtu
-        again = opened.repeat(
-            outside.remote,
-            outside.remote_port,
-            local=outside.local,
-            traffic_class=tos,
-            may_fragment=not df,
-            segment=segment,
-        )
-        self._last = None if again is None else _Like(outside, tos, df, segment, again)
+        self._last = None if again is None else _Like(out.outside, out.tos, out.df, segment, again)
         return 0
+
+    def _send_datagrams(
+        self, data: bytes | memoryview, segment: int, out: Out | OutRun
+    ) -> tuple[Refusal | None, Again | None]:
+        """Why it wasn't sent; or what sends more like it, if anything does."""
+        outside = out.outside
+        opened = self._sockets.get((outside.local.version, outside.local_port))
+        if opened is None:
+            return self._no_socket(-(-len(data) // out.octets)), None
+        ends = (outside.remote, outside.remote_port)
+        refusal = opened.send(
+            data, *ends, local=outside.local, traffic_class=out.tos, may_fragment=not out.df, segment=segment
+        )
+        if refusal is not None:
+            return refusal, None
+        return None, opened.repeat(
+            *ends, local=outside.local, traffic_class=out.tos, may_fragment=not out.df, segment=segment
+        )
+
+    def _send_packet(self, data: bytes | memoryview, out: Out | OutRun) -> tuple[Refusal | None, Again | None]:
+        """Likewise. All that its header says stands in it."""
+        outside = out.outside
+        opened = self._native.get(outside.local.version)
+        if opened is None:
+            return self._no_socket(1), None
+        refusal = opened.send(data, outside.local, outside.remote)
+        return (refusal, None) if refusal is not None else (None, opened.repeat(outside.local, outside.remote))
+
+    def _no_socket(self, count: int) -> Refusal:
+        self._drops["send-no-socket"] += count
+        return Refusal("send-no-socket")
 
     def drops(self) -> Counter[str]:
         """What wasn't sent, by reason."""
-        return sum((opened.drops for opened in self._sockets.values()), Counter(self._drops))
+        total = sum((opened.drops for opened in self._sockets.values()), Counter(self._drops))
+        return sum((opened.drops for opened in self._native.values()), total)

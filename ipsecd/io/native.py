@@ -115,7 +115,7 @@ class NativeSender:
         """For the event loop, and for handing it on."""
         return self._socket.fileno()
 
-    def send(self, packet: bytes, local: Address, remote: Address) -> Refusal | None:
+    def send(self, packet: bytes | memoryview, local: Address, remote: Address) -> Refusal | None:
         """Send one whole packet, header included, between the addresses that stand in it: None, or why it wasn't sent,
         which is counted in ``drops`` too. ``send-too-big`` is what doesn't fit the link, whether it may be fragmented
         or not: nobody but its sender does that."""

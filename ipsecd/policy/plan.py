@@ -269,3 +269,8 @@ class Plan:
     def by_connection(self) -> bool:
         """Whether some entry covers only what goes by interfaces of one type of connection."""
         return any(entry.connections for entry in self.entries)
+
+    @property
+    def native(self) -> bool:
+        """Whether some peer's packets must go without UDP around them."""
+        return any(peer.encapsulation is Encapsulation.NATIVE for peer in self.peers)

@@ -41,6 +41,7 @@ from ipsecd.daemon.app import App
 from ipsecd.daemon.commands import Commands
 from ipsecd.daemon.log import Log, use
 from ipsecd.daemon.log_sinks import Line
+from ipsecd.daemon.native_sockets import NativeSockets
 from ipsecd.daemon.options import Options
 from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.systemd import Systemd
@@ -274,8 +275,9 @@ class Network:
 class Sockets:
     """Sends into the network. Nothing is read from it: the network calls."""
 
-    def __init__(self, daemon: Daemon, ike_port: int, natt_port: int) -> None:
+    def __init__(self, daemon: Daemon, ike_port: int, natt_port: int, native: NativeSockets) -> None:
         self._daemon = daemon
+        self.native = native
         self.ports = (ike_port, natt_port)
         self.offloads = frozenset({"udp-gro"})
         self.read_here: list[Any] = []
@@ -482,6 +484,7 @@ def _world() -> Iterator[None]:
         mock.patch.object(ground_module, "TableWatch", _watch),
         mock.patch.object(ground_module, "RoutingWatch", _watch),
         mock.patch.object(protection_module, "Sockets", _sockets),
+        mock.patch.object(protection_module.NativeSockets, "opened", _no_raw_sockets),
         mock.patch.object(protection_module, "RawSender", _raw_sender),
         mock.patch.object(app_module, "Netlink", _netlink),
         mock.patch.object(lock_module, "NamespaceLock", _no_lock),
@@ -511,9 +514,17 @@ def _no_lock() -> Any:
     return SimpleNamespace(close=lambda: None)
 
 
-def _sockets(ike_port: int, natt_port: int, _mark: int, _without: tuple[str, ...], *, apart: bool) -> Sockets:
+def _sockets(
+    ike_port: int, natt_port: int, _mark: int, _without: tuple[str, ...], *, native: NativeSockets, apart: bool
+) -> Sockets:
     assert not apart
-    return Sockets(_whose.get(), ike_port, natt_port)
+    return Sockets(_whose.get(), ike_port, natt_port, native)
+
+
+def _no_raw_sockets(_mark: int, *, needed: bool) -> NativeSockets:
+    """There would be no room for those of two daemons in one network."""
+    assert not needed
+    return NativeSockets()
 
 
 def _raw_sender() -> Daemon:

@@ -23,7 +23,9 @@ OF_ANNA, OF_BERT, OF_CARL = b"\xaa\xaa\xaa\xaa", b"\xbb\xbb\xbb\xbb", b"\xcc\xcc
 
 
 def path(remote: Address, port: int = 4_500) -> Path:
-    return Path(Endpoint(HERE if remote.version == 4 else HERE6, 4_500), Endpoint(remote, port), natt=True)
+    """Without UDP if the port is 0."""
+    here = HERE if remote.version == 4 else HERE6
+    return Path(Endpoint(here, 4_500 if port else 0), Endpoint(remote, port), natt=True)
 
 
 def install(spi: bytes, inbound: bytes, remote: Address, port: int = 4_500) -> effects.InstallOutbound:
@@ -124,6 +126,23 @@ def test_the_kernel_is_always_believed(mtu: int, believe: bool) -> None:
 
 
 # --- routers ----------------------------------------------------------------------------------------------------
+
+
+def test_a_router_that_quotes_ah_is_believed_by_the_spi_in_it() -> None:
+    """In UDP: next header, length and reserved field stand in front of it."""
+    paths = known()
+    ah = bytes.fromhex("32040000") + OF_ANNA
+    assert paths.judge(too_big(ANNA, 600, ah + b"rest"), 4_500) == SetPathMtu(ANNA, 600)
+    assert paths.judge(too_big(ANNA, 600, ah[:-1]), 4_500) == SetPathMtu(ANNA, 1_200)  # as any that doesn't show it
+    assert paths.judge(too_big(ANNA, 600, bytes(4) + OF_ANNA), 4_500) is None  # an IKE message
+
+
+def test_a_router_is_believed_about_a_native_packet_whose_spi_comes_first() -> None:
+    paths = known()
+    paths.follow(install(b"\x33\x33\0\0", b"6666", CARL, 0))
+    assert paths.judge(too_big(CARL, 600, b"\x33\x33\0\0rest", 0), 0) == SetPathMtu(CARL, 600)
+    assert paths.judge(too_big(ANNA, 600, OF_ANNA, 0), 0) is None  # hers goes in UDP
+    assert paths.judge(too_big(CARL, 600, b"\x33\x33\0\0rest", 4_500), 4_500) is None
 
 
 @pytest.mark.parametrize(("remote", "port", "spi"), [(ANNA, 4_500, OF_ANNA), (BERT, 61_000, OF_BERT)])

@@ -60,6 +60,7 @@ class Sockets:
     """One of each kind and version."""
 
     offloads = frozenset({"udp-gro"})
+    native = SimpleNamespace(versions=(4,), descriptors=lambda *, sending: (44,) if sending else (45, 46))
 
     def of_esp(self, *, sending: bool) -> dict[int, Any]:
         first = 20 if sending else 30
@@ -94,8 +95,8 @@ def test_what_the_processes_are_told_first(world: World) -> None:
     asyncio.run(world.plane.start(TUN, Sockets()))  # type: ignore[arg-type]  # all that is asked of sockets
     begin = world.processes.begin
     assert (begin.tun, begin.tun_mtu, begin.versions, begin.port) == ("ipsec0", 1_400, (4, 6), 4_500)
-    assert (begin.udp_offloads, begin.joins) == (("udp-gro",), (6,))
-    assert world.processes.descriptors == {"out": (7, (24, 26)), "in": (7, (34, 36))}
+    assert (begin.udp_offloads, begin.joins, begin.native) == (("udp-gro",), (6,), (4,))
+    assert world.processes.descriptors == {"out": (7, (24, 26, 44)), "in": (7, (34, 36, 45, 46))}
 
 
 def test_it_is_started_again_later_and_later(world: World) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -20,6 +21,7 @@ from ipsecd.daemon.boot import Boot
 from ipsecd.daemon.ground import Host
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.keyring import Sources
+from ipsecd.daemon.native_sockets import NativeSockets
 from ipsecd.daemon.options import Options
 from ipsecd.daemon.prepare import Surroundings, outline, prepare
 from ipsecd.daemon.protection import Protection
@@ -27,11 +29,13 @@ from ipsecd.daemon.resolver import Resolver
 from ipsecd.daemon.wellknown import WellKnown
 from ipsecd.dataplane.messages import SetLinkMtu, SetPathMtu
 from ipsecd.dataplane.results import Out
+from ipsecd.errors import OperatorError
 from ipsecd.ike import effects
 from ipsecd.ike.config import Endpoint, Lifetime
 from ipsecd.ike.config import Path as Way
 from ipsecd.io.udp_errors import PathError
 from ipsecd.policy.load import load_policy
+from ipsecd.policy.plan import Encapsulation
 from ipsecd.wire.registry import Encr, Integ
 from ipsecd.wire.selector import Address, Selector
 from tests.netns.pair import KEY, rule
@@ -84,8 +88,9 @@ class Network:
     offloads: frozenset[str] = frozenset()
     read_here: tuple[Any, ...] = ()
 
-    def __init__(self, *_: Any, apart: bool) -> None:
+    def __init__(self, *_: Any, native: NativeSockets, apart: bool) -> None:
         assert not apart
+        self.native = native
         Network.sent = []
 
     def __iter__(self) -> Any:
@@ -97,6 +102,11 @@ class Network:
 
     def close(self) -> None:
         pass
+
+
+def no_raw_sockets(mark: int, *, needed: bool) -> NativeSockets:
+    assert not needed
+    return NativeSockets()
 
 
 class Keeper(Nothing):
@@ -114,6 +124,7 @@ def without_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ground, name, fake)
     for name, other in {"Sockets": Network, "LinkMtus": lambda mark: links}.items():
         monkeypatch.setattr(protection, name, other)
+    monkeypatch.setattr(NativeSockets, "opened", no_raw_sockets)
 
 
 def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> None:
@@ -179,6 +190,21 @@ def policy(settings: dict[str, Any] | None = None, **action: Any) -> str:
 def carried(made: Protection, packet: bytes, now: float = 100.0) -> list[Any]:
     roads = made._plane.roads
     return [*roads.from_tun_read(memoryview(packet), bytes(10), now), *roads.from_tun_end(now)]
+
+
+def test_a_plan_that_needs_raw_sockets_cant_take_the_place_of_one_that_runs_without_them(tmp_path: Path) -> None:
+    def look(made: Protection) -> None:
+        (peer,) = made.prepared.plan.peers
+        native = replace(made.prepared.plan, peers=(replace(peer, encapsulation=Encapsulation.NATIVE),))
+        made.check(SimpleNamespace(plan=made.prepared.plan))  # type: ignore[arg-type]  # all that is asked of it
+        other: Any = SimpleNamespace(plan=native)
+        with pytest.raises(OperatorError, match="CAP_NET_RAW"):
+            made.check(other)
+        made._sockets.native.senders[4] = cast("Any", Nothing())
+        made.check(other)
+        made._sockets.native.senders.clear()
+
+    in_force(tmp_path, policy(), look)
 
 
 @pytest.mark.parametrize(("settings", "window"), [({}, 1_024), ({"replay_window": 64}, 64)])

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ipsecd.daemon import sockets
+from ipsecd.daemon.native_sockets import NativeSockets
 from ipsecd.daemon.sockets import Sockets
 from ipsecd.dataplane.messages import Outside
 from ipsecd.dataplane.results import Out, OutRun
@@ -65,7 +66,7 @@ def sent() -> dict[tuple[int, int], list[tuple[Any, ...]]]:
 
 
 def test_there_is_a_socket_for_each_port_and_family() -> None:
-    opened = Sockets(500, 4_500, 0x2000000)
+    opened = Sockets(500, 4_500, 0x2000000, native=NativeSockets())
     assert [(each.version, each.port, each.natt, each.mark) for each in Socket.made] == [
         (4, 500, False, 0x2000000),
         (4, 4_500, True, 0x2000000),
@@ -78,7 +79,7 @@ def test_there_is_a_socket_for_each_port_and_family() -> None:
 def test_a_machine_without_ipv6_does_without_and_says_so() -> None:
     Socket.broken = {(6, 500)}
     with capture_logs() as logs:
-        opened = Sockets(500, 4_500, 1)
+        opened = Sockets(500, 4_500, 1, native=NativeSockets())
     assert [each.version for each in Socket.made] == [4, 4]
     assert [line["event"] for line in logs] == ["no-ipv6"]
     opened.send(b"ike", Path(Endpoint(HERE6, 500), Endpoint(THERE6, 500), natt=False))
@@ -88,13 +89,13 @@ def test_a_machine_without_ipv6_does_without_and_says_so() -> None:
 def test_a_port_that_is_taken_closes_what_was_open() -> None:
     Socket.broken = {(4, 4_500)}
     with pytest.raises(KernelError):
-        Sockets(500, 4_500, 1)
+        Sockets(500, 4_500, 1, native=NativeSockets())
     assert [each.closed for each in Socket.made] == [True]
 
 
 def test_ike_has_its_marker_where_esp_shares_the_port_and_may_be_fragmented() -> None:
     """RFC 3948 section 2.2."""
-    opened = Sockets(500, 4_500, 1)
+    opened = Sockets(500, 4_500, 1, native=NativeSockets())
     opened.send(b"ike", Path(Endpoint(HERE, 500), Endpoint(THERE, 500), natt=False))
     opened.send(b"ike", Path(Endpoint(HERE6, 4_500), Endpoint(THERE6, 61_000), natt=True))
     opened.keepalive(Path(Endpoint(HERE, 4_500), Endpoint(THERE, 4_500), natt=True))
@@ -107,7 +108,7 @@ def test_ike_has_its_marker_where_esp_shares_the_port_and_may_be_fragmented() ->
 
 @pytest.mark.parametrize("df", [True, False])
 def test_esp_leaves_as_the_roads_want_it(df: bool) -> None:
-    opened = Sockets(500, 4_500, 1)
+    opened = Sockets(500, 4_500, 1, native=NativeSockets())
     assert opened.send_esp(Out(b"esp", Outside(HERE, 4_500, THERE, 61_000), 0xB9, df, b"inside")) == 0
     how = {"local": HERE, "traffic_class": 0xB9, "may_fragment": not df, "segment": 0}
     assert sent() == {(4, 4_500): [(b"esp", THERE, 61_000, how)]}
@@ -115,7 +116,7 @@ def test_esp_leaves_as_the_roads_want_it(df: bool) -> None:
 
 @pytest.mark.parametrize(("refusal", "mtu"), [(Refusal("send-too-big", 1_492), 1_492), (Refusal("send-full"), 0)])
 def test_the_mtu_of_a_link_that_is_too_narrow_comes_back(refusal: Refusal, mtu: int) -> None:
-    opened = Sockets(500, 4_500, 1)
+    opened = Sockets(500, 4_500, 1, native=NativeSockets())
     Socket.made[1].refusal = refusal
     assert opened.send_esp(Out(b"esp", Outside(HERE, 4_500, THERE, 4_500), 0, True, b"inside")) == mtu
 
@@ -126,7 +127,7 @@ def run(port: int = 4_500, *, df: bool = True) -> OutRun:
 
 @pytest.mark.parametrize("df", [True, False])
 def test_a_run_leaves_as_the_roads_want_it(df: bool) -> None:
-    opened = Sockets(500, 4_500, 1)
+    opened = Sockets(500, 4_500, 1, native=NativeSockets())
     assert opened.send_esp(run(df=df)) == 0
     how = {"local": HERE, "traffic_class": 0xB9, "may_fragment": not df, "segment": 3}
     assert sent() == {(4, 4_500): [(b"espespespespes", THERE, 61_000, how)]}
@@ -135,21 +136,21 @@ def test_a_run_leaves_as_the_roads_want_it(df: bool) -> None:
 
 
 def test_an_offload_is_one_only_if_all_sockets_have_it() -> None:
-    assert Sockets(500, 4_500, 1).offloads == {"udp-segment"}
-    assert Sockets(500, 4_500, 1, ("udp-segment",)).offloads == set()
+    assert Sockets(500, 4_500, 1, native=NativeSockets()).offloads == {"udp-segment"}
+    assert Sockets(500, 4_500, 1, ("udp-segment",), native=NativeSockets()).offloads == set()
 
 
 def test_esp_for_which_there_is_no_socket_is_counted() -> None:
-    opened = Sockets(500, 4_500, 1)
+    opened = Sockets(500, 4_500, 1, native=NativeSockets())
     assert opened.send_esp(run(4_501)) == 0
     assert opened.counters() == {"send-no-socket": 5}
-    opened = Sockets(500, 4_500, 1)
+    opened = Sockets(500, 4_500, 1, native=NativeSockets())
     assert opened.send_esp(Out(b"esp", Outside(HERE, 4_501, THERE, 4_500), 0, True, b"inside")) == 0
     assert opened.counters() == {"send-no-socket": 1}
 
 
 def test_counters_of_all_sockets_come_together() -> None:
-    opened = Sockets(500, 4_500, 1)
+    opened = Sockets(500, 4_500, 1, native=NativeSockets())
     for each in Socket.made[:2]:
         each.drops["send-full"], each.heard["error-read"] = 2, 3
     assert opened.counters() == {"send-full": 4}

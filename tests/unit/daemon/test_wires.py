@@ -18,6 +18,7 @@ from ipsecd.daemon.paths import Paths
 from ipsecd.daemon.wires import TunPort, Wires
 from ipsecd.dataplane.messages import Outside, SetLinkMtu, SetPathMtu
 from ipsecd.errors import KernelError
+from ipsecd.io.native import NativePacket
 from ipsecd.io.tun import NOTHING_LEFT, TunRead
 from ipsecd.io.udp import Received
 from ipsecd.io.udp_errors import PathError
@@ -114,11 +115,29 @@ class Socket:
         return [self.waiting.pop(0) for _ in range(min(limit, len(self.waiting)))]
 
 
+class Raw:
+    """A raw socket with packets and errors in it."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self.packets: list[bytes] = []
+        self.waiting: list[PathError] = []
+
+    def fileno(self) -> int:
+        return self._number
+
+    def receive(self) -> NativePacket | None:
+        return NativePacket(self.packets.pop(0), HERE, ANNA) if self.packets else None
+
+    errors = Socket.errors
+
+
 class World:
     """Wires, and all that they connect."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *packets: bytes) -> None:
         self.loop, self.tun, self.socket, self.guard = Loop(), Tun(*packets), Socket(), Guard()
+        self.receivers, self.routers = [Raw(9)], [Raw(10)]
         self.told: list[Any] = []
         self.carried: list[Any] = []
         self.lost = 0
@@ -133,13 +152,17 @@ class World:
             Timed(self, "negotiation"),
             Timed(self, "roads"),
             self,  # type: ignore[arg-type]  # all that is asked of a conductor
-            SimpleNamespace(read_here=[self.socket]),  # type: ignore[arg-type]  # all that is asked of sockets
+            SimpleNamespace(read_here=[self.socket], native=self),  # type: ignore[arg-type]  # all that is asked of them
             self.port,
             self.paths,
             self.guard,
             lambda: NOW,
         )
         self.wires.connect()
+
+    def descriptors(self, *, sending: bool) -> tuple[int, ...]:
+        assert not sending
+        return (9, 10)
 
     def _lost(self) -> None:
         self.lost += 1
@@ -180,6 +203,9 @@ class Timed:
 
     def from_udp_read(self, octets: int, *arguments: Any) -> Any:
         return self._note((bytes(self.received[:octets]), *arguments))
+
+    def from_native_read(self, packet: bytes, *arguments: Any) -> Any:
+        return self._note((packet, *arguments))
 
     def _note(self, what: Any) -> Any:
         if what in self._world.faulty:
@@ -301,6 +327,49 @@ def test_what_is_believed_of_a_path_is_told_to_the_roads(
     world.socket.waiting = [error]
     world.loop.readable(8)
     assert world.told == [(message, NOW) for message in told]
+
+
+# --- raw sockets ------------------------------------------------------------------------------------------------
+
+
+def test_a_native_packet_goes_to_the_roads_with_the_addresses_in_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.receivers[0].packets = [b"esp"] * (limits.BURST + 1)
+    world.loop.readable(9)
+    assert world.carried == [(b"esp", Outside(HERE, 0, ANNA, 0), NOW)] * limits.BURST
+    assert world.told[0] == (world.carried[0], NOW)
+    world.receivers[0].packets = [bytes(60_000)] * 10
+    world.loop.readable(9)
+    assert len(world.receivers[0].packets) == 5
+
+
+def test_a_fault_with_one_native_packet_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.receivers[0].packets = [b"a", b"b"]
+    world.faulty = {(b"a", Outside(HERE, 0, ANNA, 0), NOW)}
+    world.loop.readable(9)
+    assert [arguments[0] for arguments in world.carried] == [b"b"]
+    assert world.guard.faults == {"a native packet": 1}
+
+
+@pytest.mark.parametrize("descriptor", [9, 10])
+def test_what_routers_say_of_native_packets_is_judged_by_their_spi(
+    monkeypatch: pytest.MonkeyPatch, descriptor: int
+) -> None:
+    world = World(monkeypatch)
+    world.paths.follow(install(OF_ANNA, b"1111", ANNA, 0))
+    told = PathError(errno.EMSGSIZE, True, ANNA, 0, 1_300, OF_ANNA)
+    (world.receivers if descriptor == 9 else world.routers)[0].waiting = [told]
+    world.loop.readable(descriptor)
+    assert world.told == [(SetPathMtu(ANNA, 1_300), NOW)]
+
+
+def test_that_a_native_packet_does_not_get_there_is_nothing_to_tell_of_ike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even if what is quoted looks like the marker of an IKE message."""
+    world = World(monkeypatch)
+    world.receivers[0].waiting = [PathError(errno.ECONNREFUSED, True, ANNA, 0, 0, bytes(8))]
+    world.loop.readable(9)
+    assert world.told == []
 
 
 # --- links ------------------------------------------------------------------------------------------------------

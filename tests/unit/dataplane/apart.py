@@ -6,6 +6,7 @@ import errno
 import select
 import socket
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
@@ -21,10 +22,12 @@ from ipsecd.dataplane.runs_in import RunsIn
 from ipsecd.dataplane.runs_out import RunsOut
 from ipsecd.errors import KernelError
 from ipsecd.io.channel import Channel, channel_pair
+from ipsecd.io.native import NativePacket
 from ipsecd.io.outgoing import Refusal
 from ipsecd.io.tun import NOTHING_LEFT, TunEnd, TunRead
 from ipsecd.io.udp import Received
 from ipsecd.io.udp_errors import PathError
+from ipsecd.wire.selector import Address
 from tests.unit.dataplane.ends import FAR_NETS, NEAR_NETS, TUN_MTU, End, only, protect, tunnel
 from tests.unit.ipsec.pairs import fixed_iv, keys
 
@@ -36,6 +39,7 @@ INBOUND = m.InstallInbound(0x1111, "child", keys(), NEAR_NETS, FAR_NETS, NEAR, m
 OUTBOUND = m.InstallOutbound(0x2222, 0x1111, "child", keys(), NEAR_NETS, FAR_NETS, NEAR, m.Limits())
 TOLD = PathError(errno.ECONNREFUSED, True, PEER, PORT, 0, b"\x00\x00\x22\x22")
 USED = m.InboundUsed(7)
+NATIVE = m.Outside(NEAR.local, 0, PEER, 0)
 IKE = m.IkeDatagram(b"\x00" * 60_000, NEAR.local, PORT, PEER, PORT, True)
 
 
@@ -119,6 +123,39 @@ class Socket:
         return None
 
 
+class Raw:
+    """A raw socket, likewise, for both roads."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self.arrived: deque[bytes] = deque()
+        self.told: list[PathError] = []
+        self.sent: list[tuple[bytes, Address, Address]] = []
+        self.drops: Counter[str] = Counter()
+        self.heard: Counter[str] = Counter()
+        self.link = 9_000
+
+    def fileno(self) -> int:
+        return self._number
+
+    def receive(self) -> NativePacket | None:
+        return NativePacket(self.arrived.popleft(), NEAR.local, PEER) if self.arrived else None
+
+    def errors(self, limit: int) -> list[PathError]:
+        found, self.told = self.told[:limit], self.told[limit:]
+        return found
+
+    def repeat(self, *_: Any) -> Callable[[bytes], bool]:
+        return lambda _: False
+
+    def send(self, packet: bytes, local: Address, remote: Address) -> Refusal | None:
+        if len(packet) > self.link:
+            self.drops["send-too-big"] += 1
+            return Refusal("send-too-big", self.link)
+        self.sent.append((packet, local, remote))
+        return None
+
+
 class World:
     """One process, and the control process's end of its channel."""
 
@@ -126,14 +163,17 @@ class World:
         self.ends = channel_pair()
         self.control = Channel(self.ends[0])
         self.tun, self.socket = Device(), Socket(900)
+        self.raw, self.router = Raw(901), Raw(902)
         channel, sockets = Channel(self.ends[1]), {(4, PORT): self.socket}
         self.process: RoadProcess
         if road == "out":
             made = RunsOut(fixed_iv, tun_mtu=TUN_MTU)
-            self.process = OutboundProcess(channel, self.tun, made, sockets)  # type: ignore[arg-type]  # stood in for
+            senders: Any = {4: self.raw}
+            self.process = OutboundProcess(channel, self.tun, made, sockets, senders)  # type: ignore[arg-type]  # stood in for
         else:
             into = RunsIn(tun_mtu=TUN_MTU)
-            self.process = InboundProcess(channel, self.tun, into, sockets)  # type: ignore[arg-type]
+            read: Any = [self.raw], [self.router]
+            self.process = InboundProcess(channel, self.tun, into, sockets, *read)  # type: ignore[arg-type]
 
     def tell(self, *messages: Message) -> list[Message]:
         """Say these in the place of the control process, and what it hears then."""

@@ -47,7 +47,7 @@ MESSAGES: list[Message] = [
         {},
         {"to-hq": 9},
     ),
-    m.Begin("ipsec0", 1_438, (4, 6), 4_500, (), 600.0, (6, 17)),
+    m.Begin("ipsec0", 1_438, (4, 6), 4_500, (), 600.0, (6, 17), (4,)),
     m.NewTun(),
     m.SpdPart((ENTRY, MARKED)),
     m.Probe(),

@@ -268,12 +268,12 @@ def test_another_device_takes_the_place_of_one(either: World, lost: bool) -> Non
     either.tun = new
     if isinstance(either.process, OutboundProcess):
         new.route(udp(*V4))
-        (taken,) = either.process._turns.keys() - {either.socket.fileno(), either.ends[1].fileno()}
+        (taken,) = either.process._turns.keys() - watched(either)
         either.turn(taken)
         assert opened(either.socket.sent) == [udp(*V4)]
     else:
         assert either.receive(*from_far(udp(*V4[::-1]))) == [udp(*V4[::-1])]
-        assert either.process._turns.keys() == {either.socket.fileno(), either.ends[1].fileno()}
+        assert either.process._turns.keys() == watched(either)
     assert either.drops() == {}
     assert either.process._tun is not None
     assert either.process._tun.name == "ipsec0"
@@ -282,26 +282,39 @@ def test_another_device_takes_the_place_of_one(either: World, lost: bool) -> Non
     old.kernel.close()
 
 
+def watched(either: World) -> set[int]:
+    """Besides the device."""
+    raw = (either.raw,) if isinstance(either.process, OutboundProcess) else (either.raw, either.router)
+    return {either.ends[1].fileno(), *(each.fileno() for each in (either.socket, *raw))}
+
+
 # --- the beginning ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("road", "kind"), [("out", OutboundProcess), ("in", InboundProcess)])
 def test_it_is_made_of_what_it_is_told_first(road: str, kind: type[RoadProcess]) -> None:
-    told = m.Begin("ipsec0", TUN_MTU, (4, 6), PORT, ("udp-gro",), 600.0, (6,))
+    told = m.Begin("ipsec0", TUN_MTU, (4, 6), PORT, ("udp-gro",), 600.0, (6,), (4, 6))
     ours, theirs = channel_pair()
-    first = Arrived(memoryview(codec.encode(told)), tuple(descriptors()))
+    first = Arrived(memoryview(codec.encode(told)), tuple(descriptors(raw=2 if road == "out" else 5)))
     with ours, theirs:
         made = begin(road, Channel(theirs), first)
         assert type(made) is kind
         assert made._turns.keys() == {theirs.fileno(), *first.descriptors[1:]}
         assert {key: each.natt for key, each in made._sockets.items()} == {(4, PORT): True, (6, PORT): True}  # type: ignore[attr-defined]
-    for each in (made._tun, *made._sockets.values()):  # type: ignore[attr-defined]
+    if isinstance(made, InboundProcess):
+        raw = [*made._native, *made._routers]
+        assert (len(made._native), len(made._routers)) == (4, 1)
+    else:
+        raw = list(made._native.values())  # type: ignore[attr-defined]
+        assert made._native.keys() == {4, 6}  # type: ignore[attr-defined]
+    assert [each.fileno() for each in raw] == list(first.descriptors[3:])
+    for each in (made._tun, *made._sockets.values(), *raw):  # type: ignore[attr-defined]
         each.close()
 
 
-def descriptors() -> list[int]:
-    """A device and a socket of each IP version."""
-    families = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
+def descriptors(raw: int) -> list[int]:
+    """A device, a socket of each IP version, and some that stand for raw ones."""
+    families = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, *[socket.AF_INET] * raw)
     return [socket.socket(family, socket.SOCK_DGRAM).detach() for family in families]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import select
 from collections import Counter
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -14,9 +15,11 @@ from ipsecd import limits
 from ipsecd.dataplane import codec
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.results import Out
+from ipsecd.io.udp_errors import PathError
 from ipsecd.wire.udpencap import NON_ESP_MARKER
 from tests.unit.dataplane.apart import (
     INBOUND,
+    NATIVE,
     NEAR,
     OUTBOUND,
     PEER,
@@ -62,9 +65,9 @@ def test_a_device_that_comes_before_the_policy_is_read_with_it(out: World) -> No
     assert out.control.send(codec.encode(m.NewTun()), [new.fileno()])
     assert out.tell(m.Probe()) == [m.Done(1)]
     known = out.process._turns.keys()
-    assert len(known) == 2
+    before = len(known)
     out.tell(SPD)
-    assert len(known) == 3
+    assert len(known) == before + 1
     old.kernel.close()
     out.tun = new
 
@@ -190,3 +193,71 @@ def test_errors_are_counted_with_what_else_a_socket_tells(either: World) -> None
     counters = either.counters()
     assert counters.paths["error-read"] == 2
     assert +Counter(counters.drops) == {"receive-truncated": 1, "tun-full": 4}
+
+
+# --- without UDP --------------------------------------------------------------------------------------------------
+
+
+def test_a_native_packet_leaves_by_the_raw_socket_whole(out: World) -> None:
+    out.tell(SPD, replace(OUTBOUND, outside=NATIVE))
+    out.carry(udp(*V4), udp(*V4))
+    assert out.socket.sent == []
+    assert [(sent[0][:1], sent[0][9], *sent[1:]) for sent in out.raw.sent] == [(b"\x45", 50, NEAR.local, PEER)] * 2
+    assert [bytes(sent[0][20:24]) for sent in out.raw.sent] == [b"\0\0\x22\x22"] * 2
+    assert out.drops() == {}
+
+
+def test_a_native_packet_that_is_too_big_for_the_link_goes_again_smaller(out: World) -> None:
+    out.tell(SPD, replace(OUTBOUND, outside=NATIVE))
+    out.raw.link = 1_000
+    out.carry(sized(*V4, 1_200))
+    assert [len(sent[0]) <= 1_000 for sent in out.raw.sent] == [True, True]
+    assert out.heard() == [m.Heard(0, errno.EMSGSIZE, False, PEER, 0, 1_000, b"")]
+    assert out.drops() == {"send-too-big": 1}
+    out.carry(sized(*V4, 900))
+    assert len(out.raw.sent) == 3
+
+
+def test_native_packets_arrive_at_the_device_from_the_addresses_in_their_header(into: World) -> None:
+    into.tell(SPD, replace(INBOUND, outside=NATIVE))
+    esp = from_far(udp(*V4[::-1]), udp(*V4[::-1]))
+    into.raw.arrived.extend(native(datagram) for datagram in esp)
+    into.turn(into.raw.fileno())
+    assert into.tun.written() == [udp(*V4[::-1])] * 2
+    assert [type(each) for each in into.heard()] == [m.InboundUsed, m.PeerAlive]  # nobody has moved
+    assert into.drops() == {}
+
+
+def test_a_bounded_number_of_native_packets_is_taken_in_one_turn(into: World) -> None:
+    into.raw.arrived.extend(native(bytes(40)) for _ in range(limits.BURST + 1))
+    into.turn(into.raw.fileno())
+    assert len(into.raw.arrived) == 1
+    into.raw.arrived.extend(native(bytes(60_000)) for _ in range(10))
+    into.turn(into.raw.fileno())
+    assert len(into.raw.arrived) == 5
+
+
+def native(body: bytes) -> bytes:
+    """As it arrives without UDP."""
+    total = (20 + len(body)).to_bytes(2, "big")
+    return b"\x45\0" + total + b"\0\7\0\0\x40\x32\0\0" + PEER.packed + NEAR.local.packed + body
+
+
+def test_errors_about_native_packets_have_no_port(either: World) -> None:
+    error = PathError(errno.EMSGSIZE, True, PEER, 0, 1_300, b"\0\0\x22\x22")
+    either.raw.told, either.router.told = [error], [error]
+    either.turn(either.raw.fileno(), select.POLLERR)
+    told = m.Heard(0, errno.EMSGSIZE, True, PEER, 0, 1_300, b"\0\0\x22\x22")
+    assert either.heard() == [told]
+    if either.watches(either.router.fileno()):
+        either.turn(either.router.fileno())
+        assert either.heard() == [told]
+
+
+def test_what_raw_sockets_tell_is_counted_with_the_rest(into: World) -> None:
+    into.raw.drops["unfinished-route"] += 2
+    into.raw.heard["error-met"] += 1
+    into.router.heard["error-read"] += 3
+    counters = into.counters()
+    assert counters.drops["unfinished-route"] == 2
+    assert (counters.paths["error-met"], counters.paths["error-read"]) == (1, 3)

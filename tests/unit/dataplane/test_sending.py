@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ipsecd.dataplane.results import Out, OutRun
-from ipsecd.dataplane.sending import Sending
+from ipsecd.dataplane.sending import Sending, on_the_wire
 from ipsecd.io.outgoing import Refusal
 from tests.unit.dataplane.samples import OUTSIDE
 
@@ -46,7 +46,7 @@ def opened() -> Socket:
 
 @pytest.fixture
 def sending(opened: Socket) -> Sending:
-    return Sending({(4, OUTSIDE.local_port): opened})  # type: ignore[dict-item]  # all that is asked of it
+    return Sending({(4, OUTSIDE.local_port): opened}, {})  # type: ignore[dict-item]  # all that is asked of it
 
 
 @pytest.mark.parametrize(("out", "segment", "data"), [(ONE, 0, b"one"), (RUN, 3, b"onetwo")])
@@ -83,3 +83,48 @@ def test_without_a_socket_it_is_counted(sending: Sending) -> None:
     assert sending.send(ONE._replace(outside=nowhere)) == 0
     assert sending.send(RUN._replace(outside=nowhere)) == 0
     assert sending.drops() == {"send-no-socket": 3, "send-full": 2}
+
+
+# --- without UDP --------------------------------------------------------------------------------------------------
+
+NATIVE = replace(OUTSIDE, local_port=0, remote_port=0)
+PACKET = Out(b"one", NATIVE, 0, True, b"inside")
+
+
+class RawSocket(Socket):
+    def send(self, data: Any, *ends: Any) -> Any:
+        self.story.append(("send", bytes(data), *ends))
+        return self.refusal
+
+    def repeat(self, *_: Any) -> Callable[[Any], bool]:
+        return super().repeat(traffic_class=0, may_fragment=False, segment=0)
+
+
+def test_a_whole_packet_leaves_by_the_raw_socket_of_its_version() -> None:
+    udp, raw = Socket(), RawSocket()
+    sending = Sending({(4, OUTSIDE.local_port): udp}, {4: raw})  # type: ignore[dict-item]  # all that is asked of them
+    assert [sending.send(PACKET), sending.send(PACKET._replace(datagram=b"two"))] == [0, 0]
+    assert raw.story == [("send", b"one", NATIVE.local, NATIVE.remote), ("again", b"two", 0, False, 0)]
+    assert udp.story == []
+    assert sending.drops() == {"send-full": 4}
+
+
+def test_the_mtu_of_a_link_that_a_whole_packet_exceeds_comes_back() -> None:
+    raw = RawSocket()
+    raw.refusal = Refusal("send-too-big", 1_300)
+    sending = Sending({}, {4: raw})  # type: ignore[dict-item]  # all that is asked of it
+    assert [sending.send(PACKET), sending.send(PACKET)] == [1_300, 1_300]
+    assert [what for what, *_ in raw.story] == ["send", "send"]
+
+
+def test_without_a_raw_socket_a_whole_packet_is_counted(sending: Sending, opened: Socket) -> None:
+    assert sending.send(PACKET) == 0
+    assert sending.drops() == {"send-no-socket": 1, "send-full": 2}
+    assert opened.story == []
+
+
+def test_what_is_on_the_wire_has_the_headers_that_the_kernel_adds() -> None:
+    four = replace(OUTSIDE, remote=OUTSIDE.local)
+    assert on_the_wire(ONE) == on_the_wire(RUN) == 40 + 8 + 3
+    assert on_the_wire(ONE._replace(outside=four)) == 20 + 8 + 3
+    assert on_the_wire(PACKET) == 3
