@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+from ipsecd import limits
 from ipsecd.policy.complaint import complaint, quoted
 from ipsecd.wire.selector import Address
 
@@ -110,6 +112,7 @@ def _text(value: object, forms: str, hint: str = "") -> str:
     return value.strip()
 
 
+@lru_cache(maxsize=limits.FLOOR_WORDS)
 def _address(text: str) -> Address | None:
     """None if the text isn't an address. Scoped ones (fe80::1%eth0) aren't: a packet doesn't carry the scope."""
     try:
@@ -118,6 +121,7 @@ def _address(text: str) -> Address | None:
         return None
 
 
+@lru_cache(maxsize=limits.FLOOR_WORDS)
 def _subnet(text: str) -> AddressSet:
     network = _network(text)
     return AddressSet(Kind.RANGE, str(network), network[0], network[-1])
