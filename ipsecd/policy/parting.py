@@ -47,8 +47,7 @@ class Parting:
         best: Cut | None = None
         least, shared = inf, 0
         for axis, (first, last) in enumerate(inside):
-            firsts = sorted([self._ends[axis][0][number] for number in left])
-            lasts = sorted([self._ends[axis][1][number] for number in left])
+            firsts, lasts = (sorted(map(ends.__getitem__, left)) for ends in self._ends[axis])
             if firsts[0] == firsts[-1] and lasts[0] == lasts[-1]:
                 continue
             for at in _candidates(firsts, lasts, smaller):
