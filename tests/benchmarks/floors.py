@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -52,30 +53,28 @@ def main() -> None:
             for what, destination in DESTINATIONS.items():
                 few, many = _least([(gateways[rules], place, destination) for rules in (FEW, MANY)])
                 print(f"| {who}, {what} | {few:.2f} | {many:.2f} | {many / few:.2f} |")
-        many = gateways[MANY]
-        print(f"\n| a reload of {MANY:,} rules, ms of processor time | least | longest | passed |")
-        print("| --- | ---: | ---: | ---: |")
-        for who, owner in (("", None), (", a table with an owner", Owner(TABLE))):
-            for what, texts in _EDITS.items():
-                print(
-                    "| {}{} | {:.0f} | {:.0f} | {:.0f} |".format(
-                        what, who, *_reloads(many, Nftables(TABLE, owner), texts)
-                    )
-                )
-            print(
-                "| {}{} | {:.0f} | {:.0f} | {:.0f} |".format(
-                    "one, the whole table anew", who, *_reloads(many, Whole(TABLE, owner), _EDITS["one rule edited"])
-                )
-            )
-            if owner is not None:
-                owner.release()
+        _print_reloads(gateways[MANY])
+
+
+def _print_reloads(gateway: Gateway) -> None:
+    print(f"\n| a reload of {MANY:,} rules, ms of processor time | least | longest | passed |")
+    print("| --- | ---: | ---: | ---: |")
+    for who, owner in (("", None), (", a table with an owner", Owner(TABLE))):
+        for what, edits in _EDITS.items():
+            kinds = (Nftables, Whole) if edits is _EDITS[_ONE] else (Nftables,)
+            for kind in kinds:
+                name = f"{what}{who}{', written whole' * (kind is Whole)}"
+                print("| {} | {:.0f} | {:.0f} | {:.0f} |".format(name, *_reloads(gateway, kind(TABLE, owner), edits)))
+        if owner is not None:
+            owner.release()
 
 
 _TEXT = policy(MANY)
-_EDITS = {
-    "one rule edited": [edited(_TEXT, 500 + kind, kind) for kind in range(KINDS)],
-    "one rule inserted before all": [inserted(_TEXT, kind) for kind in range(KINDS)],
-    "every rule with other addresses": [elsewhere(_TEXT)],
+_ONE = "one rule edited"
+_EDITS: dict[str, list[Callable[[int], str]]] = {  # each new in each round, as nothing is made twice
+    _ONE: [lambda number, kind=kind: edited(_TEXT, 500 + kind, kind, number) for kind in range(KINDS)],
+    "one rule inserted before all": [lambda number, kind=kind: inserted(_TEXT, kind, number) for kind in range(KINDS)],
+    "every rule with other addresses": [lambda number: elsewhere(_TEXT, number)],
 }
 
 
@@ -117,18 +116,23 @@ def _send(destination: str, source: str) -> float:
         return (time.thread_time() - start) / PACKETS * 1e6
 
 
-def _reloads(gateway: Gateway, nftables: Nftables, texts: list[str]) -> tuple[float, float, float]:
-    """From the text of the file to a floor that is verified and to the SPD, for each policy in turn and back: the least
+def _reloads(gateway: Gateway, nftables: Nftables, edits: list[Callable[[int], str]]) -> tuple[float, float, float]:
+    """From the text of the file to a floor that is verified and to the SPD, for each edit of one that stands: the least
     and the most milliseconds that a processor works for it, and the most that pass. Of the rounds the least counts."""
     first = ruleset(plan_of(_TEXT))
     gateway.do(nftables.replace(first))  # the first is compared with all that nft says
     found = []
-    for each in texts * RELOADS:
-        found.append(_reload(gateway, nftables, each))
-        gateway.do(nftables.replace(first))
-    rounds = [found[start :: len(texts)] for start in range(len(texts))]
-    worked = [min(work for work, _ in each) * 1e3 for each in rounds]
-    return min(worked), max(worked), max(min(passed for _, passed in each) for each in rounds) * 1e3
+    for edit in edits:
+        rounds = []
+        for _ in range(RELOADS):
+            rounds.append(_reload(gateway, nftables, edit(next(_NUMBERS))))
+            gateway.do(nftables.replace(first))
+        found.append([min(times) * 1e3 for times in zip(*rounds, strict=True)])
+    worked, passed = zip(*found, strict=True)
+    return min(worked), max(worked), max(passed)
+
+
+_NUMBERS = count(1)
 
 
 def _reload(gateway: Gateway, nftables: Nftables, text: str) -> tuple[float, float]:

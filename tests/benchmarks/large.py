@@ -31,26 +31,26 @@ def policy(rules: int) -> str:
     return _HEAD + "".join(f"      - {rule}\n" for rule in written)
 
 
-def edited(text: str, rule: int, kind: int) -> str:
+def edited(text: str, rule: int, kind: int, number: int) -> str:
     """With another rule of one of the kinds in the place of one."""
     lines = text.splitlines(keepends=True)
-    lines[_HEAD.count("\n") + rule] = f"      - {{name: r{rule}, {_new(kind)}}}\n"
+    lines[_HEAD.count("\n") + rule] = f"      - {{name: r{rule}, {_new(kind, number)}}}\n"
     return "".join(lines)
 
 
-def inserted(text: str, kind: int) -> str:
+def inserted(text: str, kind: int, number: int) -> str:
     """With one rule more, before all others."""
-    return text.replace(_HEAD, f"{_HEAD}      - {{name: new, {_new(kind)}}}\n", 1)
+    return text.replace(_HEAD, f"{_HEAD}      - {{name: new, {_new(kind, number)}}}\n", 1)
 
 
-def elsewhere(text: str) -> str:
+def elsewhere(text: str, number: int) -> str:
     """With other addresses of IPv4 in each rule."""
-    return re.sub(r"\b(10|172|203)(?=\.\d+\.\d+\.)", lambda match: str(int(match[0]) + 1), text)
+    return re.sub(r"\b(10|172|203)(?=\.\d+\.\d+\.)", lambda match: str(int(match[0]) + 1 + number % 40), text)
 
 
-def _new(kind: int) -> str:
-    """A rule that no policy of less than 7,000 rules has."""
-    return _KINDS[kind](777)
+def _new(kind: int, number: int) -> str:
+    """A rule that no policy of 1,000 rules has."""
+    return _KINDS[kind](777 + number)
 
 
 def planned(rules: int) -> Plan:
