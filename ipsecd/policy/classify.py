@@ -30,7 +30,7 @@ from ipsecd.policy.constant_sets import EITHER, PORTS, TYPES
 from ipsecd.policy.flow import LOCAL, addresses, ends, rule
 from ipsecd.policy.memory import MEMORY
 from ipsecd.policy.plan import Action, Entry
-from ipsecd.wire.selector import ANY_PORT, OPAQUE, Selector
+from ipsecd.wire.selector import ANY_PORT, Selector
 
 Chains = branching.Chains
 Flow = one_way.Flow
@@ -188,8 +188,8 @@ def chains(name: str, flows: Sequence[Flow]) -> Chains:
 
 
 def _with_ports(flows: Sequence[Flow]) -> list[Flow]:
-    """Those that packets belong to whose ports can be seen."""
-    return [flow for flow in flows if OPAQUE not in (flow.source.ports, flow.destination.ports)]
+    """Those that packets belong to whose ports can be seen, or that have none."""
+    return [flow for flow in flows if flow.portless or not flow.opaque]
 
 
 def _branched(name: str, flows: Sequence[Flow], words: Callable[[int], Words]) -> Chains:

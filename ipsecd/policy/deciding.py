@@ -70,6 +70,8 @@ class Seen:
         """Whether it is a packet of a flow, as far as it can be seen."""
         if not self.between(flow) or flow.protocol not in (0, self.packet.protocol):
             return False
+        if flow.opaque:
+            return flow.portless and self.packet.protocol not in (*WITH_PORTS, *WITH_TYPES)
         if flow.protocol in WITH_TYPES:
             return _has(flow.types, self.packet.source_port)
         return _has(flow.source.ports, self.packet.source_port) and _has(

@@ -8,7 +8,7 @@ from functools import lru_cache
 from ipsecd import limits
 from ipsecd.policy.constant_sets import WITH_TYPES
 from ipsecd.policy.flow import Flow
-from ipsecd.wire.selector import ANY_PORT
+from ipsecd.wire.selector import ANY_PORT, OPAQUE
 
 Span = tuple[int, int]  # first and last number, inclusive
 Box = tuple[Span, ...]  # of source and destination address, protocol, and two ports; one ICMP message's type and code
@@ -31,9 +31,8 @@ def box_of(flow: Flow) -> Box:
         for name, side in (("saddr", source), ("daddr", destination))
     )
     protocol = flow.protocol
-    ports = source.ports, destination.ports
-    if protocol in WITH_TYPES:
-        ports = flow.types, ANY_PORT
+    one, two = (flow.types, ANY_PORT) if protocol in WITH_TYPES else (source.ports, destination.ports)
+    ports = (ANY_PORT if span == OPAQUE else span for span in (one, two))
     return (*addresses, (protocol, protocol) if protocol else _ANY_PROTOCOL, *ports)
 
 

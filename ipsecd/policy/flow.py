@@ -8,10 +8,10 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from ipsecd import limits
-from ipsecd.policy.constant_sets import OURS, PORTS, WITH_TYPES
+from ipsecd.policy.constant_sets import EITHER, OURS, PORTS, WITH_PORTS, WITH_TYPES
 from ipsecd.policy.exempt import GROUPS
 from ipsecd.policy.plan import Action
-from ipsecd.wire.selector import ANY_PORT, Selector
+from ipsecd.wire.selector import ANY_PORT, OPAQUE, Selector
 
 LOCAL = {"saddr": "fib saddr type local", "daddr": f"fib daddr type {OURS}"}
 
@@ -45,6 +45,17 @@ class Flow:
     def certain(self) -> bool:
         """Whether the addresses alone decide if a packet belongs to it."""
         return not self.protocol and self.source.ports == self.destination.ports == ANY_PORT
+
+    @property
+    def opaque(self) -> bool:
+        """Whether it is for packets without ports to see alone (RFC 4301 section 4.4.1.1)."""
+        return OPAQUE in (self.source.ports, self.destination.ports)
+
+    @property
+    def portless(self) -> bool:
+        """Whether it is for all packets of protocols that have no ports, if only for those."""
+        ports = {self.source.ports, self.destination.ports}
+        return self.opaque and ports <= {OPAQUE, ANY_PORT} and self.protocol not in (*WITH_PORTS, *WITH_TYPES)
 
 
 def rule(flow: Flow, when: str = "") -> str:
@@ -101,6 +112,8 @@ def _transport(flow: Flow, names: tuple[str, str]) -> str:
     protocol = flow.protocol
     if protocol in WITH_TYPES:
         return f"meta l4proto {protocol}" + ("" if flow.types == ANY_PORT else f" @th,0,16 {span(flow.types)}")
+    if flow.portless:
+        return f"meta l4proto {protocol}" if protocol else f"meta l4proto != {EITHER}"
     sides = zip(names, (flow.source.ports, flow.destination.ports), strict=True)
     ports = [f"{name} {span(numbers)}" for name, numbers in sides if numbers != ANY_PORT]
     if not protocol and ports:

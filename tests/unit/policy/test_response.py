@@ -168,6 +168,28 @@ def test_what_a_host_asks_for_that_has_no_ports_to_see_stands_where_ports_arent_
     assert "ip saddr 192.0.2.9 ip daddr 192.0.2.1" in arriving
 
 
+@pytest.mark.parametrize(
+    ("protocol", "says"), [(47, "meta l4proto 47 "), (0, "meta l4proto != @with_ports_or_types ")], ids=["gre", "any"]
+)
+@pytest.mark.parametrize("others", [0, 20], ids=["a few hosts", "many hosts"])
+def test_what_has_no_ports_at_all_is_among_it(protocol: int, says: str, others: int) -> None:
+    many = [(side(HERE, 6), side(f"192.0.2.{20 + each}", 6, (80 + each, 80 + each))) for each in range(others)]
+    plan = with_host(ANSWERING, *many, (side(HERE, protocol, OPAQUE), side(HOST, protocol, OPAQUE)))
+    text = ruleset(plan)
+    assert f'ip saddr 192.0.2.9 ip daddr 192.0.2.1 {says}counter name "drops-' in text
+    assert f"ip saddr 192.0.2.1 ip daddr 192.0.2.9 {says}meta mark set" in text
+    assert "65535-0" not in text
+    gre, tcp = (Flow.build(ip_address(HOST), ip_address(HERE), *rest) for rest in ((47,), (6, 50_000, 80)))
+    told = [judge(plan, flow, Way.RECEIVED, Here(frozenset({ip_address(HERE)}))).verdict for flow in (gre, tcp)]
+    assert told == [Verdict.PROTECT, Verdict.CLEAR]
+
+
+def test_a_port_on_one_side_and_none_on_the_other_is_no_packet() -> None:
+    text = ruleset(with_host(ANSWERING, (side(HERE, 0, (445, 445)), side(HOST, 0, OPAQUE))))
+    clear = text.partition("chain arriving_clear {")[2].partition("}")[0]
+    assert "192.0.2.9" not in clear
+
+
 def test_packets_go_only_between_sides_of_one_family_and_one_protocol() -> None:
     local = (side("192.0.2.1", 6), side("2001:db8::1"))
     remote = (side("192.0.2.9", 6, (445, 445)), side("192.0.2.9", 17), side("2001:db8::9", 17))
