@@ -26,7 +26,7 @@ from pathlib import Path
 FINIT_MODULE = 313  # the system call's number on x86-64, the only machine that user-mode-linux is for
 READY = "0"
 POWER_OFF = 0x4321FEDC
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C"}
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": "/run", "LC_ALL": "C"}
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from itertools import product
@@ -14,7 +14,7 @@ import yaml
 
 from ipsecd.policy import proposals
 from tests.interop.ipsecd import Ipsecd
-from tests.interop.strongswan import StrongSwan, Tree, Tunnel
+from tests.interop.strongswan import Charon, StrongSwan, Tree, Tunnel
 from tests.interop.traffic import answers
 from tests.interop.wire import Wire
 from tests.netns.sites import Sites
@@ -55,7 +55,7 @@ class Pair:
 
     sites: Sites
     ours: Ipsecd
-    theirs: StrongSwan
+    theirs: Charon
     wire: Wire
     near: str
     far: str
@@ -80,9 +80,8 @@ class Pair:
 
 @contextlib.contextmanager
 def pair(folder: Path, ours: Terms, theirs: Terms | None = None, *, behind_nat: str = "") -> Iterator[Pair]:
-    """Start both sides; ``theirs`` are the same terms unless given. ``behind_nat`` is ``ours`` or ``theirs``.
-
-    Nothing but IKE and ESP in UDP may have crossed the wire when this ends without another failure."""
+    """The sites with both sides at work; ``theirs`` are the same terms unless given. ``behind_nat`` is ``ours`` or
+    ``theirs``."""
     theirs = theirs or ours
     here, there = "ga", "gb"
     if behind_nat == "theirs":
@@ -94,24 +93,30 @@ def pair(folder: Path, ours: Terms, theirs: Terms | None = None, *, behind_nat: 
         }
         seen = address | ({"ga": NAT_OUTSIDE[ours.outside]} if behind_nat else {})
         caller = "any" if behind_nat == "theirs" else seen[there]
-        text = yaml.safe_dump(policy(ours, address[here], caller), sort_keys=False)
-        files = {"policy.yaml": text, "shared.psk": ours.psk}
-        with (
-            StrongSwan(
-                sites,
-                there,
-                folder / "theirs",
-                tunnel(theirs, address[there], _expected(seen[here], behind_nat)),
-                theirs.charon,
-            ) as peer,
-            Ipsecd(sites, here, folder / "ours", files) as gateway,
-            Wire(sites) as wire,
-        ):
-            try:
-                yield Pair(sites, gateway, peer, wire, here.replace("g", "h"), there.replace("g", "h"))
-            except BaseException:
-                print(f"--- ipsecd\n{gateway.log()}\n--- charon\n{peer.log()}\n--- wire\n{dict(wire.kinds())}")
-                raise
+        peer = tunnel(theirs, address[there], _expected(seen[here], behind_nat))
+        with at_work(
+            sites,
+            Ipsecd(sites, here, folder / "ours", files(ours, address[here], caller)),
+            StrongSwan(sites, there, folder / "theirs", peer, theirs.charon),
+            here.replace("g", "h"),
+            there.replace("g", "h"),
+        ) as both:
+            yield both
+
+
+@contextlib.contextmanager
+def at_work(
+    sites: Sites, ours: Ipsecd, theirs: Charon, near: str, far: str, kind: Callable[..., Pair] = Pair
+) -> Iterator[Pair]:
+    """Start both sides. ``near`` and ``far`` are the namespaces of the hosts behind them.
+
+    Nothing but IKE and ESP in UDP may have crossed the wire when this ends without another failure."""
+    with theirs, ours, Wire(sites) as wire:
+        try:
+            yield kind(sites, ours, theirs, wire, near, far)
+        except BaseException:
+            print(f"--- ipsecd\n{ours.log()}\n--- charon\n{theirs.log()}\n--- wire\n{dict(wire.kinds())}")
+            raise
     assert wire.cleartext() == {}
 
 
@@ -122,6 +127,11 @@ def _expected(address: str, behind_nat: str) -> str:
 def _swapped(terms: Terms) -> Terms:
     """The terms for sides that changed places: ipsecd stands at b, because the router is always before a."""
     return replace(terms, ours_ts=terms.theirs_ts, theirs_ts=terms.ours_ts)
+
+
+def files(terms: Terms, local: str, remote: str) -> dict[str, str]:
+    """ipsecd's side of the terms."""
+    return {"policy.yaml": yaml.safe_dump(policy(terms, local, remote), sort_keys=False), "shared.psk": terms.psk}
 
 
 def policy(terms: Terms, local: str, remote: str) -> dict[str, Any]:
@@ -176,9 +186,10 @@ def tunnel(terms: Terms, local: str, remote: str) -> Tunnel:
 
 
 def suite(proposal: str) -> dict[str, list[str]]:
-    """``aes128-sha256-prfsha256-ecp256`` as a policy file says it: its keywords by what they are."""
+    """``aes128-sha256-prfsha256-ecp256`` as a policy file says it: its keywords by what they are. ESN is no algorithm:
+    ipsecd offers it anyway."""
     words: dict[str, list[str]] = {}
-    for word in proposal.split("-"):
+    for word in proposal.removesuffix("-esn").split("-"):
         if word.startswith("prf"):
             kind = "prf"
         elif word in proposals.MACS:

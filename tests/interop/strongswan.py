@@ -1,7 +1,8 @@
 """strongSwan as a peer: Debian's charon in a gateway's namespace, spoken to over vici.
 
 The reference machine's kernel has no ESP, so charon carries packets itself, by its kernel-libipsec plugin: tunnel mode,
-always in UDP, at most 1,400 octets inside. It needs a /run of its own, because its pid file has a fixed name.
+always in UDP, at most 1,400 octets inside. It needs a /run of its own, because its pid file has a fixed name. One on a
+kernel that has ESP is in ``kernel_strongswan.py``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +27,7 @@ CHARON = "/usr/lib/ipsec/charon"
 # plugin to offer an algorithm provides it: openssl stands before the portable ones.
 PLUGINS = (
     "openssl random nonce aes md5 sha1 sha2 hmac xcbc cmac kdf gmp curve25519 chapoly ctr gcm ccm drbg "
-    "kernel-libipsec kernel-netlink socket-default vici"
+    "kernel-netlink socket-default vici"
 )
 Tree = Mapping[str, "str | int | Sequence[str] | Tree"]
 
@@ -71,12 +73,11 @@ class Tunnel:
         }
 
 
-class StrongSwan:
-    """A charon in namespace ``place``, with its files in ``folder``; ``charon`` adds to strongswan.conf's section."""
+class Charon(ABC):
+    """A charon with its files in ``folder``, told of one tunnel. It runs while it is entered."""
 
-    def __init__(self, sites: Sites, place: str, folder: Path, tunnel: Tunnel, charon: Tree | None = None) -> None:
-        self._sites, self._place, self._folder = sites, place, folder
-        self._tunnel, self._charon = tunnel, dict(charon or {})
+    def __init__(self, folder: Path, tunnel: Tunnel) -> None:
+        self._folder, self._tunnel = folder, tunnel
 
     def __enter__(self) -> Self:
         self._folder.mkdir()
@@ -90,43 +91,31 @@ class StrongSwan:
 
     def start(self) -> None:
         """Start charon and load the tunnel."""
-        configuration, vici_socket = self._folder / "strongswan.conf", self._folder / "vici"
-        configuration.write_text(render({"charon": self._settings(vici_socket)}))
-        vici_socket.unlink(missing_ok=True)
-        shell = f"mount -t tmpfs none /run && STRONGSWAN_CONF={configuration} exec {CHARON}"
-        output = (self._folder / "output").open("w")
-        self._process = self._sites.popen(self._place, ["sh", "-c", shell], stdout=output, stderr=subprocess.STDOUT)
-        connection = eventually(lambda: self._connected(vici_socket), "charon listens at its vici socket")
+        configuration = self._folder / "strongswan.conf"
+        configuration.write_text(render({"charon": self.settings()}))
+        self.launch(configuration)
+        connection = eventually(self.connected, "charon listens at its vici socket")
         self._session = vici.Session(connection)
         identities = [self._tunnel.local_id, self._tunnel.remote_id]
         self._session.load_shared({"type": "IKE", "data": self._tunnel.psk, "owners": identities})
         self._session.load_conn(self._tunnel.tree())
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+    @abstractmethod
+    def launch(self, configuration: Path) -> None:
+        """Start it with this strongswan.conf."""
 
-    def _connected(self, path: Path) -> socket.socket | None:
-        if self._process.poll() is not None:
-            raise RuntimeError(f"charon ended: {(self._folder / 'output').read_text()}")
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.connect(str(path))
-        except OSError:
-            connection.close()
-            return None
-        connection.settimeout(60)
-        return connection
+    @abstractmethod
+    def connected(self) -> socket.socket | None:
+        """A connection to its vici socket, if it listens already. Raises RuntimeError if it has ended."""
 
-    def _settings(self, vici_socket: Path) -> dict[str, Any]:
+    @abstractmethod
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End charon: with SIGKILL the peer hears nothing of it; with SIGTERM it is told."""
+
+    def settings(self) -> dict[str, Any]:
+        """Of charon's section in strongswan.conf."""
         log = {"path": str(self._folder / "log"), "flush_line": "yes", "default": 1, "ike": 2}
-        return {
-            "load": PLUGINS,
-            "retransmit_timeout": "1.0",
-            "plugins": {"vici": {"socket": f"unix://{vici_socket}"}},
-            "filelog": {"log": log},
-            **self._charon,
-        }
+        return {"load": PLUGINS, "retransmit_timeout": "1.0", "filelog": {"log": log}}
 
     def initiate(self) -> None:
         """Set up the tunnel; raises vici's CommandException with charon's reason."""
@@ -153,8 +142,42 @@ class StrongSwan:
         path = self._folder / "log"
         return path.read_text(errors="replace") if path.exists() else ""
 
+
+class StrongSwan(Charon):
+    """A charon in namespace ``place``; ``charon`` adds to strongswan.conf's section, or replaces what is there."""
+
+    def __init__(self, sites: Sites, place: str, folder: Path, tunnel: Tunnel, charon: Tree | None = None) -> None:
+        super().__init__(folder, tunnel)
+        self._sites, self._place, self._charon = sites, place, dict(charon or {})
+        self._vici = folder / "vici"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def launch(self, configuration: Path) -> None:
+        self._vici.unlink(missing_ok=True)
+        shell = f"mount -t tmpfs none /run && STRONGSWAN_CONF={configuration} exec {CHARON}"
+        output = (self._folder / "output").open("w")
+        self._process = self._sites.popen(self._place, ["sh", "-c", shell], stdout=output, stderr=subprocess.STDOUT)
+
+    def connected(self) -> socket.socket | None:
+        if self._process.poll() is not None:
+            raise RuntimeError(f"charon ended: {(self._folder / 'output').read_text()}")
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(str(self._vici))
+        except OSError:
+            connection.close()
+            return None
+        connection.settimeout(60)
+        return connection
+
+    def settings(self) -> dict[str, Any]:
+        plugins = {"vici": {"socket": f"unix://{self._vici}"}}
+        return {**super().settings(), "load": f"kernel-libipsec {PLUGINS}", "plugins": plugins, **self._charon}
+
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """End charon: with SIGKILL the peer hears nothing of it; with SIGTERM it is told."""
         if self._process.poll() is None:
             self._process.send_signal(number)
         try:

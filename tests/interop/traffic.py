@@ -18,8 +18,12 @@ PATIENCE, SILENCE = 30, 3  # seconds: for an answer that will come, and for none
 def answers(sites: Sites, place: str, target: str, count: int = 3, size: int = 56, *, patience: int = PATIENCE) -> int:
     """How many of ``count`` echo requests from ``place`` were answered, the last at most ``patience`` seconds later."""
     command = ["ping", "-n", "-c", count, "-i", "0.05", "-W", patience, "-s", size, target]
-    done = sites.run(place, [str(word) for word in command], check=False)
-    found = re.search(r"(\d+) received", done.stdout)
+    return received(sites.run(place, [str(word) for word in command], check=False).stdout)
+
+
+def received(told: str) -> int:
+    """How many answers ping tells of at its end."""
+    found = re.search(r"(\d+) received", told)
     return int(found[1]) if found else 0
 
 
