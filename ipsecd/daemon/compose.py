@@ -15,7 +15,17 @@ from ipsecd.ike.reports import rules_of
 from ipsecd.ipsec.spd import BYPASS, DISCARD, PROTECT, SpdEntry
 from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
 from ipsecd.policy import response
-from ipsecd.policy.plan import Action, Child, Lifetime, Peer, Plan
+from ipsecd.policy.plan import (
+    Action,
+    AhEspProposal,
+    AhProposal,
+    Child,
+    ChildProposal,
+    EspProposal,
+    Lifetime,
+    Peer,
+    Plan,
+)
 from ipsecd.wire.bodies import encode_body
 
 _ACTIONS = {Action.PERMIT: BYPASS, Action.BLOCK: DISCARD, Action.PROTECT: PROTECT}
@@ -153,19 +163,30 @@ def _child(child: Child, identifier: str) -> ike.Child:
         rule=child.rule,
         local=child.local,
         remote=child.remote,
-        proposals=tuple(
-            ike.EspProposal(
-                proposal.encryption,
-                proposal.integrity,
-                proposal.groups,
-                proposal.esn,
-                _lifetime(proposal.lifetime) if proposal.lifetime else None,
-            )
-            for proposal in child.proposals
-        ),
+        proposals=tuple(_child_proposal(proposal) for proposal in child.proposals),
         lifetime=_lifetime(child.lifetime),
         start=child.start,
         fallback=child.fallback.after if child.fallback else None,
+    )
+
+
+def _child_proposal(proposal: ChildProposal) -> ike.ChildProposal:
+    match proposal:
+        case EspProposal():
+            return _esp_proposal(proposal)
+        case AhProposal(integrity, groups, esn, lifetime):
+            return ike.AhProposal(integrity, groups, esn, _lifetime(lifetime) if lifetime else None)
+        case AhEspProposal(integrity, esp):
+            return ike.AhEspProposal(integrity, _esp_proposal(esp))
+
+
+def _esp_proposal(proposal: EspProposal) -> ike.EspProposal:
+    return ike.EspProposal(
+        proposal.encryption,
+        proposal.integrity,
+        proposal.groups,
+        proposal.esn,
+        _lifetime(proposal.lifetime) if proposal.lifetime else None,
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ipsecd.policy.floor import entry_counters
-from ipsecd.policy.plan import Child, Entry, EspProposal, IkeProposal, Peer, Plan
+from ipsecd.policy.plan import AhEspProposal, AhProposal, Child, ChildProposal, Entry, IkeProposal, Peer, Plan
+from ipsecd.wire.registry import Encr
 
 
 def describe_plan(plan: Plan, counters: Mapping[str, int]) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def _peer(peer: Peer) -> dict[str, Any]:
                 "name": child.name,
                 "local": [str(selector) for selector in child.local],
                 "remote": [str(selector) for selector in child.remote],
-                "proposals": [_esp_proposal(proposal, child) for proposal in child.proposals],
+                "proposals": [_child_proposal(proposal, child) for proposal in child.proposals],
                 "start": child.start,
             }
             for child in peer.children
@@ -77,16 +78,28 @@ def _peer(peer: Peer) -> dict[str, Any]:
 
 
 def _ike_proposal(proposal: IkeProposal) -> dict[str, Any]:
-    return _proposal(proposal) | {"prf": [str(prf) for prf in proposal.prf]}
-
-
-def _esp_proposal(proposal: EspProposal, child: Child) -> dict[str, Any]:
-    return _proposal(proposal) | {"esn": proposal.esn, "lifetime": (proposal.lifetime or child.lifetime).seconds}
-
-
-def _proposal(proposal: IkeProposal | EspProposal) -> dict[str, Any]:
     return {
-        "encryption": [f"{cipher}-{bits}" if bits else str(cipher) for cipher, bits in proposal.encryption],
+        "encryption": _ciphers(proposal.encryption),
         "integrity": [str(integrity) for integrity in proposal.integrity],
         "groups": [str(group) for group in proposal.groups],
+        "prf": [str(prf) for prf in proposal.prf],
     }
+
+
+def _child_proposal(proposal: ChildProposal, child: Child) -> dict[str, Any]:
+    """With ``ah``, the MACs of AH: alone, or around ESP."""
+    if isinstance(proposal, AhEspProposal):
+        return _child_proposal(proposal.esp, child) | {"ah": [str(integrity) for integrity in proposal.integrity]}
+    signed, ciphers = (proposal.integrity, ()) if isinstance(proposal, AhProposal) else ((), proposal.encryption)
+    return {
+        "ah": [str(integrity) for integrity in signed],
+        "encryption": _ciphers(ciphers),
+        "integrity": [] if signed else [str(integrity) for integrity in proposal.integrity],
+        "groups": [str(group) for group in proposal.groups],
+        "esn": proposal.esn,
+        "lifetime": (proposal.lifetime or child.lifetime).seconds,
+    }
+
+
+def _ciphers(encryption: tuple[tuple[Encr, int | None], ...]) -> list[str]:
+    return [f"{cipher}-{bits}" if bits else str(cipher) for cipher, bits in encryption]

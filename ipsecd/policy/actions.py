@@ -74,18 +74,18 @@ def check_integrity(encryption: tuple[str, ...], integrity: tuple[str, ...] | No
 
 
 class Ah(Strict):
-    """AH (RFC 4302). Not supported yet."""
+    """AH (RFC 4302) with one or several algorithms to choose from, in order of preference."""
 
     integrity: IntegrityNames = Field(description="MACs, by keyword.")
 
 
 class SecurityMethod(Strict):
-    """One way to protect packets. With both `esp` and `ah`, ESP is inside AH."""
+    """One way to protect packets. With both `esp` and `ah`, ESP is inside AH, which only ipsecd can do under IKEv2."""
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["esp"]}, {"required": ["ah"]}]})
 
     esp: Esp | None = Field(None, description="Encrypt, with ESP.")
-    ah: Ah | None = Field(None, description="Sign the whole packet, with AH. Not supported yet.")
+    ah: Ah | None = Field(None, description="Sign the whole packet with its addresses, with AH. It can't pass a NAT.")
     lifetime: Lifetime | None = Field(None, description="Of SAs made by this method, instead of the filter action's.")
 
     @model_validator(mode="after")

@@ -45,8 +45,8 @@ def _of_methods(methods: Iterable[SecurityMethod]) -> Iterator[str]:
     for method in methods:
         if method.esp is not None:
             yield from chain(method.esp.encryption, method.esp.integrity or ())
-        if method.ah is not None:
-            yield from method.ah.integrity
+        if method.ah is not None:  # which is to authenticate and no more, so no more is noted of its GMACs
+            yield from (name for name in method.ah.integrity if name not in UNENCRYPTED)
 
 
 def _of_proposals(proposals: Iterable[IkeProposal]) -> Iterator[str]:

@@ -24,7 +24,7 @@ class Action(Enum):
 
 
 class Encapsulation(Enum):
-    """How ESP travels: AUTO is UDP where the peer supports it."""
+    """How ESP and AH travel: AUTO is UDP where the peer supports it, which for AH only ipsecd does."""
 
     AUTO = "auto"
     UDP = "udp"
@@ -104,6 +104,28 @@ class EspProposal:
 
 
 @dataclass(frozen=True, slots=True)
+class AhProposal:
+    """The same of an AH child."""
+
+    integrity: tuple[Integ, ...]
+    groups: tuple[Group, ...] = ()
+    esn: bool = True
+    lifetime: Lifetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AhEspProposal:
+    """ESP inside of AH, which takes one of these MACs (RFC 2401 section 4.3). What ``esp`` says of groups, sequence
+    numbers and lifetime is for both."""
+
+    integrity: tuple[Integ, ...]
+    esp: EspProposal
+
+
+ChildProposal = EspProposal | AhProposal | AhEspProposal
+
+
+@dataclass(frozen=True, slots=True)
 class Lifetime:
     """Hard limits of an SA; None: no such limit."""
 
@@ -128,7 +150,7 @@ class Child:
     rule: str
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
-    proposals: tuple[EspProposal, ...]
+    proposals: tuple[ChildProposal, ...]
     lifetime: Lifetime
     start: bool  # negotiate at once and bring it back when it's lost
     df: str = "copy"  # of the outer header: copy, set or clear (RFC 4301 section 8.1)

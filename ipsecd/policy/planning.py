@@ -7,16 +7,16 @@ from dataclasses import replace
 from itertools import chain
 
 from ipsecd.errors import ConfigError, Unsupported
-from ipsecd.policy import builtin, expand, peering, response
+from ipsecd.policy import builtin, expand, methods, peering, response
 from ipsecd.policy import plan as planned
-from ipsecd.policy.actions import FilterAction, Lifetime
+from ipsecd.policy.actions import FilterAction
 from ipsecd.policy.fit import overfull, sides
 from ipsecd.policy.halves import halves
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.order import by_precedence
 from ipsecd.policy.paths import Path
 from ipsecd.policy.plan import PERSISTENT, Action, Entry, Plan
-from ipsecd.policy.proposals import ENCRYPTION, GROUPS, INTEGRITY
+from ipsecd.policy.proposals import GROUPS
 from ipsecd.policy.rules import Rule
 from ipsecd.policy.schema import File, Policy
 from ipsecd.policy.unsupported import unsupported
@@ -149,30 +149,23 @@ class _Planner:
                 rule=rule.name,
                 local=local,
                 remote=remote,
-                proposals=tuple(self._esp_proposals(action)),
-                lifetime=_lifetime(action.lifetime),
+                proposals=tuple(self._proposals(action)),
+                lifetime=methods.span(action.lifetime),
                 start=rule.start == "always",
                 df=action.df,
                 dscp=None if action.dscp == "copy" else action.dscp,
                 fallback=_fallback(action),
             )
 
-    def _esp_proposals(self, action: FilterAction) -> Iterator[planned.EspProposal]:
+    def _proposals(self, action: FilterAction) -> Iterator[planned.ChildProposal]:
         groups: tuple[Group, ...] = ()
         if action.pfs is True:
-            proposals = peering.ike_proposals(self._policy.key_exchange)
-            groups = tuple(dict.fromkeys(chain.from_iterable(proposal.groups for proposal in proposals)))
+            offered = peering.ike_proposals(self._policy.key_exchange)
+            groups = tuple(dict.fromkeys(chain.from_iterable(proposal.groups for proposal in offered)))
         elif action.pfs:
             groups = tuple(GROUPS[name] for name in action.pfs)
-        for method in action.security_methods or builtin.SECURITY_METHODS:
-            if method.esp is not None:
-                yield planned.EspProposal(
-                    encryption=tuple(ENCRYPTION[name] for name in method.esp.encryption),
-                    integrity=tuple(INTEGRITY[name] for name in method.esp.integrity or ()),
-                    groups=groups,
-                    esn=self._file.content.settings.esn,
-                    lifetime=_lifetime(method.lifetime) if method.lifetime else None,
-                )
+        named = action.security_methods or builtin.SECURITY_METHODS
+        return methods.proposals(named, groups, esn=self._file.content.settings.esn)
 
     def _credentials(self, names: Iterable[str]) -> Iterator[planned.Credential]:
         for name in dict.fromkeys(names):
@@ -191,7 +184,7 @@ class _Planner:
         if given is not None and given.active:
             action = FilterAction(action="negotiate", security_methods=given.security_methods)
             self._rules.append(response.rule(self._file.line(("policies", self._name, "default_response"))))
-            terms = tuple(self._esp_proposals(action)), _lifetime(action.lifetime)
+            terms = tuple(self._proposals(action)), methods.span(action.lifetime)
             yield response.peer(given, self._policy, self._around, *terms)
 
     def _default(self) -> Iterator[Entry]:
@@ -201,11 +194,6 @@ class _Planner:
             for name, everything in (("default-action", "0.0.0.0/0"), ("default-action-v6", "::/0")):
                 selector = Selector.net(everything)
                 yield Entry(name, "", Action.BLOCK, ((selector, selector),), line=line)
-
-
-def _lifetime(given: Lifetime) -> planned.Lifetime:
-    octets = None if given.kilobytes is None else given.kilobytes * 1024
-    return planned.Lifetime(float(given.seconds), octets, given.packets)
 
 
 def _fallback(action: FilterAction) -> planned.Fallback | None:

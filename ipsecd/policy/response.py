@@ -43,7 +43,7 @@ def peer(
     given: DefaultResponse,
     policy: Policy,
     around: expand.Surroundings,
-    proposals: tuple[planned.EspProposal, ...],
+    proposals: tuple[planned.ChildProposal, ...],
     lifetime: planned.Lifetime,
 ) -> planned.Peer:
     """Whoever may ask: the peer of a rule without a tunnel, for all traffic of this machine, that calls nobody."""

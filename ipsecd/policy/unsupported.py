@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ipsecd.errors import Mistake
-from ipsecd.policy.actions import FilterAction, SecurityMethod
+from ipsecd.policy.actions import FilterAction
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.names import FILTER_ACTIONS
@@ -78,16 +78,8 @@ def _authentication(path: Path, methods: Iterable[Authentication]) -> Found:
 
 def _default_response(path: Path, given: DefaultResponse) -> Found:
     yield from _authentication(path, given.authentication)
-    yield from _methods(path, given.security_methods)
 
 
 def _action(path: Path, action: FilterAction) -> Found:
     if isinstance(action.pfs, tuple):
         yield from _groups((*path, "pfs"), action.pfs)
-    yield from _methods(path, action.security_methods)
-
-
-def _methods(path: Path, methods: Iterable[SecurityMethod]) -> Found:
-    for index, method in enumerate(methods):
-        if method.ah is not None:
-            yield (*path, "security_methods", index, "ah"), "AH"

@@ -73,7 +73,8 @@ def fields(value: Any, before: str = "") -> Iterator[str]:
             yield before
 
 
-CHACHA = "{action: negotiate, pfs: [x25519], security_methods: [{esp: {encryption: chacha20poly1305}}]}"
+METHODS = "[{esp: {encryption: chacha20poly1305}}, {ah: {integrity: sha256}}]"
+CHACHA = f"{{action: negotiate, pfs: [x25519], security_methods: {METHODS}}}"
 ACTIONS = f"filter_actions: {{chacha: {CHACHA}}}\n"
 OURS = ACTIONS + policy(
     rule("site", "10.1.0.0/16", "10.2.0.0/16", action="chacha"),

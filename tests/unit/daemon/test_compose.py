@@ -12,7 +12,19 @@ from ipsecd.errors import OperatorError
 from ipsecd.ike import config as ike
 from ipsecd.ipsec.spd import SpdEntry
 from ipsecd.ipsec.tunnel import OuterHeader
-from ipsecd.policy.plan import Action, Child, Encapsulation, Entry, EspProposal, IkeProposal, Lifetime, Peer, Plan
+from ipsecd.policy.plan import (
+    Action,
+    AhEspProposal,
+    AhProposal,
+    Child,
+    Encapsulation,
+    Entry,
+    EspProposal,
+    IkeProposal,
+    Lifetime,
+    Peer,
+    Plan,
+)
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
 from ipsecd.wire.selector import Selector
@@ -97,6 +109,22 @@ def test_a_peer_of_the_plan_is_a_peer_of_the_negotiation_with_its_keys() -> None
         natt_port=14_500,
         cookie_threshold=0,
     )
+
+
+def test_methods_of_ah_and_of_both_are_those_of_the_negotiation_and_children_of_hosts_want_transport_mode() -> None:
+    esp = EspProposal(((Encr.AES_GCM_16, 128),), (), (Group.CURVE25519,), False, Lifetime(60))
+    signed = AhProposal((Integ.AES_128_GMAC,), (Group.ECP_256,), False, Lifetime(70))
+    child = replace(CHILD, proposals=(signed, AhEspProposal((Integ.HMAC_SHA1_96,), esp)))
+    each = replace(PEER, name="each", each=True, local=None, remotes=(), children=(child,))
+    config = ike_config(replace(PLAN, peers=(PEER, each)), {"old": KEY}, IDS)
+    inside = ike.EspProposal(((Encr.AES_GCM_16, 128),), (), (Group.CURVE25519,), False, ike.Lifetime(60))
+    [of_each] = config.hosts[0].children
+    assert of_each.proposals == (
+        ike.AhProposal((Integ.AES_128_GMAC,), (Group.ECP_256,), False, ike.Lifetime(70)),
+        ike.AhEspProposal((Integ.HMAC_SHA1_96,), inside),
+    )
+    assert of_each.transport
+    assert not config.peers[0].children[0].transport
 
 
 def test_a_peer_works_with_those_of_its_keys_that_could_be_had() -> None:

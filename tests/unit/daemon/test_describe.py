@@ -8,6 +8,8 @@ from ipaddress import ip_address
 from ipsecd.daemon.describe import describe_plan
 from ipsecd.policy.plan import (
     Action,
+    AhEspProposal,
+    AhProposal,
     Child,
     Encapsulation,
     Entry,
@@ -51,6 +53,8 @@ PEER = Peer(
             (
                 EspProposal(((Encr.CHACHA20_POLY1305, None),), ()),
                 EspProposal(((Encr.AES_GCM_16, 128),), (), lifetime=Lifetime(300)),
+                AhProposal((Integ.AES_128_GMAC,), (Group.ECP_256,), esn=False),
+                AhEspProposal((Integ.HMAC_SHA1_96,), EspProposal(((Encr.AES_CBC, 128),), (Integ.HMAC_SHA2_256_128,))),
             ),
             Lifetime(900),
             True,
@@ -151,6 +155,7 @@ def test_everything_but_secrets_is_told() -> None:
                         "remote": ["10.2.0.0/16"],
                         "proposals": [
                             {
+                                "ah": [],
                                 "encryption": ["CHACHA20_POLY1305"],
                                 "integrity": [],
                                 "groups": [],
@@ -158,11 +163,28 @@ def test_everything_but_secrets_is_told() -> None:
                                 "lifetime": 900,
                             },
                             {
+                                "ah": [],
                                 "encryption": ["AES_GCM_16-128"],
                                 "integrity": [],
                                 "groups": [],
                                 "esn": True,
                                 "lifetime": 300,
+                            },
+                            {
+                                "ah": ["AES_128_GMAC"],
+                                "encryption": [],
+                                "integrity": [],
+                                "groups": ["ECP_256"],
+                                "esn": False,
+                                "lifetime": 900,
+                            },
+                            {
+                                "ah": ["HMAC_SHA1_96"],
+                                "encryption": ["AES_CBC-128"],
+                                "integrity": ["HMAC_SHA2_256_128"],
+                                "groups": [],
+                                "esn": True,
+                                "lifetime": 900,
                             },
                         ],
                         "start": True,

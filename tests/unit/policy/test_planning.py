@@ -9,6 +9,8 @@ import pytest
 from ipsecd.errors import ConfigError
 from ipsecd.policy.plan import (
     Action,
+    AhEspProposal,
+    AhProposal,
     Credential,
     Encapsulation,
     EspProposal,
@@ -371,7 +373,29 @@ def test_a_security_method_may_have_a_lifetime_of_its_own() -> None:
     )
     [child] = planned(text).peers[0].children
     assert child.lifetime == Lifetime(900.0)
-    assert [proposal.lifetime for proposal in child.proposals] == [None, Lifetime(60.0, 20_971_520, 5_000)]
+    first, second = child.proposals
+    assert isinstance(first, EspProposal)
+    assert isinstance(second, EspProposal)
+    assert (first.lifetime, second.lifetime) == (None, Lifetime(60.0, 20_971_520, 5_000))
+
+
+def test_methods_of_ah_of_esp_and_of_both_stand_in_the_order_of_the_file() -> None:
+    text = with_rules(
+        RULE + TUNNEL.replace("require-security", "own"),
+        "settings: {esn: false}\n"
+        "filter_actions: {own: {action: negotiate, pfs: x25519, security_methods: "
+        "[{ah: {integrity: sha256}, esp: {encryption: aes128, integrity: sha1}, lifetime: {seconds: 60}}, "
+        "{ah: {integrity: [aes256gmac, md5]}, lifetime: {seconds: 70}}, "
+        "{esp: {encryption: aes256gcm16}}]}}\n",
+    )
+    [child] = planned(text).peers[0].children
+    groups = (Group.CURVE25519,)
+    inside = EspProposal(((Encr.AES_CBC, 128),), (Integ.HMAC_SHA1_96,), groups, False, Lifetime(60.0))
+    assert child.proposals == (
+        AhEspProposal((Integ.HMAC_SHA2_256_128,), inside),
+        AhProposal((Integ.AES_256_GMAC, Integ.HMAC_MD5_96), groups, False, Lifetime(70.0)),
+        EspProposal(((Encr.AES_GCM_16, 256),), (), groups, False),
+    )
 
 
 @pytest.mark.parametrize(
