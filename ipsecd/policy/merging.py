@@ -11,7 +11,7 @@ from ipsecd.policy.complaint import quoted
 from ipsecd.policy.nodes import Tree, in_order
 from ipsecd.policy.parsing import parse
 from ipsecd.policy.paths import Value
-from ipsecd.policy.syntax import lines_of
+from ipsecd.policy.syntax import comments_of, lines_of
 from ipsecd.policy.writing import entry, to_yaml
 
 SECTIONS: Final = ("credentials", "filter_lists", "filter_actions", "policies")
@@ -86,6 +86,7 @@ class _Splicing:
     def __init__(self, tree: Tree, text: str) -> None:
         self._tree = tree
         self._lines = lines_of(text.rstrip("\r\n"))
+        self._comments = comments_of(text)
         self._top = [self._tree.key((name,)).line for name in tree.value] if isinstance(tree.value, dict) else []
 
     def with_all(self, added: dict[str, Section], once: Section) -> str:
@@ -115,7 +116,8 @@ class _Splicing:
         end = self._end(key.line, self._top)
         if value.line == key.line:  # in one line, or begun in it
             old = self._tree.value if isinstance(self._tree.value, dict) else {}
-            return [(key.line - 1, end, entry(section, {**_section(old, section), **entries}, (), ""))]
+            lines = entry(section, {**_section(old, section), **entries}, (), "")
+            return [(key.line - 1, end, self._commented(lines, key.line, end))]
         names = {path[1]: mark for path, mark in self._tree.keys.items() if path[:1] == (section,) and len(path) == 2}
         starts = [mark.line for mark in names.values()]
         indent = " " * (value.column - 1)
@@ -128,6 +130,13 @@ class _Splicing:
             else:
                 fresh += lines
         return [*edits, (end, end, fresh)] if fresh else edits
+
+    def _commented(self, lines: list[str], first: int, last: int) -> list[str]:
+        """The lines of a section that take the place of those from the first to the last, with the comments of these:
+        that of the first one stays behind the section's name, the others stand below it."""
+        behind = f"{lines[0]}  {self._comments[first]}" if first in self._comments else lines[0]
+        within = [f"  {self._comments[line]}" for line in range(first + 1, last + 1) if line in self._comments]
+        return [behind, *within, *lines[1:]]
 
     def _end(self, start: int, beginnings: list[int]) -> int:
         """The number of lines up to the end of what begins in a line: where the next thing begins, without the comments

@@ -40,6 +40,17 @@ def place_of(text: str, index: int) -> Mark:
     return Mark(len(before), len(before[-1]) + 1)
 
 
+def comments_of(text: str) -> dict[int, str]:
+    """The comments of a YAML text by their lines, counted from 1: alone in a line or behind something."""
+    ends: dict[int, int] = {}  # where that is over, by line
+    for token in yaml.scan(text, Loader=yaml.CSafeLoader):
+        for line in range(token.start_mark.line, token.end_mark.line):
+            ends[line] = len(text)  # what goes on in the next one
+        ends[token.end_mark.line] = max(ends.get(token.end_mark.line, 0), token.end_mark.column)
+    left = ((number, line[ends.get(number, 0) :].strip()) for number, line in enumerate(lines_of(text)))
+    return {number + 1: rest for number, rest in left if rest.startswith("#")}
+
+
 @dataclass(frozen=True, slots=True)
 class _Problem:
     """libyaml's words, where it stopped, and where the thing begins that it was reading."""

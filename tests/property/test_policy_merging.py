@@ -34,3 +34,24 @@ def test_both_are_in_what_comes_of_it(old: dict[str, Any], new: dict[str, Any], 
     expected = old | {section: {**old[section], **new[section]} for section in SECTIONS}
     assert parse(found.text, "f").value == expected
     assert found.kept or style == "flow"
+
+
+@given(trees, trees, st.sets(st.sampled_from(SECTIONS)))
+def test_every_comment_stays_as_long_as_nothing_is_replaced(
+    old: dict[str, Any], new: dict[str, Any], in_one_line: set[str]
+) -> None:
+    lines = []
+    for section, value in old.items():
+        if section in in_one_line:
+            flow = yaml.safe_dump(value, default_flow_style=True, width=1_000_000, allow_unicode=False)
+            lines.append(f"{section}: {flow.strip()}")
+        else:
+            lines += to_yaml({section: value}).splitlines()
+    comments = [f"# comment {number}." for number in range(len(lines))]
+    text = "".join(f"{line}  {comment}\n" for line, comment in zip(lines, comments, strict=True))
+    assume(parse(text, "f").mistakes == [])
+    try:
+        found = merge(text, "f", new)
+    except ConfigError:
+        return
+    assert [comment for comment in comments if comment not in found.text] == []

@@ -141,7 +141,30 @@ def test_what_both_have_alike_changes_nothing() -> None:
 def test_a_section_in_one_line_is_written_anew() -> None:
     text = "policies: {p: {rules: []}}  # ours\n# end\n"
     assert merged(text, {"policies": {"m": {"rules": []}}}) == (
-        "policies:\n  p:\n    rules: []\n  m:\n    rules: []\n# end\n"
+        "policies:  # ours\n  p:\n    rules: []\n  m:\n    rules: []\n# end\n"
+    )
+
+
+def test_the_comments_of_a_section_in_one_line_stay() -> None:
+    text = "credentials: {a#b: {psk: {file: '#1.psk'}}}  # those of the lab\n# The rest:\npolicies: {p: {rules: []}}\n"
+    assert merged(text, {"credentials": {"x": LAB}}) == (
+        "credentials:  # those of the lab\n"
+        '  "a#b": {psk: {file: "#1.psk"}}\n'
+        "  x: {psk: {file: new.psk}}\n"
+        "# The rest:\n"
+        "policies: {p: {rules: []}}\n"
+    )
+
+
+def test_comments_between_the_lines_of_a_section_that_is_written_anew_stand_below_its_name() -> None:
+    text = (
+        "credentials: { # ours\n  a: {psk: {file: a.psk}}, # of the office\n  # not in use:\n"
+        "  b: {psk: {file: b.psk}} }\npolicies: {p: {rules: []}}  # none\n"
+    )
+    assert merged(text, {"credentials": {"x": LAB}}) == (
+        "credentials:  # ours\n  # of the office\n  # not in use:\n"
+        "  a: {psk: {file: a.psk}}\n  b: {psk: {file: b.psk}}\n  x: {psk: {file: new.psk}}\n"
+        "policies: {p: {rules: []}}  # none\n"
     )
 
 
