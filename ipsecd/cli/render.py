@@ -154,6 +154,7 @@ def _ike(sa: Mapping[str, Any]) -> Text:
         sa["suite"],
         role,
         f"NAT before {nat}" if nat else "",
+        "native" if sa["encapsulation"] == "native" else "",
         f"up {duration(sa['age'])}" if sa["age"] is not None else "",
         f"rekey in {duration(sa['rekey_in'])}" if sa["rekey_in"] is not None else "",
     ]

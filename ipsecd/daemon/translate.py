@@ -69,8 +69,9 @@ def outside(path: Path) -> messages.Outside:
 
 
 def path(outer: messages.Outside) -> Path:
-    """The path of a peer that sent ESP from there; ESP arrives at the socket of port 4500 alone."""
-    return Path(Endpoint(outer.local, outer.local_port), Endpoint(outer.remote, outer.remote_port), natt=True)
+    """The path of a peer that sent ESP from there; in UDP it arrives at the socket of port 4500 alone."""
+    ends = Endpoint(outer.local, outer.local_port), Endpoint(outer.remote, outer.remote_port)
+    return Path(*ends, natt=not outer.native)
 
 
 def _keys(keys: effects.ChildKeys | effects.AhChildKeys) -> messages.EspKeys | messages.AhKeys:

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ipsecd import limits
+from ipsecd.ike.carriage import goes_natively
 from ipsecd.ike.config import Child, Peer
 from ipsecd.ike.effects import (
     InstallInbound,
@@ -24,7 +25,7 @@ from ipsecd.ike.effects import (
 )
 from ipsecd.ike.keylog import log_child_keys
 from ipsecd.ike.lifetimes import child_limits
-from ipsecd.ike.moving import goes_natively, outside
+from ipsecd.ike.moving import outside
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.negotiate import lifetime_of
 from ipsecd.ike.parts import Part
@@ -32,6 +33,7 @@ from ipsecd.ike.sessions import child_gone
 from ipsecd.ike.suites import ChildSuite
 from ipsecd.ike.timers import Timer
 from ipsecd.wire.form import Form
+from ipsecd.wire.registry import Protocol
 from ipsecd.wire.selector import Selector
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class ChildSa:
         self.spi_in, self.spi_out, self.protocol = parts[-1].spi_in, parts[-1].spi_out, parts[-1].protocol
         self.local, self.remote = selectors
         self.form = form
-        self.native = goes_natively(ike, parts)
+        self.native = goes_natively(ike, with_ah=any(part.protocol == Protocol.AH for part in parts))
         self.stage = ChildStage.UP
         self.sending = False
         self.rekeying = False  # our request for its successor is on its way

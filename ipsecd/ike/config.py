@@ -135,7 +135,7 @@ class SharedKey:
 
 
 class Encapsulation(Enum):
-    """AUTO: UDP when the peer supports it, else native. NATIVE and AUTO's native half come with a later issue."""
+    """AUTO: UDP when the peer supports it, else native, which is IP protocols 50 and 51."""
 
     AUTO = "auto"
     UDP = "udp"

@@ -28,7 +28,7 @@ def current(sa: IkeSa, child: Child) -> tuple[Peer, Child]:
                 nothing = nothing_left(peer.proposals, now.proposals)
                 if nothing:
                     raise _not_wanted(nothing)
-                carried(sa, now)
+                carried(sa, peer, now)
                 return peer, now
     raise _not_wanted("the policy has changed")
 

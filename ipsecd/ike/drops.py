@@ -21,7 +21,9 @@ DROPS = {
     "repeat-rate": "an IKE_SA_INIT request repeated too often",
     "too-many-ike-sas": "there are as many IKE SAs as may be",
     "no-rule-for-peer": "no rule names the address of the initiator",
-    "no-nat-traversal": "the peer can't carry ESP in UDP",
+    "no-nat-traversal": "the peer can't carry ESP in UDP, and the rule has nothing else",
+    "native-behind-nat": "a NAT stands between us, and the rule has native packets alone",
+    "other-encapsulation": "one end has ESP in UDP alone, and the other native packets alone",
     "unknown-ike-spi": "no IKE SA of ours has these SPIs",
     "complaint-withheld": "an error in clear that would have been too long, or one too many",
     # --- answers to our IKE_SA_INIT, from anybody -----------------------------------------------------------------

@@ -327,7 +327,14 @@ class Ike:
 
     def peer_moved(self, spi: bytes, path: Path, now: float) -> list[Effect]:
         """A fresh authentic packet of this SPI came along another path."""
-        return self._about((spi,), now, lambda child: child.ike.heard(path))
+
+        def follow(child: ChildSa) -> None:
+            if child.native:
+                child.ike.liveness.heard()  # such packets say nothing of where IKE goes
+            else:
+                child.ike.heard(path)
+
+        return self._about((spi,), now, follow)
 
     def install_failed(self, spi: bytes, reason: str, now: float) -> list[Effect]:
         """The data plane couldn't install the pair with this inbound SPI."""

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipsecd.ike.config import Path
 from ipsecd.ike.effects import MovePath
 from ipsecd.ike.nat import floated
-from ipsecd.ike.parts import Part
-from ipsecd.wire.registry import Protocol
 
 if TYPE_CHECKING:
     from ipsecd.ike.sa import IkeSa
-
-
-def goes_natively(sa: IkeSa, parts: Iterable[Part]) -> bool:
-    """Whether a child's packets are IP protocols 50 and 51: only we carry AH in UDP."""
-    return any(part.protocol == Protocol.AH for part in parts) and not sa.carriage.ipsecd
 
 
 def outside(sa: IkeSa, *, native: bool) -> Path:

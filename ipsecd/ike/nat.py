@@ -1,8 +1,8 @@
 """NAT detection, the move to port 4500, and UDP encapsulation by agreement (RFC 7296 section 2.23).
 
-ESP always travels in UDP here. A foreign peer is brought to that by a source hash that can't match, which looks to it
-like a NAT in front of us. Another ipsecd is told the true hash in a status notify of the private range, so that it
-still sees a real NAT. The notify counts only beside our vendor ID.
+A foreign peer is brought to UDP by a source hash that can't match, which looks to it like a NAT in front of us. Another
+ipsecd is told the true hash in a status notify of the private range, which asks for UDP, so that it still sees a real
+NAT. The notify counts only beside our vendor ID. Who wants its packets as they are sends the true hash alone.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ class Nat:
         return self.here or self.there
 
 
+NONE = Nat(here=False, there=False)
+
+
 def hash_of(spi_i: bytes, spi_r: bytes, end: Endpoint) -> bytes:
     """SHA-1 over the SPIs as in the header, the address and the port (2.23)."""
     octets = spi_i + spi_r + end.address.packed + end.port.to_bytes(2, "big")
@@ -41,20 +44,27 @@ def hash_of(spi_i: bytes, spi_r: bytes, end: Endpoint) -> bytes:
 
 
 def notifies(
-    spi_i: bytes, spi_r: bytes, path: Path, entropy: Entropy, *, to_ipsecd: bool
+    spi_i: bytes, spi_r: bytes, path: Path, entropy: Entropy, *, bent: bool, udp: bool, to_ipsecd: bool
 ) -> tuple[Notify | VendorId, ...]:
-    """What an IKE_SA_INIT message of ours says about this path. ``to_ipsecd``: the peer is, or may be, one of us."""
+    """What an IKE_SA_INIT message of ours says about this path. ``bent``: that there is a NAT, whether or not there is
+    one. ``to_ipsecd``: the peer is, or may be, one of us; ``udp``: that is asked for UDP."""
+    source = hash_of(spi_i, spi_r, path.local)
     for_all = (
-        Notify(NotifyType.NAT_DETECTION_SOURCE_IP, entropy.octets(_HASH_OCTETS)),
+        Notify(NotifyType.NAT_DETECTION_SOURCE_IP, entropy.octets(_HASH_OCTETS) if bent else source),
         Notify(NotifyType.NAT_DETECTION_DESTINATION_IP, hash_of(spi_i, spi_r, path.remote)),
     )
     if not to_ipsecd:
         return for_all
-    return (*for_all, Notify(TRUE_SOURCE, hash_of(spi_i, spi_r, path.local)), VendorId(VENDOR_ID))
+    return (*for_all, *((Notify(TRUE_SOURCE, source),) if udp else ()), VendorId(VENDOR_ID))
 
 
 def is_ipsecd(message: Admitted) -> bool:
     return VendorId(VENDOR_ID) in message.payloads
+
+
+def wants_udp(message: Admitted) -> bool:
+    """Whether a message of one of us asks for UDP, or grants it."""
+    return message.notify(TRUE_SOURCE) is not None
 
 
 def detect(message: Admitted, spi_i: bytes, spi_r: bytes, path: Path) -> Nat | None:

@@ -21,7 +21,7 @@ from ipsecd.ike.fragments import Reassembly, largest_message
 from ipsecd.ike.keylog import log_ike_keys
 from ipsecd.ike.lifetimes import soft_seconds
 from ipsecd.ike.liveness import Liveness
-from ipsecd.ike.nat import Nat
+from ipsecd.ike.nat import NONE
 from ipsecd.ike.pad import Claim
 from ipsecd.ike.protect import Envelope, Protection, Secured
 from ipsecd.ike.sessions import Sessions
@@ -62,7 +62,7 @@ class IkeSa:
         self.call: Call | None = None  # how it, or the first of those it is an heir of, was established
         self.messages = (b"", b"")  # of IKE_SA_INIT, until both have proven that they sent them
         self.claim: Claim | None = None
-        self.nat = Nat(here=False, there=False)
+        self.nat = NONE
         self.carriage = Carriage()
         self.fragmentation = False
         self.begun = core.now
@@ -386,4 +386,5 @@ class IkeSa:
             "spi_i": self.spi_i.hex(),
             "spi_r": self.spi_r.hex(),
             "suite": str(self._secured.suite) if self._secured else "",
+            "encapsulation": str(self.carriage),
         }

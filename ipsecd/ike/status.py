@@ -52,6 +52,7 @@ class IkeSaStatus:
     suite: str
     nat_here: bool
     nat_there: bool
+    encapsulation: str  # udp or native
     fragmentation: bool
     age: float | None
     unanswered: float | None
@@ -80,6 +81,7 @@ def _ike(sa: IkeSa) -> IkeSaStatus:
         suite=str(sa.secured.suite) if sa.has_keys else "",
         nat_here=sa.nat.here,
         nat_there=sa.nat.there,
+        encapsulation=str(sa.carriage),
         fragmentation=sa.fragmentation,
         age=None if sa.established is None else now - sa.established,
         unanswered=sa.core.silence.unanswered(sa),

@@ -142,7 +142,8 @@ class Rule(Strict):
         "type, see `settings`.",
     )
     encapsulation: Literal["auto", "udp", "native"] = Field(
-        "auto", description="How ESP travels: in UDP, as IP protocol 50 (`native`, not supported yet), or what fits."
+        "auto",
+        description="How ESP and AH travel: in UDP, as IP protocols 50 and 51 (`native`), or in UDP if the peer can.",
     )
     children: Literal["per-filter", "merged"] = Field(
         "per-filter",

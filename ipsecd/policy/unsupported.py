@@ -13,7 +13,7 @@ from ipsecd.policy.names import FILTER_ACTIONS
 from ipsecd.policy.paths import Path
 from ipsecd.policy.proposals import NOT_YET
 from ipsecd.policy.rules import Authentication, Rule
-from ipsecd.policy.schema import DefaultResponse, Policy
+from ipsecd.policy.schema import Policy
 
 Found = Iterator[tuple[Path, str]]  # where, and what isn't supported
 
@@ -34,7 +34,7 @@ def _policy(policy_file: PolicyFile, name: str) -> Found:
     policy: Policy = policy_file.content.policies[name]
     path: Path = ("policies", name)
     if policy.default_response is not None and policy.default_response.active:
-        yield from _default_response((*path, "default_response"), policy.default_response)
+        yield from _authentication((*path, "default_response"), policy.default_response.authentication)
     yield from _key_exchange((*path, "key_exchange"), policy.key_exchange)
     for where, rule in policy_file.rules(name):
         yield from _rule(policy_file, where, rule)
@@ -43,7 +43,7 @@ def _policy(policy_file: PolicyFile, name: str) -> Found:
 def _rule(policy_file: PolicyFile, where: Path, rule: Rule) -> Found:
     action = policy_file.action(rule)
     if action.action == "negotiate":
-        yield from _negotiation(where, rule)
+        yield from _authentication(where, rule.authentication)
         built_in = rule.action in FILTER_ACTIONS
         if not built_in:
             yield from _action(("filter_actions", rule.action), action)
@@ -63,21 +63,11 @@ def _groups(path: Path, names: tuple[str, ...]) -> Found:
             yield (*path, index), name
 
 
-def _negotiation(path: Path, rule: Rule) -> Found:
-    if rule.encapsulation == "native":
-        yield (*path, "encapsulation"), "native encapsulation"
-    yield from _authentication(path, rule.authentication)
-
-
 def _authentication(path: Path, methods: Iterable[Authentication]) -> Found:
     for index, method in enumerate(methods):
         if method.psk is None:
             kind = "Kerberos" if method.kerberos else "certificates"
             yield (*path, "authentication", index), kind
-
-
-def _default_response(path: Path, given: DefaultResponse) -> Found:
-    yield from _authentication(path, given.authentication)
 
 
 def _action(path: Path, action: FilterAction) -> Found:

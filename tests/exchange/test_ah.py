@@ -400,7 +400,7 @@ def test_one_of_us_that_knows_nothing_of_it_has_its_half_deleted() -> None:
     pair = pair_of(BOTH)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ipsecd.ike.v2.grant.around.heard", lambda request, *, ipsecd: without(request.one(Sa)))
-        patch.setattr("ipsecd.ike.v2.grant.carried", lambda sa, child: (ESP_GCM,))
+        patch.setattr("ipsecd.ike.v2.grant.carried", lambda sa, peer, child: (ESP_GCM,))
         pair.up(seconds=30)
     assert pair.a.ike.counters["bad-proposal-answer"] == 1
     assert not pair.a.inbound | pair.b.inbound

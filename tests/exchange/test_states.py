@@ -273,7 +273,7 @@ def test_a_child_spi_of_the_reserved_range_is_refused_and_the_ike_sa_stays(spi: 
 def test_a_child_spi_of_the_reserved_range_in_an_answer_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = _up()
     before = pair.a.outbound_spis
-    monkeypatch.setattr(pair.b.ike._core, "fresh_child_spi", lambda: b"\0\0\0\x07")
+    monkeypatch.setattr(pair.b.ike._core, "fresh_child_spis", lambda count: (b"\0\0\0\x07",) * count)
     pair.do(pair.a, pair.a.ike.rekey("net", pair.net.now))
     pair.net.run(0.021)
     assert pair.a.outbound_spis == before

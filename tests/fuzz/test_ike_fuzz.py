@@ -19,7 +19,7 @@ from ipsecd import limits
 from ipsecd.crypto.keymat import IkeKeys
 from ipsecd.crypto.secret import Secret
 from ipsecd.ike import Ike
-from ipsecd.ike.config import Endpoint, IkeConfig, Path, Peer
+from ipsecd.ike.config import Encapsulation, Endpoint, IkeConfig, Path, Peer
 from ipsecd.ike.drops import DROPS
 from ipsecd.ike.effects import Effect, Send
 from ipsecd.ike.sa import IkeSa
@@ -42,6 +42,7 @@ CASES = 20_000 * (LONG_FACTOR if LONG else 1)
 KEY_A = KEY.key.reveal()
 HONEST = "203.0.113.4"
 PATIENT = {"dpd": 1e9}  # time passes here, and nobody answers probes
+IN_UDP = {**PATIENT, "encapsulation": Encapsulation.UDP}
 SUPPORTED = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 
 pytestmark = pytest.mark.timeout(3_600 if LONG else 300)
@@ -49,8 +50,8 @@ pytestmark = pytest.mark.timeout(3_600 if LONG else 300)
 
 def peers() -> tuple[Peer, ...]:
     of_honest = mirrored(child_of_a("honest"))
-    honest = peer_a(of_honest, name="honest", remotes=(), remote_id=Identity.parse("c.example"), **PATIENT)
-    return (peer_a(**PATIENT), honest)
+    honest = peer_a(of_honest, name="honest", remotes=(), remote_id=Identity.parse("c.example"), **IN_UDP)
+    return (peer_a(**IN_UDP), honest)
 
 
 class Fuzzed:

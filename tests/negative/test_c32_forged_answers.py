@@ -15,7 +15,7 @@ import pytest
 from ipsecd import limits
 from ipsecd.crypto.secret import Secret
 from ipsecd.ike import Ike
-from ipsecd.ike.config import IkeConfig, Path, SharedKey
+from ipsecd.ike.config import Encapsulation, IkeConfig, Path, SharedKey
 from ipsecd.ike.effects import Send
 from ipsecd.wire.ike import NO_SPI, Header, decode_header
 from ipsecd.wire.ikev2 import decode, encode
@@ -344,7 +344,7 @@ def test_putting_it_down_while_answers_are_followed_up_leaves_nothing() -> None:
 
 def test_an_answer_that_is_of_no_use_is_told_and_the_attempt_goes_on() -> None:
     """Ends with the cause, not with "the peer doesn't answer"."""
-    pair = Pair()
+    pair = Pair(of_a=peer_b(encapsulation=Encapsulation.UDP))
 
     def without_nat_detection(datagram: Datagram) -> Datagram:
         message = decode(datagram.data)
@@ -363,7 +363,7 @@ def test_an_answer_that_is_of_no_use_is_told_and_the_attempt_goes_on() -> None:
     (told,) = pair.a.events("ike-refused")
     assert told.fields["final"] is False
     assert told.fields["point"] == "me"
-    reason = "the peer's answer is of no use: the peer can't carry ESP in UDP, which is all we can do yet"
+    reason = "the peer's answer is of no use: the peer can't carry ESP in UDP, and the rule has nothing else"
     assert told.fields["reason"] == reason
     assert pair.net.run(ATTEMPT, until=lambda: bool(pair.a.gave_up))
     (failed,) = pair.a.events("ike-failed")

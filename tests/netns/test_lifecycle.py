@@ -176,7 +176,7 @@ def test_a_reload_with_mistakes_changes_nothing(sites: Sites, tmp_path: Path) ->
             for text, told in {
                 BROKEN: r"policies\.sites\.rules\.0\.action: ",
                 "assigned: [": r"policy\.yaml:\d+:\d+: ",
-                policy(rule("a", encapsulation="native")): "not supported yet: native encapsulation",
+                policy(rule("a"), key_exchange={"versions": ["ikev1", "ikev2"]}): "not supported yet: IKEv1",
                 "assigned: sites\n" * 2: r"policy\.yaml:2:1: ",
                 policy(rule("a"), key_exchange={"ports": {"nat_traversal": 14_500}}): "NAT traversal port can't change",
             }.items():

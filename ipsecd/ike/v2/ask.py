@@ -48,7 +48,7 @@ class Ask:
     @classmethod
     def first(cls, sa: IkeSa, peer: Peer, child: Child, packet: Packet | None) -> Ask:
         """For IKE_AUTH: keys come from the nonces of IKE_SA_INIT, without a key exchange (1.2)."""
-        menus = child_menus(carried(sa, child), pfs=False)
+        menus = child_menus(carried(sa, peer, child), pfs=False)
         local, remote = offer_for(child, packet)
         wanted = child.transport and between_hosts(sa, local, remote)
         return cls(peer, child, *_offered(sa, menus), local, remote, sa.secured.nonces[0], None, wanted)
@@ -66,7 +66,7 @@ class Ask:
     ) -> Ask:
         """For CREATE_CHILD_SA. ``group``: the peer has asked for this one (1.3). ``transport``: that mode is wanted, as
         far as the selectors are for it."""
-        menus = child_menus(carried(sa, child), pfs=True)
+        menus = child_menus(carried(sa, peer, child), pfs=True)
         groups = groups_of(menus)
         chosen = group if group in groups else next(iter(groups), None)
         pair = sa.core.entropy.key_pair(chosen) if chosen is not None else None

@@ -29,7 +29,7 @@ def grant(
 ) -> tuple[ChildSa, tuple[AnyPayload, ...]]:
     """Make the child SA a CREATE_CHILD_SA request asks for and open its inbound half; the payloads of the response."""
     ke = request.maybe(Ke)
-    menus = child_menus(carried(sa, best.child), pfs=True)
+    menus = child_menus(carried(sa, best.peer, best.child), pfs=True)
     chosen = pick_child(menus, _offer(sa, request), sent_group=ke.group if ke else None)
     shared, answer_ke = _exchange_keys(sa, chosen.suite, ke)
     nonces = (request.one(Nonce).data, nonce)
@@ -40,7 +40,7 @@ def grant(
 
 def grant_first(sa: IkeSa, request: Admitted, best: Narrowed, form: Form) -> tuple[ChildSa, tuple[AnyPayload, ...]]:
     """The same for IKE_AUTH, where a child has neither nonces nor a key exchange of its own (1.2)."""
-    menus = child_menus(carried(sa, best.child), pfs=False)
+    menus = child_menus(carried(sa, best.peer, best.child), pfs=False)
     chosen = pick_child(menus, _offer(sa, request), sent_group=None, ignore_groups=True)
     new, answer = _grant(sa, best, chosen, sa.secured.nonces, None, form)
     return new, (*transport.said(transport=form.transport), *answer, TsI(new.remote), TsR(new.local))

@@ -12,7 +12,7 @@ from ipsecd import limits
 from ipsecd.crypto.exchange import KeyPair
 from ipsecd.errors import PeerError
 from ipsecd.ike import nat, reports
-from ipsecd.ike.carriage import Carriage
+from ipsecd.ike.carriage import Terms
 from ipsecd.ike.config import Child, Path, Peer, SharedKey
 from ipsecd.ike.exchange import SA_INIT_RESPONSE, Admitted
 from ipsecd.ike.menus import ike_menus
@@ -70,7 +70,10 @@ class SaInit(Task):
         self._groups = groups_of(menus)
         self._group = self._groups[0]
         self._nonce = core.entropy.octets(limits.NONCE_OCTETS)
-        self._about_path = nat.notifies(sa.spi_i, NO_SPI, sa.path, core.entropy, to_ipsecd=True)
+        self._terms = terms = Terms.of((peer,))
+        self._about_path = nat.notifies(
+            sa.spi_i, NO_SPI, sa.path, core.entropy, bent=terms.bent, udp=terms.udp, to_ipsecd=True
+        )
         self._cookie: tuple[Notify, ...] = ()
         self._said: dict[Group, _Said] = {}
         self._said_lately: set[Group] = set()  # since the last repeat
@@ -188,8 +191,7 @@ class SaInit(Task):
         if said is None or ke.group != suite.group.id:
             raise PeerError("wrong-ke-group", str(ke.group))
         found = nat.detect(answer, sa.spi_i, spi_r, path)
-        if found is None:
-            raise PeerError("no-nat-traversal", "the peer can't carry ESP in UDP, which is all we can do yet")
+        carriage = self._terms.answered(answer, found)
         fragments = answer.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
         return Answer(
             spi_r=spi_r,
@@ -198,10 +200,10 @@ class SaInit(Task):
             public=ke.data,
             nonces=(self._nonce, answer.one(Nonce).data),
             messages=(said.request, data),
-            nat=found,
-            carriage=Carriage(ipsecd=nat.is_ipsecd(answer)),
+            nat=found or nat.NONE,
+            carriage=carriage,
             fragmentation=self._peer.fragmentation and fragments is not None,
-            path=nat.floated(path, sa.core.config.natt_port),
+            path=path if carriage.native else nat.floated(path, sa.core.config.natt_port),
             choices=said.times,
         )
 

@@ -12,10 +12,10 @@ from ipsecd.crypto.exchange import KeyPair, check_public
 from ipsecd.crypto.keymat import derive_ike
 from ipsecd.errors import Refused
 from ipsecd.ike import nat
-from ipsecd.ike.carriage import Carriage
+from ipsecd.ike.carriage import Terms
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
-from ipsecd.ike.exchange import SA_INIT_REQUEST, Admitted
+from ipsecd.ike.exchange import SA_INIT_REQUEST
 from ipsecd.ike.menus import ike_menus
 from ipsecd.ike.negotiate import ike_suite, pick
 from ipsecd.ike.pad import callers
@@ -42,8 +42,7 @@ def answer_sa_init(core: Core, message: Message, data: bytes, path: Path) -> Ike
     if ke.group != suite.group.id:
         raise other_group_wanted(suite.group)
     found = nat.detect(request, header.spi_i, header.spi_r, path)
-    if found is None:
-        raise Refused("no-nat-traversal", "the peer can't carry ESP in UDP", notify=NotifyType.NO_PROPOSAL_CHOSEN)
+    carriage = Terms.of(peers).asked(request, found)
     check_public(suite.group.id, ke.data)
     pair = core.entropy.key_pair(suite.group.id)
     shared = pair.shared(ke.data)
@@ -51,26 +50,24 @@ def answer_sa_init(core: Core, message: Message, data: bytes, path: Path) -> Ike
     nonces = (request.one(Nonce).data, core.entropy.octets(limits.NONCE_OCTETS))
     keys = derive_ike(suite.prf.id, suite.encryption, suite.integrity, *nonces, shared, sa.spi_i, sa.spi_r)
     sa.secure(suite, keys, nonces)
-    sa.nat = found
-    sa.carriage = Carriage(ipsecd=nat.is_ipsecd(request))
+    sa.nat, sa.carriage = found or nat.NONE, carriage
     sa.fragmentation = request.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None and all(
         peer.fragmentation for peer in peers
     )
-    response = _response(core, sa, path, suite, chosen, pair, request)
+    response = _response(core, sa, path, suite, chosen, pair)
     sa.messages = (data, response)
     sa.window.answer((response,))
     sa.transmit((response,), path)
     return sa
 
 
-def _response(
-    core: Core, sa: IkeSa, path: Path, suite: IkeSuite, chosen: Proposal, pair: KeyPair, request: Admitted
-) -> bytes:
+def _response(core: Core, sa: IkeSa, path: Path, suite: IkeSuite, chosen: Proposal, pair: KeyPair) -> bytes:
+    in_udp = not sa.carriage.native
     payloads: list[AnyPayload] = [
         Sa((replace(chosen, spi=b""),)),
         Ke(suite.group.id, pair.public),
         Nonce(sa.secured.nonces[1]),
-        *nat.notifies(sa.spi_i, sa.spi_r, path, core.entropy, to_ipsecd=nat.is_ipsecd(request)),
+        *nat.notifies(sa.spi_i, sa.spi_r, path, core.entropy, bent=in_udp, udp=in_udp, to_ipsecd=sa.carriage.ipsecd),
         Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED),  # RFC 6023 section 3: unasked
     ]
     if sa.fragmentation:

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 import ipsecd
 from ipsecd.cli.ipsecd import main
 from ipsecd.policy.schema import schema_json
-from tests.unit.daemon.daemons import policy, rule
+from tests.unit.daemon.daemons import policy
 
 pytestmark = pytest.mark.xdist_group("starts here")  # of one network namespace: one daemon at a time
 
@@ -106,13 +106,13 @@ def test_the_version_is_told_in_one_form() -> None:
 
 
 def test_a_start_with_what_is_not_supported_ends_with_1_and_names_the_place(tmp_path: Path) -> None:
-    (tmp_path / "policy.yaml").write_text(policy(rule(encapsulation="native")))
+    (tmp_path / "policy.yaml").write_text(policy(key_exchange="{versions: [ikev1, ikev2]}"))
     done = start(tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    place = re.escape(f"{tmp_path}/policy.yaml:6:")
+    place = re.escape(f"{tmp_path}/policy.yaml:")
     told = lines(done)
     assert told[0] == f"info    ipsecd {ipsecd.__version__} starts with {tmp_path}/policy.yaml"
-    wanted = rf"error   {place}\d+: policies\.sites\.rules\.0\.encapsulation: not supported yet: native encapsulation"
+    wanted = rf"error   {place}\d+:\d+: policies\.sites\.key_exchange\.versions\.0: not supported yet: IKEv1"
     assert re.fullmatch(wanted, told[1])
     assert told[2:] == ["error   ipsecd can't start: the policy uses something that isn't supported yet"]
 

@@ -68,6 +68,7 @@ SA = {
     "suite": "aes128gcm16-prfsha256-x25519",
     "nat_here": False,
     "nat_there": False,
+    "encapsulation": "udp",
     "age": 61.0,
     "rekey_in": 7_200.0,
     "children": [CHILD],

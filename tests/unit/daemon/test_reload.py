@@ -208,7 +208,7 @@ def _too_much(_: object) -> bytes:
 
 
 MISTAKE = policy().replace("require-security", "require-securty")
-UNSUPPORTED = policy(rule(encapsulation="native"))
+UNSUPPORTED = policy(key_exchange="{versions: [ikev1, ikev2]}")
 
 
 @pytest.mark.parametrize(
@@ -216,10 +216,10 @@ UNSUPPORTED = policy(rule(encapsulation="native"))
     [
         (MISTAKE, "policies.sites.rules.0.action: ", "1 mistake in the policy"),
         (MISTAKE + "  more: 5\n", "policies.more: ", "2 mistakes in the policy"),
-        (UNSUPPORTED, "not supported yet: native", "the policy uses something that isn't supported yet"),
+        (UNSUPPORTED, "not supported yet: IKEv1", "the policy uses something that isn't supported yet"),
         (
-            policy(rule(encapsulation="native"), key_exchange="{versions: [ikev1, ikev2]}"),
-            "not supported yet: IKEv1",
+            policy(key_exchange="{versions: [ikev1, ikev2], proposals: [{encryption: aes128gcm16, groups: mlkem768}]}"),
+            "not supported yet: mlkem768",
             "the policy uses 2 things that aren't supported yet",
         ),
     ],
