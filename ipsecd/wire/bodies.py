@@ -60,23 +60,10 @@ _SPI_OF_CHILD = 4
 _EAP_REQUEST, _EAP_RESPONSE, _EAP_SUCCESS, _EAP_FAILURE = 1, 2, 3, 4
 
 
-def _bounded(r: Reader, most: int, reason: str, least: int = 0) -> bytes:
-    """All that's left, if it has between ``least`` and ``most`` octets."""
-    if not least <= r.remaining <= most:
-        raise WireError(reason, f"{r.remaining} octets, not {least} to {most}", offset=r.offset)
-    return r.rest()
-
-
-def _beginning(r: Reader, most: int) -> bytes:
-    """All that's left is read, and its first ``most`` octets are kept: what is said beyond them concerns nobody, and a
-    message isn't malformed for it."""
-    return r.rest()[:most]
-
-
 # Section 3.4. Whether the value fits its group is for whoever knows the group.
 def _decode_ke(r: Reader) -> Ke:
     group, _ = r.unpack("!HH")
-    return Ke(Group(group), _bounded(r, limits.MAX_IKE_MESSAGE, "empty-key-exchange", least=1))
+    return Ke(Group(group), r.bounded(limits.MAX_IKE_MESSAGE, "empty-key-exchange", least=1))
 
 
 def _encode_ke(ke: Ke) -> bytes:
@@ -85,7 +72,7 @@ def _encode_ke(ke: Ke) -> bytes:
 
 # Section 3.5.
 def _decode_identity(r: Reader) -> tuple[Identity, bytes]:
-    body = _bounded(r, 4 + limits.MAX_IDENTITY, "bad-identity-length", least=4)
+    body = r.bounded(4 + limits.MAX_IDENTITY, "bad-identity-length", least=4)
     return Identity.decode(body), body[1:4]
 
 
@@ -95,7 +82,7 @@ def _encode_identity(payload: IdI | IdR) -> bytes:
 
 # Section 3.6.
 def _decode_cert(r: Reader) -> Cert:
-    return Cert(CertEncoding(r.u8()), _bounded(r, limits.MAX_CERTIFICATE, "certificate-too-long"))
+    return Cert(CertEncoding(r.u8()), r.bounded(limits.MAX_CERTIFICATE, "certificate-too-long"))
 
 
 def _encode_cert(cert: Cert) -> bytes:
@@ -123,7 +110,7 @@ def _encode_auth(auth: Auth) -> bytes:
 
 # Section 3.9.
 def _decode_nonce(r: Reader) -> Nonce:
-    return Nonce(_bounded(r, limits.MAX_NONCE, "bad-nonce-length", least=limits.MIN_NONCE))
+    return Nonce(r.bounded(limits.MAX_NONCE, "bad-nonce-length", least=limits.MIN_NONCE))
 
 
 # Section 3.10. Without an SPI the protocol has no meaning and must be ignored; it's read as NONE.
@@ -133,7 +120,7 @@ def _decode_notify(r: Reader) -> Notify:
     if spi_octets not in (0, right):
         raise WireError("bad-spi-size", f"{spi_octets} octets for {Protocol(protocol)}", offset=r.offset)
     spi = r.take(spi_octets)
-    data = _beginning(r, limits.MAX_NOTIFY_DATA)
+    data = r.beginning(limits.MAX_NOTIFY_DATA)
     return Notify(NotifyType(kind), data, Protocol(protocol) if spi else Protocol.NONE, spi)
 
 
@@ -169,7 +156,7 @@ def _encode_delete(delete: Delete) -> bytes:
 
 # Section 3.12.
 def _decode_vendor(r: Reader) -> VendorId:
-    return VendorId(_beginning(r, limits.MAX_VENDOR_ID))
+    return VendorId(r.beginning(limits.MAX_VENDOR_ID))
 
 
 # Section 3.15. The attribute's first bit is reserved.

@@ -26,10 +26,8 @@ from ipsecd.errors import WireError
 from ipsecd.wire.payloads import Proposal, Sa, Transform
 from ipsecd.wire.reader import Reader
 from ipsecd.wire.registry import AttributeType, Protocol, TransformType
+from ipsecd.wire.substructure import MORE_PROPOSALS, MORE_TRANSFORMS, decode_list, encode_list
 
-_LAST = 0
-_MORE_PROPOSALS = 2
-_MORE_TRANSFORMS = 3
 _SHORT = 0x8000  # the AF bit: type and two octets of value (TV)
 _KEY_LENGTH = _SHORT | AttributeType.KEY_LENGTH
 _SPI_SIZES = {Protocol.IKE: (0, 8), Protocol.AH: (4,), Protocol.ESP: (4,)}  # section 3.3.1
@@ -38,19 +36,12 @@ _SPI_SIZES = {Protocol.IKE: (0, 8), Protocol.AH: (4,), Protocol.ESP: (4,)}  # se
 def decode_sa(r: Reader) -> Sa:
     """The SA payload's body. What isn't understood (a protocol, a transform type, an attribute) is kept, because it
     makes only that proposal or transform unacceptable (section 3.3.6)."""
-    proposals: list[Proposal] = []
-    more = True
-    while more:
-        if len(proposals) == limits.MAX_PROPOSALS:
-            raise WireError("too-many-proposals", offset=r.offset)
-        more = _has_next(r, _MORE_PROPOSALS)
-        with r.window(r.u16() - 4) as body:
-            proposals.append(_decode_proposal(body))
+    proposals = decode_list(r, MORE_PROPOSALS, limits.MAX_PROPOSALS, "too-many-proposals", _decode_proposal)
     # Section 3.3.1: an offer counts from one. An answer is one proposal, with the number it had in the offer.
     numbers = [proposal.number for proposal in proposals]
     if numbers != list(range(1, len(numbers) + 1)) and (len(numbers) > 1 or numbers == [0]):
         raise WireError("bad-proposal-number", f"{numbers}", offset=r.offset)
-    return Sa(tuple(proposals))
+    return Sa(proposals)
 
 
 def _decode_proposal(r: Reader) -> Proposal:
@@ -58,17 +49,10 @@ def _decode_proposal(r: Reader) -> Proposal:
     if spi_octets not in _SPI_SIZES.get(Protocol(protocol), (spi_octets,)):
         raise WireError("bad-spi-size", f"{spi_octets} octets for {Protocol(protocol)}", offset=r.offset)
     spi = r.take(spi_octets)
-    transforms: list[Transform] = []
-    more = True
-    while more:
-        if len(transforms) == limits.MAX_TRANSFORMS:
-            raise WireError("too-many-transforms", offset=r.offset)
-        more = _has_next(r, _MORE_TRANSFORMS)
-        with r.window(r.u16() - 4) as body:
-            transforms.append(_decode_transform(body))
+    transforms = decode_list(r, MORE_TRANSFORMS, limits.MAX_TRANSFORMS, "too-many-transforms", _decode_transform)
     if len(transforms) != count:
         raise WireError("transform-count", f"{len(transforms)} transforms, count says {count}", offset=r.offset)
-    return Proposal(number, Protocol(protocol), spi, tuple(transforms))
+    return Proposal(number, Protocol(protocol), spi, transforms)
 
 
 def _decode_transform(r: Reader) -> Transform:
@@ -88,23 +72,15 @@ def _decode_transform(r: Reader) -> Transform:
     return Transform(TransformType(kind), number, key_bits, tuple(unknown))
 
 
-def _has_next(r: Reader, more: int) -> bool:
-    """Reads "last substructure" and the reserved octet behind it."""
-    flag, _ = r.unpack("!BB")
-    if flag not in (_LAST, more):
-        raise WireError("bad-last-substructure", f"{flag} is neither {_LAST} nor {more}", offset=r.offset)
-    return bool(flag == more)
-
-
 def encode_sa(sa: Sa) -> bytes:
     bodies = [_encode_proposal(proposal) for proposal in sa.proposals]
-    return _encode_list(bodies, _MORE_PROPOSALS)
+    return encode_list(bodies, MORE_PROPOSALS)
 
 
 def _encode_proposal(proposal: Proposal) -> bytes:
     bodies = [_encode_transform(transform) for transform in proposal.transforms]
     head = struct.pack("!BBBB", proposal.number, proposal.protocol, len(proposal.spi), len(bodies))
-    return head + proposal.spi + _encode_list(bodies, _MORE_TRANSFORMS)
+    return head + proposal.spi + encode_list(bodies, MORE_TRANSFORMS)
 
 
 def _encode_transform(transform: Transform) -> bytes:
@@ -114,10 +90,3 @@ def _encode_transform(transform: Transform) -> bytes:
     for field, value in transform.unknown:
         body += struct.pack("!H", field) + (b"" if field & _SHORT else struct.pack("!H", len(value))) + value
     return body
-
-
-def _encode_list(bodies: list[bytes], more: int) -> bytes:
-    flags = [more] * (len(bodies) - 1) + [_LAST]
-    return b"".join(
-        struct.pack("!BBH", flag, 0, len(body) + 4) + body for flag, body in zip(flags, bodies, strict=True)
-    )

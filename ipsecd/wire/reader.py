@@ -65,6 +65,17 @@ class Reader:
         """All octets not read yet."""
         return bytes(self._claim(self.remaining))
 
+    def bounded(self, most: int, reason: str, least: int = 0) -> bytes:
+        """All octets not read yet. WireError(``reason``) unless they are ``least`` to ``most``."""
+        if not least <= self.remaining <= most:
+            raise WireError(reason, f"{self.remaining} octets, not {least} to {most}", offset=self.offset)
+        return self.rest()
+
+    def beginning(self, most: int) -> bytes:
+        """All octets not read yet are read, and the first ``most`` of them kept: what is said beyond them concerns
+        nobody, and a message isn't malformed for it."""
+        return self.rest()[:most]
+
     def peek(self, ahead: int) -> int:
         """The octet ``ahead`` octets behind the next one, left where it is."""
         if ahead >= self.remaining:

@@ -12,13 +12,13 @@ from ipsecd.ike.drops import DROPS
 
 ROOT = Path(ipsecd.__file__).parent
 # what an IKE message goes through on its way: other modules of these rooms read packets
-READERS = ("ike", "ikev2", "bodies", "proposal", "traffic", "identity", "dn", "reader")
+READERS = ("ike", "ikev2", "bodies", "proposal", "substructure", "traffic", "identity", "dn", "reader")
 MODULES = (
     *ROOT.glob("ike/**/*.py"),
     *(ROOT / "wire" / f"{name}.py" for name in READERS),
     *(ROOT / "crypto" / f"{name}.py" for name in ("exchange", "ike_cipher", "sealing")),
 )
-GIVE_A_REASON = {"PeerError", "Refused", "WireError", "drop", "_failed", "_lose", "_bounded"}
+GIVE_A_REASON = {"PeerError", "Refused", "WireError", "drop", "_failed", "_lose", "bounded", "decode_list"}
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 

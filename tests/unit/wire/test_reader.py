@@ -110,3 +110,20 @@ def test_an_empty_window_is_fine() -> None:
     with r.window(0) as w:
         assert w.rest() == b""
     r.end()
+
+
+@pytest.mark.parametrize("octets", [b"ab", b"abcd"])
+def test_a_bounded_rest_has_so_many_octets(octets: bytes) -> None:
+    assert Reader(octets).bounded(4, "wrong", least=2) == octets
+
+
+@pytest.mark.parametrize("octets", [b"a", b"abcde"])
+def test_another_rest_is_refused_for_the_reason_given(octets: bytes) -> None:
+    with pytest.raises(WireError, match=f"^wrong: {len(octets)} octets, not 2 to 4 at offset 7"):
+        Reader(octets, base=7).bounded(4, "wrong", least=2)
+
+
+def test_of_a_long_rest_the_beginning_is_kept_and_all_is_read() -> None:
+    r = Reader(b"abcde")
+    assert r.beginning(3) == b"abc"
+    r.end()
