@@ -6,45 +6,28 @@ was accepted re-encodes to octets that decode to an equal value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from ipsecd.wire import ah, dn, esp, icmp, ike, ikev2, ip, offload, tcp, udpencap
 from ipsecd.wire.bodies import decode_body, encode_body
+from ipsecd.wire.decoder import Decoder, samples
+from ipsecd.wire.decoders_v1 import DECODERS_V1
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.payloads import AnyPayload
 from ipsecd.wire.reader import Reader
 from ipsecd.wire.registry import Payload
-
-
-@dataclass(frozen=True, slots=True)
-class Decoder:
-    """``samples`` are accepted by ``decode``, and between them reach its branches."""
-
-    name: str
-    decode: Callable[[bytes], object]
-    encode: Callable[[Any], bytes] | None
-    samples: tuple[bytes, ...]
-
-
-def _hex(*texts: str) -> tuple[bytes, ...]:
-    return tuple(bytes.fromhex(text) for text in texts)
-
 
 _UDP = bytes.fromhex("4500 0024 0000 4000 40 11 0000 c0000201 c6336401 01f4 1194 0010 0000 0001020304050607")
 _TO_CUT = offload.Offload(1, offload.Gso.UDP_DATAGRAMS, 28, 4, 20, 6).encode() + _UDP  # in the machine's own order
 _TO_FINISH = offload.Offload(1, offload.Gso.NONE, 0, 0, 20, 6).encode() + _UDP
 
 
-def _payload(kind: Payload, *samples: str) -> Decoder:
+def _payload(kind: Payload, *octets: str) -> Decoder:
     """The body of one payload type, read to its end."""
 
     def decode(data: bytes) -> AnyPayload:
         with Reader(data).window(len(data)) as body:
             return decode_body(kind, False, body)
 
-    return Decoder(f"payload-{kind.name.lower().replace('_', '-')}", decode, encode_body, _hex(*samples))
+    return Decoder(f"payload-{kind.name.lower().replace('_', '-')}", decode, encode_body, samples(*octets))
 
 
 def _decode_chain(data: bytes) -> tuple[AnyPayload, ...]:
@@ -86,7 +69,7 @@ _ALL = (
         "ike-header",
         ike.decode_header,
         lambda header: header.encode() + bytes(header.length - ike.HEADER_OCTETS),
-        _hex(
+        samples(
             f"{_SPIS} 00 20 25 08 00000001 0000001c", "c0c1c2c3c4c5c6c7 0000000000000000 00 10 02 01 00000000 0000001c"
         ),
     ),
@@ -94,7 +77,7 @@ _ALL = (
         "ike-message",
         ikev2.decode,
         _encode_message,
-        _hex(
+        samples(
             # IKE_SA_INIT: SA, KE, Nonce, N(COOKIE), an unknown critical payload
             "c0c1c2c3c4c5c6c7 0000000000000000 21 20 22 08 00000000 00000099"
             "2200 0030 0000 002c 01 01 00 04"
@@ -114,7 +97,7 @@ _ALL = (
         "payload-chain",
         _decode_chain,
         _encode_chain,
-        _hex(
+        samples(
             "00",
             "29 0000000c000040010000000a",  # RFC 7634 appendix B, opened
             f"23 2700000c 02000000 61406263 2c00000c 02000000 00112233 2d000018 01000000 {_TS_V4}"
@@ -153,18 +136,18 @@ _ALL = (
     _payload(Payload.TSR, "01000000 07 00 0010 ffff 0000 00000000 ffffffff"),
     _payload(Payload.CP, "01000000 0001 0000 0003 0004 c0000235 8008 0000", "02000000"),
     _payload(Payload.EAP, "01 07 0009 01 68657921", "03 07 0004"),
-    Decoder("identity", Identity.decode, Identity.encode, _hex("02000000 67772e6578616d706c65", f"09000000 {_DN}")),
+    Decoder("identity", Identity.decode, Identity.encode, samples("02000000 67772e6578616d706c65", f"09000000 {_DN}")),
     Decoder(
         "distinguished-name",
         dn.decode,
         dn.encode,
-        _hex(_DN, "3000", "3013 3111 300f 0603 550403 1e08 0067007700310032"),
+        samples(_DN, "3000", "3013 3111 300f 0603 550403 1e08 0067007700310032"),
     ),
     Decoder(
         "ip-packet",
         ip.parse,
         None,
-        _hex(
+        samples(
             _V4_ICMP_ECHO,
             _V4_SYN,
             "4600 0028 0000 2000 40 11 0000 c0000201 c6336401 94040000 01f4 1194 0018 0000 0000000000000000",
@@ -177,12 +160,12 @@ _ALL = (
             "60000000 0008 87 40 20010db8000000000000000000000001 20010db8000000000000000000000002 3b00 0500 0000 0000",
         ),
     ),
-    Decoder("ip-packet-quoted", ip.parse_quoted, None, _hex(_V4_ICMP_ECHO, _V4_SYN[:66])),
+    Decoder("ip-packet-quoted", ip.parse_quoted, None, samples(_V4_ICMP_ECHO, _V4_SYN[:66])),
     Decoder(
         "icmp-error",
         icmp.parse_error,
         None,
-        _hex(
+        samples(
             f"4500 0038 0000 0000 40 01 0000 c6336401 c0000201 0304 862f 0000 0578 {_V4_ICMP_ECHO}",
         ),
     ),
@@ -193,16 +176,18 @@ _ALL = (
         None,
         (_TO_CUT, _TO_FINISH),
     ),
-    Decoder("tcp-mss", lambda data: tcp.mss_offset(ip.parse(data), data), None, _hex(_V4_SYN)),
-    Decoder("esp-header", esp.decode_header, esp.EspHeader.encode, _hex("01020304 00000005 1011121314151617")),
-    Decoder("ah-header", ah.decode_header, _encode_ah, _hex(f"1104 0000 01020304 00000005 {'c0' * 12} 01f4 1194")),
-    Decoder("esp-trailer", esp.strip_trailer, _encode_trailer, _hex("45000054 010202 04", "0004", "0102 0102 02 29")),
+    Decoder("tcp-mss", lambda data: tcp.mss_offset(ip.parse(data), data), None, samples(_V4_SYN)),
+    Decoder("esp-header", esp.decode_header, esp.EspHeader.encode, samples("01020304 00000005 1011121314151617")),
+    Decoder("ah-header", ah.decode_header, _encode_ah, samples(f"1104 0000 01020304 00000005 {'c0' * 12} 01f4 1194")),
+    Decoder(
+        "esp-trailer", esp.strip_trailer, _encode_trailer, samples("45000054 010202 04", "0004", "0102 0102 02 29")
+    ),
     Decoder(
         "udp-encapsulation",
         lambda data: udpencap.classify(data, natt=True),
         None,
-        _hex("ff", "00000000c0", "01020304ff", ""),
+        samples("ff", "00000000c0", "01020304ff", ""),
     ),
 )
 
-DECODERS: dict[str, Decoder] = {decoder.name: decoder for decoder in _ALL}
+DECODERS: dict[str, Decoder] = {decoder.name: decoder for decoder in (*_ALL, *DECODERS_V1)}

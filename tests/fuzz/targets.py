@@ -12,7 +12,8 @@ from ipsecd.dataplane import codec
 from ipsecd.errors import ConfigError, PeerError, WireError
 from ipsecd.ike.cookie import peek
 from ipsecd.wire.checksum import checksum
-from ipsecd.wire.decoders import DECODERS, Decoder
+from ipsecd.wire.decoder import Decoder
+from ipsecd.wire.decoders import DECODERS
 from ipsecd.wire.reader import Reader
 from tests.fuzz import policies, sealed, signed
 from tests.fuzz.mutate import mutated, mutated_text
@@ -60,9 +61,11 @@ def _peek(datagram: bytes) -> tuple[bytes | None, bytes]:
 
 _CASES = {"ike-message": 50_000, "payload-chain": 20_000, "ip-packet": 20_000, "distinguished-name": 10_000}
 _CASES |= {"payload-cp": 10_000, "payload-eap": 10_000}
+_CASES |= {"v1-message": 20_000, "v1-chain": 20_000, "v1-sa": 20_000, "v1-id": 10_000}
 _REPAIRS: dict[str, Repair] = {
     "ike-header": _right_ike_length,
     "ike-message": _right_ike_length,
+    "v1-message": _right_ike_length,
     "icmp-error": _right_icmp_checksum,
 }
 

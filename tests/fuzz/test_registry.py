@@ -8,6 +8,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 from ipsecd import wire
+from ipsecd.wire import registry_v1
 from ipsecd.wire.decoders import DECODERS
 from ipsecd.wire.registry import Payload
 
@@ -54,6 +55,11 @@ def test_every_function_that_can_refuse_octets_is_reached_by_a_sample() -> None:
 def test_every_payload_that_is_not_sealed_has_a_decoder() -> None:
     payloads = {f"payload-{kind.name.lower().replace('_', '-')}" for kind in Payload}
     assert payloads - DECODERS.keys() == {"payload-none", "payload-sk", "payload-skf"}
+
+
+def test_every_payload_of_ikev1_that_has_a_meaning_has_a_decoder() -> None:
+    payloads = {f"v1-{kind.name.lower().replace('_', '-')}" for kind in registry_v1.Payload}
+    assert payloads - DECODERS.keys() == {"v1-none", "v1-proposal", "v1-transform", "v1-gss"}
 
 
 def test_names_are_those_of_the_decoders() -> None:

@@ -11,7 +11,8 @@ import pytest
 from ipsecd import limits
 from ipsecd.errors import WireError
 from ipsecd.wire import dn, ip
-from ipsecd.wire.decoders import DECODERS, Decoder
+from ipsecd.wire.decoder import Decoder
+from ipsecd.wire.decoders import DECODERS
 from ipsecd.wire.ike import Header
 from ipsecd.wire.ikev2 import decode, decode_chain, encode_chain
 from ipsecd.wire.payloads import Cp, Proposal, Sa, Transform, TsI, Unknown, VendorId
