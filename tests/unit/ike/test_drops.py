@@ -13,10 +13,11 @@ from ipsecd.ike.drops import DROPS
 ROOT = Path(ipsecd.__file__).parent
 # what an IKE message goes through on its way: other modules of these rooms read packets
 READERS = ("ike", "ikev2", "bodies", "proposal", "substructure", "traffic", "identity", "dn", "reader")
+READERS_V1 = ("ikev1", "ikev1_attributes", "ikev1_bodies", "ikev1_identity", "ikev1_sa")
 MODULES = (
     *ROOT.glob("ike/**/*.py"),
-    *(ROOT / "wire" / f"{name}.py" for name in READERS),
-    *(ROOT / "crypto" / f"{name}.py" for name in ("exchange", "ike_cipher", "sealing")),
+    *(ROOT / "wire" / f"{name}.py" for name in (*READERS, *READERS_V1)),
+    *(ROOT / "crypto" / f"{name}.py" for name in ("exchange", "ike_cipher", "isakmp_cipher", "sealing")),
 )
 GIVE_A_REASON = {"PeerError", "Refused", "WireError", "drop", "_failed", "_lose", "bounded", "decode_list"}
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
