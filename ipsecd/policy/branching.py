@@ -17,6 +17,7 @@ hooks. And what a change of the policy doesn't touch is called as before, and st
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +29,7 @@ from math import log2
 from ipsecd import limits
 from ipsecd.policy.extents import SIDES, Box, around, meet, needed, turns, whole
 from ipsecd.policy.flow import Flow, span
-from ipsecd.policy.memory import MEMORY
+from ipsecd.policy.memory import MEMORY, Known
 from ipsecd.policy.parting import Cut, Parting
 
 Chains = dict[str, list[str]]
@@ -75,17 +76,17 @@ def tree(name: str, flows: Sequence[Flow], words: Words) -> Chains:
     known = MEMORY.flows(flows)
     boxes = [each.box[: len(words.places)] for each in known]
     numbers = needed(flows, boxes)
-    flows, boxes = [known[number].flow for number in numbers], [boxes[number] for number in numbers]
-    bounds = [0, *(turns(boxes) if words.in_turn else ()), len(flows)]
+    known, boxes = [known[number] for number in numbers], [boxes[number] for number in numbers]
+    bounds = [0, *(turns(boxes) if words.in_turn else ()), len(known)]
     parts = [slice(*ends) for ends in pairwise(bounds)]
     chains: Chains = {}
     then, behind = "", None
     for place, part in reversed(list(enumerate(parts))):
         own = f"{name}_then_{place}" if place else name  # of which each way through the tree before it may know
-        chains[own] = _Tree(flows[part], boxes[part], words, then, behind).rules(_depth(parts, part))
+        chains[own] = _Tree(known[part], boxes[part], words, then, behind).rules(_depth(parts, part))
         then = own
-        for flow, box in zip(flows[part], boxes[part], strict=True) if place else ():
-            if flow.verdict != "return":
+        for each, box in zip(known[part], boxes[part], strict=True) if place else ():
+            if each.flow.verdict != "return":
                 behind = box if behind is None else around(behind, box)
     return chains | reached(chains)
 
@@ -135,11 +136,12 @@ class _Tree:
     what is inside the box ``behind``."""
 
     def __init__(
-        self, flows: Sequence[Flow], boxes: Sequence[Box], words: Words, then: str, behind: Box | None
+        self, flows: Sequence[Known], boxes: Sequence[Box], words: Words, then: str, behind: Box | None
     ) -> None:
-        self.flows, self.boxes, self.words, self.then, self.behind = flows, boxes, words, then, behind
+        self.flows = [each.flow for each in flows]
+        self.boxes, self.words, self.then, self.behind = boxes, words, then, behind
         self.known = words, then, behind, limits.LEAF, limits.FEW_FLOWS
-        self.ids = [id(flow) for flow in flows]
+        self.numbers = [each.number for each in flows]
 
     @cached_property
     def decisive(self) -> list[bool]:
@@ -159,7 +161,8 @@ class _Tree:
 
     def _rules(self, part: _Part) -> list[str]:
         """Those for what is inside a part; as they were made before, if they were."""
-        key = (*self.known, *map(self.ids.__getitem__, part.flows), part.inside, part.depth, part.spare)
+        flows = array("L", map(self.numbers.__getitem__, part.flows)).tobytes()
+        key = self.known, flows, part.inside, part.depth, part.spare
         rules = MEMORY.trees.get(key)
         if rules is None:
             rules = MEMORY.trees[key] = self._made(part)

@@ -1,13 +1,15 @@
 """What is known of flows, and of the trees that were made of them: a change of a policy costs hardly more than what it
 changes. Nothing depends on what is remembered but the time that it takes.
 
-Flows that are equal are one object here, so that a tree can be found again by the identities of its flows; those are
-good for as long as the flows are held, so all is forgotten at once.
+Flows that are equal have one number here, so that a tree can be found again by the numbers of its flows. They are
+recognized by the identities of their selectors, which are good for as long as those are held: so all is forgotten at
+once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 from ipsecd import limits
@@ -19,10 +21,11 @@ Pairs = tuple[tuple[Selector, Selector], ...]
 
 
 class Known(NamedTuple):
-    """A flow, and the box that it covers at most."""
+    """A flow, the box that it covers at most, and its number."""
 
     flow: Flow
     box: Box
+    number: int
 
 
 class Memory:
@@ -32,13 +35,14 @@ class Memory:
     def __init__(self) -> None:
         self.trees: dict[tuple[Any, ...], list[str]] = {}
         self.branches: dict[str, list[str]] = {}
+        self._numbers = count()
         self._flows: dict[tuple[Any, ...], Known] = {}
         self._pairs: dict[Pairs, Pairs] = {}
         self._selectors: dict[Selector, Selector] = {}
 
     def begin(self) -> None:
         """Forget everything, if it is much."""
-        if len(self._flows) > limits.REMEMBERED_FLOWS or len(self.trees) > limits.REMEMBERED_FLOWS:
+        if max(len(self.trees), len(self._flows)) > limits.REMEMBERED_PARTS:
             for each in (self.trees, self.branches, self._flows, self._pairs, self._selectors):
                 each.clear()
 
@@ -66,7 +70,7 @@ class Memory:
             )
             each = known.get(key)
             if each is None:
-                each = known[key] = Known(flow, box_of(flow))
+                each = known[key] = Known(flow, box_of(flow), next(self._numbers))
             found.append(each)
         return found
 
