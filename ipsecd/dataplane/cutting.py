@@ -42,10 +42,13 @@ class _Tcp(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """The columns of segments: their headers whole, and their payloads; of IPv4 the identifications and checksums, side
-    by side, and what TCP adds; the words that are summed, which begin at ``start``; and the checksums, in the order of
-    those words: ``swap`` makes sums of big-endian words such sums."""
+    """The columns of segments: their headers whole, but for the first ``ahead`` octets, and their payloads; of IPv4 the
+    identifications and checksums, side by side, and what TCP adds; the words that are summed, which begin at ``start``
+    or with the octets ``before``; and the checksums, in the order of those words: ``swap`` makes sums of big-endian
+    words such sums."""
 
+    ahead: int
+    before: bytes
     headers: Column
     payloads: Octets
     v4: Column | None
@@ -58,22 +61,36 @@ class Shape(NamedTuple):
 
 def shape(rows: Octets, cut: Cut) -> Shape:
     """The columns of segments cut so, which stand at the start of ``rows``. Their ends stand on machine words."""
-    octets, transport = cut.header + cut.segment, cut.transport
-    over = octets - transport
+    octets = cut.header + cut.segment
+    over = octets - cut.transport
     start = octets - -(-over // _WORD) * _WORD
-    odd = over % 2 == 1
+    v4 = rows[:, 4:12].view(">u2")[:, ::3] if cut.version == 4 else None
+    return _shape(rows, cut, 0, v4, start, b"", rows[:, start:octets])
+
+
+def bare(rows: Octets, words: Octets, before: bytes, cut: Cut) -> Shape:
+    """The columns of segments without their IP headers, which stand at the start of ``rows``; ``words`` begin with the
+    octets ``before`` in front of each."""
+    return _shape(rows, cut, cut.transport, None, cut.transport, before, words)
+
+
+def _shape(rows: Octets, cut: Cut, ahead: int, v4: Column | None, start: int, before: bytes, words: Octets) -> Shape:
+    transport, header = cut.transport - ahead, cut.header - ahead
+    odd = (header + cut.segment - transport) % 2 == 1
     tcp = None
     if cut.tcp:
         steps = _STEPS * np.uint32(cut.segment)
         tcp = _Tcp(steps, column(rows, transport + 4, ">u4"), column(rows, transport + FLAGS_AT, "u1"))
     return Shape(
-        column(rows, 0, f"V{cut.header}"),
-        rows[:, cut.header : octets],
-        rows[:, 4:12].view(">u2")[:, ::3] if cut.version == 4 else None,
+        ahead,
+        before,
+        column(rows, 0, f"V{header}"),
+        rows[:, header : header + cut.segment],
+        v4,
         tcp,
         start,
-        rows[:, start:octets].view(np.uint32),
-        column(rows, cut.checksum, ">u2" if odd == (sys.byteorder == "little") else "<u2"),
+        words.view(np.uint32),
+        column(rows, cut.checksum - ahead, ">u2" if odd == (sys.byteorder == "little") else "<u2"),
         256 if odd == (sys.byteorder == "big") else 1,
     )
 
@@ -100,7 +117,7 @@ def cut_full(packet: memoryview, cut: Cut, columns: Shape, count: int, first: in
         template[transport + 4 : transport + 6] = whole.to_bytes(2, "big")
     template[cut.checksum : cut.checksum + 2] = b"\0\0"
 
-    columns.headers[:count] = np.frombuffer(template, columns.headers.dtype)
+    columns.headers[:count] = np.frombuffer(template, columns.headers.dtype, offset=columns.ahead)
     v4, tcp = columns.v4, columns.tcp
     if v4 is not None:
         check = 0xFFFF - head - identification
@@ -114,7 +131,7 @@ def cut_full(packet: memoryview, cut: Cut, columns: Shape, count: int, first: in
         if flags & _LAST and first + count == cut.full and not cut.tail:
             tcp.flags[count - 1] |= flags & _LAST
     totals = columns.words[:count].sum(axis=1, dtype=np.uint64)
-    above = int.from_bytes(template[columns.start : transport], "big")
+    above = int.from_bytes(columns.before or template[columns.start : transport], "big")
     rest = (cut.pseudo + whole - above) * columns.swap % 0xFFFF
     if tcp is not None:
         columns.checks[:count] = (np.uint64(_ANY_SUM - rest) - totals) % _MODULUS

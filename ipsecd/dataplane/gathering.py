@@ -56,29 +56,33 @@ def _ends(packet: memoryview, start: int, protocol: int, shown: bytes, echo: boo
 
 
 class Way(NamedTuple):
-    """How the packets of a flow go out: by this entry and SA, with this outer header, at most ``room`` octets each."""
+    """How the packets of a flow go out: by this entry and SA, with this outer header, at most ``room`` octets each.
+    ``ahead`` is how many octets of each stay outside: its IP header in transport mode."""
 
     entry: str
     sa: OutboundSa
     protocol: int
     next_header: int
+    ahead: int
     tos: int
     df: bool
     room: int
 
 
 class Gathered:
-    """Packets of one way and one size, ``octets`` each; at most ``most`` of them, as they leave in one call. Each has
-    ``trailer`` behind it when it is sealed, and ``encrypted`` octets then. ``stale``: the way may be another by now."""
+    """Packets of one way and one size, ``octets`` each; at most ``most`` of them, as they leave in one call. Of each
+    ``inside`` octets are sealed, with ``trailer`` behind them: ``encrypted`` octets then. ``stale``: the way may be
+    another by now."""
 
-    __slots__ = ("_most", "encrypted", "octets", "packets", "stale", "trailer", "way")
+    __slots__ = ("_most", "encrypted", "inside", "octets", "packets", "stale", "trailer", "way")
 
     def __init__(self, way: Way, octets: int, packet: bytes) -> None:
         cipher = way.sa.cipher
         self.way = way
         self.octets = octets
-        self.trailer = trailer_of(cipher, octets, way.next_header)
-        self.encrypted = octets + len(self.trailer)
+        self.inside = octets - way.ahead
+        self.trailer = trailer_of(cipher, self.inside, way.next_header)
+        self.encrypted = self.inside + len(self.trailer)
         self._most = most_of(HEADER_OCTETS + cipher.iv_octets + self.encrypted + cipher.icv_octets)
         self.packets = [packet]
         self.stale = False

@@ -7,6 +7,7 @@ damaged packet sound.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,23 +25,39 @@ Spans = tuple[tuple[int, int], ...]  # from this octet up to that one, each
 
 _MOST_OCTETS = 65_535
 _ONES = np.int64(0xFFFF)
-_WITHOUT_OPTIONS = {4: 20, 6: 40}
+_BARE = 0  # instead of an IP version: rows of transport mode, without IP headers
+_WITHOUT_OPTIONS = {4: 20, 6: 40, _BARE: 0}
 _KIND = {4: Gso.TCP4, 6: Gso.TCP6}
 _TCP_OCTETS, _UDP_OCTETS = 20, 8
 _TCP_CHECKSUM, _UDP_CHECKSUM = 16, 6
 _WORTH_UDP = 8  # UDP packets that one by one would cost more; of TCP's, the answers to each cost more still
 _SIZES = 64  # of which it is remembered how numbers count on
 _COUNTED = INDEX.astype(np.uint16).tobytes()
-_BEFORE_ADDRESSES = {4: 12, 6: 8}
+_BEFORE_ADDRESSES = {4: 12, 6: 8, _BARE: 0}
 _ACKS = bytes([ACK]) * MOST
 _ALL = 1 << 16  # as far as headers reach
-_FLOW: dict[int, Spans] = {4: ((0, 4), (6, 10), (12, 24)), 6: ((0, 44),)}  # to the ports, but for what counts on
+_FLOW: dict[int, Spans] = {
+    4: ((0, 4), (6, 10), (12, 24)),
+    6: ((0, 44),),
+    _BARE: ((0, 4),),
+}  # to the ports, but for what counts on
 _SAME: dict[tuple[int, int], Spans] = {  # likewise, to the payload
     (4, IpProtocol.TCP): ((0, 4), (6, 10), (12, 24), (28, 33), (34, 36), (38, _ALL)),
     (4, IpProtocol.UDP): ((0, 4), (6, 10), (12, 26)),
     (6, IpProtocol.TCP): ((0, 44), (48, 53), (54, 56), (58, _ALL)),
     (6, IpProtocol.UDP): ((0, 46),),
+    (_BARE, IpProtocol.TCP): ((0, 4), (8, 13), (14, 16), (18, _ALL)),
+    (_BARE, IpProtocol.UDP): ((0, 6),),
 }
+
+
+class Missing(NamedTuple):
+    """What rows without IP headers lack: such a header, ``octets`` long, as ``of`` gives it for each row, and the sum
+    of the ``addresses`` that their checksums are over."""
+
+    octets: int
+    of: Callable[[int], bytes]
+    addresses: int
 
 
 class Heads(NamedTuple):
@@ -52,6 +69,7 @@ class Heads(NamedTuple):
     at: int
     header: int
     differ: int
+    missing: Missing | None = None
 
     def differing(self, at: int) -> int:
         """The bits of one octet that aren't the same in all rows."""
@@ -67,9 +85,11 @@ class Joined(NamedTuple):
     header: bytes
 
 
-def same_flow(rows: Octets, version: int, protocol: int) -> Heads | None:
+def same_flow(rows: Octets, version: int, protocol: int, missing: Missing | None = None) -> Heads | None:
     """The headers of all rows, if they have the first one's addresses, protocol, ports and everything else that policy
     looks at; the first is a plain packet of TCP or UDP."""
+    if missing is not None:
+        version = _BARE
     at = _WITHOUT_OPTIONS[version]
     header = at + _UDP_OCTETS
     if protocol == IpProtocol.TCP:
@@ -79,7 +99,7 @@ def same_flow(rows: Octets, version: int, protocol: int) -> Heads | None:
     differ = int.from_bytes(np.bitwise_or.reduce(words ^ words[0], axis=0).tobytes(), "big")
     differ <<= 8 * (header - octets)
     of_flow, _ = _masks(version, protocol, header)
-    return None if differ & of_flow else Heads(version, protocol, at, header, differ)
+    return None if differ & of_flow else Heads(version, protocol, at, header, differ, missing)
 
 
 def joined(rows: Octets, heads: Heads) -> list[Joined]:
@@ -98,7 +118,7 @@ def joined(rows: Octets, heads: Heads) -> list[Joined]:
         if not follows.any():
             return []
         breaks = [*(np.flatnonzero(~follows[1:]) + 1).tolist(), count]
-    most = (_MOST_OCTETS - header) // size
+    most = (_MOST_OCTETS - header - (heads.missing.octets if heads.missing else 0)) // size
     parts: list[Joined] = []
     start = 0
     for row in breaks:
@@ -112,7 +132,7 @@ def joined(rows: Octets, heads: Heads) -> list[Joined]:
 
 def _all_follow(rows: Octets, heads: Heads, size: int) -> bool:
     """Whether each row counts on from the one before, and all are sound. False may also be said of odd ones."""
-    version, protocol, at, header, differ = heads
+    version, protocol, at, header, differ, _ = heads
     _, of_all = _masks(version, protocol, header)
     if differ & of_all:
         return False
@@ -151,12 +171,14 @@ def _totals(rows: Octets, heads: Heads) -> Numbers:
     octets = rows.shape[1]
     total = sums(rows, _BEFORE_ADDRESSES[heads.version], octets)
     total += octets - heads.at + heads.protocol
+    if heads.missing is not None:
+        total += heads.missing.addresses
     return total
 
 
 def _good(rows: Octets, heads: Heads) -> Flags:
     """Which rows have right checksums."""
-    version, protocol, at, _, _ = heads
+    version, protocol, at, _, _, _ = heads
     good: Flags = _totals(rows, heads) % _ONES == 0
     if version == 4:
         good &= sums(rows, 0, at) % _ONES == 0
@@ -220,10 +242,13 @@ def _sound(rows: Octets, heads: Heads) -> Flags:
 
 def _part(rows: Octets, heads: Heads, start: int, end: int, size: int) -> Joined:
     """The headers of rows ``start`` to ``end`` as those of one big packet."""
-    version, protocol, at, header, _ = heads
+    version, protocol, at, header, _, missing = heads
     tcp = protocol == IpProtocol.TCP
-    octets = header + (end - start) * size
     head = bytearray(rows[start, :header].tobytes())
+    if missing is not None:
+        head[:0] = missing.of(start)
+        version, at, header = head[0] >> 4, at + missing.octets, header + missing.octets
+    octets = header + (end - start) * size
     if version == 4:
         head[2:4] = octets.to_bytes(2, "big")
         head[10:12] = bytes(2)
@@ -231,7 +256,7 @@ def _part(rows: Octets, heads: Heads, start: int, end: int, size: int) -> Joined
     else:
         head[4:6] = (octets - 40).to_bytes(2, "big")
     if tcp:
-        head[at + FLAGS_AT] |= int(rows[end - 1, at + FLAGS_AT])
+        head[at + FLAGS_AT] |= int(rows[end - 1, heads.at + FLAGS_AT])
     else:
         head[at + 4 : at + 6] = (octets - at).to_bytes(2, "big")
     field = at + (_TCP_CHECKSUM if tcp else _UDP_CHECKSUM)

@@ -14,6 +14,7 @@ from ipsecd.wire.tcp import FLAGS_AT, SYN
 Key = tuple[int, int, bytes]
 """SPI, protocol, and both addresses with what the transport shows of the flow: ports, or ICMP's type and code."""
 
+_PORTS = 4
 _V4 = struct.Struct("!BxHxxHxB2x12s")  # version, length, fragment, protocol, addresses and ports
 _V6 = struct.Struct("!IHBx36s")  # version, length, next header, addresses and ports
 _FRAGMENT = 0x3FFF
@@ -22,6 +23,7 @@ _INSIDE_V4, _INSIDE_V6 = IpProtocol.IPV4.value, IpProtocol.IPV6.value
 _TCP, _UDP = IpProtocol.TCP.value, IpProtocol.UDP.value
 _LEAST_V4, _LEAST_V6 = 28, 48  # octets with a UDP header, or with that of an echo
 _FLAGS_V4, _FLAGS_V6 = 20 + FLAGS_AT, 40 + FLAGS_AT
+_UDP_OCTETS = 8
 _REST_OF_TCP = 12  # octets that its header has more than UDP's, without options
 _ECHOES = {
     IpProtocol.ICMP.value: (b"\x08\x00", b"\x00\x00"),  # RFC 792
@@ -46,6 +48,20 @@ def known_as(spi: int, next_header: int, packet: memoryview) -> Key | None:
     else:
         plain, ends = ends[-4:-2] in _ECHOES.get(protocol, ()), ends[:-2]
     return (spi, protocol, ends) if plain else None
+
+
+def known_behind(spi: int, protocol: int, addresses: bytes, payload: memoryview) -> Key | None:
+    """The flow of a packet in transport mode, of which its IP header is missing: these are its ``addresses``, and
+    options and extension headers it has none. None if it isn't plain."""
+    size, shown = len(payload), bytes(payload[:_PORTS])
+    if protocol == _TCP:
+        plain = size >= _UDP_OCTETS + _REST_OF_TCP and not payload[FLAGS_AT] & SYN
+    elif protocol == _UDP:
+        plain = size >= _UDP_OCTETS
+    else:
+        shown = shown[:2]
+        plain = size >= _UDP_OCTETS and shown in _ECHOES.get(protocol, ())
+    return (spi, protocol, addresses + shown) if plain else None
 
 
 def _shown_v4(packet: memoryview) -> tuple[int, bytes]:

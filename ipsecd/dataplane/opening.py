@@ -54,13 +54,15 @@ class Layout(NamedTuple):
 
 class OpenedRun(NamedTuple):
     """Authentic, fresh packets: a row each, their trailers removed; ``views`` are those rows, ``inner`` octets each
-    and their trailers behind. ``encrypted`` counts the octets of each that were (RFC 4301 section 4.4.2.1)."""
+    and their trailers behind. ``encrypted`` counts the octets of each that were (RFC 4301 section 4.4.2.1); ``number``
+    is the sequence number of the first."""
 
     rows: Octets
     views: list[memoryview]
     inner: int
     next_header: int
     encrypted: int
+    number: int
     layout: Layout
 
     def payloads(self, header: int, start: int, end: int) -> list[memoryview]:
@@ -74,6 +76,7 @@ class OpenedOne(NamedTuple):
     packet: memoryview
     next_header: int
     encrypted: int
+    number: int
 
 
 class Opener:
@@ -132,7 +135,7 @@ class Opener:
         sa.failures = 0
         sa.window.commit_run(first, count)
         opened, encrypted = layout.rows[:count, :inner], layout.rows.shape[1]
-        return OpenedRun(opened, layout.plain[:count], inner, next_header, encrypted, layout)
+        return OpenedRun(opened, layout.plain[:count], inner, next_header, encrypted, first, layout)
 
     def open_one(self, sa: InboundSa, at: int, octets: int) -> OpenedOne | None:
         """Open the datagram at ``at``; None if it isn't fresh, authentic and of right padding, and nothing has changed
@@ -156,7 +159,7 @@ class Opener:
             return None
         sa.failures = 0
         window.commit(number)
-        return OpenedOne(plain[:inner], next_header, encrypted)
+        return OpenedOne(plain[:inner], next_header, encrypted, number)
 
     def _extend(self, at: int, first: int, count: int) -> None:
         """What is authenticated ahead of the ciphertext with extended numbers: the SPI and all 64 bits."""

@@ -18,18 +18,21 @@ import numpy as np
 from ipsecd import limits
 from ipsecd.dataplane.columns import MOST
 from ipsecd.dataplane.inbound import Inbound
-from ipsecd.dataplane.joining import Heads, joined, same_flow
-from ipsecd.dataplane.known import Key, known_as
+from ipsecd.dataplane.joining import Heads, Missing, joined, same_flow
+from ipsecd.dataplane.known import Key, known_as, known_behind
 from ipsecd.dataplane.messages import Outside
 from ipsecd.dataplane.opening import OpenedRun, Opener
 from ipsecd.dataplane.results import Result, ToTun, ToTunRun
 from ipsecd.dataplane.unwrapping import Came, Inside
 from ipsecd.errors import PeerError, Refused
+from ipsecd.ipsec.mending import mended
+from ipsecd.ipsec.outer import Front
 from ipsecd.ipsec.sa import InboundSa
 from ipsecd.ipsec.selectors import Flow
 from ipsecd.ipsec.spd import PROTECT, Spd
 from ipsecd.ipsec.tunnel import ECN_OUT, Decapsulated
 from ipsecd.wire import ip
+from ipsecd.wire.checksum import ones_sum
 from ipsecd.wire.esp import HEADER_OCTETS, TRAILER_OCTETS
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.tcp import FLAGS_AT, SYN
@@ -61,6 +64,7 @@ class RunsIn(Inbound):
         self._filled = 0  # octets of datagrams that wait at the start of the buffer
         self._latest = 0  # octets of the last read among them
         self._kind: _Kind | None = None  # what these have in common
+        self._fronts: dict[tuple[int, int, int], tuple[Outside, Front]] = {}  # by SPI, protocol and TOS
         self._known: dict[Key, str | None] = {}  # the SPD entry by which plain packets pass, None if they may not
 
     @property
@@ -154,26 +158,28 @@ class RunsIn(Inbound):
             return self.carry(self._octets[at : at + octets].tobytes(), outside, tos, now, natt=natt)
         self.tally.paths["from-udp"] += 1
         results = self._note_plain(sa, 1, opened.encrypted, now)
-        results += self._pass_one(sa, opened.packet, opened.next_header, tos, now)
+        results += self._pass_one(sa, opened.packet, opened.next_header, opened.number, tos, now)
         return results
 
     def _receive_run(self, sa: InboundSa, run: OpenedRun, tos: int, now: float) -> list[Result]:
-        count = len(run.rows)
+        count, next_header, number = len(run.rows), run.next_header, run.number
         paths = self.tally.paths
         paths["from-udp"] += count
         paths["runs-in"] += 1
         results = self._note_plain(sa, count, count * run.encrypted, now)
-        first = run.views[0][: run.inner]
-        key = known_as(sa.spi, run.next_header, first)
-        heads = self._alike(run, key, tos) if key is not None else None
-        entry = self._entry(sa, key, first) if heads is not None and key is not None else None
+        first, front = run.views[0][: run.inner], self._front(sa, next_header, tos)
+        key = _known(sa, next_header, front, first)
+        heads = self._alike(sa, run, key, tos, front) if key is not None else None
+        entry = None
+        if heads is not None and key is not None:
+            entry = self._entry(sa, key, _whole(sa, front, first, number))
         if heads is None or entry is None:
-            for view in run.views:
-                results += self._pass_one(sa, view[: run.inner], run.next_header, tos, now)
+            for at, view in enumerate(run.views, number):
+                results += self._pass_one(sa, view[: run.inner], next_header, at, tos, now)
             return results
         self.tally.entries[entry] += count
         paths["to-tun"] += count
-        results += self._deliver_run(run, heads)
+        results += self._deliver_run(sa, run, heads, front)
         return results
 
     def _note_plain(self, sa: InboundSa, packets: int, octets: int, now: float) -> list[Result]:
@@ -184,21 +190,40 @@ class RunsIn(Inbound):
             self._tell_alive(now, results)
         return results
 
-    def _pass_one(self, sa: InboundSa, packet: memoryview, next_header: int, tos: int, now: float) -> Iterable[Result]:
+    def _pass_one(
+        self, sa: InboundSa, packet: memoryview, next_header: int, number: int, tos: int, now: float
+    ) -> Iterable[Result]:
         """What is authentic and fresh, from step 5 on."""
-        key = known_as(sa.spi, next_header, packet)
-        entry = self._entry(sa, key, packet) if key is not None and _unmarked(packet, tos) else None
-        if entry is not None:
-            self.tally.entries[entry] += 1
-            self.tally.paths["to-tun"] += 1
-            return (ToTun(packet),)
+        front = self._front(sa, next_header, tos)
+        key = _known(sa, next_header, front, packet)
+        if key is not None and (front is not None or _unmarked(packet, tos)):
+            whole = _whole(sa, front, packet, number)
+            entry = self._entry(sa, key, whole)
+            if entry is not None:
+                self.tally.entries[entry] += 1
+                self.tally.paths["to-tun"] += 1
+                return (ToTun(whole),)
         try:
-            return self._pass(sa, Inside(next_header, packet.tobytes(), 0), Came(sa.seen_outside, tos), now)
+            return self._pass(sa, Inside(next_header, packet.tobytes(), number), Came(sa.seen_outside, tos), now)
         except (PeerError, Refused) as error:
             self.tally.drops[error.reason] += 1
             return ()
 
-    def _entry(self, sa: InboundSa, key: Key, packet: memoryview) -> str | None:
+    def _front(self, sa: InboundSa, protocol: int, tos: int) -> Front | None:
+        """The headers that are made anew in transport mode; None in tunnel mode."""
+        if not sa.form.transport:
+            return None
+        outside, key = sa.seen_outside, (sa.spi, protocol, tos)
+        known = self._fronts.get(key)
+        if known is not None and known[0] is outside:
+            return known[1]
+        if len(self._fronts) >= limits.MAX_FLOWS:
+            self._fronts.clear()
+        front = Front(outside.remote, outside.local, protocol, tos)
+        self._fronts[key] = outside, front
+        return front
+
+    def _entry(self, sa: InboundSa, key: Key, packet: bytes | memoryview) -> str | None:
         """The SPD entry by which a plain packet passes, as others of its flow did; None if none lets it."""
         try:
             return self._known[key]
@@ -212,38 +237,67 @@ class RunsIn(Inbound):
         found = self._known[key] = entry.name if entry is not None and passes else None
         return found
 
-    def _alike(self, run: OpenedRun, key: Key, tos: int) -> Heads | None:
+    def _alike(self, sa: InboundSa, run: OpenedRun, key: Key, tos: int, front: Front | None) -> Heads | None:
         """The headers, if all packets are of the first one's flow and none has to be looked at by itself."""
         first, protocol = run.views[0], key[1]
-        if protocol not in (IpProtocol.TCP, IpProtocol.UDP) or not _unmarked(first, tos):
+        if protocol not in (IpProtocol.TCP, IpProtocol.UDP) or not (front is not None or _unmarked(first, tos)):
             return None
-        heads = same_flow(run.rows, first[0] >> 4, protocol)
+        missing = None if front is None else _missing(sa, front, run)
+        heads = same_flow(run.rows, first[0] >> 4, protocol, missing)
         if heads is None:
             return None
         if protocol == IpProtocol.TCP and heads.differing(heads.at + FLAGS_AT) & SYN:
             return None  # step 9 looks at each of those
         return heads
 
-    def _deliver_run(self, run: OpenedRun, heads: Heads) -> list[Result]:
+    def _deliver_run(self, sa: InboundSa, run: OpenedRun, heads: Heads, front: Front | None) -> list[Result]:
         results: list[Result] = []
         done = 0
         for part in joined(run.rows, heads) if heads.protocol in self._joins else ():
-            results += [ToTun(view[: run.inner]) for view in run.views[done : part.start]]
-            payloads = run.payloads(len(part.header), part.start, part.end)
+            results += _singly(sa, run, front, done, part.start)
+            payloads = run.payloads(heads.header, part.start, part.end)
             results.append(ToTunRun(part.head, part.header, payloads))
             done = part.end
-        results += [ToTun(view[: run.inner]) for view in run.views[done:]]
+        results += _singly(sa, run, front, done, len(run.views))
         return results
 
     # --- what the control side says -----------------------------------------------------------------------------
 
     def remove(self, spi: int) -> None:
         self._known.clear()
+        self._fronts.clear()
         super().remove(spi)
 
     def set_spd(self, spd: Spd) -> None:
         self._known.clear()
         super().set_spd(spd)
+
+
+def _known(sa: InboundSa, next_header: int, front: Front | None, packet: memoryview) -> Key | None:
+    if front is None:
+        return known_as(sa.spi, next_header, packet)
+    return known_behind(sa.spi, next_header, front.ends, packet)
+
+
+def _whole(sa: InboundSa, front: Front | None, packet: memoryview, number: int) -> bytes | memoryview:
+    """A packet with its IP header."""
+    if front is None:
+        return packet
+    whole = b"".join((front.of(len(packet), number), packet))
+    return whole if sa.form.original is None else mended(whole, ip.parse(whole), sa.form.original)
+
+
+def _singly(sa: InboundSa, run: OpenedRun, front: Front | None, start: int, end: int) -> list[ToTun]:
+    """Packets of a run one by one."""
+    views = enumerate(run.views[start:end], run.number + start)
+    return [ToTun(_whole(sa, front, view[: run.inner], number)) for number, view in views]
+
+
+def _missing(sa: InboundSa, front: Front, run: OpenedRun) -> Missing:
+    """The IP headers of a run. Checksums are over the addresses that its sender saw."""
+    inner, number = run.inner, run.number
+    summed = front.ends if sa.form.original is None else b"".join(each.packed for each in sa.form.original)
+    return Missing(front.octets, lambda row: front.of(inner, number + row), ones_sum(summed))
 
 
 def _unmarked(packet: memoryview, tos: int) -> bool:

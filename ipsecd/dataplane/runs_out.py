@@ -7,20 +7,19 @@ otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from ipsecd import limits
-from ipsecd.dataplane.columns import Octets
 from ipsecd.dataplane.cutting import cut_full
 from ipsecd.dataplane.gathering import Gathered, Way, plain
 from ipsecd.dataplane.outbound import Outbound
 from ipsecd.dataplane.results import Out, OutRun, Result
 from ipsecd.dataplane.sealing import LAST_NUMBER, RUN_OCTETS, Layout, Sealer, seal_each, trailer_of
-from ipsecd.dataplane.wrapping import NEXT_HEADER
+from ipsecd.dataplane.wrapping import NEXT_HEADER, outer_of
 from ipsecd.errors import WireError
 from ipsecd.ipsec import esp, pmtu
 from ipsecd.ipsec.sa import OutboundSa
@@ -82,10 +81,10 @@ class RunsOut(Outbound):
             return self.carry(packets, now)
         self._count(way.entry, count)
         if count < _TO_LAY_OUT:
-            return self._together(way, seal_each(sa, first, packets, gathered.trailer), packets)
-        layout = self._sealer.layout(sa.cipher, gathered.octets, way.next_header)
+            return self._together(way, seal_each(sa, first, packets, gathered.trailer, way.ahead), packets)
+        layout = self._sealer.layout(sa.cipher, gathered.inside, way.next_header)
         inner = np.frombuffer(b"".join(packets), np.uint8).reshape(count, gathered.octets)
-        layout.rows[:count, : gathered.octets] = inner
+        layout.rows[:count, : gathered.inside] = inner[:, way.ahead :]
         datagrams = self._sealer.seal(layout, sa, first, count)
         self.tally.paths["runs-out"] += 1
         return (OutRun(datagrams, layout.octets, sa.outside, way.tos, way.df, packets.copy),)
@@ -146,9 +145,12 @@ class RunsOut(Outbound):
         sa = self._sad.choose(entry.child, flow) if entry is not None and entry.action == PROTECT else None
         if entry is None or sa is None or sa.run is None or sa.outside.native:
             return None
-        room = pmtu.room(sa, self._paths.to(sa.outside.remote, now))
-        tos, df = entry.header.tos(inner), entry.header.dont_fragment(inner)
-        return Way(entry.name, sa, inner.protocol, NEXT_HEADER[inner.version], tos, df, room)
+        kind, ahead = NEXT_HEADER[inner.version], 0
+        if sa.form.transport:
+            kind, ahead = IpProtocol(inner.protocol), inner.transport_offset
+        room = pmtu.room(sa, self._paths.to(sa.outside.remote, now), ahead)
+        says = outer_of(sa, entry.header, inner, may_fragment=False)
+        return Way(entry.name, sa, inner.protocol, kind, ahead, *says, room)
 
     def _plan(self, packet: memoryview, offload: Offload, now: float) -> _Run | None:
         """How a packet that stands for many goes as a run; None if it can't."""
@@ -162,48 +164,51 @@ class RunsOut(Outbound):
             or way.protocol != (_TCP if cut.tcp else _UDP)  # else SYN may stand where nobody looked
         ):
             return None
-        sa = way.sa
-        encrypted = cut.full * (octets + len(trailer_of(sa.cipher, octets, way.next_header)))
+        sa, inside = way.sa, octets - way.ahead
+        encrypted = cut.full * (inside + len(trailer_of(sa.cipher, inside, way.next_header)))
         after = b""
         if cut.tail:
-            after = trailer_of(sa.cipher, cut.header + cut.tail, way.next_header)
-            encrypted += cut.header + cut.tail + len(after)
+            shorter = inside - cut.segment + cut.tail
+            after = trailer_of(sa.cipher, shorter, way.next_header)
+            encrypted += shorter + len(after)
         first = self._take(sa, cut.pieces, encrypted, now)
         return None if first is None else _Run(cut, way, first, after)
 
     def _send_run(self, packet: memoryview, planned: _Run) -> Iterator[Result]:
         cut, way, first, after = planned
-        sa, octets, full = way.sa, cut.header + cut.segment, cut.full
+        sa, ahead, full = way.sa, way.ahead, cut.full
+        inside = cut.header + cut.segment - ahead
         self._count(way.entry, cut.pieces)
         if full < _TO_CUT:
             packets = [segment(packet, cut, index) for index in range(cut.pieces)]
-            datagrams = seal_each(sa, first, packets[:full], trailer_of(sa.cipher, octets, way.next_header))
-            datagrams += seal_each(sa, first + full, packets[full:], after)
+            datagrams = seal_each(sa, first, packets[:full], trailer_of(sa.cipher, inside, way.next_header), ahead)
+            datagrams += seal_each(sa, first + full, packets[full:], after, ahead)
             yield from self._together(way, datagrams, packets)
             return
-        tail = last = b""
+        last = b""
         if cut.tail:
-            tail = segment(packet, cut, full)
-            (last,) = seal_each(sa, first + full, (tail,), after)
-        layout = self._sealer.layout(sa.cipher, octets, way.next_header)
+            (last,) = seal_each(sa, first + full, (segment(packet, cut, full),), after, ahead)
+        layout = self._sealer.layout(sa.cipher, inside, way.next_header)
         columns = layout.shape(cut)
         for start in range(0, full, layout.most):
             count = min(layout.most, full - start)
             cut_full(packet, cut, columns, count, start)
-            ends = start + count == full
-            run = self._sealer.seal(layout, sa, first + start, count, last if ends else b"")
-            yield from self._in_calls(layout, way, run, count, tail if ends else b"")
+            ends = last if start + count == full else b""
+            run = self._sealer.seal(layout, sa, first + start, count, ends)
+            indices = range(start, start + count + bool(ends))
+            yield from self._in_calls(layout, way, run, indices, partial(segment, packet, cut))
 
-    def _in_calls(self, layout: Layout, way: Way, run: memoryview, full: int, tail: bytes) -> Iterator[OutRun]:
+    def _in_calls(
+        self, layout: Layout, way: Way, run: memoryview, indices: range, inside: Callable[[int], bytes]
+    ) -> Iterator[OutRun]:
         """Send a run in as many calls as it needs, what is left over first: if the receiver reads that while the rest
-        comes, it has all of it together. ``tail`` is the packet inside a last, shorter datagram."""
-        count, octets = full + bool(tail), layout.octets
+        comes, it has all of it together. ``indices`` are those of the packets ``inside``."""
+        count, octets = len(indices), layout.octets
         start, end = 0, (count - 1) % layout.fit + 1
         while start < count:
-            rows = layout.rows[start : min(end, full)]
-            inside = partial(_inside, rows, layout.inner, tail if end == count else b"")
+            packets = partial(_each, inside, indices[start:end])
             self.tally.paths["runs-out"] += 1
-            yield OutRun(run[start * octets : end * octets], octets, way.sa.outside, way.tos, way.df, inside)
+            yield OutRun(run[start * octets : end * octets], octets, way.sa.outside, way.tos, way.df, packets)
             start, end = end, end + layout.fit
 
     def _together(self, way: Way, datagrams: list[bytes], packets: list[bytes]) -> Sequence[Out | OutRun]:
@@ -235,6 +240,5 @@ class RunsOut(Outbound):
         paths["sealed"] += count
 
 
-def _inside(rows: Octets, octets: int, tail: bytes) -> list[bytes]:
-    packets = [row[:octets].tobytes() for row in rows]
-    return [*packets, tail] if tail else packets
+def _each(inside: Callable[[int], bytes], indices: range) -> list[bytes]:
+    return [inside(index) for index in indices]

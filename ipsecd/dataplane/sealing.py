@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ipsecd.crypto.esp_cipher import EspCipher
 from ipsecd.crypto.runs import RunCipher
 from ipsecd.dataplane.columns import INDEX, MOST, Octets, column, matrix
-from ipsecd.dataplane.cutting import Shape, shape
+from ipsecd.dataplane.cutting import Shape, bare, shape
 from ipsecd.errors import LocalError
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.wire.esp import HEADER_OCTETS, trailer
@@ -42,15 +42,18 @@ Column = npt.NDArray[np.uint64]
 
 
 class Layout(NamedTuple):
-    """``rows`` are for the packets inside, ``inner`` octets each and a trailer behind; at most ``most`` of them.
-    Datagrams have ``octets`` each, and ``fit`` of them leave in one call: ``fronts`` are their SPIs and sequence
-    numbers, ``ivs`` what follows. ``shapes`` are the columns of those inside, by their headers."""
+    """``rows`` are for the packets inside, or in transport mode for what their IP headers carry: ``inner`` octets each
+    and a trailer behind; at most ``most`` of them. ``words`` are those without their trailers, from the machine word on
+    in which they begin, and so with the end of a trailer in front. Datagrams have ``octets`` each, and ``fit`` of them
+    leave in one call: ``fronts`` are their SPIs and sequence numbers, ``ivs`` what follows. ``shapes`` are the columns
+    of those inside, by their headers."""
 
     inner: int
     octets: int
     most: int
     fit: int
     rows: Octets
+    words: Octets
     trailer: bytes
     fronts: Column
     ivs: Column
@@ -65,7 +68,11 @@ class Layout(NamedTuple):
         try:
             return self.shapes[headers]
         except KeyError:
-            found = self.shapes[headers] = shape(self.rows, cut)
+            if self.inner < cut.header + cut.segment:
+                before = self.trailer[len(self.trailer) - (self.words.shape[1] - self.inner) :]
+                found = self.shapes[headers] = bare(self.rows, self.words, before, cut)
+            else:
+                found = self.shapes[headers] = shape(self.rows, cut)
             return found
 
 
@@ -86,11 +93,14 @@ class Sealer:
         self._layout = lru_cache(maxsize=_LAYOUTS)(self._lay_out)
 
     def layout(self, cipher: EspCipher, inner: int, next_header: int) -> Layout:
-        """For packets of ``inner`` octets, of the IP version that ``next_header`` says. It may be used until another
-        one is asked for."""
+        """For packets of ``inner`` octets, of the IP version that ``next_header`` says, or the payloads of packets of
+        that protocol. It may be used until another one is asked for."""
         layout = self._layout(inner, next_header, cipher.align, cipher.iv_octets, cipher.icv_octets)
         if layout is not self._laid_out:
-            layout.rows[:, inner:] = np.frombuffer(layout.trailer, np.uint8)
+            trailer = np.frombuffer(layout.trailer, np.uint8)
+            layout.rows[:, inner:] = trailer
+            gap = layout.words.shape[1] - inner  # in front of the first row, as there is a trailer before all others
+            self._plain[:gap] = trailer[len(trailer) - gap :]
             self._laid_out = layout
         return layout
 
@@ -135,6 +145,7 @@ class Sealer:
             most,
             most_of(octets),
             matrix(self._plain, most, encrypted, at=rows.start),
+            matrix(self._plain, most, encrypted)[:, : rows.start + inner],
             behind,
             column(datagrams, 0, ">u8"),
             column(datagrams, HEADER_OCTETS, ">u8"),
@@ -155,8 +166,9 @@ def trailer_of(cipher: EspCipher, inner: int, next_header: int) -> bytes:
     return _trailer(inner % cipher.align, cipher.align, next_header)
 
 
-def seal_each(sa: OutboundSa, first: int, packets: Sequence[bytes], trailer: bytes) -> list[bytes]:
-    """Seal a few packets, each with this trailer, under the sequence numbers from ``first`` on: the datagrams."""
+def seal_each(sa: OutboundSa, first: int, packets: Sequence[bytes], trailer: bytes, ahead: int = 0) -> list[bytes]:
+    """Seal a few packets, but for the first ``ahead`` octets, each with this trailer, under the sequence numbers from
+    ``first`` on: the datagrams."""
     seal, spi = _cipher(sa).seal_one, sa.spi
     datagrams = []
     for number, packet in enumerate(packets, first):
@@ -164,7 +176,8 @@ def seal_each(sa: OutboundSa, first: int, packets: Sequence[bytes], trailer: byt
         header = front[:HEADER_OCTETS]
         if sa.esn:
             header = header[:4] + front[HEADER_OCTETS:]
-        datagrams.append(front + seal(front[HEADER_OCTETS:], packet + trailer, header))
+        inside = packet[ahead:] + trailer if ahead else packet + trailer
+        datagrams.append(front + seal(front[HEADER_OCTETS:], inside, header))
     return datagrams
 
 

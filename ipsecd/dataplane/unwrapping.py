@@ -77,9 +77,12 @@ def rebuilt(sa: InboundSa, came: Came, inside: Inside) -> tuple[bytes, ip.IpPack
     """The packet of transport mode, and the view of it. PeerError: ``nested`` for ESP or AH inside, ``malformed-inner``
     for what isn't a packet then, ``transport-fragment`` for a fragment."""
     next_header, payload, number = inside
-    outside = came.outside
-    front = came.front or outer.header(outside.remote, outside.local, tos=came.tos, identification=number & 0xFFFF)
-    packet = headed(front, next_header, len(payload)) + payload
+    if came.front:
+        front = headed(came.front, next_header, len(payload))
+    else:
+        outside = came.outside
+        front = outer.Front(outside.remote, outside.local, next_header, came.tos).of(len(payload), number)
+    packet = front + payload
     try:
         view = ip.parse(packet)
     except WireError as error:

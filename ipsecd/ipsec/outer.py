@@ -4,15 +4,18 @@ version, lengths, protocol and the addresses count (RFC 4302 section 3.3.3)."""
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from ipsecd.errors import LocalError
+from ipsecd.wire.checksum import ones_sum
 from ipsecd.wire.ip import ipv4_header, ipv6_header
 from ipsecd.wire.selector import Address
 
 TTL = 64
 _PATHS = 256
+_V4 = struct.Struct("!2sHH4sH8s")  # to the TOS, length, Identification, to the protocol, checksum, addresses
 
 
 def header(
@@ -34,6 +37,39 @@ def header(
     if isinstance(source, IPv6Address) and isinstance(destination, IPv6Address):
         return ipv6_header(source, destination, 0, 0, hop_limit=TTL, dscp_ecn=tos)
     raise LocalError(f"no packet goes from {source} to {destination}")
+
+
+class Front:
+    """The headers of packets between two hosts and of one protocol, of which each has a length and a number of its own:
+    what is made anew in transport mode, for what came in UDP. The number is an IPv4 Identification, so that packets in
+    a row have those that the kernel gives where it takes a big one apart."""
+
+    __slots__ = ("_base", "_made", "ends")
+
+    def __init__(self, source: Address, destination: Address, protocol: int, tos: int) -> None:
+        self.ends = source.packed + destination.packed
+        made = bytearray(header(source, destination, tos=tos))
+        self._base = 0  # the sum of an IPv4 header but for length, Identification and checksum
+        if made[0] >> 4 == 4:
+            made[2:4] = made[10:12] = bytes(2)
+            made[9] = protocol
+            self._base = ones_sum(bytes(made))
+        else:
+            made[6] = protocol
+        self._made = bytes(made)
+
+    @property
+    def octets(self) -> int:
+        return len(self._made)
+
+    def of(self, octets: int, number: int) -> bytes:
+        """The header in front of so many octets."""
+        made = self._made
+        if not self._base:
+            return b"".join((made[:4], octets.to_bytes(2, "big"), made[6:]))
+        total, identification = octets + len(made), number & 0xFFFF
+        check = 0xFFFF ^ ((self._base + total + identification) % 0xFFFF or 0xFFFF)
+        return _V4.pack(made[:2], total, identification, made[6:10], check, self.ends)
 
 
 @lru_cache(maxsize=_PATHS)

@@ -127,7 +127,7 @@ class _Sa:
         self.protocol = IpProtocol.ESP
         self.cipher = EspCipher(transform, mac, keys.encryption_key, keys.integrity_key)
         self.counter_iv = transform.counter_iv
-        if form == TUNNEL:
+        if not form.within:
             self.run = self.cipher.run
 
     def _use_ah(self, keys: AhKeys, form: Form) -> None:

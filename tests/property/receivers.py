@@ -3,28 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.results import Result, ToTun, ToTunRun
 from ipsecd.dataplane.runs_in import RunsIn
+from ipsecd.ipsec.mending import mended
+from ipsecd.wire import ip
+from ipsecd.wire.form import TUNNEL, Form
 from ipsecd.wire.offload import decode, segments
 from ipsecd.wire.registry import IpProtocol
+from tests.property.run_values import ADDRESSES
 from tests.unit.crypto.suites import Suite
-from tests.unit.dataplane.ends import TUN_MTU, End, only
+from tests.unit.dataplane.ends import OUTER, TUN_MTU, End, only
+from tests.unit.dataplane.shapes import EVERYTHING
+from tests.unit.ipsec.packets import ipv4
 from tests.unit.ipsec.pairs import GCM
 
 JOINS = (IpProtocol.TCP, IpProtocol.UDP)
 
 
-def ends(suite: Suite = GCM, *, esn: bool = False, joins: tuple[int, ...] = JOINS, **given: object) -> list[End]:
+TRANSPORT = Form(transport=True)
+HERE, THERE = map(ip_address, ADDRESSES[4])
+NATTED = Form(transport=True, original=(HERE, THERE))
+
+
+def ends(
+    suite: Suite = GCM, *, esn: bool = False, joins: tuple[int, ...] = JOINS, form: Form = TUNNEL, **given: object
+) -> list[End]:
     """A sender, and two receivers that know the same."""
     made = [End(near=near, suite=suite, esn=esn) for near in (True, False, False)]
     for end in made:
         end.roads._inbound = RunsIn(tun_mtu=TUN_MTU, joins=joins)
+        end.form = form
+        if form.transport:
+            end.local = end.remote = EVERYTHING
         end.policy()
         end.install_inbound(**given)  # type: ignore[arg-type]  # the caller's care
         end.install_outbound()
     return made
+
+
+def inside(packet: bytes, form: Form) -> tuple[int, bytes]:
+    """Next header and payload of a plain packet. In transport mode all go between the hosts of ``ends``, and these sum
+    their own addresses, unless they see others."""
+    version = packet[0] >> 4
+    if not form.transport:
+        return 4 if version == 4 else 41, packet
+    protocol, payload = (packet[9], packet[20:]) if version == 4 else (packet[6], packet[40:])
+    if form.original is None:
+        between = ipv4(str(OUTER[4][0]), str(OUTER[4][1]), protocol, payload)
+        here, there = map(ip_address, ADDRESSES[version])
+        payload = mended(between, ip.parse(between), (here, there))[20:]
+    return protocol, payload
 
 
 def kept(results: Iterable[Result]) -> Iterator[Result]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -13,19 +14,35 @@ from ipsecd import limits
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.results import Result, ToTunRun
 from ipsecd.wire.checksum import checksum
+from ipsecd.wire.form import TUNNEL, Form
 from ipsecd.wire.offload import pseudo_sum
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import Selector
-from tests.property.receivers import JOINS, apart, bent, ends, kept, one_by_one, packets_of, state, together
+from tests.property.receivers import (
+    JOINS,
+    NATTED,
+    TRANSPORT,
+    apart,
+    bent,
+    ends,
+    inside,
+    kept,
+    one_by_one,
+    packets_of,
+    state,
+    together,
+)
 from tests.property.run_values import ACK, ADDRESSES, CWR, FIN, PSH, SYN, Big, bigs, often
 from tests.unit.crypto.suites import Suite
 from tests.unit.dataplane.ends import End, authentic, only, protect
 from tests.unit.ipsec.packets import echo, ipv4, ipv6, syn, udp
 from tests.unit.ipsec.pairs import CBC, CHACHA, GCM
 
+forms = st.sampled_from([TUNNEL, TRANSPORT, NATTED])
+
 
 @st.composite
-def reads(draw: st.DrawFn, near: End) -> list[bytes]:
+def reads(draw: st.DrawFn, near: End, form: Form = TUNNEL) -> list[bytes]:
     """What one read may give: datagrams of one size, and one that may have less."""
     big = draw(bigs(most=1_300))
     packets = big.segments()[: draw(st.integers(2, 64))]
@@ -33,7 +50,7 @@ def reads(draw: st.DrawFn, near: End) -> list[bytes]:
     for _ in range(draw(often(st.just(0), st.integers(1, 3)))):
         place = draw(st.integers(0, len(packets) - 1))
         packets[place] = bent(packets[place], draw(st.integers(0, 79)))
-    payloads = [(4 if packet[0] >> 4 == 4 else 41, packet) for packet in packets]
+    payloads = [inside(packet, form) for packet in packets if packet[0] >> 4 in (4, 6)]
     for _ in range(draw(often(st.just(0), st.integers(1, 2)))):
         place = draw(st.integers(0, len(payloads) - 1))
         payloads[place] = draw(st.sampled_from([4, 41, 59, 6])), payloads[place][1]
@@ -75,13 +92,14 @@ def reads(draw: st.DrawFn, near: End) -> list[bytes]:
     joins=st.sampled_from([JOINS, (IpProtocol.TCP,), ()]),
     given=often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(40), hard_octets=st.just(99_999))),
     tos=often(st.just(0), st.integers(0, 3)),
+    form=forms,
 )
 def test_a_read_is_what_its_datagrams_are_one_by_one(
-    data: st.DataObject, suite: Suite, esn: bool, joins: tuple[int, ...], given: m.Limits, tos: int
+    data: st.DataObject, suite: Suite, esn: bool, joins: tuple[int, ...], given: m.Limits, tos: int, form: Form
 ) -> None:
-    near, one, two = ends(suite, esn=esn, joins=joins, limits=given)
+    near, one, two = ends(suite, esn=esn, joins=joins, form=form, limits=given)
     for now in (1.0, 1.5, 3.0):
-        datagrams = data.draw(reads(near))
+        datagrams = data.draw(reads(near, form))
         outside = data.draw(often(st.just(None), st.just(replace(one.outside, remote_port=999))))
         found = one_by_one(together(one, datagrams, now, tos, outside))
         assert found == apart(two, datagrams, now, tos, outside)
@@ -93,12 +111,12 @@ NOISE = [b"\xff", b"", bytes(4) + b"ike", b"short", bytes([7]) * 80, bytes(4) + 
 
 
 @settings(max_examples=3 * settings().max_examples)
-@given(st.data(), st.booleans(), often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(9))))
+@given(st.data(), st.booleans(), often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(9))), forms)
 def test_reads_in_a_row_are_what_their_datagrams_are_one_by_one(
-    data: st.DataObject, esn: bool, given: m.Limits
+    data: st.DataObject, esn: bool, given: m.Limits, form: Form
 ) -> None:
     """Single datagrams, as a kernel that joins none gives them, and runs between them."""
-    near, one, two = ends(esn=esn, limits=given)
+    near, one, two = ends(esn=esn, form=form, limits=given)
     moved = replace(one.outside, remote_port=999)
     for now in (1.0, 2.0):
         found: list[Result] = []
@@ -106,13 +124,13 @@ def test_reads_in_a_row_are_what_their_datagrams_are_one_by_one(
         for _ in range(data.draw(st.integers(1, 40))):
             match data.draw(st.sampled_from(["plain", "plain", "plain", "plain", "other", "noise", "run"])):
                 case "plain":
-                    datagrams = [authentic(near, 4, PACKETS[0])]
+                    datagrams = [authentic(near, *inside(PACKETS[0], form))]
                 case "other":
-                    datagrams = [authentic(near, 4, data.draw(st.sampled_from(PACKETS)))]
+                    datagrams = [authentic(near, *inside(data.draw(st.sampled_from(PACKETS)), form))]
                 case "noise":
                     datagrams = [data.draw(st.sampled_from(NOISE))]
                 case _:
-                    datagrams = [authentic(near, 4, packet) for packet in Big(count=5).segments()]
+                    datagrams = [authentic(near, *inside(packet, form)) for packet in Big(count=5).segments()]
             outside = data.draw(often(st.just(one.outside), st.just(moved)))
             tos = data.draw(often(st.just(0), st.just(1)))
             octets = b"".join(datagrams)
@@ -159,6 +177,31 @@ def test_a_plain_run_is_opened_and_written_as_one(suite: Suite, esn: bool) -> No
     assert [type(result) for result in results] == [ToTunRun]
     assert packets_of(results) == RUN.segments()
     assert far.paths["runs-in"] == 1
+
+
+@pytest.mark.parametrize("form", [TRANSPORT, NATTED], ids=["transport", "natted"])
+@pytest.mark.parametrize(
+    "big",
+    [
+        Big(count=40),
+        Big(count=40, flags=ACK | FIN | PSH | CWR, segment=999),
+        Big(count=40, tcp=False, segment=1),
+        Big(count=40, tcp=False, segment=1_200),
+    ],
+)
+def test_in_transport_mode_a_run_is_written_as_one_too(big: Big, form: Form) -> None:
+    """Its IP header is made anew, with the Identification counting on as sequence numbers do."""
+    near, one, two = ends(form=form)
+    before = authentic(near, *inside(udp(*ADDRESSES[4]), form))
+    for end in (one, two):
+        end.receive(before)
+    datagrams = [authentic(near, *inside(packet, form)) for packet in big.segments()]
+    results = [result for result in together(one, datagrams, 1.0, 2) if not isinstance(result, m.PeerAlive)]
+    assert [type(result) for result in results] == [ToTunRun]
+    (first, *_, last) = packets_of(results)
+    assert (first[:8].hex(), last[4:8].hex()) == (f"4502{len(first):04x}00020000", "00290000")
+    assert first[12:20] == ip_address("192.0.2.1").packed + ip_address("198.51.100.1").packed
+    assert packets_of(results) == packets_of(apart(two, datagrams, 1.0, 2))
 
 
 @pytest.mark.parametrize(

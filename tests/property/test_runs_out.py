@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.results import Out, OutRun, Result, ToTun
 from ipsecd.wire.checksum import pseudo_checksum
+from ipsecd.wire.form import TUNNEL, Form
 from ipsecd.wire.offload import Gso, Offload, decode, segments
 from ipsecd.wire.registry import Encr
 from ipsecd.wire.selector import Selector
@@ -25,11 +26,24 @@ from tests.unit.ipsec.packets import echo, error, ipv4, ipv6, sized, syn, udp
 from tests.unit.ipsec.pairs import CBC, CHACHA, GCM
 
 PAIRS = tuple(zip(NEAR_NETS, FAR_NETS, strict=True))
+TRANSPORT = Form(transport=True)
+forms = st.sampled_from([TUNNEL, TRANSPORT])
 AEAD = [suite for suite in SUITES if suite.encryption.id in (Encr.AES_GCM_16, Encr.CHACHA20_POLY1305)]
 
 
-def sender(suite: Suite, *, esn: bool, outer: int, first: int, header: m.OuterHeader, given: m.Limits, mtu: int) -> End:
+def sender(
+    suite: Suite,
+    *,
+    esn: bool,
+    outer: int,
+    first: int,
+    header: m.OuterHeader,
+    given: m.Limits,
+    mtu: int,
+    form: Form = TUNNEL,
+) -> End:
     end = End(near=True, suite=suite, esn=esn, outer=outer)
+    end.form = form
     end.policy(protect(*PAIRS, header=header))
     end.install_outbound(limits=given)
     end.roads.handle(m.SetLinkMtu(end.outside.remote, mtu), 0.0)
@@ -83,11 +97,22 @@ def read(end: End, big: Big, now: float) -> list[Result]:
     header=st.builds(m.OuterHeader, st.sampled_from([None, 46]), st.sampled_from(["copy", "set", "clear"])),
     given=often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(99), hard_octets=st.just(99_999))),
     mtu=often(st.just(9_000), st.just(1_200)),
+    form=forms,
 )
 def test_a_run_is_what_its_packets_are_one_by_one(
-    big: Big, suite: Suite, esn: bool, outer: int, first: int, header: m.OuterHeader, given: m.Limits, mtu: int
+    big: Big,
+    suite: Suite,
+    esn: bool,
+    outer: int,
+    first: int,
+    header: m.OuterHeader,
+    given: m.Limits,
+    mtu: int,
+    form: Form,
 ) -> None:
-    ends = [sender(suite, esn=esn, outer=outer, first=first, header=header, given=given, mtu=mtu) for _ in range(2)]
+    ends = [
+        sender(suite, esn=esn, outer=outer, first=first, header=header, given=given, mtu=mtu, form=form) for _ in "ab"
+    ]
     for now in (1.0, 2.0):  # the buffers have been used before
         together = read(ends[0], big, now)
         apart = ends[1].send(*big.segments(), now=now)
@@ -117,10 +142,12 @@ def test_a_run_is_what_its_packets_are_one_by_one(
     ],
 )
 @pytest.mark.parametrize(("esn", "first"), [(False, 7), (True, 7), (True, (1 << 32) - 20)])
-def test_at_the_edges_it_is_so_too(big: Big, esn: bool, first: int) -> None:
+@pytest.mark.parametrize("form", [TUNNEL, TRANSPORT], ids=["tunnel", "transport"])
+def test_at_the_edges_it_is_so_too(big: Big, esn: bool, first: int, form: Form) -> None:
     """More than one call takes, a last packet for which there is no room, numbers that come round."""
     ends = [
-        sender(GCM, esn=esn, outer=4, first=first, header=m.OuterHeader(), given=m.Limits(), mtu=9_000) for _ in "ab"
+        sender(GCM, esn=esn, outer=4, first=first, header=m.OuterHeader(), given=m.Limits(), mtu=9_000, form=form)
+        for _ in "ab"
     ]
     assert read(ends[0], big, 1.0) == ends[1].send(*big.segments(), now=1.0)
     assert ends[0].paths["runs-out"] >= 1
@@ -305,11 +332,15 @@ SINGLES = [
     suite=often(st.sampled_from([GCM, CHACHA]), st.just(CBC)),
     esn=st.booleans(),
     given=often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(9), hard_octets=st.just(3_000))),
+    form=forms,
 )
 def test_packets_in_a_row_go_as_they_would_one_by_one(
-    data: st.DataObject, suite: Suite, esn: bool, given: m.Limits
+    data: st.DataObject, suite: Suite, esn: bool, given: m.Limits, form: Form
 ) -> None:
-    ends = [sender(suite, esn=esn, outer=4, first=0, header=m.OuterHeader(), given=given, mtu=1_400) for _ in "ab"]
+    ends = [
+        sender(suite, esn=esn, outer=4, first=0, header=m.OuterHeader(), given=given, mtu=1_400, form=form)
+        for _ in "ab"
+    ]
     for now in (1.0, 1.5, 3.0):
         kinds = data.draw(st.lists(st.sampled_from(SINGLES), min_size=1, max_size=3))
         singles = data.draw(st.lists(st.sampled_from(kinds), max_size=80))
