@@ -263,7 +263,8 @@ def private(ike: Ike, port: int, *, protocol: int = 0) -> tuple[Stranger, tuple[
     stranger.path = replace(stranger.path, remote=endpoint(OUTSIDE, port))
     who = stranger.auth_payloads(KEY.key.reveal(), "roamer.example", B)
     ends = (TsI((Selector.net("10.0.0.5", protocol),)), TsR((Selector.net(B, protocol),)))
-    answer = stranger.ask(Exchange.IKE_AUTH, 1, *who[:4], ASKED, *ends)
+    alone = Notify(NotifyType.INITIAL_CONTACT)  # what any host says that knows of no other IKE SA
+    answer = stranger.ask(Exchange.IKE_AUTH, 1, *who[:4], alone, ASKED, *ends)
     assert answer is not None
     return stranger, answer
 
@@ -277,8 +278,20 @@ def test_of_two_hosts_with_one_private_address_behind_one_nat_the_second_doesnt_
     second, refused = private(ike, 40_002)
     assert notified(refused) == [NotifyType.TS_UNACCEPTABLE]
     assert not [effect for effect in second.effects if hasattr(effect, "form")]
-    assert len(ike.status()) == 2  # and the first one's IKE SA stands
-    assert [len(sa.children) for sa in ike.status()] == [1, 0]
+    assert [len(sa.children) for sa in ike.status()] == [1, 0]  # though the second has said that it's alone
+
+
+def test_a_host_that_comes_again_by_the_same_port_takes_its_own_place() -> None:
+    ike = server()
+    private(ike, 40_001)
+    again = Stranger(ike, B, OUTSIDE, now=1_100.0, seed=7)
+    assert again.sa_init() is not None
+    again.path = replace(again.path, remote=endpoint(OUTSIDE, 40_001))
+    who = again.auth_payloads(KEY.key.reveal(), "roamer.example", B)
+    ends = (TsI((Selector.net("10.0.0.5"),)), TsR((Selector.net(B),)))
+    answer = again.ask(Exchange.IKE_AUTH, 1, *who[:4], Notify(NotifyType.INITIAL_CONTACT), ASKED, *ends)
+    assert notified(answer) == [NotifyType.USE_TRANSPORT_MODE]
+    assert [len(sa.children) for sa in ike.status()] == [1]
 
 
 def test_two_hosts_behind_one_nat_have_sas_for_what_tells_them_apart() -> None:

@@ -102,10 +102,9 @@ def stay_apart(sa: IkeSa, local: Selectors, remote: Selectors) -> None:
 
 
 def _is_another_host(sa: IkeSa, other: IkeSa) -> bool:
-    behind_one_nat = sa.path.remote.address == other.path.remote.address and (sa.nat.there or other.nat.there)
-    return behind_one_nat and (
-        sa.path.remote.port != other.path.remote.port or sa.peer.remote_id != other.peer.remote_id
-    )
+    """A NAT gives each host a port of its own."""
+    one, two = sa.path.remote, other.path.remote
+    return one.address == two.address and one.port != two.port and (sa.nat.there or other.nat.there)
 
 
 def _host(selectors: Selectors) -> Address | None:

@@ -164,3 +164,15 @@ def test_keys_are_wiped_on_request() -> None:
     keys.wipe()
     child.wipe()
     assert set(b"".join(revealed(keys) + revealed(child))) == {0}
+
+
+def test_of_ah_around_esp_the_keys_come_in_the_order_of_the_headers_and_all_of_one_direction_first() -> None:
+    """RFC 7296 section 2.17; AH has no encryption key, and GMAC's has its salt behind it (RFC 4543 section 5)."""
+    gmac = algorithms.ah_integrity(Integ.AES_128_GMAC)
+    stream = prf_plus(Prf.HMAC_SHA1, NIST_KEYS.d, NI + NR, 2 * (20 + 16 + 20))
+    layers = ((None, gmac), (AES_128, SHA1))
+    ah, esp = keymat.derive_children(Prf.HMAC_SHA1, NIST_KEYS.d, layers, NI, NR)
+    assert revealed(ah) == [b"", stream[:20], b"", stream[56:76]]
+    assert revealed(esp) == [stream[20:36], stream[36:56], stream[76:92], stream[92:]]
+    with pytest.raises(LocalError):
+        keymat.derive_children(Prf.HMAC_SHA1, NIST_KEYS.d, ((None, None),), NI, NR)
