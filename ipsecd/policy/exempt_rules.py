@@ -100,10 +100,15 @@ def _to_several(exempt: Exempt, to_all: str) -> list[str]:
 
 
 def pieces(plan: Plan) -> list[str]:
-    """Accepts fragments of what may be exempt as a whole: only the first one has ports."""
+    """Accepts fragments of what may be exempt as a whole: only the first one has ports. AH counts as an extension
+    header of IPv6: of a later fragment of it nft finds no protocol."""
     exempt = plan.exempt
     protocols = [IpProtocol.UDP, *OWN_PROTOCOLS, *[IpProtocol.TCP] * exempt.kerberos, *[RSVP] * exempt.rsvp]
-    return [f"meta l4proto {any_of(protocols)} {_TO_US} accept", *_to_several(exempt, _TO_ALL_BY_FRAME)]
+    return [
+        f"meta l4proto {any_of(protocols)} {_TO_US} accept",
+        f"frag nexthdr {int(IpProtocol.AH)} {_TO_US} accept",
+        *_to_several(exempt, _TO_ALL_BY_FRAME),
+    ]
 
 
 def quoted(plan: Plan, place: Quoted) -> tuple[str, ...]:
