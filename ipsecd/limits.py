@@ -208,8 +208,8 @@ MAX_SYSTEM_FILE = 65_536  # octets read of a file of the system that names some 
 LOOK_AGAIN = 60.0  # the ways to the peers are looked at so often: other routes may have changed than are watched
 SLEPT = 1.0  # seconds of suspend that count: less is the two clocks being read one after the other
 ROUTES_REST = 1.0  # after the first of other routes that have changed: with what follows, within the 5 seconds
-MAX_PARTS = 4_096  # of all addresses that routes tell apart, where rules ask for one type of connection: the kernel is
-# asked of each, which takes some 0.2 ms
+MAX_PARTS = 2_048  # of all addresses that routes tell apart, where rules ask for one type of connection: the kernel is
+# asked of each, which takes half a millisecond
 ADDRESS_REST = 0.2  # after this machine's addresses were looked at: a link that flaps mustn't take the processor
 BURST = 64  # packets or datagrams taken from one descriptor before the others have their turn
 BURST_OCTETS = 262_144  # likewise, of big ones: about half a millisecond

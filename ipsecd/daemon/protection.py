@@ -137,6 +137,7 @@ class Protection:
         self._reading = True
         self._open.callback(self.wires.disconnect)
         self.wires.turn(self.negotiation.start)
+        self._rerouted()  # nobody has told of what has changed since the routes were looked at
 
     def check(self, sketch: Outline) -> None:
         """Raises OperatorError if this can't take the place of what is in force."""

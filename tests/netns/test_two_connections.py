@@ -15,7 +15,7 @@ from tests.interop.traffic import answers, silent
 from tests.interop.waiting import eventually
 from tests.interop.wire import Wire
 from tests.netns.pair import files, pair, rule
-from tests.netns.places import GA_LAN, GA_WAN, GB_WAN, HA, HB, NET_A, NET_B
+from tests.netns.places import GA_WAN, GB_LAN, GB_WAN, HA, HB, NET_A, NET_B
 from tests.netns.sites import Sites
 
 pytestmark = [pytest.mark.root, pytest.mark.parametrize("version", [4, 6])]
@@ -168,4 +168,4 @@ def test_a_block_for_one_type_is_an_exception_from_a_tunnel_for_all(
             assert silent(sites, "hb", HA[version])
         told = both.a.ctl("explain", HA[version], HB[version])["outbound"]
         assert (told["verdict"], told["rule"]) == (("protect", "site") if carries else ("block", "near"))
-        assert answers(sites, "hb", GA_LAN[version]) == 3
+        assert answers(sites, "ha", GB_LAN[version]) == 3

@@ -216,6 +216,16 @@ def said_by(forth: frozenset[str], back: frozenset[str], way: Way, flow: Flow, *
     return judge(Plan(entries=entries), flow, way, Here(OURS, forth=forth, back=back))
 
 
+def test_where_either_type_may_be_meant_no_sa_takes_what_a_rule_for_one_would_have_taken_from_another() -> None:
+    """The floor knows by which of several next hops a packet goes; who sees no interface doesn't."""
+    out, every = tcp("10.1.0.1", "10.2.0.2", 1, 2), replace(SITE, name="every/1", rule="every")
+    told = said_by(BY_EITHER, BY_LAN, Way.SENT, out, FAR, every)
+    why = "no SA is for it where a rule for one type of connection may be meant: a route says that it goes by either"
+    assert (told.verdict, told.winner, told.why) == (Verdict.DROP, every, why)
+    told = said_by(BY_EITHER, BY_LAN, Way.SENT, out, every, FAR)
+    assert (told.verdict, told.winner) == (Verdict.PROTECT, every)
+
+
 def test_a_rule_for_one_type_of_connection_is_for_what_goes_by_such_interfaces() -> None:
     out, back = tcp("10.1.0.1", "10.2.0.2", 1, 2), tcp("10.2.0.2", "10.1.0.1", 2, 1)
     for way, flow in ((Way.SENT, out), (Way.RECEIVED, back)):
