@@ -239,3 +239,27 @@ def test_a_predefined_server_and_the_predefined_client_protect_all_but_icmp(
         eventually(lambda: any(child["in"]["packets"] for child in daemon.children()), "it arrives in ESP")
         assert not passes(sites, wan, a, b, b"<while it lasts>")
         assert wan.count(b"<from the server>") == 0
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("remote", [[], ["wan0"]], ids=["lan", "remote access"])
+def test_a_rule_for_one_type_of_connection_goes_first_where_it_is_for_the_host(
+    sites: Sites, tmp_path: Path, version: int, remote: list[str]
+) -> None:
+    """The same packets, and the same host that asks: a block for the other type has no say, neither in the floor nor
+    inside the tunnel."""
+    filters = [{"source": "me", "destination": GB_WAN[version]}]
+    shut = {"name": "shut", "filters": filters, "action": "block", "connections": "remote-access"}
+    of_a = client(shut)
+    of_a["policy.yaml"] += yaml.safe_dump({"settings": {"connections": {"remote_access": remote}}})
+    with (
+        Ipsecd(sites, "ga", tmp_path / "a", of_a) as a,
+        Ipsecd(sites, "gb", tmp_path / "b", server(version)) as b,
+        Capture(sites, "gb", "wan0") as wan,
+    ):
+        assert answered(sites, "gb", GA_WAN[version], wait=3 if remote else 30) is not bool(remote)
+        eventually(lambda: a.children() and b.children(), "what gb has asked for")
+        assert answered(sites, "ga", GB_WAN[version], wait=3 if remote else 30) is not bool(remote)
+        told = a.ctl("explain", GA_WAN[version], GB_WAN[version])["outbound"]
+        assert (told["verdict"], told["rule"]) == (("block", "shut") if remote else ("protect", "default-response"))
+        assert in_clear(wan) == []
