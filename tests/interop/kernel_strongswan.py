@@ -16,7 +16,7 @@ from tests.interop.kernel import Guest
 from tests.interop.kernel_gateway import Gateway
 from tests.interop.pair import Pair, at_work
 from tests.interop.strongswan import CHARON, Charon, Tunnel
-from tests.interop.traffic import answers, received
+from tests.interop.traffic import at_once, received
 from tests.netns.places import GA_WAN, GB_LAN, GB_WAN
 
 VICI = (GB_LAN[4], 4502)
@@ -68,9 +68,19 @@ class Told:
         return (GB_WAN if self.hosts else GB_LAN)[self.versions[0]]
 
 
+class Networks(Pair):
+    """The hosts behind both sides are what is protected."""
+
+    def carries(self, version: int = 4, size: int = 56) -> bool:
+        return all(
+            received(self.sites.run(source, at_once(self.host(target, version), size), check=False).stdout) == 3
+            for source, target in ((self.near, self.far), (self.far, self.near))
+        )
+
+
 @dataclass(frozen=True)
 class Hosts(Pair):
-    """Both sides where they are themselves what is protected. The far one has no namespace, but the guest."""
+    """Both sides are themselves what is protected. The far one has no namespace, but the guest."""
 
     guest: Guest
 
@@ -78,9 +88,9 @@ class Hosts(Pair):
         return (GA_WAN if place == self.near else GB_WAN)[version]
 
     def carries(self, version: int = 4, size: int = 56) -> bool:
-        there = answers(self.sites, self.near, self.host(self.far, version), size=size)
-        ping = ("ping", "-n", "-c", "3", "-i", "0.05", "-s", str(size), self.host(self.near, version))
-        return there == received(self.guest.run(*ping, check=False).output) == 3
+        there = self.sites.run(self.near, at_once(self.host(self.far, version), size), check=False).stdout
+        back = self.guest.run(*at_once(self.host(self.near, version), size), check=False).output
+        return received(there) == received(back) == 3
 
 
 @contextlib.contextmanager
@@ -89,6 +99,6 @@ def kernel_pair(gateway: Gateway, folder: Path, told: Told) -> Iterator[Pair]:
     ours = Ipsecd(gateway.sites, "ga", folder / "ours", told.files)
     theirs = KernelStrongSwan(gateway, folder.name, told.tunnel)
     near, far = ("ga", "gb") if told.hosts else ("ha", "hb")
-    kind: Callable[..., Pair] = partial(Hosts, guest=gateway.guest) if told.hosts else Pair
+    kind: Callable[..., Pair] = partial(Hosts, guest=gateway.guest) if told.hosts else Networks
     with at_work(gateway.sites, ours, theirs, near, far, kind) as both:
         yield both

@@ -21,6 +21,12 @@ def answers(sites: Sites, place: str, target: str, count: int = 3, size: int = 5
     return received(sites.run(place, [str(word) for word in command], check=False).stdout)
 
 
+def at_once(target: str, size: int = 56) -> list[str]:
+    """A ping of three requests that leave at once. It waits for the last answer as long as for the first; one with an
+    interval gives up when that has passed."""
+    return ["ping", "-n", "-c", "3", "-l", "3", "-i", str(PATIENCE), "-W", str(PATIENCE), "-s", str(size), target]
+
+
 def received(told: str) -> int:
     """How many answers ping tells of at its end."""
     found = re.search(r"(\d+) received", told)
