@@ -167,8 +167,12 @@ class RunsIn(Inbound):
         paths["from-udp"] += count
         paths["runs-in"] += 1
         results = self._note_plain(sa, count, count * run.encrypted, now)
-        first, front = run.views[0][: run.inner], self._front(sa, next_header, tos)
-        key = _known(sa, next_header, front, first)
+        first, front = run.views[0][: run.inner], None
+        if sa.form.transport:
+            front = self._front(sa, next_header, tos)
+            key = known_behind(sa.spi, next_header, front.ends, first)
+        else:
+            key = known_as(sa.spi, next_header, first)
         heads = self._alike(sa, run, key, tos, front) if key is not None else None
         entry = None
         if heads is not None and key is not None:
@@ -194,10 +198,17 @@ class RunsIn(Inbound):
         self, sa: InboundSa, packet: memoryview, next_header: int, number: int, tos: int, now: float
     ) -> Iterable[Result]:
         """What is authentic and fresh, from step 5 on."""
-        front = self._front(sa, next_header, tos)
-        key = _known(sa, next_header, front, packet)
-        if key is not None and (front is not None or _unmarked(packet, tos)):
-            whole = _whole(sa, front, packet, number)
+        whole: bytes | memoryview = packet
+        if not sa.form.transport:
+            key = known_as(sa.spi, next_header, packet)
+            plain = key is not None and _unmarked(packet, tos)
+        else:
+            front = self._front(sa, next_header, tos)
+            key = known_behind(sa.spi, next_header, front.ends, packet)
+            plain = key is not None
+            if plain:
+                whole = _whole(sa, front, packet, number)
+        if key is not None and plain:
             entry = self._entry(sa, key, whole)
             if entry is not None:
                 self.tally.entries[entry] += 1
@@ -209,10 +220,8 @@ class RunsIn(Inbound):
             self.tally.drops[error.reason] += 1
             return ()
 
-    def _front(self, sa: InboundSa, protocol: int, tos: int) -> Front | None:
-        """The headers that are made anew in transport mode; None in tunnel mode."""
-        if not sa.form.transport:
-            return None
+    def _front(self, sa: InboundSa, protocol: int, tos: int) -> Front:
+        """The headers that are made anew in transport mode."""
         outside, key = sa.seen_outside, (sa.spi, protocol, tos)
         known = self._fronts.get(key)
         if known is not None and known[0] is outside:
@@ -273,17 +282,11 @@ class RunsIn(Inbound):
         super().set_spd(spd)
 
 
-def _known(sa: InboundSa, next_header: int, front: Front | None, packet: memoryview) -> Key | None:
-    if front is None:
-        return known_as(sa.spi, next_header, packet)
-    return known_behind(sa.spi, next_header, front.ends, packet)
-
-
 def _whole(sa: InboundSa, front: Front | None, packet: memoryview, number: int) -> bytes | memoryview:
     """A packet with its IP header."""
     if front is None:
         return packet
-    whole = b"".join((front.of(len(packet), number), packet))
+    whole = front.of(len(packet), number) + packet
     return whole if sa.form.original is None else mended(whole, ip.parse(whole), sa.form.original)
 
 

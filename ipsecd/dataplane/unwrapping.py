@@ -81,7 +81,7 @@ def rebuilt(sa: InboundSa, came: Came, inside: Inside) -> tuple[bytes, ip.IpPack
         front = headed(came.front, next_header, len(payload))
     else:
         outside = came.outside
-        front = outer.Front(outside.remote, outside.local, next_header, came.tos).of(len(payload), number)
+        front = outer.front(outside.remote, outside.local, next_header, came.tos).of(len(payload), number)
     packet = front + payload
     try:
         view = ip.parse(packet)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ipsecd.errors import Refused
 from ipsecd.ipsec import ah_packets, esp, outer
 from ipsecd.ipsec.fragment import fragments, with_fragment_header
 from ipsecd.ipsec.sa import OutboundSa
@@ -20,6 +21,7 @@ from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
 from ipsecd.wire import ip
 from ipsecd.wire.registry import IpProtocol
 
+_LEAST_FRAGMENT = 16  # the header of an IPv6 fragment, and 8 octets
 _DONT_FRAGMENT = 0x40  # of the octet with the flags
 NEXT_HEADER = {4: IpProtocol.IPV4, 6: IpProtocol.IPV6}
 
@@ -79,10 +81,12 @@ def wrap(
 
 def pieces(wrapped: Wrapped, path_mtu: int, id_source: esp.IvSource) -> list[bytes]:
     """A native packet as the path takes it. An IPv6 packet that is cut gets an identification that nobody can predict
-    (RFC 7739)."""
+    (RFC 7739). Refused("too-big") if headers leave no room for a fragment."""
     datagram = wrapped.datagram
     if len(datagram) <= path_mtu:
         return [datagram]
+    if wrapped.front + _LEAST_FRAGMENT > path_mtu:
+        raise Refused("too-big")
     if datagram[0] >> 4 == 6:
         datagram = with_fragment_header(datagram, wrapped.front, int.from_bytes(id_source(4), "big"))
     return fragments(datagram, ip.parse(datagram), path_mtu)

@@ -16,6 +16,7 @@ from ipsecd.wire.selector import Address
 TTL = 64
 _PATHS = 256
 _V4 = struct.Struct("!2sHH4sH8s")  # to the TOS, length, Identification, to the protocol, checksum, addresses
+_V6 = struct.Struct("!4sH2s32s")  # to the flow label, length, to the hop limit, addresses
 
 
 def header(
@@ -44,32 +45,32 @@ class Front:
     what is made anew in transport mode, for what came in UDP. The number is an IPv4 Identification, so that packets in
     a row have those that the kernel gives where it takes a big one apart."""
 
-    __slots__ = ("_base", "_made", "ends")
+    __slots__ = ("_base", "_middle", "_start", "ends", "octets")
 
     def __init__(self, source: Address, destination: Address, protocol: int, tos: int) -> None:
-        self.ends = source.packed + destination.packed
         made = bytearray(header(source, destination, tos=tos))
+        self.octets = len(made)
+        self.ends = source.packed + destination.packed
         self._base = 0  # the sum of an IPv4 header but for length, Identification and checksum
-        if made[0] >> 4 == 4:
+        if source.version == 4:
             made[2:4] = made[10:12] = bytes(2)
             made[9] = protocol
-            self._base = ones_sum(bytes(made))
+            self._start, self._middle, self._base = bytes(made[:2]), bytes(made[6:10]), ones_sum(bytes(made))
         else:
             made[6] = protocol
-        self._made = bytes(made)
-
-    @property
-    def octets(self) -> int:
-        return len(self._made)
+            self._start, self._middle = bytes(made[:4]), bytes(made[6:8])
 
     def of(self, octets: int, number: int) -> bytes:
         """The header in front of so many octets."""
-        made = self._made
-        if not self._base:
-            return b"".join((made[:4], octets.to_bytes(2, "big"), made[6:]))
-        total, identification = octets + len(made), number & 0xFFFF
-        check = 0xFFFF ^ ((self._base + total + identification) % 0xFFFF or 0xFFFF)
-        return _V4.pack(made[:2], total, identification, made[6:10], check, self.ends)
+        base = self._base
+        if not base:
+            return _V6.pack(self._start, octets, self._middle, self.ends)
+        total, identification = octets + self.octets, number & 0xFFFF
+        check = 0xFFFF ^ ((base + total + identification) % 0xFFFF or 0xFFFF)
+        return _V4.pack(self._start, total, identification, self._middle, check, self.ends)
+
+
+front = lru_cache(maxsize=_PATHS)(Front)
 
 
 @lru_cache(maxsize=_PATHS)

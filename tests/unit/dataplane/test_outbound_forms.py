@@ -178,6 +178,17 @@ def test_ipv6_packets_that_their_source_had_cut_are_cut_again_behind_the_headers
     assert near.paths["joined"] == 1
 
 
+def test_headers_that_fill_the_path_leave_no_room_for_fragments() -> None:
+    near = up(Shape(outer=6))
+    near.roads.handle(m.SetLinkMtu(near.outside.remote, 1_280), 0.0)
+    padding = 4 * ("01fe" + "00" * 254) + "01fa" + "00" * 250  # hop-by-hop options of 1,280 octets, as its length says
+    for_the_way = (0, "9f" + padding + "0100")
+    for offset, more in ((0, 1), (64, 0)):
+        piece = chained(*V6, for_the_way, (FRAGMENT, f"00{offset | more:04x}00000007"), body=bytes(64))
+        assert sent(near, piece) == []
+    assert near.drops == {"too-big": 1}
+
+
 @pytest.mark.parametrize("protocol", ["esp", "ah", "both"])
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_sender_that_can_be_told_what_fits_is_told(version: int, protocol: str) -> None:
