@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
@@ -20,9 +21,10 @@ from ipsecd.ike.v1.main_responder import MainModeResponder
 from ipsecd.ike.v1.phase_1 import IsakmpSa, Terms
 from ipsecd.wire import ikev1
 from ipsecd.wire.identity import Identity
+from ipsecd.wire.ikev1_identity import Id
 from ipsecd.wire.ikev1_payloads import Ke, Nonce, Notify, Sa, VendorId
 from ipsecd.wire.registry import Encr, Group, Prf
-from ipsecd.wire.registry_v1 import Encapsulation, Exchange, NotifyType, Payload
+from ipsecd.wire.registry_v1 import Encapsulation, Exchange, IdType, NotifyType, Payload
 from tests.exchange.entropy import SeededEntropy
 from tests.exchange.network import Link
 from tests.exchange.phase_1 import COOKIE_I, COOKIE_R, NAT_ADDRESS, OURS, THEIRS, Wire, suite, terms
@@ -296,6 +298,45 @@ def test_a_responder_has_a_cookie_of_its_own(cookie: bytes) -> None:
     assert wire.i.core.counters["zero-spi" if cookie == bytes(8) else "reflected"] == 1
 
 
+@pytest.mark.parametrize("cookies", [COOKIE_I + b"another.", COOKIE_R + bytes(8)])
+def test_an_initiator_begins_with_its_own_cookie_alone(cookies: bytes) -> None:
+    wire = Wire(A, B, alter=lambda *_: None)
+    wire.give(to_responder=True, data=cookies + wire.i.sent[0][16:])
+    assert (wire.r.core.counters["reflected"], wire.r.sent) == (1, [])
+
+
+def test_other_cookies_belong_to_somebody_else() -> None:
+    messages = Wire(A, B).run(1.0)
+    wire = Wire(A, B, alter=lambda *_: None)
+    wire.give(to_responder=True, data=messages.i.sent[0])
+    wire.give(to_responder=True, data=messages.i.sent[1][:8] + b"another." + messages.i.sent[1][16:])
+    wire.give(to_responder=False, data=messages.r.sent[0])
+    wire.give(to_responder=False, data=messages.r.sent[1][:8] + b"another." + messages.r.sent[1][16:])
+    for end in (wire.i, wire.r):
+        assert (end.core.counters["unknown-ike-spi"], len(end.sent)) == (1, 2 if end is wire.i else 1)
+
+
+def test_what_comes_when_all_is_over_does_nothing() -> None:
+    wire = Wire(A, B).run(1.0)
+    before = (wire.i.sent[:], wire.r.sent[:])
+    for data in wire.r.sent:
+        wire.give(to_responder=False, data=data)
+    for data in wire.i.sent[:2]:
+        wire.give(to_responder=True, data=data)
+    assert (wire.i.core.counters["phase-1-over"], wire.r.core.counters["phase-1-over"]) == (3, 2)
+    assert (wire.i.sent, wire.r.sent) == before
+
+
+def test_an_identity_is_not_one_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 2407 section 4.6.2: protocol and port are zero, or those of IKE."""
+    for protocol, port, fits in ((17, 500, True), (17, 0, True), (17, 1_701, False), (6, 500, False)):
+        claimed = functools.partial(Id, protocol=protocol, port=port)
+        monkeypatch.setattr(Id, "of", lambda identity, made=claimed: made(IdType(identity.type), identity.data))
+        wire = Wire(A, B).run(1.0)
+        assert (wire.r.sa is not None) == fits
+        assert wire.r.core.counters["bad-identity-port"] == (not fits)
+
+
 # --- NAT ----------------------------------------------------------------------------------------------------------
 
 
@@ -319,6 +360,15 @@ def test_behind_a_nat_all_goes_to_port_4500() -> None:
     assert (of_i.nat, of_r.nat) == (Nat(here=True, there=False), Nat(here=False, there=True))
     assert of_i.path == Path(replace(OURS, port=4500), replace(THEIRS, port=4500), natt=True)
     assert of_r.path == Path(replace(THEIRS, port=4500), Endpoint(NAT_ADDRESS, 14_500), natt=True)
+
+
+def test_who_is_behind_a_nat_and_stays_on_port_500_is_not_heard() -> None:
+    def alter(from_initiator: bool, data: bytes) -> bytes | None:
+        return None if from_initiator and ikev1.decode(data).sealed else data
+
+    wire = Wire(A, B, nat=True, alter=alter).run(1.0)
+    wire.give(to_responder=True, data=wire.i.sent[2], path=Path(THEIRS, Endpoint(NAT_ADDRESS, 10_500)))
+    assert (wire.r.core.counters["not-floated"], wire.r.sa) == (1, None)
 
 
 @pytest.mark.parametrize("best", [1, 2, 3])
