@@ -168,6 +168,7 @@ FLOOR_WORDS = 16_384  # words and boxes of flows that are remembered: each is as
 REMEMBERED_PARTS = 24_576  # of trees, and flows: a floor of 1,000 rules has 7,500 of each, one more rule some hundred
 CLEARLY = 0.97  # so much of what the best cut so far costs, another may cost that takes its place
 NFT_TIME = 30.0  # seconds for one run of nft; 1,000 rules take well below one
+KNOWN_RULES = 24_576  # that nft has translated: those of two floors of 1,000 rules, in some 15 MB
 TABLE_READS = 16  # of a table that others change meanwhile, until it's plain that they don't stop
 RESTORES, RESTORE_WITHIN = 6, 60.0  # so often in so many seconds, kernel state is put back at once; then
 RESTORE_PAUSE = 5.0  # after this long, so that a quarrel with another program doesn't take the machine

@@ -30,7 +30,8 @@ from ipsecd.io.machine_code import machine_code
 from ipsecd.io.owner import Owner
 from ipsecd.io.rewriting import Written, rewriting, written
 from ipsecd.io.table import Content, content, content_after, following, generation
-from ipsecd.limits import NFT_TIME, TABLE_READS
+from ipsecd.io.translating import Known, Shortened
+from ipsecd.limits import KNOWN_RULES, NFT_TIME, TABLE_READS
 
 _PATH = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 _BASE_CHAIN = re.compile(r"chain (\S+) \{\s*type (\S+) hook (\S+) priority (-?\d+); policy (\S+);")
@@ -64,6 +65,7 @@ class Nftables:
         self.text = ""  # what replaced the table last
         self._written: Written | None = None  # the same, taken apart, if it says nothing but what the table is
         self._held: Content | None = None
+        self._translated: dict[str, Known] = {}  # rules for the owner to send
         self._understood = False  # the kernel was seen to hold what nft had sent
         self.unreadable = ""  # why the table has no owner, though the kernel could give it one
 
@@ -204,11 +206,13 @@ class Nftables:
             await self._nft(text.removeprefix(self._begun), "-f", "-")  # one that an owner has left is there
 
     async def _messages(self, text: str) -> list[Message]:
-        compiled = Compiled()
-        await self._checked(text, "--debug=mnl", compiled.take)
-        messages = compiled.messages()
-        if text and not messages:
+        compiled, short = Compiled(), Shortened(text, self.table, self._translated)
+        await self._checked(short.text, "--debug=mnl", compiled.take)
+        translated = compiled.messages()
+        if text and not translated:
             raise KernelError("nft doesn't say what it makes of the rules", _KNOWN)
+        messages, rules = short.messages(translated)
+        self._translated = (self._translated if len(self._translated) < KNOWN_RULES else {}) | rules
         return messages
 
     async def _checked(self, text: str, debug: str, take: Take | None = None) -> bytes:
