@@ -17,7 +17,7 @@ from tests.property.run_values import ADDRESSES
 from tests.unit.crypto.suites import Suite
 from tests.unit.dataplane.ends import OUTER, TUN_MTU, End, only
 from tests.unit.dataplane.shapes import EVERYTHING
-from tests.unit.ipsec.packets import ipv4
+from tests.unit.ipsec.packets import packet as between_hosts
 from tests.unit.ipsec.pairs import GCM
 
 JOINS = (IpProtocol.TCP, IpProtocol.UDP)
@@ -29,10 +29,16 @@ NATTED = Form(transport=True, original=(HERE, THERE))
 
 
 def ends(
-    suite: Suite = GCM, *, esn: bool = False, joins: tuple[int, ...] = JOINS, form: Form = TUNNEL, **given: object
+    suite: Suite = GCM,
+    *,
+    esn: bool = False,
+    joins: tuple[int, ...] = JOINS,
+    form: Form = TUNNEL,
+    outer: int = 4,
+    **given: object,
 ) -> list[End]:
     """A sender, and two receivers that know the same."""
-    made = [End(near=near, suite=suite, esn=esn) for near in (True, False, False)]
+    made = [End(near=near, outer=outer, suite=suite, esn=esn) for near in (True, False, False)]
     for end in made:
         end.roads._inbound = RunsIn(tun_mtu=TUN_MTU, joins=joins)
         end.form = form
@@ -44,7 +50,7 @@ def ends(
     return made
 
 
-def inside(packet: bytes, form: Form) -> tuple[int, bytes]:
+def inside(packet: bytes, form: Form, outer: int = 4) -> tuple[int, bytes]:
     """Next header and payload of a plain packet. In transport mode all go between the hosts of ``ends``, and these sum
     their own addresses, unless they see others."""
     version = packet[0] >> 4
@@ -52,9 +58,10 @@ def inside(packet: bytes, form: Form) -> tuple[int, bytes]:
         return 4 if version == 4 else 41, packet
     protocol, payload = (packet[9], packet[20:]) if version == 4 else (packet[6], packet[40:])
     if form.original is None:
-        between = ipv4(str(OUTER[4][0]), str(OUTER[4][1]), protocol, payload)
-        here, there = map(ip_address, ADDRESSES[version])
-        payload = mended(between, ip.parse(between), (here, there))[20:]
+        hosts, before = OUTER[outer], map(ip_address, ADDRESSES[version])
+        between = between_hosts(str(hosts[0]), str(hosts[1]), protocol, payload)
+        here, there = before
+        payload = mended(between, ip.parse(between), (here, there))[-len(payload) :]
     return protocol, payload
 
 

@@ -42,7 +42,7 @@ forms = st.sampled_from([TUNNEL, TRANSPORT, NATTED])
 
 
 @st.composite
-def reads(draw: st.DrawFn, near: End, form: Form = TUNNEL) -> list[bytes]:
+def reads(draw: st.DrawFn, near: End, form: Form = TUNNEL, outer: int = 4) -> list[bytes]:
     """What one read may give: datagrams of one size, and one that may have less."""
     big = draw(bigs(most=1_300))
     packets = big.segments()[: draw(st.integers(2, 64))]
@@ -50,7 +50,7 @@ def reads(draw: st.DrawFn, near: End, form: Form = TUNNEL) -> list[bytes]:
     for _ in range(draw(often(st.just(0), st.integers(1, 3)))):
         place = draw(st.integers(0, len(packets) - 1))
         packets[place] = bent(packets[place], draw(st.integers(0, 79)))
-    payloads = [inside(packet, form) for packet in packets if packet[0] >> 4 in (4, 6)]
+    payloads = [inside(packet, form, outer) for packet in packets if packet[0] >> 4 in (4, 6)]
     for _ in range(draw(often(st.just(0), st.integers(1, 2)))):
         place = draw(st.integers(0, len(payloads) - 1))
         payloads[place] = draw(st.sampled_from([4, 41, 59, 6])), payloads[place][1]
@@ -93,13 +93,21 @@ def reads(draw: st.DrawFn, near: End, form: Form = TUNNEL) -> list[bytes]:
     given=often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(40), hard_octets=st.just(99_999))),
     tos=often(st.just(0), st.integers(0, 3)),
     form=forms,
+    outer=st.sampled_from([4, 6]),
 )
 def test_a_read_is_what_its_datagrams_are_one_by_one(
-    data: st.DataObject, suite: Suite, esn: bool, joins: tuple[int, ...], given: m.Limits, tos: int, form: Form
+    data: st.DataObject,
+    suite: Suite,
+    esn: bool,
+    joins: tuple[int, ...],
+    given: m.Limits,
+    tos: int,
+    form: Form,
+    outer: int,
 ) -> None:
-    near, one, two = ends(suite, esn=esn, joins=joins, form=form, limits=given)
+    near, one, two = ends(suite, esn=esn, joins=joins, form=form, outer=outer, limits=given)
     for now in (1.0, 1.5, 3.0):
-        datagrams = data.draw(reads(near, form))
+        datagrams = data.draw(reads(near, form, outer))
         outside = data.draw(often(st.just(None), st.just(replace(one.outside, remote_port=999))))
         found = one_by_one(together(one, datagrams, now, tos, outside))
         assert found == apart(two, datagrams, now, tos, outside)
@@ -202,6 +210,20 @@ def test_in_transport_mode_a_run_is_written_as_one_too(big: Big, form: Form) -> 
     assert (first[:8].hex(), last[4:8].hex()) == (f"4502{len(first):04x}00020000", "00290000")
     assert first[12:20] == ip_address("192.0.2.1").packed + ip_address("198.51.100.1").packed
     assert packets_of(results) == packets_of(apart(two, datagrams, 1.0, 2))
+
+
+@pytest.mark.parametrize("form", [TRANSPORT, NATTED], ids=["transport", "natted"])
+@pytest.mark.parametrize("tcp", [True, False], ids=["TCP", "UDP"])
+def test_a_run_between_hosts_of_ipv6_is_written_as_one_too(tcp: bool, form: Form) -> None:
+    near, one, two = ends(form=form, outer=6)
+    before = authentic(near, *inside(udp(*ADDRESSES[4]), form, 6))
+    for end in (one, two):
+        end.receive(before)
+    datagrams = [authentic(near, *inside(packet, form, 6)) for packet in Big(count=40, tcp=tcp).segments()]
+    results = [result for result in together(one, datagrams, 1.0, 2) if not isinstance(result, m.PeerAlive)]
+    assert [type(result) for result in results] == [ToTunRun]
+    assert packets_of(results) == packets_of(apart(two, datagrams, 1.0, 2))
+    assert {packet[:4].hex() for packet in packets_of(results)} == {"60200000"}
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,15 @@ def test_headers_that_fill_the_path_leave_no_room_for_fragments() -> None:
     assert near.drops == {"too-big": 1}
 
 
+def test_senders_need_not_know_where_the_policy_clears_df() -> None:
+    near = up(Shape("ah"))
+    (entry,) = near.roads._outbound._spd.entries
+    near.policy(replace(entry, header=m.OuterHeader(df="clear")))
+    outs = sent(near, sized(*V4, 3_000, df=True))
+    assert [ip.parse(out.datagram).dont_fragment for out in outs] == [False] * 3
+    assert [out.df for out in outs] == [False] * 3
+
+
 @pytest.mark.parametrize("protocol", ["esp", "ah", "both"])
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_sender_that_can_be_told_what_fits_is_told(version: int, protocol: str) -> None:
