@@ -27,8 +27,7 @@ from tests.property.header_values import (
 from tests.property.routers import arrive
 from tests.unit.crypto.suites import AH_INTEGRITIES, EACH, Suite
 from tests.unit.dataplane.ends import End
-from tests.unit.dataplane.shapes import HOSTS, SHAPES, Shape, ends, outbound_sa, received, sent
-from tests.unit.dataplane.test_inbound_forms import renewed
+from tests.unit.dataplane.shapes import HOSTS, SHAPES, Shape, ends, outbound_sa, received, renewed, sent
 from tests.unit.ipsec.packets import udp
 
 TUNNELS = [shape for shape in SHAPES if not shape.transport]

@@ -14,6 +14,7 @@ from ipsecd.dataplane.results import Out, Result, ToTun
 from ipsecd.ipsec.reassembly import Reassembly
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.wire import ip
+from ipsecd.wire.checksum import checksum
 from ipsecd.wire.form import Form
 from ipsecd.wire.selector import Selector
 from tests.unit.crypto.suites import Suite
@@ -125,3 +126,13 @@ def carried(sender: End, receiver: End, packet: bytes) -> list[bytes]:
 def outbound_sa(each: End, spi: int = 0) -> OutboundSa:
     """The SA an end sends on, that of ESP if there are two."""
     return next(sa for sa in each.roads._outbound._sad if sa.spi == (spi or each.outbound))
+
+
+def renewed(packet: bytes, number: int) -> bytes:
+    """The packet as its receiver makes its header anew: without DF, and with the sequence number."""
+    if packet[0] >> 4 == 6:
+        return packet[:1] + bytes([packet[1] & 0xF0]) + bytes(2) + packet[4:7] + b"\x40" + packet[8:]
+    header = (
+        packet[:4] + (number & 0xFFFF).to_bytes(2, "big") + bytes(2) + b"\x40" + packet[9:10] + bytes(2) + packet[12:20]
+    )
+    return header[:10] + checksum(header).to_bytes(2, "big") + header[12:] + packet[20:]

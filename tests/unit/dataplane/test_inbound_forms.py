@@ -28,6 +28,7 @@ from tests.unit.dataplane.shapes import (
     ends,
     outbound_sa,
     received,
+    renewed,
     results_of,
     sent,
 )
@@ -37,16 +38,6 @@ from tests.unit.ipsec.pairs import ah_keys, fixed_iv
 V4, V6 = HOSTS[4], HOSTS[6]
 
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
-
-
-def renewed(packet: bytes, number: int) -> bytes:
-    """The packet as its receiver makes its header anew: without DF, and with the sequence number."""
-    if packet[0] >> 4 == 6:
-        return packet[:1] + bytes([packet[1] & 0xF0]) + bytes(2) + packet[4:7] + b"\x40" + packet[8:]
-    header = (
-        packet[:4] + (number & 0xFFFF).to_bytes(2, "big") + bytes(2) + b"\x40" + packet[9:10] + bytes(2) + packet[12:20]
-    )
-    return header[:10] + checksum(header).to_bytes(2, "big") + header[12:] + packet[20:]
 
 
 @every_shape
