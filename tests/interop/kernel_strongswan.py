@@ -55,12 +55,14 @@ class KernelStrongSwan(Charon):
 @dataclass(frozen=True)
 class Told:
     """What both sides are told: ipsecd's files and strongSwan's tunnel. ``hosts``: it is for what the two send each
-    other, else for the networks behind them, in these ``versions`` of IP."""
+    other, else for the networks behind them, in these ``versions`` of IP. ``native`` is the IP protocol, ESP or AH,
+    that crosses the wire; nothing: ESP in UDP."""
 
     files: Mapping[str, str]
     tunnel: Tunnel
     versions: tuple[int, ...] = (4,)
     hosts: bool = False
+    native: str = ""
 
     @property
     def guest(self) -> str:
@@ -100,5 +102,5 @@ def kernel_pair(gateway: Gateway, folder: Path, told: Told) -> Iterator[Pair]:
     theirs = KernelStrongSwan(gateway, folder.name, told.tunnel)
     near, far = ("ga", "gb") if told.hosts else ("ha", "hb")
     kind: Callable[..., Pair] = partial(Hosts, guest=gateway.guest) if told.hosts else Networks
-    with at_work(gateway.sites, ours, theirs, near, far, kind) as both:
+    with at_work(gateway.sites, ours, theirs, near, far, kind, told.native) as both:
         yield both

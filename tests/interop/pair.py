@@ -106,18 +106,25 @@ def pair(folder: Path, ours: Terms, theirs: Terms | None = None, *, behind_nat: 
 
 @contextlib.contextmanager
 def at_work(
-    sites: Sites, ours: Ipsecd, theirs: Charon, near: str, far: str, kind: Callable[..., Pair] = Pair
+    sites: Sites,
+    ours: Ipsecd,
+    theirs: Charon,
+    near: str,
+    far: str,
+    kind: Callable[..., Pair] = Pair,
+    native: str = "",
 ) -> Iterator[Pair]:
     """Start both sides. ``near`` and ``far`` are the namespaces of the hosts behind them.
 
-    Nothing but IKE and ESP in UDP may have crossed the wire when this ends without another failure."""
+    Nothing but IKE and ESP in UDP, or what is ``native``, ESP or AH, may have crossed the wire when this ends without
+    another failure."""
     with theirs, ours, Wire(sites) as wire:
         try:
             yield kind(sites, ours, theirs, wire, near, far)
         except BaseException:
             print(f"--- ipsecd\n{ours.log()}\n--- charon\n{theirs.log()}\n--- wire\n{dict(wire.kinds())}")
             raise
-    assert wire.cleartext() == {}
+    assert wire.cleartext(native) == {}
 
 
 def _expected(address: str, behind_nat: str) -> str:

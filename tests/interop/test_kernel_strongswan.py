@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.interop import pair as terms
 from tests.interop.kernel_gateway import Gateway, gateway
@@ -49,12 +51,35 @@ def hosts(version: int, esp: str, mode: str = "transport") -> Told:
     return Told(files_of(ALL), tunnel, (version,), hosts=True)
 
 
+def natively(told: Told) -> Told:
+    """As IP protocol 50, which strongSwan leaves as it is where nobody says that there is a NAT."""
+    files = dict(told.files)
+    files["policy.yaml"] = files["policy.yaml"].replace("  tunnel:", "  encapsulation: native\n      tunnel:")
+    return replace(told, files=files, tunnel=replace(told.tunnel, connection={"encap": "no"}), native="ESP")
+
+
+def signed(told: Told, mac: str) -> Told:
+    """By AH in the place of ESP; ``auto`` leaves it to be IP protocol 51, as strongSwan isn't ipsecd."""
+    policy = yaml.safe_load(told.files["policy.yaml"])
+    method = {"ah": {"integrity": mac}}
+    policy["filter_actions"] = {"sign": {"action": "negotiate", "security_methods": [method]}}
+    for rule in policy["policies"][policy["assigned"]]["rules"]:
+        rule["action"] = "sign"
+    child = {**told.tunnel.child, "esp_proposals": [], "ah_proposals": [told.tunnel.esp]}
+    tunnel = replace(told.tunnel, connection={"encap": "no"}, child=child)
+    files = {**told.files, "policy.yaml": yaml.safe_dump(policy)}
+    return replace(told, files=files, tunnel=tunnel, native="AH")
+
+
 FORMS = {  # and who calls
     "tunnel over IPv4, AEAD with ESN": ("ours", networks(4, "aes128gcm16-x25519-esn")),
     "tunnel over IPv4, HMAC": ("theirs", networks(4, "aes256-sha512-x25519")),
     "tunnel over IPv6, HMAC with ESN": ("theirs", networks(6, "aes128-sha256-esn")),
     "transport over IPv4": ("ours", hosts(4, "aes256gcm16-esn")),
     "transport over IPv6": ("theirs", hosts(6, "aes128-sha256")),
+    "native, in a tunnel": ("ours", natively(networks(4, "aes128gcm16-x25519-esn"))),
+    "AH in a tunnel": ("theirs", signed(networks(6, "sha256-esn"), "sha256")),
+    "AH in transport mode": ("ours", signed(hosts(4, "sha256"), "sha256")),
 }
 each_form = pytest.mark.parametrize(("caller", "told"), FORMS.values(), ids=FORMS)
 

@@ -82,9 +82,12 @@ class Wire:
             found[what] += 1
         return found
 
-    def cleartext(self) -> dict[str, int]:
-        """What crossed that is neither IKE, ESP in UDP, nor the link's own business."""
-        return {what: count for what, count in self.kinds().items() if what not in PROTECTED}
+    def cleartext(self, native: str = "") -> dict[str, int]:
+        """What crossed that is neither IKE, ESP in UDP, nor the link's own business; with ``native``, ESP or AH, that
+        is expected as an IP protocol, and nothing in UDP."""
+        expected = PROTECTED - {"ESP in UDP"} if native else PROTECTED
+        kinds = self.kinds().items()
+        return {what: count for what, count in kinds if what not in expected and what.partition(" ")[0] != native}
 
     def save(self, path: Path) -> None:
         """Write a capture file (pcap, microseconds, Ethernet)."""
