@@ -1,0 +1,65 @@
+"""Two daemons that agree on packets without UDP, and what else they may be told to agree on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.interop.ipsecd import Ipsecd
+from tests.interop.traffic import answers
+from tests.interop.wire import Wire
+from tests.netns.pair import KEY, policy, rule
+from tests.netns.places import GA_WAN, GB_WAN, HA, HB
+from tests.netns.sites import Sites
+
+pytestmark = pytest.mark.root
+
+METHODS: dict[str, dict[str, Any]] = {
+    "esp": {"esp": {"encryption": "aes128gcm16"}},
+    "cbc": {"esp": {"encryption": "aes256", "integrity": "sha256"}},
+    "ah": {"ah": {"integrity": "sha256"}},
+    "both": {"ah": {"integrity": "sha256"}, "esp": {"encryption": "aes256gcm16"}},
+}
+
+
+def files(method: str, made: dict[str, Any]) -> dict[str, str]:
+    action = {"own": {"action": "negotiate", "security_methods": [METHODS[method]]}}
+    rules = policy({**made, "action": "own", "encapsulation": "native"})
+    return {"policy.yaml": rules + yaml.safe_dump({"filter_actions": action}), "peer.psk": KEY}
+
+
+def tunnel(side: str, version: int) -> dict[str, Any]:
+    return rule(side, outside=version, inside=(4, 6))
+
+
+def hosts(_side: str, _version: int) -> dict[str, Any]:
+    return {"name": "all", "filter_list": "all-ip", "authentication": [{"psk": "peer"}]}
+
+
+@pytest.mark.parametrize(
+    ("method", "version"), [("esp", 4), ("esp", 6), ("cbc", 4), ("ah", 4), ("ah", 6), ("both", 4), ("both", 6)]
+)
+@pytest.mark.parametrize("made", [tunnel, hosts])
+def test_what_they_protect_crosses_the_wire_without_udp(
+    sites: Sites, tmp_path: Path, method: str, version: int, made: Any
+) -> None:
+    with (
+        Wire(sites) as wire,
+        Ipsecd(sites, "ga", tmp_path / "a", files(method, made("a", version))) as a,
+        Ipsecd(sites, "gb", tmp_path / "b", files(method, made("b", version))),
+    ):
+        if made is tunnel:
+            assert answers(sites, "ha", HB[4]) == 3
+            assert answers(sites, "hb", HA[6], size=1_200) == 3
+        else:
+            assert answers(sites, "ga", GB_WAN[version]) == 3
+            assert answers(sites, "gb", GA_WAN[version], size=1_200) == 3
+        (sa,) = a.ask("sas")["sas"]
+        assert sa["encapsulation"] == "native"
+        assert {child["mode"] for child in sa["children"]} == {"tunnel" if made is tunnel else "transport"}
+    protocol = "ESP" if method in {"esp", "cbc"} else "AH"
+    ends = {f"{protocol} {GA_WAN[version]} > {GB_WAN[version]}", f"{protocol} {GB_WAN[version]} > {GA_WAN[version]}"}
+    assert set(wire.kinds()) - {"link"} == {"IKE", *ends}
