@@ -24,7 +24,7 @@ ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 NEIGHBOURS = range(130, 138)  # ICMPv6: multicast listeners, routers and neighbours (RFC 2710, RFC 4861)
 LISTENER_REPORT_V2 = 143  # RFC 3810
 PROTOCOLS = {ICMP: "ICMP", TCP: "TCP", UDP: "UDP", ICMPV6: "ICMPv6", 50: "ESP", 51: "AH"}
-PROTECTED = frozenset({"IKE", "ESP in UDP", "NAT keepalive", "link", "ICMP error about IKE or ESP"})
+PROTECTED = frozenset({"IKE", "ESP in UDP", "AH in UDP", "NAT keepalive", "link", "ICMP error about IKE or ESP"})
 ERRORS = {ICMP: {3, 11, 12}, ICMPV6: {1, 2, 3, 4}}
 
 
@@ -155,7 +155,9 @@ def _transport(protocol: int, segment: bytes, between: str) -> str:
     if 4500 in ports:  # RFC 3948 section 2.2: four zero octets, where ESP has its SPI, mark IKE
         if data == b"\xff":
             return "NAT keepalive"
-        return "IKE" if data[:4] == bytes(4) else "ESP in UDP"
+        if data[:4] == bytes(4):
+            return "IKE"
+        return "AH in UDP" if data[2:4] == bytes(2) else "ESP in UDP"  # in place of the SPI: a reserved field
     return "IKE" if 500 in ports else f"UDP {between}"
 
 

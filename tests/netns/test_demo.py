@@ -33,6 +33,20 @@ def test_the_demo_shows_a_tunnel_and_leaves_nothing_behind() -> None:
     assert re.search(r"^ +\d+ Mbit/s: one TCP stream", told, re.MULTILINE)
 
 
+@pytest.mark.parametrize(("tour", "crossed", "rule"), [("transport", "ESP", "servers"), ("ah-esp", "AH", "vault")])
+def test_two_hosts_may_be_shown_instead(tour: str, crossed: str, rule: str) -> None:
+    with session(DEMO, tour) as process:
+        told, _ = process.communicate()
+        assert process.returncode == 0, told
+        assert left_behind(process) == []
+    assert "$ ping -n -c 5 -i 0.2 -W 10 192.0.2.2    # on host A\n" in told
+    assert told.count(" 0% packet loss") == 2
+    assert re.search(rf"^ +20  {crossed} in UDP$", told, re.MULTILINE)
+    assert re.search(r"^ +0  in clear$", told, re.MULTILINE)
+    assert len(re.findall(rf"^ +{rule} +up ", told, re.MULTILINE)) == 2
+    assert re.search(r"^ +\d+ Mbit/s: one TCP stream", told, re.MULTILINE)
+
+
 @pytest.mark.parametrize("moment", ["Two sites", "A \\|", "established", "Throughput", "Stopping"])
 def test_an_interrupted_demo_leaves_nothing_behind(moment: str) -> None:
     """Ctrl-C reaches everything in the terminal's foreground: the demo, its daemons, whatever runs just then."""

@@ -58,7 +58,9 @@ def of_shape(what: str, shape: Shape) -> bool:
     outermost = "ESP" if shape.protocol == "esp" else "AH"
     if what == "link" or any(f" {router} > " in what for router in ROUTER.values()):
         return True
-    return what.removeprefix("fragment of ").startswith(f"{outermost} ") if shape.native else what == "ESP in UDP"
+    if not shape.native:
+        return what == f"{outermost} in UDP"
+    return what.removeprefix("fragment of ").startswith((f"{outermost} 1", f"{outermost} 2"))
 
 
 @pytest.fixture(scope="module")
