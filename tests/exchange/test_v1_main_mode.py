@@ -316,6 +316,12 @@ def test_other_cookies_belong_to_somebody_else() -> None:
         assert (end.core.counters["unknown-ike-spi"], len(end.sent)) == (1, 2 if end is wire.i else 1)
 
 
+def test_an_answer_to_somebody_else_s_first_message_is_not_ours() -> None:
+    wire = Wire(A, B, alter=lambda *_: None)
+    wire.give(to_responder=False, data=b"another." + Wire(A, B).run(1.0).r.sent[0][8:])
+    assert (wire.i.core.counters["unknown-ike-spi"], len(wire.i.sent)) == (1, 1)
+
+
 def test_what_comes_when_all_is_over_does_nothing() -> None:
     wire = Wire(A, B).run(1.0)
     before = (wire.i.sent[:], wire.r.sent[:])

@@ -95,7 +95,9 @@ class MainModeInitiator:
     # --- hearing the answer ---
 
     def hear(self, message: ikev1.Message, path: Path) -> None:
-        """A message with our cookie. PeerError or Refused with the reason why it has no effect."""
+        """A message from the responder, or from anybody. PeerError or Refused with the reason why it has no effect."""
+        if message.header.cookie_i != self._cookies[0]:
+            raise PeerError("unknown-ike-spi", "another initiator's cookie")
         if self._over:
             raise PeerError("phase-1-over")
         if message.header.exchange == Exchange.INFORMATIONAL:
@@ -117,7 +119,7 @@ class MainModeInitiator:
 
     def _take_suite(self, message: ikev1.Message) -> None:
         MAIN_2.fits(message)
-        cookie_i, cookie_r = message.header.cookie_i, message.header.cookie_r
+        (cookie_i, _), cookie_r = self._cookies, message.header.cookie_r
         if cookie_r in (ikev1.NO_COOKIE, cookie_i):
             raise PeerError("zero-spi" if cookie_r == ikev1.NO_COOKIE else "reflected", "not a responder's cookie")
         admitted = MAIN_2.admit(message.chain)
@@ -186,7 +188,7 @@ class MainModeInitiator:
         return admitted
 
     def _check(self, message: ikev1.Message) -> None:
-        if (message.header.cookie_i, message.header.cookie_r) != self._cookies:
+        if message.header.cookie_r != self._cookies[1]:
             raise PeerError("unknown-ike-spi", "another responder's cookie")
 
     # --- the end ---
