@@ -15,7 +15,7 @@ from ipsecd.wire.checksum import checksum
 from ipsecd.wire.decoder import Decoder
 from ipsecd.wire.decoders import DECODERS
 from ipsecd.wire.reader import Reader
-from tests.fuzz import policies, sealed, signed
+from tests.fuzz import policies, sealed, sealed_v1, signed
 from tests.fuzz.mutate import mutated, mutated_text
 from tests.unit.dataplane.samples import MESSAGES
 
@@ -45,6 +45,10 @@ class Target:
 
 def _right_ike_length(data: bytes, rng: Random) -> bytes:
     return data[:24] + len(data).to_bytes(4, "big") + data[28:] if len(data) >= 28 else data
+
+
+def _whole_blocks(data: bytes, rng: Random) -> bytes:
+    return _right_ike_length(data[: len(data) - (len(data) - 28) % 8], rng) if len(data) >= 28 else data
 
 
 def _right_icmp_checksum(data: bytes, rng: Random) -> bytes:
@@ -79,6 +83,10 @@ TARGETS: tuple[Target, ...] = (
     *map(_of, DECODERS.values()),
     Target("ike-inside-sealed", sealed.decode_inside, None, sealed.INSIDES, 20_000),
     Target("ike-sealed", sealed.decode_datagram, None, sealed.DATAGRAMS, errors=(PeerError,), repair=_right_ike_length),
+    Target("v1-inside-sealed", sealed_v1.decode_inside, None, sealed_v1.INSIDES, 10_000),
+    Target(
+        "v1-sealed", sealed_v1.decode_datagram, None, sealed_v1.DATAGRAMS, errors=(PeerError,), repair=_whole_blocks
+    ),
     Target("ah-packet", signed.opened, None, signed.PACKETS, 20_000, errors=(PeerError,), repair=signed.signed),
     Target("cookie-peek", _peek, None, DECODERS["ike-message"].samples[:1]),
     Target("policy-file", policies.enforced, None, policies.TEXTS, 2_000, (ConfigError,), mutate=mutated_text),
