@@ -128,6 +128,7 @@ DROPS = {
     "bad-transform-number": "transforms whose numbers don't rise",
     "bad-hash-length": "a hash of no octets, or of more than any hash has",
     "bad-signature-length": "a signature of no octets, or of more than we read",
+    "bad-fragment-length": "a fragment of no octets, or of more than a message has",
     "bad-subnet-mask": "a subnet whose mask has holes",
     "bad-range": "an address range that ends before it starts",
     "bad-identity-type": "an original address that isn't an address",

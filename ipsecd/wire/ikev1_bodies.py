@@ -186,7 +186,8 @@ def _decode_fragment(r: Reader) -> Fragment:
         raise WireError("bad-fragment-number", "0", offset=r.offset)
     if number > limits.MAX_FRAGMENTS:
         raise WireError("too-many-fragments", f"{number}", offset=r.offset)
-    return Fragment(id_, number, bool(flags & _LAST_FRAGMENT), r.bounded(limits.MAX_IKE_DATAGRAM, "too-long", least=1))
+    data = r.bounded(limits.MAX_IKE_DATAGRAM, "bad-fragment-length", least=1)
+    return Fragment(id_, number, bool(flags & _LAST_FRAGMENT), data)
 
 
 def _encode_fragment(fragment: Fragment) -> bytes:

@@ -6,6 +6,7 @@ import functools
 from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,10 @@ from ipsecd.ike.config import Endpoint, IkeConfig, Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
 from ipsecd.ike.nat import Nat
-from ipsecd.ike.v1 import natt
+from ipsecd.ike.v1 import main_initiator, main_responder, natt
 from ipsecd.ike.v1.main_initiator import MainModeInitiator
 from ipsecd.ike.v1.main_responder import MainModeResponder
-from ipsecd.ike.v1.phase_1 import IsakmpSa, Terms
+from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, Terms, agree
 from ipsecd.wire import ikev1
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.ikev1_identity import Id
@@ -190,6 +191,22 @@ def test_a_responder_with_another_name_is_refused() -> None:
     assert wire.i.failure == "the peer is c.example; we want b.example"
 
 
+def test_the_keys_of_what_came_to_nothing_are_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Agreed] = []
+
+    def noted(*values: Any) -> Agreed:
+        made.append(agree(*values))
+        return made[-1]
+
+    for module in (main_initiator, main_responder):
+        monkeypatch.setattr(module, "agree", noted)
+    same(Wire(A, B).run(600.0))
+    assert all(any(agreed.keys.d.reveal()) for agreed in made)
+    made.clear()
+    Wire(A, replace(B, key=Secret(b"another"))).run(600.0)
+    assert [any(agreed.keys.d.reveal() + agreed.keys.cipher.reveal()) for agreed in made] == [False, False]
+
+
 def test_without_a_common_suite_nothing_is_answered_but_by_whoever_sends_the_notify() -> None:
     wire = Wire(A, replace(B, suites=(suite(bits=256),))).run(600.0)
     assert wire.r.sent == []
@@ -219,7 +236,12 @@ def test_an_error_in_clear_ends_nothing_but_is_told_in_the_end() -> None:
     assert wire.i.core.counters["unauthenticated-error"] == 1
     alone = Wire(A, B, alter=lambda *_: None)
     alone.give(to_responder=False, data=in_clear(NotifyType.NO_PROPOSAL_CHOSEN))
-    assert alone.run(600.0).i.failure == "the peer says NO_PROPOSAL_CHOSEN"
+    assert alone.run(600.0).i.failure == (
+        "the peer says NO_PROPOSAL_CHOSEN: no common proposal; we offer aes128-sha256-x25519 by PSK"
+    )
+    other = Wire(A, B, alter=lambda *_: None)
+    other.give(to_responder=False, data=in_clear(NotifyType.INVALID_COOKIE))
+    assert other.run(600.0).i.failure == "the peer says INVALID_COOKIE"
 
 
 @pytest.mark.parametrize("kind", [NotifyType.INITIAL_CONTACT, NotifyType.CONNECTED, NotifyType.R_U_THERE])

@@ -66,6 +66,9 @@ def _peek(datagram: bytes) -> tuple[bytes | None, bytes]:
 _CASES = {"ike-message": 50_000, "payload-chain": 20_000, "ip-packet": 20_000, "distinguished-name": 10_000}
 _CASES |= {"payload-cp": 10_000, "payload-eap": 10_000}
 _CASES |= {"v1-message": 20_000, "v1-chain": 20_000, "v1-sa": 20_000, "v1-id": 10_000}
+_CASES |= {
+    f"v1-nat-{kind}-{drafts}": 500 for kind in ("d", "oa") for drafts in ("drafts", "later-drafts")
+}  # like NAT-D
 _REPAIRS: dict[str, Repair] = {
     "ike-header": _right_ike_length,
     "ike-message": _right_ike_length,

@@ -29,7 +29,7 @@ from ipsecd.ike.repeats import Repeats
 from ipsecd.ike.v1 import natt
 from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, Terms, agree, established
 from ipsecd.ike.v1.rows import MAIN_2, MAIN_4, MAIN_6, Admitted
-from ipsecd.ike.v1.suites import IsakmpSuite, accepted, offer
+from ipsecd.ike.v1.suites import IsakmpSuite, accepted, describe, offer
 from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_bodies import encode_body
 from ipsecd.wire.ikev1_identity import Id
@@ -114,7 +114,10 @@ class MainModeInitiator:
         errors = [each for each in message.chain.payloads if isinstance(each, Notify) and each.type.is_error]
         if not errors:
             raise PeerError("not-authenticated", f"{message.header.exchange} before the peer has proved itself")
-        self._complaint = self._complaint or f"the peer says {errors[0].type}"
+        said = f"the peer says {errors[0].type}"
+        if errors[0].type == NotifyType.NO_PROPOSAL_CHOSEN:
+            said += f": no common proposal; we offer {describe(self._offer)}"
+        self._complaint = self._complaint or said
         raise PeerError("unauthenticated-error", str(errors[0].type))
 
     def _take_suite(self, message: ikev1.Message) -> None:
@@ -172,8 +175,7 @@ class MainModeInitiator:
             self._complaint = "the peer's proof can't be read or is wrong: the pre-shared keys differ"
             raise PeerError("wrong-key", error.detail or error.reason) from error
         except Refused as refusal:
-            self._finish()
-            self._failed(refusal.detail)
+            self._fail(refusal.detail)
             raise
         agreed.chain.accept(message.sealed)
         self._finish()
@@ -194,11 +196,16 @@ class MainModeInitiator:
     # --- the end ---
 
     def _gave_up(self) -> None:
-        self._finish()
         silence = "the peer doesn't answer"
         if self._agreed is not None:  # which is all that a responder does about a proof that it can't read
             silence += " our proof: perhaps the pre-shared keys differ, or it doesn't know our identity"
-        self._failed(self._complaint or silence)
+        self._fail(self._complaint or silence)
+
+    def _fail(self, reason: str) -> None:
+        self._finish()
+        if self._agreed is not None:
+            self._agreed.keys.wipe()
+        self._failed(reason)
 
     def _finish(self) -> None:
         self._over = True

@@ -122,8 +122,7 @@ class MainModeResponder:
             self._complaint = "the peer's proof can't be read or is wrong: the pre-shared keys differ"
             raise PeerError("wrong-key", error.detail or error.reason) from error
         except Refused as refusal:
-            self._finish()
-            self._failed(refusal.detail)
+            self._fail(refusal.detail)
             raise
         agreed.chain.accept(message.sealed)
         us = Id.of(self._terms.local_id)
@@ -153,8 +152,13 @@ class MainModeResponder:
         self._expiry = self._wait()
 
     def _expired(self) -> None:
-        self._over = True
-        self._failed(self._complaint or "the initiator didn't go on")
+        self._fail(self._complaint or "the initiator didn't go on")
+
+    def _fail(self, reason: str) -> None:
+        self._finish()
+        if self._agreed is not None:
+            self._agreed.keys.wipe()
+        self._failed(reason)
 
     def _finish(self) -> None:
         self._over = True

@@ -131,7 +131,8 @@ def test_a_payload_is_read_and_written_to_the_octet(kind: int, octets: str, payl
         (131, "010000", "truncated"),
         (132, "0007 00 00 61", "bad-fragment-number"),
         (132, "0007 41 00 61", "too-many-fragments"),
-        (132, "0007 01 00", "too-long"),
+        (132, "0007 01 00", "bad-fragment-length"),
+        (132, "0007 01 00" + "00" * (limits.MAX_IKE_DATAGRAM + 1), "bad-fragment-length"),
     ],
 )
 def test_what_does_not_add_up_is_refused(kind: int, octets: str, expected: str) -> None:
