@@ -311,3 +311,16 @@ def test_what_a_host_has_left_behind_is_in_nobodys_way_when_it_is_dead() -> None
     stranger = Stranger(ike, B, OUTSIDE, now=now, seed=40_002)
     assert stranger.sa_init() is not None
     assert [len(sa.children) for sa in ike.status() if sa.stage == "established"] == []
+
+
+def test_the_second_doesnt_get_it_by_tunnel_mode_either() -> None:
+    ike = server()
+    private(ike, 40_001)
+    second = Stranger(ike, B, OUTSIDE, seed=40_002)
+    assert second.sa_init() is not None
+    second.path = replace(second.path, remote=endpoint(OUTSIDE, 40_002))
+    who = second.auth_payloads(KEY.key.reveal(), "roamer.example", B)
+    ends = (TsI((Selector.net(OUTSIDE),)), TsR((Selector.net(B),)))
+    refused = second.ask(Exchange.IKE_AUTH, 1, *who[:4], *ends)
+    assert notified(refused) == [NotifyType.TS_UNACCEPTABLE]
+    assert [len(sa.children) for sa in ike.status()] == [1, 0]

@@ -118,7 +118,7 @@ class Ask:
         granted = self._granted(sa, answer)
         local = check_answer(self.local, granted.local, "TSi")
         remote = check_answer(self.remote, granted.remote, "TSr")
-        if granted.form.transport:
+        if self.child.transport:
             stay_apart(sa, local, remote)
         if (chosen.proposal.protocol, chosen.proposal.spi) in sa.deleted_early:
             return None

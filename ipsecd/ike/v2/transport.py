@@ -73,7 +73,10 @@ def narrowed(sa: IkeSa, request: Admitted, narrow: Callable[[Selectors, Selector
         if best is not None and best.child.transport and between_hosts(sa, best.local, best.remote):
             stay_apart(sa, best.local, best.remote)
             return best, as_seen.form
-    return narrow(local, remote), TUNNEL
+    best = narrow(local, remote)
+    if best.child.transport:
+        stay_apart(sa, best.local, best.remote)
+    return best, TUNNEL
 
 
 def _or_none(narrow: Callable[[Selectors, Selectors], Narrowed], as_seen: Seen) -> Narrowed | None:
@@ -85,12 +88,13 @@ def _or_none(narrow: Callable[[Selectors, Selectors], Narrowed], as_seen: Seen) 
 
 def stay_apart(sa: IkeSa, local: Selectors, remote: Selectors) -> None:
     """Two hosts behind one NAT have one address in our eyes, so what is for one of them could reach the other (RFC 3948
-    section 5.2): who came first keeps its traffic, and the other one gets none that it could be taken for.
+    section 5.2): who came first keeps its traffic, and the other one gets none that it could be taken for, in whichever
+    mode.
 
     Raises Refused("another-host-there") with TS_UNACCEPTABLE."""
     for child in sa.core.children.values():
         other = child.ike
-        if not (child.form.transport and child.lasts and _is_another_host(sa, other)):
+        if not (child.config.transport and child.lasts and _is_another_host(sa, other)):
             continue
         if common(local, child.local) and common(remote, child.remote):
             raise Refused(
