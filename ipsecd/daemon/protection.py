@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
 import structlog
 
@@ -25,6 +26,7 @@ from ipsecd.daemon.prepare import Outline, Prepared, difference
 from ipsecd.daemon.responding import Responding
 from ipsecd.daemon.sockets import Sockets
 from ipsecd.daemon.softsas import SoftSas
+from ipsecd.daemon.udp_alone import udp_alone
 from ipsecd.daemon.wires import TunPort, Wires
 from ipsecd.dataplane.messages import Counters, Heard, Release, SetSpd
 from ipsecd.dataplane.results import Result
@@ -87,6 +89,10 @@ class Protection:
 
     async def _start(self) -> None:
         plan = self.prepared.plan
+        native = NativeSockets.opened(plan.settings.own_mark, needed=plan.native)
+        self._open.callback(native.close)
+        self._native = bool(native.versions)
+        self.prepared = self._possible(self.prepared)
         entropy = SystemEntropy()
         self._begin_soft()
         self._begin_responding()
@@ -94,8 +100,6 @@ class Protection:
         tun = self._port.tun = await self.kernel.raise_tun()
         await self._tell_problems()
         apart, ports = not self._host.inline, (plan.ike_port, plan.natt_port)
-        native = NativeSockets.opened(plan.settings.own_mark, needed=plan.native)
-        self._open.callback(native.close)
         self._sockets = Sockets(*ports, plan.settings.own_mark, self._host.without, native=native, apart=apart)
         self.offloads = tun.offloads | self._sockets.offloads
         self._open.callback(self._sockets.close)
@@ -149,7 +153,7 @@ class Protection:
             raise OperatorError(f"{what}: they can't change while ipsecd runs", hint)
         if fixed:
             raise OperatorError(f"{' and '.join(fixed)} can't change while ipsecd runs", "systemctl restart ipsecd")
-        if other.native and not self._sockets.native.versions:
+        if other.native and not self._native:
             raise OperatorError("there are no raw sockets for native encapsulation", _NO_RAW_SOCKETS)
 
     def _begin_soft(self) -> None:
@@ -178,7 +182,7 @@ class Protection:
         Raises KernelError, or whatever else has gone wrong: then this plan is in force as before, though SAs that the
         other one would have ended may have to be negotiated again.
         """
-        old = self.prepared
+        old, new = self.prepared, self._possible(new)
         async with self.responding.alone:
             try:
                 await self.responding.stand(new)
@@ -192,6 +196,10 @@ class Protection:
         with self._host.guard.over("a look at the kernel's settings"):
             await self._tell_problems()
         return difference(old, new)
+
+    def _possible(self, prepared: Prepared) -> Prepared:
+        """As far as this machine can do it."""
+        return prepared if self._native else replace(prepared, config=udp_alone(prepared.config))
 
     def _take(self, new: Prepared) -> None:
         """Give the roads and the negotiation another plan."""

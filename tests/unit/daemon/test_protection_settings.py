@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import yaml
@@ -30,6 +30,7 @@ from ipsecd.daemon.wellknown import WellKnown
 from ipsecd.dataplane.messages import SetLinkMtu, SetPathMtu
 from ipsecd.dataplane.results import Out
 from ipsecd.errors import OperatorError
+from ipsecd.ike import config as ike
 from ipsecd.ike import effects
 from ipsecd.ike.config import Endpoint, Lifetime
 from ipsecd.ike.config import Path as Way
@@ -200,9 +201,16 @@ def test_a_plan_that_needs_raw_sockets_cant_take_the_place_of_one_that_runs_with
         other: Any = SimpleNamespace(plan=native)
         with pytest.raises(OperatorError, match="CAP_NET_RAW"):
             made.check(other)
-        made._sockets.native.senders[4] = cast("Any", Nothing())
+        made._native = True
         made.check(other)
-        made._sockets.native.senders.clear()
+
+    in_force(tmp_path, policy(), look)
+
+
+def test_without_raw_sockets_a_rule_that_leaves_the_choice_has_packets_in_udp(tmp_path: Path) -> None:
+    def look(made: Protection) -> None:
+        (peer,) = made.prepared.config.peers
+        assert peer.encapsulation is ike.Encapsulation.UDP
 
     in_force(tmp_path, policy(), look)
 
