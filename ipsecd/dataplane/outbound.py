@@ -17,31 +17,28 @@ Whatever doesn't get through is dropped under a name of ``tally.DROPS``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from ipsecd import limits
+from ipsecd.dataplane.fitting import Fitted, Fitting
 from ipsecd.dataplane.messages import Acquire, HardExpired, InstallOutbound, Outside, Released, SaCounters
 from ipsecd.dataplane.results import Out, Result, ToTun, expiry
 from ipsecd.dataplane.tally import Tally
 from ipsecd.dataplane.waiting import WaitingRoom
 from ipsecd.dataplane.wrapping import Numbers, Outer, Wrapped, outer_of, pieces, wrap
 from ipsecd.errors import PeerError, Refused, WireError
-from ipsecd.ipsec import esp, pmtu
-from ipsecd.ipsec.fragment import fragments
+from ipsecd.ipsec import esp
 from ipsecd.ipsec.icmperror import answered_flow
-from ipsecd.ipsec.pmtu import PathMtus, least, tcp_mss
+from ipsecd.ipsec.pmtu import PathMtus
 from ipsecd.ipsec.reassembly import Loss, Reassembly
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.ipsec.sad import OutboundSad, sooner
 from ipsecd.ipsec.selectors import UNSEEN, Flow
 from ipsecd.ipsec.spd import BYPASS, DISCARD, PROTECT, Direction, Spd
-from ipsecd.ipsec.toobig import TooBig
-from ipsecd.ipsec.transport import front_octets
 from ipsecd.ipsec.tunnel import OuterHeader
 from ipsecd.wire import ip
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import Address
-from ipsecd.wire.tcp import clamp_mss
 
 _EXTENSIONS = frozenset({0, IpProtocol.ROUTING, IpProtocol.DESTINATION})
 
@@ -56,26 +53,18 @@ class _Decided(NamedTuple):
     may_ask: bool
 
 
-class _Fitted(NamedTuple):
-    """The packets to seal in place of the one that came, and whether their outer packets may be fragmented."""
-
-    packets: list[bytes]
-    may_fragment: bool = False
-
-
 class Outbound:
     """The state of the road out: SPD, outbound SAs, path MTUs, waiting packets and fragments, counters."""
 
     def __init__(self, iv_source: esp.IvSource, *, tun_mtu: int, pmtu_age: float = limits.PMTU_AGE) -> None:
         self.tally = Tally()
         self._iv_source = iv_source
-        self._tun_mtu = tun_mtu
         self._spd = Spd()
         self._sad = OutboundSad()
         self._paths = PathMtus(pmtu_age)
         self._fragments = Reassembly()
         self._waiting = WaitingRoom()
-        self._too_big = TooBig()
+        self._fitting = Fitting(self.tally, tun_mtu=tun_mtu)
 
     # --- the road -----------------------------------------------------------------------------------------------
 
@@ -192,44 +181,15 @@ class Outbound:
         header: OuterHeader,
         now: float,
         results: list[Result],
-    ) -> _Fitted:
-        """RFC 4301 section 8.2.1. What can be cut neither here nor by its sender, once it is told, goes in outer
-        fragments. ``df: clear`` means that senders needn't know."""
-        front = front_octets(packet, inner) if sa.form.transport else 0
-        room = pmtu.room(sa, self._paths.to(sa.outside.remote, now), front)
-        packet = self._clamp(packet, inner, room)
-        if len(packet) <= room:
-            return _Fitted([packet])
-        smallest = least(inner)
-        cut_by_its_source = inner.fragment_header and not inner.is_fragment  # and joined since: see ipsec/reassembly.py
-        if len(packet) > smallest and not cut_by_its_source and header.df != "clear" and inner.dont_fragment:
-            self._answer(packet, inner, max(room, smallest), now, results)
-        may_be_cut = not sa.form.transport and not inner.dont_fragment and self._may_be_cut(sa, inner)
-        if len(packet) > smallest and may_be_cut:
-            self.tally.paths["fragmented"] += 1
-            return _Fitted(fragments(packet, inner, max(room, smallest)), may_fragment=room < smallest)
-        if len(packet) > (most := pmtu.room(sa, ip.MAX_PACKET, front)):
-            self._answer(packet, inner, most, now, results)
-        return _Fitted([packet], may_fragment=True)
-
-    def _answer(self, packet: bytes, inner: ip.IpPacket, mtu: int, now: float, results: list[Result]) -> NoReturn:
-        """Drop it, and tell its sender what fits; Refused."""
-        if (answer := self._too_big.answer(packet, inner, mtu, now)) is not None:
-            self.tally.paths["too-big-sent"] += 1
-            results.append(ToTun(answer))
-        raise Refused("too-big")
-
-    def _may_be_cut(self, sa: OutboundSa, inner: ip.IpPacket) -> bool:
-        """Whether all fragments find their way: by their own addresses, as only the whole shows what an ICMP error
-        quotes, and without ports, as only the first shows those (RFC 4301 section 7)."""
-        flow = Flow.of(inner)._replace(source_port=UNSEEN, destination_port=UNSEEN)
-        return sa.selectors.hold_outbound(flow) and not self._spd.ports_decide(flow, Direction.OUTBOUND)
-
-    def _clamp(self, packet: bytes, inner: ip.IpPacket, room: int) -> bytes:
-        clamped = clamp_mss(inner, packet, tcp_mss(min(room, self._tun_mtu), inner.version))
-        if clamped is not packet:
-            self.tally.paths["mss-clamped"] += 1
-        return clamped
+    ) -> Fitted:
+        """``df: clear`` means that senders needn't know what fits."""
+        path = self._paths.to(sa.outside.remote, now)
+        fitted = self._fitting.fit(sa, self._spd, packet, inner, path, now, tell=header.df != "clear")
+        if fitted.answer is not None:
+            results.append(ToTun(fitted.answer))
+        if not fitted.packets:
+            raise Refused("too-big")
+        return fitted
 
     def _number(self, sa: OutboundSa, count: int, results: list[Result]) -> Numbers:
         taken = []
