@@ -388,6 +388,13 @@ def test_others_cant_have_both_under_ikev2_and_are_told_so() -> None:
     assert [each.fields["reason"] for each in reports] == ["AH with ESP needs an ipsecd peer under IKEv2"]  # type: ignore[union-attr]  # reports
 
 
+def test_what_others_mean_by_the_same_number_is_their_own_business() -> None:
+    other = at_b(Other, ESP_GCM)
+    answer = other.asks(esp_offer(), Notify(AROUND, b"anything"))
+    assert notified(answer) == []
+    assert granted(answer).protocol == Protocol.ESP
+
+
 def test_others_arent_asked_for_both() -> None:
     answerer = Answerer(Ike(IkeConfig((peer_b(child(BOTH)),)), SeededEntropy("a")), KEY.key.reveal())
     answerer.take(answerer.ike.up("net", answerer.now))

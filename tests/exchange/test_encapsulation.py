@@ -78,6 +78,8 @@ def test_native_packets_if_one_wants_them_and_ike_stays_where_it_is(here: Encaps
         pair.net.run(60)
     assert pair.agree(1)
     assert paths(pair.a) == {NATIVE_A_TO_B}
+    assert [each.event for each in pair.a.reports[3:]] == ["child-rekeyed", "ike-rekeyed"] * 2
+    assert [sa.encapsulation for sa in (*pair.a.ike.status(), *pair.b.ike.status())] == ["native", "native"]
 
 
 @pytest.mark.parametrize(
