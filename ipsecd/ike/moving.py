@@ -21,6 +21,16 @@ def outside(sa: IkeSa, *, native: bool) -> Path:
     return floated(sa.path, sa.core.config.natt_port)
 
 
+def follows(sa: IkeSa, path: Path) -> bool:
+    """Whether a fresh authentic message along another path says where the peer is now. Who is behind a NAT itself
+    follows nobody (2.23). Where packets go natively there is no NAT that could change an address, and none of them
+    would put right what one message has moved that somebody has sent on from elsewhere."""
+    before, now = ((each.local.address, each.remote.address) for each in (sa.path, path))
+    if sa.nat.here or (sa.carriage.native and now != before):
+        return False
+    return all(peer.may_be_at(path.remote.address) for peer in sa.peers)
+
+
 def move(sa: IkeSa, path: Path) -> None:
     """Use another path from now on. There's no way back from port 4500 to port 500."""
     if path == sa.path or (sa.path.natt and not path.natt):

@@ -371,7 +371,7 @@ class IkeSa:
             self.old = None
         self.liveness.heard()
         self.core.silence.heard(self)
-        if path != self.path and not self.nat.here and all(peer.may_be_at(path.remote.address) for peer in self.peers):
+        if path != self.path and moving.follows(self, path):
             moving.move(self, path)
 
     # --- telling ---

@@ -4,6 +4,7 @@ can't be."""
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
@@ -100,6 +101,29 @@ def test_who_calls_says_why_two_that_want_different_things_cant_have_either(
     ]
     assert pair.a.ike.counters["other-encapsulation"] > 0
     assert not pair.a.inbound | pair.b.inbound
+
+
+def test_a_message_sent_on_from_elsewhere_moves_no_native_packets() -> None:
+    """The native packets of the peer would never bring them back, and keep the IKE SA from asking whether it lives."""
+    pair = pair_of(NATIVE, NATIVE)
+    assert pair.up()
+    taken: list[Datagram] = []
+
+    def take(datagram: Datagram) -> Datagram | None:
+        if datagram.source.address != ip_address(A) or taken:
+            return datagram
+        taken.append(datagram)
+        return None
+
+    pair.net.hook = take
+    pair.do(pair.a, pair.a.ike.rekey("net", pair.net.now))
+    pair.net.run(0.2)
+    (datagram,) = taken
+    pair.net.inject(replace(datagram, source=endpoint("203.0.113.66")))
+    pair.net.run(60)
+    assert not pair.b.moves
+    assert pair.agree(1)
+    assert paths(pair.b) == {NATIVE_B_TO_A}
 
 
 def test_ah_between_two_of_us_is_native_where_that_is_wanted() -> None:
