@@ -75,15 +75,15 @@ def test_what_a_rekey_is_granted_lies_inside_the_offer_and_inside_its_own_child(
     configured: tuple[Selectors, Selectors], offered: tuple[Selectors, Selectors]
 ) -> None:
     child = child_of_a(local=configured[0], remote=configured[1])
-    granted = unless_refused(lambda: narrow_again(child, *offered))
+    granted = unless_refused(lambda: narrow_again(peer_b(child), child, *offered))
     if granted is None:
         return
-    local, remote = granted
-    assert inside(local, offered[0])
-    assert inside(remote, offered[1])
-    assert inside(local, child.local)
-    assert inside(remote, child.remote)
-    assert can_carry_a_packet(local, remote)
+    assert granted.child is child
+    assert inside(granted.local, offered[0])
+    assert inside(granted.remote, offered[1])
+    assert inside(granted.local, child.local)
+    assert inside(granted.remote, child.remote)
+    assert can_carry_a_packet(granted.local, granted.remote)
 
 
 @given(sides, st.lists(near | selectors(), max_size=5).map(tuple))
