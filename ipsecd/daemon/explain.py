@@ -65,17 +65,18 @@ def _protection(protection: Protection, judgement: Judgement, flow: Flow, attemp
     (key, name), outbound = _child(protection, judgement, flow), judgement.way.outbound
     sas = protection.sas()
     up = [(sa, each) for sa in sas for each in sa.children if each.id == key and each.stage == "up"]
-    remote = next((sa.remote for sa, each in reversed(up) if _holds(each, flow, outbound=outbound)), "")
+    by = next(((sa, each) for sa, each in reversed(up) if _holds(each, flow, outbound=outbound)), None)
     only = "; ".join(dict.fromkeys(f"{show(each.local)} = {show(each.remote)}" for _, each in up))
     if not outbound:
         why = f"the SAs there are carry only {only}" if up else "there is no SA to come by"
+        protected = f"inside {by[1].wrapping} from {by[0].far_end} alone" if by else ""
         if judgement.clear_too:
-            return f"accepted in clear; {f'inside ESP from {remote} alone' if remote else f'inside ESP not: {why}'}"
-        if remote:
-            return f"accepted inside ESP from {remote} alone"
+            return f"accepted in clear; {protected}" if protected else f"accepted in clear alone: {why}"
+        if protected:
+            return f"accepted {protected}"
         return f"dropped: {why}" if up else f"dropped: {why}{_attempted(protection, judgement, flow, sas, attempts)}"
-    if remote:
-        return f"leaves inside ESP to {remote}"
+    if by:
+        return f"leaves inside {by[1].wrapping} to {by[0].far_end}"
     if up:
         return f"dropped unless the peer allows an SA for it: those there are carry only {only}"
     attempted = _attempted(protection, judgement, flow, sas, attempts)

@@ -191,7 +191,7 @@ def _child(child: ChildSaStatus, counted: dict[tuple[str, str], SaCounters], now
     selectors = {"local": [str(each) for each in child.local], "remote": [str(each) for each in child.remote]}
     traffic = {direction: _traffic(counted.get((direction, child.spi_in)), now) for direction in ("in", "out")}
     shown = asdict(child) | selectors | traffic
-    del shown["id"]
+    del shown["id"], shown["wrapping"]
     return shown
 
 

@@ -8,6 +8,7 @@ from ipsecd.ike.child_sa import ChildSa
 from ipsecd.ike.core import Core
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
+from ipsecd.ike.suites import AhSuite
 from ipsecd.wire.selector import Selector
 
 _SHOWN = (Stage.CONNECTING, Stage.HALF_OPEN, Stage.ESTABLISHED, Stage.CLOSING)
@@ -15,8 +16,8 @@ _SHOWN = (Stage.CONNECTING, Stage.HALF_OPEN, Stage.ESTABLISHED, Stage.CLOSING)
 
 @dataclass(frozen=True, slots=True)
 class ChildSaStatus:
-    """``id`` is what the negotiation knows it by. ``age``, ``rekey_in`` and ``lifetime`` in seconds; the latter two are
-    None without a limit in seconds."""
+    """``id`` is what the negotiation knows it by, ``wrapping`` what packets travel in, as people say it. ``age``,
+    ``rekey_in`` and ``lifetime`` in seconds; the latter two are None without a limit in seconds."""
 
     id: str
     name: str
@@ -26,6 +27,7 @@ class ChildSaStatus:
     spi_out: str
     sending: bool
     suite: str
+    wrapping: str  # ESP, AH, or AH around ESP
     mode: str  # transport or tunnel
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
@@ -58,6 +60,11 @@ class IkeSaStatus:
     unanswered: float | None
     rekey_in: float | None
     children: tuple[ChildSaStatus, ...]
+
+    @property
+    def far_end(self) -> str:
+        """Where the packets of its children go: native ones have no port."""
+        return self.remote.rpartition(":")[0].strip("[]") if self.encapsulation == "native" else self.remote
 
 
 def describe(core: Core) -> list[IkeSaStatus]:
@@ -101,6 +108,7 @@ def _child(child: ChildSa) -> ChildSaStatus:
         spi_out=child.spi_out.hex(),
         sending=child.sending,
         suite=str(child.suite),
+        wrapping=" around ".join("AH" if isinstance(layer, AhSuite) else "ESP" for layer in child.suite.layers),
         mode=child.mode,
         local=child.local,
         remote=child.remote,

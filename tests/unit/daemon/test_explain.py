@@ -276,6 +276,28 @@ def test_what_becomes_of_a_protected_packet_follows_its_sa(tmp_path: Path) -> No
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("method", "wrapping"),
+    [
+        ("{ah: {integrity: sha256}}", "AH"),
+        ("{ah: {integrity: sha256}, esp: {encryption: aes128gcm16}}", "AH around ESP"),
+    ],
+)
+def test_what_isnt_encrypted_isnt_called_esp(tmp_path: Path, method: str, wrapping: str) -> None:
+    own = f"filter_actions: {{own: {{action: negotiate, security_methods: [{method}]}}}}\n"
+    of_a = policy(rule("site", action="own"))
+    of_b = policy(rule("site", "10.2.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1", action="own"))
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path, of_a + own, of_b + own) as (a, _):
+            await a.ctl("up", "site", "--wait", "30")
+            there, back = await explained(a, *HOSTS), await explained(a, *HOSTS[::-1])
+            assert there["outbound"]["why"] == f"leaves inside {wrapping} to 192.0.2.2:4500"
+            assert back["inbound"]["why"] == f"accepted inside {wrapping} from 192.0.2.2:4500 alone"
+
+    asyncio.run(main())
+
+
 def test_what_comes_in_clear_is_accepted_where_a_passthrough_says_so_and_the_answer_isnt_in_clear(
     tmp_path: Path,
 ) -> None:
@@ -289,7 +311,7 @@ def test_what_comes_in_clear_is_accepted_where_a_passthrough_says_so_and_the_ans
             back = HOSTS[::-1]
             told = await explained(a, *back)
             assert told["inbound"]["verdict"] == "protect"
-            assert told["inbound"]["why"] == "accepted in clear; inside ESP not: there is no SA to come by"
+            assert told["inbound"]["why"] == "accepted in clear alone: there is no SA to come by"
             assert (await explained(a, *HOSTS))["outbound"]["why"] == "held back until an SA is negotiated"
             await a.ctl("up", "site", "--wait", "30")
             told = await explained(a, *back)
