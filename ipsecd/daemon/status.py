@@ -92,29 +92,37 @@ def _dropped(protection: Protection, counters: Counters | None) -> Counter[str]:
 @dataclass(frozen=True, slots=True)
 class _Now:
     """What there is now: names of children with an SA, all and by the rule that they are called after; peers that are
-    being called or call, by their own names and by what they are made after; and the rules by which something passes in
-    clear."""
+    being called or call; what the children of those are made after that are hosts of a rule without a tunnel; and the
+    rules by which something passes in clear."""
 
     children: frozenset[str]
     called_after: Mapping[str, set[str]]
     calling: frozenset[str]
+    patterns: frozenset[str]
     clear: frozenset[str]
 
     @classmethod
     def of(cls, sas: Iterable[IkeSaStatus], clear: frozenset[str]) -> _Now:
         called_after: dict[str, set[str]] = {}
         calling: set[str] = set()
+        patterns: set[str] = set()
         for sa in sas:
             if sa.stage in {"connecting", "half-open"}:
-                calling |= {sa.peer, sa.pattern}
+                calling.add(sa.peer)
+                patterns |= sa.patterns
             for child in sa.children:
                 if child.stage == "up":
                     called_after.setdefault(child.rule, set()).add(child.name)
-        return cls(frozenset().union(*called_after.values()), called_after, frozenset(calling), clear)
+        up = frozenset().union(*called_after.values())
+        return cls(up, called_after, frozenset(calling), frozenset(patterns), clear)
 
     def up(self, rule: Rule) -> set[str]:
         """Those of a rule; what is made of the halves of two rules is called after the first one."""
         return self.called_after.get(rule.name, set()) | self.children.intersection(rule.children)
+
+    def negotiating(self, rule: Rule) -> bool:
+        """Whether its peer is called or calls, or one of the hosts that it is for."""
+        return rule.peer in self.calling or not self.patterns.isdisjoint(rule.children)
 
 
 def _rules(app: App, protection: Protection, sas: Sequence[IkeSaStatus]) -> list[dict[str, Any]]:
@@ -171,7 +179,7 @@ def _state(rule: Rule, now: _Now, unusable: str, protection: Protection, *, up: 
     idle = "waiting" if rule.name == DEFAULT_RESPONSE else "down"  # for a host that asks, whoever has put it down
     if idle == "down" and rule.children and all(protection.held(child) for child in rule.children):
         return "held"
-    return "negotiating" if rule.peer in now.calling else idle
+    return "negotiating" if now.negotiating(rule) else idle
 
 
 def _counted(counters: Counters | None) -> dict[tuple[str, str], SaCounters]:
@@ -184,7 +192,9 @@ def _counted(counters: Counters | None) -> dict[tuple[str, str], SaCounters]:
 
 
 def _ike(sa: IkeSaStatus, counted: dict[tuple[str, str], SaCounters], now: float) -> dict[str, Any]:
-    return asdict(sa) | {"children": [_child(child, counted, now) for child in sa.children]}
+    shown = asdict(sa) | {"children": [_child(child, counted, now) for child in sa.children]}
+    del shown["patterns"]
+    return shown
 
 
 def _child(child: ChildSaStatus, counted: dict[tuple[str, str], SaCounters], now: float) -> dict[str, Any]:

@@ -32,10 +32,11 @@ class Troubled:
         self._put_down = put_down
         self._now = now
         self._fine = set(in_clear)
-        self._called: dict[str, list[str]] = {}  # names by what they are made after
+        self._called: dict[str, list[str]] = {}  # names by what their children are made after
         for sa in sas:
-            if sa.pattern and sa.stage in _BEGINNING:
-                self._called.setdefault(sa.pattern, []).append(sa.peer)
+            if sa.patterns and sa.stage in _BEGINNING:
+                for pattern in sa.patterns:
+                    self._called.setdefault(pattern, []).append(sa.peer)
             elif any(child.stage == "up" for child in sa.children) and (host := hosts_named(sa.peer)) is not None:
                 self._fine.add(host[1])
 
@@ -44,7 +45,8 @@ class Troubled:
         failed = {_name(rule, *found): found[1] for found in self._failures.of_hosts(rule.name)}
         states = dict.fromkeys(self._put_down.get(rule.name, ()), "held")
         states |= {name: "failed" for name in failed if name not in states}
-        states |= {name: "negotiating" for name in self._called.get(rule.peer, ()) if states.get(name) != "held"}
+        called = (name for child in rule.children for name in self._called.get(child, ()))
+        states |= {name: "negotiating" for name in called if states.get(name) != "held"}
         names = [name for name in states if (host := hosts_named(name)) is not None and host[1] not in self._fine]
         shown = [self._one(name, states[name], failed.get(name)) for name in names[: limits.SHOWN_HOSTS]]
         return {"hosts": shown, "more_hosts": len(names) - len(shown)}

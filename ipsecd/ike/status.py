@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ipsecd.ike.child_sa import ChildSa
@@ -9,6 +10,7 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
 from ipsecd.ike.suites import AhSuite
+from ipsecd.wire.hostpair import hosts_named
 from ipsecd.wire.selector import Selector
 
 _SHOWN = (Stage.CONNECTING, Stage.HALF_OPEN, Stage.ESTABLISHED, Stage.CLOSING)
@@ -39,10 +41,12 @@ class ChildSaStatus:
 @dataclass(frozen=True, slots=True)
 class IkeSaStatus:
     """``age`` counts from when both ends were known; identities are empty before. ``pattern`` is what the peer is made
-    after, if it is one of a pair of hosts. ``unanswered``: for how many seconds nobody has answered our call."""
+    after, if it is one of a pair of hosts, and ``patterns`` what its children are. ``unanswered``: for how many seconds
+    nobody has answered our call."""
 
     peer: str
     pattern: str
+    patterns: frozenset[str]
     stage: str
     initiator: bool
     local_id: str
@@ -77,6 +81,7 @@ def _ike(sa: IkeSa) -> IkeSaStatus:
     return IkeSaStatus(
         peer=sa.name,
         pattern=sa.peers[0].pattern if sa.peers else "",
+        patterns=frozenset(_patterns(sa)),
         stage=sa.stage.value,
         initiator=sa.initiator,
         local_id=str(sa.peer.local_id) if sa.settled else "",
@@ -95,6 +100,11 @@ def _ike(sa: IkeSa) -> IkeSaStatus:
         rekey_in=None if sa.soft_at is None else sa.soft_at - now,
         children=tuple(_child(child) for child in sa.children.values()),
     )
+
+
+def _patterns(sa: IkeSa) -> Iterator[str]:
+    named = (hosts_named(child.name) for peer in sa.peers if peer.pattern for child in peer.children)
+    return (of_hosts[0] for of_hosts in named if of_hosts is not None)
 
 
 def _child(child: ChildSa) -> ChildSaStatus:

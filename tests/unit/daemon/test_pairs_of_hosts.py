@@ -161,6 +161,19 @@ def test_status_shows_the_hosts_that_have_no_sa_and_why(tmp_path: Path, monkeypa
     with_two(tmp_path, scenario)
 
 
+def test_a_host_that_is_called_is_told_of_the_rules_that_are_for_it_alone(tmp_path: Path) -> None:
+    far = LAN.replace("name: lan", "name: far").replace("192.0.2.0/24", "198.51.100.0/24")
+
+    async def scenario(daemon: Daemon) -> None:
+        await daemon.ctl("up", "lan@192.0.2.77")
+        assert await troubled(daemon) == ([("lan@192.0.2.77", "negotiating", "")], 0)
+        lan, other = (await told(daemon, "status"))["rules"]
+        assert (lan["peer"], lan["state"]) == ("lan", "negotiating")
+        assert (other["peer"], other["state"], other["hosts"]) == ("lan", "down", [])
+
+    beside(tmp_path, scenario, policy(LAN, far))
+
+
 def test_a_rule_that_was_put_down_before_any_host_was_called_is_brought_up_with_none(tmp_path: Path) -> None:
     async def scenario(daemon: Daemon) -> None:
         assert await names(daemon, "down", "lan") == ["lan/1"]
