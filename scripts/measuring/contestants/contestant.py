@@ -33,7 +33,7 @@ class Contestant(ABC):
 
     needs: Mapping[str, str] = {}
     sites: ClassVar[Mapping[str, Any]] = {"default_routes": False}
-    in_clear: ClassVar[bool] = False
+    in_clear: bool = False
 
     @abstractmethod
     def version(self) -> str:

@@ -1,4 +1,4 @@
-"""ipsecd, with one cipher for ESP."""
+"""ipsecd, with one security method."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ class Ipsecd(Contestant):
 
     sites: ClassVar[Mapping[str, Any]] = {}
 
-    def __init__(self, encryption: str) -> None:
-        self._encryption = encryption
+    def __init__(self, method: str, encapsulation: str = "udp", *, in_clear: bool = False) -> None:
+        """``method`` is what a policy says about it."""
+        self.in_clear = in_clear
+        self._words = {"method": method, "encapsulation": encapsulation}
 
     def version(self) -> str:
         command = ["git", "describe", "--always", "--dirty"]
@@ -41,8 +43,11 @@ class Ipsecd(Contestant):
             yield Running(daemons=[a.pid, b.pid], renew=lambda: _renew(a), ask=b.asking)
 
     def _daemon(self, sites: Sites, side: Side, folder: Path, key: str) -> Daemon:
-        policy = side.configuration("ipsecd.yaml", encryption=self._encryption)
-        return Daemon(sites, side.place, folder / side.side, {"policy.yaml": policy, "peer.psk": key})
+        return Daemon(sites, side.place, folder / side.side, {"policy.yaml": self.policy(side), "peer.psk": key})
+
+    def policy(self, side: Side) -> str:
+        """The policy file of this side."""
+        return side.configuration("ipsecd.yaml", **self._words)
 
 
 def _renew(daemon: Daemon) -> None:
