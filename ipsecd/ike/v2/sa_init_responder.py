@@ -54,20 +54,27 @@ def answer_sa_init(core: Core, message: Message, data: bytes, path: Path) -> Ike
     sa.fragmentation = request.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None and all(
         peer.fragmentation for peer in peers
     )
-    response = _response(core, sa, path, suite, chosen, pair)
+    response = _response(core, sa, path, suite, chosen, pair, traversal=found is not None)
     sa.messages = (data, response)
     sa.window.answer((response,))
     sa.transmit((response,), path)
     return sa
 
 
-def _response(core: Core, sa: IkeSa, path: Path, suite: IkeSuite, chosen: Proposal, pair: KeyPair) -> bytes:
+def _response(
+    core: Core, sa: IkeSa, path: Path, suite: IkeSuite, chosen: Proposal, pair: KeyPair, *, traversal: bool
+) -> bytes:
+    """``traversal``: the peer has said what it knows of NATs. To others nothing is said of them, which is of no use to
+    them, and would make the answer to whoever it is much longer than the request."""
     in_udp = not sa.carriage.native
+    about_path = nat.notifies(
+        sa.spi_i, sa.spi_r, path, core.entropy, bent=in_udp, udp=in_udp, to_ipsecd=sa.carriage.ipsecd
+    )
     payloads: list[AnyPayload] = [
         Sa((replace(chosen, spi=b""),)),
         Ke(suite.group.id, pair.public),
         Nonce(sa.secured.nonces[1]),
-        *nat.notifies(sa.spi_i, sa.spi_r, path, core.entropy, bent=in_udp, udp=in_udp, to_ipsecd=sa.carriage.ipsecd),
+        *(about_path if traversal else ()),
         Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED),  # RFC 6023 section 3: unasked
     ]
     if sa.fragmentation:
