@@ -94,6 +94,8 @@ class Inbound:
         return results
 
     def _classify(self, datagram: bytes, outside: Outside, results: list[Result], *, natt: bool) -> Kind:
+        if not outside.remote_port:  # to us that means native packets
+            raise PeerError("no-source-port")
         kind = classify(datagram, natt)
         if kind is Kind.RUNT:
             raise PeerError("runt")

@@ -35,6 +35,7 @@ DROPS = {
     "fragment-full": "a fragment, and too many younger ones wait for the rest of their packets",
     # the way in
     "runt": "too short for anything that is expected here",
+    "no-source-port": "a datagram from UDP port 0, where nobody can be answered (RFC 768)",
     "not-ah": "neither AH nor ESP",
     "ah-fragment": "a fragment with AH: the kernel puts them together, and none should come here",
     "ah-length": "its AH says a length that it can't have",

@@ -52,6 +52,17 @@ def test_a_datagram_too_short_for_anything_is_a_runt(octets: bytes) -> None:
     assert far.drops == {"runt": 1}
 
 
+def test_a_datagram_from_port_0_is_nothing_that_anybody_follows() -> None:
+    """The port stands for packets without UDP: an IKE SA that followed it would send its ESP so."""
+    near, far = tunnel()
+    sealed = datagram(near)
+    nowhere = replace(far.outside, remote_port=0)
+    for octets, natt in ((bytes(4) + b"ike", True), (b"ike", False), (sealed, True)):
+        assert far.roads._inbound.carry(octets, nowhere, 0, 0.0, natt=natt) == []
+    assert far.drops == {"no-source-port": 3}
+    assert [bytes(each.packet) for each in only(far.receive(sealed), ToTun)] == [udp(*V4)]
+
+
 # --- find, open -------------------------------------------------------------------------------------------------
 
 
