@@ -11,6 +11,7 @@ from ipsecd.cli.program import FAILED, Failure
 from ipsecd.cli.render import trouble
 
 _FINAL = ("AUTHENTICATION_FAILED", "NO_PROPOSAL_CHOSEN", "TS_UNACCEPTABLE")  # another try would end in the same way
+_NO_NEWS = "nothing has failed so far: ipsecctl monitor shows what happens"
 _PAUSE = 0.1  # seconds between one look and the next
 
 
@@ -34,7 +35,7 @@ def wait_until_up(client: Client, names: list[str], begun: float, seconds: float
         if refused:
             raise Failure(FAILED, f"{missing}: not up", reasons)
         if waited > seconds:
-            raise Failure(FAILED, f"{missing}: not up after {seconds:g} s", reasons or "the log says why")
+            raise Failure(FAILED, f"{missing}: not up after {seconds:g} s", reasons or _NO_NEWS)
         time.sleep(_PAUSE)
 
 
