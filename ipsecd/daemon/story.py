@@ -69,7 +69,7 @@ STORY: dict[str, Told] = {
         "ipsecctl unassign takes the floor away"
     ),
     "unassign-failed": Told("The policy stays in force: {reason}"),
-    "rule-unusable": Told("{rule}: nothing can be negotiated, {reason}"),
+    "rule-unusable": Told("{rule}: nothing can be negotiated: {reason}"),
     "local-absent": Told("{rule}: {reason}"),
     "keylog-on": Told("KEYS ARE KEPT for export (keylog: true): {peers}. Whoever gets them reads the traffic"),
     "short-key": Told("Credential {credential} has {octets} octets; a pre-shared key should be random and longer"),
@@ -143,7 +143,7 @@ STORY: dict[str, Told] = {
     "replay-found": Told("{count} packets dropped: {reason}", unauthenticated=True),
     "replay-late": Told("{count} packets dropped: {reason}", unauthenticated=True),
     "spi-unknown": Told("{count} packets dropped: {reason}", unauthenticated=True),
-    "child-established": Told("{child}: child SA established, {filter}, {suite}"),
+    "child-established": Told("{child}: child SA established, {filter}, {suite}, {sa_mode} mode"),
     "child-rekeyed": Told("{child}: child SA rekeyed, {suite}"),
     "child-rekey-failed": Told("{child}: child SA not rekeyed: {reason}"),
     "child-closed": Told("{child}: child SA closed: {reason}"),

@@ -293,6 +293,6 @@ class ChildSa:
             "spi_in": self.spi_in.hex(),
             "spi_out": self.spi_out.hex(),
             "suite": str(self.suite),
-            "mode": self.mode,
+            "sa_mode": self.mode,
             "filter": f"{show(self.local)} = {show(self.remote)}",
         }

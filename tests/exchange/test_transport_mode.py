@@ -65,7 +65,7 @@ def test_two_hosts_that_both_want_it_have_transport_mode() -> None:
     assert hosts.up(hosts.a, hosts.b)
     assert forms(hosts.a, hosts.b) == {IN_TRANSPORT}
     assert modes(hosts.a, hosts.b) == ["transport", "transport"]
-    assert [each.fields["mode"] for each in hosts.a.events("child-established")] == ["transport"]
+    assert [each.fields["sa_mode"] for each in hosts.a.events("child-established")] == ["transport"]
     assert tap.lines()[2:] == [
         "a -> IKE_AUTH 1 {IDi, N(INITIAL_CONTACT), IDr, AUTH, N(USE_TRANSPORT_MODE), SA, TSi, TSr}",
         "b <- IKE_AUTH 1 {IDr, AUTH, N(USE_TRANSPORT_MODE), SA, TSi, TSr}",

@@ -161,6 +161,16 @@ def test_status_shows_the_hosts_that_have_no_sa_and_why(tmp_path: Path, monkeypa
     with_two(tmp_path, scenario)
 
 
+def test_the_log_says_in_which_mode_an_sa_is(tmp_path: Path) -> None:
+    async def scenario(a: Daemon, _: Daemon) -> None:
+        await a.ctl("up", HOST, "--wait", "30")
+        (line,) = [line for line in a.told.lines if line.event == "child-established"]
+        assert line.text.endswith(f" {CHILD}: child SA established, {A} = {B}, aes128gcm16-esn, transport mode")
+        assert (line.fields["mode"], line.fields["sa_mode"]) == ("quick", "transport")
+
+    with_two(tmp_path, scenario)
+
+
 def test_a_host_that_is_called_is_told_of_the_rules_that_are_for_it_alone(tmp_path: Path) -> None:
     far = LAN.replace("name: lan", "name: far").replace("192.0.2.0/24", "198.51.100.0/24")
 
