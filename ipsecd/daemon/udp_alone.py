@@ -14,6 +14,7 @@ def udp_alone(config: IkeConfig) -> IkeConfig:
         config,
         peers=tuple(_peer(peer) for peer in config.peers),
         hosts=tuple(_hosts(hosts) for hosts in config.hosts),
+        native=False,
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _BEHIND_NAT = "there is a NAT between us, which native packets can't pass: its rule needs encapsulation auto or udp"
 _NO_UDP = "the peer can't carry ESP in UDP, and the rule has nothing else"
 _UDP_ASKED = "the peer wants ESP in UDP, and the rule has native packets alone"
+_NO_RAW_SOCKETS = "this machine has no raw sockets for native packets, and only another ipsecd carries AH in UDP"
 _NATIVE_ASKED = "the peer wants native packets, and the rule has ESP in UDP alone"
 
 
@@ -109,6 +110,8 @@ def _obstacle(sa: IkeSa, peer: Peer, proposal: ChildProposal) -> str:
     if isinstance(proposal, AhEspProposal) and not sa.carriage.ipsecd:
         return "AH with ESP needs an ipsecd peer under IKEv2"
     native = goes_natively(sa, with_ah=with_ah)
+    if native and not sa.core.config.native:
+        return _NO_RAW_SOCKETS
     if peer.encapsulation is Encapsulation.NATIVE and not native:
         return _BEHIND_NAT if sa.nat.found else "its rule has native packets alone, and this IKE SA has ESP in UDP"
     if peer.encapsulation is Encapsulation.UDP and native and not isinstance(proposal, AhProposal):

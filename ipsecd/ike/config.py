@@ -216,13 +216,15 @@ class Hosts:
 
 @dataclass(frozen=True, slots=True)
 class IkeConfig:
-    """Everything the negotiation is told at once; replaced whole by a reload."""
+    """Everything the negotiation is told at once; replaced whole by a reload. ``native``: this machine can send and
+    receive packets that aren't in UDP."""
 
     peers: tuple[Peer, ...] = ()
     hosts: tuple[Hosts, ...] = ()
     ike_port: int = 500
     natt_port: int = 4500
     cookie_threshold: int = limits.COOKIE_THRESHOLD  # 0 asks every initiator for a cookie
+    native: bool = True
 
     def following(self, before: IkeConfig) -> IkeConfig:
         """The same, with those patterns of the one before that are as they were: so what has been made stays known."""

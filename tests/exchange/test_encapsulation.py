@@ -15,8 +15,8 @@ from ipsecd.ike.nat import TRUE_SOURCE, hash_of
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.ike import NO_SPI
 from ipsecd.wire.ikev2 import decode, encode
-from ipsecd.wire.payloads import AnyPayload, Notify
-from ipsecd.wire.registry import Exchange, Integ, NotifyType
+from ipsecd.wire.payloads import AnyPayload, Notify, Proposal, Sa, Transform
+from ipsecd.wire.registry import Esn, Exchange, Integ, NotifyType, Protocol, TransformType
 from tests.exchange.answerer import Answerer, Payloads
 from tests.exchange.entropy import SeededEntropy
 from tests.exchange.gateways import ESP_GCM, KEY, A, B, Pair, child_of_a, mirrored, peer_a, peer_b
@@ -262,6 +262,18 @@ def test_who_knows_nothing_of_nats_is_refused_where_the_rule_has_udp_alone() -> 
     assert answer is not None
     assert notified(answer.payloads) == [NotifyType.NO_PROPOSAL_CHOSEN]
     assert old.ike.counters["no-nat-traversal"] == 1
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_ah_with_others_is_had_only_on_a_machine_that_can_send_it(native: bool) -> None:
+    peer = peer_a(mirrored(child_of_a(proposals=(AH,))), encapsulation=UDP)
+    other = Other(Ike(IkeConfig((peer,), native=native), SeededEntropy("b")), B, A)
+    assert other.sa_init() is not None
+    transforms = Transform(TransformType.INTEG, Integ.HMAC_SHA2_256_128), Transform(TransformType.ESN, Esn.NO)
+    ah = Sa((Proposal(1, Protocol.AH, b"\1\2\3\4", transforms),))
+    asked = (ah if isinstance(each, Sa) else each for each in other.auth_payloads(KEY_A))
+    assert notified(other.ask(Exchange.IKE_AUTH, 1, *asked)) == ([] if native else [NotifyType.NO_PROPOSAL_CHOSEN])
+    assert installed(other) == ({0} if native else set())
 
 
 def without_notifies(payloads: Payloads) -> Payloads:
