@@ -151,17 +151,18 @@ def _format(text: str, file: Path) -> str:
 @click.command()
 @options(QUESTIONS)
 @destination_options
+@_file
 @click.option("--yes", is_flag=True, help="Ask nothing: what has no option is as it is by default.")
 @click.option("--unsupported", is_flag=True, help="With --yes: write even what this release can't put in force yet.")
 def new(
-    yes: bool, unsupported: bool, output: Path | None, into: Path | None, replace: bool, **given: str | None
+    yes: bool, unsupported: bool, file: Path, output: Path | None, into: Path | None, replace: bool, **given: str | None
 ) -> None:
     """Ask for a policy and its first rule, and write them.
 
     They are shown and checked before, and go into the policy file unless --output or --into names another. Each
     answer can be given as an option, and isn't asked for then.
     """
-    destination = Destination(output, into if into or output else POLICY, replace)
+    destination = Destination(output, into if into or output else file, replace)
     found = known(destination)
     answers = ask(questions(found), {name: text for name, text in given.items() if text is not None}, quiet=yes)
     text = prepared(policy_of(answers), destination)

@@ -265,6 +265,16 @@ def test_the_policy_stands_beside_those_that_are_there(tmp_path: Path) -> None:
     assert f"{path} is written; if that is the daemon's file, ipsecctl assign open puts it in force" in told
 
 
+@pytest.mark.parametrize("by", ["--file", "IPSECD_POLICY"])
+def test_the_policy_file_is_where_it_goes(tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "own.yaml"
+    monkeypatch.setenv("IPSECD_POLICY", str(file if by == "IPSECD_POLICY" else tmp_path / "another.yaml"))
+    words = ["policy", "new", "--yes", "--name", "open", "--action", "permit"]
+    done = CliRunner().invoke(ipsecctl.main, [*words, *(["--file", str(file)] if by == "--file" else [])])
+    assert done.exit_code == 0, done.output
+    assert [each.name for each in tmp_path.iterdir()] == ["own.yaml"]
+
+
 def test_a_name_that_is_taken_is_told_before_anything_else_is_asked(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     path.write_text("policies: {branch: {rules: []}}\n")
