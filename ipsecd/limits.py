@@ -181,6 +181,7 @@ CONTROL_LINE = 1_048_576
 CONTROL_ANSWER = 67_108_864  # a client reads so much of one answer: a policy of 10,000 entries takes a tenth of it
 MAX_POLICY_FILE = 1_048_576
 MAX_POLICY_DEPTH = 32
+SHOWN_RULES = 20  # of those that a new policy adds, removes or changes, for people; --json has all
 SHOWN_SELECTORS = 4  # of one side of an SA or an offer, in a log field
 LOGGED_TEXT = 256  # characters of peer-chosen text in a log field
 LOGGED_REASON = 1_024  # characters of a whole reason, our words and the peer's

@@ -1,6 +1,8 @@
-"""Text that others chose, made fit for a log, a terminal or a table."""
+"""Text that others chose, and lists of any length, made fit for a log, a terminal or a table."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from ipsecd import limits
 
@@ -20,6 +22,12 @@ def quoted(text: str, limit: int = limits.LOGGED_TEXT) -> str:
     shown = printable(text, limit)
     mark = '"' if "'" in shown else "'"
     return f"{mark}{shown}{mark}"
+
+
+def first_of(names: Sequence[str], shown: int) -> str:
+    """The first few, and how many more there are."""
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _escaped(letter: str) -> str:

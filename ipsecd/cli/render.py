@@ -10,7 +10,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ipsecd.printable import printable
+from ipsecd import limits
+from ipsecd.printable import first_of, printable
 
 _STYLES = {
     "up": "green",
@@ -255,7 +256,7 @@ def difference(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableTyp
     if not changes:
         yield _text("nothing has changed")
     for name, names in changes.items():
-        yield _text(f"{name.replace('_', ' ')}: {', '.join(names)}")
+        yield _text(f"{name.replace('_', ' ')}: {first_of(names, limits.SHOWN_RULES)}")
     for peer, reason in answer["unusable"].items():
         yield _text(f"{peer} can't be used: {reason}", "red")
     if answer["policy"] is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ipsecd import limits
 from ipsecd.errors import PeerError, Refused
 from ipsecd.ike.config import Child, Peer
+from ipsecd.printable import first_of
 from ipsecd.wire.registry import NotifyType
 from ipsecd.wire.selector import ANY_PORT, Selector, common, narrow, outermost
 
@@ -150,9 +151,7 @@ def meets(local: Selectors, remote: Selectors) -> bool:
 
 def show(selectors: Selectors) -> str:
     """For people: the first few, and how many more there are."""
-    shown = ", ".join(str(selector) for selector in selectors[: limits.SHOWN_SELECTORS]) or "nothing"
-    more = len(selectors) - limits.SHOWN_SELECTORS
-    return f"{shown} and {more} more" if more > 0 else shown
+    return first_of([str(selector) for selector in selectors], limits.SHOWN_SELECTORS) or "nothing"
 
 
 def _distilled(offered: Selectors) -> Selectors:

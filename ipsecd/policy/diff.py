@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+from ipsecd import limits
 from ipsecd.policy.plan import Plan
+from ipsecd.printable import first_of
 
 DEFAULT = "(default action)"  # no rule can be called so
 _FOR_ALL_RULES = {  # fields of the plan, and what they are called in a policy file
@@ -43,7 +45,9 @@ class PlanDiff:
         return not self._parts()
 
     def __str__(self) -> str:
-        parts = (f"{name.replace('_', ' ')}: {', '.join(names)}" for name, names in self._parts().items())
+        parts = (
+            f"{name.replace('_', ' ')}: {first_of(names, limits.SHOWN_RULES)}" for name, names in self._parts().items()
+        )
         return "; ".join(parts) or "no difference"
 
     def _parts(self) -> dict[str, tuple[str, ...]]:

@@ -332,6 +332,8 @@ def test_a_difference_names_what_has_changed() -> None:
     )
     same: dict[str, Any] = {"policy": "branch", "difference": {"kept": ["c"]}, "unusable": {}}
     assert shown(render.difference(same, 200)) == "nothing has changed\n"
+    many: dict[str, Any] = {"policy": "branch", "difference": {"removed": ["a"] * 21}, "unusable": {}}
+    assert shown(render.difference(many, 200)) == f"removed: {', '.join('a' * 20)} and 1 more\n"
 
 
 def test_an_event_is_a_line_with_its_time_and_level() -> None:

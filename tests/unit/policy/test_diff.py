@@ -38,6 +38,12 @@ def test_rules_are_added_and_removed() -> None:
     assert not diff(old, new).empty
 
 
+def test_a_log_line_has_room_for_what_is_removed_behind_a_thousand_rules_that_are_added() -> None:
+    added = tuple(f"r{number}" for number in range(1_020))
+    shown = ", ".join(f"r{number}" for number in range(20))
+    assert str(PlanDiff(added=added, removed=("a",))) == f"added: {shown} and 1,000 more; removed: a"
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
