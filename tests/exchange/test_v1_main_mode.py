@@ -26,9 +26,10 @@ from ipsecd.wire.ikev1_identity import Id
 from ipsecd.wire.ikev1_payloads import Ke, Nonce, Notify, Sa, VendorId
 from ipsecd.wire.registry import Encr, Group, Prf
 from ipsecd.wire.registry_v1 import Encapsulation, Exchange, IdType, NotifyType, Payload
-from tests.exchange.entropy import SeededEntropy
+from tests.exchange.known import TheirEntropy, TheirPair
 from tests.exchange.network import Link
-from tests.exchange.phase_1 import COOKIE_I, COOKIE_R, NAT_ADDRESS, OURS, THEIRS, Wire, suite, terms
+from tests.exchange.phase_1 import COOKIE_I, COOKIE_R, Wire, suite, terms
+from tests.exchange.v1_line import NAT_ADDRESS, OURS, THEIRS
 from tests.fuzz.mutate import mutated
 from tests.unit.crypto.captured_v1 import CAPTURED, Captured
 
@@ -53,6 +54,7 @@ def same(wire: Wire) -> None:
     assert of_r.cipher.phase_2(of_r.chain, 7).open(sealed) == b"a first message\0"
     for end in (wire.i, wire.r):
         assert end.core.counters["internal-error"] == 0
+        assert all(isinstance(effect, Send) for effect in end.effects)
 
 
 def described(datagrams: list[bytes]) -> list[str]:
@@ -433,35 +435,10 @@ def test_who_wants_udp_makes_the_peer_believe_in_a_nat() -> None:
 # --- sessions of strongSwan ---------------------------------------------------------------------------------------
 
 
-class _TheirPair:
-    """A key pair of strongSwan's: all that is known of it is what came out."""
-
-    def __init__(self, group: Group, public: bytes, peer: bytes, shared: bytes) -> None:
-        self.group = group
-        self.public = public
-        self._peer = peer
-        self._shared = shared
-
-    def shared(self, peer_public: bytes, /) -> Secret:
-        assert peer_public == self._peer
-        return Secret(self._shared)
-
-
-class _TheirEntropy(SeededEntropy):
-    def __init__(self, pair: _TheirPair, nonce: bytes) -> None:
-        super().__init__(0)
-        self.dictate(nonce)
-        self._pair = pair
-
-    def key_pair(self, group: Group) -> _TheirPair:  # type: ignore[override]  # as much of one as is needed
-        assert group == self._pair.group
-        return self._pair
-
-
 def of_session(session: Captured, *, initiator: bool) -> tuple[Core, Terms]:
     group = Group(session.values["group"])
-    pair = _TheirPair(group, session.body(initiator, Ke), session.body(not initiator, Ke), session.octets("shared"))
-    core = Core(IkeConfig(), _TheirEntropy(pair, session.body(initiator, Nonce)))
+    pair = TheirPair(group, session.body(initiator, Ke), session.body(not initiator, Ke), session.octets("shared"))
+    core = Core(IkeConfig(), TheirEntropy(pair, session.body(initiator, Nonce)))
     encr, bits = session.values["encryption"]
     us, them = ("a", "b") if initiator else ("b", "a")
     return core, Terms(
