@@ -53,6 +53,13 @@ class Header:
     def encrypted(self) -> bool:
         return bool(self.flags & Flag.ENCRYPTION)
 
+    def begun_by(self, cookie_i: bytes) -> bool:
+        return self.cookie_i == cookie_i
+
+    def belongs_to(self, cookies: tuple[bytes, bytes]) -> bool:
+        """Whether it's of this SA, whose name cookies are: no secret, as SPIs are none."""
+        return (self.cookie_i, self.cookie_r) == cookies
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:

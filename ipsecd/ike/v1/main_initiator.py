@@ -66,7 +66,7 @@ class MainModeInitiator:
         self._path = path
         self._done = done
         self._failed = failed
-        self._both_spis = (cookie, ikev1.NO_COOKIE)
+        self._cookies = (cookie, ikev1.NO_COOKIE)
         self._offer = offer(terms.suites, terms.seconds)
         self._sent = b""
         self._taken: _Taken | None = None
@@ -90,13 +90,13 @@ class MainModeInitiator:
         self._repeats = self._say(message)
 
     def _header(self) -> ikev1.Header:
-        return ikev1.Header(*self._both_spis, Exchange.MAIN)
+        return ikev1.Header(*self._cookies, Exchange.MAIN)
 
     # --- hearing the answer ---
 
     def hear(self, message: ikev1.Message, path: Path) -> None:
         """A message from the responder, or from anybody. PeerError or Refused with the reason why it has no effect."""
-        if message.header.cookie_i != self._both_spis[0]:
+        if not message.header.begun_by(self._cookies[0]):
             raise PeerError("unknown-ike-spi", "another initiator's cookie")
         if self._over:
             raise PeerError("phase-1-over")
@@ -122,7 +122,7 @@ class MainModeInitiator:
 
     def _take_suite(self, message: ikev1.Message) -> None:
         MAIN_2.fits(message)
-        (cookie_i, _), cookie_r = self._both_spis, message.header.cookie_r
+        (cookie_i, _), cookie_r = self._cookies, message.header.cookie_r
         if cookie_r in (ikev1.NO_COOKIE, cookie_i):
             raise PeerError("zero-spi" if cookie_r == ikev1.NO_COOKIE else "reflected", "not a responder's cookie")
         admitted = MAIN_2.admit(message.chain)
@@ -132,7 +132,7 @@ class MainModeInitiator:
         nonce = self._core.entropy.octets(limits.NONCE_OCTETS)
         revision = natt.common(said)
         self._taken = _Taken(suite, revision, tuple(each.data for each in said), pair, nonce)
-        self._both_spis = (cookie_i, cookie_r)
+        self._cookies = (cookie_i, cookie_r)
         self._say_next(ikev1.encode(self._header(), [Ke(pair.public), Nonce(nonce), *self._about_path(self._taken)]))
 
     def _about_path(self, taken: _Taken) -> tuple[NatD, ...]:
@@ -140,7 +140,7 @@ class MainModeInitiator:
             return ()
         force_udp = self._terms.force_udp
         return natt.payloads(
-            taken.revision, taken.suite.prf.id, self._both_spis, self._path, self._core.entropy, force_udp=force_udp
+            taken.revision, taken.suite.prf.id, self._cookies, self._path, self._core.entropy, force_udp=force_udp
         )
 
     def _take_value(self, message: ikev1.Message, taken: _Taken, path: Path) -> None:
@@ -148,13 +148,11 @@ class MainModeInitiator:
         MAIN_4.fits(message)
         admitted = MAIN_4.admit(message.chain)
         value, revision = admitted.one(Ke).data, taken.revision
-        found = (
-            natt.detect(revision, taken.suite.prf.id, self._both_spis, path, admitted.all(NatD)) if revision else None
-        )
+        found = natt.detect(revision, taken.suite.prf.id, self._cookies, path, admitted.all(NatD)) if revision else None
         agreed = agree(
             taken.suite,
             self._terms,
-            self._both_spis,
+            self._cookies,
             encode_body(self._offer),
             (taken.pair.public, value),
             (taken.nonce, admitted.one(Nonce).data),
@@ -164,7 +162,7 @@ class MainModeInitiator:
         if found is not None and (found.found or self._terms.force_udp):
             self._path = floated(self._path, self._core.config.natt_port)
         us = Id.of(self._terms.local_id)
-        alone = (Notify(NotifyType.INITIAL_CONTACT, spi=b"".join(self._both_spis)),) if self._terms.first else ()
+        alone = (Notify(NotifyType.INITIAL_CONTACT, spi=b"".join(self._cookies)),) if self._terms.first else ()
         self._agreed = agreed
         self._say_next(agreed.seal((us, Hash(agreed.proof(us, of_initiator=True)), *alone)))
 
@@ -192,7 +190,7 @@ class MainModeInitiator:
         return admitted
 
     def _check(self, message: ikev1.Message) -> None:
-        if message.header.cookie_r != self._both_spis[1]:
+        if not message.header.belongs_to(self._cookies):
             raise PeerError("unknown-ike-spi", "another responder's cookie")
 
     # --- the end ---

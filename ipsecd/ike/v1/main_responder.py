@@ -45,10 +45,10 @@ class MainModeResponder:
     ) -> None:
         self._core = core
         self._terms = terms
-        self._cookie_r = cookie
+        self._cookie = cookie
         self._done = done
         self._failed = failed
-        self._both_spis = (b"", b"")
+        self._cookies = (b"", b"")
         self._heard = self._said = b""
         self._asked: _Asked | None = None
         self._agreed: Agreed | None = None
@@ -67,7 +67,7 @@ class MainModeResponder:
         if self._asked is None:
             self._take_offer(message, data, path)
             return
-        if (message.header.cookie_i, message.header.cookie_r) != self._both_spis:
+        if not message.header.belongs_to(self._cookies):
             raise PeerError("unknown-ike-spi", "not the cookies of this main mode")
         if self._agreed is None:
             self._take_value(message, self._asked, data, path)
@@ -77,14 +77,14 @@ class MainModeResponder:
     def _take_offer(self, message: ikev1.Message, data: bytes, path: Path) -> None:
         MAIN_1.fits(message)
         cookie_i = message.header.cookie_i
-        if message.header.cookie_r != ikev1.NO_COOKIE or cookie_i == self._cookie_r:
+        if message.header.cookie_r != ikev1.NO_COOKIE or message.header.begun_by(self._cookie):
             raise PeerError("reflected", "the first message has a responder's cookie, or ours")
         admitted = MAIN_1.admit(message.chain)
         choice = choose(admitted.one(Sa), self._terms.suites)
         said = admitted.all(VendorId)
         revision = natt.common(said)
         self._asked = _Asked(choice, admitted.body(Sa), revision, tuple(each.data for each in said))
-        self._both_spis = (cookie_i, self._cookie_r)
+        self._cookies = (cookie_i, self._cookie)
         confirmed = () if revision is None else (VendorId(revision.vendor_id),)
         self._answer(data, self._clear(choice.answer, *confirmed), path)
 
@@ -94,11 +94,11 @@ class MainModeResponder:
         suite, revision = asked.choice.suite, asked.revision
         pair, value = self._core.entropy.key_pair(suite.group.id), admitted.one(Ke).data
         nonce = self._core.entropy.octets(limits.NONCE_OCTETS)
-        found = natt.detect(revision, suite.prf.id, self._both_spis, path, admitted.all(NatD)) if revision else None
+        found = natt.detect(revision, suite.prf.id, self._cookies, path, admitted.all(NatD)) if revision else None
         self._agreed = agree(
             suite,
             self._terms,
-            self._both_spis,
+            self._cookies,
             asked.sa_body,
             (value, pair.public),
             (admitted.one(Nonce).data, nonce),
@@ -110,7 +110,7 @@ class MainModeResponder:
 
     def _about_path(self, revision: natt.Revision, prf_id: Prf, path: Path) -> tuple[NatD, ...]:
         force_udp = self._terms.force_udp
-        return natt.payloads(revision, prf_id, self._both_spis, path, self._core.entropy, force_udp=force_udp)
+        return natt.payloads(revision, prf_id, self._cookies, path, self._core.entropy, force_udp=force_udp)
 
     def _take_proof(self, message: ikev1.Message, asked: _Asked, agreed: Agreed, data: bytes, path: Path) -> None:
         MAIN_5.fits(message)
@@ -140,7 +140,7 @@ class MainModeResponder:
         return admitted
 
     def _clear(self, *payloads: AnyPayload) -> bytes:
-        return ikev1.encode(ikev1.Header(*self._both_spis, Exchange.MAIN), payloads)
+        return ikev1.encode(ikev1.Header(*self._cookies, Exchange.MAIN), payloads)
 
     def _wait(self) -> Timer:
         return self._core.after(limits.HALF_OPEN_LIFETIME, self._expired)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ipsecd.crypto.entropy import Entropy
 from ipsecd.crypto.isakmp_cipher import plain_hash
-from ipsecd.crypto.secret import equal
 from ipsecd.ike.config import Endpoint, Path
 from ipsecd.ike.nat import Nat
 from ipsecd.wire import vendor_ids
@@ -69,8 +68,10 @@ def detect(
     hashes = [each.hash for each in said if each.numbering == revision.nat_d]
     if len(hashes) < 2:
         return None
-    here, there = _hash(prf_id, cookies, path.local), _hash(prf_id, cookies, path.remote)
-    return Nat(here=not equal(here, hashes[0]), there=not any(equal(there, each) for each in hashes[1:]))
+    return Nat(
+        here=_hash(prf_id, cookies, path.local) not in hashes[:1],
+        there=_hash(prf_id, cookies, path.remote) not in hashes[1:],
+    )
 
 
 def _hash(prf_id: Prf, cookies: tuple[bytes, bytes], end: Endpoint) -> bytes:
