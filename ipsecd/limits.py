@@ -12,6 +12,7 @@ MAX_PROPOSALS = 32
 MAX_TRANSFORMS = 64  # per proposal
 MAX_ATTRIBUTES = 8  # per transform
 MAX_V1_ATTRIBUTES = 16  # of IKEv1, where one transform is a whole suite with lifetimes: twice what peers send
+MAX_V1_OFFERED = 16  # suites in an offer of IKEv1: of AH with ESP each is two proposals, as many as we would read
 MAX_SELECTORS = 64  # that an SA of ours may have
 MAX_SELECTORS_READ = 255  # per TS payload: as many as its count can say
 NARROWING_STEPS = 100_000  # selectors of an offer times those of rules it's held against: less than 0.1 s of work
