@@ -1,0 +1,134 @@
+"""The SAs that a quick mode ends with: a pair for each protocol, and what is to be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ipsecd.crypto.keymat import ChildKeyMaterial
+from ipsecd.crypto.keymat_v1 import SaKeys, derive_ah, derive_esp
+from ipsecd.crypto.secret import Secret
+from ipsecd.ike.config import Lifetime, Path
+from ipsecd.ike.core import Core
+from ipsecd.ike.effects import InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound
+from ipsecd.ike.lifetimes import child_limits
+from ipsecd.ike.nat import floated
+from ipsecd.ike.parts import Part, parts_of
+from ipsecd.ike.suites import ChildSuite, EspSuite, Layer
+from ipsecd.ike.v1.child_offers import Spis
+from ipsecd.ike.v1.child_suites import protocol_of
+from ipsecd.ike.v1.phase_1 import IsakmpSa
+from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPair:
+    """``parts`` are its SAs, outermost first. ``limits`` are soft and hard limits of each."""
+
+    terms: QuickTerms
+    suite: ChildSuite
+    parts: tuple[Part, ...]
+    limits: tuple[tuple[Lifetime, Lifetime], ...]
+    ends: Ends
+    path: Path
+
+    def open_inbound(self, core: Core) -> None:
+        """From now on packets of the peer are accepted."""
+        for part, (soft, hard) in zip(self.parts, self.limits, strict=True):
+            core.emit(
+                InstallInbound(
+                    part.spi_in,
+                    self.terms.child,
+                    self.terms.peer,
+                    part.keys_in,
+                    (self.ends.local,),
+                    (self.ends.remote,),
+                    self.path,
+                    soft,
+                    hard,
+                    part.form,
+                )
+            )
+
+    def open_outbound(self, core: Core) -> None:
+        """From now on we send by it."""
+        for part, (soft, hard) in zip(self.parts, self.limits, strict=True):
+            core.emit(
+                InstallOutbound(
+                    part.spi_out,
+                    part.spi_in,
+                    self.terms.child,
+                    self.terms.peer,
+                    part.keys_out,
+                    (self.ends.local,),
+                    (self.ends.remote,),
+                    self.path,
+                    soft,
+                    hard,
+                    part.form,
+                )
+            )
+
+    def close_inbound(self, core: Core) -> None:
+        """Of one that nothing came of, or behind ``close_outbound``."""
+        for part in reversed(self.parts):
+            core.emit(RemoveInbound(part.spi_in))
+
+    def close_outbound(self, core: Core) -> None:
+        for part in reversed(self.parts):
+            core.emit(RemoveOutbound(part.spi_out, part.spi_in))
+
+
+@dataclass(frozen=True, slots=True)
+class Keying:
+    """What keys are made of (RFC 2409 section 5.5): nonces of the initiator and the responder, and what the key
+    exchange has led to, if there was one."""
+
+    nonces: tuple[bytes, bytes]
+    shared: Secret | None
+    initiator: bool
+
+
+def made(
+    core: Core,
+    sa: IsakmpSa,
+    terms: QuickTerms,
+    suite: ChildSuite,
+    spis: tuple[Spis, Spis],
+    keying: Keying,
+    ends: Ends,
+    lifetime: Lifetime,
+) -> ChildPair:
+    """``spis`` are ours, then the peer's. ``lifetime`` is the shorter one of both sides."""
+    ours, theirs = (tuple(each[protocol_of(layer)] for layer in suite.layers) for each in spis)
+    material = tuple(_material(sa, suite.layers, ours, theirs, keying))
+    if keying.shared is not None:
+        keying.shared.wipe()
+    parts = parts_of(suite, ours, theirs, material, ends.form, initiator=keying.initiator)
+    fraction = core.fraction()
+    bounds = tuple(child_limits(lifetime, layer, fraction) for layer in suite.layers)
+    return ChildPair(terms, suite, parts, bounds, ends, _outside(core, sa))
+
+
+def _material(
+    sa: IsakmpSa, layers: tuple[Layer, ...], ours: tuple[bytes, ...], theirs: tuple[bytes, ...], keying: Keying
+) -> Iterator[ChildKeyMaterial]:
+    for layer, spi_in, spi_out in zip(layers, ours, theirs, strict=True):
+        # whoever chose an SPI gets what goes by it
+        by_i, by_r = (spi_out, spi_in) if keying.initiator else (spi_in, spi_out)
+        of_i, of_r = (_keys(sa, layer, spi, keying) for spi in (by_i, by_r))
+        yield ChildKeyMaterial(of_i.e, of_i.a, of_r.e, of_r.a)
+
+
+def _keys(sa: IsakmpSa, layer: Layer, spi: bytes, keying: Keying) -> SaKeys:
+    prf_id, d = sa.suite.prf.id, sa.keys.d
+    if isinstance(layer, EspSuite):
+        return derive_esp(prf_id, d, layer.encryption, layer.integrity, spi, keying.nonces, keying.shared)
+    return derive_ah(prf_id, d, layer.integrity, spi, keying.nonces, keying.shared)
+
+
+def _outside(core: Core, sa: IsakmpSa) -> Path:
+    """Native packets have no ports."""
+    if sa.revision is not None and sa.path.natt:
+        return floated(sa.path, core.config.natt_port)
+    return Path(replace(sa.path.local, port=0), replace(sa.path.remote, port=0))
