@@ -69,18 +69,9 @@ class Wire:
                     return
 
     def kinds(self) -> Counter[str]:
-        """Frames by kind; what isn't one of ``PROTECTED`` names the addresses it went between. A later fragment is what
-        the first one of its packet is."""
-        found: Counter[str] = Counter()
-        firsts: dict[bytes, str] = {}
-        for _, frame in list(self.frames):
-            what, packet = kind(frame), fragment_of(frame)
-            if packet and what.startswith("fragment"):
-                what = firsts.get(packet, what)
-            elif packet:
-                firsts[packet] = what
-            found[what] += 1
-        return found
+        """Frames by kind; what isn't one of ``PROTECTED`` names the addresses it went between."""
+        kinds = Kinds()
+        return Counter(kinds.of(frame) for _, frame in list(self.frames))
 
     def cleartext(self, native: str = "") -> dict[str, int]:
         """What crossed that is neither IKE, ESP in UDP, nor the link's own business; with ``native``, ESP or AH, that
@@ -97,6 +88,21 @@ class Wire:
                 micros = int(moment * 1_000_000)
                 file.write(struct.pack("<IIII", *divmod(micros, 1_000_000), len(frame), len(frame)))
                 file.write(frame)
+
+
+class Kinds:
+    """What frames are that come in order: a later fragment is what the first one of its packet is."""
+
+    def __init__(self) -> None:
+        self._firsts: dict[bytes, str] = {}
+
+    def of(self, frame: bytes) -> str:
+        what, packet = kind(frame), fragment_of(frame)
+        if packet and what.startswith("fragment"):
+            return self._firsts.get(packet, what)
+        if packet:
+            self._firsts[packet] = what
+        return what
 
 
 def fragment_of(frame: bytes) -> bytes:

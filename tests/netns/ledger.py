@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from tests.interop.wire import kind
+from tests.interop.wire import ETHERNET, FRAGMENT, Kinds, kind
 from tests.netns.capture import PATIENCE, packet_socket
 from tests.netns.cells import PORTS, Layout
 from tests.netns.flood import MARKED
@@ -38,6 +38,7 @@ class Ledger:
         self._idle = threading.Event()
         self.esp: Counter[str] = Counter()
         self.others: Counter[str] = Counter()
+        self._kinds = Kinds()
 
     def __enter__(self) -> Self:
         self._selector = selectors.DefaultSelector()
@@ -117,11 +118,11 @@ class Ledger:
                 self._unmarked(frame)
 
     def _unmarked(self, frame: bytes) -> None:
-        what = kind(frame)
-        self.others[what] += 1
-        if what == "ESP in UDP":
-            udp = 14 + (4 * (frame[14] & 15) if frame[14] >> 4 == 4 else 40)
-            self.esp[frame[udp + 8 : udp + 12].hex()] += 1
+        self.others[self._kinds.of(frame)] += 1
+        if kind(frame) == "ESP in UDP":
+            packet = frame[ETHERNET:]
+            udp = 4 * (packet[0] & 15) if packet[0] >> 4 == 4 else 48 if packet[6] == FRAGMENT else 40
+            self.esp[packet[udp + 8 : udp + 12].hex()] += 1
 
     def _datagrams(self, opened: socket.socket, _link: str) -> None:
         for _ in range(1_000):
