@@ -15,11 +15,13 @@ from ipsecd.ike.nat import NONE, Nat
 from ipsecd.ike.suites import ChildSuite
 from ipsecd.ike.v1 import natt
 from ipsecd.ike.v1.child_pair import ChildPair
+from ipsecd.ike.v1.exchanges import Exchanges
 from ipsecd.ike.v1.phase_1 import IsakmpSa
-from ipsecd.ike.v1.quick_modes import MessageIds, QuickModes
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
+from ipsecd.wire import vendor_ids
 from ipsecd.wire.form import Form
 from ipsecd.wire.identity import Identity
+from ipsecd.wire.registry_v1 import Protocol
 from ipsecd.wire.selector import Selector
 from tests.exchange.entropy import SeededEntropy
 from tests.exchange.network import Link
@@ -70,29 +72,46 @@ def isakmp_sa(*, initiator: bool, path: Path, nat: Nat | None = NONE, revision: 
         revision=None if revision is None else natt.REVISIONS[revision],
         nat=nat,
         path=path,
-        vendor_ids=(),
+        vendor_ids=(vendor_ids.DPD,),
         alone=False,
     )
 
 
 @dataclass
 class QuickEnd(LineEnd):
-    """One side: the pairs it has made, and why others came to nothing."""
+    """One side: the pairs it has made, why others came to nothing, and what the peer has ended."""
 
     sa: IsakmpSa = field(default_factory=lambda: isakmp_sa(initiator=True, path=Path(OURS, THEIRS)))
-    made: list[ChildPair] = field(default_factory=list)
+    pairs: list[ChildPair] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    deletes: list[tuple[Protocol, tuple[bytes, ...]]] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
 
-    def allow(self, *allowed: QuickTerms) -> None:
-        """Quick modes of both sides may take place from now on."""
-        ids = MessageIds(self.core)
-        self.modes = QuickModes(self.core, self.sa, ids, allowed, self.made.append, self.failures.append)
-        self.hear = lambda message, data, path: self.modes.hear(message)
+    def allow(self, *allowed: QuickTerms, idle: float = 1e9) -> None:
+        """The peer may begin quick modes from now on."""
+        self.all = Exchanges(self.core, self.sa, allowed, self, idle)
+        self.hear = lambda message, data, path: self.all.hear(message)
+
+    def made(self, pair: ChildPair) -> None:
+        self.pairs.append(pair)
+
+    def failed(self, reason: str) -> None:
+        self.failures.append(reason)
+
+    def deleted(self, protocol: Protocol, spis: tuple[bytes, ...]) -> None:
+        self.deletes.append((protocol, spis))
+
+    def ended(self, reason: str) -> None:
+        self.ends.append(reason)
 
     def begin(self, of_us: QuickTerms, ends: Ends | None = None) -> None:
         form = Form(transport=of_us.transport)
         ends = ends or Ends(of_us.local[0], of_us.remote[0], form)
-        self.modes.begin(of_us, ends, self.made.append, self.failures.append)
+        self.all.begin(of_us, ends, self.made, self.failed)
+
+    @property
+    def pending(self) -> int:
+        return self.all.begun
 
     @property
     def inbound(self) -> list[InstallInbound]:
@@ -116,6 +135,7 @@ class QuickLine(Line[QuickEnd]):
         nat: bool = False,
         udp: bool = False,
         revision: int | None = 0,
+        idle: float = 1e9,
         alter: Callable[[bool, bytes], bytes | None] = lambda _, data: data,
     ) -> None:
         udp = udp or nat
@@ -129,8 +149,8 @@ class QuickLine(Line[QuickEnd]):
         )
         ends = (QuickEnd(core, sa=sa) for core, sa in zip(cores, sas, strict=True))
         super().__init__(*ends, seed=seed, link=link, nat=nat, alter=alter)
-        self.i.allow(*of_i)
-        self.r.allow(*of_r)
+        self.i.allow(*of_i, idle=idle)
+        self.r.allow(*of_r, idle=1e9)
 
     def begin(self, of_i: QuickTerms, ends: Ends | None = None) -> QuickLine:
         """One of the initiator's."""

@@ -20,7 +20,7 @@ from ipsecd.ike.v1 import main_initiator, main_responder, natt
 from ipsecd.ike.v1.main_initiator import MainModeInitiator
 from ipsecd.ike.v1.main_responder import MainModeResponder
 from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, Terms, agree
-from ipsecd.wire import ikev1
+from ipsecd.wire import ikev1, vendor_ids
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.ikev1_identity import Id
 from ipsecd.wire.ikev1_payloads import Ke, Nonce, Notify, Sa, VendorId
@@ -70,13 +70,14 @@ def test_six_messages_make_an_isakmp_sa() -> None:
     wire = Wire(A, replace(B, seconds=3_600)).run(1.0)
     same(wire)
     assert described(wire.i.sent) == [
-        "MAIN Sa VendorId VendorId VendorId VendorId",
+        "MAIN Sa VendorId VendorId VendorId VendorId VendorId",
         "MAIN Ke Nonce NatD NatD",
         "MAIN sealed",
     ]
-    assert described(wire.r.sent) == ["MAIN Sa VendorId", "MAIN Ke Nonce NatD NatD", "MAIN sealed"]
+    assert described(wire.r.sent) == ["MAIN Sa VendorId VendorId", "MAIN Ke Nonce NatD NatD", "MAIN sealed"]
     of_i, of_r = sas(wire)
     assert (str(of_i.remote_id), str(of_r.remote_id)) == ("b.example", "a.example")
+    assert all(vendor_ids.DPD in sa.vendor_ids for sa in (of_i, of_r))
     assert (of_i.seconds, of_r.seconds) == (28_800, 3_600)
     assert (of_i.nat, of_r.nat) == (Nat(here=False, there=False),) * 2
     assert (of_i.path, of_r.path) == (Path(OURS, THEIRS), Path(THEIRS, OURS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -16,14 +17,14 @@ from ipsecd.ike.nat import Nat
 from ipsecd.ike.suites import ChildSuite
 from ipsecd.ike.v1 import natt
 from ipsecd.ike.v1.child_pair import ChildPair
+from ipsecd.ike.v1.exchanges import Exchanges
 from ipsecd.ike.v1.phase_1 import IsakmpSa
-from ipsecd.ike.v1.quick_modes import MessageIds, QuickModes
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
-from ipsecd.wire import ikev1
+from ipsecd.wire import ikev1, vendor_ids
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.ikev1_payloads import Ke, Nonce, Sa
 from ipsecd.wire.registry import Encr, Group, Integ
-from ipsecd.wire.registry_v1 import Exchange
+from ipsecd.wire.registry_v1 import Exchange, Protocol
 from ipsecd.wire.selector import Selector
 from tests.exchange.entropy import SeededEntropy
 from tests.exchange.known import TheirEntropy, TheirPair
@@ -78,7 +79,9 @@ class Side:
     def __init__(self, name: str, *, initiator: bool) -> None:
         self.session = CAPTURED[name]
         self.datagrams = quick(self.session)
-        self.made: list[ChildPair] = []
+        self.pairs: list[ChildPair] = []
+        self.deletes: list[tuple[Protocol, tuple[bytes, ...]]] = []
+        self.reasons: list[str] = []
         chains = [chain for _, message, chain in self.session.decoded() if message.header.exchange == Exchange.QUICK]
         ours, theirs = chains[:2] if initiator else reversed(chains[:2])
         values = [[each.data for each in chain.payloads if isinstance(each, Ke)] for chain in (ours, theirs)]
@@ -89,20 +92,32 @@ class Side:
             shared = bytes.fromhex(self.session.values["quick"]["shared"])
             entropy = TheirEntropy(TheirPair(Group.MODP_2048, values[0][0], values[1][0], shared))
         entropy.dictate(self.nonce, *((self.datagrams[0][20:24],) if initiator else ()), self.spi)
+        self.entropy = entropy
         self.core = Core(IkeConfig(), entropy)
         sa = isakmp_sa(self.session, initiator=initiator)
         local, remote = (LEFT[name], RIGHT) if initiator else (RIGHT, LEFT[name])
         lifetime = Lifetime(None if initiator else 28_800)
         self.terms = QuickTerms("c", "p", (SUITES[name],), (local,), (remote,), lifetime)
         self.ends = Ends(local, remote)
-        self.modes = QuickModes(self.core, sa, MessageIds(self.core), (self.terms,), self.made.append, pytest.fail)
+        self.all = Exchanges(self.core, sa, (self.terms,), self, idle=600.0)
+
+    def made(self, pair: ChildPair) -> None:
+        self.pairs.append(pair)
+
+    def failed(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+    ended = failed
+
+    def deleted(self, protocol: Protocol, spis: tuple[bytes, ...]) -> None:
+        self.deletes.append((protocol, spis))
 
     def begin(self) -> bytes:
-        self.modes.begin(self.terms, self.ends, self.made.append, pytest.fail)
+        self.all.begin(self.terms, self.ends, self.made, self.failed)
         return self.sent()[0]
 
     def hear(self, data: bytes) -> list[bytes]:
-        self.modes.hear(ikev1.decode(data))
+        self.all.hear(ikev1.decode(data))
         return self.sent()
 
     def sent(self) -> list[bytes]:
@@ -159,4 +174,58 @@ def test_strongswan_s_initiator_hears_what_it_has_heard(name: str) -> None:
     assert us.hear(us.datagrams[2]) == []
     (outbound,) = us.installed
     assert keys_of(outbound.keys) == expected(us.session, "r")
-    assert [pair.suite for pair in us.made] == [SUITES[name]]
+    assert [pair.suite for pair in us.pairs] == [SUITES[name]]
+
+
+# --- what they tell each other ------------------------------------------------------------------------------------
+
+
+def told(session: Captured) -> list[tuple[bool, bytes]]:
+    """Informational messages, and whether they are of the initiator."""
+    return [
+        (of_i, data)
+        for of_i, data, _ in session.messages
+        if ikev1.decode(data).header.exchange == Exchange.INFORMATIONAL
+    ]
+
+
+def test_strongswan_s_question_is_answered_as_strongswan_does() -> None:
+    us = Side("psk", initiator=True)
+    (_, first), (_, answer), (_, second), (_, other), *_ = told(us.session)
+    us.entropy.dictated[4] = [answer[20:24], other[20:24]]
+    assert (us.hear(first), us.hear(second)) == ([answer], [other])
+
+
+def test_strongswan_s_answer_to_a_question_of_ours_is_heard() -> None:
+    us = Side("psk", initiator=False)
+    (_, first), (_, answer), *_ = told(us.session)
+    us.entropy.dictated[4] = [bytes.fromhex("08671e8b"), first[20:24]]
+    sa = replace(isakmp_sa(us.session, initiator=False), vendor_ids=(vendor_ids.DPD,))
+    us.all = Exchanges(us.core, sa, (), us, idle=10.0)
+    us.core.now = 10.0
+    for timer in us.core.timers.due(10.0):
+        timer.ring()
+    assert us.sent() == [first]
+    assert us.hear(answer) == []
+    us.core.now = 15.0
+    assert us.core.timers.deadline() == 20.0
+
+
+@pytest.mark.parametrize("name", ["psk", "rsa", "aggressive"])
+def test_strongswan_s_deletes_are_heard_and_said_the_same_way(name: str) -> None:
+    us, them = Side(name, initiator=False), Side(name, initiator=True)
+    (_, of_esp), (_, of_isakmp) = told(us.session)[-2:]
+    assert us.hear(of_esp) == us.hear(of_isakmp) == []
+    assert (us.deletes, us.reasons) == ([(Protocol.ESP, (them.spi,))], ["the peer has ended the ISAKMP SA"])
+    them.entropy.dictated[4] = [of_esp[20:24], of_isakmp[20:24]]
+    them.all.delete(Protocol.ESP, them.spi)
+    them.all.end("told so")
+    assert them.sent() == [of_esp, of_isakmp]
+
+
+def test_strongswan_s_refusal_of_what_it_has_got_takes_it_back() -> None:
+    us = Side("ah", initiator=False)
+    us.hear(us.datagrams[0])
+    us.hear(told(us.session)[0][1])
+    assert us.reasons == ["the peer says NO_PROPOSAL_CHOSEN"]
+    assert us.core.promised == set()

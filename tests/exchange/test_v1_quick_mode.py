@@ -33,7 +33,7 @@ def same(wire: QuickLine, pairs: int = 1) -> None:
     """Both ends have the same SAs, mirrored, and nothing went wrong inside."""
     ends = (wire.i, wire.r)
     assert [end.core.counters["internal-error"] for end in ends] == [0, 0]
-    assert [len(end.made) for end in ends] == [pairs, pairs], [end.failures for end in ends]
+    assert [len(end.pairs) for end in ends] == [pairs, pairs], [end.failures for end in ends]
     for one, other in (ends, reversed(ends)):
         there = {each.spi: each for each in other.inbound}
         for out in one.outbound:
@@ -68,7 +68,7 @@ def test_three_messages_make_a_pair_of_sas() -> None:
         False,
     )
     assert wire.run(600.0).i.sent == wire.i.sent[:2]  # nothing is said when all is said
-    assert (len(wire.i.modes), len(wire.r.modes)) == (0, 0)
+    assert (wire.i.pending, wire.r.pending) == (0, 0)
 
 
 def test_who_may_get_packets_is_ready_before_it_says_so() -> None:
@@ -97,7 +97,7 @@ def test_every_kind_of_esp_with_and_without_pfs(suite: ChildSuite, group: Group 
     suite = replace(suite, group=esp(group=group).group)
     wire = line(terms(suite)).run(1.0)
     same(wire)
-    assert wire.i.made[0].suite == wire.r.made[0].suite == suite
+    assert wire.i.pairs[0].suite == wire.r.pairs[0].suite == suite
     assert [end.core.entropy.key_pairs.total() for end in (wire.i, wire.r)] == [int(group is not None)] * 2  # type: ignore[attr-defined]  # of the seeded one
 
 
@@ -137,7 +137,7 @@ def test_the_first_one_offered_that_the_responder_takes_is_taken() -> None:
     ):
         wire = line(of_i, replace(mirrored(of_i), suites=takes)).run(1.0)
         same(wire)
-        assert wire.i.made[0].suite == expected
+        assert wire.i.pairs[0].suite == expected
 
 
 def test_suites_of_other_groups_are_not_offered_together() -> None:
@@ -172,9 +172,9 @@ def test_each_kind_of_traffic(local: Selector, remote: Selector) -> None:
 def test_a_request_is_granted_by_the_first_rule_that_has_it_whole() -> None:
     small, large = terms(child="small", local=Selector.net("10.2.0.0/25"), remote=LEFT), terms(child="large")
     wire = QuickLine((), (small, mirrored(large))).begin(terms()).run(1.0)
-    assert wire.r.made[0].terms.child == "large"
+    assert wire.r.pairs[0].terms.child == "large"
     wire = QuickLine((), (small, mirrored(large))).begin(terms(remote=Selector.net("10.2.0.9/32"))).run(1.0)
-    assert wire.r.made[0].terms.child == "small"
+    assert wire.r.pairs[0].terms.child == "small"
 
 
 @pytest.mark.parametrize(
@@ -189,9 +189,10 @@ def test_a_request_is_granted_by_the_first_rule_that_has_it_whole() -> None:
 )
 def test_what_no_rule_has_whole_is_refused(asked: QuickTerms) -> None:
     wire = QuickLine((), (mirrored(terms()),)).begin(asked).run(600.0)
-    assert (wire.i.made, wire.r.made, wire.r.sent) == ([], [], [])
+    assert (wire.i.pairs, wire.r.pairs, wire.r.inbound) == ([], [], [])
     assert wire.r.core.counters["no-such-traffic"] == 1
-    assert wire.i.failures == ["the peer doesn't answer our offer of SAs"]
+    assert wire.i.failures == ["the peer says INVALID_ID_INFORMATION"]
+    assert (len(wire.i.sent), len(wire.r.sent)) == (1, 1)
     assert wire.i.core.promised == wire.r.core.promised == set()
 
 
@@ -215,14 +216,14 @@ def test_who_wants_transport_mode_gives_tunnel_mode_to_who_asks_for_it() -> None
 def test_a_rule_for_tunnels_gives_no_transport_mode() -> None:
     of_i = terms(local=HOST_L, remote=HOST_R, transport=True)
     wire = line(of_i, replace(mirrored(of_i), transport=False)).run(1.0)
-    assert (wire.r.made, wire.r.core.counters["no-proposal-chosen"]) == ([], 1)
+    assert (wire.r.pairs, wire.r.core.counters["no-proposal-chosen"]) == ([], 1)
 
 
 def test_transport_mode_is_for_the_two_ends_alone() -> None:
     of_r = replace(mirrored(terms(local=EVERYTHING, remote=EVERYTHING)), transport=True)
     asked = terms(local=HOST_L, remote=Selector.net("198.51.100.2/32"), transport=True)
     wire = QuickLine((), (of_r,)).begin(asked).run(1.0)
-    assert (wire.r.made, wire.r.core.counters["no-proposal-chosen"]) == ([], 1)
+    assert (wire.r.pairs, wire.r.core.counters["no-proposal-chosen"]) == ([], 1)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +263,7 @@ def test_without_a_nat_nothing_goes_in_udp_and_with_one_nothing_else() -> None:
     for lines in (QuickLine((), (mirrored(terms()),)), QuickLine((), (mirrored(terms()),), udp=True)):
         other = line(terms(), udp=not lines.r.sa.path.natt)
         lines.give(to_responder=True, data=other.i.sent[0])
-        assert (lines.r.made, lines.r.core.counters["no-proposal-chosen"]) == ([], 1)
+        assert (lines.r.pairs, lines.r.core.counters["no-proposal-chosen"]) == ([], 1)
     same(wire.run(1.0))
 
 
@@ -311,7 +312,7 @@ def test_several_at_once_from_both_sides() -> None:
     wire = QuickLine((of_i,), (mirrored(of_i),), link=Link(delay=(0.01, 0.3)))
     for _ in range(5):
         wire.begin(of_i).begin_there(mirrored(of_i))
-    assert len(wire.i.modes) == 5
+    assert wire.i.pending == 5
     same(wire.run(60.0), pairs=10)
     ids = {ikev1.decode(data).header.message_id for data in (*wire.i.sent, *wire.r.sent)}
     assert len(ids) == 10
@@ -329,11 +330,11 @@ def test_an_isakmp_sa_has_but_so_many_exchanges(monkeypatch: pytest.MonkeyPatch)
     wire = QuickLine((), (mirrored(terms()),))
     for _ in range(4):
         wire.begin(terms()).run(600.0)
-    assert (len(wire.i.made), len(wire.r.made)) == (3, 3)
+    assert (len(wire.i.pairs), len(wire.r.pairs)) == (3, 3)
     assert wire.i.failures == ["the ISAKMP SA has had too many exchanges and must be replaced"]
     other = line(terms(), seed="other")
     wire.give(to_responder=True, data=other.i.sent[0])
-    assert (wire.r.core.counters["too-many-exchanges"], len(wire.r.made)) == (1, 3)
+    assert (wire.r.core.counters["too-many-exchanges"], len(wire.r.pairs)) == (1, 3)
 
 
 def test_a_peer_begins_but_so_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,16 +343,17 @@ def test_a_peer_begins_but_so_many_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     for _ in range(3):
         wire.begin(terms())
     wire.run(1.0)
-    assert (len(wire.r.modes), wire.r.core.counters["too-many-exchanges"]) == (2, 1)
+    assert (wire.r.pending, wire.r.core.counters["too-many-exchanges"]) == (2, 1)
 
 
 def test_when_the_isakmp_sa_is_gone_so_is_what_was_begun() -> None:
     wire = QuickLine((), (mirrored(terms()),), alter=lambda from_i, data: data if from_i else None)
     wire.begin(terms()).run(1.0)
     for end in (wire.i, wire.r):
-        end.modes.stop("the ISAKMP SA is gone")
+        end.all.end("the ISAKMP SA is gone")
     wire.collect()
     assert (wire.i.failures, wire.r.failures) == (["the ISAKMP SA is gone"],) * 2
+    assert (wire.i.ends, wire.r.ends) == (["the ISAKMP SA is gone"],) * 2
     assert wire.r.effects[-1] == RemoveInbound(wire.r.inbound[0].spi)
     assert wire.i.core.promised == wire.r.core.promised == set()
     before = len(wire.i.sent)
@@ -367,7 +369,7 @@ def test_a_fifth_is_lost_and_more_comes_twice_and_in_disorder(part: int) -> None
     up = 0
     for seed in range(50 * part, 50 * part + 50):
         wire = line(terms(), seed=seed, link=link).run(60.0)
-        if wire.i.made and wire.r.made:
+        if wire.i.pairs and wire.r.pairs:
             same(wire)
             up += 1
         assert wire.i.core.counters["internal-error"] == wire.r.core.counters["internal-error"] == 0
@@ -399,18 +401,18 @@ def test_a_responder_that_hears_no_more_takes_back_what_it_has_installed() -> No
         return None if from_initiator and data != seen[0] else data
 
     wire = line(terms(), alter=alter).run(600.0)
-    assert (len(wire.i.made), wire.r.made) == (1, [])
+    assert (len(wire.i.pairs), wire.r.pairs) == (1, [])
     assert wire.r.failures == ["the initiator didn't go on"]
     assert wire.r.effects[-1] == RemoveInbound(wire.r.inbound[0].spi)
     assert wire.r.sent == [wire.r.sent[0]] * (1 + limits.RETRANSMIT_TRIES)
     assert wire.i.sent[1:] == [wire.i.sent[1]] * (1 + limits.RETRANSMIT_TRIES)  # each is answered the same way
-    assert (len(wire.r.modes), wire.r.core.promised) == (0, set())
+    assert (wire.r.pending, wire.r.core.promised) == (0, set())
 
 
 def test_without_any_answer_it_is_given_up() -> None:
     wire = line(terms(), alter=lambda *_: None).run(600.0)
     assert wire.i.failures == ["the peer doesn't answer our offer of SAs"]
-    assert (len(wire.i.sent), len(wire.i.modes), wire.i.core.promised) == (1 + limits.RETRANSMIT_TRIES, 0, set())
+    assert (len(wire.i.sent), wire.i.pending, wire.i.core.promised) == (1 + limits.RETRANSMIT_TRIES, 0, set())
 
 
 def test_an_offer_without_a_lifetime_goes_back_with_ours_and_others_as_they_came() -> None:

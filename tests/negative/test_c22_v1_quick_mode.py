@@ -27,7 +27,7 @@ TERMS = terms()
 
 def nothing(wire: QuickLine, *, at_responder: bool) -> None:
     end = wire.r if at_responder else wire.i
-    assert (end.made, end.outbound) == ([], [])
+    assert (end.pairs, end.outbound) == ([], [])
     assert all(each.core.counters["internal-error"] == 0 for each in (wire.i, wire.r))
 
 
@@ -66,7 +66,7 @@ def test_garbage_neither_ends_nor_begins_anything() -> None:
             for to_responder in (True, False):
                 wire.give(to_responder=to_responder, data=mutated(random, [data]))
     wire.run(60.0)
-    assert (len(wire.i.made), len(wire.r.made)) == (1, 1)
+    assert (len(wire.i.pairs), len(wire.r.pairs)) == (1, 1)
     assert [end.core.counters["internal-error"] for end in (wire.i, wire.r)] == [0, 0]
 
 
@@ -94,7 +94,7 @@ def test_our_own_messages_sent_back_to_us_are_nothing() -> None:
     wire = line(TERMS, alter=lambda *_: None)
     wire.give(to_responder=False, data=wire.i.sent[0])
     nothing(wire, at_responder=False)
-    assert len(wire.i.modes) == 1
+    assert wire.i.pending == 1
     wire.give(to_responder=True, data=wire.i.sent[0])
     wire.give(to_responder=True, data=wire.r.sent[0])
     nothing(wire, at_responder=True)
@@ -104,7 +104,7 @@ def test_the_peer_can_not_take_an_exchange_of_ours_for_one_of_its_own() -> None:
     wire = line(TERMS, alter=lambda *_: None)
     first = crafted(wire, ikev1.decode(wire.i.sent[0]).header.message_id)
     wire.give(to_responder=False, data=first)
-    assert (wire.i.inbound, len(wire.i.modes)) == ([], 1)
+    assert (wire.i.inbound, wire.i.pending) == ([], 1)
 
 
 def crafted(
@@ -158,7 +158,7 @@ def test_what_is_proved_but_makes_no_sense_leads_to_nothing(
 ) -> None:
     wire = QuickLine((), (mirrored(TERMS),))
     wire.give(to_responder=True, data=crafted(wire, change=change))
-    assert (wire.r.core.counters[reason], wire.r.effects, len(wire.r.modes)) == (1, [], 0)
+    assert (wire.r.core.counters[reason], wire.r.inbound, wire.r.pending) == (1, [], 0)
     assert wire.r.core.counters["internal-error"] == 0
 
 
@@ -181,7 +181,7 @@ def test_a_message_in_clear_is_none() -> None:
             clear = replace(header, flags=Flag.NONE, message_id=id_)
             wire.give(to_responder=to_responder, data=ikev1.encode(clear, [Hash(bytes(32)), Nonce(bytes(16))]))
     assert wire.i.core.counters["not-sealed"] + wire.r.core.counters["not-sealed"] == 4
-    assert len(wire.run(10.0).r.made) == 1
+    assert len(wire.run(10.0).r.pairs) == 1
 
 
 # --- an answer ----------------------------------------------------------------------------------------------------
@@ -249,12 +249,12 @@ def test_with_pfs_an_answer_has_a_public_value() -> None:
     wire = answered(lambda found: [each for each in found if not isinstance(each, Ke)], of_i)
     assert wire.i.failures == ["0 public values in the answer"]
     wire = answered(lambda found: [Ke(bytes(32)) if isinstance(each, Ke) else each for each in found], of_i)
-    assert (len(wire.i.failures), wire.i.made, wire.i.core.counters["internal-error"]) == (1, [], 0)
+    assert (len(wire.i.failures), wire.i.pairs, wire.i.core.counters["internal-error"]) == (1, [], 0)
 
 
 def test_an_answer_that_fits_is_taken_even_from_there() -> None:
     """So it's not the making of the answers that the others fail by. Some peers leave identities out."""
     for change in (lambda found: found, lambda found: found[:-2]):
         wire = answered(change)
-        assert (len(wire.i.made), wire.i.failures) == (1, [])
-        assert wire.i.made[0].limits[0][1].seconds == Lifetime(3_600).seconds
+        assert (len(wire.i.pairs), wire.i.failures) == (1, [])
+        assert wire.i.pairs[0].limits[0][1].seconds == Lifetime(3_600).seconds

@@ -28,6 +28,7 @@ from ipsecd.ike.nat import floated
 from ipsecd.ike.repeats import Repeats
 from ipsecd.ike.v1 import natt
 from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, Terms, agree, established
+from ipsecd.ike.v1.presence import ANSWERS
 from ipsecd.ike.v1.rows import MAIN_2, MAIN_4, MAIN_6, Admitted
 from ipsecd.ike.v1.suites import IsakmpSuite, accepted, describe, offer
 from ipsecd.wire import ikev1
@@ -73,7 +74,7 @@ class MainModeInitiator:
         self._agreed: Agreed | None = None
         self._complaint = ""
         self._over = False
-        self._repeats = self._say(ikev1.encode(self._header(), [self._offer, *natt.OFFERED]))
+        self._repeats = self._say(ikev1.encode(self._header(), [self._offer, *natt.OFFERED, ANSWERS]))
 
     # --- saying it ---
 

@@ -13,6 +13,7 @@ from ipsecd.ike.effects import Send
 from ipsecd.ike.timers import Timer
 from ipsecd.ike.v1 import natt
 from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, Terms, agree, established
+from ipsecd.ike.v1.presence import ANSWERS
 from ipsecd.ike.v1.rows import MAIN_1, MAIN_3, MAIN_5, Admitted
 from ipsecd.ike.v1.suites import Choice, choose
 from ipsecd.wire import ikev1
@@ -86,7 +87,7 @@ class MainModeResponder:
         self._asked = _Asked(choice, admitted.body(Sa), revision, tuple(each.data for each in said))
         self._cookies = (cookie_i, self._cookie)
         confirmed = () if revision is None else (VendorId(revision.vendor_id),)
-        self._answer(data, self._clear(choice.answer, *confirmed), path)
+        self._answer(data, self._clear(choice.answer, *confirmed, ANSWERS), path)
 
     def _take_value(self, message: ikev1.Message, asked: _Asked, data: bytes, path: Path) -> None:
         MAIN_3.fits(message)

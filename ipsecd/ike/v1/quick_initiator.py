@@ -130,6 +130,11 @@ class QuickInitiator:
 
     # --- the end ---
 
+    @property
+    def spis(self) -> tuple[bytes, ...]:
+        """What a refusal may call it by."""
+        return tuple(self._spis.values())
+
     def fail(self, reason: str) -> None:
         """The peer has refused it, or the ISAKMP SA is gone."""
         if not self.over:

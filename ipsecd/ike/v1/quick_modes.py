@@ -1,59 +1,39 @@
-"""All quick modes of one ISAKMP SA, told apart by their message IDs (RFC 2409 section 5.5).
-
-A message ID begins one exchange and no more: what is recorded and sent again leads to nothing. Only the IDs of messages
-that are proved are remembered, so strangers can't use them up.
-"""
+"""All quick modes of one ISAKMP SA, told apart by their message IDs (RFC 2409 section 5.5)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from ipsecd import limits
-from ipsecd.errors import PeerError
+from ipsecd.errors import PeerError, Refused
 from ipsecd.ike.core import Core
 from ipsecd.ike.v1.child_pair import ChildPair
+from ipsecd.ike.v1.message_ids import MessageIds
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_initiator import QuickInitiator
 from ipsecd.ike.v1.quick_responder import QuickResponder
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
 from ipsecd.wire import ikev1
+from ipsecd.wire.ikev1_payloads import Notify
+from ipsecd.wire.registry_v1 import NotifyType
 
 Done = Callable[[ChildPair], None]
 Failed = Callable[[str], None]
 
 
-class MessageIds:
-    """Those that an ISAKMP SA has had, of all its exchanges behind phase 1 and of both sides."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._used = {0}  # phase 1
-
-    def __contains__(self, id_: int) -> bool:
-        return id_ in self._used
-
-    @property
-    def exhausted(self) -> bool:
-        """The SA has to be replaced."""
-        return len(self._used) > limits.MAX_MESSAGE_IDS
-
-    def fresh(self) -> int:
-        """One for an exchange of ours."""
-        while (id_ := int.from_bytes(self._core.entropy.octets(4), "big")) in self._used:
-            pass
-        self._used.add(id_)
-        return id_
-
-    def use(self, id_: int) -> None:
-        """The peer has proved a message that begins an exchange."""
-        self._used.add(id_)
-
-
 class QuickModes:
-    """``done`` and ``failed`` are for what the peer begins; ``terms`` are what it may have, in order."""
+    """``done`` and ``failed`` are for what the peer begins; ``terms`` are what it may have, in order. ``say`` tells the
+    peer what is refused."""
 
     def __init__(
-        self, core: Core, sa: IsakmpSa, ids: MessageIds, terms: tuple[QuickTerms, ...], done: Done, failed: Failed
+        self,
+        core: Core,
+        sa: IsakmpSa,
+        ids: MessageIds,
+        terms: tuple[QuickTerms, ...],
+        done: Done,
+        failed: Failed,
+        say: Callable[[Notify], None],
     ) -> None:
         self._core = core
         self._sa = sa
@@ -61,6 +41,7 @@ class QuickModes:
         self._terms = terms
         self._done = done
         self._failed = failed
+        self._say = say
         self._ours: dict[int, QuickInitiator] = {}
         self._theirs: dict[int, QuickResponder] = {}
 
@@ -86,19 +67,15 @@ class QuickModes:
         self._ours[id_] = QuickInitiator(self._core, self._sa, terms, ends, id_, ended, over)
 
     def hear(self, message: ikev1.Message) -> None:
-        """A message of a quick mode. PeerError or Refused with the reason why it has no effect; a ``notify`` of theirs
-        may be told to the peer."""
-        if not message.header.belongs_to(self._sa.cookies):
-            raise PeerError("unknown-ike-spi", "not the cookies of this ISAKMP SA")
+        """A message of a quick mode. PeerError or Refused with the reason why it has no effect."""
         id_ = message.header.message_id
         known = self._ours.get(id_) or self._theirs.get(id_)
         if known is not None:
             known.hear(message)
             return
-        if id_ in self._ids:
-            raise PeerError("message-id-replayed", "an exchange that is over, or phase 1")
-        if self._ids.exhausted or len(self._theirs) >= limits.MAX_QUICK_MODES:
-            raise PeerError("too-many-exchanges", "of one ISAKMP SA")
+        self._ids.check(id_)
+        if len(self._theirs) >= limits.MAX_QUICK_MODES:
+            raise PeerError("too-many-exchanges", "of one ISAKMP SA, at once")
         self._take(id_, message)
 
     def _take(self, id_: int, message: ikev1.Message) -> None:
@@ -112,8 +89,24 @@ class QuickModes:
 
         quick = QuickResponder(self._core, self._sa, self._terms, message, ended, over)
         self._ids.use(id_)
-        quick.answer()
+        try:
+            quick.answer()
+        except (PeerError, Refused) as error:
+            if error.notify is not None:
+                self._say(quick.refusal(NotifyType(error.notify)))
+            raise
         self._theirs[id_] = quick
+
+    def refused(self, notify: Notify) -> None:
+        """The peer has proved that it gives something up. PeerError("refusal-of-nothing") unless it says the SPI of a
+        quick mode that isn't over, or says none and we have one that is."""
+        pending = [each for each in self._all() if not each.over]
+        meant = [each for each in pending if notify.spi in each.spis]
+        if not meant and notify.spi in (b"", b"".join(self._sa.cookies)):
+            meant = [each for each in self._ours.values() if not each.over]
+        if len(meant) != 1:
+            raise PeerError("refusal-of-nothing", str(notify.type))
+        meant[0].fail(f"the peer says {notify.type}")
 
     def stop(self, reason: str) -> None:
         """The ISAKMP SA is gone: what isn't over comes to nothing."""

@@ -21,7 +21,7 @@ from ipsecd.ike.v1.responder_lifetime import said_lifetime
 from ipsecd.ike.v1.rows import QUICK_1, QUICK_3, Admitted
 from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_identity import Id
-from ipsecd.wire.ikev1_payloads import AnyPayload, Ke, Nonce
+from ipsecd.wire.ikev1_payloads import AnyPayload, Ke, Nonce, Notify, Sa
 from ipsecd.wire.registry_v1 import Exchange, NotifyType
 
 
@@ -120,6 +120,17 @@ class QuickResponder:
         return hash_3(self._sa.suite.prf.id, self._sa.keys.a, self._exchange.id, nonce_i, self._nonce)
 
     # --- the end ---
+
+    @property
+    def spis(self) -> tuple[bytes, ...]:
+        """What a refusal may call it by, ours or of the peer's."""
+        offered = tuple(proposal.spi for proposal in self._request.one(Sa).proposals)
+        return (*offered, *(part.spi_in for part in self._pair.parts)) if self._pair else offered
+
+    def refusal(self, kind: NotifyType) -> Notify:
+        """What tells the initiator, by the SPI that it knows its offer by."""
+        first = self._request.one(Sa).proposals[0]
+        return Notify(kind, protocol=first.protocol, spi=first.spi)
 
     def fail(self, reason: str) -> None:
         """The peer has taken it back, or the ISAKMP SA is gone."""

@@ -73,6 +73,7 @@ MAIN_3 = Row("the initiator sends its public value and its nonce", Exchange.MAIN
 MAIN_4 = Row("the responder sends its public value and its nonce", Exchange.MAIN, sealed=False, required=(Ke, Nonce))
 MAIN_5 = Row("the initiator says who it is and proves it", Exchange.MAIN, sealed=True, required=(Id, Hash))
 MAIN_6 = Row("the responder says who it is and proves it", Exchange.MAIN, sealed=True, required=(Id, Hash))
+INFORMATIONAL = Row("one end tells the other", Exchange.INFORMATIONAL, sealed=True, required=(Hash,))
 QUICK_1 = Row("the initiator offers SAs for traffic", Exchange.QUICK, sealed=True, required=(Hash, Sa, Nonce))
 QUICK_2 = Row("the responder takes one of the offers", Exchange.QUICK, sealed=True, required=(Hash, Sa, Nonce))
 QUICK_3 = Row("the initiator proves that it is there", Exchange.QUICK, sealed=True, required=(Hash,))

@@ -1,0 +1,103 @@
+"""Informational exchanges (RFC 2408 section 4.8, RFC 2409 section 5.7): one protected message each, without an answer.
+
+Nothing that isn't proved acts: what is said in clear behind phase 1 is counted, and that's all. What is proved acts
+once, as its message ID doesn't come twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ipsecd.crypto.keymat_v1 import hash_1
+from ipsecd.errors import PeerError
+from ipsecd.ike.core import Core
+from ipsecd.ike.effects import Send
+from ipsecd.ike.v1.message_ids import MessageIds
+from ipsecd.ike.v1.phase_1 import IsakmpSa
+from ipsecd.ike.v1.protected import Protected
+from ipsecd.ike.v1.rows import INFORMATIONAL, Admitted
+from ipsecd.wire import ikev1, registry_v1
+from ipsecd.wire.ikev1_payloads import AnyPayload, Delete, Notify
+from ipsecd.wire.registry_v1 import Exchange, NotifyType
+
+_SEQUENCE_OCTETS = 4
+
+
+class Listener(Protocol):
+    """Who acts on what the peer says. SPIs are the peer's own: of what we send by."""
+
+    def deleted(self, protocol: registry_v1.Protocol, spis: tuple[bytes, ...]) -> None:
+        """The peer has ended these SAs."""
+
+    def ended(self) -> None:
+        """The peer has ended the ISAKMP SA."""
+
+    def refused(self, notify: Notify) -> None:
+        """An error, which concerns the SA or the offer with its SPI."""
+
+    def alive(self, sequence: int) -> None:
+        """It answers a question of ours whether it's there (RFC 3706)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Informational:
+    core: Core
+    sa: IsakmpSa
+    ids: MessageIds
+    listener: Listener
+
+    def say(self, *payloads: AnyPayload) -> None:
+        """One message of ours. It's said once: nothing tells whether it has arrived."""
+        exchange = Protected(self.sa, Exchange.INFORMATIONAL, self.ids.fresh())
+        data = exchange.seal(payloads, lambda tail: self._hash(exchange.id, tail))
+        self.core.emit(Send(data, self.sa.path))
+
+    def about_us(self, kind: NotifyType, sequence: int) -> None:
+        """A question whether the peer is there, or the answer to one (RFC 3706 section 5.3)."""
+        self.say(Notify(kind, sequence.to_bytes(_SEQUENCE_OCTETS, "big"), spi=b"".join(self.sa.cookies)))
+
+    def hear(self, message: ikev1.Message) -> None:
+        """A message with the cookies of this SA. PeerError with the reason why it, or a part of it, has no effect."""
+        if not message.header.encrypted:
+            raise PeerError("not-authenticated", "said in clear, although there are keys")
+        id_ = message.header.message_id
+        self.ids.check(id_)
+        exchange = Protected(self.sa, Exchange.INFORMATIONAL, id_)
+        admitted = exchange.open(message, INFORMATIONAL, lambda found: self._hash(id_, found.chain.tail))
+        self.ids.use(id_)
+        self._act(admitted)
+
+    def _hash(self, id_: int, tail: bytes) -> bytes:
+        return hash_1(self.sa.suite.prf.id, self.sa.keys.a, id_, tail)
+
+    def _act(self, admitted: Admitted) -> None:
+        for notify in admitted.all(Notify):
+            self._note(notify)
+        deletes = admitted.all(Delete)
+        # what ends this SA is last, so that all the rest acts
+        for delete in sorted(deletes, key=lambda each: each.protocol == registry_v1.Protocol.ISAKMP):
+            self._delete(delete)
+
+    def _note(self, notify: Notify) -> None:
+        if notify.type in (NotifyType.R_U_THERE, NotifyType.R_U_THERE_ACK):
+            self._presence(notify)
+        elif notify.type.is_error:
+            self.listener.refused(notify)
+
+    def _presence(self, notify: Notify) -> None:
+        if notify.spi != b"".join(self.sa.cookies) or len(notify.data) != _SEQUENCE_OCTETS:
+            raise PeerError("bad-presence", "whether the peer is there, of another SA or without a number")
+        sequence = int.from_bytes(notify.data, "big")
+        if notify.type == NotifyType.R_U_THERE:
+            self.about_us(NotifyType.R_U_THERE_ACK, sequence)
+        else:
+            self.listener.alive(sequence)
+
+    def _delete(self, delete: Delete) -> None:
+        if delete.protocol != registry_v1.Protocol.ISAKMP:
+            self.listener.deleted(delete.protocol, delete.spis)
+        elif b"".join(self.sa.cookies) in delete.spis:
+            self.listener.ended()
+        else:
+            raise PeerError("delete-of-another", "an ISAKMP SA is ended by itself alone")
