@@ -8,6 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from ipsecd import limits
+from ipsecd.crypto.secret import Secret
 from ipsecd.ike.config import Lifetime, Path
 from ipsecd.ike.effects import AhChildKeys, ChildKeys, InstallInbound, InstallOutbound, RemoveInbound, Send
 from ipsecd.ike.suites import ChildSuite
@@ -18,6 +19,7 @@ from ipsecd.wire.ikev1_payloads import AnyPayload, Notify, Sa
 from ipsecd.wire.registry import Encr, Group, Integ
 from ipsecd.wire.registry_v1 import Encapsulation, NotifyType, Protocol
 from ipsecd.wire.selector import Selector
+from tests.exchange.entropy import Remembering
 from tests.exchange.network import Link
 from tests.exchange.phase_2 import LEFT, RIGHT, QuickLine, line, mirrored, of_hosts, terms
 from tests.exchange.v1_line import NAT_ADDRESS, OURS, THEIRS
@@ -99,6 +101,26 @@ def test_every_kind_of_esp_with_and_without_pfs(suite: ChildSuite, group: Group 
     same(wire)
     assert wire.i.pairs[0].suite == wire.r.pairs[0].suite == suite
     assert [end.core.entropy.key_pairs.total() for end in (wire.i, wire.r)] == [int(group is not None)] * 2  # type: ignore[attr-defined]  # of the seeded one
+
+
+def test_a_shared_secret_is_wiped_when_keys_are_made_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Secret] = []
+    shared = Remembering.shared
+
+    def noted(self: Remembering, peer_public: bytes) -> Secret:
+        given.append(shared(self, peer_public))
+        return given[-1]
+
+    monkeypatch.setattr(Remembering, "shared", noted)
+    same(line(terms(esp(group=GROUP))).run(1.0))
+    assert [any(secret.reveal()) for secret in given] == [False, False]
+
+
+def test_spis_stay_promised_for_whoever_gets_the_pair() -> None:
+    wire = line(terms(both(ah(), esp()))).run(1.0)
+    for end in (wire.i, wire.r):
+        assert end.core.promised == {each.spi for each in end.inbound}
+        assert len(end.core.promised) == 2
 
 
 @pytest.mark.parametrize("integ", [Integ.HMAC_SHA1_96, Integ.HMAC_SHA2_512_256, Integ.AES_XCBC_96, Integ.AES_128_GMAC])
