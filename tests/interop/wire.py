@@ -24,7 +24,8 @@ ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 NEIGHBOURS = range(130, 138)  # ICMPv6: multicast listeners, routers and neighbours (RFC 2710, RFC 4861)
 LISTENER_REPORT_V2 = 143  # RFC 3810
 PROTOCOLS = {ICMP: "ICMP", TCP: "TCP", UDP: "UDP", ICMPV6: "ICMPv6", 50: "ESP", 51: "AH"}
-PROTECTED = frozenset({"IKE", "ESP in UDP", "AH in UDP", "NAT keepalive", "link", "ICMP error about IKE or ESP"})
+IN_UDP = frozenset({"ESP in UDP", "AH in UDP"})
+PROTECTED = IN_UDP | {"IKE", "NAT keepalive", "link", "ICMP error about IKE or ESP"}
 ERRORS = {ICMP: {3, 11, 12}, ICMPV6: {1, 2, 3, 4}}
 
 
@@ -74,11 +75,8 @@ class Wire:
         return Counter(kinds.of(frame) for _, frame in list(self.frames))
 
     def cleartext(self, native: str = "") -> dict[str, int]:
-        """What crossed that is neither IKE, ESP in UDP, nor the link's own business; with ``native``, ESP or AH, that
-        is expected as an IP protocol, and nothing in UDP."""
-        expected = PROTECTED - {"ESP in UDP"} if native else PROTECTED
-        kinds = self.kinds().items()
-        return {what: count for what, count in kinds if what not in expected and what.partition(" ")[0] != native}
+        """What crossed that isn't ``expected``."""
+        return {what: count for what, count in self.kinds().items() if not expected(what, native)}
 
     def save(self, path: Path) -> None:
         """Write a capture file (pcap, microseconds, Ethernet)."""
@@ -103,6 +101,14 @@ class Kinds:
         if packet:
             self._firsts[packet] = what
         return what
+
+
+def expected(what: str, native: str = "") -> bool:
+    """Whether this kind is IKE, ESP in UDP, or the link's own business; with ``native``, ESP or AH, that is expected as
+    an IP protocol, and nothing in UDP."""
+    if what in IN_UDP:
+        return not native
+    return what in PROTECTED or what.partition(" ")[0] == native
 
 
 def fragment_of(frame: bytes) -> bytes:
