@@ -3,91 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.interop import pair as terms
-from tests.interop.kernel_gateway import Gateway, gateway
+from tests.interop.kernel_forms import hosts, natively, networks, signed
+from tests.interop.kernel_gateway import Gateway
 from tests.interop.kernel_strongswan import Told, kernel_pair
-from tests.interop.pair import Pair, Terms
-from tests.interop.strongswan import Tunnel
+from tests.interop.pair import Pair
 from tests.interop.traffic import Ping, received
 from tests.interop.waiting import eventually
-from tests.netns.pair import KEY
-from tests.netns.pair import files as files_of
-from tests.netns.places import GA_WAN, GB_WAN, NET_A, NET_B
 
 pytestmark = [pytest.mark.root, pytest.mark.peer, pytest.mark.xdist_group("kernel strongswan")]
 
-ALL = {"name": "all", "filter_list": "all-ip", "action": "require-security", "authentication": [{"psk": "peer"}]}
-
-
-def networks(outside: int, esp: str) -> Told:
-    """A tunnel with packets of both versions inside."""
-    ours_ts, theirs_ts = (NET_A[4], NET_A[6]), (NET_B[4], NET_B[6])
-    said = Terms(esp=esp, outside=outside, ours_ts=ours_ts, theirs_ts=theirs_ts)
-    ours, theirs = GA_WAN[outside], GB_WAN[outside]
-    return Told(terms.files(said, ours, theirs), terms.tunnel(said, theirs, ours), (4, 6))
-
-
-def hosts(version: int, esp: str, mode: str = "transport") -> Told:
-    """By a rule without a tunnel."""
-    ours, theirs = GA_WAN[version], GB_WAN[version]
-    tunnel = Tunnel(
-        local=theirs,
-        remote=ours,
-        local_id=theirs,
-        remote_id=ours,
-        psk=KEY,
-        local_ts=("dynamic",),
-        remote_ts=("dynamic",),
-        esp=esp,
-        child={"mode": mode},
-    )
-    return Told(files_of(ALL), tunnel, (version,), hosts=True)
-
-
-def natively(told: Told) -> Told:
-    """As IP protocol 50, which strongSwan leaves as it is where nobody says that there is a NAT."""
-    files = dict(told.files)
-    files["policy.yaml"] = files["policy.yaml"].replace("  tunnel:", "  encapsulation: native\n      tunnel:")
-    return replace(told, files=files, tunnel=replace(told.tunnel, connection={"encap": "no"}), native="ESP")
-
-
-def signed(told: Told, mac: str) -> Told:
-    """By AH in the place of ESP; ``auto`` leaves it to be IP protocol 51, as strongSwan isn't ipsecd."""
-    policy = yaml.safe_load(told.files["policy.yaml"])
-    method = {"ah": {"integrity": mac}}
-    policy["filter_actions"] = {"sign": {"action": "negotiate", "security_methods": [method]}}
-    for rule in policy["policies"][policy["assigned"]]["rules"]:
-        rule["action"] = "sign"
-    child = {**told.tunnel.child, "esp_proposals": [], "ah_proposals": [told.tunnel.esp]}
-    tunnel = replace(told.tunnel, connection={"encap": "no"}, child=child)
-    files = {**told.files, "policy.yaml": yaml.safe_dump(policy)}
-    return replace(told, files=files, tunnel=tunnel, native="AH")
-
-
-FORMS = {  # and who calls
-    "tunnel over IPv4, AEAD with ESN": ("ours", networks(4, "aes128gcm16-x25519-esn")),
-    "tunnel over IPv4, HMAC": ("theirs", networks(4, "aes256-sha512-x25519")),
-    "tunnel over IPv6, HMAC with ESN": ("theirs", networks(6, "aes128-sha256-esn")),
-    "transport over IPv4": ("ours", hosts(4, "aes256gcm16-esn")),
-    "transport over IPv6": ("theirs", hosts(6, "aes128-sha256")),
-    "native, in a tunnel": ("ours", natively(networks(4, "aes128gcm16-x25519-esn"))),
-    "AH in a tunnel": ("theirs", signed(networks(6, "sha256-esn"), "sha256")),
-    "AH in transport mode": ("ours", signed(hosts(4, "sha256"), "sha256")),
-}
-each_form = pytest.mark.parametrize(("caller", "told"), FORMS.values(), ids=FORMS)
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway(tmp_path_factory.mktemp("kernel") / "guest") as made:
-        yield made
+whole = pytest.mark.whole  # one form of native ESP and of AH in each mode is enough for every run
+FORMS = [  # who calls, and what is agreed
+    pytest.param("ours", networks(4, "aes128gcm16-x25519-esn"), id="tunnel over IPv4, AEAD with ESN"),
+    pytest.param("theirs", networks(4, "aes256-sha512-x25519"), id="tunnel over IPv4, HMAC"),
+    pytest.param("theirs", networks(6, "aes128-sha256-esn"), id="tunnel over IPv6, HMAC with ESN"),
+    pytest.param("ours", hosts(4, "aes256gcm16-esn"), id="transport over IPv4"),
+    pytest.param("theirs", hosts(6, "aes128-sha256"), id="transport over IPv6"),
+    pytest.param("ours", natively(networks(4, "aes128gcm16-x25519-esn")), id="native, in a tunnel over IPv4"),
+    pytest.param("theirs", natively(networks(6, "aes256-sha512")), id="native, in a tunnel over IPv6", marks=whole),
+    pytest.param("theirs", natively(hosts(4, "aes128-sha256")), id="native, transport over IPv4", marks=whole),
+    pytest.param("ours", natively(hosts(6, "aes256gcm16-esn")), id="native, transport over IPv6"),
+    pytest.param("ours", signed(networks(4, "sha512"), "sha512"), id="AH in a tunnel over IPv4", marks=whole),
+    pytest.param("theirs", signed(networks(6, "sha256-esn"), "sha256"), id="AH in a tunnel over IPv6"),
+    pytest.param("ours", signed(hosts(4, "sha256"), "sha256"), id="AH in transport mode over IPv4"),
+    pytest.param("theirs", signed(hosts(6, "sha384-esn"), "sha384"), id="AH in transport mode over IPv6", marks=whole),
+]
+each_form = pytest.mark.parametrize(("caller", "told"), FORMS)
 
 
 def spis(both: Pair) -> set[str]:
@@ -97,10 +42,13 @@ def spis(both: Pair) -> set[str]:
 
 @each_form
 @pytest.mark.usefixtures("inline")
-def test_it_carries_traffic_while_it_is_rekeyed(built: Gateway, tmp_path: Path, caller: str, told: Told) -> None:
-    with kernel_pair(built, tmp_path, told) as both:
+def test_it_carries_traffic_while_it_is_rekeyed(
+    kernel_gateway: Gateway, tmp_path: Path, caller: str, told: Told
+) -> None:
+    with kernel_pair(kernel_gateway, tmp_path, told) as both:
         both.up(caller, told.versions[0])
         assert all(both.carries(version) for version in told.versions)
+        assert both.carries(told.versions[0], size=4_000)  # fragments, which a tunnel cuts if they are of IPv4
         mode = told.tunnel.child.get("mode", "tunnel")
         esn = "1" if told.tunnel.esp.endswith("-esn") else None
         seen = [(child["mode"].lower(), child.get("esn")) for child in both.theirs.children()]
@@ -120,16 +68,16 @@ def test_it_carries_traffic_while_it_is_rekeyed(built: Gateway, tmp_path: Path, 
 
 @each_form
 @pytest.mark.whole
-def test_nothing_of_much_traffic_is_lost(built: Gateway, tmp_path: Path, caller: str, told: Told) -> None:
+def test_nothing_of_much_traffic_is_lost(kernel_gateway: Gateway, tmp_path: Path, caller: str, told: Told) -> None:
     """Floods of pings and 100 MB of TCP each way, between the guest and ours."""
-    with kernel_pair(built, tmp_path, told) as both:
+    with kernel_pair(kernel_gateway, tmp_path, told) as both:
         both.up(caller, told.versions[0])
         ours, flood = both.host(both.near, told.versions[0]), ["ping", "-n", "-q", "-f", "-c", "5000"]
         assert received(both.sites.run(both.near, [*flood, told.guest]).stdout) == 5_000
-        assert received(built.guest.run(*flood, "-I", told.guest, ours).output) == 5_000
+        assert received(kernel_gateway.guest.run(*flood, "-I", told.guest, ours).output) == 5_000
         for way in ([], ["-R"]):
-            built.guest.start("iperf3", "-s", "-1")
-            eventually(lambda: ":5201" in built.guest.run("ss", "-Hltn").output, "iperf3 listens")
+            kernel_gateway.guest.start("iperf3", "-s", "-1")
+            eventually(lambda: ":5201" in kernel_gateway.guest.run("ss", "-Hltn").output, "iperf3 listens")
             client = ["iperf3", "-c", told.guest, "-n", "110M", "-J", *way]
             report = json.loads(both.sites.run(both.near, client, timeout=None).stdout)
             assert report["end"]["sum_received"]["bytes"] > 100_000_000  # what was on its way at the end isn't counted
