@@ -262,10 +262,10 @@ def _opaque(flows: Sequence[Flow], aside: Aside) -> list[str]:
     return [f"{addresses(flow)} {flow.verdict if flow.action is Action.BLOCK else rest}" for flow in asked] + [rest]
 
 
-def pieces(name: str, flows: Sequence[Flow], *, exceptions: bool) -> Chains:
+def pieces(name: str, flows: Sequence[Flow], meant: Action | None = None) -> Chains:
     """The chain ``name`` that gives a fragment, before it is put together with others, the verdict of the first flow
     that is its own whatever its ports are. What blocks is left to the whole packet, and what only some ports belong
-    to; with ``exceptions``, a fragment that such a permit may be meant for is let go.
+    to, unless that is of the action ``meant``: it takes every fragment that may be of it.
 
     The kernel puts IPv4 together by addresses, protocol and identification (RFC 791 section 3.2), IPv6 without the
     protocol (RFC 8200 section 4.5). So of IPv6 no fragment says of which protocol the packet will be.
@@ -274,7 +274,7 @@ def pieces(name: str, flows: Sequence[Flow], *, exceptions: bool) -> Chains:
     for flow in flows:
         source, destination = map(_shown_by_fragments, (flow.source, flow.destination))
         own = source is flow.source and destination is flow.destination
-        if (own and flow.action is not Action.BLOCK) or (exceptions and flow.action is Action.PERMIT):
+        if (own and flow.action is not Action.BLOCK) or flow.action is meant:
             found.append(replace(flow, source=source, destination=destination))
     return _branched(name, found, _by_addresses)
 

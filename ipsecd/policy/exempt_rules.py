@@ -96,19 +96,20 @@ def _departing(plan: Plan, by_inside: str) -> list[str]:
 
 
 def _to_several(exempt: Exempt, to_all: str) -> list[str]:
-    return [f"{to} accept" for to in (*_TO_GROUPS * exempt.multicast, *(to_all,) * exempt.broadcast)]
+    return [f"{to} accept" for to in _several(exempt, to_all)]
+
+
+def _several(exempt: Exempt, to_all: str) -> tuple[str, ...]:
+    return *_TO_GROUPS * exempt.multicast, *(to_all,) * exempt.broadcast
 
 
 def pieces(plan: Plan) -> list[str]:
-    """Accepts fragments of what may be exempt as a whole: only the first one has ports. AH counts as an extension
-    header of IPv6: of a later fragment of it nft finds no protocol."""
+    """Fragments of what may be exempt as a whole go to ``exempt_pieces``: only the first one has ports. AH counts as an
+    extension header of IPv6: of a later fragment of it nft finds no protocol."""
     exempt = plan.exempt
     protocols = [IpProtocol.UDP, *OWN_PROTOCOLS, *[IpProtocol.TCP] * exempt.kerberos, *[RSVP] * exempt.rsvp]
-    return [
-        f"meta l4proto {any_of(protocols)} {_TO_US} accept",
-        f"frag nexthdr {int(IpProtocol.AH)} {_TO_US} accept",
-        *_to_several(exempt, _TO_ALL_BY_FRAME),
-    ]
+    matches = [f"meta l4proto {any_of(protocols)} {_TO_US}", f"frag nexthdr {int(IpProtocol.AH)} {_TO_US}"]
+    return [f"{match} goto exempt_pieces" for match in (*matches, *_several(exempt, _TO_ALL_BY_FRAME))]
 
 
 def quoted(plan: Plan, place: Quoted) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ It does three things, all with the entries of the plan in order of precedence:
 
 Fragments are judged before the kernel puts them together, as far as their addresses tell. It puts together what has
 the same addresses and identification, wherever it came from, and takes the whole for what its last fragment was: so a
-fragment that somebody on the outside has made up would come in as part of what came out of the tunnel.
+fragment that somebody on the outside has made up would come in as part of what came out of the tunnel. Those that may
+be exempt as a whole, which they don't tell, are put together apart from all others (``_joined_apart``).
 
 The hooks in the order a packet meets them, with their priorities, are ``_base_chains``. Whoever holds the mark of our
 own sockets passes in the output hook; whatever arrives has our bits of its mark cleared first. The TUN is known by its
@@ -54,6 +55,8 @@ UNKNOWN_INTERFACE = "unknown-interface"  # packets by one of which nobody has sa
 _WAYS = (sides.WRONG_SIDE, sides.NOT_INSIDE, BESIDE_THE_TUN, SOURCE_ROUTED, UNKNOWN_INTERFACE)
 
 _OF_THE_LINK = ("ip daddr 224.0.0.0/24", "ip6 daddr ff02::/16")  # the kernel's own, into every interface that comes up
+
+_APART = "ct zone set 4500"  # a number that nobody else is likely to have
 
 _OF_NO_POLICY = f"# {PERSISTENT}"  # the first line of a ruleset that nobody has to unassign
 _NONE = Interfaces()
@@ -153,8 +156,10 @@ def _subordinate_chains(plan: Plan, outside: tuple[str, ...]) -> classify.Chains
     return {
         **exempt_rules.chains(plan, outside),
         "pieces": [*exempt_rules.pieces(plan), "jump arriving_pieces", "jump entering_pieces", "jump entering"],
-        **classify.pieces("arriving_pieces", arriving, exceptions=True),
-        **classify.pieces("entering_pieces", entering_pieces, exceptions=False),
+        "exempt_pieces": ["jump joined_apart", "accept"],
+        **classify.pieces("joined_apart", _joined_apart(entries), Action.PROTECT),
+        **classify.pieces("arriving_pieces", arriving, Action.PERMIT),
+        **classify.pieces("entering_pieces", entering_pieces),
         **classify.chains("steer", _departing(entries, ways.out, steer)),
         **classify.chains("leaving", _departing(entries, ways.out, judge)),
         **classify.chains("arriving", arriving),
@@ -203,6 +208,16 @@ def _steering(settings: Settings) -> classify.Verdict:
 def _entering_pieces(settings: Settings) -> classify.Verdict:
     """Fragments are marked for the question of where they came from, and for no more."""
     return lambda _, entry: f"{_mark(settings, entry)} return" if entry.action is Action.PROTECT else "return"
+
+
+def _joined_apart(entries: Sequence[Entry]) -> tuple[classify.Flow, ...]:
+    """Fragments in clear that may be exempt, but have the addresses of some that may come out of the TUN, go to a zone
+    of connection tracking, as the kernel joins only what is of one zone. They aren't dropped, as IKE with the peer may
+    be among them. Where a passthrough lets in cleartext anyhow they stay with all others."""
+    entries = classify.let_in([replace(entry, inbound=True) for entry in entries])
+    return classify.excepted(
+        entries, classify.into, lambda _, entry: f"{_APART} accept" if entry.action is Action.PROTECT else "return"
+    )
 
 
 def _mark(settings: Settings, entry: Entry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from ipsecd.wire.selector import Selector
 from tests.netns.capture import Capture, inject, send
 from tests.netns.gateway import Gateway, between_sites, entry
 from tests.netns.packets import fragments, halves, ping, tcp, udp
-from tests.netns.places import GA_LAN, GA_WAN, GB_WAN, HA, HB, NET_A, NET_B
+from tests.netns.places import FAMILY, GA_LAN, GA_WAN, GB_WAN, HA, HB, NET_A, NET_B
 from tests.netns.sites import Sites
 
 pytestmark = [
@@ -114,6 +115,47 @@ def test_a_fragment_from_outside_is_joined_neither_with_those_out_of_the_tunnel_
         assert gateway.out_of_tun(FORGED) == []
         counted = gateway.counters()
         assert counted[f"drops.rule/{version}"] == counted[WRONG_SIDE] == 1
+
+
+REORDERED = b"ol<flow>"  # words of the same sum as COMPLETE
+
+
+def test_an_exempt_fragment_to_us_from_outside_is_joined_with_none_out_of_the_tunnel(
+    tmp_path: Path, version: int, rp_filter: int
+) -> None:
+    """Of IPv6 a later fragment may claim any protocol: the first one decides."""
+
+    def listen() -> socket.socket:
+        opened = socket.socket(FAMILY[version], socket.SOCK_DGRAM)
+        opened.bind((GA_LAN[version], 4001))
+        opened.settimeout(10)
+        return opened
+
+    first, last = halves(HB[version], GA_LAN[version], HONEST, COMPLETE)
+    _, forged = halves(HB[version], GA_LAN[version], HONEST, REORDERED)
+    as_ah = forged[:40] + bytes([51]) + forged[41:]
+    with (
+        Sites(rp_filter=rp_filter) as sites,
+        Gateway(sites, tmp_path, between_sites(Action.PROTECT)) as gateway,
+        Capture(sites, "ga", "wan0") as wan,
+        sites.inside("ga", listen) as heard,
+    ):
+
+        def forge(packet: bytes, times: int) -> None:
+            inject(sites, "gb", "wan0", sites.mac("ga", "wan0"), packet)
+            wan.wait(lambda _: wan.count(packet) == times, "a forged fragment")
+
+        for claim in [forged] if version == 4 else [forged, as_ah]:
+            forge(claim, 1)
+            gateway.into_tun([first])
+            forge(claim, 2)
+            gateway.into_tun([last])
+            assert heard.recv(2_000) == HONEST + COMPLETE
+        # Without a zone of their own the kernel joins them with what came out of the tunnel.
+        gateway.without("joined_apart", "ct zone")
+        forge(forged, 3)
+        gateway.into_tun([first])
+        assert heard.recv(2_000) == HONEST + REORDERED
 
 
 def test_a_fragment_from_outside_makes_no_exception_of_what_is_protected(

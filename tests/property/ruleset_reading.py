@@ -124,6 +124,8 @@ class Reading:
                     packet.counted.append(name.strip('"'))
                 case ["meta", "mark", "set", "meta", "mark", "&", kept, "|", value, *words]:
                     packet.mark = packet.mark & int(kept, 16) | int(value, 16)
+                case ["ct", "zone", "set", _, *words]:  # with what it is put together, not what becomes of it
+                    pass
                 case ["jump", chain, *words]:
                     if (said := self.verdict(chain, packet)) != "return":
                         return said

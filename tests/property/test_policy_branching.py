@@ -163,7 +163,7 @@ def crossing(found: Sequence[Entry], way: classify.Way) -> classify.Chains:
 
 
 def pieces(found: Sequence[Entry], way: classify.Way) -> classify.Chains:
-    return classify.pieces("c", flows(found, way), exceptions=len(found) % 2 == 0)
+    return classify.pieces("c", flows(found, way), (None, *Action)[len(found) % 4])
 
 
 def original(found: Sequence[Entry], way: classify.Way) -> classify.Chains:

@@ -248,14 +248,14 @@ def test_the_table_has_a_rule_for_each_thing_that_is_exempt_and_none_for_others(
         *groups,
         "iif 0 fib daddr type broadcast accept",
     ]
-    assert chain("pieces", nothing)[0] == "meta l4proto { 17, 50, 51 } fib daddr type local accept"
-    of_ah = "frag nexthdr 51 fib daddr type local accept"  # of a later one in IPv6 nft finds no protocol
+    assert chain("pieces", nothing)[0] == "meta l4proto { 17, 50, 51 } fib daddr type local goto exempt_pieces"
+    of_ah = "frag nexthdr 51 fib daddr type local goto exempt_pieces"  # of a later one in IPv6 nft finds no protocol
     assert chain("pieces", nothing)[1] == of_ah
     assert chain("pieces", four)[:5] == [
-        "meta l4proto { 17, 50, 51, 6, 46 } fib daddr type local accept",
+        "meta l4proto { 17, 50, 51, 6, 46 } fib daddr type local goto exempt_pieces",
         of_ah,
-        *groups,
-        "meta pkttype broadcast fib daddr type broadcast accept",
+        *(group.replace("accept", "goto exempt_pieces") for group in groups),
+        "meta pkttype broadcast fib daddr type broadcast goto exempt_pieces",
     ]
 
 

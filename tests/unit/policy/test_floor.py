@@ -77,6 +77,35 @@ def test_a_fragment_is_judged_by_what_it_shows(version: int, arriving: list[str]
     assert said(found["entering_pieces"]) == entering
 
 
+APART = "ct zone set 4500 accept"
+
+
+def test_exempt_fragments_with_addresses_of_what_is_protected_are_joined_apart() -> None:
+    """They aren't dropped, as IKE with the peer may be among them. The same without
+    a tunnel: a peer that declines transport mode has tunnel mode."""
+    assert chain("exempt_pieces") == ["jump joined_apart", "accept"]
+    assert chain("joined_apart", PROTECT) == chain("joined_apart", replace(PROTECT, each=True))
+    assert chain("joined_apart", PROTECT) == chain("joined_apart", replace(PROTECT, inbound=False))
+    assert chain("joined_apart", PROTECT) == [f"{BACK} {APART}"]
+    assert chain("joined_apart", OURS) == [f"ip saddr 10.2.0.0/16 fib daddr type @ours {APART}"]
+    assert chain("joined_apart", BLOCK) == []
+
+
+def test_which_ports_a_rule_is_for_no_fragment_tells() -> None:
+    web = Entry("w/1", "w", Action.PROTECT, ((LOCAL, Selector.net("10.2.0.0/16", 17, (80, 80))),))
+    assert chain("joined_apart", web) == [f"{BACK} meta l4proto 17 {APART}"]
+
+
+def test_exempt_fragments_of_what_passes_in_clear_anyhow_are_joined_with_all_others() -> None:
+    """So that another table still knows the connections that they are of."""
+    for other in (replace(PROTECT, action=Action.PERMIT), LET_IN):
+        assert chain("joined_apart", other, ANYWHERE) == [f"{BACK} return", f"ip saddr 10.2.0.0/16 {APART}"]
+    for_a_port = Entry("w/1", "w", Action.PERMIT, ((LOCAL, Selector.net("10.2.0.0/16", 17, (80, 80))),))
+    assert chain("joined_apart", for_a_port, PROTECT) == [f"{BACK} {APART}"]
+    soft = chain("joined_apart", replace(PROTECT, fallback=True))
+    assert soft == [f"{BACK} ip saddr @clear_ipv4 return", f"{BACK} {APART}"]
+
+
 def test_me_hears_what_goes_to_all_routers_and_says_nothing_in_their_name() -> None:
     assert chain("arriving", OURS)[0].startswith("ip saddr 10.2.0.0/16 fib daddr type @ours counter")
     assert chain("leaving", OURS)[0].startswith("ip daddr 10.2.0.0/16 fib saddr type local counter")
