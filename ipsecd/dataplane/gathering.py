@@ -12,6 +12,7 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 from ipsecd.dataplane.sealing import most_of, trailer_of
+from ipsecd.ipsec.outer import Front
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.wire.esp import HEADER_OCTETS
 from ipsecd.wire.registry import IpProtocol
@@ -57,7 +58,8 @@ def _ends(packet: memoryview, start: int, protocol: int, shown: bytes, echo: boo
 
 class Way(NamedTuple):
     """How the packets of a flow go out: by this entry and SA, with this outer header, at most ``room`` octets each.
-    ``ahead`` is how many octets of each stay outside: its IP header in transport mode."""
+    ``ahead`` is how many octets of each stay outside: its IP header in transport mode. ``front`` makes the IP headers
+    of what leaves without UDP."""
 
     entry: str
     sa: OutboundSa
@@ -67,6 +69,7 @@ class Way(NamedTuple):
     tos: int
     df: bool
     room: int
+    front: Front | None = None
 
 
 class Gathered:
@@ -83,7 +86,8 @@ class Gathered:
         self.inside = octets - way.ahead
         self.trailer = trailer_of(cipher, self.inside, way.next_header)
         self.encrypted = self.inside + len(self.trailer)
-        self._most = most_of(HEADER_OCTETS + cipher.iv_octets + self.encrypted + cipher.icv_octets)
+        front = way.front.octets if way.front is not None else 0
+        self._most = most_of(front + HEADER_OCTETS + cipher.iv_octets + self.encrypted + cipher.icv_octets)
         self.packets = [packet]
         self.stale = False
 
@@ -95,5 +99,5 @@ class Gathered:
         return way is mine or (
             way.sa is mine.sa
             and way.entry == mine.entry
-            and (way.next_header, way.tos, way.df) == (mine.next_header, mine.tos, mine.df)
+            and (way.next_header, way.tos, way.df) == (mine.next_header, mine.tos, mine.df)  # and so the same front
         )

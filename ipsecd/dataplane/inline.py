@@ -83,6 +83,16 @@ class InlineRoads:
         """Nothing more waits in the socket: receive what waits for others like it."""
         return self._inbound.end(now)
 
+    @property
+    def room(self) -> memoryview:
+        """Where native packets with ESP go, one behind the other."""
+        return self._inbound.room
+
+    def from_native_reads(self, octets: int, segment: int, outside: Outside, now: float) -> Iterable[Result]:
+        """Receive what was read into ``room``: packets of ``segment`` octets each, of which the last may have less, and
+        the rest as ``from_udp_read``."""
+        return self._inbound.carry_native_read(octets, segment, outside, now)
+
     def from_native_read(self, packet: bytes, outside: Outside, now: float) -> list[Result]:
         """Receive one IP packet of protocol 50 or 51, its header included; the ports of ``outside`` are 0."""
         return self._inbound.carry_native(packet, outside, now)

@@ -1,4 +1,5 @@
-"""ESP packets of one SA and one length, opened from row to row (RFC 4303 section 3.4), and single ones.
+"""ESP packets of one SA and one length, opened from row to row (RFC 4303 section 3.4), and single ones. Each may have
+an IP header in front, which is passed over.
 
 A run is *plain* if its sequence numbers follow each other above all that were seen. Then the replay window is asked
 once and moved once, behind the last ICV. Anything else, and a run with one wrong ICV in it, is for the roads that take
@@ -97,35 +98,35 @@ class Opener:
         self._layout = lru_cache(maxsize=_LAYOUTS)(self._lay_out)
         self._numbers = lru_cache(maxsize=_LAYOUTS)(self._find_numbers)
 
-    def stretches(self, at: int, octets: int, count: int) -> list[tuple[int, int]]:
+    def stretches(self, at: int, octets: int, count: int, head: int = 0) -> list[tuple[int, int]]:
         """Where datagrams of one SPI begin whose numbers follow each other, and how many they are; of ``count``
-        datagrams, MOST at most, of ``octets`` each, the first ``at``."""
-        numbers = self._numbers(at, octets, count).astype(np.uint64)
+        datagrams, MOST at most, of ``octets`` each, the first ``at``. ESP begins behind the first ``head`` of each."""
+        numbers = self._numbers(at, octets, count, head).astype(np.uint64)
         if (numbers - numbers[0]).tobytes() == _COUNTED[: numbers.nbytes]:
             return [(at, count)]
         edges = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), count]
         return [(at + first * octets, end - first) for first, end in pairwise(edges)]
 
-    def open(self, sa: InboundSa, at: int, octets: int, count: int) -> OpenedRun | None:
+    def open(self, sa: InboundSa, at: int, octets: int, count: int, head: int = 0) -> OpenedRun | None:
         """Open ``count`` datagrams of ``octets`` each, the first at ``at``, that are one of ``stretches``; None if they
         aren't a plain run of authentic packets with the same trailer, and nothing has changed then."""
         cipher = sa.run
         if cipher is None:
             return None
-        (low,) = _NUMBER.unpack_from(self._octets, at)
+        (low,) = _NUMBER.unpack_from(self._octets, at + head)
         first = sa.window.extend(low) if sa.esn else low
         # two SPIs in a row may look like one, where the numbers of the first end
         if first <= sa.window.top or not 0 < first < _FAR or low + count - 1 > _LOW:
             return None
         rows = max(1 << (count - 1).bit_length(), _SMALLEST)
-        layout = self._layout(at, octets, sa.cipher.icv_octets, rows)
+        layout = self._layout(at, octets, head, sa.cipher.icv_octets, rows)
         if cipher.salt != self._salt:
             self._nonces[:, :_SALT] = np.frombuffer(cipher.salt, np.uint8)
             self._salt = cipher.salt
         self._ivs[:count] = layout.ivs[:count]
         headers = layout.headers
         if sa.esn:
-            self._extend(at, first, count)
+            self._extend(at + head, first, count)
             headers = self._extended_views
         if not cipher.open(self._nonce_views[:count], layout.sealed, headers, layout.plain):
             return None
@@ -166,23 +167,23 @@ class Opener:
         self._extended[:count, :_WORD] = self._received[at : at + _WORD]
         column(self._extended, _WORD, ">u8")[:count] = INDEX[:count] + first
 
-    def _find_numbers(self, at: int, octets: int, count: int) -> npt.NDArray[Any]:
+    def _find_numbers(self, at: int, octets: int, count: int, head: int) -> npt.NDArray[Any]:
         """SPI and sequence number of each, as one number."""
-        return column(matrix(self._received, count, octets, at=at), 0, ">u8")
+        return column(matrix(self._received, count, octets, at=at), head, ">u8")
 
-    def _lay_out(self, at: int, octets: int, icv_octets: int, rows: int) -> Layout:
+    def _lay_out(self, at: int, octets: int, head: int, icv_octets: int, rows: int) -> Layout:
         ahead = HEADER_OCTETS + _IV
-        plain = octets - ahead - icv_octets
+        plain = octets - head - ahead - icv_octets
         most = min(rows, MOST, (len(self._received) - at) // octets)
         received, inside = self._octets, self._inside
-        starts = range(at, at + most * octets, octets)
+        starts = range(at + head, at + head + most * octets, octets)
         opened = matrix(self._plain, most, plain)
         return Layout(
             opened,
             [inside[start : start + plain] for start in range(0, most * plain, plain)],
             [received[start : start + HEADER_OCTETS] for start in starts],
-            [received[start + ahead : start + octets] for start in starts],
-            column(matrix(self._received, most, octets, at=at), HEADER_OCTETS, "=u8"),
+            [received[start + ahead : start + octets - head] for start in starts],
+            column(matrix(self._received, most, octets, at=at), head + HEADER_OCTETS, "=u8"),
             column(opened, plain - _WORD, "=u4") if plain >= _WORD else None,
             {},
         )

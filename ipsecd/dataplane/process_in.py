@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from ipaddress import IPv4Address
 
@@ -18,9 +18,11 @@ from ipsecd.dataplane.sending import Sockets
 from ipsecd.io.ah_too_big import AhTooBig
 from ipsecd.io.channel import Channel
 from ipsecd.io.native import NativeReceiver
+from ipsecd.io.native_runs import RunReceiver
 from ipsecd.io.tun import TunEnd
 from ipsecd.io.udp import UdpSocket
 from ipsecd.ipsec.spd import Spd
+from ipsecd.wire.selector import Address
 
 _CROWD = 2  # reads in one turn that wait for others
 _NOWHERE = Outside(IPv4Address(0), 0, IPv4Address(0), 0)
@@ -47,7 +49,11 @@ class InboundProcess(RoadProcess):
         for (_, port), opened in sockets.items():
             self._watch(opened.fileno(), partial(self._from_socket, opened, port))
         for receiver in native:
-            self._watch(receiver.fileno(), partial(self._from_native, receiver))
+            if isinstance(receiver, RunReceiver):
+                receive = partial(self._receive_runs, receiver)
+            else:
+                receive = partial(self._receive_packets, receiver)
+            self._watch(receiver.fileno(), partial(self._from_native, receiver, receive))
         for router in routers:
             self._watch(router.fileno(), partial(self._from_router, router))
 
@@ -79,22 +85,40 @@ class InboundProcess(RoadProcess):
             left -= octets
         self._calm = count < _CROWD
 
-    def _from_native(self, receiver: NativeReceiver, now: float, event: int) -> None:
-        self.guarded("native packets", self._receive_packets, receiver, now)
+    def _from_native(self, receiver: NativeReceiver, receive: Callable[[float], None], now: float, event: int) -> None:
+        self.guarded("native packets", receive, now)
+        self.guarded("native packets", self._end, now)
         if event & select.POLLERR:
             self._tell_errors(receiver, NATIVE)
 
+    def _receive_runs(self, receiver: RunReceiver, now: float) -> None:
+        """Likewise, of packets with ESP. Nobody wakes us for one that is held."""
+        road, left, turns = self._road, limits.BURST_OCTETS, 0
+        while (turns < limits.BURST and left > 0) or receiver.holds:
+            read = receiver.receive_run(road.room, limits.BURST)
+            if read is None:
+                break
+            octets, segment, local, remote = read
+            outside = self._natively(local, remote)
+            self.carry_out(road.carry_native_read(octets, segment, outside, now), now)
+            turns += octets // segment
+            left -= octets
+
     def _receive_packets(self, receiver: NativeReceiver, now: float) -> None:
-        """Likewise, of packets that need nothing of each other."""
-        road, outside, left = self._road, self._outside, limits.BURST_OCTETS
+        """Likewise, of packets with AH, which need nothing of each other."""
+        road, left = self._road, limits.BURST_OCTETS
         for _ in range(limits.BURST):
             if left <= 0 or (read := receiver.receive()) is None:
                 break
             packet, local, remote = read
-            if remote is not outside.remote or local is not outside.local or outside.local_port != NATIVE:
-                outside = self._outside = Outside(local, NATIVE, remote, NATIVE)
-            self.carry_out(road.carry_native(packet, outside, now), now)
+            self.carry_out(road.carry_native(packet, self._natively(local, remote), now), now)
             left -= len(packet)
+
+    def _natively(self, local: Address, remote: Address) -> Outside:
+        outside = self._outside
+        if remote is not outside.remote or local is not outside.local or outside.local_port != NATIVE:
+            outside = self._outside = Outside(local, NATIVE, remote, NATIVE)
+        return outside
 
     def _from_router(self, router: AhTooBig, _now: float, _event: int) -> None:
         self._tell_errors(router, NATIVE)

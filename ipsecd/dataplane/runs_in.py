@@ -34,21 +34,27 @@ from ipsecd.ipsec.tunnel import ECN_OUT, Decapsulated
 from ipsecd.wire import ip
 from ipsecd.wire.checksum import ones_sum
 from ipsecd.wire.esp import HEADER_OCTETS, TRAILER_OCTETS
+from ipsecd.wire.ip import IPV4_OCTETS, IPV6_OCTETS
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.tcp import FLAGS_AT, SYN
 
 _SPI = struct.Struct("!I")
+_V4 = struct.Struct("!6xHxB")  # fragment and protocol
+_PLAIN_V4, _FRAGMENT = 0x45, 0x3FFF
+_NEXT_HEADER_V6 = 6
 _WORTH = 4  # packets that one by one would cost more
 _ENOUGH = MOST // 2  # datagrams that wait for no more: one read may bring as many
 
 
 class _Kind(NamedTuple):
-    """What datagrams of one run have in common: octets, sender, TOS, and whether they came where ESP is spoken."""
+    """What datagrams of one run have in common: octets, sender, TOS, whether they came where ESP is spoken, and the
+    octets of the IP header in front of each, 0 in UDP."""
 
     segment: int
     outside: Outside
     tos: int
     natt: bool
+    head: int = 0
 
 
 class RunsIn(Inbound):
@@ -58,7 +64,7 @@ class RunsIn(Inbound):
     def __init__(self, *, tun_mtu: int, pmtu_age: float = limits.PMTU_AGE, joins: Collection[int] = ()) -> None:
         super().__init__(tun_mtu=tun_mtu, pmtu_age=pmtu_age)
         self._joins = frozenset(joins)
-        buffer = np.zeros(2 * limits.RECEIVE_BUFFER, np.uint8)
+        buffer = np.zeros(limits.RECEIVE_BUFFER + limits.NATIVE_BUFFER, np.uint8)
         self._octets = buffer.data
         self._opener = Opener(buffer)
         self._filled = 0  # octets of datagrams that wait at the start of the buffer
@@ -72,6 +78,11 @@ class RunsIn(Inbound):
         """Where the next read goes, behind what waits."""
         return self._octets[self._filled : self._filled + limits.RECEIVE_BUFFER]
 
+    @property
+    def room(self) -> memoryview:
+        """Where native packets go, one behind the other, likewise: at least as much, and it may be filled."""
+        return self._octets[self._filled :]
+
     def carry_read(
         self, octets: int, segment: int, outside: Outside, tos: int, now: float, *, natt: bool
     ) -> Iterable[Result]:
@@ -80,7 +91,17 @@ class RunsIn(Inbound):
         as they share their buffers. Datagrams that are all of one size wait for others like them until ``end``, or
         until something else comes: single ones for single ones, and several for more of them, as who sends more than
         leaves in one call sends what is left over first."""
-        kind = _Kind(segment, outside, tos, natt)
+        return self._line_up(octets, _Kind(segment, outside, tos, natt), now)
+
+    def carry_native_read(self, octets: int, segment: int, outside: Outside, now: float) -> Iterable[Result]:
+        """Likewise what was read into ``room``: IP packets with ESP, each with the header of the first, but for
+        lengths, Identification, TTL and checksum. The rest as in ``carry_native``."""
+        at = self._filled
+        head, tos = _plain_header(self._octets[at : at + segment])
+        return self._line_up(octets, _Kind(segment, outside, tos, bool(head), head), now)
+
+    def _line_up(self, octets: int, kind: _Kind, now: float) -> Iterable[Result]:
+        segment = kind.segment
         single = octets == segment == self._latest
         if self._filled and (kind != self._kind or not (single or octets > self._latest)):
             return self._after_others(octets, kind, now)
@@ -117,9 +138,9 @@ class RunsIn(Inbound):
         """Receive all that stands at the start of the buffer."""
         segment = kind.segment
         for at, count in self._stretches(octets, kind):
-            sa = self._sa(at, segment, kind.outside, count, now) if count >= _WORTH else None
-            if sa is not None and (run := self._opener.open(sa, at, segment, count)) is not None:
-                yield from self._receive_run(sa, run, kind.tos, now)
+            sa = self._sa(at, segment, kind, count, now) if count >= _WORTH else None
+            if sa is not None and (run := self._opener.open(sa, at, segment, count, kind.head)) is not None:
+                yield from self._receive_run(sa, run, kind, now)
                 continue
             for start in range(at, at + count * segment, segment):
                 yield from self._receive_one(start, min(segment, octets - start), kind, now)
@@ -128,43 +149,47 @@ class RunsIn(Inbound):
         """Where datagrams begin that are worth being opened together, or one by one, and how many they are."""
         segment = kind.segment
         full = octets // segment
-        if not kind.natt or segment < HEADER_OCTETS or full < _WORTH:
+        if not kind.natt or segment < kind.head + HEADER_OCTETS or full < _WORTH:
             full = 0
         for first in range(0, full, MOST):
-            yield from self._opener.stretches(first * segment, segment, min(MOST, full - first))
+            yield from self._opener.stretches(first * segment, segment, min(MOST, full - first), kind.head)
         for at in range(full * segment, octets, segment):
             yield at, 1
 
-    def _sa(self, at: int, octets: int, outside: Outside, count: int, now: float) -> InboundSa | None:
+    def _sa(self, at: int, octets: int, kind: _Kind, count: int, now: float) -> InboundSa | None:
         """The SA of plain datagrams."""
-        (spi,) = _SPI.unpack_from(self._octets, at)
+        outside, head = kind.outside, kind.head
+        (spi,) = _SPI.unpack_from(self._octets, at + head)
         sa = self._sad.get(spi)
-        if sa is None or sa.run is None or not sa.used:
+        if sa is None or sa.run is None or not sa.used or (head and sa.form.transport):
             return None
         if outside is not sa.seen_outside:
             if outside != sa.seen_outside:
                 return None
             sa.seen_outside = outside  # equal, and next time perhaps the same
-        encrypted = octets - HEADER_OCTETS - sa.cipher.iv_octets - sa.cipher.icv_octets
+        encrypted = octets - head - HEADER_OCTETS - sa.cipher.iv_octets - sa.cipher.icv_octets
         if encrypted <= TRAILER_OCTETS or not sa.lifetime.bears(count, count * encrypted, now):
             return None
         return sa
 
     def _receive_one(self, at: int, octets: int, kind: _Kind, now: float) -> list[Result]:
-        _, outside, tos, natt = kind
-        sa = self._sa(at, octets, outside, 1, now) if natt and octets > HEADER_OCTETS else None
-        opened = self._opener.open_one(sa, at, octets) if sa is not None else None
+        _, outside, tos, natt, head = kind
+        sa = self._sa(at, octets, kind, 1, now) if natt and octets > head + HEADER_OCTETS else None
+        opened = self._opener.open_one(sa, at + head, octets - head) if sa is not None else None
         if sa is None or opened is None:
-            return self.carry(self._octets[at : at + octets].tobytes(), outside, tos, now, natt=natt)
-        self.tally.paths["from-udp"] += 1
+            whole = self._octets[at : at + octets].tobytes()
+            if not outside.local_port:
+                return self.carry_native(whole, outside, now)
+            return self.carry(whole, outside, tos, now, natt=natt)
+        self.tally.paths["from-native" if head else "from-udp"] += 1
         results = self._note_plain(sa, 1, opened.encrypted, now)
         results += self._pass_one(sa, opened.packet, opened.next_header, opened.number, tos, now)
         return results
 
-    def _receive_run(self, sa: InboundSa, run: OpenedRun, tos: int, now: float) -> list[Result]:
-        count, next_header, number = len(run.rows), run.next_header, run.number
+    def _receive_run(self, sa: InboundSa, run: OpenedRun, kind: _Kind, now: float) -> list[Result]:
+        count, next_header, number, tos = len(run.rows), run.next_header, run.number, kind.tos
         paths = self.tally.paths
-        paths["from-udp"] += count
+        paths["from-native" if kind.head else "from-udp"] += count
         paths["runs-in"] += 1
         results = self._note_plain(sa, count, count * run.encrypted, now)
         first, front = run.views[0][: run.inner], None
@@ -280,6 +305,17 @@ class RunsIn(Inbound):
     def set_spd(self, spd: Spd) -> None:
         self._known.clear()
         super().set_spd(spd)
+
+
+def _plain_header(packet: memoryview) -> tuple[int, int]:
+    """How many octets the header of a native packet has, and its TOS; 0 if it isn't plain, and then ESP isn't looked
+    for behind it."""
+    if packet[0] == _PLAIN_V4:
+        fragment, protocol = _V4.unpack_from(packet)
+        plain = protocol == IpProtocol.ESP and not fragment & _FRAGMENT
+        return (IPV4_OCTETS if plain else 0), packet[1]
+    plain = packet[0] >> 4 == 6 and packet[_NEXT_HEADER_V6] == IpProtocol.ESP
+    return (IPV6_OCTETS if plain else 0), (packet[0] << 4 | packet[1] >> 4) & 0xFF
 
 
 def _whole(sa: InboundSa, front: Front | None, packet: memoryview, number: int) -> bytes | memoryview:

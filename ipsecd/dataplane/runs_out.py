@@ -1,8 +1,8 @@
 """The way out for packets that stand for many: a TCP or UDP payload that the kernel leaves for us to cut.
 
 The steps are those of ``outbound``, in the same order, each taken once for all packets of the run. What isn't plain
-goes that road, packet by packet: without an SA, with a limit near, too big for the path, or a cipher that works
-otherwise.
+goes that road, packet by packet: without an SA, with a limit near, too big for the path, in transport mode without UDP,
+or a cipher that works otherwise.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ipsecd.dataplane.sealing import LAST_NUMBER, RUN_OCTETS, Layout, Sealer, se
 from ipsecd.dataplane.wrapping import NEXT_HEADER, outer_of
 from ipsecd.errors import WireError
 from ipsecd.ipsec import esp, pmtu
+from ipsecd.ipsec.outer import Front
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.ipsec.selectors import Flow
 from ipsecd.ipsec.spd import PROTECT, Direction
@@ -81,11 +82,11 @@ class RunsOut(Outbound):
             return self.carry(packets, now)
         self._count(way.entry, count)
         if count < _TO_LAY_OUT:
-            return self._together(way, seal_each(sa, first, packets, gathered.trailer, way.ahead), packets)
-        layout = self._sealer.layout(sa.cipher, gathered.inside, way.next_header)
+            return self._together(way, seal_each(sa, first, packets, gathered.trailer, way.ahead, way.front), packets)
+        layout = self._sealer.layout(sa.cipher, gathered.inside, way.next_header, way.front)
         inner = np.frombuffer(b"".join(packets), np.uint8).reshape(count, gathered.octets)
         layout.rows[:count, : gathered.inside] = inner[:, way.ahead :]
-        datagrams = self._sealer.seal(layout, sa, first, count)
+        datagrams = self._sealer.seal(layout, sa, first, count, front=way.front)
         self.tally.paths["runs-out"] += 1
         return (OutRun(datagrams, layout.octets, sa.outside, way.tos, way.df, packets.copy),)
 
@@ -143,14 +144,17 @@ class RunsOut(Outbound):
         flow = Flow.of(inner)
         entry = self._spd.lookup(flow, Direction.OUTBOUND)
         sa = self._sad.choose(entry.child, flow) if entry is not None and entry.action == PROTECT else None
-        if entry is None or sa is None or sa.run is None or sa.outside.native:
+        if entry is None or sa is None or sa.run is None or (sa.outside.native and sa.form.transport):
             return None
-        kind, ahead = NEXT_HEADER[inner.version], 0
+        kind, ahead, outside = NEXT_HEADER[inner.version], 0, sa.outside
         if sa.form.transport:
             kind, ahead = IpProtocol(inner.protocol), inner.transport_offset
-        room = pmtu.room(sa, self._paths.to(sa.outside.remote, now), ahead)
+        room = pmtu.room(sa, self._paths.to(outside.remote, now), ahead)
         says = outer_of(sa, entry.header, inner, may_fragment=False)
-        return Way(entry.name, sa, inner.protocol, kind, ahead, *says, room)
+        front = None
+        if outside.native:
+            front = Front(outside.local, outside.remote, IpProtocol.ESP, says.tos, dont_fragment=says.dont_fragment)
+        return Way(entry.name, sa, inner.protocol, kind, ahead, *says, room, front)
 
     def _plan(self, packet: memoryview, offload: Offload, now: float) -> _Run | None:
         """How a packet that stands for many goes as a run; None if it can't."""
@@ -181,20 +185,21 @@ class RunsOut(Outbound):
         self._count(way.entry, cut.pieces)
         if full < _TO_CUT:
             packets = [segment(packet, cut, index) for index in range(cut.pieces)]
-            datagrams = seal_each(sa, first, packets[:full], trailer_of(sa.cipher, inside, way.next_header), ahead)
-            datagrams += seal_each(sa, first + full, packets[full:], after, ahead)
+            trailer = trailer_of(sa.cipher, inside, way.next_header)
+            datagrams = seal_each(sa, first, packets[:full], trailer, ahead, way.front)
+            datagrams += seal_each(sa, first + full, packets[full:], after, ahead, way.front)
             yield from self._together(way, datagrams, packets)
             return
         last = b""
         if cut.tail:
-            (last,) = seal_each(sa, first + full, (segment(packet, cut, full),), after, ahead)
-        layout = self._sealer.layout(sa.cipher, inside, way.next_header)
+            (last,) = seal_each(sa, first + full, (segment(packet, cut, full),), after, ahead, way.front)
+        layout = self._sealer.layout(sa.cipher, inside, way.next_header, way.front)
         columns = layout.shape(cut)
         for start in range(0, full, layout.most):
             count = min(layout.most, full - start)
             cut_full(packet, cut, columns, count, start)
             ends = last if start + count == full else b""
-            run = self._sealer.seal(layout, sa, first + start, count, ends)
+            run = self._sealer.seal(layout, sa, first + start, count, ends, way.front)
             indices = range(start, start + count + bool(ends))
             yield from self._in_calls(layout, way, run, indices, partial(segment, packet, cut))
 

@@ -1,4 +1,5 @@
-"""ESP packets of one SA and one length, sealed as rows of one buffer that leaves in one call (RFC 4303, RFC 4106).
+"""ESP packets of one SA and one length, sealed as rows of one buffer that leaves in one call (RFC 4303, RFC 4106), or
+without UDP, each with its IP header in front, in one call for each.
 
 Buffers are allocated once. A *layout* is what one length of packet needs of them: views for the AEAD, which seals from
 row to row, and columns for what numpy writes of all rows at once. Layouts are kept, the least recently used forgotten
@@ -22,7 +23,9 @@ from ipsecd.crypto.esp_cipher import EspCipher
 from ipsecd.crypto.runs import RunCipher
 from ipsecd.dataplane.columns import INDEX, MOST, Octets, column, matrix
 from ipsecd.dataplane.cutting import Shape, bare, shape
+from ipsecd.dataplane.heading import head_each
 from ipsecd.errors import LocalError
+from ipsecd.ipsec.outer import Front, identification
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.wire.esp import HEADER_OCTETS, trailer
 from ipsecd.wire.offload import Cut
@@ -35,7 +38,7 @@ _LOW = 0xFFFF_FFFF
 _LAYOUTS = 64
 _WORD = 4  # octets; rows end on a multiple of so many, as checksums are summed by words
 
-_FRONT = struct.Struct("!IIQ")  # SPI, low half of the sequence number, IV
+_BEGIN = struct.Struct("!IIQ")  # SPI, low half of the sequence number, IV
 _trailer = lru_cache(maxsize=_LAYOUTS)(trailer)
 
 Column = npt.NDArray[np.uint64]
@@ -44,9 +47,9 @@ Column = npt.NDArray[np.uint64]
 class Layout(NamedTuple):
     """``rows`` are for the packets inside, or in transport mode for what their IP headers carry: ``inner`` octets each
     and a trailer behind; at most ``most`` of them. ``words`` are those without their trailers, from the machine word on
-    in which they begin, and so with the end of a trailer in front. Datagrams have ``octets`` each, and ``fit`` of them
-    leave in one call: ``fronts`` are their SPIs and sequence numbers, ``ivs`` what follows. ``shapes`` are the columns
-    of those inside, by their headers."""
+    in which they begin, and so with the end of a trailer in front. ``datagrams`` have ``octets`` each, and ``fit`` of
+    them leave in one call: ``fronts`` are their SPIs and sequence numbers, ``ivs`` what follows. ``shapes`` are the
+    columns of those inside, by their headers."""
 
     inner: int
     octets: int
@@ -55,6 +58,7 @@ class Layout(NamedTuple):
     rows: Octets
     words: Octets
     trailer: bytes
+    datagrams: Octets
     fronts: Column
     ivs: Column
     plain: list[memoryview]
@@ -92,10 +96,11 @@ class Sealer:
         self._laid_out: Layout | None = None  # whose trailers stand behind all rows now
         self._layout = lru_cache(maxsize=_LAYOUTS)(self._lay_out)
 
-    def layout(self, cipher: EspCipher, inner: int, next_header: int) -> Layout:
+    def layout(self, cipher: EspCipher, inner: int, next_header: int, front: Front | None = None) -> Layout:
         """For packets of ``inner`` octets, of the IP version that ``next_header`` says, or the payloads of packets of
-        that protocol. It may be used until another one is asked for."""
-        layout = self._layout(inner, next_header, cipher.align, cipher.iv_octets, cipher.icv_octets)
+        that protocol, behind headers made by ``front``. It may be used until another one is asked for."""
+        head = 0 if front is None else front.octets
+        layout = self._layout(inner, next_header, cipher.align, cipher.iv_octets, cipher.icv_octets, head)
         if layout is not self._laid_out:
             trailer = np.frombuffer(layout.trailer, np.uint8)
             layout.rows[:, inner:] = trailer
@@ -104,9 +109,18 @@ class Sealer:
             self._laid_out = layout
         return layout
 
-    def seal(self, layout: Layout, sa: OutboundSa, first: int, count: int, last: bytes = b"") -> memoryview:
+    def seal(
+        self,
+        layout: Layout,
+        sa: OutboundSa,
+        first: int,
+        count: int,
+        last: bytes = b"",
+        front: Front | None = None,
+    ) -> memoryview:
         """Seal the packets in the first ``count`` rows under the sequence numbers from ``first`` on: the datagrams, one
-        behind the other. ``last`` is a sealed packet, no longer than they, that goes behind them."""
+        behind the other, each with a header of ``front``. ``last`` is a sealed packet, no longer than they, that goes
+        behind them."""
         cipher = _cipher(sa)
         numbers = INDEX[:count] + first
         low = first & _LOW
@@ -125,19 +139,21 @@ class Sealer:
             self._extended_numbers[:count] = numbers
             headers = self._extended_views
         cipher.seal(self._nonce_views[:count], layout.plain, headers, layout.sealed)
+        if front is not None:
+            head_each(layout.datagrams[:count], front, first)
         out, end = self._out.data, count * layout.octets
         out[end : end + len(last)] = last
         return out[: end + len(last)]
 
-    def _lay_out(self, inner: int, next_header: int, align: int, iv_octets: int, icv_octets: int) -> Layout:
+    def _lay_out(self, inner: int, next_header: int, align: int, iv_octets: int, icv_octets: int, head: int) -> Layout:
         behind = trailer(inner, align, next_header)
         encrypted = inner + len(behind)
         ahead = HEADER_OCTETS + iv_octets
-        octets = ahead + encrypted + icv_octets
+        octets = head + ahead + encrypted + icv_octets
         most = min(_ROOM // octets, MOST)
         out, inside = self._out.data, self._plain.data
         rows = range(-inner % _WORD, _ROOM, encrypted)[:most]
-        starts = range(0, most * octets, octets)
+        starts = range(head, most * octets, octets)
         datagrams = matrix(self._out, most, octets)
         return Layout(
             inner,
@@ -147,11 +163,12 @@ class Sealer:
             matrix(self._plain, most, encrypted, at=rows.start),
             matrix(self._plain, most, encrypted)[:, : rows.start + inner],
             behind,
-            column(datagrams, 0, ">u8"),
-            column(datagrams, HEADER_OCTETS, ">u8"),
+            datagrams,
+            column(datagrams, head, ">u8"),
+            column(datagrams, head + HEADER_OCTETS, ">u8"),
             [inside[at : at + encrypted] for at in rows],
             [out[at : at + HEADER_OCTETS] for at in starts],
-            [out[at + ahead : at + octets] for at in starts],
+            [out[at + ahead : at + octets - head] for at in starts],
             {},
         )
 
@@ -166,18 +183,21 @@ def trailer_of(cipher: EspCipher, inner: int, next_header: int) -> bytes:
     return _trailer(inner % cipher.align, cipher.align, next_header)
 
 
-def seal_each(sa: OutboundSa, first: int, packets: Sequence[bytes], trailer: bytes, ahead: int = 0) -> list[bytes]:
+def seal_each(
+    sa: OutboundSa, first: int, packets: Sequence[bytes], trailer: bytes, ahead: int = 0, front: Front | None = None
+) -> list[bytes]:
     """Seal a few packets, but for the first ``ahead`` octets, each with this trailer, under the sequence numbers from
-    ``first`` on: the datagrams."""
+    ``first`` on: the datagrams, each with a header of ``front``."""
     seal, spi = _cipher(sa).seal_one, sa.spi
     datagrams = []
     for number, packet in enumerate(packets, first):
-        front = _FRONT.pack(spi, number & _LOW, number)
-        header = front[:HEADER_OCTETS]
+        begin = _BEGIN.pack(spi, number & _LOW, number)
+        header = begin[:HEADER_OCTETS]
         if sa.esn:
-            header = header[:4] + front[HEADER_OCTETS:]
+            header = header[:4] + begin[HEADER_OCTETS:]
         inside = packet[ahead:] + trailer if ahead else packet + trailer
-        datagrams.append(front + seal(front[HEADER_OCTETS:], inside, header))
+        datagram = begin + seal(begin[HEADER_OCTETS:], inside, header)
+        datagrams.append(datagram if front is None else front.of(len(datagram), identification(number)) + datagram)
     return datagrams
 
 

@@ -59,8 +59,8 @@ class Sending:
         return self._send(data, segment, out)
 
     def _send(self, data: bytes | memoryview, segment: int, out: Out | OutRun) -> int:
-        native = isinstance(out, Out) and out.outside.native
-        refusal, again = self._send_packet(data, out) if native else self._send_datagrams(data, segment, out)
+        by = self._send_packets if out.outside.native else self._send_datagrams
+        refusal, again = by(data, segment, out)
         if refusal is not None:
             return refusal.mtu
         self._last = None if again is None else _Like(out.outside, out.tos, out.df, segment, again)
@@ -84,14 +84,17 @@ class Sending:
             *ends, local=outside.local, traffic_class=out.tos, may_fragment=not out.df, segment=segment
         )
 
-    def _send_packet(self, data: bytes | memoryview, out: Out | OutRun) -> tuple[Refusal | None, Again | None]:
-        """Likewise. All that its header says stands in it."""
+    def _send_packets(
+        self, data: bytes | memoryview, segment: int, out: Out | OutRun
+    ) -> tuple[Refusal | None, Again | None]:
+        """Likewise. All that their headers say stands in them."""
         outside = out.outside
         opened = self._native.get(outside.local.version)
         if opened is None:
-            return self._no_socket(1), None
-        refusal = opened.send(data, outside.local, outside.remote)
-        return (refusal, None) if refusal is not None else (None, opened.repeat(outside.local, outside.remote))
+            return self._no_socket(-(-len(data) // out.octets)), None
+        ends = outside.local, outside.remote
+        refusal = opened.send(data, *ends, segment=segment)
+        return (refusal, None) if refusal is not None else (None, opened.repeat(*ends, segment=segment))
 
     def _no_socket(self, count: int) -> Refusal:
         self._drops["send-no-socket"] += count

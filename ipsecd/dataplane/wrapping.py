@@ -99,12 +99,11 @@ def _front(sa: OutboundSa, number: int, own: bytes, says: Outer) -> bytes:
         return outer.fixed(outside.local, outside.remote)
     if sa.form.transport:
         return _own(own, number, says)
-    identification = _identification(number)
     return outer.header(
         outside.local,
         outside.remote,
         tos=says.tos,
-        identification=identification,
+        identification=outer.identification(number),
         dont_fragment=says.dont_fragment,
     )
 
@@ -120,11 +119,6 @@ def _own(front: bytes, number: int, says: Outer) -> bytes:
         return front
     rebuilt = bytearray(front)
     if rebuilt[4:6] == b"\0\0":
-        rebuilt[4:6] = _identification(number).to_bytes(2, "big")
+        rebuilt[4:6] = outer.identification(number).to_bytes(2, "big")
     rebuilt[6] &= ~_DONT_FRAGMENT
     return bytes(rebuilt)
-
-
-def _identification(number: int) -> int:
-    """An IPv4 Identification, never 0: the kernel would write another in its place."""
-    return number % 0xFFFF + 1

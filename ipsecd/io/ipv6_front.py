@@ -73,9 +73,13 @@ def front(
 
 def with_payload(headers: bytes, payload: bytes | memoryview) -> bytes:
     """The packet."""
-    length = len(headers) - _FIXED.size + len(payload)
-    packed = _PAYLOAD_LENGTH.pack(length)
-    return b"".join((headers[:_PAYLOAD_LENGTH_AT], packed, headers[_PAYLOAD_LENGTH_AT + len(packed) :], payload))
+    return b"".join((in_front_of(len(payload), headers), payload))
+
+
+def in_front_of(octets: int, headers: bytes) -> bytes:
+    """The headers of a payload of so many octets."""
+    packed = _PAYLOAD_LENGTH.pack(len(headers) - _FIXED.size + octets)
+    return b"".join((headers[:_PAYLOAD_LENGTH_AT], packed, headers[_PAYLOAD_LENGTH_AT + len(packed) :]))
 
 
 def _chained(fixed: bytes, extensions: list[tuple[int, bytes]], protocol: int) -> bytes | None:

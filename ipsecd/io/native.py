@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ipsecd.io.ipv6_front import Front, front, with_payload
 from ipsecd.io.native_open import AH
@@ -21,6 +21,7 @@ from ipsecd.io.udp_errors import ErrorQueue, PathError
 from ipsecd.limits import RECEIVE_BUFFER, SOCKET_ERRORS, UDP_ENDS
 
 Address = IPv4Address | IPv6Address
+T = TypeVar("T")
 
 _ANCILLARY = 8_192  # extension headers of up to 2,048 octets each, as many as the kernel takes
 _PLAIN = 3  # pieces of it without any: addresses, hop limit, flow
@@ -39,6 +40,13 @@ class NativePacket(NamedTuple):
     packet: bytes
     local: Address
     remote: Address
+
+
+class Told(NamedTuple):
+    """Where an IPv6 packet comes from, and its headers."""
+
+    remote: IPv6Address
+    front: Front
 
 
 class NativeReceiver:
@@ -61,34 +69,46 @@ class NativeReceiver:
         """The next packet that waits; None if none does. Of what can't be used, and of errors that are met in its
         place, the counters tell. IPv6 headers are put together anew (``ipv6_front``); an ESP packet has none but the
         fixed one where they are incomplete."""
+        return self._met(self._read)
+
+    def _met(self, read: Callable[[], T | None]) -> T | None:
+        """What the first read gives that isn't in vain; None if nothing waits."""
         for _ in range(SOCKET_ERRORS):
             try:
-                read = self._read()
+                found = read()
             except BlockingIOError:
                 return None
             except OSError:  # an ICMP error shows itself here once; what it says stands in the error queue
                 self.heard["error-met"] += 1
                 continue
-            if read is not None:
-                return read
+            if found is not None:
+                return found
         return None
 
     def _read_ipv4(self) -> NativePacket:
         octets = self._socket.recv_into(self._buffer)
         packet = bytes(self._buffer[:octets])
-        return NativePacket(packet, *_ends(packet[_ENDS_V4]))
+        return NativePacket(packet, *ends_of(packet[_ENDS_V4]))
 
     def _read_ipv6(self) -> NativePacket | None:
-        octets, ancillary, flags, sender = self._socket.recvmsg_into((self._buffer,), _ANCILLARY)
+        octets, told = self._payload_into(self._buffer)
+        if told is None:
+            return None
+        remote, found = told
+        return NativePacket(with_payload(found.headers, self._buffer[:octets]), found.destination, remote)
+
+    def _payload_into(self, buffer: memoryview) -> tuple[int, Told | None]:
+        """How many octets of payload an IPv6 packet has, and what the kernel tells beside it; None if that won't do."""
+        octets, ancillary, flags, sender = self._socket.recvmsg_into((buffer,), _ANCILLARY)
         told = _told if len(ancillary) <= _PLAIN else _told.__wrapped__  # what is kept must be small
         remote, found = told(sender[0], self.protocol, tuple(ancillary), bool(flags & _CTRUNC))
         if found is None or flags & _TRUNC:
             self.drops["receive-truncated"] += 1
-            return None
+            return octets, None
         if not found.complete and self.protocol == AH:
             self.drops["unfinished-route"] += 1
-            return None
-        return NativePacket(with_payload(found.headers, self._buffer[:octets]), found.destination, remote)
+            return octets, None
+        return octets, Told(remote, found)
 
     def errors(self, limit: int) -> list[PathError]:
         """At most ``limit`` entries of the error queue; what a packet begins with is its SPI, of either protocol."""
@@ -115,18 +135,22 @@ class NativeSender:
         """For the event loop, and for handing it on."""
         return self._socket.fileno()
 
-    def send(self, packet: bytes | memoryview, local: Address, remote: Address) -> Refusal | None:
-        """Send one whole packet, header included, between the addresses that stand in it: None, or why it wasn't sent,
-        which is counted in ``drops`` too. ``send-too-big`` is what doesn't fit the link, whether it may be fragmented
-        or not: nobody but its sender does that."""
-        source = coming_from(self._version, int(local))
-        refusal = try_to_send(self._socket, self._errors, packet, source, target_of(self._version, int(remote), 0))
-        if refusal is not None:
-            self.drops[refusal.reason] += 1
+    def send(self, packets: bytes | memoryview, local: Address, remote: Address, *, segment: int = 0) -> Refusal | None:
+        """Send one whole packet, header included, between the addresses that stand in it, or with ``segment`` packets
+        of so many octets each, of which the last may have less: None, or why the first wasn't sent, and then no other
+        is. What isn't sent is counted in ``drops`` too. ``send-too-big`` is what doesn't fit the link, whether it may
+        be fragmented or not: nobody but its sender does that."""
+        segment = segment or len(packets)
+        refusal = self._try(packets[:segment], local, remote)
+        if refusal is None:
+            self._send_rest(packets, segment, local, remote)
+        else:
+            self.drops[refusal.reason] += -(-len(packets) // segment)
         return refusal
 
-    def repeat(self, local: Address, remote: Address) -> Callable[[bytes | memoryview], bool]:
-        """What sends more between the same addresses: it says False if it can't, and ``send`` has to see why."""
+    def repeat(self, local: Address, remote: Address, *, segment: int = 0) -> Callable[[bytes | memoryview], bool]:
+        """What sends more between the same addresses, cut likewise: it says False if it can't, and ``send`` has to see
+        why."""
         sendmsg, target = self._socket.sendmsg, target_of(self._version, int(remote), 0)
         source = coming_from(self._version, int(local))
 
@@ -137,7 +161,29 @@ class NativeSender:
                 return False
             return True
 
-        return again
+        def all_again(packets: bytes | memoryview) -> bool:
+            sent = 0
+            try:
+                for sent in range(0, len(packets), segment):
+                    sendmsg((packets[sent : sent + segment],), source, 0, target)
+            except OSError:
+                if not sent:
+                    return False
+                self._send_rest(packets[sent - segment :], segment, local, remote)
+            return True
+
+        return all_again if segment else again
+
+    def _send_rest(self, packets: bytes | memoryview, segment: int, local: Address, remote: Address) -> None:
+        """All but the first. Whatever happens, that is sent, so what can't be is lost, as on a narrow link."""
+        for at in range(segment, len(packets), segment):
+            refusal = self._try(packets[at : at + segment], local, remote)
+            if refusal is not None:
+                self.drops[refusal.reason] += 1
+
+    def _try(self, packet: bytes | memoryview, local: Address, remote: Address) -> Refusal | None:
+        source = coming_from(self._version, int(local))
+        return try_to_send(self._socket, self._errors, packet, source, target_of(self._version, int(remote), 0))
 
     def errors(self, limit: int) -> list[PathError]:
         """At most ``limit`` entries of the error queue, all of them this machine's own."""
@@ -148,7 +194,7 @@ class NativeSender:
 
 
 @lru_cache(maxsize=UDP_ENDS)
-def _ends(addresses: bytes) -> tuple[IPv4Address, IPv4Address]:
+def ends_of(addresses: bytes) -> tuple[IPv4Address, IPv4Address]:
     """Of an IPv4 header: where it goes, and where it comes from."""
     return IPv4Address(addresses[4:]), IPv4Address(addresses[:4])
 

@@ -15,6 +15,7 @@ from ipsecd.wire.selector import Address
 
 TTL = 64
 _PATHS = 256
+IDENTIFICATIONS = 0xFFFF  # there are, without 0: the kernel would write another in its place
 _V4 = struct.Struct("!2sHH4sH8s")  # to the TOS, length, Identification, to the protocol, checksum, addresses
 _V6 = struct.Struct("!4sH2s32s")  # to the flow label, length, to the hop limit, addresses
 
@@ -42,13 +43,15 @@ def header(
 
 class Front:
     """The headers of packets between two hosts and of one protocol, of which each has a length and a number of its own:
-    what is made anew in transport mode, for what came in UDP. The number is an IPv4 Identification, so that packets in
-    a row have those that the kernel gives where it takes a big one apart."""
+    those of a tunnel, and what is made anew in transport mode, for what came in UDP. The number is an IPv4
+    Identification, so that packets in a row have those that the kernel gives where it takes a big one apart."""
 
     __slots__ = ("_base", "_middle", "_start", "ends", "octets")
 
-    def __init__(self, source: Address, destination: Address, protocol: int, tos: int) -> None:
-        made = bytearray(header(source, destination, tos=tos))
+    def __init__(
+        self, source: Address, destination: Address, protocol: int, tos: int, *, dont_fragment: bool = False
+    ) -> None:
+        made = bytearray(header(source, destination, tos=tos, dont_fragment=dont_fragment))
         self.octets = len(made)
         self.ends = source.packed + destination.packed
         self._base = 0  # the sum of an IPv4 header but for length, Identification and checksum
@@ -71,6 +74,11 @@ class Front:
 
 
 front = lru_cache(maxsize=_PATHS)(Front)
+
+
+def identification(number: int) -> int:
+    """The Identification of a packet with this sequence number."""
+    return number % IDENTIFICATIONS + 1
 
 
 @lru_cache(maxsize=_PATHS)

@@ -27,8 +27,10 @@ from ipsecd.errors import KernelError
 from ipsecd.io.ah_too_big import AhTooBig
 from ipsecd.io.native import NativePacket, NativeReceiver, NativeSender
 from ipsecd.io.native_open import AH, ESP, open_receiving, open_sending, open_too_big
+from ipsecd.io.native_runs import RunReceiver
 from ipsecd.io.outgoing import Refusal
 from ipsecd.io.udp_errors import PathError
+from ipsecd.limits import NATIVE_BUFFER, RECEIVE_BUFFER
 from tests.netns.capture import PATIENCE, Capture, send
 from tests.netns.packets import too_big
 from tests.netns.places import GA_WAN, GB_WAN, HB
@@ -72,9 +74,9 @@ def header(version: int, protocol: int, source: str = "", destination: str = "",
     return IPv6(src=here, dst=there, nh=protocol, hlim=ttl, tc=0xB9, fl=0x12345)
 
 
-def dressed(version: int) -> Packet:
+def dressed(version: int, protocol: int = AH) -> Packet:
     """A header with all that may stand between it and AH, but for what the kernel takes offence at."""
-    plain = header(version, AH)
+    plain = header(version, protocol)
     if version == 4:
         plain.options = [IPOption_NOP(), IPOption_NOP(), IPOption_NOP(), IPOption_NOP(), IPOption_Router_Alert()]
         return plain
@@ -86,7 +88,7 @@ def dressed(version: int) -> Packet:
         / IPv6ExtHdrHopByHop(nh=60, options=options)
         / IPv6ExtHdrDestOpt(nh=43)
         / route
-        / IPv6ExtHdrDestOpt(nh=AH, options=options)
+        / IPv6ExtHdrDestOpt(nh=protocol, options=options)
     )
 
 
@@ -267,3 +269,41 @@ def without_rights(work: object) -> None:
     assert libc.capset(head, none) == 0
     assert callable(work)
     work()
+
+
+def test_a_run_that_is_sent_is_read_as_a_run(sites: Sites, version: int) -> None:
+    sender = sending(sites, "ga", version)
+    receiver = RunReceiver(sites.inside("gb", open_receiving, version, ESP, 0x77))
+    packets = [bytes(header(version, ESP) / Raw(BODY + bytes([number]))) for number in range(9)]
+    packets.append(bytes(header(version, ESP) / Raw(BODY)))
+    ends = ip_address(GA_WAN[version]), ip_address(GB_WAN[version])
+    buffer = memoryview(bytearray(RECEIVE_BUFFER + NATIVE_BUFFER))
+    octets, segment = sum(map(len, packets)), len(packets[0])
+    for whole in (b"".join(packets), memoryview(b"".join(packets))):
+        assert sender.send(whole, *ends, segment=segment) is None
+        assert sender.repeat(*ends, segment=segment)(whole)
+        assert select.select([receiver], [], [], PATIENCE)[0]
+        for _ in "ab":
+            assert receiver.receive_run(buffer, 64) == (octets, segment, *reversed(ends))
+            assert bytes(buffer[:octets]) == whole
+
+
+def test_extension_headers_are_in_front_of_a_run_of_one_too(sites: Sites, version: int) -> None:
+    receiver = RunReceiver(sites.inside("gb", open_receiving, version, ESP, 0x77))
+    packet = bytes(dressed(version, ESP) / Raw(BODY))
+    assert one(sending(sites, "ga", version), version, packet) is None
+    assert select.select([receiver], [], [], PATIENCE)[0]
+    buffer = memoryview(bytearray(RECEIVE_BUFFER + NATIVE_BUFFER))
+    read = receiver.receive_run(buffer, 64)
+    assert read is not None
+    assert bytes(buffer[: read.octets]).hex() == packet.hex()
+
+
+def test_of_a_run_that_does_not_fit_the_link_nothing_is_sent(sites: Sites, version: int) -> None:
+    sender = sending(sites, "ga", version)
+    ends = ip_address(GA_WAN[version]), ip_address(GB_WAN[version])
+    packet = bytes(header(version, ESP) / Raw(BODY + bytes(1_500)))
+    assert sender.send(packet * 3, *ends, segment=len(packet)) == Refusal("send-too-big", 1_500)
+    assert sender.drops == {"send-too-big": 3}
+    assert not sender.repeat(*ends, segment=len(packet))(packet * 3)
+    assert sender.drops == {"send-too-big": 3}

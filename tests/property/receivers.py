@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.results import Result, ToTun, ToTunRun
 from ipsecd.dataplane.runs_in import RunsIn
 from ipsecd.ipsec.mending import mended
+from ipsecd.ipsec.outer import Front
 from ipsecd.wire import ip
 from ipsecd.wire.form import TUNNEL, Form
 from ipsecd.wire.offload import decode, segments
@@ -35,11 +37,14 @@ def ends(
     joins: tuple[int, ...] = JOINS,
     form: Form = TUNNEL,
     outer: int = 4,
+    native: bool = False,
     **given: object,
 ) -> list[End]:
     """A sender, and two receivers that know the same."""
     made = [End(near=near, outer=outer, suite=suite, esn=esn) for near in (True, False, False)]
     for end in made:
+        if native:
+            end.outside = replace(end.outside, local_port=0, remote_port=0)
         end.roads._inbound = RunsIn(tun_mtu=TUN_MTU, joins=joins)
         end.form = form
         if form.transport:
@@ -94,14 +99,34 @@ def together(
     end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None
 ) -> list[Result]:
     """Receive them as one read: all but the last have the size of the first."""
-    data = b"".join(datagrams)
-    end.roads.received[: len(data)] = data
     outside = outside or end.outside
-    found = list(kept(end.roads.from_udp_read(len(data), len(datagrams[0]), outside, tos, True, now)))
+    found = list(kept(read(end, datagrams, now, tos, outside)))
     return found + list(kept(end.roads.from_udp_end(now)))
 
 
+def read(end: End, datagrams: list[bytes], now: float, tos: int, outside: m.Outside) -> Iterable[Result]:
+    """Likewise, but there may be more."""
+    if outside.native:
+        packets = natively(datagrams, tos, outside)
+        data = b"".join(packets)
+        end.roads.room[: len(data)] = data
+        return end.roads.from_native_reads(len(data), len(packets[0]), outside, now)
+    data = b"".join(datagrams)
+    end.roads.received[: len(data)] = data
+    return end.roads.from_udp_read(len(data), len(datagrams[0]), outside, tos, True, now)
+
+
+def natively(datagrams: list[bytes], tos: int, outside: m.Outside) -> list[bytes]:
+    """As IP packets, each with an Identification of its own."""
+    front = Front(outside.remote, outside.local, IpProtocol.ESP, tos)
+    return [front.of(len(datagram), 7 * number) + datagram for number, datagram in enumerate(datagrams)]
+
+
 def apart(end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None) -> list[Result]:
+    there = outside or end.outside
+    if there.native:
+        packets = natively(datagrams, tos, there)
+        return [result for packet in packets for result in end.roads.from_native_read(packet, there, now)]
     source = None if outside is None else (outside.remote, outside.remote_port)
     found: list[Result] = []
     for datagram in datagrams:

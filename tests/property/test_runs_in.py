@@ -27,8 +27,10 @@ from tests.property.receivers import (
     ends,
     inside,
     kept,
+    natively,
     one_by_one,
     packets_of,
+    read,
     state,
     together,
 )
@@ -84,6 +86,13 @@ def reads(draw: st.DrawFn, near: End, form: Form = TUNNEL, outer: int = 4) -> li
     return [*datagrams, last] if last and len(last) < size else datagrams
 
 
+def moved(end: End) -> m.Outside:
+    """Where its peer might be next."""
+    if end.outside.native:
+        return replace(end.outside, remote=type(end.outside.remote)(int(end.outside.remote) + 1))
+    return replace(end.outside, remote_port=999)
+
+
 @settings(max_examples=3 * settings().max_examples)
 @given(
     data=st.data(),
@@ -94,6 +103,7 @@ def reads(draw: st.DrawFn, near: End, form: Form = TUNNEL, outer: int = 4) -> li
     tos=often(st.just(0), st.integers(0, 3)),
     form=forms,
     outer=st.sampled_from([4, 6]),
+    native=st.booleans(),
 )
 def test_a_read_is_what_its_datagrams_are_one_by_one(
     data: st.DataObject,
@@ -104,11 +114,12 @@ def test_a_read_is_what_its_datagrams_are_one_by_one(
     tos: int,
     form: Form,
     outer: int,
+    native: bool,
 ) -> None:
-    near, one, two = ends(suite, esn=esn, joins=joins, form=form, outer=outer, limits=given)
+    near, one, two = ends(suite, esn=esn, joins=joins, form=form, outer=outer, native=native, limits=given)
     for now in (1.0, 1.5, 3.0):
         datagrams = data.draw(reads(near, form, outer))
-        outside = data.draw(often(st.just(None), st.just(replace(one.outside, remote_port=999))))
+        outside = data.draw(often(st.just(None), st.just(moved(one))))
         found = one_by_one(together(one, datagrams, now, tos, outside))
         assert found == apart(two, datagrams, now, tos, outside)
         assert state(one) == state(two)
@@ -119,13 +130,18 @@ NOISE = [b"\xff", b"", bytes(4) + b"ike", b"short", bytes([7]) * 80, bytes(4) + 
 
 
 @settings(max_examples=3 * settings().max_examples)
-@given(st.data(), st.booleans(), often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(9))), forms)
+@given(
+    st.data(),
+    st.booleans(),
+    often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(9))),
+    forms,
+    st.booleans(),
+)
 def test_reads_in_a_row_are_what_their_datagrams_are_one_by_one(
-    data: st.DataObject, esn: bool, given: m.Limits, form: Form
+    data: st.DataObject, esn: bool, given: m.Limits, form: Form, native: bool
 ) -> None:
     """Single datagrams, as a kernel that joins none gives them, and runs between them."""
-    near, one, two = ends(esn=esn, form=form, limits=given)
-    moved = replace(one.outside, remote_port=999)
+    near, one, two = ends(esn=esn, form=form, native=native, limits=given)
     for now in (1.0, 2.0):
         found: list[Result] = []
         wanted: list[Result] = []
@@ -139,11 +155,9 @@ def test_reads_in_a_row_are_what_their_datagrams_are_one_by_one(
                     datagrams = [data.draw(st.sampled_from(NOISE))]
                 case _:
                     datagrams = [authentic(near, *inside(packet, form)) for packet in Big(count=5).segments()]
-            outside = data.draw(often(st.just(one.outside), st.just(moved)))
+            outside = data.draw(often(st.just(one.outside), st.just(moved(one))))
             tos = data.draw(often(st.just(0), st.just(1)))
-            octets = b"".join(datagrams)
-            one.roads.received[: len(octets)] = octets
-            found += kept(one.roads.from_udp_read(len(octets), len(datagrams[0]), outside, tos, True, now))
+            found += kept(read(one, datagrams, now, tos, outside))
             wanted += apart(two, datagrams, now, tos, outside)
         found += kept(one.roads.from_udp_end(now))
         assert one_by_one(found) == wanted
@@ -185,6 +199,46 @@ def test_a_plain_run_is_opened_and_written_as_one(suite: Suite, esn: bool) -> No
     assert [type(result) for result in results] == [ToTunRun]
     assert packets_of(results) == RUN.segments()
     assert far.paths["runs-in"] == 1
+
+
+@pytest.mark.parametrize("outer", [4, 6])
+@pytest.mark.parametrize("esn", [False, True])
+def test_a_run_of_native_packets_is_opened_and_written_as_one_too(esn: bool, outer: int) -> None:
+    near, one, two = ends(esn=esn, outer=outer, native=True)
+    before = [authentic(near, 4, udp(*ADDRESSES[4]))]
+    for end in (one, two):
+        apart(end, before, 1.0)
+    datagrams = [authentic(near, 4, packet) for packet in RUN.segments()]
+    results = together(one, datagrams, 1.0)
+    assert [type(result) for result in results] == [ToTunRun]
+    assert one_by_one(results) == apart(two, datagrams, 1.0)
+    assert state(one) == state(two)
+    assert one.paths["runs-in"] == 1
+
+
+def first_bent(packet: bytes, at: int, to: int) -> bytes:
+    return packet[:at] + bytes([to]) + packet[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("outer", "at", "to"),
+    [(4, 0, 0x46), (4, 6, 0x20), (4, 7, 1), (4, 9, 51), (4, 9, 17), (6, 6, 51), (6, 6, 0), (6, 0, 0x70)],
+)
+def test_native_packets_with_other_headers_go_one_by_one(outer: int, at: int, to: int) -> None:
+    """With options, fragments, AH, another protocol, extension headers, another version."""
+    near, one, two = ends(outer=outer, native=True)
+    before = [authentic(near, 4, udp(*ADDRESSES[4]))]
+    for end in (one, two):
+        apart(end, before, 1.0)
+    datagrams = [authentic(near, 4, packet) for packet in RUN.segments()]
+    packets = [first_bent(packet, at, to) for packet in natively(datagrams, 0, one.outside)]
+    data = b"".join(packets)
+    one.roads.room[: len(data)] = data
+    found = list(kept(one.roads.from_native_reads(len(data), len(packets[0]), one.outside, 1.0)))
+    found += kept(one.roads.from_udp_end(1.0))
+    assert found == [each for packet in packets for each in two.roads.from_native_read(packet, two.outside, 1.0)]
+    assert state(one) == state(two)
+    assert one.paths["runs-in"] == 0
 
 
 @pytest.mark.parametrize("form", [TRANSPORT, NATTED], ids=["transport", "natted"])

@@ -41,9 +41,12 @@ def sender(
     given: m.Limits,
     mtu: int,
     form: Form = TUNNEL,
+    native: bool = False,
 ) -> End:
     end = End(near=True, suite=suite, esn=esn, outer=outer)
     end.form = form
+    if native:
+        end.outside = replace(end.outside, local_port=0, remote_port=0)
     end.policy(protect(*PAIRS, header=header))
     end.install_outbound(limits=given)
     end.roads.handle(m.SetLinkMtu(end.outside.remote, mtu), 0.0)
@@ -98,6 +101,7 @@ def read(end: End, big: Big, now: float) -> list[Result]:
     given=often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(99), hard_octets=st.just(99_999))),
     mtu=often(st.just(9_000), st.just(1_200)),
     form=forms,
+    native=st.booleans(),
 )
 def test_a_run_is_what_its_packets_are_one_by_one(
     big: Big,
@@ -109,9 +113,11 @@ def test_a_run_is_what_its_packets_are_one_by_one(
     given: m.Limits,
     mtu: int,
     form: Form,
+    native: bool,
 ) -> None:
     ends = [
-        sender(suite, esn=esn, outer=outer, first=first, header=header, given=given, mtu=mtu, form=form) for _ in "ab"
+        sender(suite, esn=esn, outer=outer, first=first, header=header, given=given, mtu=mtu, form=form, native=native)
+        for _ in "ab"
     ]
     for now in (1.0, 2.0):  # the buffers have been used before
         together = read(ends[0], big, now)
@@ -141,12 +147,17 @@ def test_a_run_is_what_its_packets_are_one_by_one(
         Big(count=1, tail=1),
     ],
 )
-@pytest.mark.parametrize(("esn", "first"), [(False, 7), (True, 7), (True, (1 << 32) - 20)])
-@pytest.mark.parametrize("form", [TUNNEL, TRANSPORT], ids=["tunnel", "transport"])
-def test_at_the_edges_it_is_so_too(big: Big, esn: bool, first: int, form: Form) -> None:
+@pytest.mark.parametrize(("esn", "first"), [(False, 7), (False, 0xFFFE - 50), (True, 7), (True, (1 << 32) - 20)])
+@pytest.mark.parametrize(
+    ("form", "outer", "native"),
+    [(TUNNEL, 4, False), (TUNNEL, 4, True), (TUNNEL, 6, True), (TRANSPORT, 4, False)],
+    ids=["tunnel", "native", "native6", "transport"],
+)
+def test_at_the_edges_it_is_so_too(big: Big, esn: bool, first: int, form: Form, outer: int, native: bool) -> None:
     """More than one call takes, a last packet for which there is no room, numbers that come round."""
+    kind = {"esn": esn, "outer": outer, "form": form, "native": native}
     ends = [
-        sender(GCM, esn=esn, outer=4, first=first, header=m.OuterHeader(), given=m.Limits(), mtu=9_000, form=form)
+        sender(GCM, **kind, first=first, header=m.OuterHeader(), given=m.Limits(), mtu=9_000)  # type: ignore[arg-type]  # each as it is named
         for _ in "ab"
     ]
     assert read(ends[0], big, 1.0) == ends[1].send(*big.segments(), now=1.0)
@@ -333,12 +344,14 @@ SINGLES = [
     esn=st.booleans(),
     given=often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(9), hard_octets=st.just(3_000))),
     form=forms,
+    native=st.booleans(),
 )
 def test_packets_in_a_row_go_as_they_would_one_by_one(
-    data: st.DataObject, suite: Suite, esn: bool, given: m.Limits, form: Form
+    data: st.DataObject, suite: Suite, esn: bool, given: m.Limits, form: Form, native: bool
 ) -> None:
+    kind = {"esn": esn, "form": form, "native": native}
     ends = [
-        sender(suite, esn=esn, outer=4, first=0, header=m.OuterHeader(), given=given, mtu=1_400, form=form)
+        sender(suite, **kind, outer=4, first=0, header=m.OuterHeader(), given=given, mtu=1_400)  # type: ignore[arg-type]  # each as it is named
         for _ in "ab"
     ]
     for now in (1.0, 1.5, 3.0):

@@ -23,6 +23,7 @@ from ipsecd.dataplane.runs_out import RunsOut
 from ipsecd.errors import KernelError
 from ipsecd.io.channel import Channel, channel_pair
 from ipsecd.io.native import NativePacket
+from ipsecd.io.native_runs import RunReceiver
 from ipsecd.io.outgoing import Refusal
 from ipsecd.io.tun import NOTHING_LEFT, TunEnd, TunRead
 from ipsecd.io.udp import Received
@@ -145,15 +146,38 @@ class Raw:
         found, self.told = self.told[:limit], self.told[limit:]
         return found
 
-    def repeat(self, *_: Any) -> Callable[[bytes], bool]:
+    def repeat(self, *_: Any, **__: Any) -> Callable[[bytes], bool]:
         return lambda _: False
 
-    def send(self, packet: bytes, local: Address, remote: Address) -> Refusal | None:
-        if len(packet) > self.link:
+    def send(self, packets: bytes | memoryview, local: Address, remote: Address, *, segment: int = 0) -> Refusal | None:
+        size = segment or len(packets)
+        if size > self.link:
             self.drops["send-too-big"] += 1
             return Refusal("send-too-big", self.link)
-        self.sent.append((packet, local, remote))
+        self.sent += [(bytes(packets[at : at + size]), local, remote) for at in range(0, len(packets), size)]
         return None
+
+
+class Kernel:
+    """A raw socket for ESP over IPv4, as Python gives it: packets arrive, or errors in their place."""
+
+    family, proto = socket.AF_INET, 50
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self.arrived: deque[bytes | OSError] = deque()
+
+    def fileno(self) -> int:
+        return self._number
+
+    def recv_into(self, buffer: memoryview) -> int:
+        if not self.arrived:
+            raise BlockingIOError
+        first = self.arrived.popleft()
+        if isinstance(first, OSError):
+            raise first
+        buffer[: len(first)] = first
+        return len(first)
 
 
 class World:
@@ -163,7 +187,7 @@ class World:
         self.ends = channel_pair()
         self.control = Channel(self.ends[0])
         self.tun, self.socket = Device(), Socket(900)
-        self.raw, self.router = Raw(901), Raw(902)
+        self.raw, self.router, self.esp = Raw(901), Raw(902), Kernel(903)
         channel, sockets = Channel(self.ends[1]), {(4, PORT): self.socket}
         self.process: RoadProcess
         if road == "out":
@@ -172,7 +196,7 @@ class World:
             self.process = OutboundProcess(channel, self.tun, made, sockets, senders)  # type: ignore[arg-type]  # stood in for
         else:
             into = RunsIn(tun_mtu=TUN_MTU)
-            read: Any = [self.raw], [self.router]
+            read: Any = [self.raw, RunReceiver(self.esp)], [self.router]  # type: ignore[arg-type]  # likewise
             self.process = InboundProcess(channel, self.tun, into, sockets, *read)  # type: ignore[arg-type]
 
     def tell(self, *messages: Message) -> list[Message]:

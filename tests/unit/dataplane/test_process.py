@@ -284,7 +284,7 @@ def test_another_device_takes_the_place_of_one(either: World, lost: bool) -> Non
 
 def watched(either: World) -> set[int]:
     """Besides the device."""
-    raw = (either.raw,) if isinstance(either.process, OutboundProcess) else (either.raw, either.router)
+    raw = (either.raw,) if isinstance(either.process, OutboundProcess) else (either.raw, either.router, either.esp)
     return {either.ends[1].fileno(), *(each.fileno() for each in (either.socket, *raw))}
 
 

@@ -237,6 +237,27 @@ def test_a_bounded_number_of_native_packets_is_taken_in_one_turn(into: World) ->
     assert len(into.raw.arrived) == 5
 
 
+def test_native_packets_with_esp_are_opened_together(into: World) -> None:
+    into.tell(SPD, replace(INBOUND, outside=NATIVE))
+    packets = [udp(*V4[::-1], data=bytes([number])) for number in range(9)]
+    first, *rest = [native(datagram) for datagram in from_far(*packets)]
+    into.esp.arrived.append(first)
+    into.turn(into.esp.fileno())
+    into.esp.arrived.extend(rest)
+    into.turn(into.esp.fileno())
+    assert into.tun.written() == packets
+    into.heard()
+    counters = into.counters()
+    assert (counters.paths["runs-in"], counters.paths["from-native"]) == (1, 9)
+
+
+def test_a_native_packet_that_waits_nowhere_else_is_taken_in_the_same_turn(into: World) -> None:
+    into.esp.arrived.extend([native(bytes(40 + max(number, 1))) for number in range(limits.BURST + 9)])
+    into.turn(into.esp.fileno())
+    assert into.counters().paths["from-native"] == limits.BURST + 1
+    assert len(into.esp.arrived) == 8
+
+
 def native(body: bytes) -> bytes:
     """As it arrives without UDP."""
     total = (20 + len(body)).to_bytes(2, "big")

@@ -92,21 +92,32 @@ PACKET = Out(b"one", NATIVE, 0, True, b"inside")
 
 
 class RawSocket(Socket):
-    def send(self, data: Any, *ends: Any) -> Any:
-        self.story.append(("send", bytes(data), *ends))
+    def send(self, data: Any, *ends: Any, segment: int) -> Any:  # type: ignore[override]  # only what it is asked with
+        self.story.append(("send", bytes(data), *ends, segment))
         return self.refusal
 
-    def repeat(self, *_: Any) -> Callable[[Any], bool]:
-        return super().repeat(traffic_class=0, may_fragment=False, segment=0)
+    def repeat(self, *_: Any, segment: int) -> Callable[[Any], bool]:  # type: ignore[override]  # likewise
+        return super().repeat(traffic_class=0, may_fragment=False, segment=segment)
 
 
 def test_a_whole_packet_leaves_by_the_raw_socket_of_its_version() -> None:
     udp, raw = Socket(), RawSocket()
     sending = Sending({(4, OUTSIDE.local_port): udp}, {4: raw})  # type: ignore[dict-item]  # all that is asked of them
     assert [sending.send(PACKET), sending.send(PACKET._replace(datagram=b"two"))] == [0, 0]
-    assert raw.story == [("send", b"one", NATIVE.local, NATIVE.remote), ("again", b"two", 0, False, 0)]
+    assert raw.story == [("send", b"one", NATIVE.local, NATIVE.remote, 0), ("again", b"two", 0, False, 0)]
     assert udp.story == []
     assert sending.drops() == {"send-full": 4}
+
+
+def test_a_run_of_whole_packets_leaves_by_the_raw_socket_too() -> None:
+    raw = RawSocket()
+    sending = Sending({}, {4: raw})  # type: ignore[dict-item]  # all that is asked of it
+    run = RUN._replace(outside=NATIVE)
+    assert [sending.send(run), sending.send(run)] == [0, 0]
+    assert raw.story == [("send", b"onetwo", NATIVE.local, NATIVE.remote, 3), ("again", b"onetwo", 0, False, 3)]
+    nowhere = Sending({}, {})
+    assert nowhere.send(run) == 0
+    assert nowhere.drops() == {"send-no-socket": 2}
 
 
 def test_the_mtu_of_a_link_that_a_whole_packet_exceeds_comes_back() -> None:
