@@ -84,28 +84,25 @@ class RunsIn(Inbound):
         return self._octets[self._filled :]
 
     def carry_read(
-        self, octets: int, segment: int, outside: Outside, tos: int, now: float, *, natt: bool
+        self, octets: int, segment: int, outside: Outside, tos: int, now: float, *, natt: bool, head: int = 0
     ) -> Iterable[Result]:
         """Receive what one read put into ``received``: ``octets``, as datagrams of ``segment`` octets each but for the
         last, which may have less. The rest as in ``carry``. Each result is to be carried out before the next is taken,
         as they share their buffers. Datagrams that are all of one size wait for others like them until ``end``, or
         until something else comes: single ones for single ones, and several for more of them, as who sends more than
-        leaves in one call sends what is left over first."""
-        return self._line_up(octets, _Kind(segment, outside, tos, natt), now)
+        leaves in one call sends what is left over first. ``head`` is how many octets of each are an IP header."""
+        kind = _Kind(segment, outside, tos, natt, head)
+        single = octets == segment == self._latest
+        if self._filled and (kind != self._kind or not (single or octets > self._latest)):
+            return self._after_others(octets, kind, now)
+        return self._gather(octets, kind, now)
 
     def carry_native_read(self, octets: int, segment: int, outside: Outside, now: float) -> Iterable[Result]:
         """Likewise what was read into ``room``: IP packets with ESP, each with the header of the first, but for
         lengths, Identification, TTL and checksum. The rest as in ``carry_native``."""
         at = self._filled
         head, tos = _plain_header(self._octets[at : at + segment])
-        return self._line_up(octets, _Kind(segment, outside, tos, bool(head), head), now)
-
-    def _line_up(self, octets: int, kind: _Kind, now: float) -> Iterable[Result]:
-        segment = kind.segment
-        single = octets == segment == self._latest
-        if self._filled and (kind != self._kind or not (single or octets > self._latest)):
-            return self._after_others(octets, kind, now)
-        return self._gather(octets, kind, now)
+        return self.carry_read(octets, segment, outside, tos, now, natt=bool(head), head=head)
 
     def end(self, now: float) -> Iterable[Result]:
         """Receive what waits for others like it."""
@@ -138,7 +135,7 @@ class RunsIn(Inbound):
         """Receive all that stands at the start of the buffer."""
         segment = kind.segment
         for at, count in self._stretches(octets, kind):
-            sa = self._sa(at, segment, kind, count, now) if count >= _WORTH else None
+            sa = self._sa(at, segment, kind.outside, kind.head, count, now) if count >= _WORTH else None
             if sa is not None and (run := self._opener.open(sa, at, segment, count, kind.head)) is not None:
                 yield from self._receive_run(sa, run, kind, now)
                 continue
@@ -156,9 +153,8 @@ class RunsIn(Inbound):
         for at in range(full * segment, octets, segment):
             yield at, 1
 
-    def _sa(self, at: int, octets: int, kind: _Kind, count: int, now: float) -> InboundSa | None:
+    def _sa(self, at: int, octets: int, outside: Outside, head: int, count: int, now: float) -> InboundSa | None:
         """The SA of plain datagrams."""
-        outside, head = kind.outside, kind.head
         (spi,) = _SPI.unpack_from(self._octets, at + head)
         sa = self._sad.get(spi)
         if sa is None or sa.run is None or not sa.used or (head and sa.form.transport):
@@ -174,7 +170,7 @@ class RunsIn(Inbound):
 
     def _receive_one(self, at: int, octets: int, kind: _Kind, now: float) -> list[Result]:
         _, outside, tos, natt, head = kind
-        sa = self._sa(at, octets, kind, 1, now) if natt and octets > head + HEADER_OCTETS else None
+        sa = self._sa(at, octets, outside, head, 1, now) if natt and octets > head + HEADER_OCTETS else None
         opened = self._opener.open_one(sa, at + head, octets - head) if sa is not None else None
         if sa is None or opened is None:
             whole = self._octets[at : at + octets].tobytes()
