@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -88,13 +89,19 @@ def run(
     options = Options(policy.absolute(), state, control, group, given, without, plane == "inline")
     app = App(options, journal, systemd.from_environment())
     try:
-        asyncio.run(app.run(Commands(app).handlers()))
+        asyncio.run(_until_told(app))
     except IpsecdError:
         sys.exit(1)  # the log has said why
     finally:
         journal.close()
     if app.failed:
         sys.exit(1)
+
+
+async def _until_told(app: App) -> None:
+    await app.run(Commands(app).handlers())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # while the loop closes, its handlers have nothing left to tell it by
 
 
 @main.command(name="check")

@@ -17,14 +17,14 @@ PATIENCE, SILENCE = 30, 3  # seconds: for an answer that will come, and for none
 
 def answers(sites: Sites, place: str, target: str, count: int = 3, size: int = 56, *, patience: int = PATIENCE) -> int:
     """How many of ``count`` echo requests from ``place`` were answered, the last at most ``patience`` seconds later."""
-    command = ["ping", "-n", "-c", count, "-i", "0.05", "-W", patience, "-s", size, target]
-    return received(sites.run(place, [str(word) for word in command], check=False).stdout)
+    return received(sites.run(place, at_once(target, size, count, patience), check=False).stdout)
 
 
-def at_once(target: str, size: int = 56) -> list[str]:
-    """A ping of three requests that leave at once. It waits for the last answer as long as for the first; one with an
-    interval gives up when that has passed."""
-    return ["ping", "-n", "-c", "3", "-l", "3", "-i", str(PATIENCE), "-W", str(PATIENCE), "-s", str(size), target]
+def at_once(target: str, size: int = 56, count: int = 3, patience: int = PATIENCE) -> list[str]:
+    """A ping whose requests leave at once. It waits for the last answer as long as for the first; one with an interval
+    gives up when that has passed."""
+    command = ["ping", "-n", "-c", count, "-l", count, "-i", patience, "-W", patience, "-s", size, target]
+    return [str(word) for word in command]
 
 
 def received(told: str) -> int:

@@ -44,7 +44,7 @@ def test_the_first_packet_brings_the_tunnel_up_and_isnt_lost(sites: Sites, tmp_p
         (child,) = sa["children"]
         assert (sa["local_id"], sa["remote_id"], sa["initiator"]) == ("gw.a.example", "gw.b.example", True)
         assert (child["in"]["packets"], child["out"]["packets"]) == (6, 6)
-        assert both.wire.kinds()["ESP in UDP"] == 12
+        assert both.wire.kinds().keys() - {"link", "IKE"} == {"ESP in UDP"}
         (row,) = both.a.ctl("status")["rules"]
         assert (row["state"], row["up"]) == ("up", ["site/1"])
     told = [re.sub(r"^\S+ (info|warning) +", "", line) for line in both.a.log().splitlines()]
