@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -16,12 +16,14 @@ from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.processes import IN, OUT, Descriptors, Processes
 from ipsecd.daemon.sockets import Sockets
 from ipsecd.dataplane.commands import together
-from ipsecd.dataplane.inline import InlineRoads
 from ipsecd.dataplane.messages import Begin, Counters, Heard
 from ipsecd.dataplane.results import Result
 from ipsecd.errors import KernelError
 from ipsecd.io.tun import TSO, USO, Tun
 from ipsecd.wire.registry import IpProtocol
+
+if TYPE_CHECKING:
+    from ipsecd.dataplane.inline import InlineRoads
 
 log = structlog.get_logger()
 
@@ -187,6 +189,9 @@ Plane = Inline | Apart
 
 
 def inline_roads(measures: Measures, tun: Tun) -> InlineRoads:
+    """Imported only here: the roads need numpy, which a control process beside roads of their own can start without."""
+    from ipsecd.dataplane.inline import InlineRoads  # noqa: PLC0415 - see above
+
     octets = SystemEntropy().octets
     return InlineRoads(octets, tun_mtu=measures.tun_mtu, pmtu_age=measures.pmtu_age, joins=_joins(tun))
 

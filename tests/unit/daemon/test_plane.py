@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -174,3 +176,14 @@ def test_a_tun_device_that_is_being_made_anew_is_waited_for(world: World) -> Non
         assert world.processes.descriptors["out"].tun == 7
 
     asyncio.run(run())
+
+
+def test_a_control_process_needs_no_numpy() -> None:
+    """It is a fifth of what a start costs, and only roads use it."""
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, ipsecd.daemon.app; print('numpy' in sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert told.stdout == "False\n"
