@@ -22,6 +22,7 @@ from tests.netns.nameserver import NameServer, etc, resolv_conf
 from tests.netns.pair import files, rule
 from tests.netns.places import GB_WAN, NET_A
 from tests.netns.sites import Sites
+from tests.netns.test_two_connections import plug
 
 ROUNDS = 9
 TTL = 1
@@ -31,6 +32,13 @@ RULES = (
     {"name": "dns", "filters": [{"source": "me", "destination": "dns"}], "action": "permit"},
     {"name": "gateway", "filters": [{"source": "me", "destination": "default-gateway"}], "action": "permit"},
     {"name": "me", "filters": [{"source": "me", "destination": "198.51.100.0/24"}], "action": "block"},
+    {
+        "name": "dial-in",
+        "filters": [{"source": "me", "destination": "203.0.113.0/24"}],
+        "action": "require-security",
+        "authentication": [{"psk": "peer"}],
+        "connections": "remote-access",
+    },
 )
 
 
@@ -44,6 +52,7 @@ class Followed:
         self._dns = stack.enter_context(NameServer(self._sites, "gb", GB_WAN[4], folder))
         self._daemon = stack.enter_context(Ipsecd(self._sites, "ga", folder / "a", files(*RULES)))
         self._outside = "wan0"
+        plug(self._sites, 4)
 
     def name(self, number: int) -> float:
         address = f"10.2.0.{100 + number}"
@@ -73,6 +82,16 @@ class Followed:
         old, self._outside = self._outside, f"up{number}"
         return self._until(lambda: self._ip("link", "set", old, "name", self._outside), self._in_floor, self._outside)
 
+    def route(self, number: int) -> float:
+        """The log tells when the SPD and the negotiation have it: the file's own entries stay as they are."""
+        told = self._reaches()
+        address = f"203.0.113.{number + 1}"
+        way = "route", "add", f"{address}/32", "dev", "ppp0"
+        return self._until(lambda: self._ip(*way), lambda _: self._reaches() > told, f"a route to {address}")
+
+    def _reaches(self) -> int:
+        return self._daemon.log().count("Which addresses are reached by which type of connection has changed")
+
     def _ip(self, *words: str) -> None:
         self._sites.run("ga", ["ip", *words])
 
@@ -97,6 +116,7 @@ CHANGES = {
     "an address of this machine comes, in the SPD": Followed.address,
     "an address of this machine goes, in the SPD": Followed.address_gone,
     "an interface that leads outside is renamed, in the floor": Followed.interface,
+    "a route moves to another type of connection, in the SPD": Followed.route,
 }
 
 
