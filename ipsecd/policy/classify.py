@@ -35,14 +35,14 @@ from ipsecd.wire.selector import ANY_PORT, Selector
 Chains = branching.Chains
 Flow = one_way.Flow
 
-Verdict = Callable[[int, Entry], str]
-"""What happens to the packets of an entry, by its index in the plan."""
+Verdict = Callable[[Entry], str]
+"""What happens to the packets of an entry."""
 
-Way = Callable[[int, Entry, Action, str], tuple[Flow, ...]]
+Way = Callable[[Entry, Action, str], tuple[Flow, ...]]
 """``out`` or ``into``: an entry's flows of that direction, with an action and a verdict; none if it has no such."""
 
 
-def out(_index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow, ...]:
+def out(entry: Entry, action: Action, verdict: str) -> tuple[Flow, ...]:
     """The flows of packets that leave."""
     if not entry.outbound:
         return ()
@@ -50,7 +50,7 @@ def out(_index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow, 
     return tuple(Flow(action, local, remote, verdict, me, "daddr") for local, remote in pairs)
 
 
-def into(_index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow, ...]:
+def into(entry: Entry, action: Action, verdict: str) -> tuple[Flow, ...]:
     """The flows of packets that arrive."""
     if not entry.inbound:
         return ()
@@ -75,9 +75,7 @@ def turned(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 
 def flows(entries: Sequence[Entry], way: Way, verdict: Verdict) -> tuple[Flow, ...]:
     """The flows of one direction, in order of precedence."""
-    return tuple(
-        flow for index, entry in enumerate(entries) for flow in way(index, entry, entry.action, verdict(index, entry))
-    )
+    return tuple(flow for entry in entries for flow in way(entry, entry.action, verdict(entry)))
 
 
 def excepted(entries: Sequence[Entry], way: Way, verdict: Verdict, *, quoted: bool = False) -> tuple[Flow, ...]:
@@ -85,7 +83,7 @@ def excepted(entries: Sequence[Entry], way: Way, verdict: Verdict, *, quoted: bo
     exception stands inside its entry's own match, so it opens no other entry. ``quoted``: for ICMP errors, and so only
     where the entry has a single peer. The addresses they quote can't be looked up in the set, and who is talked to in
     clear has no say about others."""
-    found = (flow for index, entry in enumerate(entries) for flow in _excepted(index, entry, way, verdict))
+    found = (flow for entry in entries for flow in _excepted(entry, way, verdict))
     return tuple(flow for flow in found if not (quoted and flow.while_clear and _many(flow)))
 
 
@@ -94,8 +92,8 @@ def _many(flow: Flow) -> bool:
     return far.start != far.end
 
 
-def _excepted(index: int, entry: Entry, way: Way, verdict: Verdict) -> tuple[Flow, ...]:
-    own = way(index, entry, entry.action, verdict(index, entry))
+def _excepted(entry: Entry, way: Way, verdict: Verdict) -> tuple[Flow, ...]:
+    own = way(entry, entry.action, verdict(entry))
     if not entry.fallback or entry.action is not Action.PROTECT:
         return own
     return tuple(_while_clear(flow, entry) for flow in own) + own
@@ -120,9 +118,9 @@ def strays(entries: Sequence[Entry], verdict: Verdict, way: Way = out) -> tuple[
     with it."""
     return tuple(
         replace(flow, me="", source=_from_anywhere(flow.source.version, flow.source.protocol, flow.source.ports))
-        for index, entry in enumerate(entries)
+        for entry in entries
         if entry.me and entry.action is not Action.PERMIT
-        for flow in way(index, entry, entry.action, verdict(index, entry))
+        for flow in way(entry, entry.action, verdict(entry))
     )
 
 
@@ -136,17 +134,17 @@ _ANYWHERE = {4: Selector.net("0.0.0.0/0"), 6: Selector.net("::/0")}
 def blocked(name: str, entries: Sequence[Entry], ways: Iterable[Way], verdict: Verdict) -> Chains:
     """The chain ``name`` for forwarded packets: it gives a packet the verdict of the first entry that covers it in
     either direction, if that is a block. ``ways`` are the two directions."""
-    return chains(name, either_way(entries, ways, verdict, lambda *_: "return"))
+    return chains(name, either_way(entries, ways, verdict, lambda _: "return"))
 
 
 def either_way(entries: Sequence[Entry], ways: Iterable[Way], verdict: Verdict, pass_on: Verdict) -> tuple[Flow, ...]:
     """The flows of both directions, by which ``blocked`` judges a packet: what doesn't block will ``pass_on``."""
     both = tuple(ways)
     found: list[Flow] = []
-    for index, entry in enumerate(entries):
+    for entry in entries:
         block = entry.action is Action.BLOCK
         action, then = (Action.BLOCK, verdict) if block else (Action.PERMIT, pass_on)
-        every = (flow for way in both for flow in way(index, entry, action, then(index, entry)))
+        every = (flow for way in both for flow in way(entry, action, then(entry)))
         found += {(flow.source, flow.destination, flow.me, flow.by): flow for flow in every}.values()
     return tuple(found)
 
@@ -154,9 +152,7 @@ def either_way(entries: Sequence[Entry], ways: Iterable[Way], verdict: Verdict, 
 def crossing(name: str, entries: Sequence[Entry], way: Way, verdict: Verdict) -> Chains:
     """The chain ``name`` for forwarded packets that aren't ``blocked``: the flows of one direction, of which those that
     block let go what isn't blocked by them."""
-    own = excepted(
-        entries, way, lambda index, entry: "return" if entry.action is Action.BLOCK else verdict(index, entry)
-    )
+    own = excepted(entries, way, lambda entry: "return" if entry.action is Action.BLOCK else verdict(entry))
     return chains(name, standing_back(own))
 
 

@@ -99,8 +99,8 @@ def of_types(settings: Settings, interfaces: Interfaces) -> tuple[ConstantSet, .
 
 
 def _by(way: classify.Way, words: str, which: str = "") -> classify.Way:
-    def covering(index: int, entry: Entry, action: Action, verdict: str) -> tuple[classify.Flow, ...]:
-        flows = way(index, entry, action, verdict)
+    def covering(entry: Entry, action: Action, verdict: str) -> tuple[classify.Flow, ...]:
+        flows = way(entry, action, verdict)
         if not entry.connections:
             return flows
         return tuple(replace(flow, by=f"{words} @{_SETS[entry.connections]}{which}") for flow in flows)
@@ -108,9 +108,9 @@ def _by(way: classify.Way, words: str, which: str = "") -> classify.Way:
     return covering
 
 
-def _past(index: int, entry: Entry, action: Action, verdict: str) -> tuple[classify.Flow, ...]:
+def _past(entry: Entry, action: Action, verdict: str) -> tuple[classify.Flow, ...]:
     stopped = entry.connections and entry.action is Action.BLOCK
-    return () if stopped else classify.into(index, entry, action, verdict)
+    return () if stopped else classify.into(entry, action, verdict)
 
 
 WAYS = Ways(

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 from typing import NamedTuple
 
 from ipsecd.ipsec.selectors import UNSEEN, SaSelectors
@@ -129,12 +130,8 @@ NEW = "ipsecd hasn't taken notice yet of an address that this machine has got"
 LOST = "it has the address of another machine, or one that this machine has lost"
 
 
-def _number(index: int, _: Entry) -> str:
-    return str(index)
-
-
-def _index(flow: Flow) -> int:
-    return int(flow.verdict)
+def _named(entry: Entry) -> str:
+    return entry.name
 
 
 def _covers(entry: Entry, types: frozenset[str]) -> bool:
@@ -143,7 +140,7 @@ def _covers(entry: Entry, types: frozenset[str]) -> bool:
 
 
 def _by(way: classify.Way, types: frozenset[str]) -> classify.Way:
-    return lambda index, entry, action, verdict: way(index, entry, action, verdict) if _covers(entry, types) else ()
+    return lambda entry, action, verdict: way(entry, action, verdict) if _covers(entry, types) else ()
 
 
 def _holds_outbound(entry: Entry, flow: Packet) -> bool:
@@ -158,8 +155,8 @@ def _excepting(own: classify.Way, *, near: bool) -> classify.Way:
     """Before the flows of an entry that may fall back to clear, that they pass (``classify.excepted``). ``near``: the
     packet's end that isn't the peer is this machine."""
 
-    def way(index: int, entry: Entry, action: Action, verdict: str) -> tuple[Flow, ...]:
-        found = own(index, entry, action, verdict)
+    def way(entry: Entry, action: Action, verdict: str) -> tuple[Flow, ...]:
+        found = own(entry, action, verdict)
         if not entry.fallback or action is not Action.PROTECT or (entry.each and not near):
             return found
         return tuple(replace(flow, action=Action.PERMIT) for flow in found) + found
@@ -167,7 +164,7 @@ def _excepting(own: classify.Way, *, near: bool) -> classify.Way:
     return way
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
     """A packet before the floor. ``forth`` and ``back`` are the types of connection by which it may leave, and by which
     it may have come; empty for an interface that isn't known yet. ``excepted`` are the peers with a soft SA."""
@@ -179,38 +176,46 @@ class Case:
     back: frozenset[str] = frozenset()
     excepted: frozenset[Address] = frozenset()
 
+    @cached_property
+    def _indexes(self) -> Mapping[str, int]:
+        return {entry.name: index for index, entry in enumerate(self.plan.entries)}
+
+    def _index(self, flow: Flow) -> int:
+        """Of the entry that a flow is of."""
+        return self._indexes[flow.verdict]
+
     def decided(self) -> Decided:
         if self.way.forwarded:
             return self._crossing()
         flow = deciding(self._flows(), self.seen)
-        return Decided() if flow is None else Decided(_index(flow), flow.action)
+        return Decided() if flow is None else Decided(self._index(flow), flow.action)
 
     def _crossing(self) -> Decided:
         """What is forwarded arrives and leaves: ``classify.crossing`` says what that means for blocks."""
-        first = deciding(classify.either_way(self.plan.entries, self._ways(), _number, _number), self.seen)
+        first = deciding(classify.either_way(self.plan.entries, self._ways(), _named, _named), self.seen)
         if first is not None and first.action is Action.BLOCK:
-            return Decided(_index(first), first.action)
-        own = deciding(classify.standing_back(self._flows()), self.seen)
-        other = -1 if first is None or (own is not None and _index(own) <= _index(first)) else _index(first)
-        if own is None or self.plan.entries[_index(own)].action is Action.BLOCK:
+            return Decided(self._index(first), first.action)
+        own, index = deciding(classify.standing_back(self._flows()), self.seen), self._index
+        other = -1 if first is None or (own is not None and index(own) <= index(first)) else index(first)
+        if own is None or self.plan.entries[index(own)].action is Action.BLOCK:
             return Decided(passed_on=other)
-        return Decided(_index(own), own.action, other)
+        return Decided(index(own), own.action, other)
 
     def covering(self) -> tuple[int, ...]:
         """The entries that cover the packet on its way, by index; those that block, in either direction if it is
         forwarded."""
-        found = {_index(flow) for flow in concerned(self._flows(), self.seen)}
+        found = {self._index(flow) for flow in concerned(self._flows(), self.seen)}
         if self.way.forwarded:
-            others = classify.flows(self.plan.entries, self._ways()[1], _number)
+            others = classify.flows(self.plan.entries, self._ways()[1], _named)
             blocks = [flow for flow in others if flow.action is Action.BLOCK]
-            found |= {_index(flow) for flow in concerned(blocks, self.seen)}
+            found |= {self._index(flow) for flow in concerned(blocks, self.seen)}
         return tuple(sorted(found))
 
     def _flows(self, entries: Sequence[Entry] | None = None) -> tuple[Flow, ...]:
         """Those of one direction. Strays are of what this machine sends from an address that it has lost."""
         way, _ = self._ways()
-        own = classify.flows(self._entries() if entries is None else entries, way, _number)
-        strays = classify.strays(self.plan.entries, _number, _by(classify.out, self.forth))
+        own = classify.flows(self._entries() if entries is None else entries, way, _named)
+        strays = classify.strays(self.plan.entries, _named, _by(classify.out, self.forth))
         return own + strays if self.way is Way.SENT else own
 
     def _entries(self) -> tuple[Entry, ...]:
@@ -296,7 +301,7 @@ class Case:
     def whichever(self) -> str:
         """That it isn't known by which type of connection such packets go, if a rule is for one."""
         types, way = (self.forth, classify.out) if self.way.outbound else (self.back, classify.into)
-        flows = classify.flows([entry for entry in self.plan.entries if entry.connections], way, _number)
+        flows = classify.flows([entry for entry in self.plan.entries if entry.connections], way, _named)
         told = "told without the rules for one type of connection: no route says by which it goes, or several do"
         return told if len(types) != 1 and concerned(flows, self.seen) else ""
 

@@ -192,7 +192,7 @@ def _crossing(plan: Plan) -> str:
 def _steering(settings: Settings) -> classify.Verdict:
     """What becomes of packets that may leave: marked, let go, or dropped."""
 
-    def verdict(index: int, entry: Entry) -> str:
+    def verdict(entry: Entry) -> str:
         hits = f'counter name "{_counter("hits", entry.name)}"'
         match entry.action:
             case Action.PERMIT:
@@ -200,14 +200,14 @@ def _steering(settings: Settings) -> classify.Verdict:
             case Action.PROTECT:
                 return f"{_mark(settings, entry)} {hits} return"
             case Action.BLOCK:
-                return _judge(index, entry)
+                return _judge(entry)
 
     return verdict
 
 
 def _entering_pieces(settings: Settings) -> classify.Verdict:
     """Fragments are marked for the question of where they came from, and for no more."""
-    return lambda _, entry: f"{_mark(settings, entry)} return" if entry.action is Action.PROTECT else "return"
+    return lambda entry: f"{_mark(settings, entry)} return" if entry.action is Action.PROTECT else "return"
 
 
 def _joined_apart(entries: Sequence[Entry]) -> tuple[classify.Flow, ...]:
@@ -216,7 +216,7 @@ def _joined_apart(entries: Sequence[Entry]) -> tuple[classify.Flow, ...]:
     be among them. Where a passthrough lets in cleartext anyhow they stay with all others."""
     entries = classify.let_in([replace(entry, inbound=True) for entry in entries])
     return classify.excepted(
-        entries, classify.into, lambda _, entry: f"{_APART} accept" if entry.action is Action.PROTECT else "return"
+        entries, classify.into, lambda entry: f"{_APART} accept" if entry.action is Action.PROTECT else "return"
     )
 
 
@@ -226,7 +226,7 @@ def _mark(settings: Settings, entry: Entry) -> str:
     return set_mark(settings, settings.mark if entry.anywhere else asking_mark(settings))
 
 
-def _judge(_index: int, entry: Entry) -> str:
+def _judge(entry: Entry) -> str:
     """What becomes of packets in clear."""
     return "return" if entry.action is Action.PERMIT else f'counter name "{_counter("drops", entry.name)}" drop'
 

@@ -62,9 +62,7 @@ def _anywhere(entries: Iterable[Entry]) -> tuple[classify.Flow, ...]:
     protecting = [replace(entry, inbound=True) for entry in entries if entry.action is Action.PROTECT]
     while protecting and not protecting[-1].anywhere:
         protecting.pop()
-    return classify.flows(
-        protecting, connections.WAYS.emerged, lambda _, entry: "accept" if entry.anywhere else "return"
-    )
+    return classify.flows(protecting, connections.WAYS.emerged, lambda entry: "accept" if entry.anywhere else "return")
 
 
 def local_networks(plan: Plan) -> dict[str, tuple[Address, Address]]:

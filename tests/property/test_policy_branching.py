@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address
+from itertools import chain
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -96,14 +97,15 @@ def said(chains: classify.Chains, packet: Packet) -> Said:
     return Said(Reading(chains).verdict("c", passing), passing.mark, tuple(passing.counted))
 
 
-def verdict(index: int, entry: Entry) -> str:
+def verdict(entry: Entry) -> str:
+    counter = f'counter name "{entry.name}"'
     match entry.action:
         case Action.PERMIT:
-            return f'counter name "{index}" return' if index % 2 else "return"
+            return f"{counter} return" if int(entry.name) % 2 else "return"
         case Action.BLOCK:
-            return f'counter name "{index}" drop'
+            return f"{counter} drop"
         case Action.PROTECT:
-            return f'{set_mark(Settings(), Settings().mark)} counter name "{index}" return'
+            return f"{set_mark(Settings(), Settings().mark)} {counter} return"
 
 
 @contextmanager
@@ -132,9 +134,12 @@ def alike(draw: st.DrawFn) -> list[Entry]:
     return found
 
 
-lists = st.lists(alike() | entries().map(lambda entry: [entry]), min_size=2, max_size=7).map(
-    lambda groups: [entry for group in groups for entry in group]
-)
+def numbered(groups: Sequence[Sequence[Entry]]) -> list[Entry]:
+    """All in a row, and called so."""
+    return [replace(entry, name=str(number)) for number, entry in enumerate(chain.from_iterable(groups))]
+
+
+lists = st.lists(alike() | entries().map(lambda entry: [entry]), min_size=2, max_size=7).map(numbered)
 some_packets = st.lists(packets(), min_size=30, max_size=30)
 ways = st.sampled_from((WAYS.out, WAYS.into, WAYS.ahead))
 Written = Callable[[Sequence[Entry], classify.Way], classify.Chains]
@@ -223,7 +228,7 @@ def packets_of_hosts(draw: st.DrawFn) -> Packet:
 
 
 @given(
-    st.lists(across(), min_size=2, max_size=5).map(lambda groups: [entry for group in groups for entry in group]),
+    st.lists(across(), min_size=2, max_size=5).map(numbered),
     st.lists(packets_of_hosts(), min_size=30, max_size=30),
     ways,
     everything,
@@ -257,7 +262,7 @@ def test_what_a_flow_does_not_take_goes_on_to_those_behind_it(
     partial: Entry, protocol: int, ports: tuple[int, ...]
 ) -> None:
     """Though it covers all addresses that are left. A protocol without ports has other octets where they would be."""
-    found = [entry(Action.PERMIT, A), partial, entry(Action.BLOCK, B), entry(Action.BLOCK, ALL)]
+    found = numbered([[entry(Action.PERMIT, A), partial, entry(Action.BLOCK, B), entry(Action.BLOCK, ALL)]])
     flow = Flow.build(ip_address("10.0.0.3"), ip_address("10.0.0.4"), protocol, *ports)
     packet = Packet(flow, frozenset(), "lan0", "lan0")
     for written in (chains, blocked, crossing, original):

@@ -55,7 +55,7 @@ packets = st.builds(
 ways = st.sampled_from((classify.out, classify.into))
 
 
-def verdict(_: int, entry: Entry) -> str:
+def verdict(entry: Entry) -> str:
     return {
         Action.PERMIT: "return",
         Action.BLOCK: 'counter name "blocked" drop',
@@ -84,7 +84,7 @@ def crossing(found: Sequence[Entry], way: classify.Way) -> classify.Chains:
 
 def covers(way: classify.Way, entry: Entry, packet: Packet) -> bool | None:
     """Whether the entry covers the packet that way; None: it may, as far as can be seen."""
-    for flow in way(0, entry, entry.action, ""):
+    for flow in way(entry, entry.action, ""):
         ends = (flow.source, packet.source), (flow.destination, packet.destination)
         if all(int(selector.start) <= int(address) <= int(selector.end) for selector, address in ends):
             ports = {flow.source.ports, flow.destination.ports} - {ANY_PORT}
