@@ -38,19 +38,15 @@ ADDRESSES = {4: ("@nh,96,32", "@nh,128,32"), 6: ("@nh,64,128", "@nh,192,128")}  
 TRANSPORT = ("meta l4proto", "th sport", "th dport")
 
 
-Aside = Callable[[list[str]], str]
-"""Puts rules into a branch of their own, and tells how it is called."""
-
-
 @dataclass(frozen=True, slots=True)
 class Words:
     """``places`` are in nft's words those of source and destination address, and then of protocol and two ports, if
-    they can be told. ``written`` are flows as the rules of a chain, with the branches they need. ``final`` says whether
-    nothing is left for others of a packet that belongs to a flow. ``in_turn``: flows may be asked some now, and some
-    later."""
+    they can be told. ``written`` are flows as the rules of a chain, which may go to branches (``aside``). ``final``
+    says whether nothing is left for others of a packet that belongs to a flow. ``in_turn``: flows may be asked some
+    now, and some later."""
 
     places: tuple[str, ...]
-    written: Callable[[Sequence[Flow], Aside], list[str]]
+    written: Callable[[Sequence[Flow]], list[str]]
     final: Callable[[Flow], bool]
     in_turn: bool = True
 
@@ -179,7 +175,7 @@ class _Tree:
             where = f"{self.words.within(cut, part.inside)} {self._gone_to(self._rules(half))}"
             return [where, *self._rules(rest)]
         numbers, full = self._until_full(left, part.inside)
-        rules = self.words.written([self.flows[number] for number in numbers], aside)
+        rules = self.words.written([self.flows[number] for number in numbers])
         if not full and self.then and self.behind is not None and meet(self.behind, part.inside):
             rules.append(f"goto {self.then}")
         return rules

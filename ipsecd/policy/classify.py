@@ -25,7 +25,7 @@ from functools import cache, partial
 from ipsecd import limits
 from ipsecd.policy import branching
 from ipsecd.policy import flow as one_way
-from ipsecd.policy.branching import ADDRESSES, TRANSPORT, Aside, Words, aside, reached, tree
+from ipsecd.policy.branching import ADDRESSES, TRANSPORT, Words, aside, reached, tree
 from ipsecd.policy.constant_sets import EITHER, PORTS, TYPES
 from ipsecd.policy.flow import LOCAL, addresses, ends, rule
 from ipsecd.policy.memory import MEMORY
@@ -202,7 +202,7 @@ def _branched(name: str, flows: Sequence[Flow], words: Callable[[int], Words]) -
 
 def _in_a_row(name: str, flows: Sequence[Flow], words: Words) -> Chains:
     """A rule for each."""
-    chains = {name: words.written(flows, aside)}
+    chains = {name: words.written(flows)}
     return chains | reached(chains)
 
 
@@ -236,16 +236,16 @@ def _by_the_past(version: int) -> Words:
     places = f"ct original {family} saddr", f"ct original {family} daddr"
     return Words(
         places,
-        lambda flows, _: [rule(flow, "ct original ") for flow in flows],
+        lambda flows: [rule(flow, "ct original ") for flow in flows],
         lambda flow: flow.certain and ends(flow.verdict),
     )
 
 
-def _rules(flows: Sequence[Flow], _aside: Aside) -> list[str]:
+def _rules(flows: Sequence[Flow]) -> list[str]:
     return [rule(flow) for flow in flows]
 
 
-def _opaque(flows: Sequence[Flow], aside: Aside) -> list[str]:
+def _opaque(flows: Sequence[Flow]) -> list[str]:
     """Blocks the packet might belong to; a certain match of another kind ends the search for them. Then, what no block
     wants: protects that might be meant, until an entry is certain."""
     blocks = next((place for place, flow in enumerate(reversed(flows)) if flow.action is Action.BLOCK), len(flows))
@@ -339,7 +339,7 @@ def _by_the_quoted(version: int) -> Words:
     return Words((place.destination, place.source), partial(_answers, place), lambda flow: ends(flow.verdict))
 
 
-def _answers(place: Quoted, flows: Sequence[Flow], _aside: Aside) -> list[str]:
+def _answers(place: Quoted, flows: Sequence[Flow]) -> list[str]:
     """The flows as rules for an error that quotes a packet which they answer."""
     rules = [
         (
