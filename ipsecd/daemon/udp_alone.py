@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 from ipsecd.ike.config import Encapsulation, Hosts, IkeConfig, Peer
+
+_Ends = TypeVar("_Ends", Peer, Hosts)
 
 
 def udp_alone(config: IkeConfig) -> IkeConfig:
@@ -12,15 +15,11 @@ def udp_alone(config: IkeConfig) -> IkeConfig:
     in force then."""
     return replace(
         config,
-        peers=tuple(_peer(peer) for peer in config.peers),
-        hosts=tuple(_hosts(hosts) for hosts in config.hosts),
+        peers=tuple(map(_in_udp, config.peers)),
+        hosts=tuple(map(_in_udp, config.hosts)),
         native=False,
     )
 
 
-def _peer(peer: Peer) -> Peer:
-    return replace(peer, encapsulation=Encapsulation.UDP) if peer.encapsulation is Encapsulation.AUTO else peer
-
-
-def _hosts(hosts: Hosts) -> Hosts:
-    return replace(hosts, encapsulation=Encapsulation.UDP) if hosts.encapsulation is Encapsulation.AUTO else hosts
+def _in_udp(ends: _Ends) -> _Ends:
+    return replace(ends, encapsulation=Encapsulation.UDP) if ends.encapsulation is Encapsulation.AUTO else ends
