@@ -7,6 +7,9 @@ each room catches exactly these; nothing else is expected to cross it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+REPORT: Final = "please report this as a bug in ipsecd"  # the next step where only we can be at fault
 
 
 class IpsecdError(Exception):

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from ipsecd.errors import KernelError
 from ipsecd.io.netlink_parts import HEADER
 
+KNOWN = "known to work: nftables 1.0.6"
+
 # linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h
 _REQUEST, _CREATE, _APPEND = 0x001, 0x400, 0x800
 _BATCH_BEGIN, _BATCH_END = 0x0010, 0x0011
@@ -80,17 +82,17 @@ class Compiled:
         while start < len(self._octets):
             length, kind, *_ = HEADER.unpack(self._octets[start : start + HEADER.size].ljust(HEADER.size, b"\0"))
             if not HEADER.size <= length <= len(self._octets) - start:
-                raise Unreadable(_OTHERWISE, _KNOWN)
+                raise Unreadable(_OTHERWISE, KNOWN)
             if kind in {_BATCH_BEGIN, _BATCH_END}:
                 within = kind == _BATCH_BEGIN
             elif within:
                 if kind not in _FLAGS:
-                    raise Unreadable(_OTHERWISE, _KNOWN)
+                    raise Unreadable(_OTHERWISE, KNOWN)
                 body = bytes(self._octets[start + HEADER.size : start + length])
                 found.append(Message(kind, _REQUEST | _FLAGS[kind], body))
             start += length
         if self._rest:
-            raise Unreadable(_OTHERWISE, _KNOWN)
+            raise Unreadable(_OTHERWISE, KNOWN)
         return found
 
 
@@ -105,7 +107,7 @@ class _Lines(dict[bytes, bytes]):
 def _octets(line: bytes) -> bytes:
     told = _LINE.fullmatch(_COLOUR.sub(b"", line))
     if told is None:
-        raise Unreadable(_OTHERWISE, _KNOWN)
+        raise Unreadable(_OTHERWISE, KNOWN)
     if told["between"]:
         return b""
     if told["number"]:
@@ -119,4 +121,3 @@ def _octets(line: bytes) -> bytes:
 
 
 _OTHERWISE = "nft says what it makes of the rules in another way than is known"
-_KNOWN = "known to work: nftables 1.0.6"

@@ -19,7 +19,7 @@ from typing import Any, Self
 from pyroute2 import AsyncIPRoute, NetlinkError
 from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST
 
-from ipsecd.errors import KernelError
+from ipsecd.errors import REPORT, KernelError
 from ipsecd.io.link_settings import ADDRESS_GENERATION_NONE, quiet_link
 
 Address = IPv4Address | IPv6Address
@@ -143,7 +143,7 @@ class Netlink:
         if present != [rule]:
             for other in present:
                 await self.remove_rule(other)
-            raise KernelError(f"asked for {rule}, the kernel has {present}", "please report this as a bug in ipsecd")
+            raise KernelError(f"asked for {rule}, the kernel has {present}", REPORT)
 
     async def remove_rule(self, rule: Rule) -> None:
         """Remove one of ours; none is fine too."""
@@ -162,7 +162,7 @@ class Netlink:
         await self._change_route("add", route)
         present = await self.routes()
         if route not in present:
-            raise KernelError(f"asked for {route}, the kernel has {present}", "please report this as a bug in ipsecd")
+            raise KernelError(f"asked for {route}, the kernel has {present}", REPORT)
 
     async def remove_route(self, route: Route) -> None:
         """Remove one of ours; none is fine too."""

@@ -24,8 +24,8 @@ from collections.abc import Callable, Collection, Sequence
 from math import ceil
 from typing import NamedTuple
 
-from ipsecd.errors import KernelError, LocalError
-from ipsecd.io.compiled import Compiled, Message, Unreadable
+from ipsecd.errors import REPORT, KernelError, LocalError
+from ipsecd.io.compiled import KNOWN, Compiled, Message, Unreadable
 from ipsecd.io.machine_code import machine_code
 from ipsecd.io.owner import Owner
 from ipsecd.io.rewriting import Written, rewriting, written
@@ -89,7 +89,7 @@ class Nftables:
             held = await self._compared(text)
             self._understood = True
         if held.rules != _counted(text):
-            raise KernelError("the kernel holds more rules than it was given, or fewer", _REPORT)
+            raise KernelError("the kernel holds more rules than it was given, or fewer", REPORT)
         self._held = held
 
     async def _rewritten(self, new: Written, elements: Elements) -> bool:
@@ -132,7 +132,7 @@ class Nftables:
         constant = _CONSTANT.findall(text)
         sent = machine_code((await self._checked(text, _CODE)).decode(), self.table, constant)
         if not any(sent.values()):
-            raise KernelError("nft doesn't say what it makes of the rules", _KNOWN)
+            raise KernelError("nft doesn't say what it makes of the rules", KNOWN)
         for _ in range(TABLE_READS):
             held = content(self.table)
             said = await self._nft("", _CODE, *_STILL, "list", "table", "inet", self.table)
@@ -145,9 +145,9 @@ class Nftables:
         for chain in sent.keys() | found.keys():
             if sent.get(chain) != found.get(chain):
                 what = "members in set" if chain.startswith("@") else "rules in chain"
-                raise KernelError(f"the kernel holds other {what} {chain} than it was given", _REPORT)
+                raise KernelError(f"the kernel holds other {what} {chain} than it was given", REPORT)
         if _declared(listed) != _declared(text):
-            raise KernelError("the kernel holds other chains, sets or counters than it was given", _REPORT)
+            raise KernelError("the kernel holds other chains, sets or counters than it was given", REPORT)
         return held
 
     async def holds(self) -> bool:
@@ -210,7 +210,7 @@ class Nftables:
         await self._checked(short.text, "--debug=mnl", compiled.take)
         translated = compiled.messages()
         if text and not translated:
-            raise KernelError("nft doesn't say what it makes of the rules", _KNOWN)
+            raise KernelError("nft doesn't say what it makes of the rules", KNOWN)
         messages, rules = short.messages(translated)
         self._translated = (self._translated if len(self._translated) < KNOWN_RULES else {}) | rules
         return messages
@@ -282,10 +282,6 @@ def _refused(text: str, complaint: bytes, word: str = "") -> KernelError:
     said = complaint.decode(errors="replace").strip().splitlines()
     hint = "ipsecd needs CAP_NET_ADMIN" if "not permitted" in "".join(said) else ""
     return KernelError(f"nft {word if text == '' else 'refused the table'}: {' '.join(said[:3])}", hint)
-
-
-_KNOWN = "known to work: nftables 1.0.6"
-_REPORT = "please report this as a bug in ipsecd"
 
 
 def _declared(text: str) -> set[tuple[str, ...]]:

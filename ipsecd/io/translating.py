@@ -11,7 +11,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ipsecd.io.compiled import RULE, Message, Unreadable
+from ipsecd.errors import REPORT
+from ipsecd.io.compiled import KNOWN, RULE, Message, Unreadable
 from ipsecd.io.netlink_parts import attribute
 
 _GENERIC = 4  # octets before the first attribute
@@ -111,7 +112,7 @@ def _up_to_a_rule(messages: Iterator[Message]) -> Iterator[Message]:
         yield message
         if message.kind == RULE:
             return
-    raise Unreadable("nft makes fewer rules of a text than stand in it", "please report this as a bug in ipsecd")
+    raise Unreadable("nft makes fewer rules of a text than stand in it", REPORT)
 
 
 def _rest(body: bytes, chain: str) -> bytes:
@@ -120,11 +121,9 @@ def _rest(body: bytes, chain: str) -> bytes:
     for kind in (_TABLE, _CHAIN):
         length, found = _ATTRIBUTE.unpack_from(body, start)
         if found != kind:
-            raise Unreadable(
-                "nft names table and chain of a rule elsewhere than is known", "known to work: nftables 1.0.6"
-            )
+            raise Unreadable("nft names table and chain of a rule elsewhere than is known", KNOWN)
         name = body[start + _ATTRIBUTE.size : start + length - 1]
         start += (length + 3) & ~3
     if name != chain.encode():
-        raise Unreadable("nft puts rules in another order than they stand in", "please report this as a bug in ipsecd")
+        raise Unreadable("nft puts rules in another order than they stand in", REPORT)
     return body[start:]
