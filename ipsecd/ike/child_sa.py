@@ -17,18 +17,13 @@ from typing import TYPE_CHECKING
 from ipsecd import limits
 from ipsecd.ike.carriage import goes_natively
 from ipsecd.ike.config import Child, Peer
-from ipsecd.ike.effects import (
-    InstallInbound,
-    InstallOutbound,
-    RemoveInbound,
-    RemoveOutbound,
-)
+from ipsecd.ike.effects import RemoveInbound, RemoveOutbound
 from ipsecd.ike.keylog import log_child_keys
 from ipsecd.ike.lifetimes import child_limits
 from ipsecd.ike.moving import outside
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.negotiate import lifetime_of
-from ipsecd.ike.parts import Part
+from ipsecd.ike.parts import Part, Use
 from ipsecd.ike.sessions import child_gone
 from ipsecd.ike.suites import ChildSuite
 from ipsecd.ike.timers import Timer
@@ -108,22 +103,10 @@ class ChildSa:
         """From now on packets of the peer are accepted, and the lifetime runs."""
         core = self.ike.core
         self.ike.children[self.spi_in] = self
+        use = self._use()
         for part, (soft, hard) in zip(self.parts, self._limits, strict=True):
             core.children[part.spi_in] = self
-            core.emit(
-                InstallInbound(
-                    part.spi_in,
-                    self.config.id,
-                    self.peer.name,
-                    part.keys_in,
-                    self.local,
-                    self.remote,
-                    outside(self.ike, native=self.native),
-                    soft,
-                    hard,
-                    part.form,
-                )
-            )
+            core.emit(use.inbound(part, soft, hard))
         log_child_keys(self)
         if self.soft.seconds is not None:
             self._timers.append(core.after(self.soft.seconds, self._soft))
@@ -136,22 +119,13 @@ class ChildSa:
         if self.sending or self.stage is not ChildStage.UP:
             return
         self.sending = True
+        use = self._use()
         for part, (soft, hard) in zip(self.parts, self._limits, strict=True):
-            self.ike.core.emit(
-                InstallOutbound(
-                    part.spi_out,
-                    part.spi_in,
-                    self.config.id,
-                    self.peer.name,
-                    part.keys_out,
-                    self.local,
-                    self.remote,
-                    outside(self.ike, native=self.native),
-                    soft,
-                    hard,
-                    part.form,
-                )
-            )
+            self.ike.core.emit(use.outbound(part, soft, hard))
+
+    def _use(self) -> Use:
+        path = outside(self.ike, native=self.native)
+        return Use(self.config.id, self.peer.name, self.local, self.remote, path)
 
     def await_peer(self) -> None:
         """Rule 2: the peer made this SA to replace another and may not have seen our response yet."""

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from ipsecd.crypto.keymat import ChildKeyMaterial
 from ipsecd.crypto.secret import Secret
-from ipsecd.ike.effects import AhChildKeys, ChildKeys
+from ipsecd.ike.config import Lifetime, Path
+from ipsecd.ike.effects import AhChildKeys, ChildKeys, InstallInbound, InstallOutbound
 from ipsecd.ike.suites import ChildSuite, EspSuite, Layer
 from ipsecd.wire.form import Form
 from ipsecd.wire.registry import Integ, Protocol
+from ipsecd.wire.selector import Selector
 
 Keys = ChildKeys | AhChildKeys
 
@@ -30,6 +32,46 @@ class Part:
     @property
     def protocol(self) -> Protocol:
         return Protocol.ESP if isinstance(self.suite, EspSuite) else Protocol.AH
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What all parts of a pair are for: whose they are, their traffic seen from us, and where their packets go."""
+
+    child: str
+    peer: str
+    local: tuple[Selector, ...]
+    remote: tuple[Selector, ...]
+    path: Path
+
+    def inbound(self, part: Part, soft: Lifetime, hard: Lifetime) -> InstallInbound:
+        return InstallInbound(
+            part.spi_in,
+            self.child,
+            self.peer,
+            part.keys_in,
+            self.local,
+            self.remote,
+            self.path,
+            soft,
+            hard,
+            part.form,
+        )
+
+    def outbound(self, part: Part, soft: Lifetime, hard: Lifetime) -> InstallOutbound:
+        return InstallOutbound(
+            part.spi_out,
+            part.spi_in,
+            self.child,
+            self.peer,
+            part.keys_out,
+            self.local,
+            self.remote,
+            self.path,
+            soft,
+            hard,
+            part.form,
+        )
 
 
 def parts_of(

@@ -10,10 +10,10 @@ from ipsecd.crypto.keymat_v1 import SaKeys, derive_ah, derive_esp
 from ipsecd.crypto.secret import Secret
 from ipsecd.ike.config import Lifetime, Path
 from ipsecd.ike.core import Core
-from ipsecd.ike.effects import InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound
+from ipsecd.ike.effects import RemoveInbound, RemoveOutbound
 from ipsecd.ike.lifetimes import child_limits
 from ipsecd.ike.nat import floated
-from ipsecd.ike.parts import Part, parts_of
+from ipsecd.ike.parts import Part, Use, parts_of
 from ipsecd.ike.suites import ChildSuite, EspSuite, Layer
 from ipsecd.ike.v1.child_offers import Spis
 from ipsecd.ike.v1.child_suites import protocol_of
@@ -34,40 +34,18 @@ class ChildPair:
 
     def open_inbound(self, core: Core) -> None:
         """From now on packets of the peer are accepted."""
+        use = self._use()
         for part, (soft, hard) in zip(self.parts, self.limits, strict=True):
-            core.emit(
-                InstallInbound(
-                    part.spi_in,
-                    self.terms.child,
-                    self.terms.peer,
-                    part.keys_in,
-                    (self.ends.local,),
-                    (self.ends.remote,),
-                    self.path,
-                    soft,
-                    hard,
-                    part.form,
-                )
-            )
+            core.emit(use.inbound(part, soft, hard))
 
     def open_outbound(self, core: Core) -> None:
         """From now on we send by it."""
+        use = self._use()
         for part, (soft, hard) in zip(self.parts, self.limits, strict=True):
-            core.emit(
-                InstallOutbound(
-                    part.spi_out,
-                    part.spi_in,
-                    self.terms.child,
-                    self.terms.peer,
-                    part.keys_out,
-                    (self.ends.local,),
-                    (self.ends.remote,),
-                    self.path,
-                    soft,
-                    hard,
-                    part.form,
-                )
-            )
+            core.emit(use.outbound(part, soft, hard))
+
+    def _use(self) -> Use:
+        return Use(self.terms.child, self.terms.peer, (self.ends.local,), (self.ends.remote,), self.path)
 
     def close_inbound(self, core: Core) -> None:
         """Of one that nothing came of, or behind ``close_outbound``."""
