@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipsecd.ike.config import Path
 from ipsecd.ike.effects import MovePath
-from ipsecd.ike.nat import floated
+from ipsecd.ike.nat import floated, portless
 
 if TYPE_CHECKING:
     from ipsecd.ike.sa import IkeSa
@@ -16,9 +15,7 @@ if TYPE_CHECKING:
 def outside(sa: IkeSa, *, native: bool) -> Path:
     """Where the packets of a child go. In UDP that isn't port 500 (2.23), even if IKE stays there; else there are no
     ports."""
-    if native:
-        return Path(replace(sa.path.local, port=0), replace(sa.path.remote, port=0))
-    return floated(sa.path, sa.core.config.natt_port)
+    return portless(sa.path) if native else floated(sa.path, sa.core.config.natt_port)
 
 
 def follows(sa: IkeSa, path: Path) -> bool:

@@ -95,3 +95,8 @@ def floated(path: Path, natt_port: int) -> Path:
     if path.natt:
         return path
     return Path(replace(path.local, port=natt_port), replace(path.remote, port=NATT_PORT), natt=True)
+
+
+def portless(path: Path) -> Path:
+    """The same path for packets that are IP protocols 50 and 51 themselves."""
+    return Path(replace(path.local, port=0), replace(path.remote, port=0))

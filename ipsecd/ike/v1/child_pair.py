@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ipsecd.crypto.keymat import ChildKeyMaterial
 from ipsecd.crypto.keymat_v1 import SaKeys, derive_ah, derive_esp
@@ -12,7 +12,7 @@ from ipsecd.ike.config import Lifetime, Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import RemoveInbound, RemoveOutbound
 from ipsecd.ike.lifetimes import child_limits
-from ipsecd.ike.nat import floated
+from ipsecd.ike.nat import floated, portless
 from ipsecd.ike.parts import Part, Use, parts_of
 from ipsecd.ike.suites import ChildSuite, EspSuite, Layer
 from ipsecd.ike.v1.child_offers import Spis
@@ -106,7 +106,5 @@ def _keys(sa: IsakmpSa, layer: Layer, spi: bytes, keying: Keying) -> SaKeys:
 
 
 def _outside(core: Core, sa: IsakmpSa) -> Path:
-    """Native packets have no ports."""
-    if sa.revision is not None and sa.path.natt:
-        return floated(sa.path, core.config.natt_port)
-    return Path(replace(sa.path.local, port=0), replace(sa.path.remote, port=0))
+    in_udp = sa.revision is not None and sa.path.natt
+    return floated(sa.path, core.config.natt_port) if in_udp else portless(sa.path)
