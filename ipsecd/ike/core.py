@@ -17,6 +17,7 @@ from ipsecd.ike.config import IkeConfig
 from ipsecd.ike.effects import Effect, Report
 from ipsecd.ike.fragments import Memory
 from ipsecd.ike.own_keys import OwnKeys
+from ipsecd.ike.parts import reserved
 from ipsecd.ike.silence import Silence
 from ipsecd.ike.table import IkeTable
 from ipsecd.ike.timers import Timer, Timers
@@ -87,14 +88,14 @@ class Core:
             if any(spi) and spi not in self.ikes and spi not in self.promised:
                 return spi
 
-    # RFC 4303 section 2.1: 0 to 255 are reserved. An SPI whose low half is zero would look like an AH header in UDP.
+    # an SPI whose low half is zero would look like an AH header in UDP
     def fresh_child_spis(self, count: int) -> tuple[bytes, ...]:
         """One name space for ESP and AH: what comes in is found by its SPI alone."""
         found: dict[bytes, None] = {}
         while len(found) < count:
             spi = self.entropy.octets(4)
             taken = spi in self.children or spi in self.promised
-            if int.from_bytes(spi, "big") > 255 and any(spi[2:]) and not taken:
+            if any(spi[2:]) and not reserved(spi) and not taken:
                 found[spi] = None
         return tuple(found)
 

@@ -11,11 +11,17 @@ from ipsecd.crypto.secret import Secret
 from ipsecd.ike.config import Lifetime, Path
 from ipsecd.ike.effects import AhChildKeys, ChildKeys, InstallInbound, InstallOutbound
 from ipsecd.ike.suites import ChildSuite, EspSuite, Layer
+from ipsecd.wire.esp import MIN_SPI
 from ipsecd.wire.form import Form
 from ipsecd.wire.registry import Integ, Protocol
 from ipsecd.wire.selector import Selector
 
 Keys = ChildKeys | AhChildKeys
+
+
+def reserved(spi: bytes) -> bool:
+    """Whether no SA may have it (RFC 4302 section 2.4, RFC 4303 section 2.1)."""
+    return int.from_bytes(spi, "big") < MIN_SPI
 
 
 @dataclass(frozen=True, slots=True)

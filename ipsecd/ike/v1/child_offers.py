@@ -14,6 +14,7 @@ from itertools import groupby
 from ipsecd import limits
 from ipsecd.errors import PeerError, Refused
 from ipsecd.ike.config import Lifetime
+from ipsecd.ike.parts import reserved
 from ipsecd.ike.suites import AhEspSuite, ChildSuite, Layer
 from ipsecd.ike.v1 import durations
 from ipsecd.ike.v1.child_suites import layers_said, meaning, protocol_of, said
@@ -21,7 +22,6 @@ from ipsecd.wire.ikev1_payloads import Proposal, Sa, Transform
 from ipsecd.wire.registry import OpenEnum
 from ipsecd.wire.registry_v1 import AhTransform, Encapsulation, EspTransform, NotifyType, Protocol
 
-_FIRST_SPI = 256  # those below are reserved (RFC 4303 section 2.1)
 Spis = Mapping[Protocol, bytes]
 _TRANSFORMS: dict[Protocol, type[OpenEnum]] = {Protocol.AH: AhTransform, Protocol.ESP: EspTransform}
 
@@ -117,7 +117,7 @@ def accepted(ours: Sa, answer: Sa, suites: tuple[ChildSuite, ...], mode: Encapsu
 
 def _chosen(bundle: tuple[Proposal, ...], suites: tuple[ChildSuite, ...], mode: Encapsulation) -> Choice | None:
     by_protocol = {proposal.protocol: proposal for proposal in bundle}
-    if len(by_protocol) < len(bundle) or any(int.from_bytes(each.spi, "big") < _FIRST_SPI for each in bundle):
+    if len(by_protocol) < len(bundle) or any(reserved(each.spi) for each in bundle):
         return None
     known = {layer: place for proposal in reversed(bundle) for layer, place in _understood(proposal, mode).items()}
     fitting = [

@@ -18,9 +18,10 @@ from ipsecd.ike.exchange import Admitted
 from ipsecd.ike.menus import Menu, child_menus
 from ipsecd.ike.narrowing import Narrowed, Packet, Selectors, check_answer, offer_for, show
 from ipsecd.ike.negotiate import Offer, accepted_child, child_offer, groups_of
+from ipsecd.ike.parts import reserved
 from ipsecd.ike.suites import ChildSuite
 from ipsecd.ike.v2 import around
-from ipsecd.ike.v2.making import make, reserved
+from ipsecd.ike.v2.making import make
 from ipsecd.ike.v2.transport import Seen, between_hosts, said, seen, stay_apart, wants
 from ipsecd.wire.form import TUNNEL
 from ipsecd.wire.payloads import AnyPayload, Ke, Nonce, Notify, TsI, TsR

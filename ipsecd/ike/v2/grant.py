@@ -12,10 +12,11 @@ from ipsecd.ike.exchange import Admitted
 from ipsecd.ike.menus import child_menus
 from ipsecd.ike.narrowing import Narrowed
 from ipsecd.ike.negotiate import SPI_OCTETS, Chosen, Offer, pick_child
+from ipsecd.ike.parts import reserved
 from ipsecd.ike.suites import ChildSuite
 from ipsecd.ike.v2 import around, transport
 from ipsecd.ike.v2.asking import other_group_wanted
-from ipsecd.ike.v2.making import make, reserved
+from ipsecd.ike.v2.making import make
 from ipsecd.wire.form import Form
 from ipsecd.wire.payloads import AnyPayload, Ke, Nonce, Notify, Sa, TsI, TsR
 from ipsecd.wire.registry import NotifyType

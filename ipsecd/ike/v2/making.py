@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from ipsecd.ike.sa import IkeSa
 
 
-def reserved(spi: bytes) -> bool:
-    """RFC 4302 section 2.4, RFC 4303 section 2.1."""
-    return int.from_bytes(spi, "big") <= 255
-
-
 def make(
     sa: IkeSa,
     agreed: Narrowed,
