@@ -86,7 +86,7 @@ class Exchanges:
     def end(self, reason: str) -> None:
         """Tell the peer that the ISAKMP SA is no more, and end it."""
         if not self._over:
-            self._told.say(Delete(registry_v1.Protocol.ISAKMP, (b"".join(self._sa.cookies),)))
+            self._told.say(Delete(registry_v1.Protocol.ISAKMP, (self._sa.spi,)))
             self._finish(reason)
 
     # --- what the peer says ---

@@ -55,7 +55,7 @@ class Informational:
 
     def about_us(self, kind: NotifyType, sequence: int) -> None:
         """A question whether the peer is there, or the answer to one (RFC 3706 section 5.3)."""
-        self.say(Notify(kind, sequence.to_bytes(_SEQUENCE_OCTETS, "big"), spi=b"".join(self.sa.cookies)))
+        self.say(Notify(kind, sequence.to_bytes(_SEQUENCE_OCTETS, "big"), spi=self.sa.spi))
 
     def hear(self, message: ikev1.Message) -> None:
         """A message with the cookies of this SA. PeerError with the reason why it, or a part of it, has no effect."""
@@ -86,7 +86,7 @@ class Informational:
             self.listener.refused(notify)
 
     def _presence(self, notify: Notify) -> None:
-        if notify.spi != b"".join(self.sa.cookies) or len(notify.data) != _SEQUENCE_OCTETS:
+        if notify.spi != self.sa.spi or len(notify.data) != _SEQUENCE_OCTETS:
             raise PeerError("bad-presence", "whether the peer is there, of another SA or without a number")
         sequence = int.from_bytes(notify.data, "big")
         if notify.type == NotifyType.R_U_THERE:
@@ -97,7 +97,7 @@ class Informational:
     def _delete(self, delete: Delete) -> None:
         if delete.protocol != registry_v1.Protocol.ISAKMP:
             self.listener.deleted(delete.protocol, delete.spis)
-        elif b"".join(self.sa.cookies) in delete.spis:
+        elif self.sa.spi in delete.spis:
             self.listener.ended()
         else:
             raise PeerError("delete-of-another", "an ISAKMP SA is ended by itself alone")

@@ -139,6 +139,11 @@ class IsakmpSa:
     vendor_ids: tuple[bytes, ...]
     alone: bool
 
+    @property
+    def spi(self) -> bytes:
+        """What notifies and deletes call it by: both cookies (RFC 2407 section 4.6.3)."""
+        return b"".join(self.cookies)
+
 
 def established(
     agreed: Agreed, admitted: Admitted, *, initiator: bool, seconds: int, path: Path, vendor_ids: tuple[bytes, ...]

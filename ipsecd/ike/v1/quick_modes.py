@@ -102,7 +102,7 @@ class QuickModes:
         quick mode that isn't over, or says none and we have one that is."""
         pending = [each for each in self._all() if not each.over]
         meant = [each for each in pending if notify.spi in each.spis]
-        if not meant and notify.spi in (b"", b"".join(self._sa.cookies)):
+        if not meant and notify.spi in (b"", self._sa.spi):
             meant = [each for each in self._ours.values() if not each.over]
         if len(meant) != 1:
             raise PeerError("refusal-of-nothing", str(notify.type))
