@@ -25,7 +25,7 @@ from ipsecd.dataplane.messages import Acquire, HardExpired, InstallOutbound, Out
 from ipsecd.dataplane.results import Out, Result, ToTun, expiry
 from ipsecd.dataplane.tally import Tally
 from ipsecd.dataplane.waiting import WaitingRoom
-from ipsecd.dataplane.wrapping import Numbers, Outer, Wrapped, outer_of, pieces, wrap
+from ipsecd.dataplane.wrapping import Outer, Wrapped, outer_of, pieces, wrap
 from ipsecd.errors import PeerError, Refused, WireError
 from ipsecd.ipsec import esp
 from ipsecd.ipsec.icmperror import answered_flow
@@ -97,12 +97,11 @@ class Outbound:
                 self._wait(decided, packet, now, results)
                 return
             fitted = self._fit(sa, packet, inner, decided.header, now, results)
-            numbers = self._number(sa, len(fitted.packets), results)
+            own, around = self._number(sa, len(fitted.packets), results)
             says = outer_of(sa, decided.header, inner, may_fragment=fitted.may_fragment)
-            for piece in fitted.packets:
-                wrapped = self._wrap(sa, numbers, piece, inner, says, now)
+            for after, piece in enumerate(fitted.packets):
+                wrapped = self._wrap(sa, own + after, around + after, piece, inner, says, now)
                 self._part(sa, wrapped, says, piece, now, results)
-                numbers = numbers.next()
         except (Refused, PeerError) as refusal:
             self.tally.drops[refusal.reason] += 1
             return
@@ -191,21 +190,20 @@ class Outbound:
             raise Refused("too-big")
         return fitted
 
-    def _number(self, sa: OutboundSa, count: int, results: list[Result]) -> Numbers:
-        taken = []
-        for each in (sa, sa.around):
-            first = each.take(count) if each is not None else 0
-            if first is None:
-                sa.lifetime.over = True
-                results.append(HardExpired(sa.inbound, "packets"))
-                raise Refused("sequence-exhausted")
-            taken.append(first)
-        return Numbers(*taken)
+    def _number(self, sa: OutboundSa, count: int, results: list[Result]) -> tuple[int, int]:
+        """The first of so many sequence numbers, and of as many of the AH around the SA, if any."""
+        own = sa.take(count)
+        around = 0 if sa.around is None or own is None else sa.around.take(count)
+        if own is None or around is None:
+            sa.lifetime.over = True
+            results.append(HardExpired(sa.inbound, "packets"))
+            raise Refused("sequence-exhausted")
+        return own, around
 
     def _wrap(
-        self, sa: OutboundSa, numbers: Numbers, packet: bytes, inner: ip.IpPacket, says: Outer, now: float
+        self, sa: OutboundSa, number: int, around: int, packet: bytes, inner: ip.IpPacket, says: Outer, now: float
     ) -> Wrapped:
-        wrapped = wrap(sa, numbers, packet, inner, says, self._iv_source)
+        wrapped = wrap(sa, number, around, packet, inner, says, self._iv_source)
         sa.lifetime.carry(1, wrapped.octets, now)
         if sa.around is not None:
             sa.around.lifetime.carry(1, wrapped.signed, now)
@@ -215,14 +213,15 @@ class Outbound:
         self, sa: OutboundSa, wrapped: Wrapped, says: Outer, packet: bytes, now: float, results: list[Result]
     ) -> None:
         """If the first fragment doesn't fit the link, no other does: so it stands for the whole packet then."""
-        tos, df = says
-        if says.dont_fragment or not sa.outside.native:
-            parts = [wrapped.datagram]
-        else:
-            parts = pieces(wrapped, self._paths.to(sa.outside.remote, now), self._iv_source)
+        outside, (tos, df) = sa.outside, says
+        if df or not outside.native:
+            self.tally.paths["datagrams"] += 1
+            results.append(Out(wrapped.datagram, outside, tos, df, packet))
+            return
+        parts = pieces(wrapped, self._paths.to(outside.remote, now), self._iv_source)
         self.tally.paths["datagrams"] += len(parts)
         for part in parts:
-            results.append(Out(part, sa.outside, tos, df, packet))
+            results.append(Out(part, outside, tos, df, packet))
             packet = b""
 
     # --- what the control side says -----------------------------------------------------------------------------
@@ -285,10 +284,11 @@ class Outbound:
         return sooner(self._sad.alarms.next(), self._fragments.deadline())
 
     def _expire(self, sa: OutboundSa, now: float, results: list[Result]) -> None:
-        for each in (sa, sa.around):
-            report = expiry(each.lifetime, each.inbound, now) if each is not None else None
-            if report is not None:
-                results.append(report)
+        report = expiry(sa.lifetime, sa.inbound, now)
+        if report is not None:
+            results.append(report)
+        if sa.around is not None:
+            self._expire(sa.around, now, results)
 
     # --- counters -----------------------------------------------------------------------------------------------
 

@@ -23,17 +23,8 @@ from ipsecd.wire.registry import IpProtocol
 
 _LEAST_FRAGMENT = 16  # the header of an IPv6 fragment, and 8 octets
 _DONT_FRAGMENT = 0x40  # of the octet with the flags
+_AH = IpProtocol.AH
 NEXT_HEADER = {4: IpProtocol.IPV4, 6: IpProtocol.IPV6}
-
-
-class Numbers(NamedTuple):
-    """The first sequence numbers that packets have: of their SA, and of the AH around it."""
-
-    own: int
-    around: int = 0
-
-    def next(self) -> Numbers:
-        return Numbers(self.own + 1, self.around + 1)
 
 
 class Outer(NamedTuple):
@@ -61,21 +52,22 @@ def outer_of(sa: OutboundSa, header: OuterHeader, inner: ip.IpPacket, *, may_fra
 
 
 def wrap(
-    sa: OutboundSa, numbers: Numbers, packet: bytes, inner: ip.IpPacket, says: Outer, iv_source: esp.IvSource
+    sa: OutboundSa, number: int, around: int, packet: bytes, inner: ip.IpPacket, says: Outer, iv_source: esp.IvSource
 ) -> Wrapped:
-    """Seal one packet. Raises Refused and WireError as ``transport.split`` and ``ah.seal`` do."""
+    """Seal one packet under this number, and that of the AH ``around`` it. Raises Refused and WireError as
+    ``transport.split`` and ``ah.seal`` do."""
     own, next_header, payload = split(packet, inner) if sa.form.transport else (b"", NEXT_HEADER[inner.version], packet)
-    if sa.protocol == IpProtocol.AH:
-        front = _front(sa, numbers.own, own, says)
-        signed = ah_packets.seal(sa, numbers.own, front, next_header, payload)
+    if sa.protocol is _AH:
+        front = _front(sa, number, own, says)
+        signed = ah_packets.seal(sa, number, front, next_header, payload)
         return Wrapped(_sent(sa, signed, front), len(front), len(signed))
-    sealed, octets = esp.seal(sa, numbers.own, next_header, payload, iv_source)
+    sealed, octets = esp.seal(sa, number, next_header, payload, iv_source)
     if sa.around is None and not sa.outside.native:
         return Wrapped(sealed, 0, octets)
-    front = _front(sa, numbers.own, own, says)
+    front = _front(sa, number, own, says)
     if sa.around is None:
         return Wrapped(headed(front, IpProtocol.ESP, len(sealed)) + sealed, len(front), octets)
-    signed = ah_packets.seal(sa.around, numbers.around, front, IpProtocol.ESP, sealed)
+    signed = ah_packets.seal(sa.around, around, front, IpProtocol.ESP, sealed)
     return Wrapped(_sent(sa, signed, front), len(front), octets, len(signed))
 
 
