@@ -7,7 +7,7 @@ The window is asked first, and moved only once the ICV was right: nothing unauth
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import TypeVar
 
 from ipsecd import limits
 from ipsecd.errors import PeerError
@@ -18,18 +18,11 @@ _SUBSPACE = 1 << 32
 T = TypeVar("T")
 
 
-class Fresh(NamedTuple, Generic[T]):
-    """What is inside a packet that is authentic and fresh. ``newest``: no number was higher before."""
-
-    sequence: int
-    newest: bool
-    inside: T
-
-
-def once(sa: InboundSa, low: int, attempt: Callable[[bytes], T]) -> Fresh[T]:
-    """Take a packet that shows ``low`` as the low half of its number. ``attempt`` opens it with the high half, which is
-    protected but not sent, and raises PeerError ``bad-icv`` if that isn't authentic. So does this, and ``replayed`` and
-    ``behind-window``; whatever else ``attempt`` raises comes through."""
+def once(sa: InboundSa, low: int, attempt: Callable[[bytes], T]) -> tuple[int, bool, T]:
+    """Take a packet that shows ``low`` as the low half of its number: the number, whether none was higher before, and
+    what ``attempt`` gives. That opens it with the high half, which is protected but not sent, and raises PeerError
+    ``bad-icv`` if it isn't authentic. So does this, and ``replayed`` and ``behind-window``; whatever else ``attempt``
+    raises comes through."""
     sequence = sa.window.extend(low) if sa.esn else low
     verdict = sa.window.check(sequence)
     if verdict is not Verdict.FRESH:
@@ -43,7 +36,7 @@ def once(sa: InboundSa, low: int, attempt: Callable[[bytes], T]) -> Fresh[T]:
     sa.failures = 0
     newest = sequence > sa.window.top
     sa.window.commit(sequence)
-    return Fresh(sequence, newest, inside)
+    return sequence, newest, inside
 
 
 def _resynchronise(sa: InboundSa, sequence: int, attempt: Callable[[bytes], T], error: PeerError) -> tuple[int, T]:
