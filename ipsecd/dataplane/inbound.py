@@ -47,6 +47,10 @@ from ipsecd.wire.selector import Address
 from ipsecd.wire.tcp import clamp_mss
 from ipsecd.wire.udpencap import Kind, classify, ike_message
 
+# Each packet asks for these, and to look up a member of an enumeration takes longer than to compare it.
+_ESP, _NO_NEXT = IpProtocol.ESP, IpProtocol.NO_NEXT
+_ESP_IN_UDP, _AH_IN_UDP = Kind.ESP, Kind.AH
+
 
 class Inbound:
     """The state of the road in: SPD, inbound SAs, path MTUs, who was heard of, counters."""
@@ -68,11 +72,11 @@ class Inbound:
         results: list[Result] = []
         self.tally.paths["from-udp"] += 1
         try:
-            match self._classify(datagram, outside, results, natt=natt):
-                case Kind.ESP:
-                    self._receive_esp(datagram, Came(outside, tos), None, now, results)
-                case Kind.AH:
-                    self._receive_ah(with_ah_in_udp(datagram, outside), Came(outside, tos), now, results)
+            kind = self._classify(datagram, outside, results, natt=natt)
+            if kind is _ESP_IN_UDP:
+                self._receive_esp(datagram, Came(outside, tos), None, now, results)
+            elif kind is _AH_IN_UDP:
+                self._receive_ah(with_ah_in_udp(datagram, outside), Came(outside, tos), now, results)
         except (PeerError, Refused) as error:
             self.tally.drops[error.reason] += 1
         return results
@@ -97,10 +101,10 @@ class Inbound:
         if not outside.remote_port:  # to us that means native packets
             raise PeerError("no-source-port")
         kind = classify(datagram, natt)
+        if kind is _ESP_IN_UDP or kind is _AH_IN_UDP:
+            return kind
         if kind is Kind.RUNT:
             raise PeerError("runt")
-        if kind in (Kind.ESP, Kind.AH):
-            return kind
         self.tally.paths[kind.value] += 1
         if kind is Kind.IKE:
             data = ike_message(datagram, natt)
@@ -126,7 +130,7 @@ class Inbound:
     ) -> None:
         """``around`` is the SA of the AH that it came inside."""
         header = self._header(packet)
-        sa = self._find(header.spi, IpProtocol.ESP, now, results)
+        sa = self._find(header.spi, _ESP, now, results)
         if sa.around is not around:
             raise PeerError("not-in-ah" if around is None else "nested")
         opened = esp.open_(sa, packet, header.sequence)
@@ -149,7 +153,7 @@ class Inbound:
 
     def _find(self, spi: int, protocol: IpProtocol, now: float, results: list[Result]) -> InboundSa:
         sa = self._sad.get(spi)
-        if sa is None or sa.protocol != protocol:
+        if sa is None or sa.protocol is not protocol:
             raise PeerError("unknown-spi")
         self._expire(sa, now, results)
         if sa.lifetime.over:
@@ -174,7 +178,7 @@ class Inbound:
         self._tell_alive(now, results)
 
     def _unwrap(self, sa: InboundSa, inside: Inside, came: Came) -> tuple[bytes, ip.IpPacket]:
-        if inside.next_header == IpProtocol.NO_NEXT and sa.protocol == IpProtocol.ESP:
+        if inside.next_header == _NO_NEXT and sa.protocol is _ESP:
             raise Refused("dummy")
         if sa.form.transport:
             return rebuilt(sa, came, inside)

@@ -21,6 +21,7 @@ from ipsecd.wire.selector import Address
 
 Value = TypeVar("Value")
 
+_ESP = IpProtocol.ESP
 _UDP_HEADER = 8
 _IP_HEADER = {4: 20, 6: 40}
 _TCP_HEADER = 20
@@ -65,7 +66,8 @@ def room(sa: OutboundSa | InboundSa, path_mtu: int, front: int = 0) -> int:
     """The largest packet that leaves by this SA as one of at most ``path_mtu`` octets; below zero if none does. In
     transport mode it has ``front`` octets of headers ahead of the place where AH or ESP goes, an IP header without
     options unless told. These leave as they are, but in UDP, where the kernel writes a header of its own."""
-    version, native, transport = sa.outside.remote.version, sa.outside.native, sa.form.transport
+    outside, transport = sa.outside, sa.form.transport
+    version, native = outside.remote.version, outside.native
     plain = _IP_HEADER[version]
     front = front or plain
     left = path_mtu - (front if native and transport else plain)
@@ -73,7 +75,7 @@ def room(sa: OutboundSa | InboundSa, path_mtu: int, front: int = 0) -> int:
         left -= _UDP_HEADER
     if sa.around is not None:
         left -= _ah_octets(sa.around.mac, version)
-    inside = largest_payload(sa.cipher, left) if sa.protocol == IpProtocol.ESP else left - _ah_octets(sa.mac, version)
+    inside = largest_payload(sa.cipher, left) if sa.protocol is _ESP else left - _ah_octets(sa.mac, version)
     return inside + front if transport else inside
 
 
