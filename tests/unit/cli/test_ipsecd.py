@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 import ipsecd
-from ipsecd.cli.ipsecd import main
+from ipsecd.cli.ipsecd import _until_told, main
 from ipsecd.policy.schema import schema_json
 from tests.unit.daemon.daemons import policy
 
@@ -166,3 +170,16 @@ def test_a_flush_that_can_not_have_its_lock_is_a_line(tmp_path: Path) -> None:
     done = run("flush", "--state-dir", str(tmp_path / "file" / "state"))
     told = f"ipsecd: can't make the folder {tmp_path}/file/state: Not a directory (is ipsecd run as root?)\n"
     assert (done.exit_code, done.output) == (1, told)
+
+
+def test_what_is_told_to_end_and_has_ended_hears_no_more_signals() -> None:
+    """While its loop closes, asyncio's handlers write where nobody reads any more, and the log would show it."""
+    stops = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+    before = [signal.getsignal(number) for number in stops]
+    app: Any = SimpleNamespace(run=lambda _: asyncio.sleep(0))
+    try:
+        asyncio.run(_until_told(app))
+        assert [signal.getsignal(number) for number in stops] == [signal.SIG_IGN] * 3
+    finally:
+        for number, handler in zip(stops, before, strict=True):
+            signal.signal(number, handler)
