@@ -28,7 +28,8 @@ log = structlog.get_logger()
 
 class Sockets:
     """Opens them all. Raises KernelError, but goes without IPv6 on a machine that has none. ``without`` names offloads
-    that aren't used; ``apart``: ESP is received and sent by other processes. ``native`` are closed with them."""
+    that aren't used; ``apart``: ESP is received and sent by other processes. ``native`` are closed by whoever has
+    opened them."""
 
     def __init__(
         self,
@@ -125,4 +126,3 @@ class Sockets:
     def close(self) -> None:
         for opened in self:
             opened.close()
-        self.native.close()
