@@ -134,7 +134,7 @@ STORY: dict[str, Told] = {
     ),
     "heard-not-loaded": Told("Which peers have answered before isn't known, so none is talked to in clear: {reason}"),
     # --- the default response ---------------------------------------------------------------------------------------
-    "response-begun": Told("{child}: from now on only ESP carries {filter}"),
+    "response-begun": Told("{child}: from now on only an SA carries {filter}"),
     "response-over": Told("{child}: no SA is left, the other rules hold again for {filter}"),
     "response-failed": Told("{rule}: {reason}"),
     # --- child SAs ------------------------------------------------------------------------------------------------

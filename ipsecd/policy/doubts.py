@@ -73,7 +73,7 @@ def nested(rules: Iterable[tuple[Path, Rule]], places: Sequence[Place], work: Wo
                 told[end.path] = other
     for path, other in told.items():
         whose = f"the filter in line {other.entry.line} of rule {quoted(other.entry.rule)}"
-        yield path, f"{whose} covers what goes there: IKE and ESP of this tunnel are exempt from it, all else isn't"
+        yield path, f"{whose} covers what goes there: IKE, ESP and AH of this tunnel are exempt from it, all else isn't"
 
 
 def _end(path: Path, rule: Rule) -> Iterator[Place]:

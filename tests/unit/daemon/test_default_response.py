@@ -57,7 +57,7 @@ def test_a_host_that_asks_is_protected_and_everybody_can_see_by_what(tmp_path: P
     async def scenario(a: Daemon, b: Daemon) -> None:
         assert [packet[_ADDRESSES:] for packet in a.kernel.arrived] == [udp(B, A)[_ADDRESSES:]]
         assert a.events.index("response-begun") < a.events.index("child-established")
-        assert a.texts("response-begun") == [f"{NAME}: from now on only ESP carries {A} = {B}"]
+        assert a.texts("response-begun") == [f"{NAME}: from now on only an SA carries {A} = {B}"]
         assert B in a.kernel.floor
         assert B not in a.kernel.kept
         [rule] = (await told(a, "status"))["rules"]

@@ -212,7 +212,9 @@ def test_the_end_of_a_tunnel_that_another_rule_protects_is_noted(filters: str, n
         f"- name: all\n  filters: [{{{filters}}}]\n{TUNNEL}"
         f"- name: partner\n  filters: [{{source: 172.16.0.0/16, destination: 172.17.0.0/16}}]\n{other}"
     )
-    told = "the filter in line 7 of rule 'all' covers what goes there: IKE and ESP of this tunnel are exempt from it"
+    told = (
+        "the filter in line 7 of rule 'all' covers what goes there: IKE, ESP and AH of this tunnel are exempt from it"
+    )
     said = [f"14:44: policies.p.rules.1.tunnel.remote: {told}, all else isn't [note]"]
     assert lines(text) == (said if noted else [])
     assert lines(text.replace("192.0.2.3}", "192.0.2.2}")) == []  # by the same tunnel
