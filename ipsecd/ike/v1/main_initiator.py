@@ -27,9 +27,9 @@ from ipsecd.ike.effects import Send
 from ipsecd.ike.nat import floated
 from ipsecd.ike.repeats import Repeats
 from ipsecd.ike.v1 import natt
-from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, Terms, agree, established
+from ipsecd.ike.v1.phase_1 import WRONG_PROOF, Agreed, IsakmpSa, Terms, agree, established
 from ipsecd.ike.v1.presence import ANSWERS
-from ipsecd.ike.v1.rows import MAIN_2, MAIN_4, MAIN_6, Admitted
+from ipsecd.ike.v1.rows import MAIN_2, MAIN_4, MAIN_6
 from ipsecd.ike.v1.suites import IsakmpSuite, accepted, describe, offer
 from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_bodies import encode_body
@@ -171,24 +171,18 @@ class MainModeInitiator:
         self._check(message)
         MAIN_6.fits(message)
         try:
-            admitted = self._proved(message, agreed)
-        except PeerError as error:
-            self._complaint = "the peer's proof can't be read or is wrong: the pre-shared keys differ"
-            raise PeerError("wrong-key", error.detail or error.reason) from error
+            admitted = agreed.proved(message, MAIN_6, self._terms, of_initiator=False)
+        except PeerError:
+            self._complaint = WRONG_PROOF
+            raise
         except Refused as refusal:
             self._fail(refusal.detail)
             raise
-        agreed.chain.accept(message.sealed)
         self._finish()
         sa = established(
             agreed, admitted, initiator=True, seconds=self._terms.seconds, path=path, vendor_ids=taken.vendor_ids
         )
         self._done(sa)
-
-    def _proved(self, message: ikev1.Message, agreed: Agreed) -> Admitted:
-        admitted = MAIN_6.admit(agreed.open(message))
-        agreed.check(admitted, self._terms, of_initiator=False)
-        return admitted
 
     def _check(self, message: ikev1.Message) -> None:
         if not message.header.belongs_to(self._cookies):

@@ -12,9 +12,9 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
 from ipsecd.ike.timers import Timer
 from ipsecd.ike.v1 import natt
-from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, Terms, agree, established
+from ipsecd.ike.v1.phase_1 import WRONG_PROOF, Agreed, IsakmpSa, Terms, agree, established
 from ipsecd.ike.v1.presence import ANSWERS
-from ipsecd.ike.v1.rows import MAIN_1, MAIN_3, MAIN_5, Admitted
+from ipsecd.ike.v1.rows import MAIN_1, MAIN_3, MAIN_5
 from ipsecd.ike.v1.suites import Choice, choose
 from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_identity import Id
@@ -118,14 +118,13 @@ class MainModeResponder:
         if agreed.nat is not None and agreed.nat.found and not path.natt:  # RFC 3947 section 4
             raise PeerError("not-floated", "there is a NAT, and the peer stays on port 500")
         try:
-            admitted = self._proved(message, agreed)
-        except PeerError as error:
-            self._complaint = "the peer's proof can't be read or is wrong: the pre-shared keys differ"
-            raise PeerError("wrong-key", error.detail or error.reason) from error
+            admitted = agreed.proved(message, MAIN_5, self._terms, of_initiator=True)
+        except PeerError:
+            self._complaint = WRONG_PROOF
+            raise
         except Refused as refusal:
             self._fail(refusal.detail)
             raise
-        agreed.chain.accept(message.sealed)
         us = Id.of(self._terms.local_id)
         self._answer(data, agreed.seal((us, Hash(agreed.proof(us, of_initiator=False)))), path)
         self._finish()
@@ -134,11 +133,6 @@ class MainModeResponder:
         self._done(
             established(agreed, admitted, initiator=False, seconds=seconds, path=path, vendor_ids=asked.vendor_ids)
         )
-
-    def _proved(self, message: ikev1.Message, agreed: Agreed) -> Admitted:
-        admitted = MAIN_5.admit(agreed.open(message))
-        agreed.check(admitted, self._terms, of_initiator=True)
-        return admitted
 
     def _clear(self, *payloads: AnyPayload) -> bytes:
         return ikev1.encode(ikev1.Header(*self._cookies, Exchange.MAIN), payloads)

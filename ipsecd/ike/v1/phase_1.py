@@ -12,7 +12,7 @@ from ipsecd.errors import PeerError, Refused
 from ipsecd.ike.config import Path
 from ipsecd.ike.nat import Nat
 from ipsecd.ike.v1.natt import Revision
-from ipsecd.ike.v1.rows import Admitted
+from ipsecd.ike.v1.rows import Admitted, Row
 from ipsecd.ike.v1.suites import IsakmpSuite
 from ipsecd.wire import ikev1
 from ipsecd.wire.identity import Identity
@@ -21,6 +21,7 @@ from ipsecd.wire.ikev1_payloads import AnyPayload, Hash
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.registry_v1 import Exchange, NotifyType
 
+WRONG_PROOF = "the peer's proof can't be read or is wrong: the pre-shared keys differ"
 _PHASE_1_PORTS = (0, 500, 4500)
 
 
@@ -58,9 +59,19 @@ class Agreed:
         """HASH_I or HASH_R."""
         return self._hash(whose.encode(), of_initiator=of_initiator)
 
-    def check(self, admitted: Admitted, terms: Terms, *, of_initiator: bool) -> None:
-        """Whether the peer is who it has to be. PeerError("wrong-key") if its hash proves nothing;
-        Refused("wrong-remote-identity" | "bad-identity-port") if it does, but not what we want."""
+    def proved(self, message: ikev1.Message, row: Row, terms: Terms, *, of_initiator: bool) -> Admitted:
+        """What is in the message by which the peer says who it is. PeerError("wrong-key") if that can't be read, as
+        with a key that isn't ours, or its hash proves nothing; Refused("wrong-remote-identity" | "bad-identity-port")
+        if it does, but not what we want."""
+        try:
+            admitted = row.admit(ikev1.decode_chain(message.first, self.chain.open(message.sealed)))
+            self._check(admitted, terms, of_initiator=of_initiator)
+        except PeerError as error:
+            raise PeerError("wrong-key", error.detail or error.reason) from error
+        self.chain.accept(message.sealed)
+        return admitted
+
+    def _check(self, admitted: Admitted, terms: Terms, *, of_initiator: bool) -> None:
         # an empty key would let everybody in
         expected = self._hash(admitted.body(Id), of_initiator=of_initiator)
         if not len(terms.key) or not equal(expected, admitted.one(Hash).data):
@@ -79,10 +90,6 @@ class Agreed:
                 f"an identity for protocol {claimed.protocol} and port {claimed.port} isn't one of a host",
                 notify=NotifyType.INVALID_ID_INFORMATION,
             )
-
-    def open(self, message: ikev1.Message) -> ikev1.Chain:
-        """What is in an encrypted message. PeerError if that can't be read, as with a key that isn't ours."""
-        return ikev1.decode_chain(message.first, self.chain.open(message.sealed))
 
     def seal(self, payloads: Iterable[AnyPayload]) -> bytes:
         """An encrypted message of ours."""
