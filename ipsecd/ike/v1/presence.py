@@ -32,7 +32,7 @@ class Presence:
 
     def heard(self) -> None:
         """Something has come from the peer that it alone can have sent, by the ISAKMP SA or by others with it."""
-        self._rest()
+        self.stop()
         self._timer = self._core.after(self._idle, self._doubt)
 
     def answered(self, sequence: int) -> None:
@@ -42,9 +42,6 @@ class Presence:
         self.heard()
 
     def stop(self) -> None:
-        self._rest()
-
-    def _rest(self) -> None:
         self._timer.cancel()
         self._open.clear()
         if self._repeats is not None:
@@ -61,5 +58,5 @@ class Presence:
         self._next += 1
 
     def _gave_up(self) -> None:
-        self._rest()
+        self.stop()
         self._lost()
