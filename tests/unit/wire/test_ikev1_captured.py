@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipsecd.wire import ikev1
-from ipsecd.wire.ikev1_attributes import Attribute
+from ipsecd.wire.ikev1_attributes import Attribute, basic
 from ipsecd.wire.ikev1_identity import Id
 from ipsecd.wire.ikev1_payloads import Attributes, Delete, Notify, Proposal, Sa, Transform, VendorId
 from ipsecd.wire.registry import ConfigType
@@ -126,19 +126,15 @@ def payload_of(session: str, message: int, kind: type, which: int = 0) -> object
     return [payload for payload in chain.payloads if isinstance(payload, kind)][which]
 
 
-def short(kind: int, value: int) -> Attribute:
-    return Attribute(kind, value.to_bytes(2, "big"), basic=True)
-
-
 def test_an_offer_of_phase_1() -> None:
     attributes = (
-        short(OakleyAttribute.ENCRYPTION, OakleyEncryption.AES_CBC),
-        short(OakleyAttribute.KEY_LENGTH, 128),
-        short(OakleyAttribute.HASH, OakleyHash.SHA1),
-        short(OakleyAttribute.GROUP, 14),
-        short(OakleyAttribute.AUTHENTICATION, OakleyAuth.PSK),
-        short(OakleyAttribute.LIFE_TYPE, LifeType.SECONDS),
-        short(OakleyAttribute.LIFE_DURATION, 0),
+        basic(OakleyAttribute.ENCRYPTION, OakleyEncryption.AES_CBC),
+        basic(OakleyAttribute.KEY_LENGTH, 128),
+        basic(OakleyAttribute.HASH, OakleyHash.SHA1),
+        basic(OakleyAttribute.GROUP, 14),
+        basic(OakleyAttribute.AUTHENTICATION, OakleyAuth.PSK),
+        basic(OakleyAttribute.LIFE_TYPE, LifeType.SECONDS),
+        basic(OakleyAttribute.LIFE_DURATION, 0),
     )
     offered = payload_of("psk", 0, Sa)
     assert isinstance(offered, Sa)
@@ -164,8 +160,8 @@ def test_an_offer_of_phase_2() -> None:
                         1,
                         EspTransform.TRIPLE_DES,
                         (
-                            short(SaAttribute.AUTHENTICATION, SaAuth.HMAC_MD5),
-                            short(SaAttribute.ENCAPSULATION, Encapsulation.UDP_TUNNEL),
+                            basic(SaAttribute.AUTHENTICATION, SaAuth.HMAC_MD5),
+                            basic(SaAttribute.ENCAPSULATION, Encapsulation.UDP_TUNNEL),
                         ),
                     ),
                 ),
