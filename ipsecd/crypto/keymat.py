@@ -91,21 +91,8 @@ def derive_ike_rekey(
     return _expand_ike(prf_id, encryption, integrity, skeyseed, nonce_i + nonce_r + spi_i + spi_r)
 
 
-# RFC 7296 section 2.17: KEYMAT = prf+(SK_d, [g^ir (new) |] Ni | Nr); the initiator's keys first, encryption first
-def derive_child(
-    prf_id: Prf,
-    d: Secret,
-    encryption: Encryption,
-    integrity: Integrity | None,
-    nonce_i: bytes,
-    nonce_r: bytes,
-    shared: Secret | None = None,
-) -> ChildKeyMaterial:
-    """The keys of a child SA; ``shared`` only where the exchange had a key exchange of its own (PFS)."""
-    return derive_children(prf_id, d, ((encryption, integrity),), nonce_i, nonce_r, shared)[0]
-
-
-# RFC 7296 section 2.17: all keys of one direction first; of several protocols, in the order of their headers
+# RFC 7296 section 2.17: KEYMAT = prf+(SK_d, [g^ir (new) |] Ni | Nr); all keys of the initiator's direction first; of
+# several protocols, in the order of their headers; of each, encryption first
 def derive_children(
     prf_id: Prf,
     d: Secret,
@@ -114,8 +101,9 @@ def derive_children(
     nonce_r: bytes,
     shared: Secret | None = None,
 ) -> tuple[ChildKeyMaterial, ...]:
-    """The same of each protocol, outermost first. Without an encryption it is AH, whose key is that of integrity
-    alone, with its salt behind it for GMAC (RFC 4543 section 5)."""
+    """The keys of a child SA, of each of its protocols, outermost first. Without an encryption it is AH, whose key is
+    that of integrity alone, with its salt behind it for GMAC (RFC 4543 section 5). ``shared`` only where the exchange
+    had a key exchange of its own (PFS)."""
     fresh = shared.reveal() if shared is not None else b""
     one_way = tuple(size for layer in layers for size in _layer_octets(*layer))
     keys = _cut(prf_plus(prf_id, d, fresh + nonce_i + nonce_r, 2 * sum(one_way)), one_way * 2)

@@ -42,6 +42,19 @@ def revealed(keys: keymat.IkeKeys | keymat.ChildKeyMaterial) -> list[bytes]:
     return [getattr(keys, name).reveal() for name in keys.__slots__]
 
 
+def child(
+    encryption: Encryption,
+    integrity: Integrity | None,
+    nonce_i: bytes,
+    nonce_r: bytes,
+    shared: Secret | None = None,
+    prf_id: Prf = Prf.HMAC_SHA1,
+) -> keymat.ChildKeyMaterial:
+    """Of one protocol."""
+    (made,) = keymat.derive_children(prf_id, NIST_KEYS.d, ((encryption, integrity),), nonce_i, nonce_r, shared)
+    return made
+
+
 def test_skeyseed_and_prf_plus_give_the_values_of_nist() -> None:
     skeyseed = prf(Prf.HMAC_SHA1, NI + NR, SHARED.reveal())
     assert skeyseed == octets(NIST["skeyseed"])
@@ -66,13 +79,13 @@ def test_prfs_of_aes_take_the_beginning_of_each_nonce_for_skeyseed_and_all_of_bo
 
 
 def test_a_child_without_key_exchange_gets_the_stream_of_nist() -> None:
-    keys = keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, AES_128, SHA1, NI, NR)
+    keys = child(AES_128, SHA1, NI, NR)
     assert b"".join(revealed(keys)) == octets(NIST["dkm_child_sa"])[:72]
     assert [len(key) for key in revealed(keys)] == [16, 20, 16, 20]  # initiator's first, encryption before integrity
 
 
 def test_a_child_with_key_exchange_gets_the_stream_of_nist() -> None:
-    keys = keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, AES_128, SHA1, NI, NR, FRESH)
+    keys = child(AES_128, SHA1, NI, NR, FRESH)
     assert b"".join(revealed(keys)) == octets(NIST["dkm_child_sa_dh"])[:72]
 
 
@@ -99,22 +112,22 @@ def test_an_aead_takes_no_integrity_keys_and_its_salt_with_the_key() -> None:
     """RFC 5282 section 7.1."""
     keys = keymat.derive_ike(Prf.HMAC_SHA2_384, GCM_256, None, NI, NR, SHARED, SPI_I, SPI_R)
     assert [len(key) for key in revealed(keys)] == [48, 0, 0, 36, 36, 48, 48]
-    child = keymat.derive_child(Prf.HMAC_SHA2_384, keys.d, GCM_256, None, NI, NR)
-    assert [len(key) for key in revealed(child)] == [36, 0, 36, 0]
+    made = child(GCM_256, None, NI, NR, prf_id=Prf.HMAC_SHA2_384)
+    assert [len(key) for key in revealed(made)] == [36, 0, 36, 0]
 
 
 def test_counter_mode_takes_its_nonce_with_the_key() -> None:
     """RFC 3686 section 5.1."""
-    child = keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, CTR_192, SHA1, NI, NR)
-    assert [len(key) for key in revealed(child)] == [28, 20, 28, 20]
+    made = child(CTR_192, SHA1, NI, NR)
+    assert [len(key) for key in revealed(made)] == [28, 20, 28, 20]
 
 
 def test_no_two_keys_of_an_sa_are_the_same() -> None:
     keys = [
         *revealed(NIST_KEYS),
-        *revealed(keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, AES_128, SHA1, NI, NR)),
-        *revealed(keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, AES_128, SHA1, NI, NR, FRESH)),
-        *revealed(keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, AES_128, SHA1, NR, NI)),
+        *revealed(child(AES_128, SHA1, NI, NR)),
+        *revealed(child(AES_128, SHA1, NI, NR, FRESH)),
+        *revealed(child(AES_128, SHA1, NR, NI)),
     ]
     assert len({key[:16] for key in keys}) == len(keys)
 
@@ -147,23 +160,23 @@ def test_what_is_no_suite_gets_no_keys(encryption: Encryption, integrity: Integr
     with pytest.raises(LocalError):
         keymat.derive_ike(Prf.HMAC_SHA1, encryption, integrity, NI, NR, SHARED, SPI_I, SPI_R)
     with pytest.raises(LocalError):
-        keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, encryption, integrity, NI, NR)
+        child(encryption, integrity, NI, NR)
 
 
 def test_keys_do_not_show_themselves() -> None:
-    child = keymat.derive_child(Prf.HMAC_SHA1, NIST_KEYS.d, AES_128, SHA1, NI, NR)
-    assert repr(child) == "ChildKeyMaterial(ei=Secret(16), ai=Secret(20), er=Secret(16), ar=Secret(20))"
-    for keys in (NIST_KEYS, child):
+    made = child(AES_128, SHA1, NI, NR)
+    assert repr(made) == "ChildKeyMaterial(ei=Secret(16), ai=Secret(20), er=Secret(16), ar=Secret(20))"
+    for keys in (NIST_KEYS, made):
         with pytest.raises(TypeError):
             pickle.dumps(keys)
 
 
 def test_keys_are_wiped_on_request() -> None:
     keys = keymat.derive_ike(Prf.HMAC_SHA1, AES_128, SHA1, NI, NR, SHARED, SPI_I, SPI_R)
-    child = keymat.derive_child(Prf.HMAC_SHA1, keys.d, AES_128, SHA1, NI, NR)
+    made = child(AES_128, SHA1, NI, NR)
     keys.wipe()
-    child.wipe()
-    assert set(b"".join(revealed(keys) + revealed(child))) == {0}
+    made.wipe()
+    assert set(b"".join(revealed(keys) + revealed(made))) == {0}
 
 
 def test_of_ah_around_esp_the_keys_come_in_the_order_of_the_headers_and_all_of_one_direction_first() -> None:
