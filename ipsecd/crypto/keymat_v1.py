@@ -42,11 +42,6 @@ class SaKeys:
     e: Secret
     a: Secret
 
-    def wipe(self) -> None:
-        """Overwrite our copies, when they have been handed on."""
-        self.e.wipe()
-        self.a.wipe()
-
 
 # Section 5: SKEYID = prf(pre-shared-key, Ni_b | Nr_b)
 def skeyid_of_psk(prf_id: Prf, key: Secret, nonce_i: bytes, nonce_r: bytes) -> Secret:
