@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ipsecd.crypto import algorithms
 from ipsecd.crypto.algorithms import Encryption
 from ipsecd.crypto.secret import Secret
 from ipsecd.wire import ikev1
 from ipsecd.wire.registry import Encr, Prf
+from tests.unit.crypto.suites import cipher
 from tests.unit.crypto.vectors import octets, vectors
 
 CASES: dict[str, Any] = vectors("strongswan-ikev1")["cases"]
@@ -30,9 +30,7 @@ class Captured:
     @property
     def encryption(self) -> Encryption:
         name, bits = self.values["encryption"]
-        found = algorithms.encryption(Encr[name], bits)
-        assert found is not None
-        return found
+        return cipher(Encr[name], bits)
 
     def octets(self, name: str) -> bytes:
         return octets(self.values[name])

@@ -1,10 +1,11 @@
-"""Every suite that can be negotiated, with keys that are easy to recognise."""
+"""Every suite that can be negotiated, with keys that are easy to recognise; algorithms by their numbers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipsecd.crypto.algorithms import Encryption, Integrity, ah_integrity, offered
+from ipsecd.crypto.algorithms import Encryption, Integrity, ah_integrity, encryption, offered
+from ipsecd.wire.registry import Encr, Integ
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,18 @@ class Suite:
     @property
     def name(self) -> str:
         return f"{self.encryption.name}-{self.integrity.name}" if self.integrity else self.encryption.name
+
+
+def cipher(id_: Encr, bits: int | None) -> Encryption:
+    found = encryption(id_, bits)
+    assert found is not None
+    return found
+
+
+def mac(id_: Integ) -> Integrity:
+    found = ah_integrity(id_)
+    assert found is not None
+    return found
 
 
 INTEGRITIES = [algorithm for algorithm in offered().values() if isinstance(algorithm, Integrity)]

@@ -12,6 +12,7 @@ from ipsecd.crypto.prf import prf, prf_plus
 from ipsecd.crypto.secret import Secret
 from ipsecd.errors import LocalError
 from ipsecd.wire.registry import Encr, Integ, Prf
+from tests.unit.crypto.suites import cipher, mac
 from tests.unit.crypto.vectors import octets, vectors
 
 NIST = vectors("nist-cavp-ike-kdf")["ikev2"]
@@ -19,18 +20,6 @@ NI, NR = octets(NIST["ni"]), octets(NIST["nr"])
 SPI_I, SPI_R = octets(NIST["spi_i"]), octets(NIST["spi_r"])
 SHARED, FRESH = Secret(octets(NIST["gir"])), Secret(octets(NIST["gir_new"]))
 DKM = octets(NIST["dkm"])
-
-
-def cipher(id_: Encr, bits: int | None) -> Encryption:
-    found = algorithms.encryption(id_, bits)
-    assert found is not None
-    return found
-
-
-def mac(id_: Integ) -> Integrity:
-    found = algorithms.integrity(id_)
-    assert found is not None
-    return found
 
 
 AES_128, SHA1 = cipher(Encr.AES_CBC, 128), mac(Integ.HMAC_SHA1_96)

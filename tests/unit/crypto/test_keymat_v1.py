@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ipsecd.crypto import algorithms, keymat_v1
-from ipsecd.crypto.algorithms import Encryption, Integrity
+from ipsecd.crypto import keymat_v1
+from ipsecd.crypto.algorithms import Encryption
 from ipsecd.crypto.secret import Secret
 from ipsecd.errors import LocalError
 from ipsecd.wire.ikev1_identity import Id
@@ -13,6 +13,7 @@ from ipsecd.wire.ikev1_payloads import Hash, Ke, Nonce, Sa
 from ipsecd.wire.registry import Encr, Integ, Prf
 from ipsecd.wire.registry_v1 import Exchange
 from tests.unit.crypto.captured_v1 import CAPTURED, Captured
+from tests.unit.crypto.suites import cipher, mac
 from tests.unit.crypto.vectors import octets, vectors
 
 NIST = vectors("nist-cavp-ike-kdf")
@@ -20,18 +21,6 @@ each_session = pytest.mark.parametrize("session", CAPTURED.values(), ids=CAPTURE
 each_psk = pytest.mark.parametrize(
     "session", [session for session in CAPTURED.values() if session.name != "rsa"], ids=lambda session: session.name
 )
-
-
-def cipher(id_: Encr, bits: int | None) -> Encryption:
-    found = algorithms.encryption(id_, bits)
-    assert found is not None
-    return found
-
-
-def mac(id_: Integ) -> Integrity:
-    found = algorithms.ah_integrity(id_)
-    assert found is not None
-    return found
 
 
 AES_128 = cipher(Encr.AES_CBC, 128)
