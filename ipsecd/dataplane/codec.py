@@ -1,9 +1,9 @@
 """The messages between control process and roads as octets, one message a datagram: version, type, fields in order.
 
 The fields' annotations are the format: whole numbers are seven bits an octet, least first, as short as can be; times
-are IEEE doubles; text, octets and sequences have their count in front; what may be None, or
-of two kinds, has an octet that says so.
-Every value has one encoding, so whatever is accepted encodes to the same octets again.
+are IEEE doubles; text, octets and sequences have their count in front; what may be None, or of
+several kinds, has an octet that says so. Every value has one encoding, so whatever is accepted encodes to the same
+octets again.
 """
 
 from __future__ import annotations

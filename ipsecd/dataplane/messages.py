@@ -75,8 +75,8 @@ class Begin:
     """What a process has to know before anything else. With it come descriptors, in this order: the TUN device; a UDP
     socket for each IP version in ``versions``; and raw sockets for each in ``native``. The road out has one for each of
     those versions; the road in has two for each, by which ESP and AH come, and then, for IPv6, the one that hears what
-    routers say of AH. ``port`` is the one of ours where ESP is spoken; ``udp_offloads`` say what
-    the kernel does for us there; the rest is what the roads are made with."""
+    routers say of AH. ``port`` is the one of ours where ESP is spoken; ``udp_offloads`` say what the kernel does for us
+    there; the rest is what the roads are made with."""
 
     tun: str
     tun_mtu: int

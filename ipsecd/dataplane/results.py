@@ -32,8 +32,7 @@ class Out(NamedTuple):
 class OutRun(NamedTuple):
     """Send these ESP packets as the payloads of as many datagrams, or if ``outside`` is native these IP packets. They
     stand one behind the other, ``octets`` each but for the last, which may have less; the roads use their buffer again
-    for the next run. ``packets`` gives those
-    inside, and everything else is as in ``Out``."""
+    for the next run. ``packets`` gives those inside, and everything else is as in ``Out``."""
 
     datagrams: memoryview
     octets: int
