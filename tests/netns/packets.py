@@ -13,6 +13,8 @@ from scapy.layers.inet6 import (
     IPv6ExtHdrFragment,
     fragment6,
 )
+from scapy.layers.l2 import GRE
+from scapy.layers.sctp import SCTP
 from scapy.packet import Packet
 
 FRAGMENT_OCTETS = 256
@@ -39,6 +41,16 @@ def ping(source: str, destination: str, mark: bytes) -> bytes:
     if ":" in source:
         return bytes(header(source, destination) / ICMPv6EchoRequest(id=7, data=mark))
     return bytes(header(source, destination) / ICMP(id=7) / mark)
+
+
+def sctp(source: str, destination: str, mark: bytes, sport: int = 4000, dport: int = 4001) -> bytes:
+    """One SCTP packet whose payload is the mark."""
+    return bytes(header(source, destination) / SCTP(sport=sport, dport=dport) / mark)
+
+
+def gre(source: str, destination: str, mark: bytes) -> bytes:
+    """One GRE packet, which has no ports, whose payload is the mark."""
+    return bytes(header(source, destination) / GRE(proto=0x88B5) / mark)
 
 
 def time_exceeded(router: str, packet: bytes) -> bytes:

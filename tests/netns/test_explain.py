@@ -14,7 +14,7 @@ import pytest
 
 from tests.interop.ipsecd import Ipsecd
 from tests.netns.capture import Capture, inject, send
-from tests.netns.packets import fragments, ping, tcp, udp
+from tests.netns.packets import fragments, gre, ping, sctp, tcp, udp
 from tests.netns.pair import files, rule
 from tests.netns.places import FAMILY, GA_LAN, GA_WAN, GB_WAN, HA, HB, NET_A, NET_B
 from tests.netns.sites import Sites
@@ -46,6 +46,10 @@ def rules() -> list[dict[str, Any]]:
         plain("web", "permit", *(between(NET_A[version], NET_B[version], "tcp", 80) for version in (4, 6))),
         plain("ssh", "block", *(between(NET_A[version], NET_B[version], "tcp", 22) for version in (4, 6))),
         plain("ping", "permit", between(NET_A[4], NET_B[4], "icmp", icmp_type="echo-request", mirrored=False)),
+        plain("calls", "permit", *(between(NET_A[version], NET_B[version], "sctp", 80) for version in (4, 6))),
+        plain("no-calls", "block", *(between(NET_A[version], NET_B[version], "sctp", 22) for version in (4, 6))),
+        plain("gre", "permit", between(NET_A[4], NET_B[4], "gre")),
+        plain("no-gre", "block", between(HA[6], GB_WAN[6], "gre")),
         plain("dns", "permit", between(NET_A[6], NET_B[6], "udp", 53)),
         plain("large", "permit", between(HA[4], NET_B[4], "udp", 5_001)),
         plain("cut", "block", between(HA[6], NET_B[6], "udp", 5_001)),
@@ -72,6 +76,8 @@ class Sample:
         asked: dict[str, str | int] = {"source": self.source, "destination": self.destination}
         if self.protocol in ("icmp", "icmpv6"):
             return asked | {"protocol": self.protocol, "icmp_type": "echo-request"}
+        if self.protocol == "gre":
+            return asked | {"protocol": self.protocol}
         source_port, destination_port = self.ports
         return asked | {"protocol": self.protocol, "source_port": source_port, "destination_port": destination_port}
 
@@ -82,6 +88,8 @@ def samples(version: int, ends: Sequence[tuple[str, str]], *, back: bool) -> Ite
         *(("tcp", port, tcp) for port in (80, 22, 8_080)),
         *(("udp", port, udp) for port in (53, 5_001, 4_001, 9_999)),
         *(("udp", port, fragments) for port in (5_001, 4_001)),
+        *(("sctp", port, sctp) for port in (80, 22, 8_080)),
+        ("gre", 0, gre),
         (ECHO[version][0], 0, ping),
     ]
     for source, destination in ends:
@@ -220,7 +228,7 @@ class Received:
             opened.close()
 
     def _open(self) -> list[socket.socket]:
-        protocols = (6, 17, ECHO[self._version][1])
+        protocols = (6, 17, 47, 132, ECHO[self._version][1])
         made = [socket.socket(FAMILY[self._version], socket.SOCK_RAW, protocol) for protocol in protocols]
         for opened in made:
             opened.setblocking(False)
