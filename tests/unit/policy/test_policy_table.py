@@ -15,6 +15,7 @@ from tests.netns.cell_policies import files_of_a, files_of_b
 from tests.netns.cells import Layout
 from tests.netns.events import EVENTS
 from tests.netns.policy_table import BY_PASSTHROUGH, BY_SOFT_SA, CLEAR, NOTHING, PROTECTED, Cell
+from tests.netns.test_policy_table import LIKE_ANOTHER, PART
 
 TEXT = policy_table.DOCUMENT.read_text()
 CELLS = policy_table.cells(TEXT)
@@ -44,6 +45,12 @@ def test_the_table_has_what_every_policy_can_name() -> None:
 
 def test_the_events_of_the_document_are_those_of_the_test() -> None:
     assert policy_table.events(TEXT) == tuple(EVENTS)
+
+
+def test_every_run_has_each_event_that_is_no_part_of_another_and_all_actions_but_one() -> None:
+    """A start is in stop and start, that in SIGKILL, a negotiation in both, and assign in unassign and assign."""
+    assert set(EVENTS) - set(PART) == {"start", "stop and start", "negotiation", "assign"}
+    assert LIKE_ANOTHER in {cell.action for cell in policy_table.cells(TEXT)}
 
 
 def test_the_document_tells_at_which_events_soft_sas_end() -> None:
