@@ -7,15 +7,18 @@ import socket
 import struct
 import threading
 from collections import Counter
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ipsecd.wire import offload
 from tests.netns.sites import Sites
 
 ETH_P_ALL = 0x0003
 SO_TIMESTAMPNS = 35
+SOL_PACKET, PACKET_VNET_HDR = 263, 15
 TIMESPEC = struct.Struct("=qq")
 ETHERNET = 14
 IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD
@@ -31,11 +34,12 @@ ERRORS = {ICMP: {3, 11, 12}, ICMPV6: {1, 2, 3, 4}}
 
 class Wire:
     """Records the frames of an interface while it is entered, each with the time at which the kernel had it. ``place``
-    is a namespace of the sites."""
+    is a namespace of the sites. Between namespaces a frame can stand for several, which a card would have cut."""
 
     def __init__(self, sites: Sites, place: str = "gb", interface: str = "wan0") -> None:
         self._sites, self._place, self._interface = sites, place, interface
         self.frames: list[tuple[float, bytes]] = []
+        self._offloads: list[bytes] = []  # the virtio header of each frame
 
     def __enter__(self) -> Self:
         self._socket = self._sites.inside(self._place, self._open)
@@ -55,6 +59,7 @@ class Wire:
         opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 26)
         opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        opened.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
         opened.bind((self._interface, 0))
         opened.settimeout(0.1)
         return opened
@@ -62,9 +67,10 @@ class Wire:
     def _read(self) -> None:
         while True:
             try:
-                frame, ((_, _, stamp), *_), _, _ = self._socket.recvmsg(1 << 16, socket.CMSG_SPACE(TIMESPEC.size))
+                got, ((_, _, stamp), *_), _, _ = self._socket.recvmsg(1 << 17, socket.CMSG_SPACE(TIMESPEC.size))
                 seconds, nanoseconds = TIMESPEC.unpack(stamp)
-                self.frames.append((seconds + nanoseconds / 1e9, frame))
+                self.frames.append((seconds + nanoseconds / 1e9, got[offload.OCTETS :]))
+                self._offloads.append(got[: offload.OCTETS])
             except TimeoutError:
                 if self._ending:
                     return
@@ -79,13 +85,21 @@ class Wire:
         return {what: count for what, count in self.kinds().items() if not expected(what, native)}
 
     def save(self, path: Path) -> None:
-        """Write a capture file (pcap, microseconds, Ethernet)."""
+        """Write a capture file (pcap, microseconds, Ethernet) of the frames as they would be on a cable."""
         with path.open("wb") as file:
             file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1 << 16, 1))
-            for moment, frame in self.frames:
+            for (moment, frame), header in zip(self.frames, self._offloads, strict=True):
                 micros = int(moment * 1_000_000)
-                file.write(struct.pack("<IIII", *divmod(micros, 1_000_000), len(frame), len(frame)))
-                file.write(frame)
+                for cut in frames_on_a_cable(frame, header):
+                    file.write(struct.pack("<IIII", *divmod(micros, 1_000_000), len(cut), len(cut)))
+                    file.write(cut)
+
+
+def frames_on_a_cable(frame: bytes, header: bytes) -> list[bytes]:
+    """What a card makes of a frame with this virtio header, which counts from the start of the frame."""
+    told = offload.decode(header)
+    told = replace(told, start=max(told.start - ETHERNET, 0))
+    return [frame[:ETHERNET] + packet for packet in offload.segments(frame[ETHERNET:], told)]
 
 
 class Kinds:
