@@ -87,12 +87,19 @@ def _counted(answers: Answers) -> Iterable[tuple[tuple[str, str], int]]:
 
 
 def _sas(sas: Iterable[Mapping[str, Any]]) -> Iterable[tuple[object, ...]]:
-    """Each IKE SA, and its children below it."""
+    """Each IKE SA, and its children below it; of AH around ESP those of AH in a row of their own."""
     for sa in sas:
         yield f"IKE {sa['peer']}", render.state(sa["stage"]), "", "", render.duration(sa["rekey_in"])
         for child in sa["children"]:
-            traffic = (render.traffic(child[way]) for way in ("in", "out"))
-            yield f"  {child['name']}", render.state(child["stage"]), *traffic, render.duration(child["rekey_in"])
+            rekey = render.duration(child["rekey_in"])
+            yield f"  {child['name']}", render.state(child["stage"]), *_traffic(child), rekey
+            for pair in child["around"]:
+                yield f"    {pair['protocol']} around it", "", *_traffic(pair), ""
+
+
+def _traffic(pair: Mapping[str, Any]) -> Iterable[str]:
+    """What a child, or the AH around it, has carried: in, then out."""
+    return (render.traffic(pair[way]) for way in ("in", "out"))
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[object]], most: int, width: int) -> Iterable[RenderableType]:

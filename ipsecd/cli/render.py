@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -39,7 +39,7 @@ _ALONE = "(persistent rules)"  # what is in force, to the daemon, if those are w
 _RULE = ("rule", "state", "action", "child SAs", "remark")
 _HOST = ("host", "state", "remark")
 SOFT = ("in clear with", "rule", "since", "ends in")
-_CHILD = ("child", "state", "traffic", "suite", "SPI in", "SPI out", "in", "out", "rekey in")
+_CHILD = ("child", "state", "traffic", "suite", "form", "SPI in", "SPI out", "in", "out", "rekey in")
 _ENTRY = ("entry", "action", "way", "here", "there", "line", "packets", "dropped in clear")
 _PEER = ("peer", "here", "there", "our identity", "its identity", "credentials")
 _NARROW, _FEW = 100, 5  # with fewer columns of the terminal, no table has more of its own
@@ -171,13 +171,27 @@ def _child(child: Mapping[str, Any]) -> tuple[object, ...]:
         child["name"],
         state(child["stage"]),
         f"{', '.join(child['local'])} = {', '.join(child['remote'])}",
-        child["suite"] + (", transport mode" if child["mode"] == "transport" else ""),
-        child["spi_in"],
-        child["spi_out"],
-        traffic(child["in"]),
-        traffic(child["out"]),
+        child["suite"],
+        _form(child),
+        _of_each(child, lambda pair: str(pair["spi_in"])),
+        _of_each(child, lambda pair: str(pair["spi_out"])),
+        _of_each(child, lambda pair: traffic(pair["in"])),
+        _of_each(child, lambda pair: traffic(pair["out"])),
         duration(child["rekey_in"]),
     )
+
+
+def _form(child: Mapping[str, Any]) -> str:
+    """How its packets are made."""
+    protocol = child["protocol"]
+    return f"{child['mode']}, {f'native {protocol}' if child['encapsulation'] == 'native' else f'{protocol} in UDP'}"
+
+
+def _of_each(child: Mapping[str, Any], tell: Callable[[Mapping[str, Any]], str]) -> str:
+    """Something of each SA that a packet is wrapped in, outermost first; with its protocol if there are two."""
+    if not child["around"]:
+        return tell(child)
+    return "\n".join([*(f"{pair['protocol']} {tell(pair)}" for pair in child["around"]), f"ESP {tell(child)}"])
 
 
 def policy(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:

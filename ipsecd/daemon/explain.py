@@ -69,14 +69,14 @@ def _protection(protection: Protection, judgement: Judgement, flow: Flow, attemp
     only = "; ".join(dict.fromkeys(f"{show(each.local)} = {show(each.remote)}" for _, each in up))
     if not outbound:
         why = f"the SAs there are carry only {only}" if up else "there is no SA to come by"
-        protected = f"inside {by[1].wrapping} from {by[0].far_end} alone" if by else ""
+        protected = f"inside {by[1].protocol} from {by[0].far_end(by[1])} alone" if by else ""
         if judgement.clear_too:
             return f"accepted in clear; {protected}" if protected else f"accepted in clear alone: {why}"
         if protected:
             return f"accepted {protected}"
         return f"dropped: {why}" if up else f"dropped: {why}{_attempted(protection, judgement, flow, sas, attempts)}"
     if by:
-        return f"leaves inside {by[1].wrapping} to {by[0].far_end}"
+        return f"leaves inside {by[1].protocol} to {by[0].far_end(by[1])}"
     if up:
         return f"dropped unless the peer allows an SA for it: those there are carry only {only}"
     attempted = _attempted(protection, judgement, flow, sas, attempts)

@@ -16,7 +16,7 @@ from ipsecd.daemon.protection import Protection
 from ipsecd.daemon.softsas import SoftSa
 from ipsecd.daemon.troubled import Troubled
 from ipsecd.dataplane.messages import Counters, SaCounters
-from ipsecd.ike.status import ChildSaStatus, IkeSaStatus
+from ipsecd.ike.status import ChildSaStatus, IkeSaStatus, PartStatus
 from ipsecd.policy.plan import DEFAULT_RESPONSE, Action, Rule
 
 _NOTHING = {"packets": 0, "octets": 0, "idle": None}
@@ -199,13 +199,19 @@ def _ike(sa: IkeSaStatus, counted: dict[tuple[str, str], SaCounters], now: float
 
 def _child(child: ChildSaStatus, counted: dict[tuple[str, str], SaCounters], now: float) -> dict[str, Any]:
     selectors = {"local": [str(each) for each in child.local], "remote": [str(each) for each in child.remote]}
-    traffic = {direction: _traffic(counted.get((direction, child.spi_in)), now) for direction in ("in", "out")}
-    shown = asdict(child) | selectors | traffic
-    del shown["id"], shown["wrapping"]
+    around = {"around": [asdict(part) | _traffic(part, counted, now) for part in child.around]}
+    shown = asdict(child) | selectors | around | _traffic(child, counted, now)
+    del shown["id"]
     return shown
 
 
-def _traffic(counters: SaCounters | None, now: float) -> dict[str, Any]:
+def _traffic(
+    pair: ChildSaStatus | PartStatus, counted: dict[tuple[str, str], SaCounters], now: float
+) -> dict[str, dict[str, Any]]:
+    return {direction: _carried(counted.get((direction, pair.spi_in)), now) for direction in ("in", "out")}
+
+
+def _carried(counters: SaCounters | None, now: float) -> dict[str, Any]:
     if counters is None:
         return dict(_NOTHING)
     idle = None if counters.last_used is None else now - counters.last_used

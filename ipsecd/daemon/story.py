@@ -106,7 +106,7 @@ STORY: dict[str, Told] = {
     "child-wanted": Told("{child}: {source} wants to send to {destination} ({protocol})"),
     "ike-calling": Told("{rule}: calling {remote}"),
     "ike-called-off": Told("{who}: no longer calling: {reason}"),
-    "ike-established": Told("{who}: IKE SA established, {path}, {suite}"),
+    "ike-established": Told("{who}: IKE SA established, {path}, {suite}, {encapsulation} encapsulation"),
     "ike-rekeyed": Told("{who}: IKE SA rekeyed, {suite}"),
     "ike-rekey-failed": Told("{who}: IKE SA not rekeyed: {reason}"),
     "ike-closed": Told("{who}: IKE SA closed: {reason}"),
@@ -143,7 +143,9 @@ STORY: dict[str, Told] = {
     "replay-found": Told("{count} packets dropped: {reason}", unauthenticated=True),
     "replay-late": Told("{count} packets dropped: {reason}", unauthenticated=True),
     "spi-unknown": Told("{count} packets dropped: {reason}", unauthenticated=True),
-    "child-established": Told("{child}: child SA established, {filter}, {suite}, {sa_mode} mode"),
+    "child-established": Told(
+        "{child}: child SA established, {filter}, {suite}, {sa_mode} mode, {protocol}, {encapsulation} encapsulation"
+    ),
     "child-rekeyed": Told("{child}: child SA rekeyed, {suite}"),
     "child-rekey-failed": Told("{child}: child SA not rekeyed: {reason}"),
     "child-closed": Told("{child}: child SA closed: {reason}"),

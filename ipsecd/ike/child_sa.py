@@ -23,7 +23,7 @@ from ipsecd.ike.lifetimes import child_limits
 from ipsecd.ike.moving import outside
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.negotiate import lifetime_of
-from ipsecd.ike.parts import Part, Use
+from ipsecd.ike.parts import Part, Use, called
 from ipsecd.ike.sessions import child_gone
 from ipsecd.ike.suites import ChildSuite
 from ipsecd.ike.timers import Timer
@@ -252,6 +252,16 @@ class ChildSa:
         """For people."""
         return "transport" if self.form.transport else "tunnel"
 
+    @property
+    def encapsulation(self) -> str:
+        """As policies call it."""
+        return "native" if self.native else "udp"
+
+    @property
+    def around(self) -> tuple[Part, ...]:
+        """The SAs that its own are inside of."""
+        return self.parts[:-1]
+
     def _soft(self) -> None:
         self.ike.rekey_child(self)
 
@@ -259,14 +269,18 @@ class ChildSa:
         self.ike.expire_child(self)
 
     def story(self) -> dict[str, object]:
-        """What reports say of it."""
+        """What reports say of it. Of AH around ESP the SPIs of AH stand beside those of ESP."""
+        spis = {"spi_in": self.spi_in.hex(), "spi_out": self.spi_out.hex()}
+        for part in self.around:
+            spis |= {"ah_spi_in": part.spi_in.hex(), "ah_spi_out": part.spi_out.hex()}
         return {
             "peer": self.peer.name,
             "rule": self.config.rule,
             "child": self.config.name,
-            "spi_in": self.spi_in.hex(),
-            "spi_out": self.spi_out.hex(),
+            **spis,
             "suite": str(self.suite),
             "sa_mode": self.mode,
+            "protocol": called(self.parts),
+            "encapsulation": self.encapsulation,
             "filter": f"{show(self.local)} = {show(self.remote)}",
         }

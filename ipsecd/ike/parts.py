@@ -80,6 +80,11 @@ class Use:
         )
 
 
+def called(parts: Iterable[Part]) -> str:
+    """What packets are, for people: ESP, AH, or AH around ESP."""
+    return " around ".join(str(part.protocol) for part in parts)
+
+
 def parts_of(
     suite: ChildSuite,
     ours: tuple[bytes, ...],

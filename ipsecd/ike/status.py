@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ipsecd.ike.child_sa import ChildSa
 from ipsecd.ike.core import Core
+from ipsecd.ike.parts import Part, called
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
-from ipsecd.ike.suites import AhSuite
 from ipsecd.wire.hostpair import hosts_named
 from ipsecd.wire.selector import Selector
 
@@ -17,9 +17,19 @@ _SHOWN = (Stage.CONNECTING, Stage.HALF_OPEN, Stage.ESTABLISHED, Stage.CLOSING)
 
 
 @dataclass(frozen=True, slots=True)
+class PartStatus:
+    """The two SAs of one protocol."""
+
+    protocol: str  # ESP or AH
+    spi_in: str
+    spi_out: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChildSaStatus:
-    """``id`` is what the negotiation knows it by, ``wrapping`` what packets travel in, as people say it. ``age``,
-    ``rekey_in`` and ``lifetime`` in seconds; the latter two are None without a limit in seconds."""
+    """``id`` is what the negotiation knows it by, ``protocol`` what packets travel in, as people say it. If that is AH
+    around ESP, SPIs are those of ESP, and ``around`` has those of AH. ``age``, ``rekey_in`` and ``lifetime`` in
+    seconds; the latter two are None without a limit in seconds."""
 
     id: str
     name: str
@@ -29,8 +39,10 @@ class ChildSaStatus:
     spi_out: str
     sending: bool
     suite: str
-    wrapping: str  # ESP, AH, or AH around ESP
+    protocol: str  # ESP, AH, or AH around ESP
     mode: str  # transport or tunnel
+    encapsulation: str  # udp or native
+    around: tuple[PartStatus, ...]
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
     age: float
@@ -65,10 +77,9 @@ class IkeSaStatus:
     rekey_in: float | None
     children: tuple[ChildSaStatus, ...]
 
-    @property
-    def far_end(self) -> str:
-        """Where the packets of its children go: native ones have no port."""
-        return self.remote.rpartition(":")[0].strip("[]") if self.encapsulation == "native" else self.remote
+    def far_end(self, child: ChildSaStatus) -> str:
+        """Where the packets of this child go: native ones have no port."""
+        return self.remote.rpartition(":")[0].strip("[]") if child.encapsulation == "native" else self.remote
 
 
 def describe(core: Core) -> list[IkeSaStatus]:
@@ -118,11 +129,17 @@ def _child(child: ChildSa) -> ChildSaStatus:
         spi_out=child.spi_out.hex(),
         sending=child.sending,
         suite=str(child.suite),
-        wrapping=" around ".join("AH" if isinstance(layer, AhSuite) else "ESP" for layer in child.suite.layers),
+        protocol=called(child.parts),
         mode=child.mode,
+        encapsulation=child.encapsulation,
+        around=tuple(_part(part) for part in child.around),
         local=child.local,
         remote=child.remote,
         age=age,
         rekey_in=None if child.soft.seconds is None else child.soft.seconds - age,
         lifetime=child.hard.seconds,
     )
+
+
+def _part(part: Part) -> PartStatus:
+    return PartStatus(str(part.protocol), part.spi_in.hex(), part.spi_out.hex())

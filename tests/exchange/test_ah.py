@@ -12,6 +12,7 @@ from ipsecd.ike.config import AhEspProposal, AhProposal, Child, ChildProposal, I
 from ipsecd.ike.effects import AhChildKeys, ChildKeys, InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound
 from ipsecd.ike.nat import TRUE_SOURCE, VENDOR_ID, hash_of
 from ipsecd.ike.negotiate import Offer
+from ipsecd.ike.status import PartStatus
 from ipsecd.ike.v2.around import AROUND
 from ipsecd.wire.form import TUNNEL, Form
 from ipsecd.wire.ike import NO_SPI
@@ -178,6 +179,8 @@ def test_ah_with_others_is_an_ip_protocol_of_its_own() -> None:
     answer = other.asks(ah_offer(SHA256, NO_ESN))
     assert (granted(answer).protocol, granted(answer).transforms) == (Protocol.AH, (SHA256, NO_ESN))
     assert [(each.path.local.port, each.path.remote.port) for each in other.installs()] == [(0, 0), (0, 0)]
+    ((sa, made),) = ((sa, each) for sa in other.ike.status() for each in sa.children)
+    assert (made.encapsulation, sa.far_end(made)) == ("native", A)
 
 
 def test_the_key_of_ah_is_what_prf_plus_gives_and_nothing_else() -> None:
@@ -280,6 +283,35 @@ def test_the_pair_of_ah_is_installed_first_and_esp_is_within_it(name: str) -> No
     assert isinstance(esp_out, InstallOutbound)
     assert (ah_out.inbound, esp_out.inbound) == (ah_in.spi, esp_in.spi)
     assert {each.child for each in installed(node)} == {"net"}
+
+
+def test_status_and_log_have_the_spis_of_both() -> None:
+    pair = pair_of(BOTH)
+    pair.up(seconds=5)
+    ah_in, esp_in, ah_out, esp_out = (each.spi.hex() for each in installed(pair.a))
+    ((child_a,),) = (sa.children for sa in pair.a.ike.status())
+    assert child_a.protocol == "AH around ESP"
+    assert (child_a.spi_in, child_a.spi_out) == (esp_in, esp_out)
+    assert child_a.around == (PartStatus("AH", ah_in, ah_out),)
+    (event,) = pair.a.events("child-established")
+    told = {name: event.fields[name] for name in ("protocol", "spi_in", "spi_out", "ah_spi_in", "ah_spi_out")}
+    assert told == {
+        "protocol": "AH around ESP",
+        "spi_in": esp_in,
+        "spi_out": esp_out,
+        "ah_spi_in": ah_in,
+        "ah_spi_out": ah_out,
+    }
+
+
+def test_ah_alone_has_nothing_around_it() -> None:
+    pair = pair_of(AH)
+    pair.up(seconds=5)
+    ((child_a,),) = (sa.children for sa in pair.a.ike.status())
+    assert (child_a.protocol, child_a.encapsulation, child_a.around) == ("AH", "udp", ())
+    (event,) = pair.a.events("child-established")
+    assert (event.fields["protocol"], event.fields["encapsulation"]) == ("AH", "udp")
+    assert "ah_spi_in" not in event.fields
 
 
 @pytest.mark.parametrize("who", ["a", "b"])

@@ -25,8 +25,8 @@ STORY_OF_A = [
     r"Ready: policy sites, 1 rule, 0 child SAs",
     r"site/1: 10\.1\.0\.2 wants to send to 10\.2\.0\.2 \(icmp\)",
     r"site: calling 192\.0\.2\.2:500",
-    r"site: IKE SA established, 192\.0\.2\.1:4500 -> 192\.0\.2\.2:4500, aes\S+",
-    r"site/1: child SA established, 10\.1\.0\.0/24 = 10\.2\.0\.0/24, aes\S+, tunnel mode",
+    r"site: IKE SA established, 192\.0\.2\.1:4500 -> 192\.0\.2\.2:4500, aes\S+, udp encapsulation",
+    r"site/1: child SA established, 10\.1\.0\.0/24 = 10\.2\.0\.0/24, aes\S+, tunnel mode, ESP, udp encapsulation",
     r"site: IKE SA closed: the peer deleted it",  # as b stops first
     r"Stopping on SIGTERM; the floor stays.*",
     r"Stopped",

@@ -75,16 +75,17 @@ def fields(value: Any, before: str = "") -> Iterator[str]:
 
 METHODS = "[{esp: {encryption: chacha20poly1305}}, {ah: {integrity: sha256}}]"
 CHACHA = f"{{action: negotiate, pfs: [x25519], security_methods: {METHODS}}}"
-ACTIONS = f"filter_actions: {{chacha: {CHACHA}}}\n"
+BOTH = "{action: negotiate, security_methods: [{ah: {integrity: sha256}, esp: {encryption: aes128gcm16}}]}"
+ACTIONS = f"filter_actions: {{chacha: {CHACHA}, both: {BOTH}}}\n"
 OURS = ACTIONS + policy(
     rule("site", "10.1.0.0/16", "10.2.0.0/16", action="chacha"),
     rule("wide", "10.1.0.0/16", "10.0.0.0/8"),
-    rule("plain", "10.1.0.0/16", "10.3.0.0/16"),
+    rule("plain", "10.1.0.0/16", "10.3.0.0/16", action="both"),
     keylog="true",
 )
 THEIRS = ACTIONS + policy(
     rule("site", "10.2.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1", action="chacha"),
-    rule("plain", "10.3.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1"),
+    rule("plain", "10.3.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1", action="both"),
 )
 HERE, THERE, NARROW = "10.1.0.2", "10.2.0.2", "10.2.0.9"
 ASKED: tuple[tuple[str, dict[str, str]], ...] = (

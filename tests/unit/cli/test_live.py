@@ -20,7 +20,7 @@ from ipsecd.cli.live import View, screen
 from ipsecd.cli.program import Failure
 from tests.unit.cli.scripted import Scripted
 from tests.unit.cli.test_program import IPSECCTL
-from tests.unit.cli.test_render import CHILD, ENTRY, RULE, SA, STATUS
+from tests.unit.cli.test_render import CHILD, ENTRY, IN_AH, RULE, SA, STATUS
 
 EVENT = {"event": "ready", "level": "info", "time": "2026-11-26T10:00:00.000+00:00", "text": "Ready: 1 rule"}
 
@@ -110,6 +110,12 @@ def test_a_long_event_takes_one_line() -> None:
 def test_nothing_in_it_moves_the_cursor() -> None:
     rules = [RULE | {"name": "a\x1b[2J"}]
     assert any(line.startswith("a\\x1b[2J") for line in lines(viewed((1.0, answers(rules=rules)))))
+
+
+def test_of_ah_around_esp_there_is_what_both_have_carried() -> None:
+    told = lines(viewed((1.0, answers() | {"sas": {"sas": [SA | {"children": [IN_AH]}]}})))
+    at = told.index("to-hq/1 up 3 pkts, 252 B 1000 pkts, 1.4 MB 50 min 0 s")
+    assert told[at + 1] == "AH around it 4 pkts, 500 B 1001 pkts, 1.5 MB"
 
 
 def test_an_answer_that_lacks_something_is_a_failure() -> None:

@@ -48,12 +48,27 @@ CHILD = {
     "local": ["10.1.0.0/16", "10.3.0.0/16"],
     "remote": ["10.2.0.0/16"],
     "suite": "aes128gcm16-esn",
+    "protocol": "ESP",
     "mode": "tunnel",
+    "encapsulation": "udp",
+    "around": [],
     "spi_in": "c0ffee01",
     "spi_out": "c0ffee02",
     "in": {"packets": 3, "octets": 252, "idle": None},
     "out": {"packets": 1_000, "octets": 1_400_000, "idle": 2.0},
     "rekey_in": 3_000.4,
+}
+IN_AH = CHILD | {
+    "protocol": "AH around ESP",
+    "around": [
+        {
+            "protocol": "AH",
+            "spi_in": "c0ffee03",
+            "spi_out": "c0ffee04",
+            "in": {"packets": 4, "octets": 500, "idle": None},
+            "out": {"packets": 1_001, "octets": 1_500_000, "idle": 2.0},
+        }
+    ],
 }
 SA = {
     "peer": "to-hq",
@@ -210,11 +225,40 @@ def test_sas_shows_an_ike_sa_and_its_children() -> None:
         "aes128gcm16-prfsha256-x25519, we called, up 1 min 1 s, rekey in 2 h 0 min",
         "SPIs 0102030405060708 1112131415161718",
         (
-            "to-hq/1 up 10.1.0.0/16, 10.3.0.0/16 = 10.2.0.0/16 aes128gcm16-esn c0ffee01 c0ffee02 3 pkts, 252 B "
-            "1000 pkts, 1.4 MB 50 min 0 s"
+            "to-hq/1 up 10.1.0.0/16, 10.3.0.0/16 = 10.2.0.0/16 aes128gcm16-esn tunnel, ESP in UDP c0ffee01 "
+            "c0ffee02 3 pkts, 252 B 1000 pkts, 1.4 MB 50 min 0 s"
         ),
     ):
         assert words in lines
+
+
+def test_sas_of_ah_around_esp_have_the_spis_and_counters_of_both() -> None:
+    text = shown(render.sas({"sas": [SA | {"children": [IN_AH]}]}, 99), 99)
+    assert (
+        "suite     aes128gcm16-esn\n"
+        "form      tunnel, AH around ESP in UDP\n"
+        "SPI in    AH c0ffee03\n"
+        "          ESP c0ffee01\n"
+        "SPI out   AH c0ffee04\n"
+        "          ESP c0ffee02\n"
+        "in        AH 4 pkts, 500 B\n"
+        "          ESP 3 pkts, 252 B\n"
+        "out       AH 1001 pkts, 1.5 MB\n"
+        "          ESP 1000 pkts, 1.4 MB\n"
+    ) in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "form"),
+    [
+        ({"encapsulation": "native"}, "tunnel, native ESP"),
+        ({"mode": "transport"}, "transport, ESP in UDP"),
+        ({"mode": "transport", "encapsulation": "native", "protocol": "AH"}, "transport, native AH"),
+    ],
+)
+def test_sas_says_how_packets_are_made(changes: dict[str, Any], form: str) -> None:
+    text = shown(render.sas({"sas": [SA | {"children": [CHILD | changes]}]}, 99), 99)
+    assert f"form      {form}\n" in text
 
 
 def test_sas_of_an_ike_sa_that_is_not_there_yet() -> None:

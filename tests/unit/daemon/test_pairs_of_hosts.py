@@ -165,7 +165,8 @@ def test_the_log_says_in_which_mode_an_sa_is(tmp_path: Path) -> None:
     async def scenario(a: Daemon, _: Daemon) -> None:
         await a.ctl("up", HOST, "--wait", "30")
         (line,) = [line for line in a.told.lines if line.event == "child-established"]
-        assert line.text.endswith(f" {CHILD}: child SA established, {A} = {B}, aes128gcm16-esn, transport mode")
+        how = "aes128gcm16-esn, transport mode, ESP, udp encapsulation"
+        assert line.text.endswith(f" {CHILD}: child SA established, {A} = {B}, {how}")
         assert (line.fields["mode"], line.fields["sa_mode"]) == ("quick", "transport")
 
     with_two(tmp_path, scenario)

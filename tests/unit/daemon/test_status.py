@@ -91,6 +91,33 @@ def test_what_was_carried_is_counted_by_sa_and_what_was_not_by_reason(tmp_path: 
     asyncio.run(main())
 
 
+def test_of_ah_around_esp_both_are_counted(tmp_path: Path) -> None:
+    methods = "[{ah: {integrity: sha256}, esp: {encryption: aes128gcm16}}]"
+    own = f"filter_actions: {{own: {{action: negotiate, security_methods: {methods}}}}}\n"
+    of_a = policy(rule("site", action="own"))
+    of_b = policy(rule("site", "10.2.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1", action="own"))
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path, of_a + own, of_b + own) as (a, b):
+            await a.ctl("up", "site", "--wait", "30")
+            tun: Any = a.kernel.tun
+            for _ in range(3):
+                tun.send(PING)
+            while len(b.kernel.arrived) < 3:  # noqa: ASYNC110  an arrival comes with no other sign
+                await asyncio.sleep(0)
+            await settled()
+            ours, theirs = [
+                json.loads((await daemon.ctl("sas", "--json")).output)["sas"][0]["children"][0] for daemon in (a, b)
+            ]
+            ((ah,), (ah_there,)) = ours["around"], theirs["around"]
+            assert (ah["protocol"], ah["out"]["packets"], ah["in"]["packets"]) == ("AH", 3, 0)
+            assert (ah_there["in"]["packets"], ah_there["in"]["octets"]) == (3, ah["out"]["octets"])
+            assert (ah["spi_out"], ah["spi_in"]) == (ah_there["spi_in"], ah_there["spi_out"])
+            assert ah["out"]["octets"] > ours["out"]["octets"] >= 3 * len(PING)
+
+    asyncio.run(main())
+
+
 COUNTED = {"not-inside": 3, "wrong-side": 0, "hits.site/1": 7, "drops.site/1": 5}
 
 
