@@ -180,6 +180,8 @@ RESTORE_PAUSE = 5.0  # after this long, so that a quarrel with another program d
 
 # --- logs and control -------------------------------------------------------------------------------------------
 UNAUTHENTICATED_LOG_RATE = 5.0  # lines a second about datagrams nobody vouches for
+UNREACHED_AGAIN = 60.0  # seconds until a line says again that an SA's packets don't get there: each may cause an error
+UNREACHED_KNOWN = 2 * UNREACHED_AGAIN  # for which that is believed to be so still, if it isn't said again
 LOSSES_INTERVAL = 60.0  # seconds between looks at what was dropped: a flood makes a line a minute for each filter
 CONTROL_CLIENTS = 64
 CONTROL_LINE = 1_048_576

@@ -27,6 +27,11 @@ class Attempts:
             found.append(f"it failed {self.now - failure.since:.0f} s ago: {failure.reason}")
         return "; ".join(found)
 
+    def in_vain(self, rule: str, remote: Address | None) -> str:
+        """That packets don't get there, though there is an SA; empty if nothing of the kind is known."""
+        failure = self.failures.in_vain(rule, remote, self.now)
+        return f"{failure.reason}, {self.now - failure.since:.0f} s ago" if failure is not None else ""
+
 
 def _is_with(sa: IkeSaStatus, peer: str, remote: Address | None) -> bool:
     host = hosts_named(sa.peer)

@@ -50,6 +50,7 @@ AUDITED: dict[str, Audited] = {
     "child-expired": Audited(5452, QUICK),
     "child-lost": Audited(5452, QUICK),
     "child-wanted": Audited(0, QUICK),
+    "child-unreached": Audited(0, QUICK),
     "child-narrowed": Audited(0, QUICK),
     "response-begun": Audited(0, QUICK),
     "response-over": Audited(0, QUICK),

@@ -76,7 +76,7 @@ def _protection(protection: Protection, judgement: Judgement, flow: Flow, attemp
             return f"accepted {protected}"
         return f"dropped: {why}" if up else f"dropped: {why}{_attempted(protection, judgement, flow, sas, attempts)}"
     if by:
-        return f"leaves inside {by[1].protocol} to {by[0].far_end(by[1])}"
+        return f"leaves inside {by[1].protocol} to {by[0].far_end(by[1])}{_in_vain(judgement, flow, attempts)}"
     if up:
         return f"dropped unless the peer allows an SA for it: those there are carry only {only}"
     attempted = _attempted(protection, judgement, flow, sas, attempts)
@@ -93,6 +93,14 @@ def _attempted(
     remote = flow.addresses()[1 if judgement.way.outbound else 0] if winner.each else None
     told = attempts.told(sas, winner.rule, _peer(protection.prepared.plan, judgement), remote)
     return f" ({told})" if told else ""
+
+
+def _in_vain(judgement: Judgement, flow: Flow, attempts: Attempts) -> str:
+    """That its SA leads nowhere, if the network says so."""
+    if judgement.winner is None:
+        return ""
+    told = attempts.in_vain(judgement.winner.rule, flow.addresses()[1] if judgement.winner.each else None)
+    return f", but {told}" if told else ""
 
 
 def _without_sa(protection: Protection, judgement: Judgement, key: str, name: str) -> str:

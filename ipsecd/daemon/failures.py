@@ -14,6 +14,7 @@ from ipsecd.wire.selector import Address
 _OVER = ("child-established", "child-rekeyed")  # what shows that a rule works
 _AS_BEFORE = ("child-rekeyed", "child-narrowed")  # a rekey has the selectors of before, and the peer allows no more
 _HEARSAY = ("ike-unreachable", "sa-init-refused")  # anybody can cause it, with packets in the peer's name
+_UNREACHED = "child-unreached"  # of an SA that there is, and said again as long as it's so
 _SERIOUS = ("warning", "error")
 
 
@@ -61,10 +62,22 @@ class Failures:
             if len(self._hosts) > limits.MAX_FAILED_HOSTS:
                 del self._hosts[next(iter(self._hosts))]
 
-    def of(self, rule: str, *, up: bool = False) -> Failure | None:
-        """The last failure of a rule. If it's ``up``, what nobody vouches for says nothing."""
+    def of(self, rule: str) -> Failure | None:
+        """The last failure of a rule."""
+        return self._last.get(rule)
+
+    def of_one_up(self, rule: str, now: float) -> Failure | None:
+        """The same of a rule that is up: what nobody vouches for says nothing then, and that packets don't get there
+        is over when it hasn't been said for a while."""
         failure = self._last.get(rule)
-        return None if failure is not None and up and failure.event in _HEARSAY else failure
+        if failure is None or failure.event in _HEARSAY:
+            return None
+        return failure if failure.event != _UNREACHED else _lately(failure, now)
+
+    def in_vain(self, rule: str, remote: Address | None, now: float) -> Failure | None:
+        """That packets of an SA of a rule, or of the one with the host at ``remote``, don't get there now."""
+        failure = self.of(rule) if remote is None else self.of_host(rule, remote)
+        return _lately(failure, now) if failure is not None and failure.event == _UNREACHED else None
 
     def of_host(self, rule: str, remote: Address) -> Failure | None:
         """The last failure with this host of a rule without a tunnel, or of the rule if that was about no host."""
@@ -81,6 +94,10 @@ class Failures:
         kept = set(rules)
         self._last = {rule: failure for rule, failure in self._last.items() if rule in kept}
         self._hosts = {key: failure for key, failure in self._hosts.items() if key[0] in kept}
+
+
+def _lately(failure: Failure, now: float) -> Failure | None:
+    return failure if now - failure.since < limits.UNREACHED_KNOWN else None
 
 
 def _elsewhere(failure: Failure, peer: str) -> bool:

@@ -14,9 +14,9 @@ from typing import Self
 import structlog
 
 from ipsecd.errors import KernelError
-from ipsecd.io.ah_too_big import AhTooBig
+from ipsecd.io.ah_errors import AhErrors
 from ipsecd.io.native import NativeReceiver, NativeSender
-from ipsecd.io.native_open import PROTOCOLS, open_receiving, open_sending, open_too_big
+from ipsecd.io.native_open import PROTOCOLS, open_errors, open_receiving, open_sending
 
 log = structlog.get_logger()
 
@@ -27,7 +27,7 @@ class NativeSockets:
 
     def __init__(self) -> None:
         self.receivers: list[NativeReceiver] = []
-        self.routers: list[AhTooBig] = []  # what those say that the receivers don't hear
+        self.routers: list[AhErrors] = []  # what those say that the receivers don't hear
         self.senders: dict[int, NativeSender] = {}
 
     @classmethod
@@ -53,7 +53,7 @@ class NativeSockets:
             if error.errno != errno.EAFNOSUPPORT:
                 raise
         else:
-            self.routers.append(AhTooBig(open_too_big(mark)))
+            self.routers.append(AhErrors(open_errors(mark)))
 
     def _open(self, version: int, mark: int) -> None:
         self.senders[version] = NativeSender(open_sending(version, mark))
@@ -71,7 +71,7 @@ class NativeSockets:
             return tuple(sender.fileno() for sender in self.senders.values())
         return (*(each.fileno() for each in self.receivers), *(each.fileno() for each in self.routers))
 
-    def __iter__(self) -> Iterator[NativeReceiver | NativeSender | AhTooBig]:
+    def __iter__(self) -> Iterator[NativeReceiver | NativeSender | AhErrors]:
         return chain(self.receivers, self.routers, self.senders.values())
 
     def unread(self) -> Counter[str]:

@@ -18,6 +18,7 @@ from ipsecd.dataplane import messages
 from ipsecd.dataplane.messages import Outside, SetLinkMtu, SetPathMtu
 from ipsecd.ike import effects
 from ipsecd.io.udp_errors import PathError
+from ipsecd.wire.registry import Protocol
 from ipsecd.wire.selector import Address
 
 LinkMtu = Callable[[Address, Address], int | None]
@@ -34,13 +35,21 @@ class _Ends(NamedTuple):
     local_port: int
 
 
-class _Sa(NamedTuple):
+class Known(NamedTuple):
+    """An outbound SA: its SPI, that of its other half, and where its packets go."""
+
     spi: bytes
+    inbound: bytes
+    protocol: Protocol
     outside: Outside
 
     @property
     def ends(self) -> _Ends:
         return _Ends(self.outside.remote, self.outside.remote_port, self.outside.local_port)
+
+
+def _ends(error: PathError, port: int) -> _Ends:
+    return _Ends(error.remote, error.remote_port, port)
 
 
 def _spi(data: bytes, port: int) -> bytes:
@@ -56,7 +65,7 @@ class Paths:
     def __init__(self, link_mtu: LinkMtu, *, believe: bool) -> None:
         self._link_mtu = link_mtu
         self._believe = believe
-        self._sas: dict[bytes, _Sa] = {}  # by the SPI of their other half
+        self._sas: dict[bytes, Known] = {}  # by the SPI of their other half
         self._by_spi: dict[bytes, set[bytes]] = {}
         self._ends: Counter[_Ends] = Counter()
         self._told: dict[Address, int] = {}
@@ -67,17 +76,15 @@ class Paths:
         """Note what an effect changes; the messages that have to go before it."""
         match effect:
             case effects.InstallOutbound(spi, inbound):
-                return self._enter(inbound, _Sa(spi, translate.outside(effect.path)))
+                protocol = Protocol.AH if isinstance(effect.keys, effects.AhChildKeys) else Protocol.ESP
+                return self._enter(Known(spi, inbound, protocol, translate.outside(effect.path)))
             case effects.RemoveOutbound(spi, inbound):
                 if inbound in self._sas and self._sas[inbound].spi == spi:
                     self._leave(inbound)
             case effects.MovePath(moved, path):
-                known = [(inbound, self._sas[inbound].spi) for inbound in moved if inbound in self._sas]
-                return [
-                    message
-                    for inbound, spi in known
-                    for message in self._enter(inbound, _Sa(spi, translate.outside(path)))
-                ]
+                outside = translate.outside(path)
+                known = [self._sas[inbound] for inbound in moved if inbound in self._sas]
+                return [message for sa in known for message in self._enter(sa._replace(outside=outside))]
             case _:
                 pass
         return []
@@ -111,25 +118,33 @@ class Paths:
             return None
         if not error.reported:
             return self.refused(error.remote, error.mtu)
-        ends, spi, mtu = _Ends(error.remote, error.remote_port, port), _spi(error.data, port), error.mtu
-        if len(spi) < _SPI_OCTETS:
-            ours, mtu = ends in self._ends, max(mtu, limits.PMTU_FLOOR_BLIND)
+        mtu = error.mtu
+        if len(_spi(error.data, port)) < _SPI_OCTETS:
+            ours, mtu = _ends(error, port) in self._ends, max(mtu, limits.PMTU_FLOOR_BLIND)
         else:
-            ours = any(self._sas[inbound].ends == ends for inbound in self._by_spi.get(spi, ()))
+            ours = self.quoted(error, port) is not None
         believed = ours and self._believe
         self.heard["path-mtu-believed" if believed else "path-mtu-doubted"] += 1
         return SetPathMtu(error.remote, mtu) if believed else None
+
+    def quoted(self, error: PathError, port: int) -> Known | None:
+        """The SA whose packet, which left by ``port``, a router or the far end speaks of; None if that isn't to be
+        seen, or went elsewhere."""
+        if not error.reported:
+            return None
+        found = (self._sas[inbound] for inbound in self._by_spi.get(_spi(error.data, port), ()))
+        return next((sa for sa in found if sa.ends == _ends(error, port)), None)
 
     def _tell(self, remote: Address, mtu: int) -> SetLinkMtu:
         self._told[remote] = mtu
         self._all_alike &= mtu == limits.LINK_MTU
         return SetLinkMtu(remote, mtu)
 
-    def _enter(self, inbound: bytes, sa: _Sa) -> list[SetLinkMtu]:
-        if inbound in self._sas:
-            self._leave(inbound)
-        self._sas[inbound] = sa
-        self._by_spi.setdefault(sa.spi, set()).add(inbound)
+    def _enter(self, sa: Known) -> list[SetLinkMtu]:
+        if sa.inbound in self._sas:
+            self._leave(sa.inbound)
+        self._sas[sa.inbound] = sa
+        self._by_spi.setdefault(sa.spi, set()).add(sa.inbound)
         self._ends[sa.ends] += 1
         return self.ask(sa.outside)
 

@@ -140,7 +140,7 @@ def _rule(rule: Rule, app: App, protection: Protection, now: _Now) -> dict[str, 
     up = now.up(rule)
     unusable = protection.prepared.unusable.get(rule.peer, "")
     absent = "" if up else protection.prepared.absent.get(rule.peer, "")
-    failure = app.failures.of(rule.name, up=bool(up))
+    failure = app.failures.of_one_up(rule.name, app.clock.now()) if up else app.failures.of(rule.name)
     return {
         "name": rule.name,
         "description": rule.description,

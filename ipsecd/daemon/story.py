@@ -150,6 +150,7 @@ STORY: dict[str, Told] = {
     "child-rekey-failed": Told("{child}: child SA not rekeyed: {reason}"),
     "child-closed": Told("{child}: child SA closed: {reason}"),
     "child-expired": Told("{child}: child SA expired"),
+    "child-unreached": Told("{child}: {reason}", unauthenticated=True),
     "child-lost": Told("{child}: child SA lost with a process of the data plane"),
     "child-failed": Told("{which}: no child SA: {reason}"),
     "child-narrowed": Told("{child}: {reason}"),

@@ -19,11 +19,12 @@ from ipsecd.daemon.effects import Conductor, Effects
 from ipsecd.daemon.guard import Guard
 from ipsecd.daemon.paths import Paths
 from ipsecd.daemon.sockets import Sockets
+from ipsecd.daemon.unreached import Unreached
 from ipsecd.dataplane.messages import NATIVE, Heard, Outside
 from ipsecd.dataplane.results import Result
 from ipsecd.errors import KernelError
 from ipsecd.ike.config import Endpoint
-from ipsecd.io.ah_too_big import AhTooBig
+from ipsecd.io.ah_errors import AhErrors
 from ipsecd.io.native import NativeReceiver
 from ipsecd.io.tun import NOTHING_LEFT, Tun, TunRead
 from ipsecd.io.udp import Received, UdpSocket
@@ -36,11 +37,12 @@ _REST_AFTER_FAULT = 1.0  # seconds: a timer that always fails must not keep the 
 
 
 class Timed(Protocol):
-    """What wants to be called when time has come, and told that a message didn't get there: the negotiation."""
+    """What wants to be called when time has come, and told that something didn't get there: the negotiation."""
 
     def deadline(self) -> float | None: ...
     def timer(self, now: float) -> Effects: ...
     def unreachable(self, remote: Endpoint, reason: str, now: float) -> Effects: ...
+    def unreached(self, spi: bytes, reason: str, now: float) -> Effects: ...
 
 
 class PacketRoads(Protocol):
@@ -122,6 +124,7 @@ class Wires:
         self._sockets = sockets
         self._port = port
         self._paths = paths
+        self._unreached = Unreached(paths)
         self._guard = guard
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -260,7 +263,7 @@ class Wires:
                     self._conductor.results(self._roads.from_native_read(read.packet, outside, now), now)
         self._errors_of(receiver, NATIVE)
 
-    def _errors_of(self, opened: UdpSocket | NativeReceiver | AhTooBig, port: int, *, natt: bool = True) -> None:
+    def _errors_of(self, opened: UdpSocket | NativeReceiver | AhErrors, port: int, *, natt: bool = True) -> None:
         with self._guard.over("the errors of a socket"):
             now = self._clock()
             for error in opened.errors(limits.SOCKET_ERRORS):
@@ -282,11 +285,14 @@ class Wires:
         self._conductor.results(results, now)
 
     def _path_error(self, error: PathError, port: int, now: float, *, natt: bool) -> None:
-        """What isn't about a path's MTU is no reason to give up (RFC 7296 section 2.4), but worth telling about IKE, of
-        which little is sent."""
+        """What isn't about a path's MTU is no reason to give up (RFC 7296 section 2.4), but worth telling."""
         if (message := self._paths.judge(error, port)) is not None:
             self._conductor.tell_roads(message, now)
-        elif not error.mtu and port != NATIVE and (not natt or error.data.startswith(NON_ESP_MARKER)):
+        elif error.mtu:
+            return
+        elif (found := self._unreached.about(error, port, now)) is not None:
+            self._conductor.perform(self._negotiation.unreached(*found, now), now)
+        elif port != NATIVE and (not natt or error.data.startswith(NON_ESP_MARKER)):
             remote, reason = Endpoint(error.remote, error.remote_port), os.strerror(error.errno)
             todo = self._negotiation.unreachable(remote, f"IKE doesn't get there: {reason}", now)
             self._conductor.perform(todo, now)

@@ -19,7 +19,7 @@ from ipsecd.dataplane.process_out import OutboundProcess
 from ipsecd.dataplane.runs_in import RunsIn
 from ipsecd.dataplane.runs_out import RunsOut
 from ipsecd.errors import IpsecdError, LocalError
-from ipsecd.io.ah_too_big import AhTooBig
+from ipsecd.io.ah_errors import AhErrors
 from ipsecd.io.channel import Arrived, Channel
 from ipsecd.io.confine import die_with_parent, shut_in
 from ipsecd.io.native import NativeSender
@@ -63,7 +63,7 @@ def begin(road: str, channel: Channel, arrived: Arrived) -> RoadProcess:
         senders = {version: NativeSender(each) for version, each in zip(told.native, raw, strict=True)}
         return OutboundProcess(channel, tun, made, sockets, senders)
     packets = len(PROTOCOLS) * len(told.native)
-    receivers, routers = [receiver(each) for each in raw[:packets]], [AhTooBig(each) for each in raw[packets:]]
+    receivers, routers = [receiver(each) for each in raw[:packets]], [AhErrors(each) for each in raw[packets:]]
     road_in = RunsIn(tun_mtu=told.tun_mtu, pmtu_age=told.pmtu_age, joins=told.joins)
     return InboundProcess(channel, tun, road_in, sockets, receivers, routers)
 

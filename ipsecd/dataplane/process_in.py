@@ -15,7 +15,7 @@ from ipsecd.dataplane.process import Hears, RoadProcess, heard
 from ipsecd.dataplane.results import Result
 from ipsecd.dataplane.runs_in import RunsIn
 from ipsecd.dataplane.sending import Sockets
-from ipsecd.io.ah_too_big import AhTooBig
+from ipsecd.io.ah_errors import AhErrors
 from ipsecd.io.channel import Channel
 from ipsecd.io.native import NativeReceiver
 from ipsecd.io.native_runs import RunReceiver
@@ -38,7 +38,7 @@ class InboundProcess(RoadProcess):
         road: RunsIn,
         sockets: Sockets,
         native: Sequence[NativeReceiver],
-        routers: Sequence[AhTooBig],
+        routers: Sequence[AhErrors],
     ) -> None:
         super().__init__(channel, tun)
         self._road = road
@@ -120,10 +120,10 @@ class InboundProcess(RoadProcess):
             outside = self._outside = Outside(local, NATIVE, remote, NATIVE)
         return outside
 
-    def _from_router(self, router: AhTooBig, _now: float, _event: int) -> None:
+    def _from_router(self, router: AhErrors, _now: float, _event: int) -> None:
         self._tell_errors(router, NATIVE)
 
-    def _tell_errors(self, opened: UdpSocket | NativeReceiver | AhTooBig, port: int) -> None:
+    def _tell_errors(self, opened: UdpSocket | NativeReceiver | AhErrors, port: int) -> None:
         for error in opened.errors(limits.SOCKET_ERRORS):
             self.say(heard(port, error))
 

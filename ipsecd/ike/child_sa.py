@@ -24,6 +24,7 @@ from ipsecd.ike.moving import outside
 from ipsecd.ike.narrowing import show
 from ipsecd.ike.negotiate import lifetime_of
 from ipsecd.ike.parts import Part, Use, called
+from ipsecd.ike.reports import PEER
 from ipsecd.ike.sessions import child_gone
 from ipsecd.ike.suites import ChildSuite
 from ipsecd.ike.timers import Timer
@@ -267,6 +268,10 @@ class ChildSa:
 
     def _hard(self) -> None:
         self.ike.expire_child(self)
+
+    def unreached(self, reason: str) -> None:
+        """Its packets don't get there, it's said. That is told, and changes nothing."""
+        self.ike.core.report("child-unreached", "warning", **self.story(), point=PEER, reason=reason)
 
     def story(self) -> dict[str, object]:
         """What reports say of it. Of AH around ESP the SPIs of AH stand beside those of ESP."""

@@ -349,11 +349,13 @@ class Ike:
     def unreachable(self, remote: Endpoint, reason: str, now: float) -> list[Effect]:
         """An IKE message of ours didn't get there, says the kernel. Anybody could have made it say so, and it's no
         reason to give up (RFC 7296 section 2.4)."""
+        return self._turn(
+            "a path", now, lambda: reports.stranger_failed(self._core, "ike-unreachable", remote, reason, called=True)
+        )
 
-        def tell() -> None:
-            reports.stranger_failed(self._core, "ike-unreachable", remote, reason, called=True)
-
-        return self._turn("a path", now, tell)
+    def unreached(self, spi: bytes, reason: str, now: float) -> list[Effect]:
+        """A packet of the pair with this inbound SPI didn't get there, says the network, for which nobody vouches."""
+        return self._about((spi,), now, lambda child: child.unreached(reason))
 
     def _about(self, spis: tuple[bytes, ...], now: float, action: Callable[[ChildSa], None]) -> list[Effect]:
         """A turn about the child SAs with these inbound SPIs, as far as they are still there."""

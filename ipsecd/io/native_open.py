@@ -24,8 +24,8 @@ _PMTUDISC_OMIT, _PMTUDISC_PROBE = 5, 3  # what ICMP says of the path changes not
 _IPV6_HDRINCL = 36
 # linux/icmpv6.h; RFC 3542 section 3.2: a bit for each type of message that is not handed over
 _ICMP6_FILTER = 1
-_TOO_BIG = 2
-_ONLY_TOO_BIG = struct.pack("=8I", 0xFFFFFFFF & ~(1 << _TOO_BIG), *[0xFFFFFFFF] * 7)
+_ERRORS = sum(1 << kind for kind in (1, 2, 3, 4))  # RFC 4443 section 3
+_ONLY_ERRORS = struct.pack("=8I", 0xFFFFFFFF & ~_ERRORS, *[0xFFFFFFFF] * 7)
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -43,12 +43,12 @@ def open_receiving(version: int, protocol: int, mark: int) -> socket.socket:
     return opened
 
 
-def open_too_big(mark: int) -> socket.socket:
-    """Reads every ICMPv6 message that something was too big, and nothing else. Raises KernelError."""
+def open_errors(mark: int) -> socket.socket:
+    """Reads every ICMPv6 error, and nothing else. Raises KernelError."""
     opened = _open(6, socket.IPPROTO_ICMPV6)
     with _or_closed(6, opened):
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-        opened.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, _ONLY_TOO_BIG)
+        opened.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, _ONLY_ERRORS)
     return opened
 
 

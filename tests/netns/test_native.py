@@ -24,9 +24,9 @@ from scapy.layers.inet6 import (
 from scapy.packet import Packet, Raw
 
 from ipsecd.errors import KernelError
-from ipsecd.io.ah_too_big import AhTooBig
+from ipsecd.io.ah_errors import AhErrors
 from ipsecd.io.native import NativePacket, NativeReceiver, NativeSender
-from ipsecd.io.native_open import AH, ESP, open_receiving, open_sending, open_too_big
+from ipsecd.io.native_open import AH, ESP, open_errors, open_receiving, open_sending
 from ipsecd.io.native_runs import RunReceiver
 from ipsecd.io.outgoing import Refusal
 from ipsecd.io.udp_errors import PathError
@@ -51,6 +51,13 @@ table inet tracked {
 
 def receiving(sites: Sites, place: str, version: int, protocol: int = ESP) -> NativeReceiver:
     return NativeReceiver(sites.inside(place, open_receiving, version, protocol, 0x77))
+
+
+def hearing(sites: Sites, version: int, protocol: int) -> NativeReceiver | AhErrors:
+    """What hears errors about packets that ga has sent."""
+    if (version, protocol) == (6, AH):  # of which the kernel tells nobody
+        return AhErrors(sites.inside("ga", open_errors, 0x77))
+    return receiving(sites, "ga", version, protocol)
 
 
 def sending(sites: Sites, place: str, version: int) -> NativeSender:
@@ -184,10 +191,7 @@ def test_a_source_that_isnt_ours_is_refused_where_the_kernel_asks(sites: Sites, 
 @pytest.mark.parametrize("protocol", [ESP, AH])
 def test_a_router_is_heard_but_not_obeyed(sites: Sites, version: int, protocol: int) -> None:
     sender = sending(sites, "ga", version)
-    if (version, protocol) == (6, AH):  # of which the kernel tells nobody
-        listener: NativeReceiver | AhTooBig = AhTooBig(sites.inside("ga", open_too_big, 0x77))
-    else:
-        listener = receiving(sites, "ga", version, protocol)
+    listener = hearing(sites, version, protocol)
     sites.run("gb", ["ip", "link", "set", "lan0", "mtu", "1300"])
     body = (BODY if protocol == ESP else OF_AH) + bytes(1_300)
     large = header(version, protocol, destination=HB[version])
@@ -214,7 +218,7 @@ def test_forged_reports_change_no_path_mtu_of_the_kernel(sites: Sites, version: 
     assert one(sending(sites, "ga", version), version, bytes(header(version, ESP) / Raw(SPI + bytes(1_400)))) is None
 
 
-def wait_for_error(opened: NativeReceiver | AhTooBig) -> PathError:
+def wait_for_error(opened: NativeReceiver | AhErrors) -> PathError:
     assert select.select([opened], [], [], PATIENCE)[0], "no error came"
     (error,) = opened.errors(10)
     return error
@@ -241,6 +245,17 @@ def test_the_kernel_disowns_a_protocol_only_while_nobody_reads_it(sites: Sites, 
     receiver = receiving(sites, "gb", version)
     assert not disowns(b"<we read it>")
     assert len(read(receiver)) == 1
+
+
+@pytest.mark.parametrize("protocol", [ESP, AH])
+def test_who_does_not_know_the_protocol_says_so_of_that_packet(sites: Sites, version: int, protocol: int) -> None:
+    listener = hearing(sites, version, protocol)
+    body = BODY if protocol == ESP else OF_AH
+    assert one(sending(sites, "ga", version), version, bytes(header(version, protocol) / Raw(body))) is None
+    error = wait_for_error(listener)
+    number = errno.ENOPROTOOPT if version == 4 else errno.EPROTO
+    assert (error.errno, error.reported, error.mtu) == (number, True, 0)
+    assert (error.remote, error.remote_port, error.data[:4]) == (ip_address(GB_WAN[version]), 0, SPI)
 
 
 def test_who_only_sends_receives_nothing(sites: Sites, version: int) -> None:

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from tests.interop.ipsecd import Ipsecd
-from tests.interop.traffic import answers
+from tests.interop.traffic import answers, silent
+from tests.interop.waiting import eventually
 from tests.interop.wire import Wire
+from tests.netns.gateway import others_table
 from tests.netns.pair import KEY, policy, rule
 from tests.netns.places import GA_WAN, GB_WAN, HA, HB
 from tests.netns.sites import Sites
@@ -63,3 +65,27 @@ def test_what_they_protect_crosses_the_wire_without_udp(
     protocol = "ESP" if method in {"esp", "cbc"} else "AH"
     ends = {f"{protocol} {GA_WAN[version]} > {GB_WAN[version]}", f"{protocol} {GB_WAN[version]} > {GA_WAN[version]}"}
     assert set(wire.kinds()) - {"link"} == {"IKE", *ends}
+
+
+@pytest.mark.parametrize(("method", "protocol", "version"), [("esp", "ESP", 4), ("esp", "ESP", 6), ("ah", "AH", 4)])
+def test_a_firewall_that_refuses_the_protocol_is_told_of(
+    sites: Sites, tmp_path: Path, method: str, protocol: str, version: int
+) -> None:
+    said = "icmp type prot-unreachable" if version == 4 else "icmpv6 type admin-prohibited"
+    refused = f"meta l4proto {method} reject with {said}"
+    with (
+        Ipsecd(sites, "ga", tmp_path / "a", files(method, tunnel("a", version))) as a,
+        Ipsecd(sites, "gb", tmp_path / "b", files(method, tunnel("b", version))),
+    ):
+        assert answers(sites, "ha", HB[4]) == 3
+        assert "doesn't get to" not in a.log()
+        others_table(sites, ("filter hook input priority 0", refused), place="gb")
+        assert silent(sites, "ha", HB[4])
+        number = {"esp": 50, "ah": 51}[method]
+        refuses = f"its host, or a firewall before it, refuses IP protocol {number}"
+        told = f"{protocol} doesn't get to {GB_WAN[version]}: {refuses}"
+        eventually(lambda: f": {told} (encapsulation: udp does" in a.log(), "a line of it")
+        assert a.log().count(told) == 1
+        (state,) = a.ask("status")["rules"]
+        assert state["state"] == "up"
+        assert state["last_failure"]["reason"].startswith(told)

@@ -121,9 +121,24 @@ def test_what_anybody_can_cause_is_said_of_a_rule_that_is_down_alone(event: str)
     failures = Failures()
     failures.note(Report(event, "warning", {"rule": "a", "reason": "so they say"}), 1.0)
     assert failures.of("a") == Failure(event, "so they say", 1.0)
-    assert failures.of("a", up=True) is None
+    assert failures.of_one_up("a", 2.0) is None
     failures.note(failed("a"), 2.0)
-    assert failures.of("a", up=True) == failures.of("a") is not None
+    assert failures.of_one_up("a", 1_000.0) == failures.of("a") is not None
+
+
+def test_that_packets_of_an_sa_do_not_get_there_is_said_of_it_for_a_while() -> None:
+    failures = Failures()
+    here, there = ip_address("192.0.2.8"), ip_address("192.0.2.9")
+    reason = {"rule": "a", "peer": "a@192.0.2.8", "reason": "ESP doesn't get there"}
+    failures.note(Report("child-unreached", "warning", reason), 1.0)
+    failure = Failure("child-unreached", "ESP doesn't get there", 1.0, "a@192.0.2.8")
+    assert failures.of_one_up("a", 120.0) == failures.in_vain("a", here, 120.0) == failure
+    assert failures.in_vain("a", None, 120.0) == failure
+    assert failures.in_vain("a", there, 120.0) is None
+    assert failures.of_one_up("a", 121.0) is failures.in_vain("a", here, 121.0) is None
+    assert failures.of("a") == failure
+    failures.note(failed("a"), 122.0)
+    assert failures.in_vain("a", None, 122.0) is None
 
 
 def test_a_rule_or_a_key_that_a_reload_changes_has_no_failure_any_more(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ class World:
         self.opened: list[tuple[Any, ...]] = []
         self.closed: list[int] = []
         self.refused: dict[tuple[Any, ...], int] = {}
-        for name in ("open_sending", "open_receiving", "open_too_big"):
+        for name in ("open_sending", "open_receiving", "open_errors"):
             monkeypatch.setattr(native_sockets, name, self.opener(name.removeprefix("open_")))
 
     def opener(self, what: str) -> Callable[..., Any]:
@@ -56,7 +56,7 @@ def test_there_is_one_for_each_version_and_protocol_and_one_that_hears_routers(w
         ("sending", 6, MARK),
         ("receiving", 6, 50, MARK),
         ("receiving", 6, 51, MARK),
-        ("too_big", MARK),
+        ("errors", MARK),
     ]
     assert opened.versions == (4, 6)
     assert opened.descriptors(sending=True) == (1, 4)

@@ -45,6 +45,7 @@ def test_what_strangers_can_cause_is_rate_limited() -> None:
         "auth-failed",
         "bad-request",
         "ike-unreachable",
+        "child-unreached",
         "internal-error",
         *LOSSES,
     }

@@ -22,7 +22,7 @@ IKE, ESP = bytes(4) + b"\x11" * 20, b"\x11" * 24
     [
         (False, IKE, ["192.0.2.2:1500: IKE doesn't get there: Connection refused"]),
         (True, IKE, ["192.0.2.2:1500: IKE doesn't get there: Connection refused"]),
-        (True, ESP, []),  # there may be thousands a second
+        (True, ESP, []),  # of no SA there is
     ],
     ids=["port 500", "IKE on port 4500", "ESP on port 4500"],
 )

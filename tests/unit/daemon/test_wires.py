@@ -207,6 +207,9 @@ class Timed:
     def from_native_read(self, packet: bytes, *arguments: Any) -> Any:
         return self._note((packet, *arguments))
 
+    def unreached(self, *arguments: Any) -> Any:
+        return ("unreached", *arguments)
+
     def _note(self, what: Any) -> Any:
         if what in self._world.faulty:
             raise RuntimeError("a bug")
@@ -316,7 +319,7 @@ def test_a_fault_with_one_datagram_costs_no_other(monkeypatch: pytest.MonkeyPatc
         (too_big(OF_ANNA), [SetPathMtu(ANNA, 1_400)]),
         (too_big(b"\x12\x34\x56\x78"), []),
         (too_big(b"", reported=False), [SetLinkMtu(ANNA, 1_400)]),
-        (PathError(errno.ECONNREFUSED, True, ANNA, 4_500, 0, OF_ANNA), []),
+        (PathError(errno.ECONNREFUSED, True, ANNA, 4_500, 0, b"\x12\x34\x56\x78"), []),
     ],
 )
 def test_what_is_believed_of_a_path_is_told_to_the_roads(
@@ -362,6 +365,19 @@ def test_what_routers_say_of_native_packets_is_judged_by_their_spi(
     (world.receivers if descriptor == 9 else world.routers)[0].waiting = [told]
     world.loop.readable(descriptor)
     assert world.told == [(SetPathMtu(ANNA, 1_300), NOW)]
+
+
+@pytest.mark.parametrize("descriptor", [9, 10])
+def test_that_a_native_packet_does_not_get_there_is_told_to_the_negotiation(
+    monkeypatch: pytest.MonkeyPatch, descriptor: int
+) -> None:
+    world = World(monkeypatch)
+    world.paths.follow(install(OF_ANNA, b"1111", ANNA, 0))
+    error = PathError(errno.EHOSTUNREACH, True, ANNA, 0, 0, OF_ANNA)
+    (world.receivers if descriptor == 9 else world.routers)[0].waiting = [error] * 2
+    world.loop.readable(descriptor)
+    told = ("unreached", b"1111", "ESP doesn't get to 198.51.100.1: No route to host", NOW)
+    assert world.told == [(told, NOW)]
 
 
 def test_that_a_native_packet_does_not_get_there_is_nothing_to_tell_of_ike(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""ICMPv6 messages that a packet with AH was too big."""
+"""ICMPv6 errors about a packet with AH."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from ipsecd.io.ah_too_big import about_ah
+from ipsecd.io.ah_errors import about_ah
 from ipsecd.io.udp_errors import PathError
 
 REMOTE = ip_address("2001:db8::2")
@@ -15,9 +15,9 @@ SPI = "12345678"
 AH = f"11040000{SPI}00000001"
 
 
-def message(quoted: str, kind: str = "02", next_header: str = "33") -> bytes:
+def message(quoted: str, kind: str = "0200", next_header: str = "33") -> bytes:
     fixed = f"600000000100{next_header}40" + ip_address("2001:db8::1").packed.hex() + REMOTE.packed.hex()
-    return bytes.fromhex(f"{kind}00abcd00000514{fixed}{quoted}")
+    return bytes.fromhex(f"{kind}abcd00000514{fixed}{quoted}")
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,28 @@ def test_it_tells_the_mtu_and_the_spi_of_a_packet_with_ah(quoted: str, next_head
 
 
 @pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        ("0100", errno.ENETUNREACH),  # no route
+        ("0101", errno.EACCES),  # administratively prohibited
+        ("0103", errno.EHOSTUNREACH),  # the address
+        ("0104", errno.ECONNREFUSED),  # the port, as firewalls say of anything
+        ("0107", errno.EACCES),  # a code that is newer than the kernel's own table
+        ("0300", errno.EHOSTUNREACH),  # hop limit exceeded
+        ("0401", errno.EPROTO),  # the next header isn't known
+    ],
+)
+def test_it_tells_that_a_packet_with_ah_does_not_get_there(kind: str, number: int) -> None:
+    told = PathError(number, True, REMOTE, 0, 0, bytes.fromhex(f"{SPI}00000001"))
+    assert about_ah(message(AH, kind)) == told
+
+
+@pytest.mark.parametrize(
     "other",
     [
-        message(AH, kind="01"),  # another error
+        message(AH, kind="0000"),  # of no type of an error
+        message(AH, kind="0500"),
+        message(AH, kind="8000"),  # an echo request
         message(AH, next_header="32"),  # about ESP, of which its own socket hears
         message("", next_header="33"),
         message("11040000"),  # no octet of the SPI
