@@ -23,7 +23,8 @@ log = structlog.get_logger()
 
 class NativeSockets:
     """None at all until ``opened``. ``receivers`` and ``routers`` are read by the road in, ``senders``, by IP version,
-    are used by the road out."""
+    are used by the road out. Where these are processes of their own they have the same sockets; here they stay open for
+    those that take the place of one that dies, as meanwhile the kernel must not tell peers that nobody speaks ESP."""
 
     def __init__(self) -> None:
         self.receivers: list[NativeReceiver] = []
