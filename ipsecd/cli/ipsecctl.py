@@ -104,7 +104,7 @@ def policy(context: click.Context, as_json: bool) -> None:
 @click.argument("protocol", required=False)
 @click.argument("source_port", required=False)
 @click.argument("destination_port", required=False)
-@click.option("--in", "direction", flag_value="in", help="Tell only how it arrives.")
+@click.option("--in", "direction", flag_value="in", help="Tell only how it arrives: SOURCE is the remote side.")
 @_json
 @click.pass_obj
 def explain(

@@ -20,7 +20,6 @@ from ipsecd.policy.check import Verdict, check
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.merging import ONCE, SECTIONS, merge
 from ipsecd.policy.model import PolicyFile
-from ipsecd.policy.parsing import parse
 from ipsecd.policy.paths import Value
 from ipsecd.policy.unsupported import unsupported
 from ipsecd.policy.writing import to_yaml
@@ -148,15 +147,27 @@ def _merged(path: Path, tree: Tree, *, replace: bool) -> str:
 
 
 def write(text: str, destination: Destination, names: list[str]) -> None:
-    """Write what was prepared, and say how its policies come in force. Raises Failure."""
+    """Write what was prepared, and say how its policies come in force, or that they can't. Raises Failure."""
     path = destination.path
     if path is None:
         return
+    whole = loaded(text, path)
     rewrite(path, text)
-    whole = parse(text, str(path)).value
-    assigned = whole.get("assigned") if isinstance(whole, dict) else None
-    if len(names) > 1 and assigned not in names:
-        how = f"ipsecctl assign puts one of them in force: {', '.join(names)}"
-    else:
-        how = f"ipsecctl {'reload' if assigned in names or not names else f'assign {names[0]}'} puts it in force"
-    click.echo(f"{path} is written; if that is the daemon's file, {how}", err=True)
+    refused = [name for name in names if unsupported(whole, name)]
+    usable = [name for name in names if name not in refused]
+    if not usable and (refused or unsupported(whole)):
+        click.echo(f"{path} is written, but this release can't put it in force: ipsecd check {path} says why", err=True)
+        return
+    click.echo(f"{path} is written; if that is the daemon's file, {_how(usable, whole.content.assigned)}", err=True)
+    if refused:
+        told = f"this release can't put in force: {', '.join(refused)}; ipsecd check {path} says why"
+        click.echo(told, err=True)
+
+
+def _how(names: list[str], assigned: str | None) -> str:
+    """How one of these policies comes in force, or the rules of a file that has none."""
+    if not names or assigned in names:
+        return "ipsecctl reload puts it in force"
+    if len(names) == 1:
+        return f"ipsecctl assign {names[0]} puts it in force"
+    return f"ipsecctl assign puts one of them in force: {', '.join(names)}"

@@ -21,6 +21,8 @@ from ipsecd.printable import quoted
 from ipsecd.wire.hostpair import pair_id, pair_name
 from ipsecd.wire.selector import Address
 
+_OWN_SOURCE = "its source is an address of this machine: with --in the source is the remote side"
+
 
 def explain(
     protection: Protection | None, here: Here, flow: Flow, attempts: Attempts, *, arriving: bool
@@ -31,6 +33,8 @@ def explain(
     told: dict[str, Any] = {"packet": "forwarded" if found[0].forwarded else found[0].value}
     for way in found:
         told["outbound" if way.outbound else "inbound"] = _told(protection, flow, way, here, attempts)
+    if arriving and flow.addresses()[0] in here.ours and found == (Way.ENTERING,):
+        told["inbound"]["why"] = "; ".join(filter(None, (told["inbound"]["why"], _OWN_SOURCE)))
     return told
 
 

@@ -211,6 +211,19 @@ class Case:
             found |= {self._index(flow) for flow in concerned(blocks, self.seen)}
         return tuple(sorted(found))
 
+    def elsewhere(self) -> tuple[int, ...]:
+        """The entries that would cover the packet if it went by connections of their own type, by index."""
+        known = set(self.covering())
+        types = {entry.connections for entry in self.plan.entries if entry.connections}
+        cases = (replace(self, forth=frozenset({each}), back=frozenset({each})) for each in types)
+        return tuple(sorted({index for case in cases for index in case.covering() if index not in known}))
+
+    @property
+    def connection(self) -> str:
+        """The type of connection by which the packet goes; empty if it isn't known, or may be any of several."""
+        types = self.forth if self.way.outbound else self.back
+        return next(iter(types)) if len(types) == 1 else ""
+
     def _flows(self, entries: Sequence[Entry] | None = None) -> tuple[Flow, ...]:
         """Those of one direction. Strays are of what this machine sends from an address that it has lost."""
         way, _ = self._ways()

@@ -155,10 +155,20 @@ def _protected(case: Case, decided: Decided, to_many: bool) -> Judgement:
 
 
 def _rivals(case: Case, decided: Decided, winner: Entry | None) -> tuple[RunnerUp, ...]:
-    """The other entries that cover the packet, each with the reason why it doesn't decide."""
+    """The other entries that cover the packet, or would by another type of connection, each with the reason why it
+    doesn't decide."""
     entries = case.plan.entries
-    others = [(index, entries[index]) for index in case.covering() if entries[index] is not winner]
-    return tuple(RunnerUp(other, _beaten(case, decided, winner, index)) for index, other in others)
+    reasons = {index: _elsewhere(case, entries[index]) for index in case.elsewhere()}
+    reasons |= {index: _beaten(case, decided, winner, index) for index in case.covering()}
+    others = ((entries[index], reasons[index]) for index in sorted(reasons))
+    return tuple(RunnerUp(other, why) for other, why in others if other is not winner)
+
+
+def _elsewhere(case: Case, entry: Entry) -> str:
+    which = (
+        f"this packet goes by {case.connection}" if case.connection else "whether this packet goes by one isn't known"
+    )
+    return f"it is for {entry.connections} connections, and {which}"
 
 
 def _beaten(case: Case, decided: Decided, winner: Entry | None, index: int) -> str:

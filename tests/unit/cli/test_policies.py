@@ -264,6 +264,40 @@ def test_import_takes_policies_from_another_policy_file(file: Path, tmp_path: Pa
     assert "assigned" not in after
 
 
+REFUSED = """
+credentials: {k: {kerberos: {}}}
+policies:
+  old: {rules: [{name: r, filter_list: all-ip, action: require-security, authentication: [{kerberos: k}]}]}
+"""
+
+
+@pytest.mark.parametrize("assigned", ["", "assigned: old\n"])
+def test_import_does_not_say_that_what_this_release_refuses_comes_in_force(tmp_path: Path, assigned: str) -> None:
+    (tmp_path / "old.yaml").write_text(assigned + REFUSED)
+    path = tmp_path / "new.yaml"
+    told = policy("import", tmp_path / "old.yaml", "--into", path).stderr
+    assert told.endswith(f"{path} is written, but this release can't put it in force: ipsecd check {path} says why\n")
+    assert "puts it in force" not in told
+    assert path.exists()
+
+
+def test_so_it_is_where_persistent_rules_are_refused_with_whatever_policy(tmp_path: Path) -> None:
+    rule = "{name: p, filter_list: all-ip, action: require-security, authentication: [{kerberos: k}]}"
+    (tmp_path / "old.yaml").write_text(f"credentials: {{k: {{kerberos: {{}}}}}}\npersistent: {{rules: [{rule}]}}\n")
+    path = tmp_path / "new.yaml"
+    told = policy("import", tmp_path / "old.yaml", "--into", path).stderr
+    assert f"{path} is written, but this release can't put it in force" in told
+
+
+def test_import_says_which_of_several_policies_this_release_refuses(tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("assigned: old\n" + REFUSED + "  one: {rules: []}\n  two: {rules: []}\n")
+    path = tmp_path / "new.yaml"
+    assert policy("import", tmp_path / "old.yaml", "--into", path).stderr.endswith(
+        f"{path} is written; if that is the daemon's file, ipsecctl assign puts one of them in force: one, two\n"
+        f"this release can't put in force: old; ipsecd check {path} says why\n"
+    )
+
+
 def test_import_says_how_one_of_several_policies_comes_in_force_and_which_keys_are_missing(tmp_path: Path) -> None:
     (tmp_path / "two.yaml").write_text(
         "credentials: {a: {psk: {file: a.psk}}, b: {psk: {file: secrets/b.psk}}, c: {psk: {systemd: c}}}\n"

@@ -253,6 +253,21 @@ def test_an_exempt_packet_names_the_filters_that_would_have_stopped_it(tmp_path:
     beside(tmp_path, scenario, RULES)
 
 
+def test_who_asks_what_arrives_from_this_machine_is_told_which_side_is_which(tmp_path: Path) -> None:
+    hint = "its source is an address of this machine: with --in the source is the remote side"
+
+    async def scenario(daemon: Daemon) -> None:
+        told = await explained(daemon, "192.0.2.1", "192.0.2.7", "--in")
+        assert told["inbound"]["why"] == f"no rule covers it; {hint}"
+        told = await explained(daemon, "192.0.2.7", "192.0.2.1", "--in")
+        assert told["inbound"]["why"] == "no rule covers it"
+        assert hint in (await daemon.ctl("explain", "192.0.2.1", "192.0.2.7", "--in")).output.replace("\n", " ")
+        told = await explained(daemon, "192.0.2.1", "192.0.2.7")
+        assert told["outbound"]["why"] == "no rule covers it"
+
+    beside(tmp_path, scenario)
+
+
 def test_what_becomes_of_a_protected_packet_follows_its_sa(tmp_path: Path) -> None:
     async def main() -> None:
         async with asyncio.timeout(PATIENCE), pair(tmp_path) as (a, _):

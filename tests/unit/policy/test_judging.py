@@ -235,7 +235,8 @@ def test_a_rule_for_one_type_of_connection_is_for_what_goes_by_such_interfaces()
             "site/1",
             [("default-action", "the default action comes last")],
         )
-        assert short(said_by(theirs, ours, way, flow, FAR, REST)) == (Verdict.BLOCK, "default-action", [])
+        other = ("site/1", "it is for remote-access connections, and this packet goes by lan")
+        assert short(said_by(theirs, ours, way, flow, FAR, REST)) == (Verdict.BLOCK, "default-action", [other])
     piece = tcp("10.2.0.2", "10.1.0.1")
     assert said_by(BY_REMOTE, BY_LAN, Way.RECEIVED, piece, FAR, REST).verdict is Verdict.BLOCK
     assert said_by(BY_LAN, BY_REMOTE, Way.RECEIVED, piece, FAR, REST).verdict is Verdict.PROTECT
@@ -268,9 +269,13 @@ def test_where_no_route_tells_the_type_that_is_said() -> None:
     for types in (frozenset[str](), BY_EITHER):
         told = said_by(types, BY_LAN, Way.SENT, out, FAR)
         assert (told.verdict, told.why) == (Verdict.CLEAR, f"no rule covers it; {UNTOLD}")
+        whether = "it is for remote-access connections, and whether this packet goes by one isn't known"
+        assert short(told) == (Verdict.CLEAR, "", [("site/1", whether)])
         told = said_by(types, BY_LAN, Way.SENT, out, FAR, REST)
         assert (told.verdict, told.why) == (Verdict.BLOCK, UNTOLD)
-    assert said_by(BY_LAN, BY_EITHER, Way.SENT, out, FAR).why == "no rule covers it"
+    told = said_by(BY_LAN, BY_EITHER, Way.SENT, out, FAR)
+    other = ("site/1", "it is for remote-access connections, and this packet goes by lan")
+    assert (told.why, short(told)) == ("no rule covers it", (Verdict.CLEAR, "", [other]))
     assert said_by(BY_EITHER, BY_LAN, Way.SENT, tcp("10.1.0.1", "10.3.0.2", 1, 2), FAR).why == "no rule covers it"
 
 
