@@ -125,6 +125,8 @@ def _show(tour: Tour) -> int:
         for side, gateway in zip(SIDES, gateways, strict=True):
             _title(f"ipsecctl status, {side.upper()}")
             print(gateway.show("status"))
+        _title("ipsecctl sas, A")
+        print(gateways[0].show("sas"))
         _title("Throughput")
         print(f"  {_throughput(sites, tour.ends)}")
         _title("Stopping")

@@ -30,11 +30,15 @@ def test_the_demo_shows_a_tunnel_and_leaves_nothing_behind() -> None:
     assert re.search(r"^ +0  in clear$", told, re.MULTILINE)
     assert re.search(r"^ +to-b +up ", told, re.MULTILINE)
     assert re.search(r"^ +to-a +up ", told, re.MULTILINE)
+    assert re.search(r"^ to-b/1 +up .* tunnel, ESP ", told, re.MULTILINE)
     assert re.search(r"^ +\d+ Mbit/s: one TCP stream", told, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("tour", "crossed", "rule"), [("transport", "ESP", "servers"), ("ah-esp", "AH", "vault")])
-def test_two_hosts_may_be_shown_instead(tour: str, crossed: str, rule: str) -> None:
+@pytest.mark.parametrize(
+    ("tour", "crossed", "rule", "form"),
+    [("transport", "ESP", "servers", "ESP"), ("ah-esp", "AH", "vault", "AH around ESP")],
+)
+def test_two_hosts_may_be_shown_instead(tour: str, crossed: str, rule: str, form: str) -> None:
     with session(DEMO, tour) as process:
         told, _ = process.communicate()
         assert process.returncode == 0, told
@@ -44,6 +48,7 @@ def test_two_hosts_may_be_shown_instead(tour: str, crossed: str, rule: str) -> N
     assert re.search(rf"^ +20  {crossed} in UDP$", told, re.MULTILINE)
     assert re.search(r"^ +0  in clear$", told, re.MULTILINE)
     assert len(re.findall(rf"^ +{rule} +up ", told, re.MULTILINE)) == 2
+    assert re.search(rf"^ {rule}/1\S+ +up .* transport, {form} ", told, re.MULTILINE)
     assert re.search(r"^ +\d+ Mbit/s: one TCP stream", told, re.MULTILINE)
 
 
