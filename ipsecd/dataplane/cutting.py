@@ -3,9 +3,9 @@
 The headers are written into a template that has what all segments share, and each column adds what differs: the
 identification, the sequence number, the checksums. The columns of one shape of segment are found once.
 
-The sum of a segment is one over machine words that end where it ends. So they may begin some octets before its
-transport header, which is taken off again, and where its length is odd each of them is a word of the other byte order:
-see ``columns``.
+The sum of a segment is one over machine words that end where it ends. So they may leave out some octets at the start of
+its transport header, which are ports and the same in all; and where its length is odd each of them is a word of the
+other byte order: see ``columns``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipsecd.dataplane.columns import MOST, Octets, checksums, column
+from ipsecd.dataplane.heading import PROTOCOL_AT, Own
 from ipsecd.wire.offload import Cut
 from ipsecd.wire.tcp import CWR, FIN, FLAGS_AT, PSH
 
@@ -42,13 +43,13 @@ class _Tcp(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """The columns of segments: their headers whole, but for the first ``ahead`` octets, and their payloads; of IPv4 the
-    identifications and checksums, side by side, and what TCP adds; the words that are summed, which begin at ``start``
-    or with the octets ``before``; and the checksums, in the order of those words: ``swap`` makes sums of big-endian
-    words such sums."""
+    """The columns of segments: their headers whole, but for the first ``ahead`` octets, which may have a place of their
+    ``own``, and their payloads; of IPv4 the identifications and checksums, side by side, and what TCP adds; the words
+    that are summed, of which the first begins at ``start``; and the checksums, in the order of those words: ``swap``
+    makes sums of big-endian words such sums, and ``odd`` shifts what stands in front to where it belongs in those."""
 
     ahead: int
-    before: bytes
+    own: Own | None
     headers: Column
     payloads: Octets
     v4: Column | None
@@ -57,49 +58,45 @@ class Shape(NamedTuple):
     words: npt.NDArray[np.uint32]
     checks: Column
     swap: int
+    odd: int
 
 
-def shape(rows: Octets, cut: Cut) -> Shape:
-    """The columns of segments cut so, which stand at the start of ``rows``. Their ends stand on machine words."""
-    octets = cut.header + cut.segment
-    over = octets - cut.transport
-    start = octets - -(-over // _WORD) * _WORD
-    v4 = rows[:, 4:12].view(">u2")[:, ::3] if cut.version == 4 else None
-    return _shape(rows, cut, 0, v4, start, b"", rows[:, start:octets])
-
-
-def bare(rows: Octets, words: Octets, before: bytes, cut: Cut) -> Shape:
-    """The columns of segments without their IP headers, which stand at the start of ``rows``; ``words`` begin with the
-    octets ``before`` in front of each."""
-    return _shape(rows, cut, cut.transport, None, cut.transport, before, words)
-
-
-def _shape(rows: Octets, cut: Cut, ahead: int, v4: Column | None, start: int, before: bytes, words: Octets) -> Shape:
+def shape(rows: Octets, cut: Cut, ahead: int = 0, own: Own | None = None) -> Shape:
+    """The columns of segments cut so, which stand at the start of ``rows``, but for the first ``ahead`` octets: those
+    are IP headers, which go to ``own`` if they go anywhere."""
     transport, header = cut.transport - ahead, cut.header - ahead
-    odd = (header + cut.segment - transport) % 2 == 1
+    octets = header + cut.segment
+    over = octets - transport
+    start = octets - over // _WORD * _WORD
+    odd = over % 2 == 1
+    heads = own.heads if own is not None else rows if not ahead else None
     tcp = None
     if cut.tcp:
         steps = _STEPS * np.uint32(cut.segment)
         tcp = _Tcp(steps, column(rows, transport + 4, ">u4"), column(rows, transport + FLAGS_AT, "u1"))
     return Shape(
         ahead,
-        before,
+        own,
         column(rows, 0, f"V{header}"),
-        rows[:, header : header + cut.segment],
-        v4,
+        rows[:, header:octets],
+        heads[:, 4:12].view(">u2")[:, ::3] if heads is not None and cut.version == 4 else None,
         tcp,
-        start,
-        words.view(np.uint32),
+        start + ahead,
+        rows[:, start:octets].view(np.uint32),
         column(rows, cut.checksum - ahead, ">u2" if odd == (sys.byteorder == "little") else "<u2"),
         256 if odd == (sys.byteorder == "big") else 1,
+        8 * odd,
     )
 
 
 def cut_full(packet: memoryview, cut: Cut, columns: Shape, count: int, first: int = 0) -> None:
     """Write ``count`` full segments of ``packet``, from the one numbered ``first`` on, into these columns."""
     octets, transport, segment = cut.header + cut.segment, cut.transport, cut.segment
-    whole = octets - transport
+    whole, own = octets - transport, columns.own
     template = bytearray(packet[: cut.header])
+    if own is not None:
+        octets = own.octets
+        template[PROTOCOL_AT[cut.version]] = own.protocol
     columns.payloads[:count] = np.ndarray((count, segment), np.uint8, packet, cut.header + first * segment)
     head = identification = sequence = flags = 0
     if cut.version == 4:
@@ -118,12 +115,11 @@ def cut_full(packet: memoryview, cut: Cut, columns: Shape, count: int, first: in
     template[cut.checksum : cut.checksum + 2] = b"\0\0"
 
     columns.headers[:count] = np.frombuffer(template, columns.headers.dtype, offset=columns.ahead)
+    if own is not None:
+        own.heads[:count] = np.frombuffer(template, np.uint8, transport)
     v4, tcp = columns.v4, columns.tcp
     if v4 is not None:
-        check = 0xFFFF - head - identification
-        v4[:count] = _ON_AND_BACK[:count] + np.array((identification, check % 0x10000), np.uint16)
-        if check < count - 1:  # it comes round on the way; if the identification does, so does this
-            v4[:count, 1] = checksums(v4[:count, 0].astype(np.int64) + head)
+        _identify(v4[:count], identification, head)
     if tcp is not None:
         tcp.sequences[:count] = tcp.steps[:count] + np.uint32(sequence)
         if first == 0 and flags & CWR:
@@ -131,9 +127,18 @@ def cut_full(packet: memoryview, cut: Cut, columns: Shape, count: int, first: in
         if flags & _LAST and first + count == cut.full and not cut.tail:
             tcp.flags[count - 1] |= flags & _LAST
     totals = columns.words[:count].sum(axis=1, dtype=np.uint64)
-    above = int.from_bytes(columns.before or template[columns.start : transport], "big")
-    rest = (cut.pseudo + whole - above) * columns.swap % 0xFFFF
+    ports = int.from_bytes(template[transport : columns.start], "big") << columns.odd
+    rest = (cut.pseudo + whole + ports) * columns.swap % 0xFFFF
     if tcp is not None:
         columns.checks[:count] = (np.uint64(_ANY_SUM - rest) - totals) % _MODULUS
     else:
         columns.checks[:count] = _MODULUS - (totals + np.uint64(rest)) % _MODULUS  # RFC 768: 0 says that there is none
+
+
+def _identify(v4: Column, first: int, head: int) -> None:
+    """Write the identifications of IPv4 headers from ``first`` on, and the checksums: ``head`` is the sum of all the
+    rest."""
+    count, check = len(v4), 0xFFFF - head - first
+    v4[:] = _ON_AND_BACK[:count] + np.array((first, check % 0x10000), np.uint16)
+    if check < count - 1:  # it comes round on the way; if the identification does, so does this
+        v4[:, 1] = checksums(v4[:, 0].astype(np.int64) + head)

@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Hashable
-from typing import NamedTuple
 
-from ipsecd.dataplane.sealing import most_of, trailer_of
-from ipsecd.ipsec.outer import Front
-from ipsecd.ipsec.sa import OutboundSa
-from ipsecd.wire.esp import HEADER_OCTETS
+from ipsecd.dataplane.ways import Way
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.tcp import FLAGS_AT, SYN
 
@@ -56,48 +52,27 @@ def _ends(packet: memoryview, start: int, protocol: int, shown: bytes, echo: boo
     return shown[:-2] if echo else None  # the rest is its checksum
 
 
-class Way(NamedTuple):
-    """How the packets of a flow go out: by this entry and SA, with this outer header, at most ``room`` octets each.
-    ``ahead`` is how many octets of each stay outside: its IP header in transport mode. ``front`` makes the IP headers
-    of what leaves without UDP."""
-
-    entry: str
-    sa: OutboundSa
-    protocol: int
-    next_header: int
-    ahead: int
-    tos: int
-    df: bool
-    room: int
-    front: Front | None = None
-
-
 class Gathered:
-    """Packets of one way and one size, ``octets`` each; at most ``most`` of them, as they leave in one call. Of each
-    ``inside`` octets are sealed, with ``trailer`` behind them: ``encrypted`` octets then. ``stale``: the way may be
-    another by now."""
+    """Packets of one way and one size, ``octets`` each, which leave in one call. ``stale``: the way may be another by
+    now."""
 
-    __slots__ = ("_most", "encrypted", "inside", "octets", "packets", "stale", "trailer", "way")
+    __slots__ = ("octets", "packets", "size", "stale", "way")
 
     def __init__(self, way: Way, octets: int, packet: bytes) -> None:
-        cipher = way.sa.cipher
         self.way = way
         self.octets = octets
-        self.inside = octets - way.ahead
-        self.trailer = trailer_of(cipher, self.inside, way.next_header)
-        self.encrypted = self.inside + len(self.trailer)
-        front = way.front.octets if way.front is not None else 0
-        self._most = most_of(front + HEADER_OCTETS + cipher.iv_octets + self.encrypted + cipher.icv_octets)
+        self.size = way.size(octets)
         self.packets = [packet]
         self.stale = False
 
     def takes(self, way: Way, octets: int) -> bool:
         """Whether a packet that goes this way may be the next."""
-        if octets != self.octets or len(self.packets) >= self._most:
+        if octets != self.octets or len(self.packets) >= self.size.most:
             return False
         mine = self.way
         return way is mine or (
             way.sa is mine.sa
             and way.entry == mine.entry
-            and (way.next_header, way.tos, way.df) == (mine.next_header, mine.tos, mine.df)  # and so the same front
+            and (way.next_header, way.ahead, way.tos, way.df) == (mine.next_header, mine.ahead, mine.tos, mine.df)
+            # and so the same front
         )

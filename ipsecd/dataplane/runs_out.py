@@ -1,8 +1,8 @@
 """The way out for packets that stand for many: a TCP or UDP payload that the kernel leaves for us to cut.
 
 The steps are those of ``outbound``, in the same order, each taken once for all packets of the run. What isn't plain
-goes that road, packet by packet: without an SA, with a limit near, too big for the path, in transport mode without UDP,
-or a cipher that works otherwise.
+goes that road, packet by packet: without an SA, with a limit near, too big for the path, what routers may cut in
+transport mode without UDP, or a cipher that works otherwise.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-
 from ipsecd import limits
 from ipsecd.dataplane.cutting import cut_full
-from ipsecd.dataplane.gathering import Gathered, Way, plain
+from ipsecd.dataplane.gathering import Gathered, plain
+from ipsecd.dataplane.layouts import RUN_OCTETS, Layout
 from ipsecd.dataplane.outbound import Outbound
 from ipsecd.dataplane.results import Out, OutRun, Result
-from ipsecd.dataplane.sealing import LAST_NUMBER, RUN_OCTETS, Layout, Sealer, seal_each, trailer_of
+from ipsecd.dataplane.sealing import Sealer
+from ipsecd.dataplane.ways import Size, Way, Wrapper
 from ipsecd.dataplane.wrapping import NEXT_HEADER, outer_of
 from ipsecd.errors import WireError
 from ipsecd.ipsec import esp, pmtu
@@ -30,6 +30,7 @@ from ipsecd.wire import ip
 from ipsecd.wire.offload import Cut, Offload, decode, plan, segment, segments
 from ipsecd.wire.registry import IpProtocol
 
+_LAST_NUMBER = 1 << 62  # sequence numbers that machine words hold with room to spare
 _TO_CUT = 3  # segments that are cut all at once; fewer cost less one by one
 _TO_LAY_OUT = 16  # packets that are sealed in rows, likewise
 _REMEMBERED = 1.0  # seconds; a path MTU may have aged by then
@@ -38,13 +39,14 @@ _TRANSPORT = {4: 20, 6: 40}  # where it begins in a plain packet
 
 
 class _Run(NamedTuple):
-    """Packets that go out together: how they are cut, their way, the sequence number of the first, and the trailer of
-    the last if it is a shorter one."""
+    """Packets that go out together: how they are cut, their way, their size, that of the last if it is a shorter one,
+    and the sequence number of the first."""
 
     cut: Cut
     way: Way
+    size: Size
+    after: Size | None
     first: int
-    after: bytes
 
 
 class RunsOut(Outbound):
@@ -75,20 +77,18 @@ class RunsOut(Outbound):
         if gathered is None:
             return ()
         self._gathered = None
-        way, packets = gathered.way, gathered.packets
-        sa, count = way.sa, len(packets)
-        encrypted = count * gathered.encrypted
-        if gathered.stale or (first := self._take(sa, count, encrypted, now)) is None:
+        way, size, packets = gathered.way, gathered.size, gathered.packets
+        count = len(packets)
+        if gathered.stale or (first := self._take(way.sa, count, count * size.counted, now)) is None:
             return self.carry(packets, now)
         self._count(way.entry, count)
         if count < _TO_LAY_OUT:
-            return self._together(way, seal_each(sa, first, packets, gathered.trailer, way.ahead, way.front), packets)
-        layout = self._sealer.layout(sa.cipher, gathered.inside, way.next_header, way.front)
-        inner = np.frombuffer(b"".join(packets), np.uint8).reshape(count, gathered.octets)
-        layout.rows[:count, : gathered.inside] = inner[:, way.ahead :]
-        datagrams = self._sealer.seal(layout, sa, first, count, front=way.front)
+            return self._together(way, way.by.seal_each(way, size, first, packets), packets)
+        layout = way.by.layout(way, size)
+        layout.fill(packets)
+        datagrams = way.by.seal(way, first, count)
         self.tally.paths["runs-out"] += 1
-        return (OutRun(datagrams, layout.octets, sa.outside, way.tos, way.df, packets.copy),)
+        return (OutRun(datagrams, layout.octets, way.sa.outside, way.tos, way.df, packets.copy),)
 
     def forget(self) -> None:
         """Something has changed that packets depend on."""
@@ -144,17 +144,28 @@ class RunsOut(Outbound):
         flow = Flow.of(inner)
         entry = self._spd.lookup(flow, Direction.OUTBOUND)
         sa = self._sad.choose(entry.child, flow) if entry is not None and entry.action == PROTECT else None
-        if entry is None or sa is None or sa.run is None or (sa.outside.native and sa.form.transport):
+        by = None if sa is None else self._by(sa)
+        if entry is None or sa is None or by is None:
             return None
         kind, ahead, outside = NEXT_HEADER[inner.version], 0, sa.outside
         if sa.form.transport:
             kind, ahead = IpProtocol(inner.protocol), inner.transport_offset
         room = pmtu.room(sa, self._paths.to(outside.remote, now), ahead)
         says = outer_of(sa, entry.header, inner, may_fragment=False)
-        front = None
-        if outside.native:
-            front = Front(outside.local, outside.remote, IpProtocol.ESP, says.tos, dont_fragment=says.dont_fragment)
-        return Way(entry.name, sa, inner.protocol, kind, ahead, *says, room, front)
+        if outside.native and sa.form.transport:
+            if inner.version != outside.remote.version or not says.dont_fragment:
+                return None
+            head, front = ahead, None
+        elif outside.native:
+            front = Front(outside.local, outside.remote, sa.protocol, says.tos, dont_fragment=says.dont_fragment)
+            head = front.octets
+        else:
+            head, front = 0, None
+        return Way(entry.name, sa, by, inner.protocol, kind, ahead, head, *says, room, front)
+
+    def _by(self, sa: OutboundSa) -> Wrapper | None:
+        """What protects the packets of this SA; None if that goes packet by packet."""
+        return self._sealer if sa.run is not None else None
 
     def _plan(self, packet: memoryview, offload: Offload, now: float) -> _Run | None:
         """How a packet that stands for many goes as a run; None if it can't."""
@@ -168,39 +179,31 @@ class RunsOut(Outbound):
             or way.protocol != (_TCP if cut.tcp else _UDP)  # else SYN may stand where nobody looked
         ):
             return None
-        sa, inside = way.sa, octets - way.ahead
-        encrypted = cut.full * (inside + len(trailer_of(sa.cipher, inside, way.next_header)))
-        after = b""
-        if cut.tail:
-            shorter = inside - cut.segment + cut.tail
-            after = trailer_of(sa.cipher, shorter, way.next_header)
-            encrypted += shorter + len(after)
-        first = self._take(sa, cut.pieces, encrypted, now)
-        return None if first is None else _Run(cut, way, first, after)
+        size = way.size(octets)
+        after = way.size(cut.header + cut.tail) if cut.tail else None
+        counted = cut.full * size.counted + (after.counted if after is not None else 0)
+        first = self._take(way.sa, cut.pieces, counted, now)
+        return None if first is None else _Run(cut, way, size, after, first)
 
     def _send_run(self, packet: memoryview, planned: _Run) -> Iterator[Result]:
-        cut, way, first, after = planned
-        sa, ahead, full = way.sa, way.ahead, cut.full
-        inside = cut.header + cut.segment - ahead
+        cut, way, size, after, first = planned
+        by, full = way.by, cut.full
         self._count(way.entry, cut.pieces)
+        last = []
+        if after is not None:
+            last = by.seal_each(way, after, first + full, [segment(packet, cut, full)])
         if full < _TO_CUT:
             packets = [segment(packet, cut, index) for index in range(cut.pieces)]
-            trailer = trailer_of(sa.cipher, inside, way.next_header)
-            datagrams = seal_each(sa, first, packets[:full], trailer, ahead, way.front)
-            datagrams += seal_each(sa, first + full, packets[full:], after, ahead, way.front)
-            yield from self._together(way, datagrams, packets)
+            yield from self._together(way, by.seal_each(way, size, first, packets[:full]) + last, packets)
             return
-        last = b""
-        if cut.tail:
-            (last,) = seal_each(sa, first + full, (segment(packet, cut, full),), after, ahead, way.front)
-        layout = self._sealer.layout(sa.cipher, inside, way.next_header, way.front)
+        layout = by.layout(way, size)
         columns = layout.shape(cut)
         for start in range(0, full, layout.most):
             count = min(layout.most, full - start)
             cut_full(packet, cut, columns, count, start)
-            ends = last if start + count == full else b""
-            run = self._sealer.seal(layout, sa, first + start, count, ends, way.front)
-            indices = range(start, start + count + bool(ends))
+            ends = last if start + count == full else []
+            run = by.seal(way, first + start, count, b"".join(ends))
+            indices = range(start, start + count + len(ends))
             yield from self._in_calls(layout, way, run, indices, partial(segment, packet, cut))
 
     def _in_calls(
@@ -227,14 +230,14 @@ class RunsOut(Outbound):
         self.tally.paths["runs-out"] += 1
         return (OutRun(memoryview(run), len(datagrams[0]), outside, tos, df, packets.copy),)
 
-    def _take(self, sa: OutboundSa, count: int, encrypted: int, now: float) -> int | None:
+    def _take(self, sa: OutboundSa, count: int, counted: int, now: float) -> int | None:
         """The first of so many sequence numbers, for packets of so many octets in all; None if a limit is near."""
         lifetime = sa.lifetime
-        if not lifetime.bears(count, encrypted, now) or sa.sequence + count > LAST_NUMBER:
+        if not lifetime.bears(count, counted, now) or sa.sequence + count > _LAST_NUMBER:
             return None
         first = sa.take(count)
         if first is not None:
-            lifetime.carry(count, encrypted, now)
+            lifetime.carry(count, counted, now)
         return first
 
     def _count(self, entry: str, count: int) -> None:

@@ -13,8 +13,10 @@ import pytest
 
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.cutting import cut_full
+from ipsecd.dataplane.layouts import Layout
 from ipsecd.dataplane.runs_out import RunsOut
-from ipsecd.dataplane.sealing import Layout, Sealer, seal_each, trailer_of
+from ipsecd.dataplane.sealing import Sealer
+from ipsecd.dataplane.ways import Way
 from ipsecd.io.tun import NOTHING_LEFT
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.wire.offload import Cut, decode, plan
@@ -36,6 +38,11 @@ class Road:
 
     road: RunsOut
     sa: OutboundSa
+
+    def way(self, packet: memoryview) -> Way:
+        way = self.road._way(packet, NOW)
+        assert way is not None
+        return way
 
     def carry(self, packet: memoryview, head: bytearray, count: int = 1) -> int:
         """Send a packet so often; how many results there are."""
@@ -65,15 +72,17 @@ class Steps:
     cut: Cut
     layout: Layout
     sealer: Sealer
-    sa: OutboundSa
+    way: Way
 
 
 @pytest.fixture
 def steps(road: Road) -> Steps:
-    packet, sealer = memoryview(bytearray(RUN.packet)), Sealer()
-    cut = plan(packet, decode(RUN.head))
-    layout = sealer.layout(road.sa.cipher, cut.header + cut.segment, 4)
-    return Steps(packet, cut, layout, sealer, road.sa)
+    packet = memoryview(bytearray(RUN.packet))
+    cut, way = plan(packet, decode(RUN.head)), road.way(packet)
+    sealer = way.by
+    assert isinstance(sealer, Sealer)
+    layout = sealer.layout(way, sealer.size(way, cut.header + cut.segment))
+    return Steps(packet, cut, layout, sealer, way)
 
 
 def test_run_look_up(benchmark: Benchmark, road: Road) -> None:
@@ -90,12 +99,13 @@ def test_run_cut(benchmark: Benchmark, steps: Steps) -> None:
 def test_run_columns(benchmark: Benchmark, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
     """SPIs, sequence numbers, IVs and nonces: all of sealing but the AEAD."""
     monkeypatch.setattr("ipsecd.crypto.runs.RunCipher.seal", lambda *_: None)
-    benchmark(steps.sealer.seal, steps.layout, steps.sa, 1, RUN.count)
+    benchmark(steps.sealer.seal, steps.way, 1, RUN.count)
 
 
 def test_run_aead(benchmark: Benchmark, steps: Steps) -> None:
-    cipher, layout = steps.sa.run, steps.layout
+    cipher, layout = steps.way.sa.run, steps.sealer._layout
     assert cipher is not None
+    assert layout is not None
     nonces = steps.sealer._nonce_views[: RUN.count]
     benchmark(cipher.seal, nonces, layout.plain, layout.headers, layout.sealed)
 
@@ -123,7 +133,8 @@ def test_single(benchmark: Benchmark, road: Road, packet: bytes) -> None:
 
 
 def test_single_seal(benchmark: Benchmark, road: Road) -> None:
-    benchmark(seal_each, road.sa, 1, [SMALL], trailer_of(road.sa.cipher, len(SMALL), 4))
+    way = road.way(memoryview(SMALL))
+    benchmark(way.by.seal_each, way, way.by.size(way, len(SMALL)), 1, [SMALL])
 
 
 def test_single_of_the_slow_road(benchmark: Benchmark, road: Road) -> None:

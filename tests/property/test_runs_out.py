@@ -150,12 +150,12 @@ def test_a_run_is_what_its_packets_are_one_by_one(
 @pytest.mark.parametrize(("esn", "first"), [(False, 7), (False, 0xFFFE - 50), (True, 7), (True, (1 << 32) - 20)])
 @pytest.mark.parametrize(
     ("form", "outer", "native"),
-    [(TUNNEL, 4, False), (TUNNEL, 4, True), (TUNNEL, 6, True), (TRANSPORT, 4, False)],
-    ids=["tunnel", "native", "native6", "transport"],
+    [(TUNNEL, 4, False), (TUNNEL, 4, True), (TUNNEL, 6, True), (TRANSPORT, 4, False), (TRANSPORT, 0, True)],
+    ids=["tunnel", "native", "native6", "transport", "native-transport"],
 )
 def test_at_the_edges_it_is_so_too(big: Big, esn: bool, first: int, form: Form, outer: int, native: bool) -> None:
     """More than one call takes, a last packet for which there is no room, numbers that come round."""
-    kind = {"esn": esn, "outer": outer, "form": form, "native": native}
+    kind = {"esn": esn, "outer": outer or big.version, "form": form, "native": native}
     ends = [
         sender(GCM, **kind, first=first, header=m.OuterHeader(), given=m.Limits(), mtu=9_000)  # type: ignore[arg-type]  # each as it is named
         for _ in "ab"
@@ -377,6 +377,54 @@ def test_packets_in_a_row_go_as_they_would_one_by_one(
                     pass
         one, two = (end.counters() for end in ends)
         assert (one.sas, one.drops, one.entries) == (two.sas, two.drops, two.entries)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_packets_of_native_transport_mode_keep_their_own_headers(version: int, count: int) -> None:
+    """TTL, Identification, flow label, and a reserved flag: they differ from flow to flow and from packet to packet."""
+    ends = [
+        sender(
+            GCM,
+            esn=False,
+            outer=version,
+            first=9,
+            header=m.OuterHeader(),
+            given=m.Limits(),
+            mtu=1_500,
+            form=TRANSPORT,
+            native=True,
+        )
+        for _ in "ab"
+    ]
+    packets = []
+    for number in range(count):
+        packet = bytearray(udp(*ADDRESSES[version], number // 3, df=version == 4))
+        if version == 4:
+            packet[4:6], packet[8] = (0xFFF0 + number & 0xFFFF).to_bytes(2, "big"), number
+            packet[10:12] = b"\xab\xcd"  # wrong, which nobody looks at here
+        else:
+            packet[2:4], packet[7] = number.to_bytes(2, "big"), number
+        packets.append(bytes(packet))
+    assert reads(ends[0], [(packet, PLAIN) for packet in packets], 1.0) == ends[1].send(*packets, now=1.0)
+    assert ends[0].paths["runs-out"] == (count > 1)
+
+
+def test_native_packets_that_routers_may_cut_go_packet_by_packet_in_transport_mode() -> None:
+    """They need an Identification, if they have none."""
+    end = sender(
+        GCM,
+        esn=False,
+        outer=4,
+        first=0,
+        header=m.OuterHeader(),
+        given=m.Limits(),
+        mtu=1_500,
+        form=TRANSPORT,
+        native=True,
+    )
+    assert len(only(reads(end, [(udp(*V4), PLAIN)] * 5, 1.0), Out)) == 5
+    assert end.paths["runs-out"] == 0
 
 
 def test_packets_of_several_children_leave_by_the_sa_of_theirs() -> None:
