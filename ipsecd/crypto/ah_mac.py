@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,6 +26,11 @@ class AhMac(Protocol):
 
     def icv(self, iv: bytes, /, *parts: _Parts) -> bytes:
         """The ICV over the parts."""
+
+    def icvs(
+        self, ivs: Iterable[bytes], ahead: _Parts, messages: Iterable[_Parts], behind: Iterable[bytes]
+    ) -> list[bytes]:
+        """The ICVs of many messages at once, as ``Mac.icvs`` has them, each with an IV of its own."""
 
     def verify(self, iv: bytes, icv: bytes | memoryview, /, *parts: _Parts) -> bool:
         """Whether ``icv`` is the ICV over the parts, in constant time."""
@@ -50,6 +56,11 @@ class WithoutIv:
     def icv(self, _: bytes, /, *parts: _Parts) -> bytes:
         return self._mac.icv(*parts)
 
+    def icvs(
+        self, _: Iterable[bytes], ahead: _Parts, messages: Iterable[_Parts], behind: Iterable[bytes]
+    ) -> list[bytes]:
+        return self._mac.icvs(ahead, messages, behind)
+
     def verify(self, _: bytes, icv: bytes | memoryview, /, *parts: _Parts) -> bool:
         return self._mac.verify(icv, *parts)
 
@@ -69,6 +80,11 @@ class Gmac:
         if len(iv) != self.iv_octets:  # the library takes nonces of other lengths too
             raise LocalError(f"an IV of {len(iv)} octets where {self.iv_octets} belong")
         return self._gcm.encrypt(self._salt + iv, b"", b"".join(parts))
+
+    def icvs(
+        self, ivs: Iterable[bytes], ahead: _Parts, messages: Iterable[_Parts], behind: Iterable[bytes]
+    ) -> list[bytes]:
+        return [self.icv(iv, ahead, message, rest) for iv, message, rest in zip(ivs, messages, behind, strict=False)]
 
     def verify(self, iv: bytes, icv: bytes | memoryview, /, *parts: _Parts) -> bool:
         return equal(self.icv(iv, *parts), icv)

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ipsecd.dataplane.columns import MOST, Octets, checksums, column
-from ipsecd.dataplane.heading import PROTOCOL_AT, Own
+from ipsecd.dataplane.columns import MOST, Octets, column
+from ipsecd.dataplane.heading import PROTOCOL_AT, Own, identified, identify
 from ipsecd.wire.offload import Cut
 from ipsecd.wire.tcp import CWR, FIN, FLAGS_AT, PSH
 
@@ -27,8 +27,6 @@ _LAST = FIN | PSH  # which only the last of several shows, as only the first sho
 _WORD = 4
 _ANY_SUM = 0xFFFF << 32  # a multiple of 65,535 that no sum of a segment's words reaches
 _MODULUS = np.uint64(0xFFFF)
-_ON = np.arange(MOST, dtype=np.uint16)
-_ON_AND_BACK = np.stack((_ON, -_ON), axis=1)  # an IPv4 checksum falls by as much as the identification rises
 _STEPS = np.arange(MOST, dtype=np.uint32)
 
 Column = npt.NDArray[Any]
@@ -79,7 +77,7 @@ def shape(rows: Octets, cut: Cut, ahead: int = 0, own: Own | None = None) -> Sha
         own,
         column(rows, 0, f"V{header}"),
         rows[:, header:octets],
-        heads[:, 4:12].view(">u2")[:, ::3] if heads is not None and cut.version == 4 else None,
+        identified(heads) if heads is not None and cut.version == 4 else None,
         tcp,
         start + ahead,
         rows[:, start:octets].view(np.uint32),
@@ -119,7 +117,7 @@ def cut_full(packet: memoryview, cut: Cut, columns: Shape, count: int, first: in
         own.heads[:count] = np.frombuffer(template, np.uint8, transport)
     v4, tcp = columns.v4, columns.tcp
     if v4 is not None:
-        _identify(v4[:count], identification, head)
+        identify(v4[:count], identification, head)
     if tcp is not None:
         tcp.sequences[:count] = tcp.steps[:count] + np.uint32(sequence)
         if first == 0 and flags & CWR:
@@ -133,12 +131,3 @@ def cut_full(packet: memoryview, cut: Cut, columns: Shape, count: int, first: in
         columns.checks[:count] = (np.uint64(_ANY_SUM - rest) - totals) % _MODULUS
     else:
         columns.checks[:count] = _MODULUS - (totals + np.uint64(rest)) % _MODULUS  # RFC 768: 0 says that there is none
-
-
-def _identify(v4: Column, first: int, head: int) -> None:
-    """Write the identifications of IPv4 headers from ``first`` on, and the checksums: ``head`` is the sum of all the
-    rest."""
-    count, check = len(v4), 0xFFFF - head - first
-    v4[:] = _ON_AND_BACK[:count] + np.array((first, check % 0x10000), np.uint16)
-    if check < count - 1:  # it comes round on the way; if the identification does, so does this
-        v4[:, 1] = checksums(v4[:, 0].astype(np.int64) + head)

@@ -7,17 +7,30 @@ another protocol and length now.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from ipsecd.dataplane.columns import INDEX, Octets, checksums, column, sums
-from ipsecd.ipsec.outer import IDENTIFICATIONS, Front
+from ipsecd.dataplane.columns import MOST, Octets, checksums, column, sums
+from ipsecd.ipsec.outer import IDENTIFICATIONS, Front, identification
 from ipsecd.wire.ip import IPV4_OCTETS, IPV6_OCTETS
 
 LENGTH_AT = {4: 2, 6: 4}
 PROTOCOL_AT = {4: 9, 6: 6}
 _IDENTIFICATION_AT, _CHECKSUM_AT = 4, 10
+_ON = np.arange(MOST, dtype=np.uint16)
+_ON_AND_BACK = np.stack((_ON, -_ON), axis=1)  # an IPv4 checksum falls by as much as the Identification rises
+# what doesn't change on the way (RFC 4302 section 3.3.3.1), of plain headers by their length, none among them
+_LASTING = [
+    b"",
+    bytes.fromhex("ff00ffff ffff0000 00ff0000 ffffffff ffffffff"),
+    b"\xf0\0\0\0\xff\xff\xff" + b"\0" + b"\xff" * 32,
+]
+_MASKS = {len(mask): int.from_bytes(mask, "big") for mask in _LASTING}
+_MASK_ROWS = {len(mask): np.frombuffer(mask, np.uint8) for mask in _LASTING}
+
+Column = npt.NDArray[Any]
 
 
 class Own(NamedTuple):
@@ -53,8 +66,35 @@ def head_each(packets: Octets, front: Front, first: int) -> None:
     header = front.of(octets - front.octets, 0)
     packets[:, : front.octets] = np.frombuffer(header, np.uint8)
     if front.octets == IPV4_OCTETS:
-        given = ((INDEX[:count] + first) % IDENTIFICATIONS + 1).astype(np.int64)
-        column(packets, _IDENTIFICATION_AT, ">u2")[:] = given
-        # that of the header without one stands for the sum of all the rest
-        check = int.from_bytes(header[_CHECKSUM_AT : _CHECKSUM_AT + 2], "big")
-        column(packets, _CHECKSUM_AT, ">u2")[:] = checksums(given - check)
+        # the checksum of a header without an Identification stands for the sum of all the rest
+        rest = 0xFFFF - int.from_bytes(header[_CHECKSUM_AT : _CHECKSUM_AT + 2], "big")
+        left = IDENTIFICATIONS - first % IDENTIFICATIONS  # until they come round
+        v4 = identified(packets)
+        identify(v4[:left], identification(first), rest)
+        if left < count:
+            identify(v4[left:], identification(first + left), rest)
+
+
+def identified(heads: Octets) -> Column:
+    """The columns of IPv4 headers that differ from packet to packet: Identifications and checksums, side by side."""
+    columns: Column = heads[:, _IDENTIFICATION_AT : _CHECKSUM_AT + 2].view(">u2")[:, ::3]
+    return columns
+
+
+def identify(v4: Column, first: int, rest: int) -> None:
+    """Write Identifications from ``first`` on, and the checksums of headers whose other words have this sum."""
+    count, check = len(v4), 0xFFFF - rest - first
+    v4[:] = _ON_AND_BACK[:count] + np.array((first, check % 0x10000), np.uint16)
+    if check < count - 1:  # it comes round on the way; if the Identification does, so does this
+        v4[:, 1] = checksums(v4[:, 0].astype(np.int64) + rest)
+
+
+def covered(header: bytes) -> bytes:
+    """A plain header as it enters an ICV, without what may change on the way; nothing if there is none."""
+    octets = len(header)
+    return (int.from_bytes(header, "big") & _MASKS[octets]).to_bytes(octets, "big")
+
+
+def cover(heads: Octets) -> None:
+    """Likewise many of them, in place, a row each."""
+    heads &= _MASK_ROWS[heads.shape[1]]

@@ -2,7 +2,7 @@
 
 The steps are those of ``outbound``, in the same order, each taken once for all packets of the run. What isn't plain
 goes that road, packet by packet: without an SA, with a limit near, too big for the path, what routers may cut in
-transport mode without UDP, or a cipher that works otherwise.
+transport mode without UDP, AH around ESP, or a cipher that works otherwise.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from ipsecd.dataplane.layouts import RUN_OCTETS, Layout
 from ipsecd.dataplane.outbound import Outbound
 from ipsecd.dataplane.results import Out, OutRun, Result
 from ipsecd.dataplane.sealing import Sealer
+from ipsecd.dataplane.signing import Signer
 from ipsecd.dataplane.ways import Size, Way, Wrapper
-from ipsecd.dataplane.wrapping import NEXT_HEADER, outer_of
+from ipsecd.dataplane.wrapping import NEXT_HEADER, Outer, outer_of
 from ipsecd.errors import WireError
 from ipsecd.ipsec import esp, pmtu
 from ipsecd.ipsec.outer import Front
@@ -54,7 +55,7 @@ class RunsOut(Outbound):
 
     def __init__(self, iv_source: esp.IvSource, *, tun_mtu: int, pmtu_age: float = limits.PMTU_AGE) -> None:
         super().__init__(iv_source, tun_mtu=tun_mtu, pmtu_age=pmtu_age)
-        self._sealer = Sealer()
+        self._sealer, self._signer = Sealer(), Signer()
         self._ways: dict[Hashable, Way | None] = {None: None}  # what isn't plain has none
         self._until = 0.0  # when time forgets them
         self._gathered: Gathered | None = None
@@ -150,21 +151,17 @@ class RunsOut(Outbound):
         kind, ahead, outside = NEXT_HEADER[inner.version], 0, sa.outside
         if sa.form.transport:
             kind, ahead = IpProtocol(inner.protocol), inner.transport_offset
-        room = pmtu.room(sa, self._paths.to(outside.remote, now), ahead)
+        room = pmtu.room(sa, min(self._paths.to(outside.remote, now), ip.MAX_PACKET), ahead)
         says = outer_of(sa, entry.header, inner, may_fragment=False)
-        if outside.native and sa.form.transport:
-            if inner.version != outside.remote.version or not says.dont_fragment:
-                return None
-            head, front = ahead, None
-        elif outside.native:
-            front = Front(outside.local, outside.remote, sa.protocol, says.tos, dont_fragment=says.dont_fragment)
-            head = front.octets
-        else:
-            head, front = 0, None
+        if outside.native and ahead and (inner.version != outside.remote.version or not says.dont_fragment):
+            return None
+        head, front = _heads(sa, ahead, says)
         return Way(entry.name, sa, by, inner.protocol, kind, ahead, head, *says, room, front)
 
     def _by(self, sa: OutboundSa) -> Wrapper | None:
         """What protects the packets of this SA; None if that goes packet by packet."""
+        if sa.protocol is IpProtocol.AH:
+            return self._signer
         return self._sealer if sa.run is not None else None
 
     def _plan(self, packet: memoryview, offload: Offload, now: float) -> _Run | None:
@@ -246,6 +243,17 @@ class RunsOut(Outbound):
         paths["from-tun"] += count
         paths["datagrams"] += count
         paths["sealed"] += count
+
+
+def _heads(sa: OutboundSa, ahead: int, says: Outer) -> tuple[int, Front | None]:
+    """How many octets of IP header are sent, and what makes headers that aren't the packets' own."""
+    local, remote = sa.outside.local, sa.outside.remote
+    if not sa.outside.native:
+        return 0, Front(local, remote, sa.protocol, 0) if sa.protocol is IpProtocol.AH else None
+    if sa.form.transport:
+        return ahead, None
+    front = Front(local, remote, sa.protocol, says.tos, dont_fragment=says.dont_fragment)
+    return front.octets, front
 
 
 def _each(inside: Callable[[int], bytes], indices: range) -> list[bytes]:

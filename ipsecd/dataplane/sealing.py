@@ -106,7 +106,7 @@ class Sealer:
         return out[: end + len(last)]
 
     def seal_each(self, way: Way, size: Size, first: int, packets: Sequence[bytes]) -> list[bytes]:
-        sa, ahead, head, trailer = way.sa, way.ahead, way.head, size.trailer
+        sa, ahead, head, trailer = way.sa, way.ahead, way.head, size.around
         cipher, spi, esn = sa.run, sa.spi, sa.esn
         if cipher is None:
             raise LocalError("this SA seals no runs")

@@ -15,11 +15,12 @@ _SIZES = 64  # of the packets of a flow that are remembered
 
 
 class Size(NamedTuple):
-    """What becomes of packets of one length: of each ``inside`` octets are protected, with ``trailer`` behind them. So
-    many octets are ``counted`` against the limits of the SA, so many ``sent``, and at most so many packets at once."""
+    """What becomes of packets of one length: of each ``inside`` octets are protected, with ``around`` in front or
+    behind, which is the same for all. So many octets are ``counted`` against the limits of the SA, so many ``sent``,
+    and at most so many packets at once."""
 
     inside: int
-    trailer: bytes
+    around: bytes
     counted: int
     sent: int
     most: int
@@ -47,7 +48,7 @@ class Way:
     """How the packets of a flow go out: by this entry and SA, which ``by`` protects, with this outer header, at most
     ``room`` octets each. ``ahead`` is how many octets of each stay outside: its IP header in transport mode. ``head``
     is how many octets of IP header are sent: none in UDP, where the kernel writes it. ``front`` makes the headers of a
-    tunnel; those of transport mode are the packets' own."""
+    tunnel, and those that AH in UDP is signed with; those of native transport mode are the packets' own."""
 
     entry: str
     sa: OutboundSa
@@ -73,7 +74,8 @@ class Way:
 
 
 def header_of(way: Way, packet: bytes, octets: int, number: int) -> bytes:
-    """The IP header in front of so many octets that leave for ``packet`` under this sequence number."""
+    """The IP header in front of so many octets that leave for ``packet`` under this sequence number. Where the kernel
+    writes another there is no Identification in it."""
     if way.front is not None:
-        return way.front.of(octets, identification(number))
+        return way.front.of(octets, identification(number) if way.head else 0)
     return headed(packet[: way.ahead], way.sa.protocol, octets)

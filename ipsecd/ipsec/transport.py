@@ -12,12 +12,14 @@ from typing import NamedTuple
 
 from ipsecd.errors import Refused
 from ipsecd.ipsec.fragment import ipv4_with_length
-from ipsecd.wire.ip import IPV6_OCTETS, MAX_PACKET, IpPacket
+from ipsecd.wire.ip import IPV4_OCTETS, IPV6_OCTETS, MAX_PACKET, IpPacket
 from ipsecd.wire.ipv6_chain import HOP_BY_HOP, NEXT_HEADER, extensions, without_fragment_header
 from ipsecd.wire.registry import IpProtocol
 
 _ON_THE_WAY = (HOP_BY_HOP, IpProtocol.ROUTING)
 _FRAGMENT_OCTETS = 8
+_LENGTH, _PROTOCOL, _CHECKSUM = 128, 80, 64  # by how many bits fields stand left of the end of an IPv4 header
+_KEPT = (1 << 8 * IPV4_OCTETS) - 1 ^ (0xFFFF << _LENGTH | 0xFF << _PROTOCOL | 0xFFFF << _CHECKSUM)
 
 
 class Split(NamedTuple):
@@ -65,6 +67,8 @@ def _place(packet: bytes, end: int) -> tuple[int, int]:
 
 def headed(front: bytes, protocol: int, octets: int) -> bytes:
     """The headers in front of so many octets of a protocol. Refused("too-big") if no packet is so large."""
+    if len(front) == IPV4_OCTETS:
+        return _plain_headed(front, protocol, octets)
     rebuilt = bytearray(front)
     if front[0] >> 4 == 4:
         if len(front) + octets > MAX_PACKET:
@@ -80,3 +84,13 @@ def headed(front: bytes, protocol: int, octets: int) -> bytes:
         named_at = extension.at
     rebuilt[named_at] = protocol
     return bytes(rebuilt)
+
+
+def _plain_headed(front: bytes, protocol: int, octets: int) -> bytes:
+    """An IPv4 header without options, which nearly all are, as one number: its remainder is the sum of its words."""
+    total = IPV4_OCTETS + octets
+    if total > MAX_PACKET:
+        raise Refused("too-big")
+    header = int.from_bytes(front, "big") & _KEPT | total << _LENGTH | protocol << _PROTOCOL
+    check = 0xFFFF ^ (header % 0xFFFF or 0xFFFF)
+    return (header | check << _CHECKSUM).to_bytes(IPV4_OCTETS, "big")

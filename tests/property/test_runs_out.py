@@ -20,14 +20,15 @@ from ipsecd.wire.offload import Gso, Offload, decode, segments
 from ipsecd.wire.registry import Encr
 from ipsecd.wire.selector import Selector
 from tests.property.run_values import ACK, ADDRESSES, CWR, FIN, PSH, SYN, Big, bigs, often
-from tests.unit.crypto.suites import SUITES, Suite
+from tests.unit.crypto.suites import AH_INTEGRITIES, SUITES, Suite
 from tests.unit.dataplane.ends import FAR_NETS, NEAR_NETS, End, only, protect
 from tests.unit.ipsec.packets import echo, error, ipv4, ipv6, sized, syn, udp
-from tests.unit.ipsec.pairs import CBC, CHACHA, GCM
+from tests.unit.ipsec.pairs import CBC, CHACHA, GCM, ah_keys
 
 PAIRS = tuple(zip(NEAR_NETS, FAR_NETS, strict=True))
 TRANSPORT = Form(transport=True)
 forms = st.sampled_from([TUNNEL, TRANSPORT])
+macs = st.one_of(st.just(""), st.just("sha256"), st.sampled_from([each.name for each in AH_INTEGRITIES]))
 AEAD = [suite for suite in SUITES if suite.encryption.id in (Encr.AES_GCM_16, Encr.CHACHA20_POLY1305)]
 
 
@@ -42,9 +43,13 @@ def sender(
     mtu: int,
     form: Form = TUNNEL,
     native: bool = False,
+    mac: str = "",
 ) -> End:
+    """With ``mac`` it sends AH."""
     end = End(near=True, suite=suite, esn=esn, outer=outer)
     end.form = form
+    if mac:
+        end.keys = ah_keys(mac, esn=esn)
     if native:
         end.outside = replace(end.outside, local_port=0, remote_port=0)
     end.policy(protect(*PAIRS, header=header))
@@ -102,6 +107,7 @@ def read(end: End, big: Big, now: float) -> list[Result]:
     mtu=often(st.just(9_000), st.just(1_200)),
     form=forms,
     native=st.booleans(),
+    mac=macs,
 )
 def test_a_run_is_what_its_packets_are_one_by_one(
     big: Big,
@@ -114,11 +120,10 @@ def test_a_run_is_what_its_packets_are_one_by_one(
     mtu: int,
     form: Form,
     native: bool,
+    mac: str,
 ) -> None:
-    ends = [
-        sender(suite, esn=esn, outer=outer, first=first, header=header, given=given, mtu=mtu, form=form, native=native)
-        for _ in "ab"
-    ]
+    kind = {"esn": esn, "outer": outer, "form": form, "native": native, "mac": mac}
+    ends = [sender(suite, **kind, first=first, header=header, given=given, mtu=mtu) for _ in "ab"]  # type: ignore[arg-type]  # each as it is named
     for now in (1.0, 2.0):  # the buffers have been used before
         together = read(ends[0], big, now)
         apart = ends[1].send(*big.segments(), now=now)
@@ -153,9 +158,12 @@ def test_a_run_is_what_its_packets_are_one_by_one(
     [(TUNNEL, 4, False), (TUNNEL, 4, True), (TUNNEL, 6, True), (TRANSPORT, 4, False), (TRANSPORT, 0, True)],
     ids=["tunnel", "native", "native6", "transport", "native-transport"],
 )
-def test_at_the_edges_it_is_so_too(big: Big, esn: bool, first: int, form: Form, outer: int, native: bool) -> None:
+@pytest.mark.parametrize("mac", ["", "sha256", "sha1"])
+def test_at_the_edges_it_is_so_too(
+    big: Big, esn: bool, first: int, form: Form, outer: int, native: bool, mac: str
+) -> None:
     """More than one call takes, a last packet for which there is no room, numbers that come round."""
-    kind = {"esn": esn, "outer": outer or big.version, "form": form, "native": native}
+    kind = {"esn": esn, "outer": outer or big.version, "form": form, "native": native, "mac": mac}
     ends = [
         sender(GCM, **kind, first=first, header=m.OuterHeader(), given=m.Limits(), mtu=9_000)  # type: ignore[arg-type]  # each as it is named
         for _ in "ab"
@@ -205,14 +213,20 @@ def test_a_header_that_sums_up_to_nothing_has_the_checksum_0() -> None:
 
 
 @pytest.mark.parametrize("esn", [False, True])
-def test_what_stays_the_same_from_run_to_run_is_written_where_it_has_changed(esn: bool) -> None:
+@pytest.mark.parametrize("mac", ["", "sha256", "aes128gmac"])
+@pytest.mark.parametrize("native", [False, True])
+def test_what_stays_the_same_from_run_to_run_is_written_where_it_has_changed(esn: bool, mac: str, native: bool) -> None:
     """SPIs, salts and trailers, with packets of several SAs, lengths and versions one after the other, cut and
-    gathered."""
-    ends = [sender(GCM, esn=esn, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500) for _ in "ab"]
+    gathered; and SAs of both protocols."""
+    kind = {"esn": esn, "native": native, "mac": mac}
+    ends = [sender(GCM, **kind, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500) for _ in "ab"]  # type: ignore[arg-type]  # each as it is named
     halves = [(Selector.net("10.1.0.0/16"), Selector.net(net)) for net in ("10.2.0.0/17", "10.2.128.0/17")]
     for end in ends:
         end.policy(protect(halves[0]), protect(halves[1], child="other"), protect(PAIRS[1]))
-        end.keys = replace(end.keys, encryption_key=bytes(range(100, 120)))
+        if isinstance(end.keys, m.AhKeys):
+            end.keys = replace(end.keys, integrity_key=end.keys.integrity_key[::-1])
+        else:
+            end.keys = replace(end.keys, encryption_key=bytes(range(100, 120)))
         end.install_outbound(child="other", spi=0x4444, inbound=0x5555)
     several = [
         *[[udp("10.1.0.1", f"10.2.{net}.1", data=bytes(size))] * 20 for size in (9, 8, 9) for net in (0, 128, 0)],
@@ -345,11 +359,12 @@ SINGLES = [
     given=often(st.just(m.Limits()), st.builds(m.Limits, soft_packets=st.just(9), hard_octets=st.just(3_000))),
     form=forms,
     native=st.booleans(),
+    mac=macs,
 )
 def test_packets_in_a_row_go_as_they_would_one_by_one(
-    data: st.DataObject, suite: Suite, esn: bool, given: m.Limits, form: Form, native: bool
+    data: st.DataObject, suite: Suite, esn: bool, given: m.Limits, form: Form, native: bool, mac: str
 ) -> None:
-    kind = {"esn": esn, "form": form, "native": native}
+    kind = {"esn": esn, "form": form, "native": native, "mac": mac}
     ends = [
         sender(suite, **kind, outer=4, first=0, header=m.OuterHeader(), given=given, mtu=1_400)  # type: ignore[arg-type]  # each as it is named
         for _ in "ab"
@@ -381,7 +396,8 @@ def test_packets_in_a_row_go_as_they_would_one_by_one(
 
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("count", [1, 5, 40])
-def test_packets_of_native_transport_mode_keep_their_own_headers(version: int, count: int) -> None:
+@pytest.mark.parametrize("mac", ["", "sha256"])
+def test_packets_of_native_transport_mode_keep_their_own_headers(version: int, count: int, mac: str) -> None:
     """TTL, Identification, flow label, and a reserved flag: they differ from flow to flow and from packet to packet."""
     ends = [
         sender(
@@ -394,6 +410,7 @@ def test_packets_of_native_transport_mode_keep_their_own_headers(version: int, c
             mtu=1_500,
             form=TRANSPORT,
             native=True,
+            mac=mac,
         )
         for _ in "ab"
     ]
@@ -425,6 +442,47 @@ def test_native_packets_that_routers_may_cut_go_packet_by_packet_in_transport_mo
     )
     assert len(only(reads(end, [(udp(*V4), PLAIN)] * 5, 1.0), Out)) == 5
     assert end.paths["runs-out"] == 0
+
+
+@pytest.mark.parametrize("mac", ["", "sha256"])
+def test_packets_of_both_versions_and_one_size_do_not_leave_together_in_transport_mode(mac: str) -> None:
+    """Their IP headers, which stay outside, are not of one length."""
+    kind = {"form": TRANSPORT, "mac": mac}
+    ends = [
+        sender(GCM, **kind, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500)  # type: ignore[arg-type]  # each as it is named
+        for _ in "ab"
+    ]
+    packets = [udp(*V4, data=bytes(50), df=True), udp(*V6, data=bytes(30))] * 3
+    assert len({len(packet) for packet in packets}) == 1
+    assert reads(ends[0], [(packet, PLAIN) for packet in packets], 1.0) == ends[1].send(*packets, now=1.0)
+
+
+@pytest.mark.parametrize("mac", ["", "sha256"])
+@pytest.mark.parametrize("form", [TUNNEL, TRANSPORT])
+def test_no_packet_is_larger_than_its_length_can_say(mac: str, form: Form) -> None:
+    """A loopback interface takes one octet more."""
+    kind = {"form": form, "native": True, "mac": mac}
+    ends = [
+        sender(GCM, **kind, esn=False, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=65_536)  # type: ignore[arg-type]  # each as it is named
+        for _ in "ab"
+    ]
+    packets = [sized(*V4, octets, df=True) for octets in range(65_440, 65_536)]
+    together = reads(ends[0], [(packet, PLAIN) for packet in packets], 1.0)
+    assert together == ends[1].send(*packets, now=1.0)
+    assert max(len(out.datagram) for out in only(together, Out)) in (65_532, 65_535)
+    assert ends[0].counters().drops == ends[1].counters().drops
+
+
+@pytest.mark.parametrize("mac", [each.name for each in AH_INTEGRITIES])
+@pytest.mark.parametrize("form", [TUNNEL, TRANSPORT])
+@pytest.mark.parametrize("native", [False, True])
+def test_a_plain_run_of_ah_does_not_go_packet_by_packet(mac: str, form: Form, native: bool) -> None:
+    kind = {"form": form, "native": native, "mac": mac}
+    end = sender(GCM, **kind, esn=True, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500)  # type: ignore[arg-type]  # each as it is named
+    big = Big(count=30, tail=9)
+    assert [type(each) for each in end.roads.from_tun_read(memoryview(big.packet), big.head, 1.0)] == [OutRun]
+    assert [len(only(reads(end, [(udp(*V4, df=True), PLAIN)] * count, 1.0), Out)) for count in (2, 40)] == [2, 40]
+    assert end.paths["runs-out"] == 3
 
 
 def test_packets_of_several_children_leave_by_the_sa_of_theirs() -> None:
@@ -476,8 +534,13 @@ def test_what_waits_while_something_changes_goes_as_it_goes_then(count: int) -> 
     "packets", [[echo(*V4)], [echo(*V6)], [udp(*V4)], [udp(*V6)] * 2, [syn(*V4, 9, flags=ACK)] * 15]
 )
 @pytest.mark.parametrize("esn", [False, True])
-def test_few_packets_are_what_they_are_one_by_one_and_go_together(packets: list[bytes], esn: bool) -> None:
-    ends = [sender(GCM, esn=esn, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500) for _ in "ab"]
+@pytest.mark.parametrize("mac", ["", "sha256", "aes128gmac"])
+@pytest.mark.parametrize("native", [False, True])
+def test_few_packets_are_what_they_are_one_by_one_and_go_together(
+    packets: list[bytes], esn: bool, mac: str, native: bool
+) -> None:
+    kind = {"esn": esn, "native": native, "mac": mac}
+    ends = [sender(GCM, **kind, outer=4, first=0, header=m.OuterHeader(), given=m.Limits(), mtu=1_500) for _ in "ab"]  # type: ignore[arg-type]  # each as it is named
     for end in ends:
         (sa,) = end.roads._outbound._sad
         sa.sequence = (1 << 32) - 5 if esn else 5

@@ -56,6 +56,20 @@ def test_all_others_sign_as_they_do_for_esp(integrity: Integrity) -> None:
 
 
 @each
+@pytest.mark.parametrize("ahead", [b"", b"what all have in common "])
+def test_many_are_signed_at_once_as_they_are_one_by_one(integrity: Integrity, ahead: bytes) -> None:
+    mac, ivs = made(integrity), [bytes([number] * integrity.iv_octets) for number in (1, 2, 3, 4)]
+    messages, highs = (
+        [memoryview(b"first message"), memoryview(b"second one"), memoryview(b"")],
+        [b"", b"high", b"high"],
+    )
+    expected = [mac.icv(*each) for each in zip(ivs, (ahead,) * 3, messages, highs, strict=False)]
+    assert mac.icvs(ivs, ahead, messages, highs) == expected
+    assert len(set(expected)) == 3
+    assert mac.icvs(ivs, ahead, messages, highs[:2]) == expected[:2]
+
+
+@each
 def test_one_verifies_what_the_other_signs_and_nothing_else(integrity: Integrity) -> None:
     sender, receiver, iv = made(integrity), made(integrity), iv_of(integrity)
     icv = sender.icv(iv, b"head", b"body")
