@@ -23,11 +23,12 @@ from ipsecd.wire.tcp import clamp_mss
 
 class Fitted(NamedTuple):
     """The packets to protect in place of the one that came, and whether their outer packets may be fragmented; if there
-    are none, an ``answer`` to its sender, unless none may be sent."""
+    are none, an ``answer`` to its sender, unless none may be sent. ``most`` is how large a packet fits."""
 
     packets: list[bytes]
     may_fragment: bool = False
     answer: bytes | None = None
+    most: int = 0
 
 
 class Fitting:
@@ -46,7 +47,7 @@ class Fitting:
         most = room(sa, path_mtu, front)
         packet = self._clamp(packet, inner, most)
         if len(packet) <= most:
-            return Fitted([packet])
+            return Fitted([packet], most=most)
         smallest = least(inner)
         cut_by_its_source = inner.fragment_header and not inner.is_fragment  # and joined since: see ipsec/reassembly.py
         if len(packet) > smallest and not cut_by_its_source and tell and inner.dont_fragment:
@@ -54,7 +55,7 @@ class Fitting:
         may_be_cut = not sa.form.transport and not inner.dont_fragment and _may_be_cut(sa, spd, inner)
         if len(packet) > smallest and may_be_cut:
             self._tally.paths["fragmented"] += 1
-            return Fitted(fragments(packet, inner, max(most, smallest)), may_fragment=most < smallest)
+            return Fitted(fragments(packet, inner, max(most, smallest)), may_fragment=most < smallest, most=most)
         if len(packet) > (at_all := room(sa, MAX_PACKET, front)):
             return self._answer(packet, inner, at_all, now)
         return Fitted([packet], may_fragment=True)

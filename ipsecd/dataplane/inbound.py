@@ -117,7 +117,7 @@ class Inbound:
         next_header, _, spi, _ = received.header
         sa = self._find(spi, IpProtocol.AH, now, results)
         checked = ah_packets.check(sa, received)
-        self._note(sa, len(received.packet), came.outside, now, results, newest=checked.newest)
+        self._note(sa, next_header, len(received.packet), came.outside, now, results, newest=checked.newest)
         if not sa.form.outer:
             results += self._pass(sa, Inside(next_header, received.payload, checked.sequence), came, now)
         elif next_header == IpProtocol.ESP:
@@ -134,7 +134,7 @@ class Inbound:
         if sa.around is not around:
             raise PeerError("not-in-ah" if around is None else "nested")
         opened = esp.open_(sa, packet, header.sequence)
-        self._note(sa, opened.encrypted, came.outside, now, results, newest=opened.newest)
+        self._note(sa, opened.next_header, opened.encrypted, came.outside, now, results, newest=opened.newest)
         results += self._pass(sa, Inside(opened.next_header, opened.payload, opened.sequence), came, now)
 
     def _pass(self, sa: InboundSa, inside: Inside, came: Came, now: float) -> list[Result]:
@@ -161,9 +161,17 @@ class Inbound:
         return sa
 
     def _note(
-        self, sa: InboundSa, octets: int, outside: Outside, now: float, results: list[Result], *, newest: bool
+        self,
+        sa: InboundSa,
+        next_header: int,
+        octets: int,
+        outside: Outside,
+        now: float,
+        results: list[Result],
+        *,
+        newest: bool,
     ) -> None:
-        sa.lifetime.carry(1, octets, now)
+        self._carry(sa, next_header, 1, octets, now)
         self._expire(sa, now, results)
         if not sa.used:
             sa.used = True
@@ -177,8 +185,16 @@ class Inbound:
         self._alive.add(sa.spi)
         self._tell_alive(now, results)
 
+    def _carry(self, sa: InboundSa, next_header: int, packets: int, octets: int, now: float) -> None:
+        """Count packets that carry the same. Dummies use up the SA, and aren't use of it."""
+        if _is_dummy(sa, next_header):
+            sa.dummies += packets
+            sa.lifetime.spend(packets, octets)
+        else:
+            sa.lifetime.carry(packets, octets, now)
+
     def _unwrap(self, sa: InboundSa, inside: Inside, came: Came) -> tuple[bytes, ip.IpPacket]:
-        if inside.next_header == _NO_NEXT and sa.protocol is _ESP:
+        if _is_dummy(sa, inside.next_header):
             raise Refused("dummy")
         if sa.form.transport:
             return rebuilt(sa, came, inside)
@@ -294,8 +310,12 @@ class Inbound:
     def counters(self) -> tuple[SaCounters, ...]:
         """How much each SA has carried; ``sequence`` is the highest number seen."""
         return tuple(
-            SaCounters(
-                sa.spi, sa.spi, "in", sa.lifetime.packets, sa.lifetime.octets, sa.window.top, sa.lifetime.last_used
-            )
+            SaCounters(sa.spi, sa.spi, "in", life.packets, life.octets, sa.window.top, life.last_used, sa.dummies)
             for sa in self._sad
+            for life in (sa.lifetime,)
         )
+
+
+def _is_dummy(sa: InboundSa, next_header: int) -> bool:
+    """RFC 4303 section 2.6; AH knows none."""
+    return next_header == _NO_NEXT and sa.protocol is _ESP

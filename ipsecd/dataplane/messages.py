@@ -21,6 +21,7 @@ from ipsecd.ipsec.spd import SpdEntry
 from ipsecd.ipsec.tunnel import OuterHeader
 from ipsecd.wire.form import TUNNEL, Form
 from ipsecd.wire.selector import Address, Selector
+from ipsecd.wire.tfc import NO_TFC, Tfc
 
 __all__ = [
     "NATIVE",
@@ -61,6 +62,7 @@ __all__ = [
     "SoftExpired",
     "SpdEntry",
     "SpdPart",
+    "Tfc",
     "ToControl",
     "ToProcesses",
     "ToRoads",
@@ -116,7 +118,8 @@ class InstallInbound:
 
 @dataclass(frozen=True, slots=True)
 class InstallOutbound:
-    """``inbound`` is the SPI of the other half; (spi, inbound) names an outbound SA."""
+    """``inbound`` is the SPI of the other half; (spi, inbound) names an outbound SA. ``tfc`` is what hides its packets,
+    as far as the peer takes that; only ESP does any."""
 
     spi: int
     inbound: int
@@ -127,6 +130,7 @@ class InstallOutbound:
     outside: Outside
     limits: Limits
     form: Form = TUNNEL
+    tfc: Tfc = NO_TFC
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +313,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class SaCounters:
-    """``direction`` is in or out; ``last_used`` is monotonic seconds or None."""
+    """``direction`` is in or out; ``last_used`` is monotonic seconds or None. ``dummies`` are among the packets."""
 
     spi: int
     inbound: int
@@ -318,6 +322,7 @@ class SaCounters:
     octets: int
     sequence: int
     last_used: float | None
+    dummies: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@
  7. wrap       ESP and AH, by the form of the SA, and what stands in front: see ``wrapping``
  8. part       fragments of what is too big and goes without UDP, where the kernel cuts nothing
 
+Dummies, which carry nothing, begin at step 6 when their time has come (RFC 4303 section 2.6).
+
 Whatever doesn't get through is dropped under a name of ``tally.DROPS``.
 """
 
@@ -20,14 +22,16 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ipsecd import limits
+from ipsecd.dataplane.dummies import Dummies
 from ipsecd.dataplane.fitting import Fitted, Fitting
 from ipsecd.dataplane.messages import Acquire, HardExpired, InstallOutbound, Outside, Released, SaCounters
 from ipsecd.dataplane.results import Out, Result, ToTun, expiry
 from ipsecd.dataplane.tally import Tally
 from ipsecd.dataplane.waiting import WaitingRoom
-from ipsecd.dataplane.wrapping import Outer, Wrapped, outer_of, pieces, wrap
+from ipsecd.dataplane.wrapping import Outer, Wrapped, outer_of, outer_of_dummy, pieces, wrap, wrap_dummy
 from ipsecd.errors import PeerError, Refused, WireError
 from ipsecd.ipsec import esp
+from ipsecd.ipsec.hiding import dummy_octets
 from ipsecd.ipsec.icmperror import answered_flow
 from ipsecd.ipsec.pmtu import PathMtus
 from ipsecd.ipsec.reassembly import Loss, Reassembly
@@ -35,8 +39,9 @@ from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.ipsec.sad import OutboundSad, sooner
 from ipsecd.ipsec.selectors import UNSEEN, Flow
 from ipsecd.ipsec.spd import BYPASS, DISCARD, PROTECT, Direction, Spd
-from ipsecd.ipsec.tunnel import OuterHeader
+from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
 from ipsecd.wire import ip
+from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.selector import Address
 
@@ -64,6 +69,8 @@ class Outbound:
         self._paths = PathMtus(pmtu_age)
         self._fragments = Reassembly()
         self._waiting = WaitingRoom()
+        self._dummies = Dummies(iv_source)
+        self._headers: dict[str, OuterHeader] = {}  # by child
         self._fitting = Fitting(self.tally, tun_mtu=tun_mtu)
 
     # --- the road -----------------------------------------------------------------------------------------------
@@ -100,7 +107,9 @@ class Outbound:
             own, around = self._number(sa, len(fitted.packets), results)
             says = outer_of(sa, decided.header, inner, may_fragment=fitted.may_fragment)
             for after, piece in enumerate(fitted.packets):
-                wrapped = self._wrap(sa, own + after, around + after, piece, inner, says, now)
+                numbers = own + after, around + after
+                wrapped = wrap(sa, *numbers, piece, inner, says, fitted.most, self._iv_source)
+                self._carry(sa, wrapped, now)
                 self._part(sa, wrapped, says, piece, now, results)
         except (Refused, PeerError) as refusal:
             self.tally.drops[refusal.reason] += 1
@@ -200,14 +209,10 @@ class Outbound:
             raise Refused("sequence-exhausted")
         return own, around
 
-    def _wrap(
-        self, sa: OutboundSa, number: int, around: int, packet: bytes, inner: ip.IpPacket, says: Outer, now: float
-    ) -> Wrapped:
-        wrapped = wrap(sa, number, around, packet, inner, says, self._iv_source)
+    def _carry(self, sa: OutboundSa, wrapped: Wrapped, now: float) -> None:
         sa.lifetime.carry(1, wrapped.octets, now)
         if sa.around is not None:
             sa.around.lifetime.carry(1, wrapped.signed, now)
-        return wrapped
 
     def _part(
         self, sa: OutboundSa, wrapped: Wrapped, says: Outer, packet: bytes, now: float, results: list[Result]
@@ -224,13 +229,34 @@ class Outbound:
             results.append(Out(part, outside, tos, df, packet))
             packet = b""
 
+    def _send_dummy(self, sa: OutboundSa, now: float, results: list[Result]) -> None:
+        """It uses up the SA as a packet does, and isn't use of it."""
+        octets = dummy_octets(sa, self._paths.to(sa.outside.remote, now), self._iv_source)
+        if octets < 1:
+            return
+        try:
+            own, around = self._number(sa, 1, results)
+        except Refused as refusal:
+            self.tally.drops[refusal.reason] += 1
+            return
+        says = outer_of_dummy(sa, self._headers.get(pattern_id(sa.child), AS_INNER))
+        wrapped = wrap_dummy(sa, own, around, octets, says, self._iv_source)
+        sa.dummies += 1
+        self.tally.paths["dummies"] += 1
+        sa.lifetime.spend(1, wrapped.octets)
+        if sa.around is not None:
+            sa.around.lifetime.spend(1, wrapped.signed)
+        self._part(sa, wrapped, says, b"", now, results)
+        self._expire(sa, now, results)
+
     # --- what the control side says -----------------------------------------------------------------------------
 
     def install(self, message: InstallOutbound, now: float) -> list[Result]:
         """Use a new SA for all that comes, beginning with what waits for it. Raises LocalError if it can't be."""
         m = message
-        sa = OutboundSa(m.spi, m.inbound, m.child, m.keys, m.local, m.remote, m.outside, m.limits, now, m.form)
+        sa = OutboundSa(m.spi, m.inbound, m.child, m.keys, m.local, m.remote, m.outside, m.limits, now, m.form, m.tfc)
         self._sad.add(sa)
+        self._dummies.begin(sa, now)
         results: list[Result] = []
         if sa.over:
             return results
@@ -240,7 +266,8 @@ class Outbound:
 
     def remove(self, spi: int, inbound: int) -> None:
         sa = self._sad.remove(spi, inbound)
-        if sa is not None and sa.lifetime.packets:
+        self._dummies.end(spi, inbound)
+        if sa is not None and sa.lifetime.last_used is not None:
             self._waiting.lost(sa.child)
 
     def move(self, inbound: tuple[int, ...], outside: Outside) -> None:
@@ -251,6 +278,7 @@ class Outbound:
 
     def set_spd(self, spd: Spd) -> None:
         self._spd = spd
+        self._headers = {entry.child: entry.header for entry in spd.entries}
         self.tally.drops["policy-changed"] += self._waiting.keep_only({entry.child for entry in spd.entries})
 
     def give_up(self, child: str) -> None:
@@ -275,13 +303,15 @@ class Outbound:
         results: list[Result] = []
         for sa in self._sad.due(now):
             self._expire(sa, now, results)
+        for sa in self._dummies.due(now):
+            self._send_dummy(sa, now, results)
         if late := self._fragments.expire(now):
             self.tally.drops[Loss.LATE.value] += late
         return results
 
     def deadline(self) -> float | None:
         """When ``timer`` has something to do next."""
-        return sooner(self._sad.alarms.next(), self._fragments.deadline())
+        return sooner(sooner(self._sad.alarms.next(), self._dummies.next()), self._fragments.deadline())
 
     def _expire(self, sa: OutboundSa, now: float, results: list[Result]) -> None:
         report = expiry(sa.lifetime, sa.inbound, now)
@@ -295,10 +325,9 @@ class Outbound:
     def counters(self) -> tuple[SaCounters, ...]:
         """How much each SA has carried."""
         return tuple(
-            SaCounters(
-                sa.spi, sa.inbound, "out", sa.lifetime.packets, sa.lifetime.octets, sa.sequence, sa.lifetime.last_used
-            )
+            SaCounters(sa.spi, sa.inbound, "out", life.packets, life.octets, sa.sequence, life.last_used, sa.dummies)
             for sa in self._sad
+            for life in (sa.lifetime,)
         )
 
     @property

@@ -178,7 +178,7 @@ class RunsIn(Inbound):
                 return self.carry_native(whole, outside, now)
             return self.carry(whole, outside, tos, now, natt=natt)
         self.tally.paths["from-native" if head else "from-udp"] += 1
-        results = self._note_plain(sa, 1, opened.encrypted, now)
+        results = self._note_plain(sa, opened.next_header, 1, opened.encrypted, now)
         results += self._pass_one(sa, opened.packet, opened.next_header, opened.number, tos, now)
         return results
 
@@ -187,7 +187,7 @@ class RunsIn(Inbound):
         paths = self.tally.paths
         paths["from-native" if kind.head else "from-udp"] += count
         paths["runs-in"] += 1
-        results = self._note_plain(sa, count, count * run.encrypted, now)
+        results = self._note_plain(sa, next_header, count, count * run.encrypted, now)
         first, front = run.views[0][: run.inner], None
         if sa.form.transport:
             front = self._front(sa, next_header, tos)
@@ -207,8 +207,8 @@ class RunsIn(Inbound):
         results += self._deliver_run(sa, run, heads, front)
         return results
 
-    def _note_plain(self, sa: InboundSa, packets: int, octets: int, now: float) -> list[Result]:
-        sa.lifetime.carry(packets, octets, now)
+    def _note_plain(self, sa: InboundSa, next_header: int, packets: int, octets: int, now: float) -> list[Result]:
+        self._carry(sa, next_header, packets, octets, now)
         self._alive.add(sa.spi)
         results: list[Result] = []
         if now >= self._alive_again:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ipsecd.errors import Refused
 from ipsecd.ipsec import ah_packets, esp, outer
 from ipsecd.ipsec.fragment import fragments, with_fragment_header
+from ipsecd.ipsec.hiding import padded
 from ipsecd.ipsec.sa import OutboundSa
 from ipsecd.ipsec.transport import headed, split
 from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
@@ -23,7 +24,7 @@ from ipsecd.wire.registry import IpProtocol
 
 _LEAST_FRAGMENT = 16  # the header of an IPv6 fragment, and 8 octets
 _DONT_FRAGMENT = 0x40  # of the octet with the flags
-_AH = IpProtocol.AH
+_AH, _NO_NEXT = IpProtocol.AH, IpProtocol.NO_NEXT
 NEXT_HEADER = {4: IpProtocol.IPV4, 6: IpProtocol.IPV6}
 
 
@@ -51,17 +52,41 @@ def outer_of(sa: OutboundSa, header: OuterHeader, inner: ip.IpPacket, *, may_fra
     return Outer(header.tos(inner), header.dont_fragment(inner) and not may_fragment)
 
 
+def outer_of_dummy(sa: OutboundSa, header: OuterHeader) -> Outer:
+    """The same of what carries nothing: as if it carried what says nothing special, and may not be cut."""
+    if sa.form.transport:
+        header = AS_INNER
+    return Outer((header.dscp or 0) << 2, header.df != "clear")
+
+
 def wrap(
-    sa: OutboundSa, number: int, around: int, packet: bytes, inner: ip.IpPacket, says: Outer, iv_source: esp.IvSource
+    sa: OutboundSa,
+    number: int,
+    around: int,
+    packet: bytes,
+    inner: ip.IpPacket,
+    says: Outer,
+    most: int,
+    iv_source: esp.IvSource,
 ) -> Wrapped:
-    """Seal one packet under this number, and that of the AH ``around`` it. Raises Refused and WireError as
-    ``transport.split`` and ``ah.seal`` do."""
+    """Seal one packet under this number, and that of the AH ``around`` it; ``most`` is how large one fits the path.
+    Raises Refused and WireError as ``transport.split`` and ``ah.seal`` do."""
     own, next_header, payload = split(packet, inner) if sa.form.transport else (b"", NEXT_HEADER[inner.version], packet)
     if sa.protocol is _AH:
         front = _front(sa, number, own, says)
         signed = ah_packets.seal(sa, number, front, next_header, payload)
         return Wrapped(_sent(sa, signed, front), len(front), len(signed))
-    sealed, octets = esp.seal(sa, number, next_header, payload, iv_source)
+    if sa.tfc.padding:
+        payload = padded(sa, next_header, payload, len(own), most)
+    return _wrap_esp(sa, number, around, own, says, *esp.seal(sa, number, next_header, payload, iv_source))
+
+
+def wrap_dummy(sa: OutboundSa, number: int, around: int, octets: int, says: Outer, iv_source: esp.IvSource) -> Wrapped:
+    """The same for a packet that carries nothing, in so many octets (RFC 4303 section 2.6)."""
+    return _wrap_esp(sa, number, around, b"", says, *esp.seal(sa, number, _NO_NEXT, bytes(octets), iv_source))
+
+
+def _wrap_esp(sa: OutboundSa, number: int, around: int, own: bytes, says: Outer, sealed: bytes, octets: int) -> Wrapped:
     if sa.around is None and not sa.outside.native:
         return Wrapped(sealed, 0, octets)
     front = _front(sa, number, own, says)
@@ -85,11 +110,11 @@ def pieces(wrapped: Wrapped, path_mtu: int, id_source: esp.IvSource) -> list[byt
 
 
 def _front(sa: OutboundSa, number: int, own: bytes, says: Outer) -> bytes:
-    """The headers that AH or ESP goes behind; ``own`` are the packet's in transport mode."""
+    """The headers that AH or ESP goes behind; ``own`` are the packet's in transport mode, which a dummy hasn't."""
     outside = sa.outside
     if not outside.native:
         return outer.fixed(outside.local, outside.remote)
-    if sa.form.transport:
+    if own:
         return _own(own, number, says)
     return outer.header(
         outside.local,

@@ -77,9 +77,13 @@ class Lifetime:
 
     def carry(self, packets: int, octets: int, now: float) -> None:
         """Count what went over the SA just now."""
+        self.spend(packets, octets)
+        self.last_used = now
+
+    def spend(self, packets: int, octets: int) -> None:
+        """Count what went over the SA and wasn't use of it: dummies (RFC 4303 section 2.6)."""
         self.packets += packets
         self.octets += octets
-        self.last_used = now
 
     def reached(self, now: float) -> Expiry | None:
         """The limit reached since the last call, if any: the soft one is told once, the hard one once and alone."""

@@ -16,6 +16,7 @@ from ipsecd.wire.esp import MIN_SPI
 from ipsecd.wire.form import TUNNEL, Form
 from ipsecd.wire.registry import Encr, Integ, IpProtocol
 from ipsecd.wire.selector import Address, Selector
+from ipsecd.wire.tfc import NO_TFC, Tfc
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class AhKeys:
 class _Sa:
     """What both directions have. ``protocol`` is ESP or AH: only SAs of ESP have a ``cipher``, only those of AH a
     ``mac``. ``run`` seals and opens many packets at once, None where the cipher or the form doesn't allow that.
+    ``dummies`` are how many of its packets carried nothing.
 
     Raises LocalError for a reserved SPI, keys that don't fit, transforms we don't have, or a form that the protocol
     can't have."""
@@ -75,6 +77,7 @@ class _Sa:
         "child",
         "cipher",
         "counter_iv",
+        "dummies",
         "esn",
         "form",
         "last",
@@ -115,6 +118,7 @@ class _Sa:
         self.last = last_sequence(esn=keys.esn)
         self.selectors = SaSelectors(local, remote)
         self.outside = outside
+        self.dummies = 0
         self.lifetime = Lifetime(before_the_numbers_end(limits, esn=keys.esn), now)
 
     def _use_esp(self, keys: EspKeys, form: Form) -> None:
@@ -146,9 +150,10 @@ class _Sa:
 
 class OutboundSa(_Sa):
     """An SA we send on. (spi, inbound) names it: ``inbound`` is the SPI of its other half. ``around`` is the SA of AH
-    that its packets go within, if any."""
+    that its packets go within, if any. Packets that are padded (``tfc``) aren't sealed many at once. Raises LocalError
+    for AH with ``tfc``, too."""
 
-    __slots__ = ("around", "inbound", "sequence")
+    __slots__ = ("around", "inbound", "sequence", "tfc")
 
     def __init__(
         self,
@@ -162,8 +167,14 @@ class OutboundSa(_Sa):
         limits: Limits,
         now: float,
         form: Form = TUNNEL,
+        tfc: Tfc = NO_TFC,
     ) -> None:
         super().__init__(spi, child, keys, local, remote, outside, limits, now, form)
+        if tfc and self.protocol is not IpProtocol.ESP:
+            raise LocalError("AH hides nothing, so neither padding nor dummies go by it")
+        self.tfc = tfc
+        if tfc.padding:
+            self.run = None
         self.inbound = inbound
         self.around: OutboundSa | None = None
         self.sequence = 0

@@ -272,7 +272,7 @@ def test_reports_and_what_else_is_heard_go_where_they_belong() -> None:
 
 
 def counters(sa: int, drops: int, waiting: int) -> m.Counters:
-    sas = (m.SaCounters(sa, sa, "in", 1, 2, 3, None),)
+    sas = (m.SaCounters(sa, sa, "in", 1, 2, 3, None, 0),)
     return m.Counters(sas, {"replayed": drops}, {"to-tun": drops, "waiting": waiting}, {"site": drops})
 
 

@@ -152,6 +152,7 @@ BY_TYPE: dict[object, st.SearchStrategy[object]] = {
     Address: ADDRESSES,
     Selector: selectors(),
     m.OuterHeader: st.builds(m.OuterHeader, st.none() | st.integers(0, 63), st.sampled_from(("copy", "set", "clear"))),
+    m.Tfc: st.builds(m.Tfc, st.integers(0, 65_535), st.integers(0, 1_000)),
     m.EspKeys: st.builds(
         m.EspKeys,
         st.integers(0, 65_535),

@@ -365,5 +365,5 @@ def test_what_an_sa_has_received_can_be_asked_for() -> None:
     sa.sequence = 41
     far.receive(datagram(near), 5.5)
     received = [counter for counter in far.counters().sas if counter.direction == "in"]
-    assert received == [m.SaCounters(far.inbound, far.inbound, "in", 1, 36, 42, 5.5)]
+    assert received == [m.SaCounters(far.inbound, far.inbound, "in", 1, 36, 42, 5.5, 0)]
     assert far.counters().entries == {"all": 1}

@@ -279,4 +279,4 @@ def test_what_an_sa_has_carried_can_be_asked_for() -> None:
     end = up()
     end.send(udp(*V4), udp(*V4), now=5.5)
     (sa,) = end.counters().sas
-    assert sa == m.SaCounters(end.outbound, end.inbound, "out", 2, 2 * 36, 2, 5.5)
+    assert sa == m.SaCounters(end.outbound, end.inbound, "out", 2, 2 * 36, 2, 5.5, 0)
