@@ -172,7 +172,7 @@ def _child(child: Mapping[str, Any]) -> tuple[object, ...]:
         state(child["stage"]),
         f"{', '.join(child['local'])} = {', '.join(child['remote'])}",
         child["suite"],
-        _form(child),
+        ", ".join((_form(child), *_hiding(child))),
         _of_each(child, lambda pair: str(pair["spi_in"])),
         _of_each(child, lambda pair: str(pair["spi_out"])),
         _of_each(child, lambda pair: traffic(pair["in"])),
@@ -192,6 +192,17 @@ def _of_each(child: Mapping[str, Any], tell: Callable[[Mapping[str, Any]], str])
     if not child["around"]:
         return tell(child)
     return "\n".join([*(f"{pair['protocol']} {tell(pair)}" for pair in child["around"]), f"ESP {tell(child)}"])
+
+
+def _hiding(child: Mapping[str, Any]) -> Iterable[str]:
+    """What hides sizes and times of what is sent."""
+    padding, dummies = child["tfc"]["padding"], child["tfc"]["dummies"]
+    if padding:
+        yield f"padded to {'the path MTU' if padding == 'mtu' else padding}"
+    if child["tfc"]["declined"]:
+        yield "not padded: the peer takes no padding"
+    if dummies:
+        yield f"{dummies} {'dummy' if dummies == 1 else 'dummies'} a second"
 
 
 def policy(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
@@ -336,7 +347,8 @@ def octets(count: int) -> str:
 
 def traffic(counters: Mapping[str, Any]) -> str:
     """What an SA has carried in one direction."""
-    return f"{counters['packets']} pkts, {octets(counters['octets'])}"
+    dummies = f", {counters['dummies']} dummies" if counters["dummies"] else ""
+    return f"{counters['packets']} pkts, {octets(counters['octets'])}{dummies}"
 
 
 def state(name: str) -> Text:

@@ -52,6 +52,7 @@ AUDITED: dict[str, Audited] = {
     "child-wanted": Audited(0, QUICK),
     "child-unreached": Audited(0, QUICK),
     "child-narrowed": Audited(0, QUICK),
+    "padding-declined": Audited(0, QUICK),
     "response-begun": Audited(0, QUICK),
     "response-over": Audited(0, QUICK),
     "response-failed": Audited(4654, QUICK),

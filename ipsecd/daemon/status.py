@@ -18,8 +18,9 @@ from ipsecd.daemon.troubled import Troubled
 from ipsecd.dataplane.messages import Counters, SaCounters
 from ipsecd.ike.status import ChildSaStatus, IkeSaStatus, PartStatus
 from ipsecd.policy.plan import DEFAULT_RESPONSE, Action, Rule
+from ipsecd.wire.tfc import PATH_MTU
 
-_NOTHING = {"packets": 0, "octets": 0, "idle": None}
+_NOTHING = {"packets": 0, "octets": 0, "idle": None, "dummies": 0}
 
 
 def status(app: App, table: Mapping[str, int], counters: Counters | None) -> dict[str, Any]:
@@ -200,8 +201,10 @@ def _ike(sa: IkeSaStatus, counted: dict[tuple[str, str], SaCounters], now: float
 def _child(child: ChildSaStatus, counted: dict[tuple[str, str], SaCounters], now: float) -> dict[str, Any]:
     selectors = {"local": [str(each) for each in child.local], "remote": [str(each) for each in child.remote]}
     around = {"around": [asdict(part) | _traffic(part, counted, now) for part in child.around]}
-    shown = asdict(child) | selectors | around | _traffic(child, counted, now)
-    del shown["id"]
+    padding = "mtu" if child.tfc.padding == PATH_MTU else child.tfc.padding
+    tfc = {"tfc": {"padding": padding, "declined": child.padding_declined, "dummies": child.tfc.dummies}}
+    shown = asdict(child) | selectors | around | _traffic(child, counted, now) | tfc
+    del shown["id"], shown["padding_declined"]
     return shown
 
 
@@ -215,4 +218,4 @@ def _carried(counters: SaCounters | None, now: float) -> dict[str, Any]:
     if counters is None:
         return dict(_NOTHING)
     idle = None if counters.last_used is None else now - counters.last_used
-    return {"packets": counters.packets, "octets": counters.octets, "idle": idle}
+    return {"packets": counters.packets, "octets": counters.octets, "idle": idle, "dummies": counters.dummies}

@@ -154,6 +154,7 @@ STORY: dict[str, Told] = {
     "child-lost": Told("{child}: child SA lost with a process of the data plane"),
     "child-failed": Told("{which}: no child SA: {reason}"),
     "child-narrowed": Told("{child}: {reason}"),
+    "padding-declined": Told("{child}: the peer takes no padding, so what we send shows its sizes"),
     "install-failed": Told("{child}: {reason}"),
 }
 

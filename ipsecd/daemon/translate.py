@@ -42,6 +42,7 @@ def message(effect: SaEffect, window: int) -> messages.ToRoads:
                 outside=outside(effect.path),
                 limits=_limits(effect.soft, effect.hard),
                 form=effect.form,
+                tfc=effect.tfc,
             )
         case effects.RemoveInbound(spi):
             return messages.RemoveInbound(number(spi))

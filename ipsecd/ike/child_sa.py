@@ -10,7 +10,7 @@ Rules of order, all for the sake of no lost packet (RFC 7296 section 2.8):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ from ipsecd.ike.timers import Timer
 from ipsecd.wire.form import Form
 from ipsecd.wire.registry import Protocol
 from ipsecd.wire.selector import Selector
+from ipsecd.wire.tfc import NO_TFC
 
 if TYPE_CHECKING:
     from ipsecd.ike.sa import IkeSa
@@ -64,7 +65,8 @@ class Rival:
 class ChildSa:
     """``parts`` are its SAs, outermost first; what it's called by, ``spi_in`` of ours and ``spi_out`` of the peer's, is
     the innermost. ``local`` and ``remote`` are the negotiated selectors seen from us. ``native``: its packets are IP
-    protocols 50 and 51 themselves."""
+    protocols 50 and 51 themselves. ``tfc`` hides what we send; ``padding_declined``: that would be padded, and the peer
+    takes no padding."""
 
     def __init__(
         self,
@@ -75,6 +77,8 @@ class ChildSa:
         parts: tuple[Part, ...],
         selectors: tuple[tuple[Selector, ...], tuple[Selector, ...]],
         form: Form,
+        *,
+        takes_padding: bool,
     ) -> None:
         self.ike = ike
         self.peer = peer
@@ -84,7 +88,12 @@ class ChildSa:
         self.spi_in, self.spi_out, self.protocol = parts[-1].spi_in, parts[-1].spi_out, parts[-1].protocol
         self.local, self.remote = selectors
         self.form = form
-        self.native = goes_natively(ike, with_ah=any(part.protocol == Protocol.AH for part in parts))
+        protocols = {part.protocol for part in parts}
+        self.native = goes_natively(ike, with_ah=Protocol.AH in protocols)
+        self.tfc = config.tfc if Protocol.ESP in protocols else NO_TFC
+        self.padding_declined = bool(self.tfc.padding) and not takes_padding
+        if self.padding_declined:
+            self.tfc = replace(self.tfc, padding=0)
         self.stage = ChildStage.UP
         self.sending = False
         self.rekeying = False  # our request for its successor is on its way
@@ -123,10 +132,12 @@ class ChildSa:
         use = self._use()
         for part, (soft, hard) in zip(self.parts, self._limits, strict=True):
             self.ike.core.emit(use.outbound(part, soft, hard))
+        if self.padding_declined:
+            self.ike.core.report("padding-declined", "warning", **self.story())
 
     def _use(self) -> Use:
         path = outside(self.ike, native=self.native)
-        return Use(self.config.id, self.peer.name, self.local, self.remote, path)
+        return Use(self.config.id, self.peer.name, self.local, self.remote, path, self.tfc)
 
     def await_peer(self) -> None:
         """Rule 2: the peer made this SA to replace another and may not have seen our response yet."""

@@ -17,6 +17,7 @@ from ipsecd.ike.spans import Spans
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
 from ipsecd.wire.selector import Address, Selector
+from ipsecd.wire.tfc import NO_TFC, Tfc
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,8 @@ class Child:
     over all peers, and that of another configuration is the same child, whatever it is called there.
 
     ``local`` and ``remote`` are the widest selectors it may ever have. ``transport``: it is for two hosts, and has
-    transport mode if the peer wants that too, else tunnel mode (RFC 7296 section 1.3.1).
+    transport mode if the peer wants that too, else tunnel mode (RFC 7296 section 1.3.1). ``tfc`` hides what we send by
+    ESP, but for the padding if the peer takes none.
     """
 
     id: str
@@ -124,6 +126,7 @@ class Child:
     start: bool = False  # negotiate when loaded and bring it back when it's lost; else on the first packet
     fallback: float | None = None  # seconds without any answer after which the peer is reported as silent; None: never
     transport: bool = False
+    tfc: Tfc = NO_TFC
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from ipsecd.ike.config import Lifetime, Path
 from ipsecd.wire.form import TUNNEL, Form
 from ipsecd.wire.registry import Encr, Integ
 from ipsecd.wire.selector import Address, Selector
+from ipsecd.wire.tfc import NO_TFC, Tfc
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class InstallOutbound:
     soft: Lifetime  # reported when reached: a rekey begins
     hard: Lifetime  # reported when reached, and the SA is dead
     form: Form = TUNNEL
+    tfc: Tfc = NO_TFC
 
 
 @dataclass(frozen=True, slots=True)

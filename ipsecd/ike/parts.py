@@ -15,6 +15,7 @@ from ipsecd.wire.esp import MIN_SPI
 from ipsecd.wire.form import Form
 from ipsecd.wire.registry import Integ, Protocol
 from ipsecd.wire.selector import Selector
+from ipsecd.wire.tfc import NO_TFC, Tfc
 
 Keys = ChildKeys | AhChildKeys
 
@@ -42,13 +43,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What all parts of a pair are for: whose they are, their traffic seen from us, and where their packets go."""
+    """What all parts of a pair are for: whose they are, their traffic seen from us, where their packets go, and what
+    hides those that we send by ESP."""
 
     child: str
     peer: str
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
     path: Path
+    tfc: Tfc = NO_TFC
 
     def inbound(self, part: Part, soft: Lifetime, hard: Lifetime) -> InstallInbound:
         return InstallInbound(
@@ -77,6 +80,7 @@ class Use:
             soft,
             hard,
             part.form,
+            self.tfc if part.protocol == Protocol.ESP else NO_TFC,
         )
 
 

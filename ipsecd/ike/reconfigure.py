@@ -2,7 +2,8 @@
 
 Names decide nothing: a peer is the same as long as it would be authenticated in the same way, with the same algorithms,
 at the same address. A child is the same as long as its identifier is, for the same traffic and with the same PFS; its
-SA stays as long as the algorithms that it has are among those allowed.
+SA stays as long as the algorithms that it has are among those allowed; where its packets are to be hidden otherwise, a
+successor does that.
 """
 
 from __future__ import annotations
@@ -122,7 +123,10 @@ def _keep_children(sa: IkeSa, kept: tuple[Peer, ...]) -> None:
     for child_sa in list(sa.children.values()):
         peer, child = allowed.get(child_sa.config.id, (None, None))
         if peer is not None and child is not None and _still_allowed(child_sa, child):
+            hidden_otherwise = child.tfc != child_sa.config.tfc
             child_sa.peer, child_sa.config = peer, child
+            if hidden_otherwise:
+                sa.rekey_child(child_sa)
         elif child_sa.stage is not ChildStage.DELETING:
             child_sa.close_outbound()
             sa.delete_child(child_sa)

@@ -12,6 +12,7 @@ from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
 from ipsecd.wire.hostpair import hosts_named
 from ipsecd.wire.selector import Selector
+from ipsecd.wire.tfc import Tfc
 
 _SHOWN = (Stage.CONNECTING, Stage.HALF_OPEN, Stage.ESTABLISHED, Stage.CLOSING)
 
@@ -48,6 +49,8 @@ class ChildSaStatus:
     age: float
     rekey_in: float | None
     lifetime: float | None
+    tfc: Tfc  # what hides what we send
+    padding_declined: bool  # it would be padded, and the peer takes no padding
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,8 @@ def _child(child: ChildSa) -> ChildSaStatus:
         age=age,
         rekey_in=None if child.soft.seconds is None else child.soft.seconds - age,
         lifetime=child.hard.seconds,
+        tfc=child.tfc,
+        padding_declined=child.padding_declined,
     )
 
 

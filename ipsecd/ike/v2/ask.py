@@ -127,7 +127,7 @@ class Ask:
         agreed = Narrowed(*current(sa, self.child), local, remote, more=False)
         ours = self.spis[: len(chosen.spis)][::-1]
         spis = (ours, chosen.spis)
-        return make(sa, agreed, chosen.suite, spis, nonces, shared, granted.form, initiator=True)
+        return make(sa, agreed, chosen.suite, spis, nonces, shared, granted.form, answer, initiator=True)
 
     def _granted(self, sa: IkeSa, answer: Admitted) -> Seen:
         """The selectors of the answer, and the mode: that of transport if both ends say so, tunnel mode if the peer

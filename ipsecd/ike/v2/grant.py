@@ -34,7 +34,7 @@ def grant(
     chosen = pick_child(menus, _offer(sa, request), sent_group=ke.group if ke else None)
     shared, answer_ke = _exchange_keys(sa, chosen.suite, ke)
     nonces = (request.one(Nonce).data, nonce)
-    new, answer = _grant(sa, best, chosen, nonces, shared, form)
+    new, answer = _grant(sa, request, best, chosen, nonces, shared, form)
     mode = transport.said(transport=form.transport)
     return new, (*mode, *answer, Nonce(nonces[1]), *answer_ke, TsI(new.remote), TsR(new.local))
 
@@ -43,7 +43,7 @@ def grant_first(sa: IkeSa, request: Admitted, best: Narrowed, form: Form) -> tup
     """The same for IKE_AUTH, where a child has neither nonces nor a key exchange of its own (1.2)."""
     menus = child_menus(carried(sa, best.peer, best.child), pfs=False)
     chosen = pick_child(menus, _offer(sa, request), sent_group=None, ignore_groups=True)
-    new, answer = _grant(sa, best, chosen, sa.secured.nonces, None, form)
+    new, answer = _grant(sa, request, best, chosen, sa.secured.nonces, None, form)
     return new, (*transport.said(transport=form.transport), *answer, TsI(new.remote), TsR(new.local))
 
 
@@ -62,6 +62,7 @@ def _exchange_keys(sa: IkeSa, suite: ChildSuite, ke: Ke | None) -> tuple[Secret 
 
 def _grant(
     sa: IkeSa,
+    request: Admitted,
     best: Narrowed,
     chosen: Chosen,
     nonces: tuple[bytes, bytes],
@@ -75,6 +76,6 @@ def _grant(
         if reserved(spi):
             raise Refused("bad-spi", f"{spi.hex()} is reserved", notify=NotifyType.NO_PROPOSAL_CHOSEN)
     ours = sa.core.fresh_child_spis(len(theirs))
-    new = make(sa, best, chosen.suite, (ours, theirs), nonces, shared, form, initiator=False)
+    new = make(sa, best, chosen.suite, (ours, theirs), nonces, shared, form, request, initiator=False)
     new.open_inbound()
     return new, around.said(chosen.answer(ours))

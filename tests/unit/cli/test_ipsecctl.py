@@ -65,7 +65,7 @@ def test_what_two_daemons_that_talk_have_to_show(tmp_path: Path) -> None:
             (child,) = sa["children"]
             assert (sa["peer"], sa["initiator"], child["name"], child["stage"]) == ("site", True, "site/1", "up")
             assert child["spi_in"] in shown
-            assert child["out"] == {"packets": 0, "octets": 0, "idle": None}
+            assert child["out"] == {"packets": 0, "octets": 0, "idle": None, "dummies": 0}
 
             shown = (await a.ctl("policy")).output
             assert shown.startswith("policy sites, the first entry that matches decides\n")

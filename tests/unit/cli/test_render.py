@@ -54,9 +54,10 @@ CHILD = {
     "around": [],
     "spi_in": "c0ffee01",
     "spi_out": "c0ffee02",
-    "in": {"packets": 3, "octets": 252, "idle": None},
-    "out": {"packets": 1_000, "octets": 1_400_000, "idle": 2.0},
+    "in": {"packets": 3, "octets": 252, "idle": None, "dummies": 0},
+    "out": {"packets": 1_000, "octets": 1_400_000, "idle": 2.0, "dummies": 0},
     "rekey_in": 3_000.4,
+    "tfc": {"padding": 0, "declined": False, "dummies": 0},
 }
 IN_AH = CHILD | {
     "protocol": "AH around ESP",
@@ -65,8 +66,8 @@ IN_AH = CHILD | {
             "protocol": "AH",
             "spi_in": "c0ffee03",
             "spi_out": "c0ffee04",
-            "in": {"packets": 4, "octets": 500, "idle": None},
-            "out": {"packets": 1_001, "octets": 1_500_000, "idle": 2.0},
+            "in": {"packets": 4, "octets": 500, "idle": None, "dummies": 0},
+            "out": {"packets": 1_001, "octets": 1_500_000, "idle": 2.0, "dummies": 0},
         }
     ],
 }
@@ -259,6 +260,22 @@ def test_sas_of_ah_around_esp_have_the_spis_and_counters_of_both() -> None:
 def test_sas_says_how_packets_are_made(changes: dict[str, Any], form: str) -> None:
     text = shown(render.sas({"sas": [SA | {"children": [CHILD | changes]}]}, 99), 99)
     assert f"form      {form}\n" in text
+
+
+def test_sas_shows_what_hides_an_sa_and_how_many_dummies_it_had() -> None:
+    tfc = {"padding": "mtu", "declined": False, "dummies": 5}
+    hidden = CHILD | {"tfc": tfc, "in": CHILD["in"] | {"dummies": 2}}
+    line = rows(render.sas({"sas": [SA | {"children": [hidden]}]}, 300), 300)[-1]
+    assert "tunnel, ESP in UDP, padded to the path MTU, 5 dummies a second c0ffee01" in line
+    assert "3 pkts, 252 B, 2 dummies 1000 pkts, 1.4 MB" in line
+    for tfc, said in (
+        ({"padding": 1_400, "declined": False, "dummies": 0}, "ESP in UDP, padded to 1400 c0ffee01"),
+        (
+            {"padding": 0, "declined": True, "dummies": 1},
+            "ESP in UDP, not padded: the peer takes no padding, 1 dummy a second c0ffee01",
+        ),
+    ):
+        assert said in rows(render.sas({"sas": [SA | {"children": [CHILD | {"tfc": tfc}]}]}, 300), 300)[-1]
 
 
 def test_sas_of_an_ike_sa_that_is_not_there_yet() -> None:

@@ -11,6 +11,7 @@ from ipsecd.ike import effects
 from ipsecd.ike.config import Endpoint, Lifetime, Path
 from ipsecd.wire.registry import Encr, Integ
 from ipsecd.wire.selector import Selector
+from ipsecd.wire.tfc import Tfc
 
 NEAR, FAR = Selector.net("10.1.0.0/16"), Selector.net("10.2.0.0/16")
 HERE, THERE = ip_address("192.0.2.1"), ip_address("192.0.2.2")
@@ -33,6 +34,14 @@ OURS, PEERS = bytes.fromhex("c0000001"), bytes.fromhex("d0000002")
         (
             effects.InstallOutbound(PEERS, OURS, "to-hq/1", "to-hq", KEYS, (NEAR,), (FAR,), PATH, SOFT, HARD),
             messages.InstallOutbound(0xD0000002, 0xC0000001, "to-hq/1", SAME_KEYS, (NEAR,), (FAR,), OUTSIDE, LIMITS),
+        ),
+        (
+            effects.InstallOutbound(
+                PEERS, OURS, "to-hq/1", "to-hq", KEYS, (NEAR,), (FAR,), PATH, SOFT, HARD, tfc=Tfc(1_400, 5)
+            ),
+            messages.InstallOutbound(
+                0xD0000002, 0xC0000001, "to-hq/1", SAME_KEYS, (NEAR,), (FAR,), OUTSIDE, LIMITS, tfc=Tfc(1_400, 5)
+            ),
         ),
         (effects.RemoveInbound(OURS), messages.RemoveInbound(0xC0000001)),
         (effects.RemoveOutbound(PEERS, OURS), messages.RemoveOutbound(0xD0000002, 0xC0000001)),
