@@ -121,6 +121,7 @@ TOO_BIG_HOST_RATE, TOO_BIG_HOST_BURST, TOO_BIG_HOSTS = 10.0, 10, 1_024  # and to
 REASSEMBLY_TIME = 5.0  # for the rest of a packet's fragments: the kernel hands them over one right behind the other
 REASSEMBLY_OCTETS = 4_194_304  # of fragments that wait: 64 of the largest packets there are
 REASSEMBLY_OVERHEAD = 256  # octets that each of them counts more than it has, as many small ones take memory too
+MIN_PADDING = 64  # octets that packets are padded to; hardly any has less
 MAX_DUMMIES = 1_000  # a second for one SA, as each costs what a packet does: at 1,500 octets 12 Mbit/s
 MAX_PATHS = 10_000  # remembered path MTUs: one for each IKE SA there may be
 MAX_EXTENSION_HEADERS = 8  # of an IPv6 packet: each kind once, destination options twice, and some room

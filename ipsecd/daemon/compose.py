@@ -167,6 +167,7 @@ def _child(child: Child, identifier: str) -> ike.Child:
         lifetime=_lifetime(child.lifetime),
         start=child.start,
         fallback=child.fallback.after if child.fallback else None,
+        tfc=child.tfc,
     )
 
 

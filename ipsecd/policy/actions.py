@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from ipsecd import limits
 from ipsecd.policy import proposals, shapes
 from ipsecd.policy.complaint import Complaint, Remark, complaint
-from ipsecd.policy.fields import Dscp, EncryptionNames, IntegrityNames, MacNames, Pfs, Text
+from ipsecd.policy.fields import Dscp, EncryptionNames, IntegrityNames, MacNames, Padding, Pfs, Text
 from ipsecd.policy.strict import Several, Strict
 
 
@@ -102,6 +102,40 @@ class FallbackToClear(Strict):
     lifetime: int = Field(300, ge=10, le=86_400, description="Seconds it lasts before the peer is asked again.")
 
 
+class Tfc(Strict):
+    """Traffic flow confidentiality (RFC 4303 2.6 and 2.7): what hides from the network how large packets are, and when
+    there are any."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    padding: Padding | None = Field(
+        None,
+        description="Send packets with fewer octets than this as if they had so many, as far as the path takes them; "
+        "`mtu`: as many as the path takes.",
+    )
+    dummies: int | None = Field(
+        None,
+        ge=1,
+        le=limits.MAX_DUMMIES,
+        description="Send packets that carry nothing, so many a second on average, for as long as there is an SA.",
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.padding is None and self.dummies is None:
+            raise complaint("expected padding or dummies")
+        return self
+
+
+_ENCRYPTS: Final[shapes.Part] = shapes.given(
+    esp=shapes.given(encryption={"not": shapes.keywords(sorted(proposals.UNENCRYPTED))})
+)  # what ``_encrypts`` asks
+
+
+def _encrypts(method: SecurityMethod) -> bool:
+    return method.esp is not None and not proposals.UNENCRYPTED.issuperset(method.esp.encryption)
+
+
 def _switch(value: object) -> object:
     if isinstance(value, bool):
         return {} if value else None
@@ -120,6 +154,9 @@ class FilterAction(Strict):
         json_schema_extra={
             "if": shapes.given_words(action=("permit", "block")),
             "then": {"propertyNames": {"enum": ["action", "description"]}},
+            "dependentSchemas": {
+                "tfc": {"properties": {"security_methods": {"anyOf": [{"maxItems": 0}, {"contains": _ENCRYPTS}]}}}
+            },
         }
     )
 
@@ -150,6 +187,7 @@ class FilterAction(Strict):
         description="The outer header's DSCP, RFC 4301 4.4.1.2: the inner one's, or this for all packets, so that the "
         "network can't tell them apart by it. ECN is copied in any case.",
     )
+    tfc: Tfc | None = Field(None, description="Hide from the network how large packets are, and when there are any.")
     inbound_passthrough: bool = Field(
         False,
         description="Accept packets in clear, and answer with protected ones only. Anybody can send in clear under the "
@@ -169,4 +207,11 @@ class FilterAction(Strict):
             given = self.model_fields_set - {"action", "description"}
             if given:
                 raise Complaint(*(Remark(f"means nothing with {self.action}", "", (name,)) for name in sorted(given)))
+        return self
+
+    @model_validator(mode="after")
+    def _hides_what_is_encrypted(self) -> Self:
+        if self.tfc is not None and self.security_methods and not any(map(_encrypts, self.security_methods)):
+            hint = "leave it out, or add a method with esp that does"
+            raise Complaint(Remark("hides nothing, as none of the security methods encrypts", hint, ("tfc",)))
         return self

@@ -17,6 +17,7 @@ from ipsecd.policy.complaint import Complaint, Remark, complaint, quoted
 from ipsecd.policy.identities import identity
 from ipsecd.policy.names import FILTER_ACTIONS, FILTER_LISTS
 from ipsecd.wire.identity import Identity
+from ipsecd.wire.tfc import PATH_MTU
 
 T = TypeVar("T")
 
@@ -105,6 +106,14 @@ def _dscp(value: object) -> int | Literal["copy"]:
     return value
 
 
+def _padding(value: object) -> int:
+    if value == "mtu":
+        return PATH_MTU
+    if isinstance(value, bool) or not isinstance(value, int) or not limits.MIN_PADDING <= value <= PATH_MTU:
+        raise complaint(f"expected mtu or octets, from {limits.MIN_PADDING} to {PATH_MTU}", "mtu hides most")
+    return value
+
+
 _TAKEN = ("lo", "all", "default")  # the loopback interface; the others stand for all interfaces in /proc/sys/net
 _NAME_FORM = "a letter, then letters, digits, '_', '.' or '-', 64 in all at most"
 _name = AfterValidator(_matching(shapes.NAME, _NAME_FORM))
@@ -188,6 +197,11 @@ Dscp = Annotated[
     int | Literal["copy"],
     PlainValidator(_dscp),
     WithJsonSchema({"anyOf": [{"enum": ["copy"]}, {"type": "integer", "minimum": 0, "maximum": 63}]}),
+]
+Padding = Annotated[
+    int,
+    PlainValidator(_padding),
+    WithJsonSchema({"anyOf": [{"enum": ["mtu"]}, shapes.number(limits.MIN_PADDING, PATH_MTU)]}),
 ]
 Pfs = Annotated[
     bool | tuple[str, ...],

@@ -100,5 +100,6 @@ def _terms(policy_file: PolicyFile, rule: Rule) -> dict[str, object]:
         "pfs": action.pfs,
         "df": action.df,
         "dscp": action.dscp,
+        "tfc": action.tfc,
         "fallback_to_clear": action.fallback_to_clear,
     }

@@ -13,6 +13,7 @@ from ipsecd import limits
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
 from ipsecd.wire.selector import Address, Selector
+from ipsecd.wire.tfc import NO_TFC, Tfc
 
 
 class Action(Enum):
@@ -156,6 +157,7 @@ class Child:
     df: str = "copy"  # of the outer header: copy, set or clear (RFC 4301 section 8.1)
     dscp: int | None = None  # of the outer header; None copies it (section 4.4.1.2)
     fallback: Fallback | None = None
+    tfc: Tfc = NO_TFC
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from ipsecd.policy.schema import File, Policy
 from ipsecd.policy.unsupported import unsupported
 from ipsecd.wire.registry import Group
 from ipsecd.wire.selector import Address, Selector
+from ipsecd.wire.tfc import NO_TFC, Tfc
 
 
 def plan(
@@ -155,6 +156,7 @@ class _Planner:
                 df=action.df,
                 dscp=None if action.dscp == "copy" else action.dscp,
                 fallback=_fallback(action),
+                tfc=_tfc(action),
             )
 
     def _proposals(self, action: FilterAction) -> Iterator[planned.ChildProposal]:
@@ -199,3 +201,8 @@ class _Planner:
 def _fallback(action: FilterAction) -> planned.Fallback | None:
     given = action.fallback_to_clear
     return None if given is None else planned.Fallback(float(given.after), float(given.lifetime))
+
+
+def _tfc(action: FilterAction) -> Tfc:
+    given = action.tfc
+    return NO_TFC if given is None else Tfc(given.padding or 0, given.dummies or 0)

@@ -99,6 +99,18 @@ def filter_actions(*, later: bool) -> st.SearchStrategy[Tree]:
     return some({"action": st.just("negotiate")}, optional)
 
 
+def hiding_actions(*, later: bool) -> st.SearchStrategy[Tree]:
+    """Of which one method encrypts, or that have the default ones."""
+    padding = st.just("mtu") | st.integers(limits.MIN_PADDING, 65_535)
+    numbers = st.integers(1, limits.MAX_DUMMIES)
+    tfc = some({"padding": padding}, {"dummies": numbers}) | some({"dummies": numbers})
+    encrypting = st.just({"esp": {"encryption": ["NULL", "aes128"], "integrity": "sha256"}})
+    methods = st.lists(some({"esp": ciphers(later=later)}), max_size=3).flatmap(
+        lambda drawn: encrypting.map(lambda one: [*drawn, one])
+    )
+    return some({"action": st.just("negotiate"), "tfc": tfc}, {"security_methods": methods})
+
+
 def falling_actions() -> st.SearchStrategy[Tree]:
     """Of rules without a tunnel."""
     return some(
@@ -192,7 +204,7 @@ def policy_files(draw: st.DrawFn, *, later: bool = False) -> Tree:
         "credentials": {"hq": {"psk": {"file": "hq.psk"}}, "other": {"psk": {"command": ["/bin/pass", "show"]}}},
         "filter_lists": {"shared": draw(shared)},
         "filter_actions": {
-            "own": draw(filter_actions(later=later)),
+            "own": draw(filter_actions(later=later) | hiding_actions(later=later)),
             "quiet": {"action": "block"},
             **({"falling": draw(falling_actions())} if later else {}),
         },

@@ -155,6 +155,9 @@ def test_two_halves_have_to_be_negotiated_alike() -> None:
     assert mistakes(f"{head}- name: from-hq{asked}") == [
         "12:19: policies.p.rules.1.filters.0: this is the way back of the filter in line 7 of rule 'to-hq', " + said
     ]
+    hiding = own.replace("df: set", "tfc: {padding: mtu}")
+    (mistake,) = mistakes(f"{head}- name: from-hq{asked}".replace(own, hiding))
+    assert "start and tfc must be the same" in mistake
     alike = own.replace("df: set, ", "")
     load(f"{head}- name: from-hq{tail.replace('require-security', 'own')}".replace(own, alike))  # what isn't negotiated
 

@@ -23,6 +23,7 @@ from ipsecd.policy.plan import (
 from ipsecd.policy.planning import plan
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
+from ipsecd.wire.tfc import Tfc
 from tests.unit.policy.texts import HOSTS, TUNNEL, load, planned, with_filters, with_rules
 
 FILTER = "{source: 10.1.0.0/16, destination: 10.2.0.0/16}"
@@ -353,6 +354,23 @@ def test_the_outer_header_is_a_copy_of_the_inner_one_unless_something_is_said() 
     assert (child.df, child.dscp) == ("clear", None)
     settings = planned(own).settings
     assert (settings.pmtu_age, settings.believe_icmp) == (600, ("packet-too-big",))
+
+
+@pytest.mark.parametrize(
+    ("tfc", "meant"),
+    [
+        ("{padding: mtu, dummies: 5}", Tfc(65_535, 5)),
+        ("{padding: 1400}", Tfc(1_400, 0)),
+        ("{dummies: 1000}", Tfc(0, 1_000)),
+    ],
+)
+def test_a_child_hides_what_its_action_says(tfc: str, meant: Tfc) -> None:
+    assert planned(with_filters(FILTER)).peers[0].children[0].tfc == Tfc()
+    text = with_rules(
+        RULE + TUNNEL.replace("require-security", "own"),
+        f"filter_actions: {{own: {{action: negotiate, tfc: {tfc}}}}}\n",
+    )
+    assert planned(text).peers[0].children[0].tfc == meant
 
 
 def test_pfs_may_name_its_groups() -> None:

@@ -93,6 +93,10 @@ def test_patterns_are_those_of_every_dialect() -> None:
             "{source: me, destination: any, protocol: 1, icmp_type: 255}",
             "{source: me, destination: any, source_port: any}",
         ),
+        (
+            "filter_actions: {a: {action: negotiate, tfc: {padding: mtu, dummies: 1000}}, b: {action: negotiate, tfc: "
+            "{padding: 64}, security_methods: [{ah: {integrity: sha1}}, {esp: {encryption: [aes128gmac, aes128gcm16]}}]}}"
+        ),
         "credentials: {a: {psk: {command: [/bin/x, ' ', 'two\\nlines']}}}",
         'policies: {p: {description: "two\\nlines"}}',
     ],
@@ -118,6 +122,16 @@ def test_what_ipsecd_accepts_the_schema_accepts(text: str) -> None:
         "filter_actions: {a: {action: negotiate, security_methods: [{esp: {encryption: rot13}}]}}",
         "filter_actions: {a: {action: negotiate, security_methods: [{}]}}",
         "filter_actions: {a: {action: negotiate, fallback_to_clear: 5}}",
+        "filter_actions: {a: {action: negotiate, tfc: {}}}",
+        "filter_actions: {a: {action: negotiate, tfc: {padding: 63}}}",
+        "filter_actions: {a: {action: negotiate, tfc: {padding: MTU}}}",
+        "filter_actions: {a: {action: negotiate, tfc: {dummies: 1001}}}",
+        "filter_actions: {a: {action: permit, tfc: {dummies: 1}}}",
+        "filter_actions: {a: {action: negotiate, tfc: {dummies: 1}, security_methods: [{ah: {integrity: sha1}}]}}",
+        (
+            "filter_actions: {a: {action: negotiate, tfc: {dummies: 1}, security_methods: "
+            "[{esp: {encryption: [aes128gmac, AES256gmac]}}]}}"
+        ),
         "policies: {p: {rules: [{name: r, filter_list: all-ip, action: block, connections: wan}]}}",
         "settings: {mtu: 5}",
         "settings: {tun: 'a name'}",
