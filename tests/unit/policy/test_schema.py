@@ -95,7 +95,8 @@ def test_patterns_are_those_of_every_dialect() -> None:
         ),
         (
             "filter_actions: {a: {action: negotiate, tfc: {padding: mtu, dummies: 1000}}, b: {action: negotiate, tfc: "
-            "{padding: 64}, security_methods: [{ah: {integrity: sha1}}, {esp: {encryption: [aes128gmac, aes128gcm16]}}]}}"
+            "{padding: 64}, security_methods: "
+            "[{ah: {integrity: sha1}}, {esp: {encryption: [aes128gmac, aes128gcm16]}}]}}"
         ),
         "credentials: {a: {psk: {command: [/bin/x, ' ', 'two\\nlines']}}}",
         'policies: {p: {description: "two\\nlines"}}',
