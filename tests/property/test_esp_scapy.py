@@ -10,6 +10,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.ipsec import ESP, SecurityAssociation
 from scapy.packet import Raw, raw
 
+from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.results import Out, ToTun
 from ipsecd.ipsec.sa import InboundSa, OutboundSa
 from ipsecd.wire.registry import Encr
@@ -111,3 +112,29 @@ def test_we_open_what_scapy_seals(suite: Suite, outer: int, inner: int, esn: boo
         assert only(far.receive(datagram), ToTun) == [ToTun(packet)]
     assert the_inbound(far).window.top == (high << 32) + 0x1234 + len(SIZES)
     assert far.drops == {}
+
+
+@pytest.mark.parametrize("inner", [4, 6])
+@pytest.mark.parametrize("suite", KNOWN, ids=label)
+def test_scapy_opens_what_we_pad(suite: Suite, inner: int) -> None:
+    near, _ = tunnel(suite=suite)
+    near.roads.handle(m.RemoveOutbound(near.outbound, near.inbound), 0.0)
+    near.install_outbound(tfc=m.Tfc(1_200))
+    other = scapy_sa(suite, near, 4, esn=False)
+    for packet in (sized(*ENDS[inner], 48), sized(*ENDS[inner], 1_199), sized(*ENDS[inner], 1_201)):
+        (out,) = only(near.send(packet), Out)
+        opened = raw(other.decrypt(IP(raw(other.tunnel_header / UDP(sport=4500, dport=4500) / Raw(out.datagram)))))
+        assert opened == packet + bytes(max(0, 1_200 - len(packet)))
+
+
+@pytest.mark.parametrize("inner", [4, 6])
+@pytest.mark.parametrize("suite", KNOWN, ids=label)
+def test_we_open_what_scapy_pads(suite: Suite, inner: int) -> None:
+    near, far = tunnel(suite=suite)
+    other = scapy_sa(suite, near, 4, esn=False)
+    packet = sized(*ENDS[inner], 100)
+    iv = (1).to_bytes(16, "big")[16 - suite.encryption.iv_octets :]
+    sealed = other.encrypt((IP if inner == 4 else IPv6)(packet + b"padding" * 50), seq_num=1, iv=iv)
+    datagram = raw(sealed[UDP].payload)
+    assert len(datagram) > 450
+    assert only(far.receive(datagram), ToTun) == [ToTun(packet)]

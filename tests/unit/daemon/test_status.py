@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ipsecd.errors import KernelError
 from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule, settled
 
@@ -114,6 +116,26 @@ def test_of_ah_around_esp_both_are_counted(tmp_path: Path) -> None:
             assert (ah_there["in"]["packets"], ah_there["in"]["octets"]) == (3, ah["out"]["octets"])
             assert (ah["spi_out"], ah["spi_in"]) == (ah_there["spi_in"], ah_there["spi_out"])
             assert ah["out"]["octets"] > ours["out"]["octets"] >= 3 * len(PING)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("tfc", "shown"),
+    [
+        ("{padding: mtu}", {"padding": "mtu", "declined": False, "dummies": 0}),
+        ("{padding: 1400, dummies: 7}", {"padding": 1_400, "declined": False, "dummies": 7}),
+    ],
+)
+def test_sas_show_what_hides_them(tmp_path: Path, tfc: str, shown: dict[str, object]) -> None:
+    hidden = policy(rule("site", action="own")) + f"filter_actions: {{own: {{action: negotiate, tfc: {tfc}}}}}\n"
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), pair(tmp_path, hidden) as (a, b):
+            await a.ctl("up", "site", "--wait", "30")
+            for daemon, expected in ((a, shown), (b, {"padding": 0, "declined": False, "dummies": 0})):
+                (sa,) = json.loads((await daemon.ctl("sas", "--json")).output)["sas"]
+                assert [child["tfc"] for child in sa["children"]] == [expected]
 
     asyncio.run(main())
 

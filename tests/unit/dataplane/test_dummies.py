@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log
 from random import Random
 
@@ -10,10 +11,11 @@ import pytest
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.results import Out, Result, ToTun
 from ipsecd.wire import ip
+from ipsecd.wire.form import TUNNEL, Form
 from tests.property.receivers import ends as receivers
 from tests.property.receivers import state, together
 from tests.unit.dataplane.ends import End, only, protect, tunnel
-from tests.unit.dataplane.shapes import NETS, SHAPES, Shape, ends, outbound_sa, received, results_of, sent
+from tests.unit.dataplane.shapes import AROUND, NETS, SHAPES, Shape, ends, outbound_sa, received, results_of, sent
 from tests.unit.dataplane.test_padding import PATH_MTU
 from tests.unit.ipsec.packets import udp
 
@@ -172,6 +174,26 @@ def test_they_have_the_outer_header_that_all_packets_of_their_rule_have() -> Non
     at_rest(end, m.Tfc(dummies=1))
     (out,) = only(end.roads.timer(PAUSE), Out)
     assert (out.tos, out.df) == (0xB8, False)
+
+
+def test_so_have_those_between_two_hosts_in_a_tunnel_and_in_transport_mode_they_have_that_of_packets() -> None:
+    """There the header is the packet's own."""
+    for form, tos, df in ((TUNNEL, 0xB8, False), (Form(transport=True), 0, True)):
+        end = End(near=True)
+        pairs = tuple(zip(end.local, end.remote, strict=True))
+        end.policy(replace(protect(*pairs, header=m.OuterHeader(dscp=46, df="clear")), each=True))
+        end.install_outbound(child="child@10.1.0.1@10.2.0.1", form=form, tfc=m.Tfc(dummies=1))
+        (out,) = only(end.roads.timer(PAUSE), Out)
+        assert (out.tos, out.df) == (tos, df)
+
+
+def test_within_ah_they_use_up_both_sas() -> None:
+    near, _ = ends(Shape("both"))
+    at_rest(near, m.Tfc(padding=600, dummies=1))
+    near.roads.timer(PAUSE)
+    used = {sa.spi: (sa.packets, sa.octets, sa.last_used) for sa in near.counters().sas if sa.direction == "out"}
+    packet = 20 + 28 + 8 + 8 + 584 + 16  # IP, AH, and ESP: header, IV, what is encrypted, ICV
+    assert used == {near.outbound: (1, 584, None), near.outbound + AROUND: (1, packet, None)}
 
 
 def test_none_go_where_no_packet_fits() -> None:
