@@ -236,8 +236,7 @@ class Outbound:
             return
         try:
             own, around = self._number(sa, 1, results)
-        except Refused as refusal:
-            self.tally.drops[refusal.reason] += 1
+        except Refused:  # which the control side is told of; no packet is lost
             return
         says = outer_of_dummy(sa, self._headers.get(pattern_id(sa.child), AS_INNER))
         wrapped = wrap_dummy(sa, own, around, octets, says, self._iv_source)

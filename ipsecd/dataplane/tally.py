@@ -4,7 +4,8 @@ from-tun + sent-again = sealed + waiting + held + joined + released + drops (out
 from-udp + from-native = ike + keepalive + to-tun + drops (inbound)
 
 ``held`` fragments wait for the rest of their packet, ``joined`` ones went on as part of another. ``sent-again`` are
-those that were sealed and didn't fit the link. ``released`` waited for an SA and were handed back.
+those that were sealed and didn't fit the link. ``released`` waited for an SA and were handed back. The ``dummies`` that
+leave were no packets before, and aren't among these.
 """
 
 from __future__ import annotations

@@ -36,10 +36,11 @@ def dummy_octets(sa: OutboundSa, path_mtu: int, chance: Chance) -> int:
     """What a dummy carries: as much as a packet that is padded, or without padding any size that the path takes. Less
     than one if it takes none."""
     front = _IP_HEADER[sa.outside.remote.version] if sa.form.transport else 0
-    most = room(sa, path_mtu)
+    most = room(sa, path_mtu) - front
     if sa.tfc.padding:
-        return min(sa.tfc.padding, most) - front
-    return _LEAST + int.from_bytes(chance(_DRAWN), "big") % max(most - front - _LEAST + 1, 1)
+        return min(sa.tfc.padding - front, most)
+    sizes = max(most - _LEAST + 1, 1)
+    return min(_LEAST + int.from_bytes(chance(_DRAWN), "big") % sizes, most)
 
 
 def _says_its_length(next_header: int, payload: bytes) -> bool:

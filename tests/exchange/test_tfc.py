@@ -119,10 +119,24 @@ def test_it_is_told_of_only_where_something_would_be_padded() -> None:
     assert shown(peer.ike) == [(UNPADDED, False)]
 
 
+def stranger_of(tfc: Tfc) -> Stranger:
+    """Calls gateway b, which hides what it sends."""
+    config = IkeConfig((peer_a(mirrored(child_of_a(tfc=tfc))),))
+    return Stranger(Ike(config, SeededEntropy("b")), B, A)
+
+
+def test_a_peer_that_calls_and_declines_padding_gets_none() -> None:
+    stranger = stranger_of(HIDDEN)
+    assert stranger.sa_init() is not None
+    answer = stranger.ask(Exchange.IKE_AUTH, 1, *stranger.auth_payloads(KEY.key.reveal()), TAKES_NONE)
+    assert NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED not in notified(answer)
+    assert installed(stranger.effects) == [UNPADDED]
+    assert shown(stranger.ike) == [(UNPADDED, True)]
+
+
 def test_a_peer_that_declines_padding_in_its_request_gets_none() -> None:
     """Ours has no such notify: we take padding."""
-    mine = mirrored(child_of_a(tfc=HIDDEN))
-    stranger = Stranger(Ike(IkeConfig((peer_a(mine),)), SeededEntropy("b")), B, A)
+    stranger = stranger_of(HIDDEN)
     stranger.connect(KEY.key.reveal())
     assert installed(stranger.effects) == [HIDDEN]
     answer = stranger.ask(Exchange.CREATE_CHILD_SA, 2, TAKES_NONE, *more_payloads(stranger))
