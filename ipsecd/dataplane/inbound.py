@@ -186,12 +186,18 @@ class Inbound:
         self._tell_alive(now, results)
 
     def _carry(self, sa: InboundSa, next_header: int, packets: int, octets: int, now: float) -> None:
-        """Count packets that carry the same. Dummies use up the SA, and aren't use of it."""
-        if _is_dummy(sa, next_header):
-            sa.dummies += packets
+        """Count packets that carry the same. Dummies use up the SA, and the AH around it, and aren't use of them."""
+        if sa.form.outer:
+            sa.lifetime.spend(packets, octets)  # what is inside tells the rest
+        elif _is_dummy(sa, next_header):
             sa.lifetime.spend(packets, octets)
+            sa.dummies += packets
+            if sa.around is not None:
+                sa.around.dummies += packets
         else:
             sa.lifetime.carry(packets, octets, now)
+            if sa.around is not None:
+                sa.around.lifetime.last_used = now
 
     def _unwrap(self, sa: InboundSa, inside: Inside, came: Came) -> tuple[bytes, ip.IpPacket]:
         if _is_dummy(sa, inside.next_header):

@@ -244,6 +244,7 @@ class Outbound:
         self.tally.paths["dummies"] += 1
         sa.lifetime.spend(1, wrapped.octets)
         if sa.around is not None:
+            sa.around.dummies += 1
             sa.around.lifetime.spend(1, wrapped.signed)
         self._part(sa, wrapped, says, b"", now, results)
         self._expire(sa, now, results)

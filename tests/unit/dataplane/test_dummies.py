@@ -15,7 +15,18 @@ from ipsecd.wire.form import TUNNEL, Form
 from tests.property.receivers import ends as receivers
 from tests.property.receivers import state, together
 from tests.unit.dataplane.ends import End, only, protect, tunnel
-from tests.unit.dataplane.shapes import AROUND, NETS, SHAPES, Shape, ends, outbound_sa, received, results_of, sent
+from tests.unit.dataplane.shapes import (
+    AROUND,
+    HOSTS,
+    NETS,
+    SHAPES,
+    Shape,
+    ends,
+    outbound_sa,
+    received,
+    results_of,
+    sent,
+)
 from tests.unit.dataplane.test_padding import PATH_MTU
 from tests.unit.ipsec.packets import udp
 
@@ -47,6 +58,12 @@ def after(end: End, seconds: float) -> list[Result]:
     while (when := end.roads.deadline()) is not None and when <= seconds:
         results += end.roads.timer(when)
     return results
+
+
+def used(end: End, direction: str) -> dict[int, tuple[int, int, float | None, int]]:
+    """Packets, octets, the last use and dummies of each SA of a direction."""
+    sas = (sa for sa in end.counters().sas if sa.direction == direction)
+    return {sa.spi: (sa.packets, sa.octets, sa.last_used, sa.dummies) for sa in sas}
 
 
 @every_esp
@@ -188,12 +205,18 @@ def test_so_have_those_between_two_hosts_in_a_tunnel_and_in_transport_mode_they_
 
 
 def test_within_ah_they_use_up_both_sas() -> None:
-    near, _ = ends(Shape("both"))
+    near, far = ends(Shape("both"))
     at_rest(near, m.Tfc(padding=600, dummies=1))
-    near.roads.timer(PAUSE)
-    used = {sa.spi: (sa.packets, sa.octets, sa.last_used) for sa in near.counters().sas if sa.direction == "out"}
+    outs = only(near.roads.timer(PAUSE), Out)
     packet = 20 + 28 + 8 + 8 + 584 + 16  # IP, AH, and ESP: header, IV, what is encrypted, ICV
-    assert used == {near.outbound: (1, 584, None), near.outbound + AROUND: (1, packet, None)}
+    expected = {far.inbound: (1, 584, None, 1), far.inbound + AROUND: (1, packet, None, 1)}
+    assert used(near, "out") == expected
+    results_of(far, outs, now=5.0)
+    assert used(far, "in") == expected
+    results_of(far, sent(near, udp(*HOSTS[4])), now=6.0)
+    assert {(packets, last_used, dummies) for packets, _, last_used, dummies in used(far, "in").values()} == {
+        (2, 6.0, 1)
+    }
 
 
 @pytest.mark.parametrize("padding", [65_535, 0])
