@@ -81,6 +81,7 @@ def _departing(plan: Plan, by_inside: str) -> list[str]:
     rules = [
         f"{ours} udp sport {any_of(own_ports(plan))} accept",
         f"{ours} meta l4proto {any_of(OWN_PROTOCOLS)} accept",
+        f"{ours} frag nexthdr {int(IpProtocol.AH)} accept",  # where connection tracking hasn't put it together before
     ]
     if exempt.neighbour_discovery:
         rules += [f"{_DISCOVERY} ip6 daddr {to} accept" for to in (_LINK_LOCAL, GROUPS[6])]
@@ -104,11 +105,13 @@ def _several(exempt: Exempt, to_all: str) -> tuple[str, ...]:
 
 
 def pieces(plan: Plan) -> list[str]:
-    """Fragments of what may be exempt as a whole go to ``exempt_pieces``: only the first one has ports. AH counts as an
-    extension header of IPv6: of a later fragment of it nft finds no protocol."""
+    """Fragments of what may be exempt as a whole go to ``exempt_pieces``: only the first one has ports. Of a later one
+    nft finds no protocol, if it begins with what IPv6 counts as an extension header: AH, or options for the destination
+    in front of that."""
     exempt = plan.exempt
     protocols = [IpProtocol.UDP, *OWN_PROTOCOLS, *[IpProtocol.TCP] * exempt.kerberos, *[RSVP] * exempt.rsvp]
-    matches = [f"meta l4proto {any_of(protocols)} {_TO_US}", f"frag nexthdr {int(IpProtocol.AH)} {_TO_US}"]
+    hidden = f"frag nexthdr {any_of((IpProtocol.AH, IpProtocol.DESTINATION))}"
+    matches = [f"meta l4proto {any_of(protocols)} {_TO_US}", f"{hidden} {_TO_US}"]
     return [f"{match} goto exempt_pieces" for match in (*matches, *_several(exempt, _TO_ALL_BY_FRAME))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
@@ -10,14 +11,16 @@ from scapy.layers.inet6 import (
     ICMPv6PacketTooBig,
     ICMPv6TimeExceeded,
     IPv6,
+    IPv6ExtHdrDestOpt,
     IPv6ExtHdrFragment,
     fragment6,
 )
 from scapy.layers.l2 import GRE
 from scapy.layers.sctp import SCTP
-from scapy.packet import Packet
+from scapy.packet import Packet, Raw
 
 FRAGMENT_OCTETS = 256
+_IDENTIFICATIONS = itertools.count(0x2345)
 
 
 def header(source: str, destination: str, hops: int = 64) -> Packet:
@@ -51,6 +54,44 @@ def sctp(source: str, destination: str, mark: bytes, sport: int = 4000, dport: i
 def gre(source: str, destination: str, mark: bytes) -> bytes:
     """One GRE packet, which has no ports, whose payload is the mark."""
     return bytes(header(source, destination) / GRE(proto=0x88B5) / mark)
+
+
+_SPI_AND_NUMBER = b"\x12\x34\x56\x78\0\0\0\1"
+
+
+def esp(source: str, destination: str, mark: bytes) -> bytes:
+    """One native ESP packet, with the mark where its ciphertext would be."""
+    return _carrying(source, destination, 50, _SPI_AND_NUMBER + mark)
+
+
+def ah(source: str, destination: str, mark: bytes, sport: int = 4000, dport: int = 4001) -> bytes:
+    """One native AH packet around TCP whose payload is the mark."""
+    segment = tcp(source, destination, mark, sport, dport)[len(bytes(header(source, destination))) :]
+    return _carrying(source, destination, 51, bytes([6, 4, 0, 0]) + _SPI_AND_NUMBER + b"<twelve oct>" + segment)
+
+
+def _carrying(source: str, destination: str, protocol: int, payload: bytes) -> bytes:
+    whole = header(source, destination)
+    whole.setfieldval("nh" if ":" in source else "proto", protocol)
+    return bytes(whole / Raw(payload))
+
+
+def behind_options(packet: bytes) -> bytes:
+    """An IPv6 packet with options for its destination, which do nothing, in front of what it carries."""
+    whole = IPv6(packet[:40])
+    return bytes(IPv6(src=whole.src, dst=whole.dst, nh=60) / IPv6ExtHdrDestOpt(nh=whole.nh) / Raw(packet[40:]))
+
+
+def cut(packet: bytes) -> Sequence[bytes]:
+    """A packet in several fragments; of IPv6 all but its fixed header is what is cut."""
+    if packet[0] >> 4 == 4:
+        whole = IP(packet)
+        whole.id = next(_IDENTIFICATIONS)
+        return [bytes(piece) for piece in fragment(whole, FRAGMENT_OCTETS)]  # type: ignore[no-untyped-call]
+    fixed = IPv6(packet[:40])
+    identified = IPv6ExtHdrFragment(id=next(_IDENTIFICATIONS), nh=fixed.nh)
+    whole = IPv6(src=fixed.src, dst=fixed.dst) / identified / Raw(packet[40:])
+    return [bytes(piece) for piece in fragment6(whole, FRAGMENT_OCTETS + 48)]  # type: ignore[no-untyped-call]
 
 
 def time_exceeded(router: str, packet: bytes) -> bytes:

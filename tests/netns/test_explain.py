@@ -14,7 +14,7 @@ import pytest
 
 from tests.interop.ipsecd import Ipsecd
 from tests.netns.capture import Capture, inject, send
-from tests.netns.packets import fragments, gre, ping, sctp, tcp, udp
+from tests.netns.packets import ah, esp, fragments, gre, ping, sctp, tcp, udp
 from tests.netns.pair import files, rule
 from tests.netns.places import FAMILY, GA_LAN, GA_WAN, GB_WAN, HA, HB, NET_A, NET_B
 from tests.netns.sites import Sites
@@ -76,7 +76,7 @@ class Sample:
         asked: dict[str, str | int] = {"source": self.source, "destination": self.destination}
         if self.protocol in ("icmp", "icmpv6"):
             return asked | {"protocol": self.protocol, "icmp_type": "echo-request"}
-        if self.protocol == "gre":
+        if self.protocol in ("gre", "ah", "esp"):
             return asked | {"protocol": self.protocol}
         source_port, destination_port = self.ports
         return asked | {"protocol": self.protocol, "source_port": source_port, "destination_port": destination_port}
@@ -92,8 +92,11 @@ def samples(version: int, ends: Sequence[tuple[str, str]], *, back: bool) -> Ite
         ("gre", 0, gre),
         (ECHO[version][0], 0, ping),
     ]
+    # of hosts: what a gateway itself sends is exempt only if ipsecd does
+    native = [("ah", 80, ah), ("ah", 22, ah), ("esp", 0, esp)]
+    hosts = {HA[version], HB[version]}
     for source, destination in ends:
-        for protocol, port, build in kinds:
+        for protocol, port, build in [*kinds, *(native if hosts == {source, destination} else [])]:
             ports = (port, 4_000) if back else (4_000, port)
             mark = f"<{source} {destination} {build.__name__} {ports}>".encode().ljust(64, b".")
             built = build(source, destination, mark, *(ports if port else ()))
