@@ -23,12 +23,14 @@ TIMESPEC = struct.Struct("=qq")
 ETHERNET = 14
 IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD
 HOP_BY_HOP, FRAGMENT = 0, 44
-ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
+ICMP, TCP, UDP, ICMPV6, ESP, AH = 1, 6, 17, 58, 50, 51
+NATT_PORT = (4_500).to_bytes(2, "big")
 NEIGHBOURS = range(130, 138)  # ICMPv6: multicast listeners, routers and neighbours (RFC 2710, RFC 4861)
 LISTENER_REPORT_V2 = 143  # RFC 3810
-PROTOCOLS = {ICMP: "ICMP", TCP: "TCP", UDP: "UDP", ICMPV6: "ICMPv6", 50: "ESP", 51: "AH"}
+PROTOCOLS = {ICMP: "ICMP", TCP: "TCP", UDP: "UDP", ICMPV6: "ICMPv6", ESP: "ESP", AH: "AH"}
 IN_UDP = frozenset({"ESP in UDP", "AH in UDP"})
-PROTECTED = IN_UDP | {"IKE", "NAT keepalive", "link", "ICMP error about IKE or ESP"}
+ABOUT_PROTECTED = "ICMP error about IKE or ESP"  # or about AH, of which it may quote what AH signs
+PROTECTED = IN_UDP | {"IKE", "NAT keepalive", "link", ABOUT_PROTECTED}
 ERRORS = {ICMP: {3, 11, 12}, ICMPV6: {1, 2, 3, 4}}
 
 
@@ -149,6 +151,33 @@ def kind(frame: bytes) -> str:
     return f"unknown: {frame[:64].hex()}"
 
 
+def spi(frame: bytes) -> str:
+    """That of ESP or AH, in UDP or not, in hexadecimal; nothing for all else, and for later fragments. It is asked of
+    every frame of a flood, so it does no more than it has to."""
+    protocol, at, later = carried(frame)
+    if later:
+        return ""
+    if protocol == UDP and NATT_PORT in (frame[at : at + 2], frame[at + 2 : at + 4]):
+        at += 8
+        protocol = AH if frame[at + 2 : at + 4] == bytes(2) else ESP
+        if frame[at : at + 4] == bytes(4) or len(frame) < at + 8:
+            return ""
+    at += {ESP: 0, AH: 4}.get(protocol, len(frame))
+    return frame[at : at + 4].hex()
+
+
+def carried(frame: bytes) -> tuple[int, int, bool]:
+    """The protocol of what an IP packet carries, if no other extension header than a fragment's is in front of that;
+    where it stands in the frame; and whether it is a fragment but the first. Zeros for what is no IP packet."""
+    if frame[12:14] == b"\x08\x00":
+        return frame[23], ETHERNET + 4 * (frame[14] & 15), bool(frame[20] & 0x1F or frame[21])
+    if frame[12:14] != b"\x86\xdd":
+        return 0, 0, False
+    if frame[20] != FRAGMENT:
+        return frame[20], ETHERNET + 40, False
+    return frame[54], ETHERNET + 48, bool(frame[56] or frame[57] & 0xF8)
+
+
 def _ipv4(packet: bytes) -> str:
     between = f"{ip_address(packet[12:16])} > {ip_address(packet[16:20])}"
     if struct.unpack_from("!H", packet, 6)[0] & 0x1FFF:
@@ -173,8 +202,9 @@ def _ipv6(packet: bytes) -> str:
 def _transport(protocol: int, segment: bytes, between: str) -> str:
     if segment[0] in ERRORS.get(protocol, ()):
         inner = segment[8:]  # the packet that the error is about
-        if (_ipv4 if protocol == ICMP else _ipv6)(inner) in PROTECTED:
-            return "ICMP error about IKE or ESP"
+        about = (_ipv4 if protocol == ICMP else _ipv6)(inner)
+        if about in PROTECTED or about.startswith(("ESP ", "AH ")):
+            return ABOUT_PROTECTED
     if protocol != UDP:
         return f"{_name(protocol)} {between}"
     ports, data = set(struct.unpack_from("!HH", segment)), segment[8:]

@@ -14,8 +14,9 @@ from tests.netns.places import GA_WAN
 from tests.netns.policy_table import PEERS
 
 _OURS = "gw.a.example"
+_STRICT = "require-security"  # what b has, whatever a has there
 _CREDENTIALS = ("peer", "refused")
-_SOON = {"after": 1, "lifetime": 86_400}  # a fallback that a test can wait for, and that nothing but an event ends
+_LASTING = {"lifetime": 86_400}  # a fallback that nothing but an event ends
 
 
 def files_of_a(layout: Layout) -> dict[str, str]:
@@ -31,20 +32,27 @@ def policy_of_a(layout: Layout, *more: Mapping[str, Any]) -> str:
 
 
 def _written(layout: Layout, action: str) -> str:
-    """Its name in the file: one that falls back does so sooner than the table's, and so is another."""
-    return action if layout.actions[action].fallback_to_clear is None else f"{action}-soon"
+    """Its name in the file: one that isn't quite the table's is another."""
+    lasting = "-lasting" if layout.actions[action].fallback_to_clear else ""
+    return f"{action}{lasting}{'-by-ah' if _methods(layout, action) else ''}"
 
 
 def _definition(layout: Layout, action: str) -> dict[str, Any]:
     given = layout.actions[action].model_dump(mode="json", exclude_defaults=True)
-    return given | ({"fallback_to_clear": _SOON} if layout.actions[action].fallback_to_clear else {})
+    lasting = {"fallback_to_clear": _LASTING} if layout.actions[action].fallback_to_clear else {}
+    return given | lasting | _methods(layout, action)
+
+
+def _methods(layout: Layout, action: str) -> dict[str, Any]:
+    by_ah = layout.native == "AH" and layout.actions[action].action == "negotiate"
+    return {"security_methods": [{"ah": {"integrity": "sha256"}}]} if by_ah else {}
 
 
 def _rules_of_a(layout: Layout) -> Iterator[dict[str, Any]]:
     for rule in layout.rules():
         filters = [_filter(*pair) for pair in rule.pairs]
         ends = (_OURS, GA_WAN[rule.version]), (_theirs(rule), GATEWAYS[rule.peer][rule.version])
-        negotiation = _negotiation(rule, *ends) if rule.action in layout.negotiating else {}
+        negotiation = _negotiation(layout, rule, *ends) if rule.action in layout.negotiating else {}
         yield _rule(rule.name, _written(layout, rule.action), filters) | negotiation
 
 
@@ -52,7 +60,9 @@ def files_of_b(layout: Layout) -> dict[str, str]:
     """gb protects and permits for some kinds of peer as they do, for one refuses, and has no rule for others."""
     agreed = (_rule_of_b(layout, rule) for rule in layout.rules("protects", "lapses"))
     rules = [*(rule for rule in agreed if rule), _lapse(layout), *_refusing(layout)]
-    text = _file("far", {"far": {"rules": rules}}, {})
+    strict = _written(layout, _STRICT)
+    own = {} if strict in FILTER_ACTIONS else {strict: _definition(layout, _STRICT)}
+    text = _file("far", {"far": {"rules": rules}}, own)
     return {"policy.yaml": text, "peer.psk": KEY, "refused.psk": f"no {KEY}"}
 
 
@@ -60,7 +70,7 @@ def _rule_of_b(layout: Layout, rule: Rule) -> dict[str, Any] | None:
     """The same as a's; none for what a blocks."""
     filters = list(_reversed(rule))
     if rule.action in layout.negotiating:
-        return _rule(rule.name, "require-security", filters) | _negotiation_of_b(rule)
+        return _rule(rule.name, _written(layout, _STRICT), filters) | _negotiation_of_b(layout, rule)
     return _rule(rule.name, "permit", filters) if layout.actions[rule.action].action == "permit" else None
 
 
@@ -76,11 +86,13 @@ def _refusing(layout: Layout) -> Iterator[dict[str, Any]]:
     """The rules of b that a calls, and that another key is for."""
     for version, rule in {rule.version: rule for rule in layout.negotiated("refuses")}.items():
         filters = [_filter(f"10.8.{version}.0/24", "10.9.0.0/24")] if rule.tunnel else list(_reversed(rule))
-        yield _rule(f"refuses-{version}", "require-security", filters) | _negotiation_of_b(rule)
+        refusing = _rule(f"refuses-{version}", _written(layout, _STRICT), filters)
+        yield refusing | _negotiation_of_b(layout, rule)
 
 
-def _negotiation_of_b(rule: Rule) -> dict[str, Any]:
-    return _negotiation(rule, (_theirs(rule), GATEWAYS[rule.peer][rule.version]), (_OURS, GA_WAN[rule.version]))
+def _negotiation_of_b(layout: Layout, rule: Rule) -> dict[str, Any]:
+    ends = (_theirs(rule), GATEWAYS[rule.peer][rule.version]), (_OURS, GA_WAN[rule.version])
+    return _negotiation(layout, rule, *ends)
 
 
 def _reversed(rule: Rule) -> Iterator[dict[str, Any]]:
@@ -94,15 +106,16 @@ def _theirs(rule: Rule) -> str:
     return f"gw{rule.version}.{PEERS.index(rule.peer)}.example"
 
 
-def _negotiation(rule: Rule, here: tuple[str, str], there: tuple[str, str]) -> dict[str, Any]:
+def _negotiation(layout: Layout, rule: Rule, here: tuple[str, str], there: tuple[str, str]) -> dict[str, Any]:
     """Between two ends, each an identity and an address; without a tunnel hosts are known by their addresses."""
-    authentication = [{"psk": "refused" if rule.peer == "refuses" else "peer"}]
+    asked: dict[str, Any] = {"authentication": [{"psk": "refused" if rule.peer == "refuses" else "peer"}]}
+    if layout.native:
+        asked["encapsulation"] = "native"
     if not rule.tunnel:
-        return {"authentication": authentication}
-    return {
+        return asked
+    return asked | {
         "tunnel": {"local": here[1], "remote": there[1]},
         "identity": {"local": here[0], "remote": there[0]},
-        "authentication": authentication,
     }
 
 

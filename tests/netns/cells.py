@@ -48,11 +48,13 @@ class Rule:
 @dataclass(frozen=True)
 class Layout:
     """The cells of a table, each with addresses and a name of its own. ``actions`` are all that its rows may name. Only
-    one of those that negotiate can be at the gateways themselves. Without ``tunnels`` all cells are local."""
+    one of those that negotiate can be at the gateways themselves. Without ``tunnels`` all cells are local.
+    ``native`` is what crosses the wire as an IP protocol, ESP or AH; if nothing is named, that is ESP in UDP."""
 
     cells: Sequence[Cell]
     actions: Mapping[str, FilterAction]
     tunnels: bool = True
+    native: str = ""
 
     # --- packets ------------------------------------------------------------------------------------------------------
 

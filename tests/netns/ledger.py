@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from tests.interop.wire import ETHERNET, FRAGMENT, Kinds, kind
+from tests.interop.wire import ABOUT_PROTECTED, AH, ETHERNET, UDP, Kinds, carried, fragment_of, kind, spi
 from tests.netns.capture import PATIENCE, packet_socket
 from tests.netns.cells import PORTS, Layout
 from tests.netns.flood import MARKED
@@ -27,18 +27,23 @@ SOL_PACKET, PACKET_STATISTICS = 263, 6
 class Ledger:
     """Reads every link while it is entered, and what comes to gateways themselves. ``in_clear`` and ``arrived`` are the
     numbers of each cell's packets that crossed the wire in clear, either way, and that came to where they were sent;
-    ``esp`` counts by SPI, ``others`` by the words of ``tests.interop.wire.kind``."""
+    ``signed`` are those that AH carried across, which hides nothing. ``protected`` counts ESP and AH by SPI, ``cut``
+    has the IP versions of which some crossed in pieces. ``others`` counts AH and all that shows no number, by the words
+    of ``tests.interop.wire.kind``."""
 
     def __init__(self, sites: Sites, layout: Layout) -> None:
         self._sites = sites
         ends = ((name, cell, _ARRIVES.get(layout.receiver(cell), "")) for name, cell in layout.names.items())
         self._ends = {name.encode(): (cell, link) for name, cell, link in ends}
         self.in_clear: dict[Cell, set[int]] = defaultdict(set)
+        self.signed: dict[Cell, set[int]] = defaultdict(set)
         self.arrived: dict[Cell, set[int]] = defaultdict(set)
         self._idle = threading.Event()
-        self.esp: Counter[str] = Counter()
+        self.protected: Counter[str] = Counter()
         self.others: Counter[str] = Counter()
+        self.cut: set[int] = set()
         self._kinds = Kinds()
+        self._by_ah = layout.native == "AH"
 
     def __enter__(self) -> Self:
         self._selector = selectors.DefaultSelector()
@@ -78,9 +83,15 @@ class Ledger:
         at all, if nothing is to pass. What leaves by a soft SA mustn't while there is none."""
         if cell.passes in (CLEAR, BY_PASSTHROUGH):
             return set()
-        on_wire = cell.direction == "out" or cell.passes == "protected"
-        at_end = cell.passes == "nothing"
-        return (set(self.in_clear[cell]) if on_wire else set()) | (set(self.arrived[cell]) if at_end else set())
+        leaves, nothing = cell.direction == "out", cell.passes == "nothing"
+        found: set[int] = set()
+        if leaves or cell.passes == "protected":
+            found |= self.in_clear[cell]
+        if nothing:
+            found |= self.arrived[cell]
+        if leaves and nothing:
+            found |= self.signed[cell]
+        return found
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -107,22 +118,31 @@ class Ledger:
                 return
             outgoing = kind_of_packet == socket.PACKET_OUTGOING
             found = MARKED.search(frame)
-            if found:
+            if link == "wire" and not (found and self._in_clear(frame)):
+                self._count(frame)
+                if found:
+                    self.signed[self._ends[found[1]][0]].add(int(found[2]))
+            elif found:
                 cell, end = self._ends[found[1]]
                 if link == "wire":
                     if outgoing or not _may_come_back(cell):
                         self.in_clear[cell].add(int(found[2]))
                 elif link == end and not outgoing:
                     self.arrived[cell].add(int(found[2]))
-            elif link == "wire":
-                self._unmarked(frame)
 
-    def _unmarked(self, frame: bytes) -> None:
+    def _in_clear(self, frame: bytes) -> bool:
+        """Whether what shows a number isn't AH, nor an error that quotes it."""
+        if not self._by_ah:
+            return True
+        protocol, _, _ = carried(frame)
+        return protocol != AH and (protocol == UDP or kind(frame) != ABOUT_PROTECTED)
+
+    def _count(self, frame: bytes) -> None:
         self.others[self._kinds.of(frame)] += 1
-        if kind(frame) == "ESP in UDP":
-            packet = frame[ETHERNET:]
-            udp = 4 * (packet[0] & 15) if packet[0] >> 4 == 4 else 48 if packet[6] == FRAGMENT else 40
-            self.esp[packet[udp + 8 : udp + 12].hex()] += 1
+        if found := spi(frame):
+            self.protected[found] += 1
+            if fragment_of(frame):
+                self.cut.add(frame[ETHERNET] >> 4)
 
     def _datagrams(self, opened: socket.socket, _link: str) -> None:
         for _ in range(1_000):

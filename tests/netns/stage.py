@@ -13,7 +13,7 @@ from typing import Self
 
 from tests.interop.ipsecd import Ipsecd
 from tests.interop.waiting import eventually
-from tests.interop.wire import PROTECTED
+from tests.interop.wire import expected
 from tests.netns.cell_policies import files_of_a, files_of_b
 from tests.netns.cells import PLACES, Layout
 from tests.netns.flood import Sender
@@ -170,8 +170,10 @@ class Stage:
         return {soft["remote"]: (asked - soft["age"], told - soft["age"]) for soft in found}
 
     def strange(self) -> dict[str, int]:
-        """What else crossed the wire since policies are in force, and is neither IKE, ESP in UDP nor the link's own."""
-        return {what: count for what, count in self.ledger.others.items() if what not in PROTECTED}
+        """What else crossed the wire since policies are in force, and is neither IKE, the link's own, nor protected as
+        the layout says."""
+        found = self.ledger.others.items()
+        return {what: count for what, count in found if not expected(what, self.layout.native)}
 
 
 def _from(numbers: set[int], first: int) -> int:

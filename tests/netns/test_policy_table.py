@@ -32,13 +32,14 @@ LIKE_ANOTHER = "accept-unsecured"  # does nothing that request-security doesn't 
 ROUNDS = 5  # packets in each cell
 FEW, MANY = 1_000, 10_000  # packets at least for each event
 SILENT = {address for peer in ("in clear", "silent") for address in GATEWAYS[peer].values()}
+NATIVE_PART = ["rekey", "SIGKILL"]
 PART = [event for event in EVENTS if event not in ("start", "stop and start", "negotiation", "assign")]
 
 
 @contextlib.contextmanager
-def staged(folder: Path, cells: Sequence[Cell], *, tunnels: bool = True) -> Iterator[Stage]:
+def staged(folder: Path, cells: Sequence[Cell], *, tunnels: bool = True, native: str = "") -> Iterator[Stage]:
     """Without a policy each cell was seen to pass in clear; now there is one."""
-    with Stage(folder, Layout(cells, policy_table.actions(TEXT), tunnels)) as built:
+    with Stage(folder, Layout(cells, policy_table.actions(TEXT), tunnels, native)) as built:
         with built.flooded(cells):
             built.flow_in_clear(cells)
             built.flow(cells)
@@ -62,13 +63,36 @@ def test_what_passes_is_what_the_table_says_whatever_happens(tmp_path: Path) -> 
         measure(stage)
 
 
+@pytest.mark.parametrize(("native", "tunnels"), [("ESP", True), ("AH", False)], ids=["ESP of gateways", "AH of hosts"])
+def test_what_is_protected_in_native_packets_is_so_whatever_happens(tmp_path: Path, native: str, tunnels: bool) -> None:
+    traffic = policy_table.TRAFFIC if tunnels else ("local",)
+    cells = [cell for cell in CELLS if cell.action == "require-security" and cell.traffic in traffic]
+    with staged(tmp_path, cells, tunnels=tunnels, native=native) as stage:
+        measure(stage)
+        endure(stage, NATIVE_PART, FEW, gap=0.2)
+        measure(stage)
+
+
 @pytest.mark.whole
 @pytest.mark.parametrize("action", ["require-security", "request-security"])
-def test_what_passes_between_hosts_without_a_tunnel_is_the_same_whatever_happens(tmp_path: Path, action: str) -> None:
+@pytest.mark.parametrize("native", ["", "ESP", "AH"], ids=["ESP in UDP", "ESP", "AH"])
+def test_what_passes_between_hosts_without_a_tunnel_is_the_same_whatever_happens(
+    tmp_path: Path, action: str, native: str
+) -> None:
     cells = [cell for cell in CELLS if (cell.action, cell.traffic) == (action, "local")]
-    with staged(tmp_path, cells, tunnels=False) as stage:
+    with staged(tmp_path, cells, tunnels=False, native=native) as stage:
         measure(stage)
         endure(stage, EVENTS, MANY, gap=0.01)
+        measure(stage)
+
+
+@pytest.mark.whole
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("native", ["ESP", "AH"])
+def test_what_passes_is_what_the_table_says_if_what_is_protected_is_native(tmp_path: Path, native: str) -> None:
+    with staged(tmp_path, [cell for cell in CELLS if cell.action != LIKE_ANOTHER], native=native) as stage:
+        measure(stage)
+        endure(stage, EVENTS, MANY, gap=0.03)
         measure(stage)
 
 
@@ -88,14 +112,17 @@ def measure(stage: Stage) -> None:
         stage.flow([cell for cell in cells if cell.passes != "nothing"])
         eventually(lambda: disagreed(stage), "peers refuse")
     stage.settle()
-    since, esp = stage.now(), Counter(stage.ledger.esp)
+    since, before = stage.now(), Counter(stage.ledger.protected)
     with stage.flooded(cells, rounds=ROUNDS):
         stage.settle()
     wrong = {" ".join(cell.way): found for cell in cells if (found := seen(stage, cell, since)) != expected(cell)}
     assert wrong == {}
     assert stage.leaks(cells, stage.governed, stage.now()) == {}, "before, or while nothing happened"
     assert stage.strange() == {}
-    by_spi = stage.ledger.esp - esp
+    assert {child["mode"] for child in stage.a.children()} == {"tunnel" if stage.layout.tunnels else "transport"}
+    if stage.layout.native and not stage.layout.tunnels:
+        assert stage.ledger.cut == {4, 6}, "the large ones are cut behind AH or ESP"
+    by_spi = stage.ledger.protected - before
     known = {child[spi]: (child["name"], way) for child in stage.a.children() for way, spi in WAYS.items()}
     needed = Counter({sa: ROUNDS * len(group) for sa, group in by_sa(stage).items()})
     assert by_spi.keys() <= known.keys(), "by an SA that isn't there"

@@ -156,11 +156,11 @@ def test_more_rows_need_no_more_than_their_words() -> None:
     ours, theirs = (load_policy(files["policy.yaml"], "") for files in (files_of_a(layout), files_of_b(layout)))
     assert [rule.action for _, rule in ours.rules("table")] == [
         action for action in ("permit", "block", "require-security", "lets-in") for _ in policy_table.PEERS
-    ] + ["falls-back-soon" for _ in policy_table.PEERS for _ in (4, 6)]
-    soon = FallbackToClear(after=1, lifetime=86_400)
+    ] + ["falls-back-lasting" for _ in policy_table.PEERS for _ in (4, 6)]
+    lasting = FallbackToClear(lifetime=86_400)
     assert ours.content.filter_actions == {
         "lets-in": ACTIONS["lets-in"],
-        "falls-back-soon": ACTIONS["falls-back"].model_copy(update={"fallback_to_clear": soon}),
+        "falls-back-lasting": ACTIONS["falls-back"].model_copy(update={"fallback_to_clear": lasting}),
     }
     assert [rule.name for _, rule in theirs.rules("far")] == [
         *("permit-protects", "permit-lapses", "require-security-protects", "require-security-lapses"),
@@ -168,6 +168,22 @@ def test_more_rows_need_no_more_than_their_words() -> None:
         *("falls-back-lapses-4", "falls-back-lapses-6"),
         *("lapse", "refuses-4", "refuses-6"),
     ]
+
+
+@pytest.mark.parametrize("native", ["ESP", "AH"])
+def test_what_is_to_be_native_is_so_at_both_ends(native: str) -> None:
+    """Whoever is there: none of the rules that negotiate leaves it to the peer."""
+    known = [cell for cell in CELLS if cell.action in ("permit", "require-security")]
+    layout = Layout(known, ACTIONS, native=native)
+    name = {"ESP": "require-security", "AH": "require-security-by-ah"}[native]
+    for files, assigned, count in ((files_of_a(layout), "table", 5), (files_of_b(layout), "far", 3)):
+        policy = load_policy(files["policy.yaml"], "")
+        negotiated = [rule for _, rule in policy.rules(assigned) if rule.action == name]
+        assert [rule.encapsulation for rule in negotiated] == ["native"] * count
+        action = policy.content.filter_actions.get(name)
+        assert (action is None) is (native == "ESP")
+        if action:
+            assert [(method.esp, bool(method.ah)) for method in action.security_methods] == [(None, True)]
 
 
 def test_a_cell_that_is_missing_or_there_twice_is_told() -> None:
