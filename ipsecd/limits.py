@@ -53,6 +53,13 @@ DOUBT_EVERY = 30.0  # probes of one IKE SA because somebody said in clear that t
 NAT_KEEPALIVE = 20.0  # RFC 3948 section 4
 HALF_OPEN_LIFETIME = 30.0
 QUICK_MODE_KEPT = 180.0  # of IKEv1, as its last message is said again on request: others ask for it for 165 s
+COMMIT_TRIES = 2  # of the last message of a quick mode while we wait for CONNECTED, about 12 s in all: nobody vouches
+# for the bit that asks us to
+DELETE_TRIES = 4  # of a delete that Windows answers ([MS-IKEE] section 3.8.6.1), about 45 s in all
+QUICK_REPLACED = 60.0  # a pair of SAs that a quick mode of ours has replaced, and by whose successor nothing has come:
+# the peer may still wait for the last message, and has asked for it six times by then
+REPLACED_ISAKMP = 10.0  # an ISAKMP SA that a main mode of ours has replaced, for what is still said by it
+MAX_ANSWERING = 5  # phase 1s with one peer that it has begun and not proved itself in: as many as from one address
 MAX_QUICK_MODES = 64  # of one ISAKMP SA that the peer has begun and not ended: several times what any peer does at once
 MAX_MESSAGE_IDS = 65_536  # of one ISAKMP SA: each is remembered, so that none comes twice
 MAX_HALF_OPEN = 1_000

@@ -103,6 +103,12 @@ def hash_3(prf_id: Prf, a: Secret, message_id: int, nonce_i: bytes, nonce_r: byt
     return prf(prf_id, a, b"\x00" + message_id.to_bytes(4, "big") + nonce_i + nonce_r)
 
 
+# [MS-IKEE] section 3.8.5.1: HASH(2) = prf(SKEYID_a, Ni | M-ID | Nr | Delete), where others have M-ID in front
+def hash_2_of_delete(prf_id: Prf, a: Secret, message_id: int, nonce_i: bytes, tail: bytes) -> bytes:
+    """The hash in front of what says that a delete is known."""
+    return prf(prf_id, a, nonce_i + message_id.to_bytes(4, "big") + tail)
+
+
 def derive_esp(
     prf_id: Prf,
     d: Secret,

@@ -127,6 +127,8 @@ DROPS = {
     "other-identities": "a quick mode that is answered for other traffic than we asked for",
     "bad-identities": "a quick mode with another number of identities than two, or with names",
     "bad-key-exchange": "a public value that its offer doesn't have, or none where the offer needs one",
+    "isakmp-sa-spent": "a quick mode of an ISAKMP SA that has made all SAs it may",
+    "not-connected": "a last word of a quick mode that isn't CONNECTED",
     "refusal-of-nothing": "an error that concerns no quick mode under way",
     "delete-of-another": "a delete of another ISAKMP SA than the one it came by",
     "bad-presence": "a question whether we are there that is of another SA, or has no number",

@@ -79,21 +79,35 @@ def isakmp_sa(*, initiator: bool, path: Path, nat: Nat | None = NONE, revision: 
 
 @dataclass
 class QuickEnd(LineEnd):
-    """One side: the pairs it has made, why others came to nothing, and what the peer has ended."""
+    """One side: the pairs it has made, why others came to nothing, and what the peer has ended. ``grants``: whether it
+    grants more."""
 
     sa: IsakmpSa = field(default_factory=lambda: isakmp_sa(initiator=True, path=Path(OURS, THEIRS)))
     pairs: list[ChildPair] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     deletes: list[tuple[Protocol, tuple[bytes, ...]]] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
+    underway: list[ChildPair] = field(default_factory=list)
+    grants: bool = True
 
     def allow(self, *allowed: QuickTerms, idle: float = 1e9) -> None:
         """The peer may begin quick modes from now on."""
         self.all = Exchanges(self.core, self.sa, allowed, self, idle)
         self.hear = lambda message, data, path: self.all.hear(message)
 
+    def may_begin(self) -> bool:
+        return self.grants
+
+    def making(self, pair: ChildPair) -> None:
+        self.underway.append(pair)
+
     def made(self, pair: ChildPair) -> None:
+        pair.open_outbound(self.core)
         self.pairs.append(pair)
+
+    def withdrawn(self, pair: ChildPair, reason: str) -> None:
+        assert pair in self.underway
+        self.failures.append(reason)
 
     def failed(self, reason: str) -> None:
         self.failures.append(reason)
@@ -101,8 +115,14 @@ class QuickEnd(LineEnd):
     def deleted(self, protocol: Protocol, spis: tuple[bytes, ...]) -> None:
         self.deletes.append((protocol, spis))
 
+    def alone(self) -> None:
+        self.ends.append("the peer is alone")
+
     def ended(self, reason: str) -> None:
         self.ends.append(reason)
+
+    def lost(self) -> None:
+        self.ends.append("the peer isn't there any more")
 
     def begin(self, of_us: QuickTerms, ends: Ends | None = None) -> None:
         form = Form(transport=of_us.transport)

@@ -48,7 +48,7 @@ def is_there(kind: NotifyType, sequence: int = 5, spi: bytes = BOTH_COOKIES) -> 
 def test_deletes_tell_which_sas_are_no_more() -> None:
     wire = line(TERMS).run(1.0)
     spi = wire.i.inbound[0].spi
-    wire.i.all.delete(Protocol.ESP, spi, b"abcd")
+    wire.i.all.delete(Delete(Protocol.ESP, (spi, b"abcd")))
     wire.collect()
     wire.run(2.0)
     assert wire.r.deletes == [(Protocol.ESP, (spi, b"abcd"))]

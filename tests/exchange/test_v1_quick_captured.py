@@ -22,7 +22,7 @@ from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
 from ipsecd.wire import ikev1, vendor_ids
 from ipsecd.wire.identity import Identity
-from ipsecd.wire.ikev1_payloads import Ke, Nonce, Sa
+from ipsecd.wire.ikev1_payloads import Delete, Ke, Nonce, Sa
 from ipsecd.wire.registry import Encr, Group, Integ
 from ipsecd.wire.registry_v1 import Exchange, Protocol
 from ipsecd.wire.selector import Selector
@@ -101,13 +101,28 @@ class Side:
         self.ends = Ends(local, remote)
         self.all = Exchanges(self.core, sa, (self.terms,), self, idle=600.0)
 
+    def may_begin(self) -> bool:
+        return True
+
+    def making(self, pair: ChildPair) -> None:
+        assert pair.spi == self.spi
+
     def made(self, pair: ChildPair) -> None:
+        pair.open_outbound(self.core)
         self.pairs.append(pair)
+
+    def withdrawn(self, pair: ChildPair, reason: str) -> None:
+        self.reasons.append(reason)
 
     def failed(self, reason: str) -> None:
         self.reasons.append(reason)
 
     ended = failed
+
+    def lost(self) -> None:
+        raise AssertionError
+
+    alone = lost
 
     def deleted(self, protocol: Protocol, spis: tuple[bytes, ...]) -> None:
         self.deletes.append((protocol, spis))
@@ -218,7 +233,7 @@ def test_strongswan_s_deletes_are_heard_and_said_the_same_way(name: str) -> None
     assert us.hear(of_esp) == us.hear(of_isakmp) == []
     assert (us.deletes, us.reasons) == ([(Protocol.ESP, (them.spi,))], ["the peer has ended the ISAKMP SA"])
     them.entropy.dictated[4] = [of_esp[20:24], of_isakmp[20:24]]
-    them.all.delete(Protocol.ESP, them.spi)
+    them.all.delete(Delete(Protocol.ESP, (them.spi,)))
     them.all.end("told so")
     assert them.sent() == [of_esp, of_isakmp]
 

@@ -19,11 +19,14 @@ from ipsecd.ike.v1.child_offers import Spis
 from ipsecd.ike.v1.child_suites import protocol_of
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
+from ipsecd.wire.ikev1_payloads import Delete
+from ipsecd.wire.registry_v1 import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class ChildPair:
-    """``parts`` are its SAs, outermost first. ``limits`` are soft and hard limits of each."""
+    """``parts`` are its SAs, outermost first. ``limits`` are soft and hard limits of each. ``ours``: we have begun the
+    quick mode. ``lowest_nonce`` is the lower one of its two."""
 
     terms: QuickTerms
     suite: ChildSuite
@@ -31,6 +34,26 @@ class ChildPair:
     limits: tuple[tuple[Lifetime, Lifetime], ...]
     ends: Ends
     path: Path
+    ours: bool
+    lowest_nonce: bytes
+
+    @property
+    def spi(self) -> bytes:
+        """What it's called by: ours of the innermost."""
+        return self.parts[-1].spi_in
+
+    @property
+    def spis(self) -> tuple[bytes, ...]:
+        """All of ours."""
+        return tuple(part.spi_in for part in self.parts)
+
+    def has_outbound(self, protocol: Protocol, spi: bytes) -> bool:
+        """Whether we send by this SPI of the peer's."""
+        return any((protocol_of(part.suite), part.spi_out) == (protocol, spi) for part in self.parts)
+
+    def deletes(self) -> tuple[Delete, ...]:
+        """What tells the peer that it is no more."""
+        return tuple(Delete(protocol_of(part.suite), (part.spi_in,)) for part in self.parts)
 
     def open_inbound(self, core: Core) -> None:
         """From now on packets of the peer are accepted."""
@@ -85,7 +108,8 @@ def made(
     parts = parts_of(suite, ours, theirs, material, ends.form, initiator=keying.initiator)
     fraction = core.fraction()
     bounds = tuple(child_limits(lifetime, layer, fraction) for layer in suite.layers)
-    return ChildPair(terms, suite, parts, bounds, ends, _outside(core, sa))
+    lowest = min(keying.nonces)
+    return ChildPair(terms, suite, parts, bounds, ends, _outside(core, sa), keying.initiator, lowest)
 
 
 def _material(

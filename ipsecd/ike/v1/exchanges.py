@@ -6,32 +6,31 @@ from typing import Protocol
 
 from ipsecd.errors import PeerError
 from ipsecd.ike.core import Core
-from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.informational import Informational
 from ipsecd.ike.v1.message_ids import MessageIds
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.presence import ANSWERS, Presence
-from ipsecd.ike.v1.quick_modes import Done, Failed, QuickModes
+from ipsecd.ike.v1.quick_modes import Done, Failed, Granting, QuickModes
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
 from ipsecd.wire import ikev1, registry_v1
 from ipsecd.wire.ikev1_payloads import Delete, Notify
 from ipsecd.wire.registry_v1 import Exchange, NotifyType
 
 
-class Owner(Protocol):
+class Owner(Granting, Protocol):
     """Whose ISAKMP SA it is."""
-
-    def made(self, pair: ChildPair) -> None:
-        """The peer has begun a quick mode, and this is what it has led to."""
-
-    def failed(self, reason: str) -> None:
-        """The peer has begun one, which came to nothing."""
 
     def deleted(self, protocol: registry_v1.Protocol, spis: tuple[bytes, ...]) -> None:
         """The peer has ended the SAs that we send by with these SPIs, and so those that it sends by."""
 
+    def alone(self) -> None:
+        """The peer has nothing of what was made with it before this ISAKMP SA."""
+
     def ended(self, reason: str) -> None:
-        """The ISAKMP SA is over, and nothing more is said by it."""
+        """The ISAKMP SA is over, and nothing more is begun by it."""
+
+    def lost(self) -> None:
+        """The same, as the peer doesn't answer whether it's there."""
 
 
 class Exchanges:
@@ -41,16 +40,17 @@ class Exchanges:
     def __init__(self, core: Core, sa: IsakmpSa, terms: tuple[QuickTerms, ...], owner: Owner, idle: float) -> None:
         self._sa = sa
         self._owner = owner
-        self._over = False
+        self.over = False
+        self._farewell = False  # the peer isn't told yet that it's over
         ids = MessageIds(core)
         self._told = Informational(core, sa, ids, self)
-        self._modes = QuickModes(core, sa, ids, terms, owner.made, owner.failed, self._told.say)
+        self._modes = QuickModes(core, sa, ids, terms, owner, self._tell)
         answers = ANSWERS.data in sa.vendor_ids
         self._presence = Presence(core, idle, self._ask, self._lost) if answers else None
 
     def begin(self, terms: QuickTerms, ends: Ends, done: Done, failed: Failed) -> None:
         """A quick mode of ours."""
-        if self._over:
+        if self.over:
             failed("the ISAKMP SA is over")
             return
         self._modes.begin(terms, ends, done, failed)
@@ -60,64 +60,122 @@ class Exchanges:
         """Quick modes that aren't over."""
         return len(self._modes)
 
+    @property
+    def answering(self) -> bool:
+        """Whether there are quick modes that aren't over, or whose last message may be asked for again."""
+        return self._modes.kept
+
+    def allow(self, terms: tuple[QuickTerms, ...]) -> None:
+        """What the peer may have from now on."""
+        self._modes.terms = terms
+
     def hear(self, message: ikev1.Message) -> None:
         """A message of the peer's behind phase 1. PeerError or Refused with the reason why it has no effect."""
         if not message.header.belongs_to(self._sa.cookies):
             raise PeerError("unknown-ike-spi", "not the cookies of this ISAKMP SA")
-        if self._over:
-            raise PeerError("isakmp-sa-over")
-        if message.header.exchange == Exchange.QUICK:
+        told = message.header.exchange == Exchange.INFORMATIONAL
+        if self.over:
+            self._hear_last(message, told=told)
+        elif message.header.exchange == Exchange.QUICK or (told and self._modes.awaits_word(message.header.message_id)):
             self._modes.hear(message)
-        elif message.header.exchange == Exchange.INFORMATIONAL:
+        elif told:
             self._told.hear(message)
         else:
             raise PeerError("wrong-exchange", f"{message.header.exchange} behind phase 1")
         self.heard()
 
+    def _hear_last(self, message: ikev1.Message, *, told: bool) -> None:
+        """Deletes alone are answered and waited for beyond the end."""
+        deletes = self._told.deletes
+        if told and deletes.awaits(message.header.message_id):
+            deletes.hear(message)
+            return
+        if told:
+            deletes.repeat(message)
+        raise PeerError("isakmp-sa-over")
+
     def heard(self) -> None:
         """The peer is there: a packet of its came in by an SA that was made here."""
-        if self._presence is not None and not self._over:
+        if self._presence is not None and not self.over:
             self._presence.heard()
 
-    def delete(self, protocol: registry_v1.Protocol, *spis: bytes) -> None:
+    def used(self, spi: bytes) -> None:
+        """The first packet came in by this SPI of ours."""
+        self._modes.used(spi)
+
+    def delete(self, *deletes: Delete) -> None:
         """Tell the peer that SAs which it sends by, with SPIs of ours, are no more."""
-        self._told.say(Delete(protocol, spis))
+        self._told.delete(*deletes)
 
     def end(self, reason: str) -> None:
-        """Tell the peer that the ISAKMP SA is no more, and end it."""
-        if not self._over:
-            self._told.say(Delete(registry_v1.Protocol.ISAKMP, (self._sa.spi,)))
+        """Tell the peer that the ISAKMP SA is no more, and end it. Windows is told when it has answered what was told
+        before."""
+        if not self.over:
+            self._farewell = True
             self._finish(reason)
+            self._owner.ended(reason)
+
+    def forget(self, reason: str) -> None:
+        """End it without a word: the peer knows it no more."""
+        if not self.over:
+            self._told.deletes.stop()
+            self._finish(reason)
+            self._owner.ended(reason)
 
     # --- what the peer says ---
 
     def deleted(self, protocol: registry_v1.Protocol, spis: tuple[bytes, ...]) -> None:
-        self._owner.deleted(protocol, spis)
+        left = tuple(spi for spi in dict.fromkeys(spis) if not self._modes.deleted(spi))
+        if left:
+            self._owner.deleted(protocol, left)
 
     def ended(self) -> None:
-        self._finish("the peer has ended the ISAKMP SA")
+        self.forget("the peer has ended the ISAKMP SA")
 
     def refused(self, notify: Notify) -> None:
         self._modes.refused(notify)
+
+    def alone(self) -> None:
+        self._owner.alone()
 
     def alive(self, sequence: int) -> None:
         if self._presence is not None:
             self._presence.answered(sequence)
 
+    def settled(self) -> None:
+        if self.over:
+            self._leave()
+
     # --- the end ---
+
+    def _tell(self, what: Notify | Delete) -> None:
+        if isinstance(what, Delete):
+            self._told.delete(what)
+        else:
+            self._told.say(what)
 
     def _ask(self, sequence: int) -> None:
         self._told.about_us(NotifyType.R_U_THERE, sequence)
 
     def _lost(self) -> None:
+        self._told.deletes.stop()
         self._finish("the peer isn't there any more")
+        self._owner.lost()
 
     def _finish(self, reason: str) -> None:
-        if self._over:
-            return
-        self._over = True
+        self.over = True
         if self._presence is not None:
             self._presence.stop()
         self._modes.stop(reason)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Keys are kept as long as an answer is waited for."""
+        if self._told.deletes.open:
+            return
+        if self._farewell:
+            self._farewell = False
+            self._told.delete(Delete(registry_v1.Protocol.ISAKMP, (self._sa.spi,)))
+            if self._told.deletes.open:
+                return
         self._sa.keys.wipe()
-        self._owner.ended(reason)

@@ -1,8 +1,10 @@
-"""All quick modes of one ISAKMP SA, told apart by their message IDs (RFC 2409 section 5.5)."""
+"""The quick modes of one ISAKMP SA, of which several go on at once, each with a message ID of its own (RFC 2409 section
+5.5)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from ipsecd import limits
 from ipsecd.errors import PeerError, Refused
@@ -14,16 +16,31 @@ from ipsecd.ike.v1.quick_initiator import QuickInitiator
 from ipsecd.ike.v1.quick_responder import QuickResponder
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
 from ipsecd.wire import ikev1
-from ipsecd.wire.ikev1_payloads import Notify
+from ipsecd.wire.ikev1_payloads import Delete, Notify
 from ipsecd.wire.registry_v1 import NotifyType
 
 Done = Callable[[ChildPair], None]
 Failed = Callable[[str], None]
 
 
+class Granting(Protocol):
+    """Who is told of what the peer begins."""
+
+    def may_begin(self) -> bool:
+        """Whether the peer may have one more."""
+
+    def making(self, pair: ChildPair) -> None:
+        """It leads to this if the peer goes on; ``made`` or ``withdrawn`` follows."""
+
+    def made(self, pair: ChildPair) -> None:
+        """It has led to this, whose outbound half is to be opened."""
+
+    def withdrawn(self, pair: ChildPair, reason: str) -> None:
+        """It has come to nothing."""
+
+
 class QuickModes:
-    """``done`` and ``failed`` are for what the peer begins; ``terms`` are what it may have, in order. ``say`` tells the
-    peer what is refused."""
+    """``terms`` are what the peer may have, in order. ``say`` tells it what is refused, or is no more."""
 
     def __init__(
         self,
@@ -31,16 +48,14 @@ class QuickModes:
         sa: IsakmpSa,
         ids: MessageIds,
         terms: tuple[QuickTerms, ...],
-        done: Done,
-        failed: Failed,
-        say: Callable[[Notify], None],
+        granting: Granting,
+        say: Callable[[Notify | Delete], None],
     ) -> None:
         self._core = core
         self._sa = sa
         self._ids = ids
-        self._terms = terms
-        self._done = done
-        self._failed = failed
+        self.terms = terms
+        self._granting = granting
         self._say = say
         self._ours: dict[int, QuickInitiator] = {}
         self._theirs: dict[int, QuickResponder] = {}
@@ -48,6 +63,11 @@ class QuickModes:
     def __len__(self) -> int:
         """Those that aren't over."""
         return sum(not each.over for each in self._all())
+
+    @property
+    def kept(self) -> bool:
+        """Whether there are some that aren't over, or that still say their last message again."""
+        return bool(self._ours or self._theirs)
 
     def begin(self, terms: QuickTerms, ends: Ends, done: Done, failed: Failed) -> None:
         """One of ours. ``failed`` at once if the ISAKMP SA has had all the exchanges that it may have."""
@@ -78,24 +98,49 @@ class QuickModes:
             raise PeerError("too-many-exchanges", "of one ISAKMP SA, at once")
         self._take(id_, message)
 
+    def awaits_word(self, id_: int) -> bool:
+        """Whether an informational exchange with this message ID may be the last word of a quick mode of ours."""
+        ours = self._ours.get(id_)
+        return ours is not None and ours.waits_for_word
+
     def _take(self, id_: int, message: ikev1.Message) -> None:
-        def over(reason: str) -> None:
+        def over(pair: ChildPair, reason: str) -> None:
             self._theirs.pop(id_, None)
-            self._failed(reason)
+            self._granting.withdrawn(pair, reason)
 
         def ended(pair: ChildPair) -> None:
             self._theirs.pop(id_, None)
-            self._done(pair)
+            self._granting.made(pair)
 
-        quick = QuickResponder(self._core, self._sa, self._terms, message, ended, over)
+        quick = QuickResponder(self._core, self._sa, self.terms, message, ended, over, self._say)
         self._ids.use(id_)
         try:
-            quick.answer()
+            pair = self._granted(quick)
         except (PeerError, Refused) as error:
             if error.notify is not None:
                 self._say(quick.refusal(NotifyType(error.notify)))
             raise
         self._theirs[id_] = quick
+        self._granting.making(pair)
+
+    def _granted(self, quick: QuickResponder) -> ChildPair:
+        if not self._granting.may_begin():
+            detail = "this ISAKMP SA makes no more SAs: the next need another"
+            raise Refused("isakmp-sa-spent", detail, notify=NotifyType.NO_PROPOSAL_CHOSEN)
+        return quick.answer()
+
+    def used(self, spi: bytes) -> None:
+        """A packet came in by this SPI of ours: who waits for a last message to be sure of the peer can be."""
+        for each in self._all():
+            if spi in each.spis:
+                each.used()
+
+    def deleted(self, spi: bytes) -> bool:
+        """The peer has ended what it would receive by with this SPI; whether a quick mode was to lead to that."""
+        found = [each for each in self._theirs.values() if not each.over and spi in each.spis]
+        for each in found:
+            each.fail("the initiator has given it up")
+        return bool(found)
 
     def refused(self, notify: Notify) -> None:
         """The peer has proved that it gives something up. PeerError("refusal-of-nothing") unless it says the SPI of a

@@ -21,16 +21,18 @@ from ipsecd.ike.v1.responder_lifetime import said_lifetime
 from ipsecd.ike.v1.rows import QUICK_1, QUICK_3, Admitted
 from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_identity import Id
-from ipsecd.wire.ikev1_payloads import AnyPayload, Ke, Nonce, Notify, Sa
+from ipsecd.wire.ikev1_payloads import AnyPayload, Delete, Ke, Nonce, Notify, Sa
 from ipsecd.wire.registry_v1 import Exchange, NotifyType
 
 
 class QuickResponder:
     """Begins with the initiator's first message. Packets are accepted from our answer on, since the initiator may send
-    some before its last message is here, and are sent from that on.
+    some before its last message is here. One that comes proves what that message would: the initiator has our answer,
+    and the keys.
 
-    ``done`` gets the pair, behind the effect that installs its outbound half; its SPIs stay promised until whoever gets
-    it lets them go. ``failed`` gets the reason in plain words, when what was begun comes to nothing.
+    ``done`` gets the pair then: whoever gets it opens its outbound half. Its SPIs stay promised until whoever gets it
+    lets them go. ``failed`` gets it with the reason in plain words, when what was begun comes to nothing. ``say``: the
+    initiator may have our answer and send by what it has led to, so it's told that we have given that up.
     """
 
     def __init__(
@@ -40,13 +42,15 @@ class QuickResponder:
         terms: tuple[QuickTerms, ...],
         message: ikev1.Message,
         done: Callable[[ChildPair], None],
-        failed: Callable[[str], None],
+        failed: Callable[[ChildPair, str], None],
+        say: Callable[[Delete], None],
     ) -> None:
         """PeerError unless the message is proved."""
         self._core = core
         self._sa = sa
         self._done = done
         self._failed = failed
+        self._say = say
         self._exchange = Protected(sa, Exchange.QUICK, message.header.message_id)
         self._heard = message.sealed
         self._said = b""
@@ -60,11 +64,12 @@ class QuickResponder:
     def _first_hash(self, request: Admitted) -> bytes:
         return hash_1(self._sa.suite.prf.id, self._sa.keys.a, self._exchange.id, request.chain.tail)
 
-    def answer(self) -> None:
-        """Refused or PeerError if the request can't be granted; their ``notify`` may be told to the peer."""
-        self._grant(grant(self._sa, self._request, self._terms))
+    def answer(self) -> ChildPair:
+        """What it will lead to if the initiator goes on. Refused or PeerError if the request can't be granted; their
+        ``notify`` may be told to the peer."""
+        return self._grant(grant(self._sa, self._request, self._terms))
 
-    def _grant(self, granted: Granted) -> None:
+    def _grant(self, granted: Granted) -> ChildPair:
         choice, terms = granted.choice, granted.terms
         value, shared = self._exchanged(choice.suite)
         nonces = self._request.one(Nonce).data, self._nonce
@@ -88,6 +93,7 @@ class QuickResponder:
         pair.open_inbound(self._core)
         self._transmit()
         self._repeats = Repeats(self._core, limits.RETRANSMIT_TRIES, self._transmit, self._gave_up)
+        return pair
 
     def _exchanged(self, suite: ChildSuite) -> tuple[tuple[Ke, ...], Secret | None]:
         """Our public value, and the secret, if the suite has a group."""
@@ -111,9 +117,13 @@ class QuickResponder:
             self._transmit()
             raise PeerError("request-repeated", "it's answered the same way")
         self._exchange.open(message, QUICK_3, self._last_hash)
-        self._finish()
-        self._pair.open_outbound(self._core)
-        self._done(self._pair)
+        self.used()
+
+    def used(self) -> None:
+        """The initiator has our answer: its last message is here, or a packet came in by the new SAs."""
+        if self._pair is not None and not self.over:
+            self._finish()
+            self._done(self._pair)
 
     def _last_hash(self, _: Admitted) -> bytes:
         nonce_i = self._request.one(Nonce).data
@@ -125,7 +135,7 @@ class QuickResponder:
     def spis(self) -> tuple[bytes, ...]:
         """What a refusal may call it by, ours or of the peer's."""
         offered = tuple(proposal.spi for proposal in self._request.one(Sa).proposals)
-        return (*offered, *(part.spi_in for part in self._pair.parts)) if self._pair else offered
+        return (*offered, *self._pair.spis) if self._pair else offered
 
     def refusal(self, kind: NotifyType) -> Notify:
         """What tells the initiator, by the SPI that it knows its offer by."""
@@ -138,10 +148,13 @@ class QuickResponder:
             return
         self._finish()
         self._pair.close_inbound(self._core)
-        self._core.promised.difference_update(part.spi_in for part in self._pair.parts)
-        self._failed(reason)
+        self._core.promised.difference_update(self._pair.spis)
+        self._failed(self._pair, reason)
 
     def _gave_up(self) -> None:
+        if self._pair is not None:
+            for each in self._pair.deletes():
+                self._say(each)
         self.fail("the initiator didn't go on")
 
     def _finish(self) -> None:

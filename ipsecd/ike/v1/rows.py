@@ -77,3 +77,5 @@ INFORMATIONAL = Row("one end tells the other", Exchange.INFORMATIONAL, sealed=Tr
 QUICK_1 = Row("the initiator offers SAs for traffic", Exchange.QUICK, sealed=True, required=(Hash, Sa, Nonce))
 QUICK_2 = Row("the responder takes one of the offers", Exchange.QUICK, sealed=True, required=(Hash, Sa, Nonce))
 QUICK_3 = Row("the initiator proves that it is there", Exchange.QUICK, sealed=True, required=(Hash,))
+QUICK_4 = Row("the responder says that it is ready", Exchange.QUICK, sealed=True, required=(Hash, Notify))
+DELETE_2 = Row("one end has heard what the other deletes", Exchange.INFORMATIONAL, sealed=True, required=(Hash, Nonce))
