@@ -27,7 +27,8 @@ from ipsecd.wire.selector import Address, Selector
 class QuickTerms:
     """One child and the SAs that it may have. ``suites`` are in order of preference, and those alone that the path can
     carry. ``local`` and ``remote`` are the widest selectors it may ever have. ``transport``: it's for two hosts, and we
-    offer transport mode alone; whoever asks for tunnel mode gets that."""
+    offer transport mode alone; whoever asks for tunnel mode gets that. ``idle``: SAs that nothing goes by for so many
+    seconds end; None: none does."""
 
     child: str
     peer: str
@@ -36,6 +37,7 @@ class QuickTerms:
     remote: tuple[Selector, ...]
     lifetime: Lifetime
     transport: bool = False
+    idle: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

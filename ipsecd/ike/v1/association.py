@@ -1,0 +1,252 @@
+"""All that there is with one peer by IKEv1: its ISAKMP SAs, the phase 1s that lead to them, and the SAs of its traffic.
+
+An ISAKMP SA is there to make SAs and to end them, to say so, and to see whether the peer is there. What was made by one
+outlives it and is rekeyed by the next. So one is made when something is wanted, or before the last one ends; and when
+the last one has ended while SAs are left, as only by one is it known whether the peer has them too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ipsecd import limits
+from ipsecd.ike.config import Path
+from ipsecd.ike.core import Core
+from ipsecd.ike.timers import back_off
+from ipsecd.ike.v1.calls import Answerer, Caller, Calls
+from ipsecd.ike.v1.child_pair import ChildPair
+from ipsecd.ike.v1.children import Children
+from ipsecd.ike.v1.holder import Holder, Wish
+from ipsecd.ike.v1.live_pair import LivePair
+from ipsecd.ike.v1.phase_1 import IsakmpSa
+from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
+from ipsecd.ike.v1.session import Session, Settings
+from ipsecd.ike.v1.sessions import Sessions
+from ipsecd.wire import ikev1, registry_v1
+from ipsecd.wire.registry_v1 import Exchange
+
+_PHASE_1 = (Exchange.MAIN, Exchange.AGGRESSIVE)
+
+
+class Association:
+    """``caller`` begins a phase 1 with the peer; None: it has to call us. All methods are parts of a turn: effects are
+    left in ``core``."""
+
+    def __init__(self, core: Core, settings: Settings, caller: Caller | None, holder: Holder) -> None:
+        self._core = core
+        self._settings = settings
+        self._holder = holder
+        self._children = Children(core, settings.terms, holder, self._ask, self._tell, self._tidy)
+        self._sessions = Sessions(core, self._children)
+        self._wishes: deque[Wish] = deque()
+        self._calls = Calls(core, caller, self._established, self._unreached)
+        self._failures = 0
+        self._heard = core.now
+
+    # --- what there is ---
+
+    @property
+    def isakmp_sas(self) -> tuple[IsakmpSa, ...]:
+        """The newest last."""
+        return tuple(session.sa for session in self._sessions)
+
+    @property
+    def pairs(self) -> tuple[LivePair, ...]:
+        """Those that receive; replaced ones among them."""
+        return tuple(self._children)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing, nothing is to come, and nothing of what was is still answered."""
+        return not (self._sessions.known or self._children or self._wishes or self._calls.calling)
+
+    # --- commands ---
+
+    def want(self, terms: QuickTerms, ends: Ends) -> None:
+        """SAs for this traffic, if it has none."""
+        self._children.want(terms, ends)
+
+    def put_down(self, child: str, reason: str) -> None:
+        """No SAs for this child any more."""
+        self._children.put_down(child, reason)
+
+    def rekey(self, child: str) -> None:
+        """A quick mode now for all that this child has."""
+        self._children.rekey(child)
+
+    def renew(self) -> None:
+        """A phase 1 now."""
+        self._call()
+
+    def reconfigure(self, settings: Settings) -> None:
+        """What the policy says now. SAs of children that it doesn't have any more end."""
+        self._settings = settings
+        for session in self._sessions:
+            session.reconfigure(settings)
+        self._children.reconfigure(settings.terms)
+
+    def close(self, reason: str) -> None:
+        """All ends, and the peer is told once."""
+        self._calls.drop()
+        self._fail_wishes(reason)
+        self._children.close(reason)
+        for session in self._sessions:
+            session.end(reason)
+
+    # --- datagrams ---
+
+    def answer(self, begin: Answerer, message: ikev1.Message, data: bytes, path: Path) -> None:
+        """The first message of a phase 1 that the peer begins. PeerError or Refused as of ``hear``."""
+        self._calls.answer(begin, message, data, path)
+
+    def hear(self, message: ikev1.Message, data: bytes, path: Path) -> None:
+        """Any other message with cookies of ours. PeerError or Refused with the reason why it has no effect."""
+        session = self._sessions.of(message.header)
+        if session is None or message.header.exchange in _PHASE_1:
+            self._calls.hear(message, data, path)
+        else:
+            session.hear(message)
+            self._heard = self._core.now
+
+    # --- what the data plane tells ---
+
+    def soft_expired(self, spis: tuple[bytes, ...]) -> None:
+        """The pairs with these inbound SPIs have reached a soft limit."""
+        for live in self._children.of(spis):
+            live.reach_soft()
+
+    def hard_expired(self, spis: tuple[bytes, ...]) -> None:
+        """The pairs with these inbound SPIs have reached a hard limit."""
+        self._children.lost(spis, "its lifetime is over")
+
+    def lost(self, spis: tuple[bytes, ...], reason: str) -> None:
+        """The data plane couldn't install the pairs with these inbound SPIs, or has lost them."""
+        self._children.lost(spis, reason)
+
+    def inbound_used(self, spi: bytes) -> None:
+        """The first good packet came in by this SPI."""
+        self.alive((spi,))
+        for session in self._sessions:
+            session.used(spi)
+        self._children.inbound_used(spi)
+
+    def alive(self, spis: tuple[bytes, ...]) -> None:
+        """Authentic packets came in by these SPIs lately."""
+        self._heard = self._core.now
+        self._children.used(spis)
+        for session in self._sessions:
+            session.heard()
+
+    def used(self, spis: tuple[bytes, ...]) -> None:
+        """Packets went out by the pairs with these inbound SPIs lately."""
+        self._children.used(spis)
+
+    # --- calls and wishes ---
+
+    def _established(self, sa: IsakmpSa, begun: float) -> None:
+        session = Session(self._core, sa, begun, self._settings, self)
+        self._failures = 0
+        self._heard = self._core.now
+        self._sessions.enter(session)
+        self._holder.established(sa)
+        if sa.alone:
+            self.alone(session)
+        self._serve()
+
+    def _ask(self, wish: Wish) -> None:
+        self._wishes.append(wish)
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._wishes and (session := self._sessions.usable) is not None:
+            wish = self._wishes.popleft()
+            session.begin(wish.terms, wish.ends, wish.done, wish.failed)
+        if self._wishes and self._calls.possible:
+            self._call()
+        elif self._wishes:
+            self._fail_wishes("the peer has to call us")
+
+    def _call(self) -> None:
+        self._calls.call(first=not (self._sessions or self._children))
+
+    def _unreached(self, reason: str) -> None:
+        """What was made stays as long as the peer is heard by it."""
+        self._failures += 1
+        self._holder.unreached(reason)
+        self._fail_wishes(reason)
+        if self._children and not self._sessions:
+            if self._heard < self._calls.begun:
+                self._children.cut_off(reason)
+            else:
+                self._call_later()
+
+    def _call_later(self) -> None:
+        """There are SAs, and nothing to end them by."""
+
+        def call() -> None:
+            if self._children and not self._sessions:
+                self._call()
+
+        delay = back_off(limits.RECONNECT_FIRST, limits.RECONNECT_LAST, self._failures)
+        self._core.after(self._core.jittered(delay, 0.5), call)
+
+    def _fail_wishes(self, reason: str) -> None:
+        wishes, self._wishes = self._wishes, deque()
+        for wish in wishes:
+            wish.failed(reason)
+
+    def _tell(self, live: LivePair) -> None:
+        session = self._sessions.to_tell_of(live)
+        if session is not None:
+            session.delete(live.pair)
+
+    def _tidy(self) -> None:
+        """A pair has ended; whoever ended it may have more to say."""
+        self._core.after(0.0, self._sessions.end_spent)
+
+    # --- what sessions tell ---
+
+    def making(self, pair: ChildPair) -> None:
+        self._children.making(pair)
+
+    def made(self, session: Session, pair: ChildPair) -> None:
+        self._children.made(session, pair)
+
+    def withdrawn(self, session: Session, pair: ChildPair, reason: str) -> None:
+        newest = self._sessions.newest
+        if session.over and newest is not None:  # which the peer has perhaps ended before it knew that this isn't made
+            newest.delete(pair)
+        self._holder.failed(pair.terms, pair.ends, reason)
+        self._children.withdrawn(pair)
+
+    def deleted(self, protocol: registry_v1.Protocol, spis: tuple[bytes, ...]) -> None:
+        self._children.deleted(protocol, spis)
+
+    def alone(self, session: Session) -> None:
+        """What was made while its phase 1 went on isn't what the peer has forgotten."""
+        reason = "the peer has begun anew"
+        self._sessions.forget_before(session, reason)
+        self._children.cut_off(reason, before=session.begun)
+
+    def over(self, session: Session, reason: str) -> None:
+        self._sessions.leave(session)
+        self._holder.ended(session.sa, reason)
+        if self._children and not self._sessions and self._calls.possible:
+            self._call_later()
+
+    def gone(self, session: Session) -> None:
+        reason = "the peer isn't there any more"
+        self._sessions.leave(session)
+        self._holder.ended(session.sa, reason)
+        if not self._sessions:
+            self._children.cut_off(reason)
+
+    def due(self, session: Session) -> None:
+        """The next one, unless there is one or it's spent; until it's there, again and again."""
+        if self._sessions.newest is session and not session.spent and self._calls.possible:
+            self._call()
+            self._core.after(self._core.jittered(limits.TEMPORARY_FAILURE_LAST, 0.5), lambda: self.due(session))
+
+    def exhausted(self) -> None:
+        if self._sessions.usable is None:
+            self._call()

@@ -1,0 +1,48 @@
+"""Who wants SAs by IKEv1, and is told what becomes of them; and what it wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ipsecd.ike.v1.child_pair import ChildPair
+from ipsecd.ike.v1.phase_1 import IsakmpSa
+from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
+from ipsecd.ike.v1.session import Session
+
+
+class Holder(Protocol):
+    """Who holds an association."""
+
+    def established(self, sa: IsakmpSa) -> None:
+        """The peer has proved who it is."""
+
+    def ended(self, sa: IsakmpSa, reason: str) -> None:
+        """An ISAKMP SA is over."""
+
+    def unreached(self, reason: str) -> None:
+        """A phase 1 of ours came to nothing."""
+
+    def up(self, pair: ChildPair) -> None:
+        """Traffic that had none has SAs now."""
+
+    def rekeyed(self, pair: ChildPair) -> None:
+        """It has others now."""
+
+    def down(self, pair: ChildPair, reason: str) -> None:
+        """It had these, and has none any more."""
+
+    def failed(self, terms: QuickTerms, ends: Ends, reason: str) -> None:
+        """A quick mode came to nothing. What the traffic has stays, and is rekeyed later; for traffic that has none
+        nothing more is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A quick mode of ours that needs an ISAKMP SA."""
+
+    terms: QuickTerms
+    ends: Ends
+    done: Callable[[Session, ChildPair], None]
+    failed: Callable[[str], None]

@@ -1,0 +1,132 @@
+"""One pair of SAs from the end of its quick mode to its own: what is installed of it, and when it's due for something.
+
+It's rekeyed at its soft limit and ends at its hard one, or when nothing has gone by it for as long as its terms say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from ipsecd.ike.core import Core
+from ipsecd.ike.v1.child_pair import ChildPair
+
+if TYPE_CHECKING:
+    from ipsecd.ike.timers import Timer
+    from ipsecd.ike.v1.session import Session
+
+
+class Stage(Enum):
+    UP = "up"  # it's sent by
+    REPLACED = "replaced"  # by a successor: it only receives
+    GONE = "gone"
+
+
+class Keeper(Protocol):
+    """Who is told what is due."""
+
+    def soft(self, live: LivePair) -> None:
+        """A successor."""
+
+    def hard(self, live: LivePair) -> None:
+        """Its end."""
+
+    def idle(self, live: LivePair) -> None:
+        """Its end, as nobody uses it."""
+
+
+class LivePair:
+    """The lifetime runs from its making on. ``session`` is whose quick mode has made it, or what came after that."""
+
+    def __init__(self, core: Core, pair: ChildPair, session: Session, keeper: Keeper) -> None:
+        self._core = core
+        self.pair = pair
+        self.session = session
+        self.stage = Stage.UP
+        self.since = core.now
+        self.due = False  # its soft limit is reached
+        self.heard = False  # a packet came in by it
+        self.ours_to_delete = False  # if it's replaced
+        self.sending = False
+        self.deletion: Timer | None = None
+        self._keeper = keeper
+        self._last = core.now
+        soft, hard = pair.limits[-1]
+        self._timers: list[Timer] = []
+        for seconds, action in ((soft.seconds, self.reach_soft), (hard.seconds, lambda: keeper.hard(self))):
+            if seconds is not None:
+                self._timers.append(core.after(seconds, action))
+        self._idle: Timer | None = None
+        self._watch()
+
+    # --- what is installed ---
+
+    def open_outbound(self) -> None:
+        """From now on we send by it."""
+        self.stage = Stage.UP
+        self._cancel_deletion()
+        if not self.sending:
+            self.sending = True
+            self.pair.open_outbound(self._core)
+
+    def replace(self) -> None:
+        """Another one is sent by, which is installed by now."""
+        self.stage = Stage.REPLACED
+        self._close_outbound()
+
+    def close(self, linger: float = 0.0) -> None:
+        """It ends here. ``linger``: packets are taken for so long, as some may be on their way."""
+        if self.stage is Stage.GONE:
+            return
+        self.stage = Stage.GONE
+        self._cancel_deletion()
+        for timer in (*self._timers, *([self._idle] if self._idle else [])):
+            timer.cancel()
+        self._close_outbound()
+        if linger:
+            self._core.after(linger, self._close_inbound)
+        else:
+            self._close_inbound()
+
+    def _close_outbound(self) -> None:
+        if self.sending:
+            self.sending = False
+            self.pair.close_outbound(self._core)
+
+    def _close_inbound(self) -> None:
+        self.pair.close_inbound(self._core)
+        self._core.promised.difference_update(self.pair.spis)
+
+    def delete_after(self, delay: float, action: Callable[[], None]) -> None:
+        """It's replaced, and is deleted then, unless it's taken up again."""
+        self._cancel_deletion()
+        self.deletion = self._core.after(delay, action)
+
+    def _cancel_deletion(self) -> None:
+        if self.deletion is not None:
+            self.deletion.cancel()
+            self.deletion = None
+
+    # --- what is due ---
+
+    def reach_soft(self) -> None:
+        """By its time, or by what has gone through it."""
+        if not self.due and self.stage is not Stage.GONE:
+            self.due = True
+            self._keeper.soft(self)
+
+    def used(self) -> None:
+        """Packets have gone by it, in one of both directions."""
+        self._last = self._core.now
+
+    def _watch(self) -> None:
+        """By how long it wasn't used."""
+        most = self.pair.terms.idle
+        if most is None:
+            return
+        quiet_enough = self._last + most
+        if self._core.now >= quiet_enough:
+            self._keeper.idle(self)
+        else:
+            self._idle = self._core.timers.at(quiet_enough, self._watch)

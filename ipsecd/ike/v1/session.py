@@ -1,0 +1,205 @@
+"""One ISAKMP SA in use: its exchanges, its lifetime, and how many quick modes it makes.
+
+One that has made all it may makes no more and stays for those it has made ([MS-IKEE] section 3.8.7.2). With a limit of
+one each quick mode has a main mode of its own: master key PFS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ipsecd import limits
+from ipsecd.ike.core import Core
+from ipsecd.ike.effects import Keepalive
+from ipsecd.ike.lifetimes import soft_seconds
+from ipsecd.ike.v1.child_pair import ChildPair
+from ipsecd.ike.v1.exchanges import Exchanges
+from ipsecd.ike.v1.phase_1 import IsakmpSa
+from ipsecd.ike.v1.quick_modes import Failed
+from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
+from ipsecd.wire import ikev1, registry_v1
+
+if TYPE_CHECKING:
+    from ipsecd.ike.timers import Timer
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What ISAKMP SAs with one peer are held to. ``terms`` are what it may have, in order. ``dpd``: it's asked whether
+    it's there after so many seconds without a word. ``quick_modes`` that one of them makes; 0: no limit."""
+
+    terms: tuple[QuickTerms, ...]
+    dpd: float = limits.DPD_IDLE
+    quick_modes: int = 0
+
+
+class SessionOwner(Protocol):
+    """Who holds all that there is with one peer."""
+
+    def making(self, pair: ChildPair) -> None:
+        """As of ``quick_modes.Granting``."""
+
+    def made(self, session: Session, pair: ChildPair) -> None:
+        """As of ``quick_modes.Granting``."""
+
+    def withdrawn(self, session: Session, pair: ChildPair, reason: str) -> None:
+        """As of ``quick_modes.Granting``."""
+
+    def deleted(self, protocol: registry_v1.Protocol, spis: tuple[bytes, ...]) -> None:
+        """As of ``exchanges.Owner``."""
+
+    def alone(self, session: Session) -> None:
+        """The peer has nothing of what was made before this session."""
+
+    def over(self, session: Session, reason: str) -> None:
+        """Nothing more is begun by it."""
+
+    def gone(self, session: Session) -> None:
+        """The same, as the peer doesn't answer whether it's there."""
+
+    def due(self, session: Session) -> None:
+        """Its lifetime ends soon."""
+
+    def exhausted(self) -> None:
+        """The peer wants more of a session than it makes."""
+
+
+class Session:
+    """``begun`` is when its phase 1 was."""
+
+    def __init__(self, core: Core, sa: IsakmpSa, begun: float, settings: Settings, owner: SessionOwner) -> None:
+        self._core = core
+        self._owner = owner
+        self.sa = sa
+        self.begun = begun
+        self.since = core.now
+        self.settings = settings
+        self._retired = False
+        self._heard = core.now
+        self._hearing = False
+        self._made = 0
+        self._exchanges = Exchanges(core, sa, settings.terms, self, settings.dpd)
+        fraction = core.fraction()
+        self._timers = [
+            core.after(soft_seconds(sa.seconds, fraction), lambda: owner.due(self)),
+            core.after(sa.seconds, lambda: self.end("its lifetime is over")),
+        ]
+        self._keepalive: Timer | None = None
+        if sa.nat is not None and sa.nat.here and sa.path.natt:
+            self._keepalive = core.after(limits.NAT_KEEPALIVE, self._keep_alive)
+
+    @property
+    def over(self) -> bool:
+        return self._exchanges.over
+
+    @property
+    def spent(self) -> bool:
+        """Whether it has made, or is about to, all that it may."""
+        return 0 < self.settings.quick_modes <= self._made + self._exchanges.begun
+
+    @property
+    def usable(self) -> bool:
+        """Whether a quick mode of ours may go by it."""
+        return not (self.over or self._retired or self.spent)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a quick mode goes on."""
+        return self._exchanges.begun > 0
+
+    @property
+    def needed(self) -> bool:
+        """Whether a quick mode goes on, or its last message may be asked for again."""
+        return self._exchanges.answering
+
+    def reconfigure(self, settings: Settings) -> None:
+        self.settings = settings
+        self._exchanges.allow(settings.terms)
+
+    # --- what goes on ---
+
+    def begin(self, terms: QuickTerms, ends: Ends, done: Callable[[Session, ChildPair], None], failed: Failed) -> None:
+        """A quick mode of ours. A session by which nothing is heard all the time until it fails isn't used for another:
+        the peer has perhaps forgotten it."""
+        begun = self._core.now
+
+        def made(pair: ChildPair) -> None:
+            self._made += 1
+            done(self, pair)
+
+        def over(reason: str) -> None:
+            if not self._hearing and self._core.now > begun >= self._heard:
+                self._retired = True
+            failed(reason)
+
+        self._exchanges.begin(terms, ends, made, over)
+
+    def hear(self, message: ikev1.Message) -> None:
+        """PeerError or Refused as of ``Exchanges.hear``."""
+        self._hearing = True
+        try:
+            self._exchanges.hear(message)
+            self._heard = self._core.now
+        finally:
+            self._hearing = False
+
+    def heard(self) -> None:
+        """Packets of the peer's came in by SAs that were made with it."""
+        self._exchanges.heard()
+
+    def used(self, spi: bytes) -> None:
+        """The first packet came in by this SPI of ours."""
+        self._exchanges.used(spi)
+
+    def delete(self, pair: ChildPair) -> None:
+        """Tell the peer that it is no more."""
+        self._exchanges.delete(*pair.deletes())
+
+    def end(self, reason: str) -> None:
+        """Tell the peer, and end it."""
+        self._exchanges.end(reason)
+
+    def forget(self, reason: str) -> None:
+        """End it without a word: the peer knows it no more."""
+        self._exchanges.forget(reason)
+
+    def _keep_alive(self) -> None:
+        self._core.emit(Keepalive(self.sa.path))
+        self._keepalive = self._core.after(limits.NAT_KEEPALIVE, self._keep_alive)
+
+    # --- what its exchanges tell ---
+
+    def may_begin(self) -> bool:
+        if self.spent:
+            self._owner.exhausted()
+        return not self.spent
+
+    def making(self, pair: ChildPair) -> None:
+        self._owner.making(pair)
+
+    def made(self, pair: ChildPair) -> None:
+        self._made += 1
+        self._owner.made(self, pair)
+
+    def withdrawn(self, pair: ChildPair, reason: str) -> None:
+        self._owner.withdrawn(self, pair, reason)
+
+    def deleted(self, protocol: registry_v1.Protocol, spis: tuple[bytes, ...]) -> None:
+        self._owner.deleted(protocol, spis)
+
+    def alone(self) -> None:
+        self._owner.alone(self)
+
+    def ended(self, reason: str) -> None:
+        self._stop()
+        self._owner.over(self, reason)
+
+    def lost(self) -> None:
+        self._stop()
+        self._owner.gone(self)
+
+    def _stop(self) -> None:
+        for timer in (*self._timers, *([self._keepalive] if self._keepalive else [])):
+            timer.cancel()
