@@ -58,6 +58,8 @@ COMMIT_TRIES = 2  # of the last message of a quick mode while we wait for CONNEC
 DELETE_TRIES = 4  # of a delete that Windows answers ([MS-IKEE] section 3.8.6.1), about 45 s in all
 QUICK_REPLACED = 60.0  # a pair of SAs that a quick mode of ours has replaced, and by whose successor nothing has come:
 # the peer may still wait for the last message, and has asked for it six times by then
+FOLLOW_PEER = 3.0  # of two pairs of SAs for the same traffic, the peer sends by the other one for so long: less than it
+# takes what comes by the one that we send by (OLD_INBOUND_KEPT)
 REPLACED_ISAKMP = 10.0  # an ISAKMP SA that a main mode of ours has replaced, for what is still said by it
 MAX_ANSWERING = 5  # phase 1s with one peer that it has begun and not proved itself in: as many as from one address
 MAX_QUICK_MODES = 64  # of one ISAKMP SA that the peer has begun and not ended: several times what any peer does at once

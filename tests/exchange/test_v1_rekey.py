@@ -142,6 +142,32 @@ def test_of_two_rekeys_that_cross_one_stays_and_both_sides_know_which(seed: int)
     assert (net.lost, net.agree(1)) == ([], True)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_side_that_does_not_see_two_rekeys_cross_follows_the_one_that_does(seed: int) -> None:
+    """The initiator's offer is late, so the responder takes it for a rekey of what it has just made; and it never hears
+    which of them the initiator has deleted."""
+    net = gateways(seed=seed, dpd=1e9).up()
+    lost: list[bytes] = []
+
+    def alter(from_initiator: bool, data: bytes) -> bytes | None:
+        late = quick(data) and not lost
+        told = ikev1.decode(data).header.exchange == Exchange.INFORMATIONAL
+        if from_initiator and (late or told):
+            lost.append(data)
+            return None
+        return data
+
+    net._alter = alter
+    for end in (net.i, net.r):
+        net.act(lambda end=end: end.all.rekey("c"))  # type: ignore[misc]  # bound at once
+    net.traffic(0.1, net.now + 60.0)
+    assert net.lost == []
+    (by_i,), (by_r,) = ({out.spi for out in end.outbound.values()} for end in (net.i, net.r))
+    assert (by_i in net.r.inbound, by_r in net.i.inbound) == (True, True)
+    net.traffic(1.0, net.now + limits.REPLACED_KEPT + 10.0)
+    assert (net.lost, net.agree(1)) == ([], True)
+
+
 def test_both_sides_may_want_the_first_pair_at_once() -> None:
     for seed in range(10):
         net = gateways(seed=seed, link=SLOW)

@@ -211,6 +211,7 @@ class Gateways(Line[Gateway]):
     def _packet(self, sender: Gateway, receiver: Gateway) -> None:
         if not sender.outbound:
             self.lost.append(f"{self.now:.3f} {sender.us} has no outbound SA")
+            self.want(sender)
             return
         spi = [spi for spi, _ in sender.outbound][-1]
         self.count[sender.us] += 1

@@ -125,15 +125,14 @@ class Association:
 
     def inbound_used(self, spi: bytes) -> None:
         """The first good packet came in by this SPI."""
-        self.alive((spi,))
         for session in self._sessions:
             session.used(spi)
-        self._children.inbound_used(spi)
+        self.alive((spi,))
 
     def alive(self, spis: tuple[bytes, ...]) -> None:
         """Authentic packets came in by these SPIs lately."""
         self._heard = self._core.now
-        self._children.used(spis)
+        self._children.heard(spis)
         for session in self._sessions:
             session.heard()
 

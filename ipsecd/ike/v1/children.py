@@ -96,13 +96,23 @@ class Children:
         first = line.current is None
         replaced = line.enter(new)
         if replaced is not None:
-            delay = limits.QUICK_REPLACED if replaced.ours_to_delete else limits.REPLACED_KEPT
-            replaced.delete_after(delay, lambda: self._delete(replaced))
-            self._delete_needless(line)
+            self._delete_later(line, replaced)
         if first:
             self._holder.up(pair)
         elif replaced is not new:
             self._holder.rekeyed(pair)
+
+    def _delete_later(self, line: Lineage, replaced: LivePair) -> None:
+        delay = limits.QUICK_REPLACED if replaced.ours_to_delete else limits.REPLACED_KEPT
+        replaced.delete_after(delay, lambda: self._delete(replaced))
+        self._delete_needless(line)
+
+    def _delete_needless(self, line: Lineage) -> None:
+        """The peer sends by what has replaced them."""
+        if line.current is not None and line.current.heard is not None:
+            for each in line.replaced:
+                if each.ours_to_delete:
+                    self._delete(each)
 
     def _delete(self, live: LivePair) -> None:
         self._tell(live)
@@ -190,19 +200,16 @@ class Children:
         wanted = frozenset(spis)
         return tuple(live for live in self if not wanted.isdisjoint(live.pair.spis))
 
-    def inbound_used(self, spi: bytes) -> None:
-        """The first packet came in by it: the peer sends by it, so what it has replaced isn't needed any more, if it
-        is ours to delete."""
-        for live in self.of((spi,)):
-            live.heard = True
-            live.used()
-            self._delete_needless(self._lines[traffic_of(live.pair)])
-
-    def _delete_needless(self, line: Lineage) -> None:
-        if line.current is not None and line.current.heard:
-            for each in line.replaced:
-                if each.ours_to_delete:
-                    self._delete(each)
+    def heard(self, spis: tuple[bytes, ...]) -> None:
+        """Packets came in by them lately."""
+        for live in self.of(spis):
+            live.hear()
+            line = self._lines[traffic_of(live.pair)]
+            left = line.follow(live, self._core.now)
+            if left is not None:
+                self._delete_later(line, left)
+            elif live is line.current:
+                self._delete_needless(line)
 
     def used(self, spis: tuple[bytes, ...]) -> None:
         """Packets have gone by them lately, in one of both directions."""

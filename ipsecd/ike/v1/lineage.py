@@ -4,6 +4,9 @@ A quick mode doesn't say that it's a rekey (RFC 2409): each new pair for the sam
 that both ends have begun at once, so that each was asked while its own question was on its way, are *rivals*: both ends
 keep the one that wasn't made with the lowest of the four nonces, as in IKEv2 (RFC 7296 section 2.8.1). Other peers keep
 another one perhaps, which works as well: what is replaced goes on receiving.
+
+If messages are lost, one side may take for a successor what the other knows to be a rival, and never hear that it's
+deleted. It sees then that the peer sends by the one that it holds for replaced, and by no other: it *follows*.
 """
 
 from __future__ import annotations
@@ -85,6 +88,19 @@ class Lineage:
         given.ours_to_delete = given.pair.ours if rivals else new.pair.ours
         given.replace()
         return given
+
+    def follow(self, live: LivePair, now: float) -> LivePair | None:
+        """Packets come by this one: it's sent by if the peer has settled on it. The one that isn't any more then."""
+        old = self.current
+        if old is None or live.stage is not Stage.REPLACED or live.pair.ours == old.pair.ours:
+            return None
+        silent = max(old.since, old.heard or 0.0) + limits.FOLLOW_PEER <= now
+        if not silent or live.pair.lowest_nonce < old.pair.lowest_nonce:
+            return None
+        self._send_by(live)
+        old.ours_to_delete = old.pair.ours
+        old.replace()
+        return old
 
     def _are_rivals(self, old: LivePair, new: LivePair) -> bool:
         return old.pair.spi in self._rivals if new.pair.ours else old is self._crossed and new.pair.spi in self._rivals

@@ -46,7 +46,7 @@ class LivePair:
         self.stage = Stage.UP
         self.since = core.now
         self.due = False  # its soft limit is reached
-        self.heard = False  # a packet came in by it
+        self.heard: float | None = None  # when the last packet came in by it, as far as we are told
         self.ours_to_delete = False  # if it's replaced
         self.sending = False
         self.deletion: Timer | None = None
@@ -119,6 +119,11 @@ class LivePair:
     def used(self) -> None:
         """Packets have gone by it, in one of both directions."""
         self._last = self._core.now
+
+    def hear(self) -> None:
+        """Packets came in by it."""
+        self.heard = self._core.now
+        self.used()
 
     def _watch(self) -> None:
         """By how long it wasn't used."""
