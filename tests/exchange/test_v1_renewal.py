@@ -14,6 +14,7 @@ from ipsecd.wire import ikev1
 from ipsecd.wire.registry_v1 import Exchange
 from ipsecd.wire.selector import Selector
 from tests.exchange.network import Link
+from tests.exchange.phase_1 import suite
 from tests.exchange.phase_2 import mirrored, terms
 from tests.exchange.v1_gateways import Gateway, Gateways, gateways
 
@@ -255,6 +256,20 @@ def test_a_call_is_dropped_when_the_peer_s_comes_through_before_anything_came_ba
     assert net.i.events.count("established") == net.r.events.count("established") == 1
     assert net.i.core.counters["unknown-ike-spi"] > 0  # what comes back to it later has no effect
     assert net.settles(1)
+
+
+def test_a_call_that_was_refused_first_and_then_taken_is_answered_to_its_end() -> None:
+    net = gateways(DAY)
+    taken, net.r.suites = net.r.suites, (suite(bits=256),)
+    net.want().run(3.0)
+    assert net.r.core.counters["no-proposal-chosen"] == 2
+    net.r.suites = taken  # the policy is put right
+    net.run(60.0)
+    assert net.agree(1)
+    (*_, last) = (data for data in net.i.sent if ikev1.decode(data).header.exchange == Exchange.MAIN)
+    sent = len(net.r.sent)
+    net.give(to_responder=True, data=last)
+    assert len(net.r.sent) == sent + 1  # although what was refused is over by now
 
 
 def test_a_call_that_nobody_answers_fails_all_that_waits_for_it() -> None:

@@ -27,6 +27,7 @@ from ipsecd.ike.v1.main_responder import MainModeResponder
 from ipsecd.ike.v1.phase_1 import IsakmpSa, Terms
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
 from ipsecd.ike.v1.session import Settings
+from ipsecd.ike.v1.suites import IsakmpSuite
 from ipsecd.wire import ikev1
 from ipsecd.wire.form import Form
 from ipsecd.wire.identity import Identity
@@ -46,6 +47,7 @@ class Gateway(LineEnd):
     path: Path = field(default_factory=lambda: Path(OURS, THEIRS))
     seconds: int = 28_800
     force_udp: bool = False
+    suites: tuple[IsakmpSuite, ...] = (suite(),)
     says: tuple[bytes, ...] = ()
     inbound: dict[bytes, InstallInbound] = field(default_factory=dict)
     outbound: dict[tuple[bytes, bytes], InstallOutbound] = field(default_factory=dict)  # by (SPI, inbound SPI)
@@ -61,7 +63,7 @@ class Gateway(LineEnd):
 
     def _terms(self, *, first: bool = False) -> Terms:
         us, them = Identity.parse(self.us), Identity.parse(self.them)
-        return Terms((suite(),), Secret(b"correct horse"), us, them, self.seconds, first, self.force_udp)
+        return Terms(self.suites, Secret(b"correct horse"), us, them, self.seconds, first, self.force_udp)
 
     def _call(self, cookie: bytes, *, first: bool, done: Done, failed: Failed) -> Hear:
         self.calls.append(self.core.now)

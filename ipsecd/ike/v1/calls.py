@@ -99,8 +99,9 @@ class Calls:
             self._established(sa, begun)
 
         def failed(_: str) -> None:
-            self._answering.discard(theirs)
-            self._forget(theirs, cookie)
+            if self._known.get(theirs) is hear:  # else its first message was refused
+                self._answering.discard(theirs)
+                self._forget(theirs, cookie)
 
         hear = begin(cookie, done=done, failed=failed)
         hear(message, data, path)

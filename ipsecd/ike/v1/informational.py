@@ -97,12 +97,23 @@ class Informational:
         return hash_1(self._sa.suite.prf.id, self._sa.keys.a, id_, tail)
 
     def _act(self, admitted: Admitted) -> None:
-        for notify in admitted.all(Notify):
-            self._note(notify)
-        deletes = admitted.all(Delete)
-        # what ends this SA is last, so that all the rest acts
-        for delete in sorted(deletes, key=lambda each: each.protocol == registry_v1.Protocol.ISAKMP):
-            self._delete(delete)
+        """Each part acts, whatever is wrong with others; what ends this SA is last."""
+        deletes = sorted(admitted.all(Delete), key=lambda each: each.protocol == registry_v1.Protocol.ISAKMP)
+        wrong: list[PeerError] = []
+        parts: tuple[Notify | Delete, ...] = (*admitted.all(Notify), *deletes)
+        for part in parts:
+            try:
+                self._act_on(part)
+            except PeerError as error:
+                wrong.append(error)
+        if wrong:
+            raise wrong[0]
+
+    def _act_on(self, part: Notify | Delete) -> None:
+        if isinstance(part, Notify):
+            self._note(part)
+        else:
+            self._delete(part)
 
     def _note(self, notify: Notify) -> None:
         if notify.type in (NotifyType.R_U_THERE, NotifyType.R_U_THERE_ACK):

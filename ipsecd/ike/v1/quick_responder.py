@@ -104,7 +104,10 @@ class QuickResponder:
         if suite.group is None:
             return (), None
         ours = self._core.entropy.key_pair(suite.group.id)
-        return (Ke(ours.public),), ours.shared(values[0].data)
+        try:
+            return (Ke(ours.public),), ours.shared(values[0].data)
+        except PeerError as error:
+            raise PeerError(error.reason, error.detail, notify=NotifyType.INVALID_KEY_INFORMATION) from error
 
     def _transmit(self) -> None:
         self._core.emit(Send(self._said, self._sa.path))
