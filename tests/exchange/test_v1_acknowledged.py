@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from ipsecd import limits
 from ipsecd.crypto.keymat_v1 import hash_1
@@ -15,6 +16,7 @@ from ipsecd.wire.registry_v1 import Exchange, Protocol
 from tests.exchange.network import Link
 from tests.exchange.phase_1 import COOKIE_I, COOKIE_R
 from tests.exchange.phase_2 import QuickLine, mirrored, terms
+from tests.exchange.v1_gateways import gateways
 
 WINDOWS_7 = vendor_ids.WINDOWS + bytes.fromhex("00000007")
 OF_ESP = Delete(Protocol.ESP, (b"abcd",))
@@ -182,3 +184,19 @@ def test_the_peer_s_end_of_the_isakmp_sa_ends_our_waiting_for_an_answer() -> Non
     assert not any(wire.r.sa.keys.a.reveal())
     sent = len(wire.r.sent)
     assert len(wire.run(600.0).r.sent) == sent == 2
+
+
+def test_with_windows_what_ends_here_ends_there_although_messages_are_lost() -> None:
+    link = Link(loss=0.2, duplication=0.2, delay=(0.01, 0.8))
+    left = 0
+    for seed in range(20):
+        net = gateways(seed=seed, link=link, says=(WINDOWS_7,), dpd=1e9)
+        net.want().run(100.0)
+        net.act(partial(net.i.all.rekey, "c"))
+        net.traffic(1.0, 200.0)
+        net.act(partial(net.i.all.close, "it goes"))
+        assert (net.i.inbound, net.i.outbound, net.i.all.isakmp_sas) == ({}, {}, ())
+        net.run(300.0)
+        left += len(net.r.inbound) + len(net.r.all.isakmp_sas)
+        assert net.i.core.counters["internal-error"] == net.r.core.counters["internal-error"] == 0
+    assert left <= 1

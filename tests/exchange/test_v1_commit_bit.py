@@ -4,6 +4,7 @@ Windows does."""
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -15,6 +16,7 @@ from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_payloads import Notify
 from ipsecd.wire.registry_v1 import Exchange, Flag, NotifyType, Payload, Protocol
 from tests.exchange.phase_2 import QuickLine, line, terms
+from tests.exchange.v1_gateways import gateways
 
 CONNECTED = Notify(NotifyType.CONNECTED, protocol=Protocol.ESP, spi=b"abcd")
 _FLAGS = 19  # where they stand in the header
@@ -133,3 +135,16 @@ def test_an_initiator_that_sets_the_bit_is_answered_as_others_are() -> None:
 
     wire = line(terms(), alter=alter).run(1.0)
     assert (len(wire.r.pairs), len(wire.r.outbound)) == (1, 1)
+
+
+def test_a_rekey_with_the_bit_loses_no_packet() -> None:
+    """What is replaced is sent by until the peer is ready."""
+    net = gateways(alter=committed)
+    net.want().run(20.0)
+    assert net.agree(1)
+    for end in (net.i, net.r):
+        for _ in range(3):
+            net.act(partial(end.all.rekey, "c"))
+            net.traffic(0.1, net.now + 20.0)
+    assert (net.lost, net.agree(1)) == ([], True)
+    assert net.i.events.count("rekeyed") == 6

@@ -4,12 +4,14 @@ on (RFC 2409 section 5.5, RFC 2407 section 4.5)."""
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from ipsecd import limits
 from ipsecd.ike.config import Lifetime
 from ipsecd.ike.effects import InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound, Send
+from ipsecd.ike.suites import ChildSuite
 from ipsecd.ike.v1.quick_terms import Ends
 from ipsecd.ike.v1.session import Settings
 from ipsecd.wire import ikev1
@@ -88,12 +90,12 @@ def test_what_a_peer_replaces_and_never_deletes_is_deleted_by_the_other_side() -
 
 @pytest.mark.parametrize("suite", [esp(), ah(), both(ah(), esp())], ids=str)
 @pytest.mark.parametrize("side", ["i", "r", "both"])
-def test_no_packet_is_lost_whoever_rekeys(suite: object, side: str) -> None:
-    net = gateways(terms(suite, lifetime=SHORT), link=SLOW, seed=side).up()  # type: ignore[arg-type]  # a suite
+def test_no_packet_is_lost_whoever_rekeys(suite: ChildSuite, side: str) -> None:
+    net = gateways(terms(suite, lifetime=SHORT), link=SLOW, seed=side).up()
     ends = {"i": (net.i,), "r": (net.r,), "both": (net.i, net.r)}[side]
     for _ in range(20):
         for end in ends:
-            net.act(lambda end=end: end.all.rekey("c"))  # type: ignore[misc]  # bound at once
+            net.act(partial(end.all.rekey, "c"))
         net.traffic(0.05, net.now + 30.0)
     assert net.lost == []
     assert net.count["a.example"] == net.count["b.example"] >= 20 * 600
@@ -129,7 +131,7 @@ def test_replaced_pairs_take_what_is_still_on_its_way() -> None:
 def test_of_two_rekeys_that_cross_one_stays_and_both_sides_know_which(seed: int) -> None:
     net = gateways(seed=seed).up()
     for end in (net.i, net.r):
-        net.act(lambda end=end: end.all.rekey("c"))  # type: ignore[misc]  # bound at once
+        net.act(partial(end.all.rekey, "c"))
     net.run(net.now + 1.0)
     (by_i,), (by_r,) = ({out.spi for out in end.outbound.values()} for end in (net.i, net.r))
     assert (by_i in net.r.inbound, by_r in net.i.inbound) == (True, True)
@@ -159,7 +161,7 @@ def test_a_side_that_does_not_see_two_rekeys_cross_follows_the_one_that_does(see
 
     net._alter = alter
     for end in (net.i, net.r):
-        net.act(lambda end=end: end.all.rekey("c"))  # type: ignore[misc]  # bound at once
+        net.act(partial(end.all.rekey, "c"))
     net.traffic(0.1, net.now + 60.0)
     assert net.lost == []
     (by_i,), (by_r,) = ({out.spi for out in end.outbound.values()} for end in (net.i, net.r))
@@ -353,7 +355,7 @@ def test_many_children_come_up_and_are_rekeyed_at_once() -> None:
     assert net.agree(20)
     assert len(net.i.calls) == 1
     for n in range(20):
-        net.act(lambda n=n: (net.i if n % 2 else net.r).all.rekey(f"c{n}"))  # type: ignore[misc]  # bound at once
+        net.act(partial((net.i if n % 2 else net.r).all.rekey, f"c{n}"))
     net.run(net.now + 200.0)
     assert net.agree(20)
     assert net.i.events.count("rekeyed") == net.r.events.count("rekeyed") == 20
@@ -405,7 +407,7 @@ def test_ends_that_a_policy_has_no_name_for_are_kept_apart() -> None:
     net = Gateways(Settings((whole,)), Settings((mirrored(whole),)))
     for n in (1, 2):
         ends = Ends(Selector.net(f"10.1.{n}.0/24"), Selector.net(f"10.2.{n}.0/24"))
-        net.act(lambda ends=ends: net.i.all.want(whole, ends))  # type: ignore[misc]  # bound at once
+        net.act(partial(net.i.all.want, whole, ends))
     net.run(5.0)
     assert net.agree(2)
     net.act(lambda: net.i.all.rekey("c"))

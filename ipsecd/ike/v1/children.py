@@ -121,8 +121,7 @@ class Children:
     def _end(self, live: LivePair) -> None:
         line = self._lines[traffic_of(live.pair)]
         line.leave(live)
-        if line.current is not None and line.current.due:
-            self._again(line)
+        self._again(line)
         self._tidy()
         self._changed()
 
@@ -208,6 +207,7 @@ class Children:
             left = line.follow(live, self._core.now)
             if left is not None:
                 self._delete_later(line, left)
+                self._again(line)
             elif live is line.current:
                 self._delete_needless(line)
 

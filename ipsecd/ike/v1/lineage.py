@@ -132,12 +132,11 @@ class Lineage:
                 self._send_by(self.pairs[-1])
         gone.close(limits.OLD_INBOUND_KEPT if self.current is not None else 0.0)
 
-    def cut_off(self) -> tuple[LivePair, ...]:
-        """All end at once. Those that there were."""
-        gone, self.pairs, self.current = tuple(self.pairs), [], None
+    def cut_off(self) -> None:
+        """All end at once."""
+        gone, self.pairs, self.current = self.pairs, [], None
         for each in gone:
             each.close()
-        return gone
 
     @property
     def replaced(self) -> tuple[LivePair, ...]:
