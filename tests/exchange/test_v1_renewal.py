@@ -179,6 +179,15 @@ def test_who_wants_more_of_an_isakmp_sa_than_the_peer_makes_is_refused_and_gets_
     assert net.run(net.now + 100.0).agree(1)
 
 
+def test_an_isakmp_sa_that_has_had_too_many_exchanges_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_MESSAGE_IDS", 5)
+    net = gateways(terms(lifetime=Lifetime(600)), dpd=1e9).up()
+    net.traffic(1.0, 3_600.0)
+    assert (net.lost, net.i.events.count("established") >= 3) == ([], True)
+    assert net.i.events.count("rekeyed") >= 6
+    assert net.settles(1)
+
+
 def test_one_peer_has_but_so_many_isakmp_sas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_IKE_SAS_PER_PEER", 3)
     monkeypatch.setattr(limits, "REPLACED_ISAKMP", 1e9)

@@ -58,6 +58,7 @@ class Gateway(LineEnd):
     alive_at: float = 0.0
 
     def begin(self, settings: Settings, *, calls: bool = True) -> None:
+        self.settings = settings
         self.all = Association(self.core, settings, self._call if calls else None, self)
         self.hear = self._hear
 
@@ -155,7 +156,7 @@ class Gateways(Line[Gateway]):
         """All that one side, the initiator unless it's said, may have."""
         end = side or self.i
         end.core.now = self.now
-        for each in end.all._settings.terms:
+        for each in end.settings.terms:
             end.all.want(each, Ends(each.local[0], each.remote[0], Form(transport=each.transport)))
         self.collect()
         return self
@@ -169,7 +170,7 @@ class Gateways(Line[Gateway]):
 
     def up(self, seconds: float = 60.0) -> Gateways:
         self.want().run(self.now + seconds)
-        assert self.agree(len(self.i.all._settings.terms)), (self.i.events, self.r.events)
+        assert self.agree(len(self.i.settings.terms)), (self.i.events, self.r.events)
         return self
 
     def agree(self, pairs: int) -> bool:

@@ -61,6 +61,11 @@ class Exchanges:
         return len(self._modes)
 
     @property
+    def exhausted(self) -> bool:
+        """Whether there have been as many as there may be."""
+        return self._modes.exhausted
+
+    @property
     def answering(self) -> bool:
         """Whether there are quick modes that aren't over, or whose last message may be asked for again."""
         return self._modes.kept

@@ -65,13 +65,18 @@ class QuickModes:
         return sum(not each.over for each in self._all())
 
     @property
+    def exhausted(self) -> bool:
+        """Whether the ISAKMP SA has had all the exchanges that it may have."""
+        return self._ids.exhausted
+
+    @property
     def kept(self) -> bool:
         """Whether there are some that aren't over, or that still say their last message again."""
         return bool(self._ours or self._theirs)
 
     def begin(self, terms: QuickTerms, ends: Ends, done: Done, failed: Failed) -> None:
         """One of ours. ``failed`` at once if the ISAKMP SA has had all the exchanges that it may have."""
-        if self._ids.exhausted:
+        if self.exhausted:
             failed("the ISAKMP SA has had too many exchanges and must be replaced")
             return
         id_ = self._ids.fresh()

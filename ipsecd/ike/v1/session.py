@@ -102,7 +102,7 @@ class Session:
     @property
     def usable(self) -> bool:
         """Whether a quick mode of ours may go by it."""
-        return not (self.over or self._retired or self.spent)
+        return not (self.over or self._retired or self.spent or self._exchanges.exhausted)
 
     @property
     def busy(self) -> bool:
