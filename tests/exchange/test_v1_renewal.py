@@ -112,6 +112,30 @@ def test_an_isakmp_sa_that_is_replaced_stays_until_its_quick_modes_are_through_o
     assert net.agree(1)
 
 
+def test_what_ends_with_its_isakmp_sa_on_one_side_alone_is_told_by_the_next_one() -> None:
+    net = gateways(DAY, dpd=1e9).up(5.0)
+    seen: list[bytes] = []
+
+    def alter(from_initiator: bool, data: bytes) -> bytes | None:
+        """The last message of the initiator's quick mode never arrives."""
+        if from_initiator and ikev1.decode(data).header.exchange == Exchange.QUICK:
+            seen.append(data)
+            return data if data == seen[0] else None
+        return data
+
+    net._alter = alter
+    net.act(lambda: net.i.all.rekey("c"))
+    net.act(net.i.all.renew)
+    net.run(7.0)
+    old, _ = net.i.all._sessions
+    net.act(lambda: old.end("as it pleases"))
+    net.run(8.0)
+    assert net.r.events[-1] == "ended: the peer has ended the ISAKMP SA"
+    assert {spi for spi, _ in net.i.outbound} == set(net.r.inbound)  # what was before the rekey
+    net.traffic(0.1, 20.0)
+    assert net.lost == []
+
+
 def test_who_can_not_call_waits_for_the_peer_and_ends_it_at_its_limit() -> None:
     net = gateways(DAY, seconds=600, calls=False).up()
     net.i.all._calls._caller = None  # nor does the other side
