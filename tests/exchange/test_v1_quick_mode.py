@@ -123,6 +123,12 @@ def test_spis_stay_promised_for_whoever_gets_the_pair() -> None:
         assert len(end.core.promised) == 2
 
 
+def test_spis_of_what_is_offered_and_not_taken_are_free_again() -> None:
+    wire = line(terms(esp(), ah()), mirrored(terms(esp()))).run(1.0)
+    same(wire)
+    assert wire.i.core.promised == {wire.i.inbound[0].spi}
+
+
 @pytest.mark.parametrize("integ", [Integ.HMAC_SHA1_96, Integ.HMAC_SHA2_512_256, Integ.AES_XCBC_96, Integ.AES_128_GMAC])
 def test_ah_alone(integ: Integ) -> None:
     wire = line(terms(ah(integ, GROUP))).run(1.0)
