@@ -153,6 +153,8 @@ _PRF: dict[int, PrfAlgorithm] = {
 _GROUP: dict[int, GroupInfo] = {
     method.id: method
     for method in (
+        GroupInfo(Group.MODP_768, "modp768", 96),  # RFC 2409: of old peers of IKEv1, where a policy names them
+        GroupInfo(Group.MODP_1024, "modp1024", 128),
         GroupInfo(Group.MODP_1536, "modp1536", 192),  # RFC 3526
         GroupInfo(Group.MODP_2048, "modp2048", 256),
         GroupInfo(Group.MODP_3072, "modp3072", 384),

@@ -1,4 +1,4 @@
-"""The MODP groups of RFC 3526, and Diffie-Hellman in them by integer arithmetic.
+"""The MODP groups of RFC 2409 and RFC 3526, and Diffie-Hellman in them by integer arithmetic.
 
 The arithmetic is a fallback for the day the library has none (its finite-field Diffie-Hellman is deprecated). It is
 several times slower and not constant-time; keys are used for one exchange, and a peer's value is blinded first.
@@ -12,9 +12,12 @@ from ipsecd.wire.registry import Group
 
 GENERATOR = 2
 
-# RFC 3526 sections 2 to 7: size of the prime in bits, the constant in its formula; section 8: octets of an exponent
-# twice as long as the larger estimate of the group's strength, rounded up
+# RFC 2409 sections 6.1 and 6.2, RFC 3526 sections 2 to 7: size of the prime in bits, the constant in its formula;
+# RFC 3526 section 8: octets of an exponent twice as long as the larger estimate of the group's strength, rounded up. It
+# has none for the smallest two, whose strength is below that of any exponent here
 _GROUPS = {
+    Group.MODP_768: (768, 149686, 30),
+    Group.MODP_1024: (1024, 129093, 30),
     Group.MODP_1536: (1536, 741804, 30),
     Group.MODP_2048: (2048, 124476, 40),
     Group.MODP_3072: (3072, 1690314, 53),
@@ -26,7 +29,7 @@ _GROUPS = {
 
 @cache
 def prime(group: Group) -> int:
-    """The prime of a group: 2^n - 2^(n-64) - 1 + 2^64 * ([2^(n-130) pi] + c), as RFC 3526 defines it."""
+    """The prime of a group: 2^n - 2^(n-64) - 1 + 2^64 * ([2^(n-130) pi] + c), as both RFCs define it."""
     bits, constant, _ = _GROUPS[group]
     return (1 << bits) - (1 << bits - 64) - 1 + (_pi(bits - 130) + constant << 64)
 

@@ -77,12 +77,7 @@ GROUPS: Final[Mapping[str, Group]] = {
 }
 
 # Recognised, so that a policy may name them, and declined by this release.
-NOT_YET: Final = frozenset(
-    {
-        *(name for name in GROUPS if name.startswith("mlkem")),
-        *("modp1024", "modp768"),
-    }
-)
+NOT_YET: Final = frozenset(name for name in GROUPS if name.startswith("mlkem"))
 
 # MUST NOT or SHOULD NOT be used: RFC 8221 sections 5 and 6, RFC 8247 section 2.
 OBSOLETE: Final = frozenset({"des", "3des", "md5", "prfmd5", "modp768", "modp1024", "modp1536"})

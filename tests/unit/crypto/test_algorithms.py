@@ -91,6 +91,8 @@ def test_macs_and_prfs_of_aes_have_the_sizes_of_their_rfcs() -> None:
 @pytest.mark.parametrize(
     ("number", "name", "size"),
     [
+        (1, "modp768", 96),
+        (2, "modp1024", 128),
         (5, "modp1536", 192),
         (14, "modp2048", 256),
         (15, "modp3072", 384),
@@ -139,8 +141,8 @@ def test_nothing_else_is_offered() -> None:
     assert ciphers == {(row[0], row[1]) for row in ENCRYPTIONS}
     assert [n for n in range(2048) if algorithms.integrity(n)] == [1, 2, 5, 8, 12, 13, 14]
     assert [n for n in range(2048) if algorithms.prf(n)] == [1, 2, 4, 5, 6, 7, 8]
-    assert [n for n in range(2048) if algorithms.group(n)] == [5, 14, 15, 16, 17, 18, 19, 20, 21, 28, 29, 30, 31, 32]
-    assert len(algorithms.offered()) == 34 + 7 + 7 + 14
+    assert [n for n in range(2048) if algorithms.group(n)] == [1, 2, 5, *range(14, 22), 28, 29, 30, 31, 32]
+    assert len(algorithms.offered()) == 34 + 7 + 7 + 16
 
 
 @pytest.mark.parametrize("number", [0, 255, 1023, 1025, 65535, -1, 1 << 40])

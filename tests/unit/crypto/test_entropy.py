@@ -23,4 +23,4 @@ def test_key_pairs_are_fresh() -> None:
 
 def test_there_are_no_key_pairs_of_groups_we_decline() -> None:
     with pytest.raises(LocalError):
-        SystemEntropy().key_pair(Group.MODP_1024)
+        SystemEntropy().key_pair(Group.MODP_1024_160)

@@ -161,6 +161,8 @@ def test_a_wrong_exchange_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         "ecp256bp",
         "ecp384bp",
         "ecp512bp",
+        "modp768",
+        "modp1024",
         "modp1536",
         "modp2048",
         "modp3072",
