@@ -1,0 +1,1 @@
+"""Whom to trust for the certificates they show."""
