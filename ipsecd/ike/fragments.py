@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ipsecd import limits
 from ipsecd.errors import PeerError
@@ -41,6 +41,14 @@ class Memory:
         self.strangers = Pool(limits.MAX_FRAGMENTS_HALF_OPEN, limits.MAX_FRAGMENTS_HALF_OPEN_TOTAL)
 
 
+class Kept(Protocol):
+    """A message that isn't whole yet, with ``octets`` of it that are here. ``displaced``: there is no room any more."""
+
+    octets: int
+
+    def displaced(self) -> None: ...
+
+
 class Pool:
     """Octets that many IKE SAs share, ``of_each`` at most for one. When it's full the oldest message goes: whoever
     fills it can only hinder those who take longer than that for theirs."""
@@ -48,10 +56,10 @@ class Pool:
     def __init__(self, of_each: int, of_all: int) -> None:
         self.of_each = of_each
         self._of_all = of_all
-        self._queues: dict[_Queue, None] = {}  # oldest first
+        self._queues: dict[Kept, None] = {}  # oldest first
         self.octets = 0
 
-    def keep(self, queue: _Queue, octets: int) -> None:
+    def keep(self, queue: Kept, octets: int) -> None:
         """Make room for a piece of a message."""
         self._queues.setdefault(queue)
         while self.octets + octets > self._of_all:
@@ -59,7 +67,7 @@ class Pool:
         queue.octets += octets
         self.octets += octets
 
-    def release(self, queue: _Queue) -> None:
+    def release(self, queue: Kept) -> None:
         self._queues.pop(queue, None)
         self.octets -= queue.octets
 

@@ -115,9 +115,23 @@ class Guard:
                 raise PeerError("sa-init-rate")
         elif self._wants_cookies(source, threshold, now) or not self._inits.allows(source, now):
             return self._jar.bake(nonce, remote, spi_i, now)
+        self._check_half_open(source)
+        return None
+
+    def admit_phase_1(self, remote: Endpoint, threshold: int, now: float, *, aggressive: bool) -> None:
+        """Whether a first message of IKEv1, which knows no cookies, may cost us something. PeerError with the reason
+        for which it is dropped. In aggressive mode that is a shared secret and a signature at once, for anybody's
+        address: it's had only as long as IKEv2 wouldn't ask for cookies."""
+        source = source_of(remote.address)
+        if aggressive and self._wants_cookies(source, threshold, now):
+            raise PeerError("phase-1-load")
+        if not self._inits.allows(source, now):
+            raise PeerError("phase-1-rate")
+        self._check_half_open(source)
+
+    def _check_half_open(self, source: bytes) -> None:
         if self._half_open[source] >= limits.MAX_HALF_OPEN_PER_ADDRESS or self._total >= limits.MAX_HALF_OPEN:
             raise PeerError("half-open-limit")
-        return None
 
     def _wants_cookies(self, source: bytes, threshold: int, now: float) -> bool:
         """Once on, cookies stay on until it has been calm: AUTH covers them, so going back and forth hurts honest

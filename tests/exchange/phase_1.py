@@ -11,8 +11,9 @@ from ipsecd.ike.config import IkeConfig, Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.v1.main_initiator import MainModeInitiator
 from ipsecd.ike.v1.main_responder import MainModeResponder
-from ipsecd.ike.v1.phase_1 import IsakmpSa, Terms
+from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.suites import IsakmpSuite
+from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr, Group, Prf
 from ipsecd.wire.registry_v1 import OakleyAuth

@@ -16,10 +16,11 @@ from ipsecd.ike.config import Endpoint, IkeConfig, Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
 from ipsecd.ike.nat import Nat
-from ipsecd.ike.v1 import main_initiator, main_responder, natt
+from ipsecd.ike.v1 import initiating, main_initiator, main_responder, natt
 from ipsecd.ike.v1.main_initiator import MainModeInitiator
 from ipsecd.ike.v1.main_responder import MainModeResponder
-from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, Terms, agree
+from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, agree
+from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1, vendor_ids
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.ikev1_identity import Id
@@ -70,11 +71,11 @@ def test_six_messages_make_an_isakmp_sa() -> None:
     wire = Wire(A, replace(B, seconds=3_600)).run(1.0)
     same(wire)
     assert described(wire.i.sent) == [
-        "MAIN Sa VendorId VendorId VendorId VendorId VendorId",
+        "MAIN Sa VendorId VendorId VendorId VendorId VendorId VendorId",
         "MAIN Ke Nonce NatD NatD",
         "MAIN sealed",
     ]
-    assert described(wire.r.sent) == ["MAIN Sa VendorId VendorId", "MAIN Ke Nonce NatD NatD", "MAIN sealed"]
+    assert described(wire.r.sent) == ["MAIN Sa VendorId VendorId VendorId", "MAIN Ke Nonce NatD NatD", "MAIN sealed"]
     of_i, of_r = sas(wire)
     assert (str(of_i.remote_id), str(of_r.remote_id)) == ("b.example", "a.example")
     assert all(vendor_ids.DPD in sa.vendor_ids for sa in (of_i, of_r))
@@ -482,16 +483,14 @@ def test_strongswan_s_responder_is_continued_to_the_octet(name: str) -> None:
 
 
 @each_main_mode
-def test_strongswan_s_initiator_is_continued_to_the_octet(name: str) -> None:
+def test_strongswan_s_initiator_is_continued_to_the_octet(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     session = CAPTURED[name]
     datagrams = [data for _, data, _ in session.messages[:6]]
     offered = next(p for p in ikev1.decode(datagrams[0]).chain.payloads if isinstance(p, Sa))
     core, of_us = of_session(session, initiator=True)
-    seconds = offered.proposals[0].transforms[0].attributes[-1].number
+    monkeypatch.setattr(initiating, "offer", lambda *_: offered)  # as it offers 0 seconds, which are no limit
     made: list[IsakmpSa] = []
-    initiator = MainModeInitiator(
-        core, replace(of_us, seconds=seconds), Path(A_END, B_END), session.cookies[0], made.append, pytest.fail
-    )
+    initiator = MainModeInitiator(core, of_us, Path(A_END, B_END), session.cookies[0], made.append, pytest.fail)
     first = ikev1.decode(sent(core)).chain
     assert first.payloads[0] == offered
     initiator.hear(ikev1.decode(datagrams[1]), Path(A_END, B_END))

@@ -24,10 +24,11 @@ from ipsecd.ike.v1.calls import Done, Failed, Hear
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.main_initiator import MainModeInitiator
 from ipsecd.ike.v1.main_responder import MainModeResponder
-from ipsecd.ike.v1.phase_1 import IsakmpSa, Terms
+from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
 from ipsecd.ike.v1.session import Settings
 from ipsecd.ike.v1.suites import IsakmpSuite
+from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
 from ipsecd.wire.form import Form
 from ipsecd.wire.identity import Identity

@@ -52,19 +52,31 @@ def common(said: Iterable[VendorId]) -> Revision | None:
 
 
 def payloads(
-    revision: Revision, prf_id: Prf, cookies: tuple[bytes, bytes], path: Path, entropy: Entropy, *, force_udp: bool
-) -> tuple[NatD, NatD]:
-    """What we say of this path: its other end first, then ours (RFC 3947 section 3.2). ``force_udp``: a hash that
-    can't be ours makes the peer believe in a NAT in front of us, so that ESP travels in UDP."""
+    revision: Revision | None,
+    prf_id: Prf,
+    cookies: tuple[bytes, bytes],
+    path: Path,
+    entropy: Entropy,
+    *,
+    force_udp: bool,
+) -> tuple[NatD, ...]:
+    """What we say of this path: its other end first, then ours (RFC 3947 section 3.2); nothing without a revision.
+    ``force_udp``: a hash that can't be ours makes the peer believe in a NAT in front of us, so that ESP travels in
+    UDP."""
+    if revision is None:
+        return ()
     there = _hash(prf_id, cookies, path.remote)
     here = entropy.octets(len(there)) if force_udp else _hash(prf_id, cookies, path.local)
     return NatD(there, revision.nat_d), NatD(here, revision.nat_d)
 
 
 def detect(
-    revision: Revision, prf_id: Prf, cookies: tuple[bytes, bytes], path: Path, said: Iterable[NatD]
+    revision: Revision | None, prf_id: Prf, cookies: tuple[bytes, bytes], path: Path, said: Iterable[NatD]
 ) -> Nat | None:
-    """What the peer's NAT-D payloads, which came along this path, show; None unless there are two or more."""
+    """What the peer's NAT-D payloads, which came along this path, show; None unless there are two or more, or without
+    a revision."""
+    if revision is None:
+        return None
     hashes = [each.hash for each in said if each.numbering == revision.nat_d]
     if len(hashes) < 2:
         return None

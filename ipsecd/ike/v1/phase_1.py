@@ -1,4 +1,4 @@
-"""What both sides of a phase 1 share: its terms, what is agreed on the way, and the ISAKMP SA it ends with."""
+"""What both sides of a phase 1 share: what is agreed on the way, and the ISAKMP SA it ends with."""
 
 from __future__ import annotations
 
@@ -6,38 +6,60 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ipsecd.crypto.isakmp_cipher import IsakmpCipher, IvChain
-from ipsecd.crypto.keymat_v1 import IsakmpKeys, derive_isakmp, phase_1_hash, skeyid_of_psk
-from ipsecd.crypto.secret import Secret, equal
+from ipsecd.crypto.keymat_v1 import IsakmpKeys, derive_isakmp, phase_1_hash
+from ipsecd.crypto.secret import Secret
 from ipsecd.errors import PeerError, Refused
-from ipsecd.ike.config import Path
+from ipsecd.ike.config import Lifetime, Path
 from ipsecd.ike.nat import Nat
+from ipsecd.ike.v1.methods import Method
 from ipsecd.ike.v1.natt import Revision
 from ipsecd.ike.v1.rows import Admitted, Row
 from ipsecd.ike.v1.suites import IsakmpSuite
 from ipsecd.wire import ikev1
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.ikev1_identity import Id
-from ipsecd.wire.ikev1_payloads import AnyPayload, Hash
+from ipsecd.wire.ikev1_payloads import AnyPayload, Hash, Signature
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.registry_v1 import Exchange, NotifyType
 
-WRONG_PROOF = "the peer's proof can't be read or is wrong: the pre-shared keys differ"
 _PHASE_1_PORTS = (0, 500, 4500)
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a phase 1 with one peer is held to. In main mode ``key`` has to be found by the peer's address alone,
-    because identities come encrypted by it (RFC 2409 section 5.4). ``first``: we have no other SA with this peer, and
-    tell it so. ``force_udp``: ESP has to travel in UDP."""
+class Claim:
+    """Who the peer says it is: its ID payload, and the body of it as it was sent."""
 
-    suites: tuple[IsakmpSuite, ...]
-    key: Secret
-    local_id: Identity
+    id: Id
+    body: bytes
+
+    @classmethod
+    def of(cls, admitted: Admitted) -> Claim:
+        return cls(admitted.one(Id), admitted.body(Id))
+
+    def check(self, wanted: Identity) -> None:
+        """Refused("wrong-remote-identity" | "bad-identity-port") for another than the one we want."""
+        if not wanted.matches(self.id.identity):
+            raise Refused(
+                "wrong-remote-identity",
+                f"the peer is {self.id.identity}; we want {wanted}",
+                notify=NotifyType.INVALID_ID_INFORMATION,
+            )
+        # RFC 2407 section 4.6.2
+        if self.id.protocol not in (0, IpProtocol.UDP) or self.id.port not in _PHASE_1_PORTS:
+            raise Refused(
+                "bad-identity-port",
+                f"an identity for protocol {self.id.protocol} and port {self.id.port} isn't one of a host",
+                notify=NotifyType.INVALID_ID_INFORMATION,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """Who the peer is, and what it has said of that. ``alone``: that it has no other SA with us (INITIAL-CONTACT)."""
+
     remote_id: Identity
-    seconds: int
-    first: bool = False
-    force_udp: bool = False
+    alone: bool
+    admitted: Admitted
 
 
 @dataclass(slots=True)
@@ -46,6 +68,7 @@ class Agreed:
     as it was sent. ``nat`` and ``revision`` are None if one of the two can't traverse NATs."""
 
     suite: IsakmpSuite
+    method: Method
     cookies: tuple[bytes, bytes]
     sa_body: bytes
     publics: tuple[bytes, bytes]
@@ -55,46 +78,42 @@ class Agreed:
     revision: Revision | None
     nat: Nat | None
 
-    def proof(self, whose: Id, *, of_initiator: bool) -> bytes:
-        """HASH_I or HASH_R."""
-        return self._hash(whose.encode(), of_initiator=of_initiator)
+    def proof(self, whose: Id, *, of_initiator: bool) -> Hash | Signature:
+        """Ours: HASH_I or HASH_R, or one of them signed."""
+        return self.method.prove(self._hash(whose.encode(), of_initiator=of_initiator))
 
-    def proved(self, message: ikev1.Message, row: Row, terms: Terms, *, of_initiator: bool) -> Admitted:
-        """What is in the message by which the peer says who it is. PeerError("wrong-key") if that can't be read, as
-        with a key that isn't ours, or its hash proves nothing; Refused("wrong-remote-identity" | "bad-identity-port")
-        if it does, but not what we want."""
+    def proved(
+        self, message: ikev1.Message, row: Row, wanted: Identity, *, of_initiator: bool, claim: Claim | None = None
+    ) -> Proved:
+        """Who has sent the message by which the peer proves itself; ``claim`` if it has said so before. ``accept`` it
+        if all else is right. PeerError if it proves nothing, of which the detail is for people; Refused as from
+        ``Claim.check`` if it does, but somebody else."""
+        admitted = self._read(message, row)
+        claim = claim or Claim.of(admitted)
+        self.method.check(self._hash(claim.body, of_initiator=of_initiator), admitted, claim.id.identity)
+        claim.check(wanted)
+        # the proof doesn't cover it, so that in clear it is anybody's
+        alone = bool(message.sealed) and admitted.notify(NotifyType.INITIAL_CONTACT) is not None
+        return Proved(claim.id.identity, alone, admitted)
+
+    def accept(self, message: ikev1.Message) -> None:
+        """Behind this message of the peer's, which is proved, the next one is encrypted."""
+        if message.sealed:
+            self.chain.accept(message.sealed)
+
+    def _read(self, message: ikev1.Message, row: Row) -> Admitted:
+        """PeerError("wrong-key" | "wrong-signature") if it can't be read, as with a key that isn't ours."""
         try:
-            admitted = row.admit(ikev1.decode_chain(message.first, self.chain.open(message.sealed)))
-            self._check(admitted, terms, of_initiator=of_initiator)
+            octets = self.chain.open(message.sealed) if message.sealed else b""
+            chain = ikev1.decode_chain(message.first, octets) if message.sealed else message.chain
+            return row.admit(chain, self.method.proof)
         except PeerError as error:
-            raise PeerError("wrong-key", error.detail or error.reason) from error
-        self.chain.accept(message.sealed)
-        return admitted
+            raise self.method.unread() from error
 
-    def _check(self, admitted: Admitted, terms: Terms, *, of_initiator: bool) -> None:
-        # an empty key would let everybody in
-        expected = self._hash(admitted.body(Id), of_initiator=of_initiator)
-        if not len(terms.key) or not equal(expected, admitted.one(Hash).data):
-            raise PeerError("wrong-key", "the pre-shared keys differ")
-        claimed = admitted.one(Id)
-        if not terms.remote_id.matches(claimed.identity):
-            raise Refused(
-                "wrong-remote-identity",
-                f"the peer is {claimed.identity}; we want {terms.remote_id}",
-                notify=NotifyType.INVALID_ID_INFORMATION,
-            )
-        # RFC 2407 section 4.6.2
-        if claimed.protocol not in (0, IpProtocol.UDP) or claimed.port not in _PHASE_1_PORTS:
-            raise Refused(
-                "bad-identity-port",
-                f"an identity for protocol {claimed.protocol} and port {claimed.port} isn't one of a host",
-                notify=NotifyType.INVALID_ID_INFORMATION,
-            )
-
-    def seal(self, payloads: Iterable[AnyPayload]) -> bytes:
+    def seal(self, exchange: Exchange, payloads: Iterable[AnyPayload]) -> bytes:
         """An encrypted message of ours."""
         first, octets = ikev1.encode_chain(payloads)
-        return ikev1.encode_sealed(ikev1.Header(*self.cookies, Exchange.MAIN), first, self.chain.seal(octets))
+        return ikev1.encode_sealed(ikev1.Header(*self.cookies, exchange), first, self.chain.seal(octets))
 
     def _hash(self, id_body: bytes, *, of_initiator: bool) -> bytes:
         publics, cookies = (_own_first(pair, of_initiator=of_initiator) for pair in (self.publics, self.cookies))
@@ -107,7 +126,7 @@ def _own_first(pair: tuple[bytes, bytes], *, of_initiator: bool) -> tuple[bytes,
 
 def agree(
     suite: IsakmpSuite,
-    terms: Terms,
+    method: Method,
     cookies: tuple[bytes, bytes],
     sa_body: bytes,
     publics: tuple[bytes, bytes],
@@ -120,17 +139,17 @@ def agree(
     if publics[0] == publics[1]:
         raise PeerError("reflected", "the peer's public value is ours")
     prf_id = suite.prf.id
-    skeyid = skeyid_of_psk(prf_id, terms.key, *nonces)
+    skeyid = method.skeyid(prf_id, shared, nonces)
     keys = derive_isakmp(prf_id, suite.encryption, skeyid, shared, *cookies)
     cipher = IsakmpCipher(prf_id, suite.encryption, keys.cipher)
-    return Agreed(suite, cookies, sa_body, publics, keys, cipher, cipher.phase_1(*publics), *traversal)
+    return Agreed(suite, method, cookies, sa_body, publics, keys, cipher, cipher.phase_1(*publics), *traversal)
 
 
 @dataclass(frozen=True, slots=True)
 class IsakmpSa:
     """An established ISAKMP SA. ``chain`` has come to the end of phase 1, and each later exchange begins there.
-    ``seconds`` is the shorter of both sides' lifetimes that are known. ``alone``: the peer says that it has no other SA
-    with us (INITIAL-CONTACT)."""
+    ``seconds``, and the ``octets`` that it may encrypt, are the shorter of both sides' lifetimes that are known.
+    ``alone``: the peer says that it has no other SA with us (INITIAL-CONTACT)."""
 
     initiator: bool
     cookies: tuple[bytes, bytes]
@@ -145,6 +164,7 @@ class IsakmpSa:
     path: Path
     vendor_ids: tuple[bytes, ...]
     alone: bool
+    octets: int | None = None
 
     @property
     def spi(self) -> bytes:
@@ -153,9 +173,9 @@ class IsakmpSa:
 
 
 def established(
-    agreed: Agreed, admitted: Admitted, *, initiator: bool, seconds: int, path: Path, vendor_ids: tuple[bytes, ...]
+    agreed: Agreed, peer: Proved, *, initiator: bool, lifetime: Lifetime, path: Path, vendor_ids: tuple[bytes, ...]
 ) -> IsakmpSa:
-    """What a phase 1 ends with. ``admitted`` is the message that the peer proved itself in."""
+    """What a phase 1 ends with. ``lifetime`` has seconds."""
     return IsakmpSa(
         initiator=initiator,
         cookies=agreed.cookies,
@@ -163,11 +183,12 @@ def established(
         keys=agreed.keys,
         cipher=agreed.cipher,
         chain=agreed.chain,
-        remote_id=admitted.one(Id).identity,
-        seconds=seconds,
+        remote_id=peer.remote_id,
+        seconds=int(lifetime.seconds or 0),
         revision=agreed.revision,
         nat=agreed.nat,
         path=path,
         vendor_ids=vendor_ids,
-        alone=admitted.notify(NotifyType.INITIAL_CONTACT) is not None,
+        alone=peer.alone,
+        octets=lifetime.octets,
     )

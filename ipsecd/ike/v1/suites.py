@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from ipsecd.crypto import algorithms
 from ipsecd.crypto.algorithms import Encryption, GroupInfo, PrfAlgorithm
 from ipsecd.errors import LocalError, PeerError, Refused
-from ipsecd.wire.ikev1_attributes import Attribute, basic, duration
+from ipsecd.ike.config import Lifetime
+from ipsecd.ike.v1 import durations
+from ipsecd.wire.ikev1_attributes import Attribute, basic
 from ipsecd.wire.ikev1_payloads import Proposal, Sa, Transform
 from ipsecd.wire.registry import Encr, Prf
 from ipsecd.wire.registry_v1 import (
-    LifeType,
     NotifyType,
     OakleyAttribute,
     OakleyAuth,
@@ -37,7 +38,7 @@ _HASH = {
 }
 _ENCRYPTION_NUMBER = {encr: number for number, encr in _ENCRYPTION.items()}
 _HASH_NUMBER = {prf: number for number, prf in _HASH.items()}
-_DEFAULT_SECONDS = 28_800  # RFC 2407 section 4.5, of an offer that doesn't say
+_DEFAULT = Lifetime(28_800)  # RFC 2407 section 4.5, of an offer that doesn't say
 _ISAKMP = OakleyTransform.KEY_IKE
 
 
@@ -56,17 +57,17 @@ class IsakmpSuite:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen, and the SA payload that says so. ``seconds`` is the lifetime that was offered with it; None: for
-    ever, as the peer ends the SA when it wants to."""
+    """What was chosen, and the SA payload that says so. ``lifetime`` was offered with it; without a limit the peer ends
+    the SA when it wants to."""
 
     suite: IsakmpSuite
-    seconds: int | None
+    lifetime: Lifetime
     answer: Sa
 
 
-def offer(suites: Iterable[IsakmpSuite], seconds: int) -> Sa:
+def offer(suites: Iterable[IsakmpSuite], lifetime: Lifetime) -> Sa:
     """One proposal with a transform for each suite, in order. LocalError for a suite that IKEv1 has no numbers for."""
-    transforms = tuple(_transform(number, suite, seconds) for number, suite in enumerate(suites, 1))
+    transforms = tuple(_transform(number, suite, lifetime) for number, suite in enumerate(suites, 1))
     return Sa((Proposal(1, Protocol.ISAKMP, b"", transforms),))
 
 
@@ -80,7 +81,7 @@ def choose(offered: Sa, suites: tuple[IsakmpSuite, ...]) -> Choice:
             suite = _suite(transform)
             if suite in suites:
                 answer = Proposal(proposal.number, Protocol.ISAKMP, b"", (transform,))
-                return Choice(suite, _seconds(transform), Sa((answer,)))
+                return Choice(suite, _lifetime(transform), Sa((answer,)))
     raise Refused(
         "no-proposal-chosen",
         f"no common proposal; the peer offers {describe(offered)}; we take {', '.join(map(str, suites))}",
@@ -103,7 +104,7 @@ def describe(sa: Sa) -> str:
     return ", ".join(_text(transform) for proposal in sa.proposals for transform in proposal.transforms)
 
 
-def _transform(number: int, suite: IsakmpSuite, seconds: int) -> Transform:
+def _transform(number: int, suite: IsakmpSuite, lifetime: Lifetime) -> Transform:
     encryption, prf = _ENCRYPTION_NUMBER.get(suite.encryption.id), _HASH_NUMBER.get(suite.prf.id)
     if encryption is None or prf is None:
         raise LocalError(f"IKEv1 has no numbers for {suite}")
@@ -115,8 +116,7 @@ def _transform(number: int, suite: IsakmpSuite, seconds: int) -> Transform:
         basic(OakleyAttribute.HASH, prf),
         basic(OakleyAttribute.GROUP, suite.group.id),
         basic(OakleyAttribute.AUTHENTICATION, suite.method),
-        basic(OakleyAttribute.LIFE_TYPE, LifeType.SECONDS),
-        duration(OakleyAttribute.LIFE_DURATION, seconds),
+        *durations.written(lifetime, durations.OF_PHASE_1),
     )
     return Transform(number, _ISAKMP, attributes)
 
@@ -137,7 +137,7 @@ def _suite(transform: Transform) -> IsakmpSuite | None:
     if transform.id != _ISAKMP:
         return None
     for attribute in transform.attributes:
-        if attribute.type in (OakleyAttribute.LIFE_TYPE, OakleyAttribute.LIFE_DURATION):
+        if attribute.type in durations.OF_PHASE_1:
             continue  # which never makes a suite unacceptable: the SA ends when the first side wants it to
         known = attribute.type in _BASIC and attribute.basic
         if not known or said.setdefault(attribute.type, attribute.number) != attribute.number:
@@ -155,16 +155,11 @@ def _suite(transform: Transform) -> IsakmpSuite | None:
     return IsakmpSuite(encryption, prf, group, OakleyAuth(method))
 
 
-def _seconds(transform: Transform) -> int | None:
-    """The lifetime in seconds: the duration behind that life type. Kilobytes of an ISAKMP SA are passed over. 0 is what
-    strongSwan says if it has no limit."""
-    kind = LifeType.SECONDS
-    for attribute in transform.attributes:
-        if attribute.type == OakleyAttribute.LIFE_TYPE:
-            kind = LifeType(attribute.number & 0xFFFF)
-        elif attribute.type == OakleyAttribute.LIFE_DURATION and kind == LifeType.SECONDS:
-            return attribute.number or None
-    return _DEFAULT_SECONDS
+def _lifetime(transform: Transform) -> Lifetime:
+    """0 seconds is what strongSwan says if it has no limit."""
+    found = durations.read(transform.attributes, durations.OF_PHASE_1)
+    endless = any(each.type == OakleyAttribute.LIFE_DURATION and not each.number for each in transform.attributes)
+    return found if found.seconds is not None or endless else durations.shorter(found, _DEFAULT)
 
 
 def _text(transform: Transform) -> str:

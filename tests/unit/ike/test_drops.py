@@ -18,6 +18,8 @@ MODULES = (
     *ROOT.glob("ike/**/*.py"),
     *(ROOT / "wire" / f"{name}.py" for name in (*READERS, *READERS_V1)),
     *(ROOT / "crypto" / f"{name}.py" for name in ("exchange", "ike_cipher", "isakmp_cipher", "sealing")),
+    *(ROOT / "crypto" / f"{name}.py" for name in ("certificates", "rsa_signature")),
+    *ROOT.glob("pki/*.py"),
 )
 GIVE_A_REASON = {"PeerError", "Refused", "WireError", "drop", "_failed", "_lose", "bounded", "decode_list"}
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -8,6 +8,7 @@ import pytest
 
 from ipsecd.crypto import algorithms
 from ipsecd.errors import LocalError, PeerError, Refused
+from ipsecd.ike.config import Lifetime
 from ipsecd.ike.v1.suites import accepted, choose, describe, offer
 from ipsecd.wire.ikev1_attributes import Attribute, basic
 from ipsecd.wire.ikev1_bodies import encode_body
@@ -28,7 +29,7 @@ def offered(*transforms: tuple[Attribute, ...], id_: int = 1, protocol: Protocol
 
 def test_an_offer_names_each_suite_in_order_and_one_lifetime() -> None:
     """To the octet: AES-CBC with 128 bits, SHA2-256, group 31; Triple DES, SHA, group 14; PSK; 86,400 seconds."""
-    assert encode_body(offer((AES, DES3), 86_400)) == bytes.fromhex(
+    assert encode_body(offer((AES, DES3), Lifetime(86_400))) == bytes.fromhex(
         "00000001 00000001 00000054 01 01 00 02"
         "03000028 01 01 0000 80010007 800e0080 80020004 8004001f 80030001 800b0001 000c0004 00015180"
         "00000024 02 01 0000 80010005 80020002 8004000e 80030001 800b0001 000c0004 00015180"
@@ -39,22 +40,33 @@ def test_the_first_one_offered_that_we_take_goes_back_as_it_came() -> None:
     sa = offered((basic(1, 1), *GOOD[1:]), (*GOOD, basic(11, 1), Attribute(12, b"\0\0\x0e\x10")))
     choice = choose(sa, (DES3, AES))
     assert choice.suite == AES
-    assert choice.seconds == 3_600
+    assert choice.lifetime == Lifetime(3_600)
     assert choice.answer == Sa((Proposal(1, Protocol.ISAKMP, b"", (sa.proposals[0].transforms[1],)),))
 
 
 @pytest.mark.parametrize(
-    ("lifetime", "seconds"),
+    ("said", "lifetime"),
     [
-        ((), 28_800),
-        ((basic(11, 1), basic(12, 600)), 600),
-        ((basic(11, 2), basic(12, 600)), 28_800),
-        ((basic(11, 2), basic(12, 600), basic(11, 1), Attribute(12, b"\1\0\0")), 65_536),
-        ((basic(11, 1), basic(12, 0)), None),
+        ((), Lifetime(28_800)),
+        ((basic(11, 1), basic(12, 600)), Lifetime(600)),
+        ((basic(11, 2), basic(12, 600)), Lifetime(28_800, 614_400)),
+        ((basic(11, 2), basic(12, 600), basic(11, 1), Attribute(12, b"\1\0\0")), Lifetime(65_536, 614_400)),
+        ((basic(11, 1), basic(12, 0)), Lifetime(None)),
+        ((basic(11, 3), basic(12, 600)), Lifetime(28_800)),
     ],
 )
-def test_the_lifetime_in_seconds_is_found_among_others(lifetime: tuple[Attribute, ...], seconds: int | None) -> None:
-    assert choose(offered((*GOOD, *lifetime)), (AES,)).seconds == seconds
+def test_lifetimes_in_seconds_and_in_kilobytes_are_found(said: tuple[Attribute, ...], lifetime: Lifetime) -> None:
+    assert choose(offered((*GOOD, *said)), (AES,)).lifetime == lifetime
+
+
+def test_an_offer_says_both_limits() -> None:
+    (proposal,) = offer((AES,), Lifetime(3_600, 10_240_000)).proposals
+    assert proposal.transforms[0].attributes[-4:] == (
+        basic(11, 1),
+        basic(12, 3_600),
+        basic(11, 2),
+        basic(12, 10_000),
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +118,7 @@ def test_what_has_no_name_is_described_all_the_same() -> None:
 def test_the_answer_names_one_of_our_suites() -> None:
     ours = (AES, DES3)
     for number, taken in enumerate(ours):
-        transform = replace(offer(ours, 60).proposals[0].transforms[number], number=9)
+        transform = replace(offer(ours, Lifetime(60)).proposals[0].transforms[number], number=9)
         assert accepted(ours, Sa((Proposal(7, Protocol.ISAKMP, b"", (transform,)),))) == taken
 
 
@@ -129,7 +141,7 @@ def test_a_suite_without_numbers_is_our_own_mistake() -> None:
     gcm = algorithms.encryption(Encr.AES_GCM_16, 128)
     assert gcm is not None
     with pytest.raises(LocalError):
-        offer((replace(AES, encryption=gcm),), 60)
+        offer((replace(AES, encryption=gcm),), Lifetime(60))
 
 
 @pytest.mark.usefixtures("nothing_withdrawn")

@@ -1,0 +1,130 @@
+"""Aggressive mode as responder; ``aggressive_initiator.py`` shows the messages.
+
+The first message alone makes us compute a shared secret, and with signatures sign, before anything is known of who sent
+it. Whoever calls this has asked ``Guard.admit_phase_1`` before, which knows how much of that strangers may cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ipsecd import limits
+from ipsecd.crypto.exchange import check_public
+from ipsecd.errors import PeerError, Refused
+from ipsecd.ike.config import Path
+from ipsecd.ike.core import Core
+from ipsecd.ike.nat import Nat
+from ipsecd.ike.v1 import natt
+from ipsecd.ike.v1.phase_1 import Agreed, Claim, IsakmpSa, agree
+from ipsecd.ike.v1.responding import Responder, stays_behind_nat
+from ipsecd.ike.v1.rows import AGGRESSIVE_1, AGGRESSIVE_3, Admitted
+from ipsecd.ike.v1.suites import Choice, choose
+from ipsecd.ike.v1.terms import Terms
+from ipsecd.wire import ikev1
+from ipsecd.wire.identity import Identity
+from ipsecd.wire.ikev1_identity import Id
+from ipsecd.wire.ikev1_payloads import AnyPayload, Ke, NatD, Nonce, Sa, VendorId
+from ipsecd.wire.registry_v1 import Exchange
+
+
+def claimed(message: ikev1.Message) -> Identity:
+    """Who a first message says it is from, so that the terms can be found. PeerError if it isn't one."""
+    AGGRESSIVE_1.fits(message)
+    return AGGRESSIVE_1.admit(message.chain).one(Id).identity
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the initiator's first message has led to."""
+
+    choice: Choice
+    claim: Claim
+    agreed: Agreed
+    path: Path
+
+
+class AggressiveResponder(Responder):
+    """Of terms that don't accept what aggressive mode shows, the first message raises Refused, and isn't answered."""
+
+    exchange = Exchange.AGGRESSIVE
+
+    def __init__(
+        self, core: Core, terms: Terms, cookie: bytes, done: Callable[[IsakmpSa], None], failed: Callable[[str], None]
+    ) -> None:
+        super().__init__(core, terms, cookie, done, failed)
+        self._asked: _Asked | None = None
+        self._reminders = limits.RETRANSMIT_TRIES
+
+    def _take(self, message: ikev1.Message, data: bytes, path: Path) -> None:
+        if self._asked is None:
+            self._take_offer(message, data, path)
+        elif message.header.exchange != self.exchange and message.sealed:
+            self._remind(path)
+        else:
+            self._take_proof(message, self._asked, data, path)
+
+    def _take_offer(self, message: ikev1.Message, data: bytes, path: Path) -> None:
+        AGGRESSIVE_1.fits(message)
+        cookies = self._new_cookies(message)
+        admitted = AGGRESSIVE_1.admit(message.chain)
+        claim = Claim.of(admitted)
+        claim.check(self._terms.remote_id)
+        if not self._terms.exposed:
+            raise Refused("aggressive-not-accepted", "the peer wants aggressive mode, which this rule doesn't accept")
+        choice = choose(admitted.one(Sa), self._terms.exposed)
+        check_public(choice.suite.group.id, admitted.one(Ke).data)
+        self._cookies = cookies
+        try:
+            self._answer_offer(admitted, choice, claim, data, path)
+        except PeerError:
+            self._cookies = (b"", b"")
+            raise
+
+    def _answer_offer(self, admitted: Admitted, choice: Choice, claim: Claim, data: bytes, path: Path) -> None:
+        suite, revision = choice.suite, natt.common(admitted.all(VendorId))
+        pair, value = self._core.entropy.key_pair(suite.group.id), admitted.one(Ke).data
+        nonce = self._core.entropy.octets(limits.NONCE_OCTETS)
+        agreed = agree(
+            suite,
+            self._terms.method(suite),
+            self._cookies,
+            admitted.body(Sa),
+            (value, pair.public),
+            (admitted.one(Nonce).data, nonce),
+            pair.shared(value),
+            (revision, None),
+        )
+        us, method = Id.of(self._terms.local_id), agreed.method
+        self._asked, self._agreed, self._vendor_ids = _Asked(choice, claim, agreed, path), agreed, admitted.vendor_ids
+        said: list[AnyPayload] = [choice.answer, Ke(pair.public), Nonce(nonce), us]
+        said += [*method.certificates, *method.requests]
+        said += [*self._able_to(revision), *self._about_path(suite, revision, path)]
+        self._answer(data, self._clear(*said, agreed.proof(us, of_initiator=False)), path)
+
+    def _take_proof(self, message: ikev1.Message, asked: _Asked, data: bytes, path: Path) -> None:
+        AGGRESSIVE_3.fits(message)
+        agreed = asked.agreed
+        peer = self._proved(agreed, message, AGGRESSIVE_3, asked.claim)
+        agreed.nat = self._detected(agreed, peer.admitted.all(NatD), asked.path, path)
+        if stays_behind_nat(agreed, path):
+            raise PeerError("not-floated", "there is a NAT, and the peer stays on port 500")
+        agreed.accept(message)
+        self._heard, self._said = data, ()
+        self._establish(agreed, peer, asked.choice, path)
+
+    def _detected(self, agreed: Agreed, said: tuple[NatD, ...], *paths: Path) -> Nat | None:
+        """By the ports of the first message or those of this one: peers have hashed the one or the other."""
+        prf_id = agreed.suite.prf.id
+        found = [natt.detect(agreed.revision, prf_id, self._cookies, path, said) for path in paths]
+        seen = [each for each in found if each is not None]
+        if not seen:
+            return None
+        return Nat(here=all(each.here for each in seen), there=all(each.there for each in seen))
+
+    def _remind(self, path: Path) -> None:
+        """Who goes on behind phase 1 has lost its last message on the way: it's said again to who hears ours again."""
+        if self._reminders:
+            self._reminders -= 1
+            self._transmit(path)
+        raise PeerError("not-authenticated", "behind a phase 1 whose last message isn't here")

@@ -1,0 +1,147 @@
+"""What main mode and aggressive mode have in common for the responder: it answers, and repeats nothing by the clock.
+What it hears again, it answers again.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from ipsecd import limits
+from ipsecd.errors import PeerError, Refused
+from ipsecd.ike.config import Path
+from ipsecd.ike.core import Core
+from ipsecd.ike.effects import Send
+from ipsecd.ike.timers import Timer
+from ipsecd.ike.v1 import durations, natt
+from ipsecd.ike.v1.fragments import JOINS, in_parts
+from ipsecd.ike.v1.phase_1 import Agreed, Claim, IsakmpSa, Proved, established
+from ipsecd.ike.v1.presence import ANSWERS
+from ipsecd.ike.v1.rows import Row
+from ipsecd.ike.v1.suites import Choice, IsakmpSuite
+from ipsecd.ike.v1.terms import Terms
+from ipsecd.wire import ikev1
+from ipsecd.wire.ikev1_payloads import AnyPayload, NatD, VendorId
+from ipsecd.wire.registry_v1 import Exchange
+
+
+class Responder(ABC):
+    """Begins with the initiator's first message.
+
+    ``done`` gets the ISAKMP SA; from then on this only answers repeats. ``failed`` gets the reason in plain words, when
+    the time is over or the peer isn't who we want. One of them is called, once.
+    """
+
+    exchange: ClassVar[Exchange]
+
+    def __init__(
+        self, core: Core, terms: Terms, cookie: bytes, done: Callable[[IsakmpSa], None], failed: Callable[[str], None]
+    ) -> None:
+        self._core = core
+        self._terms = terms
+        self._cookie = cookie
+        self._done = done
+        self._failed = failed
+        self._cookies = (b"", b"")
+        self._heard = b""
+        self._said: tuple[bytes, ...] = ()
+        self._answers = 0
+        self._vendor_ids: tuple[bytes, ...] = ()
+        self._agreed: Agreed | None = None
+        self._complaint = ""
+        self._over = False
+        self._expiry = self._wait()
+
+    def hear(self, message: ikev1.Message, data: bytes, path: Path) -> None:
+        """A message with these cookies, or the first one. PeerError or Refused with the reason why it has no effect;
+        a Refused with a ``notify`` may be answered, in clear."""
+        if data == self._heard:
+            self._transmit(path)
+            raise PeerError("request-repeated", "it's answered the same way")
+        if self._over:
+            raise PeerError("phase-1-over", "nothing but the last message is answered again")
+        if self._cookies[1] and not message.header.belongs_to(self._cookies):
+            raise PeerError("unknown-ike-spi", "not the cookies of this phase 1")
+        self._take(message, data, path)
+
+    @abstractmethod
+    def _take(self, message: ikev1.Message, data: bytes, path: Path) -> None:
+        """The next message of the initiator, if it's that."""
+
+    def _new_cookies(self, message: ikev1.Message) -> tuple[bytes, bytes]:
+        """Both cookies, by the initiator's first message."""
+        if message.header.cookie_r != ikev1.NO_COOKIE or message.header.begun_by(self._cookie):
+            raise PeerError("reflected", "the first message has a responder's cookie, or ours")
+        return message.header.cookie_i, self._cookie
+
+    # --- saying it ---
+
+    def _clear(self, *payloads: AnyPayload) -> bytes:
+        return ikev1.encode(self._header(), payloads)
+
+    def _header(self) -> ikev1.Header:
+        return ikev1.Header(*self._cookies, self.exchange)
+
+    def _able_to(self, revision: natt.Revision | None) -> tuple[VendorId, ...]:
+        confirmed = () if revision is None else (VendorId(revision.vendor_id),)
+        return (*confirmed, ANSWERS, JOINS)
+
+    def _about_path(self, suite: IsakmpSuite, revision: natt.Revision | None, path: Path) -> tuple[NatD, ...]:
+        force_udp = self._terms.force_udp
+        return natt.payloads(revision, suite.prf.id, self._cookies, path, self._core.entropy, force_udp=force_udp)
+
+    def _answer(self, heard: bytes, said: bytes, path: Path) -> None:
+        """It's cut for a peer that has said that it can join it."""
+        self._answers += 1
+        joined_there = JOINS.data in self._vendor_ids
+        self._heard = heard
+        self._said = in_parts(said, self._header(), self._answers, path) if joined_there else (said,)
+        self._transmit(path)
+        self._expiry.cancel()
+        self._expiry = self._wait()
+
+    def _transmit(self, path: Path) -> None:
+        for datagram in self._said:
+            self._core.emit(Send(datagram, path))
+
+    # --- the end ---
+
+    def _proved(self, agreed: Agreed, message: ikev1.Message, row: Row, claim: Claim | None = None) -> Proved:
+        """Who the peer is. What proves nothing is remembered for people, and what proves another one is the end."""
+        try:
+            return agreed.proved(message, row, self._terms.remote_id, of_initiator=True, claim=claim)
+        except PeerError as error:
+            self._complaint = error.detail
+            raise
+        except Refused as refusal:
+            self._fail(refusal.detail)
+            raise
+
+    def _establish(self, agreed: Agreed, peer: Proved, choice: Choice, path: Path) -> None:
+        self._finish()
+        lifetime = durations.shorter(self._terms.lifetime, choice.lifetime)
+        self._done(
+            established(agreed, peer, initiator=False, lifetime=lifetime, path=path, vendor_ids=self._vendor_ids)
+        )
+
+    def _wait(self) -> Timer:
+        return self._core.after(limits.HALF_OPEN_LIFETIME, self._expired)
+
+    def _expired(self) -> None:
+        self._fail(self._complaint or "the initiator didn't go on")
+
+    def _fail(self, reason: str) -> None:
+        self._finish()
+        if self._agreed is not None:
+            self._agreed.keys.wipe()
+        self._failed(reason)
+
+    def _finish(self) -> None:
+        self._over = True
+        self._expiry.cancel()
+
+
+def stays_behind_nat(agreed: Agreed, path: Path) -> bool:
+    """Whether the initiator should have gone to port 4500 and hasn't (RFC 3947 section 4)."""
+    return agreed.nat is not None and agreed.nat.found and not path.natt
