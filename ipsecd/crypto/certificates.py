@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
@@ -111,18 +112,28 @@ def check_path(
     builder = PolicyBuilder().store(Store(store)).time(datetime.fromtimestamp(at, UTC))
     builder = builder.max_chain_depth(limits.MAX_CHAIN_DEPTH)
     verifier = builder.extension_policies(ca_policy=policies[0], ee_policy=policies[1]).build_client_verifier()
-    try:
-        path = verifier.verify(certificate.parsed, [other.parsed for other in others]).chain
-    except VerificationError as error:
-        reason = printable(str(error).partition(" (encountered processing")[0])
-        raise PeerError(
-            "untrusted-certificate", f"no trusted authority vouches for the certificate: {reason}"
-        ) from None
-    with _reading():  # the library takes keys of any size
-        for each in path:
-            key = each.public_key()
+    with _reading():
+        try:
+            path = verifier.verify(certificate.parsed, [other.parsed for other in others]).chain
+        except VerificationError as error:
+            reason = printable(str(error).partition(" (encountered processing")[0])
+            raise PeerError(
+                "untrusted-certificate", f"no trusted authority vouches for the certificate: {reason}"
+            ) from None
+        keys = [each.public_key() for each in path]
+        for key in keys:
             if isinstance(key, RSAPublicKey):
-                check_size(key.key_size)
+                check_size(key.key_size)  # the library takes keys of any size
+
+
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @contextmanager
@@ -130,13 +141,7 @@ def _reading() -> Iterator[None]:
     """The library reads parts of a certificate only when they are asked for, and has many names for what is wrong."""
     try:
         yield
-    except (
-        ValueError,
-        TypeError,
-        x509.DuplicateExtension,
-        x509.InvalidVersion,
-        x509.UnsupportedGeneralNameType,
-    ) as error:
+    except _UNREADABLE as error:
         raise PeerError("bad-certificate", printable(str(error))) from None
 
 

@@ -29,42 +29,12 @@ from ipsecd.wire.registry import Encr, Group, Prf
 from ipsecd.wire.registry_v1 import Encapsulation, Exchange, IdType, NotifyType, Payload
 from tests.exchange.known import TheirEntropy, TheirPair
 from tests.exchange.network import Link
-from tests.exchange.phase_1 import COOKIE_I, COOKIE_R, Wire, suite, terms
+from tests.exchange.phase_1 import COOKIE_I, COOKIE_R, Wire, described, same, sas, suite, terms
 from tests.exchange.v1_line import NAT_ADDRESS, OURS, THEIRS
 from tests.fuzz.mutate import mutated
 from tests.unit.crypto.captured_v1 import CAPTURED, Captured
 
 A, B = terms(), terms("b.example", "a.example")
-
-
-def sas(wire: Wire) -> tuple[IsakmpSa, IsakmpSa]:
-    assert wire.i.sa is not None, wire.i.failure
-    assert wire.r.sa is not None, wire.r.failure
-    return wire.i.sa, wire.r.sa
-
-
-def same(wire: Wire) -> None:
-    """Both ends have the same ISAKMP SA, and nothing went wrong inside."""
-    of_i, of_r = sas(wire)
-    assert (of_i.initiator, of_r.initiator) == (True, False)
-    assert of_i.cookies == of_r.cookies == (COOKIE_I, COOKIE_R)
-    assert of_i.suite == of_r.suite
-    assert of_i.keys == of_r.keys
-    assert of_i.chain.iv == of_r.chain.iv
-    sealed = of_i.cipher.phase_2(of_i.chain, 7).seal(b"a first message")
-    assert of_r.cipher.phase_2(of_r.chain, 7).open(sealed) == b"a first message\0"
-    for end in (wire.i, wire.r):
-        assert end.core.counters["internal-error"] == 0
-        assert all(isinstance(effect, Send) for effect in end.effects)
-
-
-def described(datagrams: list[bytes]) -> list[str]:
-    found = []
-    for data in datagrams:
-        message = ikev1.decode(data)
-        inside = ["sealed"] if message.sealed else [type(payload).__name__ for payload in message.chain.payloads]
-        found.append(" ".join((str(message.header.exchange), *inside)))
-    return found
 
 
 def test_six_messages_make_an_isakmp_sa() -> None:

@@ -15,8 +15,9 @@ from ipsecd.wire.checksum import checksum
 from ipsecd.wire.decoder import Decoder
 from ipsecd.wire.decoders import DECODERS
 from ipsecd.wire.reader import Reader
-from tests.fuzz import policies, sealed, sealed_v1, signed
+from tests.fuzz import certificates, policies, sealed, sealed_v1, signed
 from tests.fuzz.mutate import mutated, mutated_text
+from tests.unit.crypto.authority import ROOT
 from tests.unit.dataplane.samples import MESSAGES
 
 LONG = os.environ.get("IPSECD_FUZZ") == "long"
@@ -91,6 +92,8 @@ TARGETS: tuple[Target, ...] = (
         "v1-sealed", sealed_v1.decode_datagram, None, sealed_v1.DATAGRAMS, errors=(PeerError,), repair=_whole_blocks
     ),
     Target("ah-packet", signed.opened, None, signed.PACKETS, 20_000, errors=(PeerError,), repair=signed.signed),
+    Target("certificate", certificates.read, None, certificates.SAMPLES, 3_000, errors=(PeerError,)),
+    Target("certificate-on-the-way", certificates.judged, None, (ROOT.der,), 1_000, errors=(PeerError,)),
     Target("cookie-peek", _peek, None, DECODERS["ike-message"].samples[:1]),
     Target("policy-file", policies.enforced, None, policies.TEXTS, 2_000, (ConfigError,), mutate=mutated_text),
     Target("control-message", codec.decode, codec.encode, tuple(map(codec.encode, MESSAGES)), 20_000, plain=False),

@@ -79,7 +79,7 @@ class Joining:
         queue = self._queue_for(fragment)
         if fragment.number in queue.parts:
             raise PeerError("fragment-repeated")
-        if queue.octets + len(fragment.data) > min(limits.MAX_IKE_MESSAGE, self._pool.of_each):
+        if queue.octets + len(fragment.data) > min(limits.MAX_IKE_DATAGRAM, self._pool.of_each):
             self.clear()
             raise PeerError("fragments-too-large")
         self._pool.keep(queue, len(fragment.data))

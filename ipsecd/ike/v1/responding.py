@@ -46,7 +46,7 @@ class Responder(ABC):
         self._cookies = (b"", b"")
         self._heard = b""
         self._said: tuple[bytes, ...] = ()
-        self._answers = 0
+        self._answers = self._left = 0
         self._vendor_ids: tuple[bytes, ...] = ()
         self._agreed: Agreed | None = None
         self._complaint = ""
@@ -57,7 +57,7 @@ class Responder(ABC):
         """A message with these cookies, or the first one. PeerError or Refused with the reason why it has no effect;
         a Refused with a ``notify`` may be answered, in clear."""
         if data == self._heard:
-            self._transmit(path)
+            self._repeat(path)
             raise PeerError("request-repeated", "it's answered the same way")
         if self._over:
             raise PeerError("phase-1-over", "nothing but the last message is answered again")
@@ -94,12 +94,19 @@ class Responder(ABC):
     def _answer(self, heard: bytes, said: bytes, path: Path) -> None:
         """It's cut for a peer that has said that it can join it."""
         self._answers += 1
+        self._left = limits.MAX_V1_REPEATS
         joined_there = JOINS.data in self._vendor_ids
         self._heard = heard
         self._said = in_parts(said, self._header(), self._answers, path) if joined_there else (said,)
         self._transmit(path)
         self._expiry.cancel()
         self._expiry = self._wait()
+
+    def _repeat(self, path: Path) -> None:
+        """Not without end: who asks may be somebody else than who gets it, and it may be longer than the question."""
+        if self._left:
+            self._left -= 1
+            self._transmit(path)
 
     def _transmit(self, path: Path) -> None:
         for datagram in self._said:

@@ -105,3 +105,6 @@ class Authority:
         key = rsa_key(side).public_key()
         shown = (alternatives(*names),) if names else ()
         return self.issue(common, key, *shown, *extensions)
+
+
+ROOT = Authority()

@@ -12,9 +12,8 @@ from ipsecd.crypto.certificates import Certificate
 from ipsecd.errors import PeerError
 from ipsecd.pki.raw_chain import RawChain
 from ipsecd.wire.identity import Identity
-from tests.unit.crypto.authority import NOW, Authority, Extension, key_usage, private, rsa_key
+from tests.unit.crypto.authority import NOW, ROOT, Authority, Extension, key_usage, private, rsa_key
 
-ROOT = Authority()
 MIDDLE = Authority("middle", ROOT)
 LOWEST = Authority("lowest", MIDDLE)
 GW = Identity.parse("gw.example")
