@@ -251,7 +251,7 @@ def test_who_goes_on_without_its_last_message_is_reminded_a_few_times() -> None:
     before = len(wire.r.sent)
     for _ in range(20):
         wire.give(to_responder=True, data=quick)
-    assert wire.r.sent[before:] == [wire.r.sent[0]] * (limits.MAX_V1_REPEATS - wire.r.core.counters["request-repeated"])
+    assert wire.r.sent[before:] == [wire.r.sent[0]] * limits.RETRANSMIT_TRIES
     wire.give(to_responder=True, data=wire.i.sent[1])
     same(wire)
 

@@ -54,6 +54,7 @@ class AggressiveResponder(Responder):
     ) -> None:
         super().__init__(core, terms, cookie, done, failed)
         self._asked: _Asked | None = None
+        self._reminders = limits.RETRANSMIT_TRIES
 
     def _take(self, message: ikev1.Message, data: bytes, path: Path) -> None:
         if self._asked is None:
@@ -123,5 +124,7 @@ class AggressiveResponder(Responder):
 
     def _remind(self, path: Path) -> None:
         """Who goes on behind phase 1 has lost its last message on the way: it's said again to who hears ours again."""
-        self._repeat(path)
+        if self._reminders:
+            self._reminders -= 1
+            self._transmit(path)
         raise PeerError("not-authenticated", "behind a phase 1 whose last message isn't here")
