@@ -14,6 +14,8 @@ from typing import Self
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
@@ -60,6 +62,10 @@ class Certificate:
             subject = self.parsed.subject
             found = [Identity(IdType.DER_ASN1_DN, subject.public_bytes())] if subject else []
             return (*found, *map(_identity, self._alternatives()))
+
+    def names(self, claimed: Identity) -> bool:
+        """Whether it is for this identity."""
+        return any(claimed.matches(identity) for identity in self.identities)
 
     @property
     def key(self) -> RsaPublic:
@@ -124,6 +130,16 @@ def check_path(
         for key in keys:
             if isinstance(key, RSAPublicKey):
                 check_size(key.key_size)  # the library takes keys of any size
+
+
+def unwrapped(pkcs7: bytes) -> tuple[bytes, ...]:
+    """The certificates in a PKCS #7 wrapping, which is how some show a chain, each in DER; they stand in no order.
+    PeerError("bad-certificate")."""
+    with _reading():
+        found = load_der_pkcs7_certificates(pkcs7)
+    if len(found) > limits.MAX_CERTIFICATES:
+        raise PeerError("bad-certificate", f"{len(found)} certificates in one wrapping")
+    return tuple(each.public_bytes(Encoding.DER) for each in found)
 
 
 _UNREADABLE = (

@@ -24,14 +24,15 @@ class RawChain:
         return tuple(anchor.subject for anchor in self.anchors)
 
     def judge(self, chain: tuple[bytes, ...], claimed: Identity) -> RsaPublic:
-        """The key of whoever ``claimed`` is, by the first certificate of ``chain``, each in DER; the others may lead to
-        an authority. PeerError("untrusted-certificate" | "bad-certificate") with a sentence."""
+        """The key of whoever ``claimed`` is, by the first certificate of ``chain`` that has this name, each in DER; the
+        others may lead to an authority. PeerError("untrusted-certificate" | "bad-certificate") with a sentence."""
         if not chain:
             raise PeerError("untrusted-certificate", "the peer shows no certificate")
-        certificate, *others = Certificate.all(chain)
-        check_path(certificate, others, self.anchors, self.clock())
-        certificate.check_purpose()
-        if not any(claimed.matches(identity) for identity in certificate.identities):
-            names = ", ".join(map(str, certificate.identities)) or "nobody"
+        shown = Certificate.all(chain)
+        own = next((each for each in shown if each.names(claimed)), None)
+        if own is None:
+            names = ", ".join(map(str, shown[0].identities)) or "nobody"
             raise PeerError("untrusted-certificate", f"the peer says it is {claimed}; its certificate is for {names}")
-        return certificate.key
+        check_path(own, [each for each in shown if each is not own], self.anchors, self.clock())
+        own.check_purpose()
+        return own.key

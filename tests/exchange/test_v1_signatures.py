@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
 
+from ipsecd.crypto.certificates import Certificate
 from ipsecd.crypto.secret import Secret
 from ipsecd.errors import LocalError
 from ipsecd.ike.v1 import methods
@@ -14,9 +17,9 @@ from ipsecd.ike.v1.terms import Terms
 from ipsecd.pki.raw_chain import RawChain
 from ipsecd.wire import ikev1
 from ipsecd.wire.identity import Identity
-from ipsecd.wire.ikev1_payloads import CertReq, Hash
+from ipsecd.wire.ikev1_payloads import Cert, CertReq, Hash
 from ipsecd.wire.registry import Prf
-from ipsecd.wire.registry_v1 import OakleyAuth
+from ipsecd.wire.registry_v1 import CertEncoding, OakleyAuth
 from tests.exchange.network import Link
 from tests.exchange.phase_1 import Wire, described, same, sas, signed, suite, terms
 from tests.unit.crypto.authority import NOW, ROOT, Authority, private
@@ -157,6 +160,24 @@ def test_a_chain_of_twenty_certificates_is_read_and_of_more_isn_t() -> None:
     der = ROOT.der
     same(Wire(signed(lead=(der,) * 19), B).run(1.0))
     assert failures(Wire(signed(lead=(der,) * 20), B).run(600.0))[1] == "the peer's proof can't be read"
+
+
+def test_a_chain_may_come_in_one_wrapping_and_beside_what_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = certified(A)
+    wrapped = serialize_certificates([Certificate(der).parsed for der in (*ours.chain, ROOT.der)], Encoding.DER)
+    revoked = Cert(CertEncoding.CRL, b"a list of those revoked")
+
+    def shown(method: methods.BySignature) -> tuple[Cert, ...]:
+        if method.certified is ours:
+            return revoked, Cert(CertEncoding.PKCS7, wrapped)
+        return tuple(Cert(CertEncoding.X509_SIGNATURE, der) for der in method.certified.chain)
+
+    monkeypatch.setattr(methods.BySignature, "certificates", property(shown))
+    same(Wire(A, B).run(1.0))
+    wrapped = b"\x30\x00"
+    wire = Wire(A, B).run(20.0)
+    assert wire.r.core.counters["bad-certificate"] > 0
+    assert failures(wire) == (None, None)  # as their time isn't over
 
 
 def test_a_signature_over_another_exchange_proves_nothing() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
+
 from ipsecd.crypto.certificates import Certificate
 from ipsecd.errors import PeerError
 from ipsecd.pki.raw_chain import RawChain
@@ -18,6 +21,8 @@ SAMPLES = (
         "i", "gw.example", "a@example.org", "2001:db8::1", common="gw", extensions=(key_usage("content_commitment"),)
     ),
 )
+
+WRAPPED = serialize_certificates([Certificate(der).parsed for der in SAMPLES], Encoding.DER)
 
 
 def read(der: bytes) -> tuple[Identity, ...]:

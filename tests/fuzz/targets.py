@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from ipsecd.crypto.certificates import unwrapped
 from ipsecd.dataplane import codec
 from ipsecd.errors import ConfigError, PeerError, WireError
 from ipsecd.ike.cookie import peek
@@ -94,6 +95,7 @@ TARGETS: tuple[Target, ...] = (
     Target("ah-packet", signed.opened, None, signed.PACKETS, 20_000, errors=(PeerError,), repair=signed.signed),
     Target("certificate", certificates.read, None, certificates.SAMPLES, 3_000, errors=(PeerError,)),
     Target("certificate-on-the-way", certificates.judged, None, (ROOT.der,), 1_000, errors=(PeerError,)),
+    Target("certificates-wrapped", unwrapped, None, (certificates.WRAPPED,), 2_000, errors=(PeerError,)),
     Target("cookie-peek", _peek, None, DECODERS["ike-message"].samples[:1]),
     Target("policy-file", policies.enforced, None, policies.TEXTS, 2_000, (ConfigError,), mutate=mutated_text),
     Target("control-message", codec.decode, codec.encode, tuple(map(codec.encode, MESSAGES)), 20_000, plain=False),

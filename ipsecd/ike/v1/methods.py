@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from ipsecd.crypto.certificates import unwrapped
 from ipsecd.crypto.keymat_v1 import skeyid_of_psk, skeyid_of_signatures
 from ipsecd.crypto.secret import Secret, equal
 from ipsecd.errors import PeerError
@@ -40,8 +41,8 @@ class Trust(Protocol):
         """Names in DER, which the peer is told, so that it shows the right certificate."""
 
     def judge(self, chain: tuple[bytes, ...], claimed: Identity, /) -> Verifier:
-        """The key of ``claimed``, by the certificates in DER that the peer shows: its own first, or none at all.
-        PeerError with a sentence unless they belong to it, and are believed."""
+        """The key of ``claimed``, by the certificates in DER that the peer shows: its own, usually first, and others
+        that lead to an authority; or none at all. PeerError with a sentence unless its own is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,5 +136,12 @@ class BySignature:
         return Signature(self.certified.key.sign(digest))
 
     def check(self, digest: bytes, admitted: Admitted, claimed: Identity) -> None:
-        chain = tuple(cert.data for cert in admitted.all(Cert) if cert.encoding == _X509)
+        chain = tuple(der for cert in admitted.all(Cert) for der in _certificates(cert))
         self.certified.trust.judge(chain, claimed).verify(digest, admitted.one(Signature).data)
+
+
+def _certificates(shown: Cert) -> tuple[bytes, ...]:
+    """Those in one payload; none in one of a kind that is of no use here, such as a list of those revoked."""
+    if shown.encoding == CertEncoding.PKCS7:
+        return unwrapped(shown.data)
+    return (shown.data,) if shown.encoding == _X509 else ()

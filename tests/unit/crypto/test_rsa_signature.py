@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+import ipsecd
 from ipsecd.crypto.rsa_signature import RsaPrivate, RsaPublic, check_size
 from ipsecd.crypto.secret import Secret
 from ipsecd.errors import PeerError
@@ -111,3 +115,15 @@ def test_keys_that_are_of_no_use_are_refused_with_a_sentence() -> None:
         check_size(bits)
     with pytest.raises(ValueError, match="not 1024"):
         RsaPublic(rsa.generate_private_key(E, 1_024).public_key())
+
+
+def test_nothing_is_ever_encrypted_or_decrypted_by_rsa() -> None:
+    """C14: no oracle for paddings (CVE-2018-0131, CVE-2018-8753), and no key that is used for two things."""
+    folder = Path(ipsecd.__file__).parent
+    uses = [path.name for path in folder.rglob("*.py") if "asymmetric.padding" in path.read_text()]
+    assert uses == ["rsa_signature.py"]
+    tree = ast.parse((folder / "crypto" / "rsa_signature.py").read_text())
+    called = {
+        node.func.attr for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    assert called == {"reveal", "sign", "recover_data_from_signature"}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import permutations
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
 
-from ipsecd.crypto.certificates import Certificate
+from ipsecd.crypto.certificates import Certificate, unwrapped
 from ipsecd.errors import PeerError
 from ipsecd.pki.raw_chain import RawChain
 from ipsecd.wire.identity import Identity
@@ -39,6 +42,25 @@ def test_the_way_to_an_authority_may_lead_over_others_in_any_order() -> None:
         TRUST.judge((end, *others), GW)
     assert refusal(end, LOWEST.der).startswith("untrusted-certificate: no trusted authority vouches for")
     RawChain((LOWEST.certificate, MIDDLE.certificate, ROOT.certificate), lambda: NOW).judge((end,), GW)
+
+
+def test_the_own_certificate_is_the_one_with_the_name_wherever_it_stands() -> None:
+    end, other = LOWEST.end("i", "gw.example"), LOWEST.end("r", "other.example")
+    for chain in permutations((end, other, MIDDLE.der, LOWEST.der)):
+        TRUST.judge(chain, GW).verify(b"digest", private("i").sign(b"digest"))
+
+
+def test_certificates_may_come_in_one_wrapping() -> None:
+    chain = (LOWEST.end("i", "gw.example"), MIDDLE.der, LOWEST.der)
+    wrapped = serialize_certificates([Certificate(der).parsed for der in chain], Encoding.DER)
+    assert sorted(unwrapped(wrapped)) == sorted(chain)
+    TRUST.judge(unwrapped(wrapped), GW)
+    for octets in (b"", wrapped[:-1], b"\x30\x00", chain[0]):
+        with pytest.raises(PeerError, match=r"^bad-certificate"):
+            unwrapped(octets)
+    many = [Certificate(Authority(str(number), ROOT).der).parsed for number in range(21)]
+    with pytest.raises(PeerError, match=r"^bad-certificate: 21 certificates in one wrapping"):
+        unwrapped(serialize_certificates(many, Encoding.DER))
 
 
 @pytest.mark.parametrize("claimed", ["gw.example", "GW.Example", "a@example.org", "192.0.2.1", "2001:db8::1", "CN=gw"])
