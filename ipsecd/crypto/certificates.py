@@ -1,7 +1,8 @@
 """Certificates (RFC 5280): what one says, and whether a chain of them leads to one that is trusted.
 
 The library reads them and builds the path. It is stricter than RFC 5280 with those of authorities, as browsers are: no
-signatures by MD5 or SHA-1, and no version below 3. What IPsec wants of the end's own stands here (RFC 4945 section 5).
+signatures by MD5 or SHA-1, no RSA keys below 2,048 bits, and no version below 3. What IPsec wants of the end's own
+stands here (RFC 4945 section 5).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
 from ipsecd import limits
-from ipsecd.crypto.rsa_signature import RsaPublic, check_size
+from ipsecd.crypto.rsa_signature import RsaPublic
 from ipsecd.errors import PeerError
 from ipsecd.printable import printable
 from ipsecd.wire.identity import Identity
@@ -120,16 +121,12 @@ def check_path(
     verifier = builder.extension_policies(ca_policy=policies[0], ee_policy=policies[1]).build_client_verifier()
     with _reading():
         try:
-            path = verifier.verify(certificate.parsed, [other.parsed for other in others]).chain
+            verifier.verify(certificate.parsed, [other.parsed for other in others])
         except VerificationError as error:
             reason = printable(str(error).partition(" (encountered processing")[0])
             raise PeerError(
                 "untrusted-certificate", f"no trusted authority vouches for the certificate: {reason}"
             ) from None
-        keys = [each.public_key() for each in path]
-        for key in keys:
-            if isinstance(key, RSAPublicKey):
-                check_size(key.key_size)  # the library takes keys of any size
 
 
 def unwrapped(pkcs7: bytes) -> tuple[bytes, ...]:

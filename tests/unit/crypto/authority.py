@@ -75,7 +75,9 @@ class Authority:
         (x509.BasicConstraints(ca=True, path_length=None), True),
         key_usage("key_cert_sign"),
     )
-    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = field(
+        default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
+    )
 
     def __post_init__(self) -> None:
         self.der = (self.issuer or self).issue(self.common, self.key.public_key(), *self.extensions)

@@ -202,6 +202,14 @@ def test_keys_that_are_of_no_use_are_refused(
     assert refusal(der) == f"bad-certificate: {why}"
 
 
+def test_an_authority_with_a_key_that_is_of_no_use_vouches_for_nobody() -> None:
+    """Whoever can factor it can make any certificate."""
+    small = Authority("small", ROOT, key=rsa.generate_private_key(65_537, 1_024))
+    chain = (small.end("i", "gw.example"), small.der)
+    for trust in (TRUST, RawChain((small.certificate,), lambda: NOW)):
+        assert refusal(*chain, trust=trust).endswith("RSA key is too weak")
+
+
 def test_names_that_an_authority_must_not_certify_are_refused() -> None:
     permitted = x509.NameConstraints([x509.DNSName("inside.example")], None)
     narrow = Authority("narrow", ROOT, (*Authority.extensions, (permitted, True)))
