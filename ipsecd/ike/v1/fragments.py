@@ -38,30 +38,31 @@ def in_parts(message: bytes, header: ikev1.Header, id_: int, path: Path) -> tupl
 
 @dataclass(slots=True, eq=False)
 class _Queue:
-    """The parts of one message that have come so far. ``last`` is the number of the last one, once that is known."""
+    """The parts of one message that have come so far, ``of`` an SA's cookies and with one ID. ``last`` is the number of
+    the last one, once that is known."""
 
-    id: int
+    of: tuple[bytes, bytes, int]
     joining: Joining
     timer: Timer
     last: int = 0
     parts: dict[int, bytes] = field(default_factory=dict)
     octets: int = 0
 
-    def contradicted_by(self, fragment: Fragment) -> bool:
+    def contradicted_by(self, of: tuple[bytes, bytes, int], fragment: Fragment) -> bool:
         number = fragment.number
         if fragment.last:
             other_end = self.last not in (0, number) or any(each > number for each in self.parts)
         else:
             other_end = 0 < self.last <= number
-        return self.id != fragment.id or other_end or self.parts.get(number, fragment.data) != fragment.data
+        return self.of != of or other_end or self.parts.get(number, fragment.data) != fragment.data
 
     def displaced(self) -> None:
         self.joining.lose("fragments-displaced")
 
 
 class Joining:
-    """What the peer of one ISAKMP SA sends in parts: one message at a time. Whoever has both cookies of an SA, or of a
-    phase 1, asks the one that belongs to it."""
+    """What one peer sends in parts: one message at a time. It's for those whose phase 1 or ISAKMP SA is known by its
+    cookies."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -76,7 +77,7 @@ class Joining:
         fragment = message.chain.payloads[0]
         if not isinstance(fragment, Fragment):
             raise PeerError("bad-fragment", "another payload by its number")
-        queue = self._queue_for(fragment)
+        queue = self._queue_for(message.header, fragment)
         if fragment.number in queue.parts:
             raise PeerError("fragment-repeated")
         if queue.octets + len(fragment.data) > min(limits.MAX_IKE_DATAGRAM, self._pool.of_each):
@@ -91,7 +92,7 @@ class Joining:
         return _whole(message, b"".join(queue.parts[number] for number in sorted(queue.parts)))
 
     def clear(self) -> None:
-        """Forget what isn't whole, when the SA is gone."""
+        """Forget what isn't whole, when the peer is gone."""
         if self._queue is not None:
             self._queue.timer.cancel()
             self._pool.release(self._queue)
@@ -101,12 +102,13 @@ class Joining:
         self._core.drop(reason)
         self.clear()
 
-    def _queue_for(self, fragment: Fragment) -> _Queue:
-        if self._queue is not None and not self._queue.contradicted_by(fragment):
+    def _queue_for(self, header: ikev1.Header, fragment: Fragment) -> _Queue:
+        of = (header.cookie_i, header.cookie_r, fragment.id)
+        if self._queue is not None and not self._queue.contradicted_by(of, fragment):
             return self._queue
         self.clear()
         timer = self._core.after(limits.FRAGMENT_TIMEOUT, lambda: self.lose("fragments-incomplete"))
-        self._queue = _Queue(fragment.id, self, timer)
+        self._queue = _Queue(of, self, timer)
         return self._queue
 
 

@@ -86,6 +86,7 @@ def test_the_same_message_may_come_again() -> None:
     "odd",
     [
         part(2, 1, b"x"),  # of another message
+        part(1, 1, b"x", header=ikev1.Header(b"cookie-i", b"another.", Exchange.MAIN)),  # and of another SA
         part(1, 2, b"x"),  # other octets than before
         part(1, 1, b"x", last=True),  # the end in front of what is there
         part(1, 2, b"x", last=True),
