@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 
+from ipsecd.wire.ip import IPV4_OCTETS
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.tcp import FLAGS_AT, SYN
 
@@ -62,6 +63,12 @@ def known_behind(spi: int, protocol: int, addresses: bytes, payload: memoryview)
         shown = shown[:2]
         plain = size >= _UDP_OCTETS and shown in _ECHOES.get(protocol, ())
     return (spi, protocol, addresses + shown) if plain else None
+
+
+def known_within(spi: int, protocol: int, head: int, packet: memoryview) -> Key | None:
+    """Likewise of a packet whose IP header, the first ``head`` octets, has come."""
+    ends = packet[12:20] if head == IPV4_OCTETS else packet[8:40]
+    return known_behind(spi, protocol, bytes(ends), packet[head:])
 
 
 def _shown_v4(packet: memoryview) -> tuple[int, bytes]:

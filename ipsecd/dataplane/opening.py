@@ -1,5 +1,5 @@
 """ESP packets of one SA and one length, opened from row to row (RFC 4303 section 3.4), and single ones. Each may have
-an IP header in front, which is passed over.
+an IP header in front, which is passed over; in transport mode it stands in front of what was opened again.
 
 A run is *plain* if its sequence numbers follow each other above all that were seen. Then the replay window is asked
 once and moved once, behind the last ICV. Anything else, and a run with one wrong ICV in it, is for the roads that take
@@ -10,78 +10,43 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ipsecd.dataplane.columns import INDEX, MOST, Octets, column, matrix
+from ipsecd.dataplane.grouping import LAYOUTS, first_number, rows_for
+from ipsecd.dataplane.opened import Cuts, OpenedOne, OpenedRun
+from ipsecd.dataplane.restoring import put_back
 from ipsecd.ipsec.replay import Verdict
 from ipsecd.ipsec.sa import InboundSa
+from ipsecd.ipsec.transport import headed
 from ipsecd.wire.esp import HEADER_OCTETS, MAX_PADDING, TRAILER_OCTETS
 
 _NONCE, _SALT, _EXTENDED = 12, 4, 12
 _IV = _NONCE - _SALT
-_LAYOUTS = 64
-_SMALLEST = 8  # rows of a layout
-_FAR = 1 << 62  # numbers beyond it are for the other road
-_LOW = 0xFFFF_FFFF
 _NUMBER = struct.Struct("!4xI")
 _PADDING = bytes(range(1, MAX_PADDING + 1))
-_COUNTED = INDEX.astype(np.uint64).tobytes()
 _WORD = 4
 
 
 class Layout(NamedTuple):
-    """What datagrams of one length at one place need of the buffers. ``ends`` is the last word of each row."""
+    """What packets of one length at one place need of the buffers. ``fronts`` are the IP headers of each, ``rows`` have
+    room for them if they are put in front; ``ends`` is the last word of each row."""
 
+    fronts: Octets
     rows: Octets
     plain: list[memoryview]
     headers: list[memoryview]
     sealed: list[memoryview]
     ivs: npt.NDArray[Any]
     ends: npt.NDArray[Any] | None
-    cuts: dict[tuple[int, int], list[memoryview]]
-
-    def payloads(self, header: int, inner: int) -> list[memoryview]:
-        """Of each row what stands between these."""
-        try:
-            return self.cuts[header, inner]
-        except KeyError:
-            found = self.cuts[header, inner] = [view[header:inner] for view in self.plain]
-            return found
-
-
-class OpenedRun(NamedTuple):
-    """Authentic, fresh packets: a row each, their trailers removed; ``views`` are those rows, ``inner`` octets each
-    and their trailers behind. ``encrypted`` counts the octets of each that were (RFC 4301 section 4.4.2.1); ``number``
-    is the sequence number of the first."""
-
-    rows: Octets
-    views: list[memoryview]
-    inner: int
-    next_header: int
-    encrypted: int
-    number: int
-    layout: Layout
-
-    def payloads(self, header: int, start: int, end: int) -> list[memoryview]:
-        """What stands behind the first ``header`` octets of the packets from ``start`` to ``end``."""
-        return self.layout.payloads(header, self.inner)[start:end]
-
-
-class OpenedOne(NamedTuple):
-    """An authentic, fresh packet; the rest as above."""
-
-    packet: memoryview
-    next_header: int
-    encrypted: int
-    number: int
+    cuts: Cuts
 
 
 class Opener:
-    """The buffers of the way in. ``received`` is where datagrams are read into, one run behind the other. What is
+    """The buffers of the way in for ESP. ``received`` is where packets are read into, one run behind the other. What is
     opened is overwritten by the next: runs from the start of the buffer, single ones at their place."""
 
     def __init__(self, received: Octets) -> None:
@@ -95,31 +60,21 @@ class Opener:
         self._extended = np.zeros((MOST, _EXTENDED), np.uint8)
         self._nonce_views = [row.data for row in self._nonces]
         self._extended_views = [row.data for row in self._extended]
-        self._layout = lru_cache(maxsize=_LAYOUTS)(self._lay_out)
-        self._numbers = lru_cache(maxsize=_LAYOUTS)(self._find_numbers)
-
-    def stretches(self, at: int, octets: int, count: int, head: int = 0) -> list[tuple[int, int]]:
-        """Where datagrams of one SPI begin whose numbers follow each other, and how many they are; of ``count``
-        datagrams, MOST at most, of ``octets`` each, the first ``at``. ESP begins behind the first ``head`` of each."""
-        numbers = self._numbers(at, octets, count, head).astype(np.uint64)
-        if (numbers - numbers[0]).tobytes() == _COUNTED[: numbers.nbytes]:
-            return [(at, count)]
-        edges = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), count]
-        return [(at + first * octets, end - first) for first, end in pairwise(edges)]
+        self._layout = lru_cache(maxsize=LAYOUTS)(self._lay_out)
 
     def open(self, sa: InboundSa, at: int, octets: int, count: int, head: int = 0) -> OpenedRun | None:
-        """Open ``count`` datagrams of ``octets`` each, the first at ``at``, that are one of ``stretches``; None if they
-        aren't a plain run of authentic packets with the same trailer, and nothing has changed then."""
+        """Open ``count`` packets of ``octets`` each, the first at ``at``, that are one of ``Grouping.stretches``, ESP
+        behind the first ``head`` of each; None if they aren't a plain run of authentic packets with the same trailer,
+        and nothing has changed then."""
         cipher = sa.run
         if cipher is None:
             return None
         (low,) = _NUMBER.unpack_from(self._octets, at + head)
-        first = sa.window.extend(low) if sa.esn else low
-        # two SPIs in a row may look like one, where the numbers of the first end
-        if first <= sa.window.top or not 0 < first < _FAR or low + count - 1 > _LOW:
+        first = first_number(sa, low, count)
+        if first is None:
             return None
-        rows = max(1 << (count - 1).bit_length(), _SMALLEST)
-        layout = self._layout(at, octets, head, sa.cipher.icv_octets, rows)
+        own = head if sa.form.transport else 0
+        layout = self._layout(at, octets, head, own, sa.cipher.icv_octets, rows_for(count))
         if cipher.salt != self._salt:
             self._nonces[:, :_SALT] = np.frombuffer(cipher.salt, np.uint8)
             self._salt = cipher.salt
@@ -130,18 +85,23 @@ class Opener:
             headers = self._extended_views
         if not cipher.open(self._nonce_views[:count], layout.sealed, headers, layout.plain):
             return None
-        inner, next_header = _inside(layout, count)
+        inner, next_header = _inside(layout, own, count)
         if inner < 1:
             return None
         sa.failures = 0
         sa.window.commit_run(first, count)
-        opened, encrypted = layout.rows[:count, :inner], layout.rows.shape[1]
-        return OpenedRun(opened, layout.plain[:count], inner, next_header, encrypted, first, layout)
+        inner += own
+        rows, counted = layout.rows[:count, :inner], len(layout.plain[0])
+        if own:
+            put_back(layout.fronts[:count], rows, next_header, inner)
+        return OpenedRun(rows, layout.cuts.views[:count], inner, next_header, counted, first, layout.cuts, own)
 
-    def open_one(self, sa: InboundSa, at: int, octets: int) -> OpenedOne | None:
-        """Open the datagram at ``at``; None if it isn't fresh, authentic and of right padding, and nothing has changed
-        then."""
+    def open_one(self, sa: InboundSa, at: int, octets: int, head: int = 0) -> OpenedOne | None:
+        """Open the packet at ``at``, ESP behind its first ``head`` octets; None if it isn't fresh, authentic and of
+        right padding, and nothing has changed then."""
         cipher, window, whole = sa.run, sa.window, self._octets
+        end = at + octets
+        at += head
         header = whole[at : at + HEADER_OCTETS]
         (number,) = _NUMBER.unpack(header)
         associated: bytes | memoryview = header
@@ -151,8 +111,8 @@ class Opener:
         if cipher is None or window.check(number) is not Verdict.FRESH:
             return None
         start = at + HEADER_OCTETS + _IV
-        plain = self._inside[at : at + octets - HEADER_OCTETS - _IV - sa.cipher.icv_octets]
-        if not cipher.open_one(whole[at + HEADER_OCTETS : start], whole[start : at + octets], associated, plain):
+        plain = self._inside[at : at + end - start - sa.cipher.icv_octets]
+        if not cipher.open_one(whole[at + HEADER_OCTETS : start], whole[start:end], associated, plain):
             return None
         encrypted, padding, next_header = len(plain), plain[-2], plain[-1]
         inner = encrypted - TRAILER_OCTETS - padding
@@ -160,37 +120,39 @@ class Opener:
             return None
         sa.failures = 0
         window.commit(number)
-        return OpenedOne(plain[:inner], next_header, encrypted, number)
+        if not head or not sa.form.transport:
+            return OpenedOne(plain[:inner], next_header, encrypted, number)
+        self._inside[at - head : at] = headed(bytes(whole[at - head : at]), next_header, inner)
+        return OpenedOne(self._inside[at - head : at + inner], next_header, encrypted, number, head)
 
     def _extend(self, at: int, first: int, count: int) -> None:
         """What is authenticated ahead of the ciphertext with extended numbers: the SPI and all 64 bits."""
         self._extended[:count, :_WORD] = self._received[at : at + _WORD]
         column(self._extended, _WORD, ">u8")[:count] = INDEX[:count] + first
 
-    def _find_numbers(self, at: int, octets: int, count: int, head: int) -> npt.NDArray[Any]:
-        """SPI and sequence number of each, as one number."""
-        return column(matrix(self._received, count, octets, at=at), head, ">u8")
-
-    def _lay_out(self, at: int, octets: int, head: int, icv_octets: int, rows: int) -> Layout:
+    def _lay_out(self, at: int, octets: int, head: int, own: int, icv_octets: int, rows: int) -> Layout:
         ahead = HEADER_OCTETS + _IV
         plain = octets - head - ahead - icv_octets
         most = min(rows, MOST, (len(self._received) - at) // octets)
-        received, inside = self._octets, self._inside
+        received, inside, row = self._octets, self._inside, own + plain
         starts = range(at + head, at + head + most * octets, octets)
-        opened = matrix(self._plain, most, plain)
+        opened, packets = matrix(self._plain, most, row), matrix(self._received, most, octets, at=at)
+        views = [inside[start : start + row] for start in range(0, most * row, row)]
         return Layout(
+            packets[:, :head],
             opened,
-            [inside[start : start + plain] for start in range(0, most * plain, plain)],
+            [view[own:] for view in views],
             [received[start : start + HEADER_OCTETS] for start in starts],
             [received[start + ahead : start + octets - head] for start in starts],
-            column(matrix(self._received, most, octets, at=at), head + HEADER_OCTETS, "=u8"),
-            column(opened, plain - _WORD, "=u4") if plain >= _WORD else None,
-            {},
+            column(packets, head + HEADER_OCTETS, "=u8"),
+            column(opened, row - _WORD, "=u4") if plain >= _WORD else None,
+            Cuts(views),
         )
 
 
-def _inside(layout: Layout, count: int) -> tuple[int, int]:
-    """How many octets the packets have, and their next header; 0 if their trailers differ or are wrong."""
+def _inside(layout: Layout, own: int, count: int) -> tuple[int, int]:
+    """How many octets what was protected has, behind the first ``own`` of each row, and its next header; 0 if their
+    trailers differ or are wrong."""
     first = layout.plain[0]
     padding, next_header = first[-2], first[-1]
     inner = len(first) - TRAILER_OCTETS - padding
@@ -199,6 +161,6 @@ def _inside(layout: Layout, count: int) -> tuple[int, int]:
     if padding == _WORD - TRAILER_OCTETS and layout.ends is not None:  # the whole word is the trailer
         alike = layout.ends[:count].tobytes() == bytes(first[-_WORD:]) * count
     else:
-        trailers = layout.rows[:count, inner:]
+        trailers = layout.rows[:count, own + inner :]
         alike = bool((trailers == trailers[0]).all())
     return (inner if alike else 0), next_header

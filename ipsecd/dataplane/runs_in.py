@@ -17,11 +17,13 @@ import numpy as np
 
 from ipsecd import limits
 from ipsecd.dataplane.columns import MOST
+from ipsecd.dataplane.grouping import Grouping
 from ipsecd.dataplane.inbound import Inbound
 from ipsecd.dataplane.joining import Heads, Missing, joined, same_flow
-from ipsecd.dataplane.known import Key, known_as, known_behind
+from ipsecd.dataplane.known import Key, known_as, known_behind, known_within
 from ipsecd.dataplane.messages import Outside
-from ipsecd.dataplane.opening import OpenedRun, Opener
+from ipsecd.dataplane.opened import OpenedOne, OpenedRun
+from ipsecd.dataplane.opening import Opener
 from ipsecd.dataplane.results import Result, ToTun, ToTunRun
 from ipsecd.dataplane.unwrapping import Came, Inside
 from ipsecd.errors import PeerError, Refused
@@ -66,6 +68,7 @@ class RunsIn(Inbound):
         self._joins = frozenset(joins)
         buffer = np.zeros(limits.RECEIVE_BUFFER + limits.NATIVE_BUFFER, np.uint8)
         self._octets = buffer.data
+        self._grouping = Grouping(buffer)
         self._opener = Opener(buffer)
         self._filled = 0  # octets of datagrams that wait at the start of the buffer
         self._latest = 0  # octets of the last read among them
@@ -149,7 +152,7 @@ class RunsIn(Inbound):
         if not kind.natt or segment < kind.head + HEADER_OCTETS or full < _WORTH:
             full = 0
         for first in range(0, full, MOST):
-            yield from self._opener.stretches(first * segment, segment, min(MOST, full - first), kind.head)
+            yield from self._grouping.stretches(first * segment, segment, min(MOST, full - first), kind.head)
         for at in range(full * segment, octets, segment):
             yield at, 1
 
@@ -157,7 +160,7 @@ class RunsIn(Inbound):
         """The SA of plain datagrams."""
         (spi,) = _SPI.unpack_from(self._octets, at + head)
         sa = self._sad.get(spi)
-        if sa is None or sa.run is None or not sa.used or (head and sa.form.transport):
+        if sa is None or sa.run is None or not sa.used:
             return None
         if outside is not sa.seen_outside:
             if outside != sa.seen_outside:
@@ -171,15 +174,15 @@ class RunsIn(Inbound):
     def _receive_one(self, at: int, octets: int, kind: _Kind, now: float) -> list[Result]:
         _, outside, tos, natt, head = kind
         sa = self._sa(at, octets, outside, head, 1, now) if natt and octets > head + HEADER_OCTETS else None
-        opened = self._opener.open_one(sa, at + head, octets - head) if sa is not None else None
+        opened = self._opener.open_one(sa, at, octets, head) if sa is not None else None
         if sa is None or opened is None:
             whole = self._octets[at : at + octets].tobytes()
             if not outside.local_port:
                 return self.carry_native(whole, outside, now)
             return self.carry(whole, outside, tos, now, natt=natt)
         self.tally.paths["from-native" if head else "from-udp"] += 1
-        results = self._note_plain(sa, opened.next_header, 1, opened.encrypted, now)
-        results += self._pass_one(sa, opened.packet, opened.next_header, opened.number, tos, now)
+        results = self._note_plain(sa, opened.next_header, 1, opened.counted, now)
+        results += self._pass_one(sa, opened, tos, now)
         return results
 
     def _receive_run(self, sa: InboundSa, run: OpenedRun, kind: _Kind, now: float) -> list[Result]:
@@ -187,20 +190,23 @@ class RunsIn(Inbound):
         paths = self.tally.paths
         paths["from-native" if kind.head else "from-udp"] += count
         paths["runs-in"] += 1
-        results = self._note_plain(sa, next_header, count, count * run.encrypted, now)
+        results = self._note_plain(sa, next_header, count, count * run.counted, now)
         first, front = run.views[0][: run.inner], None
-        if sa.form.transport:
+        if not sa.form.transport:
+            key = known_as(sa.spi, next_header, first)
+        elif run.own:
+            key = known_within(sa.spi, next_header, run.own, first)
+        else:
             front = self._front(sa, next_header, tos)
             key = known_behind(sa.spi, next_header, front.ends, first)
-        else:
-            key = known_as(sa.spi, next_header, first)
         heads = self._alike(sa, run, key, tos, front) if key is not None else None
         entry = None
         if heads is not None and key is not None:
             entry = self._entry(sa, key, _whole(sa, front, first, number))
         if heads is None or entry is None:
             for at, view in enumerate(run.views, number):
-                results += self._pass_one(sa, view[: run.inner], next_header, at, tos, now)
+                one = OpenedOne(view[: run.inner], next_header, run.counted, at, run.own)
+                results += self._pass_one(sa, one, tos, now)
             return results
         self.tally.entries[entry] += count
         paths["to-tun"] += count
@@ -215,14 +221,16 @@ class RunsIn(Inbound):
             self._tell_alive(now, results)
         return results
 
-    def _pass_one(
-        self, sa: InboundSa, packet: memoryview, next_header: int, number: int, tos: int, now: float
-    ) -> Iterable[Result]:
+    def _pass_one(self, sa: InboundSa, one: OpenedOne, tos: int, now: float) -> Iterable[Result]:
         """What is authentic and fresh, from step 5 on."""
+        packet, next_header, _, number, own = one
         whole: bytes | memoryview = packet
         if not sa.form.transport:
             key = known_as(sa.spi, next_header, packet)
             plain = key is not None and _unmarked(packet, tos)
+        elif own:
+            key = known_within(sa.spi, next_header, own, packet)
+            plain = key is not None
         else:
             front = self._front(sa, next_header, tos)
             key = known_behind(sa.spi, next_header, front.ends, packet)
@@ -235,8 +243,9 @@ class RunsIn(Inbound):
                 self.tally.entries[entry] += 1
                 self.tally.paths["to-tun"] += 1
                 return (ToTun(whole),)
+        came = Came(sa.seen_outside, tos, packet[:own].tobytes())
         try:
-            return self._pass(sa, Inside(next_header, packet.tobytes(), number), Came(sa.seen_outside, tos), now)
+            return self._pass(sa, Inside(next_header, packet[own:].tobytes(), number), came, now)
         except (PeerError, Refused) as error:
             self.tally.drops[error.reason] += 1
             return ()
@@ -270,7 +279,7 @@ class RunsIn(Inbound):
     def _alike(self, sa: InboundSa, run: OpenedRun, key: Key, tos: int, front: Front | None) -> Heads | None:
         """The headers, if all packets are of the first one's flow and none has to be looked at by itself."""
         first, protocol = run.views[0], key[1]
-        if protocol not in (IpProtocol.TCP, IpProtocol.UDP) or not (front is not None or _unmarked(first, tos)):
+        if protocol not in (IpProtocol.TCP, IpProtocol.UDP) or not (sa.form.transport or _unmarked(first, tos)):
             return None
         missing = None if front is None else _missing(sa, front, run)
         heads = same_flow(run.rows, first[0] >> 4, protocol, missing)

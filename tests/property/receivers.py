@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.results import Result, ToTun, ToTunRun
 from ipsecd.dataplane.runs_in import RunsIn
 from ipsecd.ipsec.mending import mended
-from ipsecd.ipsec.outer import Front
+from ipsecd.ipsec.outer import header
+from ipsecd.ipsec.transport import headed
 from ipsecd.wire import ip
 from ipsecd.wire.form import TUNNEL, Form
 from ipsecd.wire.offload import decode, segments
@@ -28,6 +29,27 @@ JOINS = (IpProtocol.TCP, IpProtocol.UDP)
 TRANSPORT = Form(transport=True)
 HERE, THERE = map(ip_address, ADDRESSES[4])
 NATTED = Form(transport=True, original=(HERE, THERE))
+
+
+@dataclass(frozen=True)
+class Way:
+    """What native packets have in their headers: the first Identification, and how they count on; the TTLs or hop
+    limits, in turn; DF."""
+
+    first: int = 0xFFF8
+    step: int = 1
+    ttls: tuple[int, ...] = (64,)
+    df: bool = False
+
+    def front(self, number: int, tos: int, outside: m.Outside) -> bytes:
+        """The header of one of them, without length and protocol."""
+        identification = (self.first + self.step * number) & 0xFFFF
+        made = header(outside.remote, outside.local, tos=tos, identification=identification, dont_fragment=self.df)
+        at, ttl = 8 if outside.remote.version == 4 else 7, self.ttls[number % len(self.ttls)]
+        return made[:at] + bytes([ttl]) + made[at + 1 :]
+
+
+WAY = Way()
 
 
 def ends(
@@ -96,18 +118,20 @@ def one_by_one(results: list[Result]) -> list[Result]:
 
 
 def together(
-    end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None
+    end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None, way: Way = WAY
 ) -> list[Result]:
     """Receive them as one read: all but the last have the size of the first."""
     outside = outside or end.outside
-    found = list(kept(read(end, datagrams, now, tos, outside)))
+    found = list(kept(read(end, datagrams, now, tos, outside, way)))
     return found + list(kept(end.roads.from_udp_end(now)))
 
 
-def read(end: End, datagrams: list[bytes], now: float, tos: int, outside: m.Outside) -> Iterable[Result]:
+def read(
+    end: End, datagrams: list[bytes], now: float, tos: int, outside: m.Outside, way: Way = WAY
+) -> Iterable[Result]:
     """Likewise, but there may be more."""
     if outside.native:
-        packets = natively(datagrams, tos, outside)
+        packets = natively(datagrams, tos, outside, way)
         data = b"".join(packets)
         end.roads.room[: len(data)] = data
         return end.roads.from_native_reads(len(data), len(packets[0]), outside, now)
@@ -116,16 +140,20 @@ def read(end: End, datagrams: list[bytes], now: float, tos: int, outside: m.Outs
     return end.roads.from_udp_read(len(data), len(datagrams[0]), outside, tos, True, now)
 
 
-def natively(datagrams: list[bytes], tos: int, outside: m.Outside) -> list[bytes]:
-    """As IP packets, each with an Identification of its own."""
-    front = Front(outside.remote, outside.local, IpProtocol.ESP, tos)
-    return [front.of(len(datagram), 7 * number) + datagram for number, datagram in enumerate(datagrams)]
+def natively(datagrams: list[bytes], tos: int, outside: m.Outside, way: Way = WAY) -> list[bytes]:
+    """As IP packets."""
+    return [
+        headed(way.front(number, tos, outside), IpProtocol.ESP, len(datagram)) + datagram
+        for number, datagram in enumerate(datagrams)
+    ]
 
 
-def apart(end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None) -> list[Result]:
+def apart(
+    end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None, way: Way = WAY
+) -> list[Result]:
     there = outside or end.outside
     if there.native:
-        packets = natively(datagrams, tos, there)
+        packets = natively(datagrams, tos, there, way)
         return [result for packet in packets for result in end.roads.from_native_read(packet, there, now)]
     source = None if outside is None else (outside.remote, outside.remote_port)
     found: list[Result] = []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ipsecd import limits
 from ipsecd.dataplane import messages as m
+from ipsecd.dataplane.inbound import Inbound
 from ipsecd.dataplane.results import Result, ToTunRun
 from ipsecd.wire.checksum import checksum
 from ipsecd.wire.form import TUNNEL, Form
@@ -22,6 +23,7 @@ from tests.property.receivers import (
     JOINS,
     NATTED,
     TRANSPORT,
+    Way,
     apart,
     bent,
     ends,
@@ -41,6 +43,13 @@ from tests.unit.ipsec.packets import echo, ipv4, ipv6, syn, udp
 from tests.unit.ipsec.pairs import CBC, CHACHA, GCM
 
 forms = st.sampled_from([TUNNEL, TRANSPORT, NATTED])
+ways = st.builds(
+    Way,
+    first=st.sampled_from([1, 0xFFF8]),
+    step=often(st.just(1), st.integers(0, 3)),
+    ttls=often(st.just((64,)), st.lists(st.integers(1, 255), min_size=1, max_size=9).map(tuple)),
+    df=st.booleans(),
+)
 
 
 @st.composite
@@ -104,6 +113,7 @@ def moved(end: End) -> m.Outside:
     form=forms,
     outer=st.sampled_from([4, 6]),
     native=st.booleans(),
+    way=ways,
 )
 def test_a_read_is_what_its_datagrams_are_one_by_one(
     data: st.DataObject,
@@ -115,13 +125,14 @@ def test_a_read_is_what_its_datagrams_are_one_by_one(
     form: Form,
     outer: int,
     native: bool,
+    way: Way,
 ) -> None:
     near, one, two = ends(suite, esn=esn, joins=joins, form=form, outer=outer, native=native, limits=given)
     for now in (1.0, 1.5, 3.0):
         datagrams = data.draw(reads(near, form, outer))
         outside = data.draw(often(st.just(None), st.just(moved(one))))
-        found = one_by_one(together(one, datagrams, now, tos, outside))
-        assert found == apart(two, datagrams, now, tos, outside)
+        found = one_by_one(together(one, datagrams, now, tos, outside, way))
+        assert found == apart(two, datagrams, now, tos, outside, way)
         assert state(one) == state(two)
 
 
@@ -214,6 +225,57 @@ def test_a_run_of_native_packets_is_opened_and_written_as_one_too(esn: bool, out
     assert one_by_one(results) == apart(two, datagrams, 1.0)
     assert state(one) == state(two)
     assert one.paths["runs-in"] == 1
+
+
+@pytest.mark.parametrize("df", [False, True])
+@pytest.mark.parametrize("esn", [False, True])
+@pytest.mark.parametrize("outer", [4, 6])
+@pytest.mark.parametrize("tcp", [True, False], ids=["TCP", "UDP"])
+def test_native_packets_of_transport_mode_get_their_own_headers_back_and_are_written_as_one(
+    tcp: bool, outer: int, esn: bool, df: bool
+) -> None:
+    near, one, two = ends(esn=esn, outer=outer, native=True, form=TRANSPORT)
+    before = [authentic(near, *inside(udp(*ADDRESSES[4]), TRANSPORT, outer))]
+    for end in (one, two):
+        apart(end, before, 1.0)
+    big, way = Big(count=40, tcp=tcp), Way(ttls=(57,), df=df)
+    datagrams = [authentic(near, *inside(packet, TRANSPORT, outer)) for packet in big.segments()]
+    results = together(one, datagrams, 1.0, 3, way=way)
+    assert [type(result) for result in results] == [ToTunRun]
+    assert one_by_one(results) == apart(two, datagrams, 1.0, 3, way=way)
+    assert state(one) == state(two)
+    assert one.paths["runs-in"] == 1
+    (_, *_, last) = packets_of(results)
+    protocol, payload = inside(big.segments()[-1], TRANSPORT, outer)
+    start = f"4503{len(last):04x}001f{'4000' if df else '0000'}39{protocol:02x}"
+    if outer == 6:
+        start = f"60300000{len(payload):04x}{protocol:02x}39"
+    assert last.hex().startswith(start)
+    assert last.endswith(one.outside.remote.packed + one.outside.local.packed + payload)
+
+
+@pytest.mark.parametrize("way", [Way(step=2), Way(ttls=(64, 64, 63))], ids=["identifications", "TTLs"])
+def test_native_packets_of_transport_mode_that_do_not_count_on_are_written_one_by_one(way: Way) -> None:
+    near, one, two = ends(native=True, form=TRANSPORT)
+    before = [authentic(near, *inside(udp(*ADDRESSES[4]), TRANSPORT))]
+    for end in (one, two):
+        apart(end, before, 1.0)
+    datagrams = [authentic(near, *inside(packet, TRANSPORT)) for packet in Big(count=40).segments()]
+    results = together(one, datagrams, 1.0, way=way)
+    assert results == apart(two, datagrams, 1.0, way=way)
+    assert (len(results), one.paths["runs-in"]) == (40, 1)
+
+
+@pytest.mark.parametrize("outer", [4, 6])
+def test_a_native_packet_of_transport_mode_that_comes_alone_gets_its_own_header_back(
+    outer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, far, _ = ends(outer=outer, native=True, form=TRANSPORT)
+    payload = inside(udp(*ADDRESSES[4]), TRANSPORT, outer)
+    wanted = apart(far, [authentic(near, *payload)], 1.0, 2, way=Way(ttls=(57,)))[-1]
+    monkeypatch.delattr(Inbound, "carry_native")
+    assert together(far, [authentic(near, *payload)], 1.0, 2, way=Way(ttls=(57,))) == [wanted]
+    assert far.counters().entries == {"all": 2}
 
 
 def first_bent(packet: bytes, at: int, to: int) -> bytes:
