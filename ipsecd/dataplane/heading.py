@@ -22,13 +22,13 @@ _IDENTIFICATION_AT, _CHECKSUM_AT = 4, 10
 _ON = np.arange(MOST, dtype=np.uint16)
 _ON_AND_BACK = np.stack((_ON, -_ON), axis=1)  # an IPv4 checksum falls by as much as the Identification rises
 # what doesn't change on the way (RFC 4302 section 3.3.3.1), of plain headers by their length, none among them
-_LASTING = [
-    b"",
-    bytes.fromhex("ff00ffff ffff0000 00ff0000 ffffffff ffffffff"),
-    b"\xf0\0\0\0\xff\xff\xff" + b"\0" + b"\xff" * 32,
-]
-_MASKS = {len(mask): int.from_bytes(mask, "big") for mask in _LASTING}
-_MASK_ROWS = {len(mask): np.frombuffer(mask, np.uint8) for mask in _LASTING}
+LASTING = {
+    0: b"",
+    IPV4_OCTETS: bytes.fromhex("ff00ffff ffff0000 00ff0000 ffffffff ffffffff"),
+    IPV6_OCTETS: b"\xf0\0\0\0\xff\xff\xff" + b"\0" + b"\xff" * 32,
+}
+_MASKS = {octets: int.from_bytes(mask, "big") for octets, mask in LASTING.items()}
+_MASK_ROWS = {octets: np.frombuffer(mask, np.uint8) for octets, mask in LASTING.items()}
 
 Column = npt.NDArray[Any]
 

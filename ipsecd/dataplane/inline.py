@@ -85,7 +85,7 @@ class InlineRoads:
 
     @property
     def room(self) -> memoryview:
-        """Where native packets with ESP go, one behind the other."""
+        """Where native packets go, one behind the other."""
         return self._inbound.room
 
     def from_native_reads(self, octets: int, segment: int, outside: Outside, now: float) -> Iterable[Result]:

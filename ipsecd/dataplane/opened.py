@@ -1,4 +1,5 @@
-"""What is left of packets once they are known to be authentic and fresh, as ``opening`` hands it over.
+"""What is left of packets once they are known to be authentic and fresh, of ESP (``opening``) and of AH
+(``verifying``).
 
 Rows and views are of buffers that are used again for what comes next.
 """

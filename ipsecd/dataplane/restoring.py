@@ -7,24 +7,37 @@ sender protected (RFC 4302 section 3.1.1, RFC 4303 section 3.1.1).
 
 from __future__ import annotations
 
-from ipsecd.dataplane.columns import Octets, checksums, column, sums
+import numpy as np
+
+from ipsecd.dataplane.columns import Octets, checksums, column
 from ipsecd.wire.ip import IPV4_OCTETS
 
-_V4_LENGTH, _V4_PROTOCOL, _V4_CHECKSUM = 2, 9, 10
+_V4 = np.dtype(  # ``hops`` is the word of TTL and protocol
+    {
+        "names": ["length", "identification", "hops", "protocol", "checksum"],
+        "formats": [">u2", ">u2", ">u2", "u1", ">u2"],
+        "offsets": [2, 4, 8, 9, 10],
+        "itemsize": IPV4_OCTETS,
+    }
+)
+_ALIKE = int.from_bytes(bytes.fromhex("ffffffff 0000ffff 00000000 ffffffff ffffffff"), "big")
 _V6_LENGTH, _V6_NEXT_HEADER = 4, 6
 
 
 def put_back(headers: Octets, packets: Octets, protocol: int, octets: int) -> None:
-    """Write ``headers``, without options or extension headers, a row each, to the start of ``packets``, which are
-    ``octets`` long with them and carry ``protocol``."""
+    """Write ``headers``, a row each, to the start of ``packets``, which are ``octets`` long with them and carry
+    ``protocol``. They have no options and no extension headers, and are alike but for Identification, TTL and checksum,
+    or hop limit."""
     head = headers.shape[1]
     packets[:, :head] = headers
-    if head == IPV4_OCTETS:
-        packets[:, _V4_PROTOCOL] = protocol
-        column(packets, _V4_LENGTH, ">u2")[:] = octets
-        checksum = column(packets, _V4_CHECKSUM, ">u2")
-        checksum[:] = 0
-        checksum[:] = checksums(sums(packets, 0, head))
-    else:
+    if head != IPV4_OCTETS:
         packets[:, _V6_NEXT_HEADER] = protocol
         column(packets, _V6_LENGTH, ">u2")[:] = octets - head
+        return
+    each = packets[:, :head].view(_V4)[:, 0]
+    each["protocol"] = protocol
+    each["length"] = octets
+    total = each["identification"].astype(np.int64)
+    total += each["hops"]
+    total += (int.from_bytes(packets[0, :head].tobytes(), "big") & _ALIKE) % 0xFFFF
+    each["checksum"] = checksums(total)

@@ -1,21 +1,23 @@
-"""The way in for datagrams that the kernel hands over at once: those of one sender and one size, one behind the other.
+"""The way in for datagrams that the kernel hands over at once, and for native packets that were read so: those of one
+sender and one size, one behind the other.
 
-Those of one SA that follow each other are opened as rows of one buffer, and take the steps of ``inbound``, in the same
-order, together, as far as they are alike. Fewer than are worth that take them one by one, but quickly too, as what
-policy says of a flow is remembered. What isn't plain goes that road, datagram by datagram, or packet by packet once it
-is open: the first datagram of an SA or of a new address of its peer, a number seen before, a wrong ICV, a limit that is
-near, congestion marks, a flow that hasn't been seen.
+Those of one SA that follow each other are opened, or with AH verified, as rows of one buffer, and take the steps of
+``inbound``, in the same order, together, as far as they are alike. Fewer than are worth that take them one by one, but
+quickly too, as what policy says of a flow is remembered. What isn't plain goes that road, datagram by datagram, or
+packet by packet once it is open: the first datagram of an SA or of a new address of its peer, a number seen before, a
+wrong ICV, a limit that is near, congestion marks, a flow that hasn't been seen; and always AH around ESP, and ciphers
+that open no runs.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from ipsecd import limits
+from ipsecd.dataplane.alike import Alike, plain_header
 from ipsecd.dataplane.columns import MOST
 from ipsecd.dataplane.grouping import Grouping
 from ipsecd.dataplane.inbound import Inbound
@@ -26,6 +28,7 @@ from ipsecd.dataplane.opened import OpenedOne, OpenedRun
 from ipsecd.dataplane.opening import Opener
 from ipsecd.dataplane.results import Result, ToTun, ToTunRun
 from ipsecd.dataplane.unwrapping import Came, Inside
+from ipsecd.dataplane.verifying import Verifier
 from ipsecd.errors import PeerError, Refused
 from ipsecd.ipsec.mending import mended
 from ipsecd.ipsec.outer import Front
@@ -36,27 +39,14 @@ from ipsecd.ipsec.tunnel import ECN_OUT, Decapsulated
 from ipsecd.wire import ip
 from ipsecd.wire.checksum import ones_sum
 from ipsecd.wire.esp import HEADER_OCTETS, TRAILER_OCTETS
-from ipsecd.wire.ip import IPV4_OCTETS, IPV6_OCTETS
 from ipsecd.wire.registry import IpProtocol
 from ipsecd.wire.tcp import FLAGS_AT, SYN
 
 _SPI = struct.Struct("!I")
-_V4 = struct.Struct("!6xHxB")  # fragment and protocol
-_PLAIN_V4, _FRAGMENT = 0x45, 0x3FFF
-_NEXT_HEADER_V6 = 6
+_AH_SPI = 4  # octets of AH in front of its SPI and number
+_ECN = 3  # its bits in the TOS
 _WORTH = 4  # packets that one by one would cost more
 _ENOUGH = MOST // 2  # datagrams that wait for no more: one read may bring as many
-
-
-class _Kind(NamedTuple):
-    """What datagrams of one run have in common: octets, sender, TOS, whether they came where ESP is spoken, and the
-    octets of the IP header in front of each, 0 in UDP."""
-
-    segment: int
-    outside: Outside
-    tos: int
-    natt: bool
-    head: int = 0
 
 
 class RunsIn(Inbound):
@@ -69,10 +59,10 @@ class RunsIn(Inbound):
         buffer = np.zeros(limits.RECEIVE_BUFFER + limits.NATIVE_BUFFER, np.uint8)
         self._octets = buffer.data
         self._grouping = Grouping(buffer)
-        self._opener = Opener(buffer)
+        self._opener, self._verifier = Opener(buffer), Verifier(buffer)
         self._filled = 0  # octets of datagrams that wait at the start of the buffer
         self._latest = 0  # octets of the last read among them
-        self._kind: _Kind | None = None  # what these have in common
+        self._kind: Alike | None = None  # what these have in common
         self._fronts: dict[tuple[int, int, int], tuple[Outside, Front]] = {}  # by SPI, protocol and TOS
         self._known: dict[Key, str | None] = {}  # the SPD entry by which plain packets pass, None if they may not
 
@@ -87,25 +77,35 @@ class RunsIn(Inbound):
         return self._octets[self._filled :]
 
     def carry_read(
-        self, octets: int, segment: int, outside: Outside, tos: int, now: float, *, natt: bool, head: int = 0
+        self,
+        octets: int,
+        segment: int,
+        outside: Outside,
+        tos: int,
+        now: float,
+        *,
+        natt: bool,
+        head: int = 0,
+        ah: bool = False,
     ) -> Iterable[Result]:
         """Receive what one read put into ``received``: ``octets``, as datagrams of ``segment`` octets each but for the
         last, which may have less. The rest as in ``carry``. Each result is to be carried out before the next is taken,
         as they share their buffers. Datagrams that are all of one size wait for others like them until ``end``, or
         until something else comes: single ones for single ones, and several for more of them, as who sends more than
-        leaves in one call sends what is left over first. ``head`` is how many octets of each are an IP header."""
-        kind = _Kind(segment, outside, tos, natt, head)
+        leaves in one call sends what is left over first. ``head`` is how many octets of each are an IP header, with
+        ``ah`` one of AH."""
+        kind = Alike(segment, outside, tos, natt, head, ah)
         single = octets == segment == self._latest
         if self._filled and (kind != self._kind or not (single or octets > self._latest)):
             return self._after_others(octets, kind, now)
         return self._gather(octets, kind, now)
 
     def carry_native_read(self, octets: int, segment: int, outside: Outside, now: float) -> Iterable[Result]:
-        """Likewise what was read into ``room``: IP packets with ESP, each with the header of the first, but for
+        """Likewise what was read into ``room``: IP packets with ESP or AH, each with the header of the first, but for
         lengths, Identification, TTL and checksum. The rest as in ``carry_native``."""
         at = self._filled
-        head, tos = _plain_header(self._octets[at : at + segment])
-        return self.carry_read(octets, segment, outside, tos, now, natt=bool(head), head=head)
+        head, tos, ah = plain_header(self._octets[at : at + segment])
+        return self.carry_read(octets, segment, outside, tos, now, natt=bool(head), head=head, ah=ah)
 
     def end(self, now: float) -> Iterable[Result]:
         """Receive what waits for others like it."""
@@ -116,14 +116,14 @@ class RunsIn(Inbound):
             return self._receive_one(0, octets, kind, now)
         return self._receive_all(octets, kind, now)
 
-    def _after_others(self, octets: int, kind: _Kind, now: float) -> Iterator[Result]:
+    def _after_others(self, octets: int, kind: Alike, now: float) -> Iterator[Result]:
         """What was read isn't like what waits before it."""
         start = self._filled
         yield from self.end(now)
         self._octets[:octets] = self._octets[start : start + octets]
         yield from self._gather(octets, kind, now)
 
-    def _gather(self, octets: int, kind: _Kind, now: float) -> Iterable[Result]:
+    def _gather(self, octets: int, kind: Alike, now: float) -> Iterable[Result]:
         segment = kind.segment
         if not octets:  # anybody can send a datagram of nothing
             return self.carry(b"", kind.outside, kind.tos, now, natt=kind.natt)
@@ -134,58 +134,73 @@ class RunsIn(Inbound):
             return self.end(now)
         return ()
 
-    def _receive_all(self, octets: int, kind: _Kind, now: float) -> Iterator[Result]:
+    def _receive_all(self, octets: int, kind: Alike, now: float) -> Iterator[Result]:
         """Receive all that stands at the start of the buffer."""
-        segment = kind.segment
-        for at, count in self._stretches(octets, kind):
-            sa = self._sa(at, segment, kind.outside, kind.head, count, now) if count >= _WORTH else None
-            if sa is not None and (run := self._opener.open(sa, at, segment, count, kind.head)) is not None:
+        segment, outside, _, _, head, ah = kind
+        ah = ah or not (head or self._octets[2] or self._octets[3])
+        openers = self._verifier if ah else self._opener
+        for at, count in self._stretches(octets, kind, ah):
+            sa = self._sa(at, segment, outside, head, ah, count, now) if count >= _WORTH else None
+            if sa is not None and (run := openers.open(sa, at, segment, count, head)) is not None:
                 yield from self._receive_run(sa, run, kind, now)
                 continue
             for start in range(at, at + count * segment, segment):
                 yield from self._receive_one(start, min(segment, octets - start), kind, now)
 
-    def _stretches(self, octets: int, kind: _Kind) -> Iterator[tuple[int, int]]:
+    def _stretches(self, octets: int, kind: Alike, ah: bool) -> Iterator[tuple[int, int]]:
         """Where datagrams begin that are worth being opened together, or one by one, and how many they are."""
-        segment = kind.segment
+        segment, spi_at = kind.segment, kind.head + _AH_SPI if ah else kind.head
         full = octets // segment
-        if not kind.natt or segment < kind.head + HEADER_OCTETS or full < _WORTH:
+        if not kind.natt or segment < spi_at + HEADER_OCTETS or full < _WORTH:
             full = 0
         for first in range(0, full, MOST):
-            yield from self._grouping.stretches(first * segment, segment, min(MOST, full - first), kind.head)
+            yield from self._grouping.stretches(first * segment, segment, min(MOST, full - first), spi_at)
         for at in range(full * segment, octets, segment):
             yield at, 1
 
-    def _sa(self, at: int, octets: int, outside: Outside, head: int, count: int, now: float) -> InboundSa | None:
+    def _sa(
+        self, at: int, octets: int, outside: Outside, head: int, ah: bool, count: int, now: float
+    ) -> InboundSa | None:
         """The SA of plain datagrams."""
-        (spi,) = _SPI.unpack_from(self._octets, at + head)
+        (spi,) = _SPI.unpack_from(self._octets, at + head + _AH_SPI if ah else at + head)
         sa = self._sad.get(spi)
-        if sa is None or sa.run is None or not sa.used:
+        if sa is None or not sa.used:
             return None
         if outside is not sa.seen_outside:
             if outside != sa.seen_outside:
                 return None
             sa.seen_outside = outside  # equal, and next time perhaps the same
-        encrypted = octets - head - HEADER_OCTETS - sa.cipher.iv_octets - sa.cipher.icv_octets
-        if encrypted <= TRAILER_OCTETS or not sa.lifetime.bears(count, count * encrypted, now):
+        if ah:
+            counted = self._verifier.counted(sa, octets, head)
+        elif sa.run is None:
+            return None
+        else:
+            cipher = sa.cipher
+            counted = octets - head - HEADER_OCTETS - cipher.iv_octets - cipher.icv_octets
+        if counted <= TRAILER_OCTETS or not sa.lifetime.bears(count, count * counted, now):
             return None
         return sa
 
-    def _receive_one(self, at: int, octets: int, kind: _Kind, now: float) -> list[Result]:
-        _, outside, tos, natt, head = kind
-        sa = self._sa(at, octets, outside, head, 1, now) if natt and octets > head + HEADER_OCTETS else None
-        opened = self._opener.open_one(sa, at, octets, head) if sa is not None else None
+    def _receive_one(self, at: int, octets: int, kind: Alike, now: float) -> list[Result]:
+        _, outside, tos, natt, head, ah = kind
+        whole, opened, sa = self._octets, None, None
+        if natt and octets > head + HEADER_OCTETS:
+            # in UDP its reserved field tells AH from ESP (see ``udpencap``), and no SA takes IKE for AH
+            ah = ah or not (head or whole[at + 2] or whole[at + 3])
+            sa = self._sa(at, octets, outside, head, ah, 1, now)
+            if sa is not None:
+                opened = (self._verifier if ah else self._opener).open_one(sa, at, octets, head)
         if sa is None or opened is None:
-            whole = self._octets[at : at + octets].tobytes()
+            datagram = whole[at : at + octets].tobytes()
             if not outside.local_port:
-                return self.carry_native(whole, outside, now)
-            return self.carry(whole, outside, tos, now, natt=natt)
+                return self.carry_native(datagram, outside, now)
+            return self.carry(datagram, outside, tos, now, natt=natt)
         self.tally.paths["from-native" if head else "from-udp"] += 1
         results = self._note_plain(sa, opened.next_header, 1, opened.counted, now)
         results += self._pass_one(sa, opened, tos, now)
         return results
 
-    def _receive_run(self, sa: InboundSa, run: OpenedRun, kind: _Kind, now: float) -> list[Result]:
+    def _receive_run(self, sa: InboundSa, run: OpenedRun, kind: Alike, now: float) -> list[Result]:
         count, next_header, number, tos = len(run.rows), run.next_header, run.number, kind.tos
         paths = self.tally.paths
         paths["from-native" if kind.head else "from-udp"] += count
@@ -227,17 +242,16 @@ class RunsIn(Inbound):
         whole: bytes | memoryview = packet
         if not sa.form.transport:
             key = known_as(sa.spi, next_header, packet)
-            plain = key is not None and _unmarked(packet, tos)
+            if tos & _ECN and _marks(packet, tos):
+                key = None
         elif own:
             key = known_within(sa.spi, next_header, own, packet)
-            plain = key is not None
         else:
             front = self._front(sa, next_header, tos)
             key = known_behind(sa.spi, next_header, front.ends, packet)
-            plain = key is not None
-            if plain:
+            if key is not None:
                 whole = _whole(sa, front, packet, number)
-        if key is not None and plain:
+        if key is not None:
             entry = self._entry(sa, key, whole)
             if entry is not None:
                 self.tally.entries[entry] += 1
@@ -279,7 +293,9 @@ class RunsIn(Inbound):
     def _alike(self, sa: InboundSa, run: OpenedRun, key: Key, tos: int, front: Front | None) -> Heads | None:
         """The headers, if all packets are of the first one's flow and none has to be looked at by itself."""
         first, protocol = run.views[0], key[1]
-        if protocol not in (IpProtocol.TCP, IpProtocol.UDP) or not (sa.form.transport or _unmarked(first, tos)):
+        if protocol not in (IpProtocol.TCP, IpProtocol.UDP):
+            return None
+        if tos & _ECN and not sa.form.transport and _marks(first, tos):
             return None
         missing = None if front is None else _missing(sa, front, run)
         heads = same_flow(run.rows, first[0] >> 4, protocol, missing)
@@ -312,17 +328,6 @@ class RunsIn(Inbound):
         super().set_spd(spd)
 
 
-def _plain_header(packet: memoryview) -> tuple[int, int]:
-    """How many octets the header of a native packet has, and its TOS; 0 if it isn't plain, and then ESP isn't looked
-    for behind it."""
-    if packet[0] == _PLAIN_V4:
-        fragment, protocol = _V4.unpack_from(packet)
-        plain = protocol == IpProtocol.ESP and not fragment & _FRAGMENT
-        return (IPV4_OCTETS if plain else 0), packet[1]
-    plain = packet[0] >> 4 == 6 and packet[_NEXT_HEADER_V6] == IpProtocol.ESP
-    return (IPV6_OCTETS if plain else 0), (packet[0] << 4 | packet[1] >> 4) & 0xFF
-
-
 def _whole(sa: InboundSa, front: Front | None, packet: memoryview, number: int) -> bytes | memoryview:
     """A packet with its IP header."""
     if front is None:
@@ -344,9 +349,8 @@ def _missing(sa: InboundSa, front: Front, run: OpenedRun) -> Missing:
     return Missing(front.octets, lambda row: front.of(inner, number + row), ones_sum(summed))
 
 
-def _unmarked(packet: memoryview, tos: int) -> bool:
-    """Whether a packet goes on with the congestion mark it has, and nothing is odd about it (RFC 6040 section 4.2)."""
-    if not tos & 3:
-        return True
-    ecn = (packet[1] if packet[0] >> 4 == 4 else packet[1] >> 4) & 3
-    return ECN_OUT[ecn, tos & 3] == Decapsulated(ecn)
+def _marks(packet: memoryview, tos: int) -> bool:
+    """Whether the congestion mark of the way changes that of the packet, or something is odd about it (RFC 6040 section
+    4.2)."""
+    ecn = (packet[1] if packet[0] >> 4 == 4 else packet[1] >> 4) & _ECN
+    return ECN_OUT[ecn, tos & _ECN] != Decapsulated(ecn)

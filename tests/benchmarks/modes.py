@@ -17,9 +17,9 @@ from ipsecd.dataplane.results import Out, Result
 from ipsecd.dataplane.runs_in import RunsIn
 from ipsecd.io.tun import NOTHING_LEFT
 from ipsecd.wire.registry import IpProtocol
-from tests.property.receivers import inside
+from tests.property.receivers import apart, arriving
 from tests.property.run_values import ACK, ADDRESSES, Big
-from tests.unit.dataplane.ends import TUN_MTU, End, authentic, only
+from tests.unit.dataplane.ends import TUN_MTU, End, only
 from tests.unit.dataplane.shapes import EVERYTHING, Shape, ends
 from tests.unit.ipsec.packets import syn, udp
 from tests.unit.ipsec.pairs import CBC, ah_keys
@@ -56,16 +56,16 @@ SINGLY = {
 
 
 def main() -> None:
-    """Measure and print three tables."""
+    """Measure and print four tables."""
     print("| by the runs' road, µs | tunnel | transport | ratio |\n| --- | ---: | ---: | ---: |")
     for what, calls in RUNS.items():
         tunnel, transport = least([calls(TUNNEL), calls(TRANSPORT)])
         print(f"| {what} | {tunnel:.2f} | {transport:.2f} | {transport / tunnel:.2f} |", flush=True)
-    head = " | ".join(OUT)
-    print(f"\n| by the runs' road, µs | {head} |\n| --- |{' ---: |' * len(OUT)}")
-    columns = [least([calls(shape) for shape in FORMS.values()]) for calls in OUT.values()]
-    for what, *figures in zip(FORMS, *columns, strict=True):
-        print(f"| {what} | {' | '.join(f'{figure:.2f}' for figure in figures)} |", flush=True)
+    for way in (OUT, IN):
+        print(f"\n| by the runs' road, µs | {' | '.join(way)} |\n| --- |{' ---: |' * len(way)}")
+        columns = [least([calls(shape) for shape in FORMS.values()]) for calls in way.values()]
+        for what, *figures in zip(FORMS, *columns, strict=True):
+            print(f"| {what} | {' | '.join(f'{figure:.2f}' for figure in figures)} |", flush=True)
     print("\n| packet by packet, 1,350 octets, µs | out | in |\n| --- | ---: | ---: |")
     out = least([singly_out(shape) for shape in SINGLY.values()])
     into = least([singly_in(shape) for shape in SINGLY.values()])
@@ -130,16 +130,19 @@ def receiving(packets: list[bytes]) -> Callable[[Shape], Callable[[], None]]:
     def of(shape: Shape) -> Callable[[], None]:
         near, far = both(shape)
         road = far.roads._inbound
-        far.receive(authentic(near, *inside(udp(*PAIR), far.form)))
+        apart(far, arriving(near, [udp(*PAIR)]), NOW, way=None)
         (sa,) = road._sad
         seen = sa.window.top, list(sa.window._blocks)
-        datagrams = [authentic(near, *inside(packet, far.form)) for packet in packets]
+        datagrams = arriving(near, packets)
         octets, segment = sum(map(len, datagrams)), len(datagrams[0])
 
         def call() -> None:
             sa.window.top, sa.window._blocks[:] = seen
             road.received[:octets] = b"".join(datagrams)
-            _done(far.roads.from_udp_read(octets, segment, far.outside, 0, True, NOW))
+            if shape.native:
+                _done(far.roads.from_native_reads(octets, segment, far.outside, NOW))
+            else:
+                _done(far.roads.from_udp_read(octets, segment, far.outside, 0, True, NOW))
             _done(far.roads.from_udp_end(NOW))
 
         return call
@@ -166,6 +169,8 @@ OUT: dict[str, Callable[[Shape], Callable[[], None]]] = {
     "out, 64 packets of 64 octets": sending(WHOLE, times=64),
     "out, one of 64 octets": sending(WHOLE),
 }
+
+IN = {what: calls for what, calls in RUNS.items() if what in ("in, 45 TCP segments at once", "in, one of 64 octets")}
 
 
 def singly_out(shape: Shape) -> Callable[[], None]:

@@ -98,7 +98,7 @@ def test_finding_groups(benchmark: Benchmark) -> None:
 
 def test_finding_the_sa(benchmark: Benchmark) -> None:
     reads = Reads(BULK)
-    assert benchmark(reads.road._sa, 0, reads.octets, reads.outside, 0, reads.count, 1.0) is reads.sa
+    assert benchmark(reads.road._sa, 0, reads.octets, reads.outside, 0, False, reads.count, 1.0) is reads.sa
 
 
 def test_columns_nonces_and_window(benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:

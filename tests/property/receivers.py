@@ -9,8 +9,9 @@ from ipaddress import ip_address
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.results import Result, ToTun, ToTunRun
 from ipsecd.dataplane.runs_in import RunsIn
+from ipsecd.ipsec import ah_packets
 from ipsecd.ipsec.mending import mended
-from ipsecd.ipsec.outer import header
+from ipsecd.ipsec.outer import fixed, header
 from ipsecd.ipsec.transport import headed
 from ipsecd.wire import ip
 from ipsecd.wire.form import TUNNEL, Form
@@ -18,10 +19,10 @@ from ipsecd.wire.offload import decode, segments
 from ipsecd.wire.registry import IpProtocol
 from tests.property.run_values import ADDRESSES
 from tests.unit.crypto.suites import Suite
-from tests.unit.dataplane.ends import OUTER, TUN_MTU, End, only
+from tests.unit.dataplane.ends import OUTER, TUN_MTU, End, authentic, only
 from tests.unit.dataplane.shapes import EVERYTHING
 from tests.unit.ipsec.packets import packet as between_hosts
-from tests.unit.ipsec.pairs import GCM
+from tests.unit.ipsec.pairs import GCM, ah_keys
 
 JOINS = (IpProtocol.TCP, IpProtocol.UDP)
 
@@ -60,15 +61,18 @@ def ends(
     form: Form = TUNNEL,
     outer: int = 4,
     native: bool = False,
+    mac: str = "",
     **given: object,
 ) -> list[End]:
-    """A sender, and two receivers that know the same."""
+    """A sender, and two receivers that know the same. With ``mac`` they speak AH."""
     made = [End(near=near, outer=outer, suite=suite, esn=esn) for near in (True, False, False)]
     for end in made:
         if native:
             end.outside = replace(end.outside, local_port=0, remote_port=0)
         end.roads._inbound = RunsIn(tun_mtu=TUN_MTU, joins=joins)
         end.form = form
+        if mac:
+            end.keys = ah_keys(mac, esn=esn)
         if form.transport:
             end.local = end.remote = EVERYTHING
         end.policy()
@@ -90,6 +94,34 @@ def inside(packet: bytes, form: Form, outer: int = 4) -> tuple[int, bytes]:
         here, there = before
         payload = mended(between, ip.parse(between), (here, there))[-len(payload) :]
     return protocol, payload
+
+
+def arriving(near: End, packets: list[bytes], tos: int = 0, way: Way = WAY) -> list[bytes]:
+    """What arrives of plain packets that only the peer can protect: datagrams, or native packets."""
+    (sa,) = near.roads._outbound._sad
+    payloads = [inside(packet, near.form, near.outside.local.version) for packet in packets]
+    if sa.protocol == IpProtocol.AH:
+        return signed(near, payloads, tos, way)
+    datagrams = [authentic(near, *payload) for payload in payloads]
+    return natively(datagrams, tos, _back(near.outside), way) if near.outside.native else datagrams
+
+
+def signed(near: End, payloads: list[tuple[int, bytes]], tos: int = 0, way: Way = WAY) -> list[bytes]:
+    """Likewise of any next headers and what is behind them, with AH."""
+    (sa,) = near.roads._outbound._sad
+    first, outside = sa.take(len(payloads)), near.outside
+    assert first is not None
+    unsent = b"" if outside.native else fixed(outside.local, outside.remote)
+    found = []
+    for number, (next_header, payload) in enumerate(payloads):
+        front = unsent or way.front(number, tos, _back(outside))
+        found.append(ah_packets.seal(sa, first + number, front, next_header, payload)[len(unsent) :])
+    return found
+
+
+def _back(outside: m.Outside) -> m.Outside:
+    """As the other end sees it."""
+    return replace(outside, local=outside.remote, remote=outside.local)
 
 
 def kept(results: Iterable[Result]) -> Iterator[Result]:
@@ -118,7 +150,7 @@ def one_by_one(results: list[Result]) -> list[Result]:
 
 
 def together(
-    end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None, way: Way = WAY
+    end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None, way: Way | None = WAY
 ) -> list[Result]:
     """Receive them as one read: all but the last have the size of the first."""
     outside = outside or end.outside
@@ -127,7 +159,7 @@ def together(
 
 
 def read(
-    end: End, datagrams: list[bytes], now: float, tos: int, outside: m.Outside, way: Way = WAY
+    end: End, datagrams: list[bytes], now: float, tos: int, outside: m.Outside, way: Way | None = WAY
 ) -> Iterable[Result]:
     """Likewise, but there may be more."""
     if outside.native:
@@ -140,8 +172,10 @@ def read(
     return end.roads.from_udp_read(len(data), len(datagrams[0]), outside, tos, True, now)
 
 
-def natively(datagrams: list[bytes], tos: int, outside: m.Outside, way: Way = WAY) -> list[bytes]:
-    """As IP packets."""
+def natively(datagrams: list[bytes], tos: int, outside: m.Outside, way: Way | None = WAY) -> list[bytes]:
+    """As IP packets with ESP, unless they are packets already."""
+    if way is None:
+        return datagrams
     return [
         headed(way.front(number, tos, outside), IpProtocol.ESP, len(datagram)) + datagram
         for number, datagram in enumerate(datagrams)
@@ -149,7 +183,7 @@ def natively(datagrams: list[bytes], tos: int, outside: m.Outside, way: Way = WA
 
 
 def apart(
-    end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None, way: Way = WAY
+    end: End, datagrams: list[bytes], now: float, tos: int = 0, outside: m.Outside | None = None, way: Way | None = WAY
 ) -> list[Result]:
     there = outside or end.outside
     if there.native:
