@@ -24,7 +24,7 @@ from ipsecd.io.channel import Arrived, Channel
 from ipsecd.io.confine import die_with_parent, shut_in
 from ipsecd.io.native import NativeSender
 from ipsecd.io.native_open import PROTOCOLS
-from ipsecd.io.native_runs import receiver
+from ipsecd.io.native_runs import RunReceiver
 from ipsecd.io.tun import TunEnd
 from ipsecd.io.udp import UdpSocket
 
@@ -63,7 +63,7 @@ def begin(road: str, channel: Channel, arrived: Arrived) -> RoadProcess:
         senders = {version: NativeSender(each) for version, each in zip(told.native, raw, strict=True)}
         return OutboundProcess(channel, tun, made, sockets, senders)
     packets = len(PROTOCOLS) * len(told.native)
-    receivers, routers = [receiver(each) for each in raw[:packets]], [AhErrors(each) for each in raw[packets:]]
+    receivers, routers = [RunReceiver(each) for each in raw[:packets]], [AhErrors(each) for each in raw[packets:]]
     road_in = RunsIn(tun_mtu=told.tun_mtu, pmtu_age=told.pmtu_age, joins=told.joins)
     return InboundProcess(channel, tun, road_in, sockets, receivers, routers)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from ipaddress import IPv4Address
 
@@ -17,7 +17,6 @@ from ipsecd.dataplane.runs_in import RunsIn
 from ipsecd.dataplane.sending import Sockets
 from ipsecd.io.ah_errors import AhErrors
 from ipsecd.io.channel import Channel
-from ipsecd.io.native import NativeReceiver
 from ipsecd.io.native_runs import RunReceiver
 from ipsecd.io.tun import TunEnd
 from ipsecd.io.udp import UdpSocket
@@ -37,7 +36,7 @@ class InboundProcess(RoadProcess):
         tun: TunEnd,
         road: RunsIn,
         sockets: Sockets,
-        native: Sequence[NativeReceiver],
+        native: Sequence[RunReceiver],
         routers: Sequence[AhErrors],
     ) -> None:
         super().__init__(channel, tun)
@@ -49,11 +48,7 @@ class InboundProcess(RoadProcess):
         for (_, port), opened in sockets.items():
             self._watch(opened.fileno(), partial(self._from_socket, opened, port))
         for receiver in native:
-            if isinstance(receiver, RunReceiver):
-                receive = partial(self._receive_runs, receiver)
-            else:
-                receive = partial(self._receive_packets, receiver)
-            self._watch(receiver.fileno(), partial(self._from_native, receiver, receive))
+            self._watch(receiver.fileno(), partial(self._from_native, receiver))
         for router in routers:
             self._watch(router.fileno(), partial(self._from_router, router))
 
@@ -85,34 +80,23 @@ class InboundProcess(RoadProcess):
             left -= octets
         self._calm = count < _CROWD
 
-    def _from_native(self, receiver: NativeReceiver, receive: Callable[[float], None], now: float, event: int) -> None:
-        self.guarded("native packets", receive, now)
+    def _from_native(self, receiver: RunReceiver, now: float, event: int) -> None:
+        self.guarded("native packets", self._receive_packets, receiver, now)
         self.guarded("native packets", self._end, now)
         if event & select.POLLERR:
             self._tell_errors(receiver, NATIVE)
 
-    def _receive_runs(self, receiver: RunReceiver, now: float) -> None:
-        """Likewise, of packets with ESP. Nobody wakes us for one that is held."""
+    def _receive_packets(self, receiver: RunReceiver, now: float) -> None:
+        """Likewise. Nobody wakes us for one that is held; for what comes after all was read, somebody does."""
         road, left, turns = self._road, limits.BURST_OCTETS, 0
-        while (turns < limits.BURST and left > 0) or receiver.holds:
-            read = receiver.receive_run(road.room, limits.BURST)
-            if read is None:
-                break
+        more = True
+        while more and (read := receiver.receive_run(road.room, limits.BURST)) is not None:
             octets, segment, local, remote = read
             outside = self._natively(local, remote)
             self.carry_out(road.carry_native_read(octets, segment, outside, now), now)
             turns += octets // segment
             left -= octets
-
-    def _receive_packets(self, receiver: NativeReceiver, now: float) -> None:
-        """Likewise, of packets with AH, which need nothing of each other."""
-        road, left = self._road, limits.BURST_OCTETS
-        for _ in range(limits.BURST):
-            if left <= 0 or (read := receiver.receive()) is None:
-                break
-            packet, local, remote = read
-            self.carry_out(road.carry_native(packet, self._natively(local, remote), now), now)
-            left -= len(packet)
+            more = receiver.holds or (turns < limits.BURST and left > 0 and not receiver.drained)
 
     def _natively(self, local: Address, remote: Address) -> Outside:
         outside = self._outside
@@ -123,7 +107,7 @@ class InboundProcess(RoadProcess):
     def _from_router(self, router: AhErrors, _now: float, _event: int) -> None:
         self._tell_errors(router, NATIVE)
 
-    def _tell_errors(self, opened: UdpSocket | NativeReceiver | AhErrors, port: int) -> None:
+    def _tell_errors(self, opened: UdpSocket | RunReceiver | AhErrors, port: int) -> None:
         for error in opened.errors(limits.SOCKET_ERRORS):
             self.say(heard(port, error))
 

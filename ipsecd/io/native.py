@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, TypeVar
 
 from ipsecd.io.ipv6_front import Front, front, with_payload
+from ipsecd.io.many_out import ManyOut, ends_to
 from ipsecd.io.native_open import AH
 from ipsecd.io.outgoing import Refusal, coming_from, target_of, try_to_send
 from ipsecd.io.udp_errors import ErrorQueue, PathError
@@ -23,7 +24,7 @@ from ipsecd.limits import RECEIVE_BUFFER, SOCKET_ERRORS, UDP_ENDS
 Address = IPv4Address | IPv6Address
 T = TypeVar("T")
 
-_ANCILLARY = 8_192  # extension headers of up to 2,048 octets each, as many as the kernel takes
+ANCILLARY = 8_192  # extension headers of up to 2,048 octets each, as many as the kernel takes
 _PLAIN = 3  # pieces of it without any: addresses, hop limit, flow
 _ENDS_V4 = slice(12, 20)
 _AH_SPI = 4  # octets of AH in front of its SPI (RFC 4302 section 2)
@@ -99,16 +100,19 @@ class NativeReceiver:
 
     def _payload_into(self, buffer: memoryview) -> tuple[int, Told | None]:
         """How many octets of payload an IPv6 packet has, and what the kernel tells beside it; None if that won't do."""
-        octets, ancillary, flags, sender = self._socket.recvmsg_into((buffer,), _ANCILLARY)
+        octets, ancillary, flags, sender = self._socket.recvmsg_into((buffer,), ANCILLARY)
+        return octets, self._usable(sender[0], tuple(ancillary), flags)
+
+    def _usable(self, sender: str, ancillary: tuple[tuple[int, int, bytes], ...], flags: int) -> Told | None:
         told = _told if len(ancillary) <= _PLAIN else _told.__wrapped__  # what is kept must be small
-        remote, found = told(sender[0], self.protocol, tuple(ancillary), bool(flags & _CTRUNC))
+        remote, found = told(sender, self.protocol, ancillary, bool(flags & _CTRUNC))
         if found is None or flags & _TRUNC:
             self.drops["receive-truncated"] += 1
-            return octets, None
+            return None
         if not found.complete and self.protocol == AH:
             self.drops["unfinished-route"] += 1
-            return octets, None
-        return octets, Told(remote, found)
+            return None
+        return Told(remote, found)
 
     def errors(self, limit: int) -> list[PathError]:
         """At most ``limit`` entries of the error queue; what a packet begins with is its SPI, of either protocol."""
@@ -130,6 +134,7 @@ class NativeSender:
         self.drops: Counter[str] = Counter()  # packets that weren't sent, by reason
         self.heard: Counter[str] = Counter()
         self._errors = ErrorQueue(opened, self.heard)
+        self._many = ManyOut(opened.fileno())
 
     def fileno(self) -> int:
         """For the event loop, and for handing it on."""
@@ -143,7 +148,7 @@ class NativeSender:
         segment = segment or len(packets)
         refusal = self._try(packets[:segment], local, remote)
         if refusal is None:
-            self._send_rest(packets, segment, local, remote)
+            self._send_rest(packets, segment, local, remote, segment)
         else:
             self.drops[refusal.reason] += -(-len(packets) // segment)
         return refusal
@@ -162,21 +167,27 @@ class NativeSender:
             return True
 
         def all_again(packets: bytes | memoryview) -> bool:
-            sent = 0
-            try:
-                for sent in range(0, len(packets), segment):
-                    sendmsg((packets[sent : sent + segment],), source, 0, target)
-            except OSError:
-                if not sent:
-                    return False
-                self._send_rest(packets[sent - segment :], segment, local, remote)
+            if len(packets) <= segment:
+                return again(packets)
+            sent = many(packets, segment, ends) * segment
+            if not sent:
+                return False
+            if sent < len(packets):
+                self._send_rest(packets, segment, local, remote, sent)
             return True
 
-        return all_again if segment else again
+        if not segment:
+            return again
+        many, ends = self._many.send, ends_to(self._version, int(local), int(remote))
+        return all_again
 
-    def _send_rest(self, packets: bytes | memoryview, segment: int, local: Address, remote: Address) -> None:
-        """All but the first. Whatever happens, that is sent, so what can't be is lost, as on a narrow link."""
-        for at in range(segment, len(packets), segment):
+    def _send_rest(self, packets: bytes | memoryview, segment: int, local: Address, remote: Address, sent: int) -> None:
+        """All but the octets that are ``sent``. Whatever happens, that is sent, so what can't be is lost, as on a
+        narrow link."""
+        ends = ends_to(self._version, int(local), int(remote))
+        while sent < len(packets) and (more := self._many.send(packets[sent:], segment, ends)):
+            sent += more * segment
+        for at in range(sent, len(packets), segment):
             refusal = self._try(packets[at : at + segment], local, remote)
             if refusal is not None:
                 self.drops[refusal.reason] += 1

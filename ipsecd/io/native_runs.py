@@ -1,26 +1,24 @@
-"""Native packets with ESP that are alike, read one behind the other, so that they can be opened together.
+"""Native packets that are alike, read together and put one behind the other, so that they can be opened together.
 
-The kernel gives a raw socket one packet in each call. What they have in common must be all that is told of them: so
+The kernel gives a raw socket one packet in each message. What they have in common must be all that is told of them: so
 here the packets of a run have the same headers but for lengths, and in IPv4 for Identification, TTL and checksum.
 """
 
 from __future__ import annotations
 
 import socket
-import struct
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from ipsecd.io.ipv6_front import in_front_of
-from ipsecd.io.native import Address, NativeReceiver, Told, ends_of
-from ipsecd.io.native_open import ESP
-from ipsecd.limits import NATIVE_BUFFER
+from ipsecd.io.many import MANY
+from ipsecd.io.native import Address, NativeReceiver
+from ipsecd.io.native_told import Common, Key, ToldV4, ToldV6
+from ipsecd.limits import NATIVE_BUFFER, SOCKET_ERRORS
 
-_V4 = struct.Struct("!H4xHxB2x8s")  # version, header length and TOS; flags and offset; protocol; addresses
-_V6_OCTETS = 40
-_Head: TypeAlias = tuple[int, int, int, bytes]
-_Like: TypeAlias = _Head | Told
+_ROWS = 5  # packets that one by one would take longer to put where they are wanted
 
 
 class NativeRun(NamedTuple):
@@ -34,73 +32,101 @@ class NativeRun(NamedTuple):
 
 
 class RunReceiver(NativeReceiver):
-    """Around a socket for ESP of ``native_open.open_receiving``."""
+    """Around a socket of ``native_open.open_receiving``, for whoever takes many."""
 
     def __init__(self, opened: socket.socket) -> None:
         super().__init__(opened)
-        ipv4 = opened.family == socket.AF_INET
-        self._into: Callable[[memoryview], tuple[int, _Like] | None] = self._ipv4_into if ipv4 else self._ipv6_into
-        self._held: tuple[bytes, _Like] | None = None
+        self._told: ToldV4 | ToldV6
+        if opened.family == socket.AF_INET:
+            self._told = ToldV4(opened.fileno())
+        else:
+            self._told = ToldV6(opened.fileno(), self._usable)
+        self._many = self._told.many
+        self._sizes: list[int] = []  # octets in each slot that was filled
+        self._keys: Sequence[Key] = ()  # of many: equal for those that are alike
+        self._next = 0  # of these slots
+        self._segment = 1  # octets of each packet of the last run
+        self.drained = False  # whether the last call to the kernel read all that waited
 
     @property
     def holds(self) -> bool:
-        """Whether a packet is held that wasn't like those before it: it is the next run, of which no event tells."""
-        return self._held is not None
+        """Whether packets are held that weren't like those before them: the next runs, of which no event tells."""
+        return self._next < len(self._sizes)
 
     def receive_run(self, buffer: memoryview, most: int) -> NativeRun | None:
         """The next packets, ``most`` at most, as long as they are alike; None if none waits. ``buffer`` has room for
         NATIVE_BUFFER octets or more. The rest as in ``receive``."""
-        if self._held is not None:
-            packet, before = self._held
-            self._held = None
-            buffer[: len(packet)] = packet
-            return NativeRun(len(packet), len(packet), *_ends(before))
-        first = self._met(partial(self._into, buffer))
-        if first is None:
-            return None
-        segment, like = first
-        local, remote = _ends(like)
-        at, last = segment, min(len(buffer) - NATIVE_BUFFER, (most - 1) * segment)
-        into, octets = self._into, segment
-        while octets == segment and at <= last:
+        while self._next < len(self._sizes) or self._fill(min(most, _room(buffer, self._segment))):
+            first = self._next
+            common = self._told.common(first)
+            if common is not None:
+                return self._run(buffer, most, first, common)
+            self._next += 1
+        return None
+
+    def _fill(self, most: int) -> int:
+        """Fill slots anew: how many."""
+        count = 0
+        for _ in range(SOCKET_ERRORS):
             try:
-                read = into(buffer[at:])
-            except BlockingIOError:
+                count = self._many.read(most)
                 break
-            except OSError:
+            except OSError:  # as in ``receive``
                 self.heard["error-met"] += 1
-                continue
-            if read is None:
-                continue
-            octets, other = read
-            if octets > segment or other != like:
-                self._held = bytes(buffer[at : at + octets]), other
-                break
-            at += octets
-        return NativeRun(at, segment, local, remote)
+        self._sizes, self._next = self._many.octets[:count].tolist(), 0
+        self.drained = count < min(most, MANY)
+        if count > 1:
+            self._keys = self._told.keys(count)
+        return count
 
-    def _ipv4_into(self, buffer: memoryview) -> tuple[int, _Head]:
-        return self._socket.recv_into(buffer), _V4.unpack_from(buffer)
+    def _run(self, buffer: memoryview, most: int, first: int, common: Common) -> NativeRun:
+        """Put the ``first`` into the buffer, and those behind it that are like it."""
+        size, headers = self._sizes[first], common.headers
+        segment = self._segment = len(headers) + size
+        count = 1 if first + 1 == len(self._sizes) else self._alike(first, min(most, _room(buffer, segment)))
+        end = self._next = first + count
+        full = count if self._sizes[end - 1] == size else count - 1
+        octets = full * segment
+        if full >= _ROWS:
+            self._put_all(buffer, first, full, headers)
+        else:
+            for number in range(full):
+                self._put(buffer[number * segment :], first + number, headers)
+        if full < count:
+            octets += self._put(buffer[octets:], end - 1, headers)
+        return NativeRun(octets, segment, common.local, common.remote)
 
-    def _ipv6_into(self, buffer: memoryview) -> tuple[int, Told] | None:
-        octets, told = self._payload_into(buffer[_V6_OCTETS:])
-        if told is None:
-            return None
-        headers = in_front_of(octets, told.front.headers)
-        start = len(headers)
-        if start != _V6_OCTETS:
-            buffer[start : start + octets] = bytes(buffer[_V6_OCTETS : _V6_OCTETS + octets])
-        buffer[:start] = headers
-        return start + octets, told
+    def _alike(self, first: int, most: int) -> int:
+        """How many make a run, from the ``first`` on."""
+        keys, sizes = self._keys[first : first + most], self._sizes[first : first + most]
+        key, size, count = keys[0], sizes[0], len(sizes)
+        if sizes.count(size) == count == keys.count(key):
+            return count
+        for at in range(1, count):
+            if keys[at] != key or sizes[at] > size:
+                return at
+            if sizes[at] < size:
+                return at + 1
+        return count
+
+    def _put(self, buffer: memoryview, slot: int, headers: bytes) -> int:
+        """Put one packet into the buffer; how many octets it has."""
+        size, ahead = self._sizes[slot], len(headers)
+        if headers:
+            buffer[:ahead] = in_front_of(size, headers)
+        buffer[ahead : ahead + size] = self._many.packets[slot][:size]
+        return ahead + size
+
+    def _put_all(self, buffer: memoryview, first: int, count: int, headers: bytes) -> None:
+        """Put so many packets of one size into it."""
+        size, ahead = self._sizes[first], len(headers)
+        segment = ahead + size
+        rows = np.frombuffer(buffer, np.uint8, count * segment).reshape(count, segment)
+        rows[:, ahead:] = self._many.slots[first : first + count, :size]
+        if headers:
+            rows[:, :ahead] = np.frombuffer(in_front_of(size, headers), np.uint8)
 
 
-def receiver(opened: socket.socket) -> NativeReceiver:
-    """By the protocol that the socket reads."""
-    return RunReceiver(opened) if opened.proto == ESP else NativeReceiver(opened)
-
-
-def _ends(like: _Like) -> tuple[Address, Address]:
-    """Where it goes, and where it comes from."""
-    if isinstance(like, Told):
-        return like.front.destination, like.remote
-    return ends_of(like[-1])
+def _room(buffer: memoryview, segment: int) -> int:
+    """How many packets it has room for, if all but the last are so large at most."""
+    return (len(buffer) - NATIVE_BUFFER) // segment + 1

@@ -57,6 +57,8 @@ _CALLS = {
     # descriptors
     "sendmsg": Call(46, 211),
     "recvmsg": Call(47, 212),
+    "sendmmsg": Call(307, 269),
+    "recvmmsg": Call(299, 243),
     "readv": Call(19, 65),
     "writev": Call(20, 66),
     "poll": Call(7, None),

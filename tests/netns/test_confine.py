@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ipsecd.io.native_open import ESP, open_receiving, open_sending
 from ipsecd.io.tun import Tun
 from ipsecd.io.udp import UdpSocket
 from tests.netns.places import GA_WAN, GB_WAN
@@ -316,3 +317,37 @@ print(json.dumps("done"))
         opened.close()
     os.close(reading)
     os.close(writing)
+
+
+def test_native_packets_leave_and_arrive_many_at_once(sites: Sites) -> None:
+    sending = sites.inside("ga", open_sending, 4, 0x0200_0000)
+    receiving = sites.inside("gb", open_receiving, 4, ESP, 0x0200_0000)
+    program = f"""
+from ipaddress import ip_address
+from ipsecd import limits
+from ipsecd.io.native import NativeSender
+from ipsecd.io.native_runs import RunReceiver
+sender = NativeSender(socket.socket(fileno={sending.fileno()}))
+receiver = RunReceiver(socket.socket(fileno={receiving.fileno()}))
+buffer = memoryview(bytearray(limits.RECEIVE_BUFFER + limits.NATIVE_BUFFER))
+ends = ip_address("{GA_WAN[4]}"), ip_address("{GB_WAN[4]}")
+header = bytes([0x45, 0, 0, 60, 0, 1, 0x40, 0, 64, 50, 0, 0]) + b"".join(end.packed for end in ends)
+packets = b"".join(header + bytes([number] * 40) for number in range(20))
+confine.shut_in()
+assert sender.send(packets[:120], *ends, segment=60) is None
+assert sender.repeat(*ends, segment=60)(packets[120:])
+octets, poll = 0, select.poll()
+poll.register(receiver, select.POLLIN)
+while octets < len(packets):
+    assert poll.poll(60_000)
+    octets += receiver.receive_run(buffer[octets:], 64).octets
+for checksum in range(10, octets, 60):
+    buffer[checksum : checksum + 2] = bytes(2)
+assert (bytes(buffer[:octets]), sender.drops) == (packets, {{}})
+print(json.dumps("done"))
+"""
+    with child(program, descriptors=(sending.fileno(), receiving.fileno())) as worker:
+        out, err = worker.communicate(timeout=60)
+        assert json.loads(out) == "done", err
+    sending.close()
+    receiving.close()

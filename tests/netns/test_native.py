@@ -24,7 +24,9 @@ from scapy.layers.inet6 import (
 from scapy.packet import Packet, Raw
 
 from ipsecd.errors import KernelError
+from ipsecd.io import native_told
 from ipsecd.io.ah_errors import AhErrors
+from ipsecd.io.many import MANY
 from ipsecd.io.native import NativePacket, NativeReceiver, NativeSender
 from ipsecd.io.native_open import AH, ESP, open_errors, open_receiving, open_sending
 from ipsecd.io.native_runs import RunReceiver
@@ -185,7 +187,9 @@ def test_a_source_that_isnt_ours_is_refused_where_the_kernel_asks(sites: Sites, 
     packet = bytes(header(version, ESP, source=HB[version]) / Raw(BODY))
     refusal = {4: None, 6: Refusal("send-bad-source")}[version]
     assert sender.send(packet, stranger, ip_address(GB_WAN[version])) == refusal
-    assert sender.repeat(stranger, ip_address(GB_WAN[version]))(packet) == (refusal is None)
+    for segment in (0, len(packet)):
+        again = sender.repeat(stranger, ip_address(GB_WAN[version]), segment=segment)
+        assert again(packet * 2 if segment else packet) == (refusal is None)
 
 
 @pytest.mark.parametrize("protocol", [ESP, AH])
@@ -314,6 +318,24 @@ def test_extension_headers_are_in_front_of_a_run_of_one_too(sites: Sites, versio
     assert bytes(buffer[: read.octets]).hex() == packet.hex()
 
 
+def test_a_packet_of_which_not_all_is_told_is_unlike_one_of_which_all_is(
+    sites: Sites, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IPv6, with room for what stands in a fixed header alone; IPv4 packets are whole anyway."""
+    monkeypatch.setattr(native_told, "ANCILLARY", 88)
+    receiver, sender = RunReceiver(sites.inside("gb", open_receiving, version, AH, 0x77)), sending(sites, "ga", version)
+    plain = bytes(header(version, AH) / Raw(OF_AH))
+    other = bytes(header(6, 60) / IPv6ExtHdrDestOpt(nh=AH) / Raw(OF_AH)) if version == 6 else plain
+    for packet in (plain, other, plain):
+        assert one(sender, version, packet) is None
+    buffer = memoryview(bytearray(RECEIVE_BUFFER + NATIVE_BUFFER))
+    found = b""
+    while read := receiver.receive_run(buffer, 64):
+        found += buffer[: read.octets]
+    assert found == (plain * 2 if version == 6 else plain * 3)
+    assert receiver.drops == ({"unfinished-route": 1} if version == 6 else {})
+
+
 def test_of_a_run_that_does_not_fit_the_link_nothing_is_sent(sites: Sites, version: int) -> None:
     sender = sending(sites, "ga", version)
     ends = ip_address(GA_WAN[version]), ip_address(GB_WAN[version])
@@ -322,3 +344,100 @@ def test_of_a_run_that_does_not_fit_the_link_nothing_is_sent(sites: Sites, versi
     assert sender.drops == {"send-too-big": 3}
     assert not sender.repeat(*ends, segment=len(packet))(packet * 3)
     assert sender.drops == {"send-too-big": 3}
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_more_than_one_call_sends_all_arrive_in_order(sites: Sites, version: int, first: bool) -> None:
+    sender, receiver = sending(sites, "ga", version), receiving(sites, "gb", version)
+    packets = [bytes(header(version, ESP) / Raw(BODY + bytes([number]))) for number in range(2 * MANY + 3)]
+    assert run(sender, version, packets, first)
+    assert [got.packet for got in read(receiver, len(packets))] == packets
+    assert sender.drops == {}
+
+
+def test_runs_of_one_buffer_end_where_they_end(sites: Sites, version: int) -> None:
+    """Their last packets may have less, and those of the next run have not."""
+    sender, receiver = sending(sites, "ga", version), receiving(sites, "gb", version)
+    packets = [bytes(header(version, ESP) / Raw(BODY + bytes([number]))) for number in range(6)]
+    segment = len(packets[0])
+    again = sender.repeat(ip_address(GA_WAN[version]), ip_address(GB_WAN[version]), segment=segment)
+    buffer = memoryview(bytearray(b"".join(packets)))
+    assert sender.send(packets[0], ip_address(GA_WAN[version]), ip_address(GB_WAN[version])) is None
+    shorter = bytes(header(version, ESP) / Raw(BODY))
+    buffer[2 * segment : 2 * segment + len(shorter)] = shorter
+    assert again(buffer[: 2 * segment + len(shorter)])
+    buffer[2 * segment : 3 * segment] = packets[2]
+    assert again(buffer)
+    assert [got.packet for got in read(receiver, 10)] == [packets[0], *packets[:2], shorter, *packets]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_the_kernel_refuses_in_the_middle_of_a_run_is_counted_and_the_rest_sent(
+    sites: Sites, version: int, first: bool
+) -> None:
+    """A packet filter takes two of them away."""
+    sender, receiver = sending(sites, "ga", version), receiving(sites, "gb", version)
+    packets = [bytes(header(version, ESP) / Raw(BODY + bytes([number]))) for number in range(20)]
+    for number in (7, 13):
+        refuse(sites, f"meta l4proto esp @th,{8 * len(BODY)},8 {number}")
+    assert run(sender, version, packets, first)
+    left = [packet for packet in packets if packet[-1] not in (7, 13)]
+    assert [got.packet for got in read(receiver, len(left))] == left
+    assert sender.drops == {"send-forbidden": 2}
+
+
+def test_of_a_run_whose_first_is_refused_none_is_sent(sites: Sites, version: int) -> None:
+    sender = sending(sites, "ga", version)
+    packets = [bytes(header(version, ESP) / Raw(BODY))] * 9
+    refuse(sites, "")
+    assert not run(sender, version, packets, first=False)
+    assert sender.drops == {}
+    assert not run(sender, version, packets, first=True)
+    assert sender.drops == {"send-forbidden": 9}
+
+
+def test_what_finds_the_send_buffer_full_is_lost(sites: Sites, version: int) -> None:
+    """Nobody answers who has the address, so the first packets wait, and count as not sent yet."""
+    nobody = {4: "192.0.2.77", 6: "2001:db8::77"}[version]
+    opened = sites.inside("ga", open_sending, version, 0x77)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_608)
+    sender = NativeSender(opened)
+    packet = bytes(header(version, ESP, destination=nobody) / Raw(BODY + bytes(1_000)))
+    ends = ip_address(GA_WAN[version]), ip_address(nobody)
+    assert sender.send(packet * 40, *ends, segment=len(packet)) is None
+    lost = sender.drops["send-full"]
+    assert 30 < lost < 40
+    assert sender.drops == {"send-full": lost}
+    assert not sender.repeat(*ends, segment=len(packet))(packet * 40)
+    assert sender.send(packet * 40, *ends, segment=len(packet)) == Refusal("send-full")
+    assert sender.drops == {"send-full": lost + 40}
+
+
+def refuse(sites: Sites, match: str) -> None:
+    """Nothing like this leaves the near gateway; its kernel says so to whoever sends it."""
+    rule = f"chain out {{ type filter hook output priority 0; {match} drop\n}}"
+    sites.run("ga", ["nft", "-f", "-"], stdin=f"table inet refusing {{ {rule}\n}}")
+
+
+def run(sender: NativeSender, version: int, packets: list[bytes], first: bool) -> bool:
+    """Whether these were sent as the first of their kind, or as more of it."""
+    ends, whole, segment = (
+        (ip_address(GA_WAN[version]), ip_address(GB_WAN[version])),
+        b"".join(packets),
+        len(packets[0]),
+    )
+    if first:
+        return sender.send(memoryview(bytearray(whole)), *ends, segment=segment) is None
+    return sender.repeat(*ends, segment=segment)(whole)
+
+
+def test_another_peer_is_sent_to_by_the_same_calls(sites: Sites, version: int) -> None:
+    """Addresses that are longer or shorter in memory, or none of ours, leave nothing behind."""
+    sender, receiver = sending(sites, "ga", version), receiving(sites, "gb", version)
+    packets = [bytes(header(version, ESP) / Raw(BODY + bytes([number]))) for number in range(3)]
+    elsewhere = ip_address({4: "192.0.2.77", 6: "2001:db8::77"}[version])
+    again = sender.repeat(ip_address(GA_WAN[version]), ip_address(GB_WAN[version]), segment=len(packets[0]))
+    for _ in "ab":
+        sender.repeat(ip_address(GA_WAN[version]), elsewhere, segment=len(packets[0]))(b"".join(packets))
+        assert again(b"".join(packets))
+        assert [got.packet for got in read(receiver, 3)] == packets

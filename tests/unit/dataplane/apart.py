@@ -22,8 +22,7 @@ from ipsecd.dataplane.runs_in import RunsIn
 from ipsecd.dataplane.runs_out import RunsOut
 from ipsecd.errors import KernelError
 from ipsecd.io.channel import Channel, channel_pair
-from ipsecd.io.native import NativePacket
-from ipsecd.io.native_runs import RunReceiver
+from ipsecd.io.native_runs import NativeRun, RunReceiver
 from ipsecd.io.outgoing import Refusal
 from ipsecd.io.tun import NOTHING_LEFT, TunEnd, TunRead
 from ipsecd.io.udp import Received
@@ -127,6 +126,8 @@ class Socket:
 class Raw:
     """A raw socket, likewise, for both roads."""
 
+    holds = False
+
     def __init__(self, number: int) -> None:
         self._number = number
         self.arrived: deque[bytes] = deque()
@@ -139,8 +140,17 @@ class Raw:
     def fileno(self) -> int:
         return self._number
 
-    def receive(self) -> NativePacket | None:
-        return NativePacket(self.arrived.popleft(), NEAR.local, PEER) if self.arrived else None
+    @property
+    def drained(self) -> bool:
+        return not self.arrived
+
+    def receive_run(self, buffer: memoryview, _most: int) -> NativeRun | None:
+        """Always of one."""
+        if not self.arrived:
+            return None
+        packet = self.arrived.popleft()
+        buffer[: len(packet)] = packet
+        return NativeRun(len(packet), len(packet), NEAR.local, PEER)
 
     def errors(self, limit: int) -> list[PathError]:
         found, self.told = self.told[:limit], self.told[limit:]
@@ -159,25 +169,26 @@ class Raw:
 
 
 class Kernel:
-    """A raw socket for ESP over IPv4, as Python gives it: packets arrive, or errors in their place."""
+    """The descriptor of a raw socket for ESP over IPv4, to which a test sends whole packets."""
 
     family, proto = socket.AF_INET, 50
 
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self.arrived: deque[bytes | OSError] = deque()
+    def __init__(self) -> None:
+        self._sending, self._opened = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        for each in (self._sending, self._opened):
+            each.setblocking(False)
 
     def fileno(self) -> int:
-        return self._number
+        return self._opened.fileno()
 
-    def recv_into(self, buffer: memoryview) -> int:
-        if not self.arrived:
-            raise BlockingIOError
-        first = self.arrived.popleft()
-        if isinstance(first, OSError):
-            raise first
-        buffer[: len(first)] = first
-        return len(first)
+    def send(self, *packets: bytes) -> None:
+        for packet in packets:
+            self._sending.send(packet)
+
+    def close(self) -> None:
+        self._sending.close()
+        self._opened.close()
 
 
 class World:
@@ -187,7 +198,7 @@ class World:
         self.ends = channel_pair()
         self.control = Channel(self.ends[0])
         self.tun, self.socket = Device(), Socket(900)
-        self.raw, self.router, self.esp = Raw(901), Raw(902), Kernel(903)
+        self.raw, self.router, self.esp = Raw(901), Raw(902), Kernel()
         channel, sockets = Channel(self.ends[1]), {(4, PORT): self.socket}
         self.process: RoadProcess
         if road == "out":
@@ -245,7 +256,7 @@ class World:
         self.process.drops.clear()
 
     def close(self) -> None:
-        for each in (*self.ends, self.tun.kernel):
+        for each in (*self.ends, self.tun.kernel, self.esp):
             each.close()
         if not self.tun.closed:
             self.tun.close()

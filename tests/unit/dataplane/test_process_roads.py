@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -15,6 +16,7 @@ from ipsecd import limits
 from ipsecd.dataplane import codec
 from ipsecd.dataplane import messages as m
 from ipsecd.dataplane.results import Out
+from ipsecd.io.many_in import ManyIn
 from ipsecd.io.udp_errors import PathError
 from ipsecd.wire.udpencap import NON_ESP_MARKER
 from tests.unit.dataplane.apart import (
@@ -241,9 +243,9 @@ def test_native_packets_with_esp_are_opened_together(into: World) -> None:
     into.tell(SPD, replace(INBOUND, outside=NATIVE))
     packets = [udp(*V4[::-1], data=bytes([number])) for number in range(9)]
     first, *rest = [native(datagram) for datagram in from_far(*packets)]
-    into.esp.arrived.append(first)
+    into.esp.send(first)
     into.turn(into.esp.fileno())
-    into.esp.arrived.extend(rest)
+    into.esp.send(*rest)
     into.turn(into.esp.fileno())
     assert into.tun.written() == packets
     into.heard()
@@ -251,11 +253,19 @@ def test_native_packets_with_esp_are_opened_together(into: World) -> None:
     assert (counters.paths["runs-in"], counters.paths["from-native"]) == (1, 9)
 
 
-def test_a_native_packet_that_waits_nowhere_else_is_taken_in_the_same_turn(into: World) -> None:
-    into.esp.arrived.extend([native(bytes(40 + max(number, 1))) for number in range(limits.BURST + 9)])
+def test_native_packets_that_wait_nowhere_else_are_taken_in_the_same_turn(into: World) -> None:
+    """Those that were read at once, and are more than a turn takes."""
+    into.esp.send(*[native(bytes(21_000 + number)) for number in range(14)])
     into.turn(into.esp.fileno())
-    assert into.counters().paths["from-native"] == limits.BURST + 1
-    assert len(into.esp.arrived) == 8
+    assert into.counters().paths["from-native"] == 14
+
+
+def test_a_turn_ends_when_all_native_packets_have_been_read(into: World) -> None:
+    into.esp.send(native(bytes(40)))
+    with patch.object(ManyIn, "read", autospec=True, side_effect=ManyIn.read) as read:
+        into.turn(into.esp.fileno())
+    assert read.call_count == 1
+    assert into.counters().paths["from-native"] == 1
 
 
 def native(body: bytes) -> bytes:
