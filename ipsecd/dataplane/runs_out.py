@@ -12,6 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ipsecd import limits
+from ipsecd.dataplane.columns import MOST
 from ipsecd.dataplane.cutting import cut_full
 from ipsecd.dataplane.gathering import Gathered, plain
 from ipsecd.dataplane.layouts import RUN_OCTETS, Layout
@@ -209,12 +210,13 @@ class RunsOut(Outbound):
         """Send a run in as many calls as it needs, what is left over first: if the receiver reads that while the rest
         comes, it has all of it together. ``indices`` are those of the packets ``inside``."""
         count, octets = len(indices), layout.octets
-        start, end = 0, (count - 1) % layout.fit + 1
+        fit = MOST // 2 if way.sa.outside.native else layout.fit  # such packets leave in one call, but not as one
+        start, end = 0, (count - 1) % fit + 1
         while start < count:
             packets = partial(_each, inside, indices[start:end])
             self.tally.paths["runs-out"] += 1
             yield OutRun(run[start * octets : end * octets], octets, way.sa.outside, way.tos, way.df, packets)
-            start, end = end, end + layout.fit
+            start, end = end, end + fit
 
     def _together(self, way: Way, datagrams: list[bytes], packets: list[bytes]) -> Sequence[Out | OutRun]:
         """Send a few packets of one length, of which the last may have less, in one call if they fit."""
