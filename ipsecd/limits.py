@@ -156,6 +156,7 @@ ACQUIRE_LOSSES = 3  # so often in a row a child whose SA was of use and is gone 
 ACQUIRE_STALE = 90.0  # later than any negotiation gives up: an acquire nobody answered is sent again
 RECEIVE_BUFFER = 65_536  # what the kernel hands over of one sender in one read; of more it would lose the rest
 NATIVE_BUFFER = 65_575  # the largest IP packet, which is one of IPv6 with its header
+NATIVE_READ = 73_728  # octets of native packets read together: 64 KiB of TCP, with what encloses each segment
 SOCKET_BUFFER = 4_194_304  # receive buffer of a UDP socket: about 30 ms at 1 Gbit/s while something else is done
 PEER_ALIVE_EVERY = 1.0  # authentic inbound traffic is reported this often at most
 ESN_RESYNC_AFTER = 1_024  # ICV failures in a row, then one packet is tried with later high halves (RFC 4303 A3)

@@ -56,7 +56,7 @@ class RunsIn(Inbound):
     def __init__(self, *, tun_mtu: int, pmtu_age: float = limits.PMTU_AGE, joins: Collection[int] = ()) -> None:
         super().__init__(tun_mtu=tun_mtu, pmtu_age=pmtu_age)
         self._joins = frozenset(joins)
-        buffer = np.zeros(limits.RECEIVE_BUFFER + limits.NATIVE_BUFFER, np.uint8)
+        buffer = np.zeros(limits.NATIVE_READ + limits.NATIVE_BUFFER, np.uint8)
         self._octets = buffer.data
         self._grouping = Grouping(buffer)
         self._opener, self._verifier = Opener(buffer), Verifier(buffer)

@@ -253,6 +253,21 @@ def test_native_packets_with_esp_are_opened_together(into: World) -> None:
     assert (counters.paths["runs-in"], counters.paths["from-native"]) == (1, 9)
 
 
+def test_all_that_the_peer_sends_of_one_read_is_opened_together(into: World) -> None:
+    """Which is more than a datagram takes."""
+    into.tell(SPD, replace(INBOUND, outside=NATIVE))
+    packets = [udp(*V4[::-1], data=bytes([number]) * 1_350) for number in range(51)]
+    first, *rest = [native(datagram) for datagram in from_far(*packets)]
+    assert sum(map(len, rest)) > 70_000
+    for some in ([first], rest):
+        into.esp.send(*some)
+        into.turn(into.esp.fileno())
+    assert into.tun.written() == packets
+    into.heard()
+    counters = into.counters()
+    assert (counters.paths["runs-in"], counters.paths["from-native"]) == (1, 51)
+
+
 def test_native_packets_that_wait_nowhere_else_are_taken_in_the_same_turn(into: World) -> None:
     """Those that were read at once, and are more than a turn takes."""
     into.esp.send(*[native(bytes(21_000 + number)) for number in range(14)])
