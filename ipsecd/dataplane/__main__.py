@@ -22,9 +22,8 @@ from ipsecd.errors import IpsecdError, LocalError
 from ipsecd.io.ah_errors import AhErrors
 from ipsecd.io.channel import Arrived, Channel
 from ipsecd.io.confine import die_with_parent, shut_in
-from ipsecd.io.native import NativeSender
 from ipsecd.io.native_open import PROTOCOLS
-from ipsecd.io.native_runs import RunReceiver
+from ipsecd.io.native_runs import RunReceiver, RunSender
 from ipsecd.io.tun import TunEnd
 from ipsecd.io.udp import UdpSocket
 
@@ -60,7 +59,7 @@ def begin(road: str, channel: Channel, arrived: Arrived) -> RoadProcess:
     }
     if road == "out":
         made = RunsOut(SystemEntropy().octets, tun_mtu=told.tun_mtu, pmtu_age=told.pmtu_age)
-        senders = {version: NativeSender(each) for version, each in zip(told.native, raw, strict=True)}
+        senders = {version: RunSender(each) for version, each in zip(told.native, raw, strict=True)}
         return OutboundProcess(channel, tun, made, sockets, senders)
     packets = len(PROTOCOLS) * len(told.native)
     receivers, routers = [RunReceiver(each) for each in raw[:packets]], [AhErrors(each) for each in raw[packets:]]

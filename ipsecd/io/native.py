@@ -15,7 +15,6 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, TypeVar
 
 from ipsecd.io.ipv6_front import Front, front, with_payload
-from ipsecd.io.many_out import ManyOut, ends_to
 from ipsecd.io.native_open import AH
 from ipsecd.io.outgoing import Refusal, coming_from, target_of, try_to_send
 from ipsecd.io.udp_errors import ErrorQueue, PathError
@@ -134,7 +133,6 @@ class NativeSender:
         self.drops: Counter[str] = Counter()  # packets that weren't sent, by reason
         self.heard: Counter[str] = Counter()
         self._errors = ErrorQueue(opened, self.heard)
-        self._many = ManyOut(opened.fileno())
 
     def fileno(self) -> int:
         """For the event loop, and for handing it on."""
@@ -167,26 +165,16 @@ class NativeSender:
             return True
 
         def all_again(packets: bytes | memoryview) -> bool:
-            if len(packets) <= segment:
-                return again(packets)
-            sent = many(packets, segment, ends) * segment
-            if not sent:
+            if not again(packets[:segment]):
                 return False
-            if sent < len(packets):
-                self._send_rest(packets, segment, local, remote, sent)
+            self._send_rest(packets, segment, local, remote, segment)
             return True
 
-        if not segment:
-            return again
-        many, ends = self._many.send, ends_to(self._version, int(local), int(remote))
-        return all_again
+        return all_again if segment else again
 
     def _send_rest(self, packets: bytes | memoryview, segment: int, local: Address, remote: Address, sent: int) -> None:
         """All but the octets that are ``sent``. Whatever happens, that is sent, so what can't be is lost, as on a
         narrow link."""
-        ends = ends_to(self._version, int(local), int(remote))
-        while sent < len(packets) and (more := self._many.send(packets[sent:], segment, ends)):
-            sent += more * segment
         for at in range(sent, len(packets), segment):
             refusal = self._try(packets[at : at + segment], local, remote)
             if refusal is not None:

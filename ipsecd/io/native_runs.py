@@ -1,4 +1,5 @@
-"""Native packets that are alike, read together and put one behind the other, so that they can be opened together.
+"""Native packets that are alike, in one system call: read together and put one behind the other, so that they can be
+opened together, and sent together.
 
 The kernel gives a raw socket one packet in each message. What they have in common must be all that is told of them: so
 here the packets of a run have the same headers but for lengths, and in IPv4 for Identification, TTL and checksum.
@@ -7,14 +8,15 @@ here the packets of a run have the same headers but for lengths, and in IPv4 for
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ipsecd.io.ipv6_front import in_front_of
 from ipsecd.io.many import MANY
-from ipsecd.io.native import Address, NativeReceiver
+from ipsecd.io.many_out import ManyOut, ends_to
+from ipsecd.io.native import Address, NativeReceiver, NativeSender
 from ipsecd.io.native_told import Common, Key, ToldV4, ToldV6
 from ipsecd.limits import NATIVE_BUFFER, SOCKET_ERRORS
 
@@ -125,6 +127,36 @@ class RunReceiver(NativeReceiver):
         rows[:, ahead:] = self._many.slots[first : first + count, :size]
         if headers:
             rows[:, :ahead] = np.frombuffer(in_front_of(size, headers), np.uint8)
+
+
+class RunSender(NativeSender):
+    """Around a socket of ``native_open.open_sending``, for whoever sends many."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        super().__init__(opened)
+        self._many = ManyOut(opened.fileno())
+
+    def repeat(self, local: Address, remote: Address, *, segment: int = 0) -> Callable[[bytes | memoryview], bool]:
+        """As there."""
+        again = super().repeat(local, remote, segment=segment)
+        many, ends = self._many.send, ends_to(self._version, int(local), int(remote))
+
+        def all_again(packets: bytes | memoryview) -> bool:
+            if len(packets) <= segment:
+                return again(packets)
+            sent = many(packets, segment, ends) * segment
+            if 0 < sent < len(packets):
+                self._send_rest(packets, segment, local, remote, sent)
+            return sent > 0
+
+        return all_again if segment else again
+
+    def _send_rest(self, packets: bytes | memoryview, segment: int, local: Address, remote: Address, sent: int) -> None:
+        """As many as the kernel takes together, and one by one what it stops at."""
+        ends = ends_to(self._version, int(local), int(remote))
+        while sent < len(packets) and (more := self._many.send(packets[sent:], segment, ends)):
+            sent += more * segment
+        super()._send_rest(packets, segment, local, remote, sent)
 
 
 def _room(buffer: memoryview, segment: int) -> int:

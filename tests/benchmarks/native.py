@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from ipsecd.io.native import NativeReceiver, NativeSender
+from ipsecd.io.native import NativeReceiver
 from ipsecd.io.native_open import ESP, open_receiving, open_sending
-from ipsecd.io.native_runs import RunReceiver
+from ipsecd.io.native_runs import RunReceiver, RunSender
 from ipsecd.limits import BURST, NATIVE_BUFFER, RECEIVE_BUFFER
 from tests.netns.places import GA_WAN, GB_WAN
 from tests.netns.sites import Sites
@@ -44,7 +44,7 @@ class _Wire:
     def __init__(self, sites: Sites, version: int) -> None:
         self._ends = ip_address(GA_WAN[version]), ip_address(GB_WAN[version])
         self._version = version
-        self._sender = NativeSender(sites.inside("ga", open_sending, version, MARK))
+        self._sender = RunSender(sites.inside("ga", open_sending, version, MARK))
         opened = sites.inside("gb", open_receiving, version, ESP, MARK)
         self._receiver, self._runs = NativeReceiver(opened), RunReceiver(opened)
         self._buffer = memoryview(bytearray(RECEIVE_BUFFER + NATIVE_BUFFER))

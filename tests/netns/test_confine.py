@@ -325,9 +325,8 @@ def test_native_packets_leave_and_arrive_many_at_once(sites: Sites) -> None:
     program = f"""
 from ipaddress import ip_address
 from ipsecd import limits
-from ipsecd.io.native import NativeSender
-from ipsecd.io.native_runs import RunReceiver
-sender = NativeSender(socket.socket(fileno={sending.fileno()}))
+from ipsecd.io.native_runs import RunReceiver, RunSender
+sender = RunSender(socket.socket(fileno={sending.fileno()}))
 receiver = RunReceiver(socket.socket(fileno={receiving.fileno()}))
 buffer = memoryview(bytearray(limits.RECEIVE_BUFFER + limits.NATIVE_BUFFER))
 ends = ip_address("{GA_WAN[4]}"), ip_address("{GB_WAN[4]}")

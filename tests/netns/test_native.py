@@ -29,7 +29,7 @@ from ipsecd.io.ah_errors import AhErrors
 from ipsecd.io.many import MANY
 from ipsecd.io.native import NativePacket, NativeReceiver, NativeSender
 from ipsecd.io.native_open import AH, ESP, open_errors, open_receiving, open_sending
-from ipsecd.io.native_runs import RunReceiver
+from ipsecd.io.native_runs import RunReceiver, RunSender
 from ipsecd.io.outgoing import Refusal
 from ipsecd.io.udp_errors import PathError
 from ipsecd.limits import NATIVE_BUFFER, RECEIVE_BUFFER
@@ -39,6 +39,8 @@ from tests.netns.places import GA_WAN, GB_WAN, HB
 from tests.netns.sites import Sites
 
 pytestmark = [pytest.mark.root, pytest.mark.parametrize("version", [4, 6])]
+
+one_by_one_and_together = pytest.mark.parametrize("kind", [NativeSender, RunSender])
 
 SPI = b"\x12\x34\x56\x78"
 BODY = SPI + b"\0\0\0\1" + b"<octets of ESP>"
@@ -62,8 +64,8 @@ def hearing(sites: Sites, version: int, protocol: int) -> NativeReceiver | AhErr
     return receiving(sites, "ga", version, protocol)
 
 
-def sending(sites: Sites, place: str, version: int) -> NativeSender:
-    return NativeSender(sites.inside(place, open_sending, version, 0x77))
+def sending(sites: Sites, place: str, version: int, kind: type[NativeSender] = RunSender) -> NativeSender:
+    return kind(sites.inside(place, open_sending, version, 0x77))
 
 
 def read(opened: NativeReceiver, count: int = 1) -> list[NativePacket]:
@@ -336,8 +338,11 @@ def test_a_packet_of_which_not_all_is_told_is_unlike_one_of_which_all_is(
     assert receiver.drops == ({"unfinished-route": 1} if version == 6 else {})
 
 
-def test_of_a_run_that_does_not_fit_the_link_nothing_is_sent(sites: Sites, version: int) -> None:
-    sender = sending(sites, "ga", version)
+@one_by_one_and_together
+def test_of_a_run_that_does_not_fit_the_link_nothing_is_sent(
+    sites: Sites, version: int, kind: type[NativeSender]
+) -> None:
+    sender = sending(sites, "ga", version, kind)
     ends = ip_address(GA_WAN[version]), ip_address(GB_WAN[version])
     packet = bytes(header(version, ESP) / Raw(BODY + bytes(1_500)))
     assert sender.send(packet * 3, *ends, segment=len(packet)) == Refusal("send-too-big", 1_500)
@@ -346,18 +351,22 @@ def test_of_a_run_that_does_not_fit_the_link_nothing_is_sent(sites: Sites, versi
     assert sender.drops == {"send-too-big": 3}
 
 
+@one_by_one_and_together
 @pytest.mark.parametrize("first", [True, False])
-def test_more_than_one_call_sends_all_arrive_in_order(sites: Sites, version: int, first: bool) -> None:
-    sender, receiver = sending(sites, "ga", version), receiving(sites, "gb", version)
+def test_more_than_one_call_sends_all_arrive_in_order(
+    sites: Sites, version: int, first: bool, kind: type[NativeSender]
+) -> None:
+    sender, receiver = sending(sites, "ga", version, kind), receiving(sites, "gb", version)
     packets = [bytes(header(version, ESP) / Raw(BODY + bytes([number]))) for number in range(2 * MANY + 3)]
     assert run(sender, version, packets, first)
     assert [got.packet for got in read(receiver, len(packets))] == packets
     assert sender.drops == {}
 
 
-def test_runs_of_one_buffer_end_where_they_end(sites: Sites, version: int) -> None:
+@one_by_one_and_together
+def test_runs_of_one_buffer_end_where_they_end(sites: Sites, version: int, kind: type[NativeSender]) -> None:
     """Their last packets may have less, and those of the next run have not."""
-    sender, receiver = sending(sites, "ga", version), receiving(sites, "gb", version)
+    sender, receiver = sending(sites, "ga", version, kind), receiving(sites, "gb", version)
     packets = [bytes(header(version, ESP) / Raw(BODY + bytes([number]))) for number in range(6)]
     segment = len(packets[0])
     again = sender.repeat(ip_address(GA_WAN[version]), ip_address(GB_WAN[version]), segment=segment)
@@ -371,12 +380,13 @@ def test_runs_of_one_buffer_end_where_they_end(sites: Sites, version: int) -> No
     assert [got.packet for got in read(receiver, 10)] == [packets[0], *packets[:2], shorter, *packets]
 
 
+@one_by_one_and_together
 @pytest.mark.parametrize("first", [True, False])
 def test_what_the_kernel_refuses_in_the_middle_of_a_run_is_counted_and_the_rest_sent(
-    sites: Sites, version: int, first: bool
+    sites: Sites, version: int, first: bool, kind: type[NativeSender]
 ) -> None:
     """A packet filter takes two of them away."""
-    sender, receiver = sending(sites, "ga", version), receiving(sites, "gb", version)
+    sender, receiver = sending(sites, "ga", version, kind), receiving(sites, "gb", version)
     packets = [bytes(header(version, ESP) / Raw(BODY + bytes([number]))) for number in range(20)]
     for number in (7, 13):
         refuse(sites, f"meta l4proto esp @th,{8 * len(BODY)},8 {number}")
@@ -386,8 +396,9 @@ def test_what_the_kernel_refuses_in_the_middle_of_a_run_is_counted_and_the_rest_
     assert sender.drops == {"send-forbidden": 2}
 
 
-def test_of_a_run_whose_first_is_refused_none_is_sent(sites: Sites, version: int) -> None:
-    sender = sending(sites, "ga", version)
+@one_by_one_and_together
+def test_of_a_run_whose_first_is_refused_none_is_sent(sites: Sites, version: int, kind: type[NativeSender]) -> None:
+    sender = sending(sites, "ga", version, kind)
     packets = [bytes(header(version, ESP) / Raw(BODY))] * 9
     refuse(sites, "")
     assert not run(sender, version, packets, first=False)
@@ -396,12 +407,13 @@ def test_of_a_run_whose_first_is_refused_none_is_sent(sites: Sites, version: int
     assert sender.drops == {"send-forbidden": 9}
 
 
-def test_what_finds_the_send_buffer_full_is_lost(sites: Sites, version: int) -> None:
+@one_by_one_and_together
+def test_what_finds_the_send_buffer_full_is_lost(sites: Sites, version: int, kind: type[NativeSender]) -> None:
     """Nobody answers who has the address, so the first packets wait, and count as not sent yet."""
     nobody = {4: "192.0.2.77", 6: "2001:db8::77"}[version]
     opened = sites.inside("ga", open_sending, version, 0x77)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_608)
-    sender = NativeSender(opened)
+    sender = kind(opened)
     packet = bytes(header(version, ESP, destination=nobody) / Raw(BODY + bytes(1_000)))
     ends = ip_address(GA_WAN[version]), ip_address(nobody)
     assert sender.send(packet * 40, *ends, segment=len(packet)) is None
@@ -431,9 +443,10 @@ def run(sender: NativeSender, version: int, packets: list[bytes], first: bool) -
     return sender.repeat(*ends, segment=segment)(whole)
 
 
-def test_another_peer_is_sent_to_by_the_same_calls(sites: Sites, version: int) -> None:
+@one_by_one_and_together
+def test_another_peer_is_sent_to_by_the_same_calls(sites: Sites, version: int, kind: type[NativeSender]) -> None:
     """Addresses that are longer or shorter in memory, or none of ours, leave nothing behind."""
-    sender, receiver = sending(sites, "ga", version), receiving(sites, "gb", version)
+    sender, receiver = sending(sites, "ga", version, kind), receiving(sites, "gb", version)
     packets = [bytes(header(version, ESP) / Raw(BODY + bytes([number]))) for number in range(3)]
     elsewhere = ip_address({4: "192.0.2.77", 6: "2001:db8::77"}[version])
     again = sender.repeat(ip_address(GA_WAN[version]), ip_address(GB_WAN[version]), segment=len(packets[0]))

@@ -61,24 +61,24 @@ class Calls:
         """Unless we do already. Only where it's ``possible``."""
         if self._caller is None or self.calling:
             return
-        cookie = self._core.fresh_ike_spi()
-        self._core.promised.add(cookie)
-        self._ours, self._answered, self.begun = cookie, False, self._core.now
+        spi = self._core.fresh_ike_spi()
+        self._core.promised.add(spi)
+        self._ours, self._answered, self.begun = spi, False, self._core.now
         begun = self._core.now
 
         def done(sa: IsakmpSa) -> None:
-            if self._ours == cookie:
+            if self._ours == spi:
                 self._ours = b""
-                self._core.after(limits.QUICK_MODE_KEPT, lambda: self._forget(cookie, cookie))
+                self._core.after(limits.QUICK_MODE_KEPT, lambda: self._forget(spi, spi))
                 self._established(sa, begun)
 
         def failed(reason: str) -> None:
-            self._forget(cookie, cookie)
-            if self._ours == cookie:
+            self._forget(spi, spi)
+            if self._ours == spi:
                 self._ours = b""
                 self._failed(reason)
 
-        self._known[cookie] = self._caller(cookie, first=first, done=done, failed=failed)
+        self._known[spi] = self._caller(spi, first=first, done=done, failed=failed)
 
     def answer(self, begin: Answerer, message: ikev1.Message, data: bytes, path: Path) -> None:
         """The first message of a phase 1 of the peer's, or that again. PeerError or Refused with the reason why it has
@@ -89,11 +89,11 @@ class Calls:
             return
         if len(self._answering) >= limits.MAX_ANSWERING:
             raise PeerError("half-open-limit", "of one peer")
-        cookie, begun = self._core.fresh_ike_spi(), self._core.now
+        spi, begun = self._core.fresh_ike_spi(), self._core.now
 
         def done(sa: IsakmpSa) -> None:
             self._answering.discard(theirs)
-            self._core.after(limits.QUICK_MODE_KEPT, lambda: self._forget(theirs, cookie))
+            self._core.after(limits.QUICK_MODE_KEPT, lambda: self._forget(theirs, spi))
             if not self._answered:
                 self.drop()
             self._established(sa, begun)
@@ -101,22 +101,22 @@ class Calls:
         def failed(_: str) -> None:
             if self._known.get(theirs) is hear:  # else its first message was refused
                 self._answering.discard(theirs)
-                self._forget(theirs, cookie)
+                self._forget(theirs, spi)
 
-        hear = begin(cookie, done=done, failed=failed)
+        hear = begin(spi, done=done, failed=failed)
         hear(message, data, path)
-        self._core.promised.add(cookie)
+        self._core.promised.add(spi)
         self._known[theirs] = hear
         self._answering.add(theirs)
 
     def hear(self, message: ikev1.Message, data: bytes, path: Path) -> None:
         """A message of a phase 1. PeerError or Refused with the reason why it has no effect."""
-        cookie = message.header.cookie_i
-        hear = self._known.get(cookie)
+        spi = message.header.cookie_i
+        hear = self._known.get(spi)
         if hear is None:
-            raise PeerError("unknown-ike-spi", cookie.hex())
+            raise PeerError("unknown-ike-spi", spi.hex())
         hear(message, data, path)
-        if cookie == self._ours:
+        if spi == self._ours:
             self._answered = True
 
     def drop(self) -> None:
