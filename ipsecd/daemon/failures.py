@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ipsecd import limits
 from ipsecd.ike.effects import Report
@@ -16,6 +17,7 @@ _AS_BEFORE = ("child-rekeyed", "child-narrowed")  # a rekey has the selectors of
 _HEARSAY = ("ike-unreachable", "sa-init-refused")  # anybody can cause it, with packets in the peer's name
 _UNREACHED = "child-unreached"  # of an SA that there is, and said again as long as it's so
 _SERIOUS = ("warning", "error")
+_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,14 @@ class Failure:
 
 class Failures:
     """The last failure of each rule, until an SA of it shows that it's over; of a rule without a tunnel, one with the
-    same host. Of the hosts of such rules those are remembered with which something went wrong last."""
+    same host. Of the hosts of such rules those are remembered with which something went wrong last.
+
+    That packets don't get there is kept apart: nobody vouches for it, so what is known otherwise stays known."""
 
     def __init__(self) -> None:
         self._last: dict[str, Failure] = {}
         self._hosts: dict[tuple[str, Address], Failure] = {}  # oldest first
+        self._unreached: dict[tuple[str, Address | None], Failure] = {}  # likewise; of tunnels without an address
 
     def note(self, report: Report, now: float) -> None:
         """A report of the negotiation, which may be about several rules of one peer."""
@@ -45,8 +50,13 @@ class Failures:
             if report.event in _OVER:
                 self._over(report.event, rule, peer, key)
             elif rule and report.level in _SERIOUS and "reason" in report.fields:
-                failure = self._last[rule] = Failure(report.event, reason, now, peer)
-                self._remember(key, failure)
+                failure = Failure(report.event, reason, now, peer)
+                if report.event == _UNREACHED:
+                    _remember(self._unreached, key or (rule, None), failure)
+                    continue
+                self._last[rule] = failure
+                if key is not None:
+                    _remember(self._hosts, key, failure)
 
     def _over(self, event: str, rule: str, peer: str, key: tuple[str, Address] | None) -> None:
         last = self._last.get(rule)
@@ -54,30 +64,25 @@ class Failures:
             del self._last[rule]
         if key in self._hosts and (event, self._hosts[key].event) != _AS_BEFORE:
             del self._hosts[key]
-
-    def _remember(self, key: tuple[str, Address] | None, failure: Failure) -> None:
-        if key is not None:
-            self._hosts.pop(key, None)
-            self._hosts[key] = failure
-            if len(self._hosts) > limits.MAX_FAILED_HOSTS:
-                del self._hosts[next(iter(self._hosts))]
+        self._unreached.pop(key or (rule, None), None)
 
     def of(self, rule: str) -> Failure | None:
         """The last failure of a rule."""
         return self._last.get(rule)
 
     def of_one_up(self, rule: str, now: float) -> Failure | None:
-        """The same of a rule that is up: what nobody vouches for says nothing then, and that packets don't get there
-        is over when it hasn't been said for a while."""
+        """The same of a rule that is up: that its packets don't get there, if that was said lately; of all else what
+        nobody vouches for says nothing."""
         failure = self._last.get(rule)
-        if failure is None or failure.event in _HEARSAY:
-            return None
-        return failure if failure.event != _UNREACHED else _lately(failure, now)
+        known = failure if failure is not None and failure.event not in _HEARSAY else None
+        return self.in_vain(rule, None, now) or known
 
     def in_vain(self, rule: str, remote: Address | None, now: float) -> Failure | None:
         """That packets of an SA of a rule, or of the one with the host at ``remote``, don't get there now."""
-        failure = self.of(rule) if remote is None else self.of_host(rule, remote)
-        return _lately(failure, now) if failure is not None and failure.event == _UNREACHED else None
+        found = reversed(self._unreached.items())
+        told = (failure for (of, host), failure in found if of == rule and (remote is None or host in (remote, None)))
+        failure = next(told, None)
+        return failure if failure is not None and now - failure.since < limits.UNREACHED_KNOWN else None
 
     def of_host(self, rule: str, remote: Address) -> Failure | None:
         """The last failure with this host of a rule without a tunnel, or of the rule if that was about no host."""
@@ -94,10 +99,15 @@ class Failures:
         kept = set(rules)
         self._last = {rule: failure for rule, failure in self._last.items() if rule in kept}
         self._hosts = {key: failure for key, failure in self._hosts.items() if key[0] in kept}
+        self._unreached = {key: failure for key, failure in self._unreached.items() if key[0] in kept}
 
 
-def _lately(failure: Failure, now: float) -> Failure | None:
-    return failure if now - failure.since < limits.UNREACHED_KNOWN else None
+def _remember(known: dict[_Key, Failure], key: _Key, failure: Failure) -> None:
+    """As the last of not too many."""
+    known.pop(key, None)
+    known[key] = failure
+    if len(known) > limits.MAX_FAILED_HOSTS:
+        del known[next(iter(known))]
 
 
 def _elsewhere(failure: Failure, peer: str) -> bool:

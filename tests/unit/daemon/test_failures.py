@@ -136,9 +136,32 @@ def test_that_packets_of_an_sa_do_not_get_there_is_said_of_it_for_a_while() -> N
     assert failures.in_vain("a", None, 120.0) == failure
     assert failures.in_vain("a", there, 120.0) is None
     assert failures.of_one_up("a", 121.0) is failures.in_vain("a", here, 121.0) is None
-    assert failures.of("a") == failure
-    failures.note(failed("a"), 122.0)
-    assert failures.in_vain("a", None, 122.0) is None
+    assert failures.of("a") is failures.of_host("a", here) is None
+    failures.note(Report("child-unreached", "warning", reason), 122.0)
+    failures.note(Report("child-rekeyed", "info", {"rule": "a", "peer": "a@192.0.2.8"}), 123.0)
+    assert failures.in_vain("a", None, 123.0) is None
+
+
+def test_that_packets_do_not_get_there_hides_nothing_that_is_known() -> None:
+    """Whoever is on the way can say so with one ICMP error; what the peer allows is said once."""
+    failures = Failures()
+    narrowed = Failure("child-narrowed", "the peer allows only 10.2.0.0/24", 1.0)
+    failures.note(Report("child-narrowed", "warning", {"rule": "a", "reason": narrowed.reason}), 1.0)
+    failures.note(Report("child-unreached", "warning", {"rule": "a", "reason": "ESP doesn't get there"}), 2.0)
+    assert failures.of_one_up("a", 2.0) == Failure("child-unreached", "ESP doesn't get there", 2.0)
+    assert failures.of_one_up("a", 122.0) == failures.of("a") == narrowed
+    failures.keep(["b"])
+    assert failures.in_vain("a", None, 2.0) is None
+
+
+def test_of_many_hosts_that_packets_do_not_get_to_the_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_FAILED_HOSTS", 1)
+    failures = Failures()
+    for last in (8, 9):
+        reason = {"rule": "a", "peer": f"a@192.0.2.{last}", "reason": "ESP doesn't get there"}
+        failures.note(Report("child-unreached", "warning", reason), 1.0)
+    assert failures.in_vain("a", HOST_8, 1.0) is None
+    assert failures.in_vain("a", HOST_9, 1.0) is not None
 
 
 def test_a_rule_or_a_key_that_a_reload_changes_has_no_failure_any_more(tmp_path: Path) -> None:
