@@ -11,8 +11,8 @@ from scripts.measuring.contestants.plain import Plain
 from scripts.measuring.contestants.strongswan import Strongswan
 from scripts.measuring.contestants.wireguard import WireguardGo
 
-# Whom ipsecd is compared with: those whose cipher is the same, or is the only one they have. Forms whose packets are
-# carried one by one are compared with whoever carries ESP in UDP so.
+# Whom ipsecd is compared with: those whose cipher is the same, or is the only one they have. Other forms than
+# ESP in UDP by runs are compared with whoever carries ESP in UDP packet by packet.
 RIVALS: Mapping[str, tuple[str, ...]] = {
     "ipsecd": ("strongswan", "openvpn", "wireguard-go"),
     "ipsecd-chacha": ("strongswan-chacha", "wireguard-go"),
