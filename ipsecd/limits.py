@@ -27,6 +27,7 @@ MIN_V1_NONCE = 8  # RFC 2409 section 5
 MAX_HASH = 64  # SHA-512
 MAX_SIGNATURE = 2_048  # of an RSA key of 16,384 bits
 MIN_RSA_BITS = 2_048  # NIST SP 800-131A: smaller keys can be factored by whoever is willing to pay for it
+MAX_RSA_EXPONENT_BITS = 32  # all that are in use; with long ones a stranger's chain takes a second to be refused
 MAX_V1_PADDING = 255  # octets behind the last payload of an encrypted IKEv1 message: some peers add whole blocks
 NONCE_OCTETS = 32  # at least half the largest PRF key (RFC 7296 section 2.10)
 MAX_CERTIFICATES = 20

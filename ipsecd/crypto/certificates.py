@@ -77,6 +77,18 @@ class Certificate:
                 return RsaPublic(key)
         raise PeerError("bad-certificate", "its key isn't one of RSA, and IKEv1 signs with RSA")
 
+    @property
+    def quick(self) -> bool:
+        """Whether signatures of its key are verified in a moment: the library tries a hundred for a chain that may be
+        anybody's, whatever each costs."""
+        try:
+            key = self.parsed.public_key()
+        except _UNREADABLE:  # it vouches for nothing here, and others of the chain may do
+            return False
+        return not isinstance(key, RSAPublicKey) or (
+            key.public_numbers().e.bit_length() <= limits.MAX_RSA_EXPONENT_BITS
+        )
+
     def check_purpose(self) -> None:
         """PeerError("untrusted-certificate") for one that isn't meant for an end of IKE, such as an authority's."""
         with _reading():
@@ -121,12 +133,16 @@ def check_path(
     verifier = builder.extension_policies(ca_policy=policies[0], ee_policy=policies[1]).build_client_verifier()
     with _reading():
         try:
-            verifier.verify(certificate.parsed, [other.parsed for other in others])
+            path = verifier.verify(certificate.parsed, [other.parsed for other in others if other.quick]).chain
         except VerificationError as error:
             reason = printable(str(error).partition(" (encountered processing")[0])
             raise PeerError(
                 "untrusted-certificate", f"no trusted authority vouches for the certificate: {reason}"
             ) from None
+        if any(map(_constrains_directory_names, path)):
+            raise PeerError(
+                "untrusted-certificate", "an authority of it is held to some subjects, which isn't judged here"
+            )
 
 
 def unwrapped(pkcs7: bytes) -> tuple[bytes, ...]:
@@ -137,6 +153,15 @@ def unwrapped(pkcs7: bytes) -> tuple[bytes, ...]:
     if len(found) > limits.MAX_CERTIFICATES:
         raise PeerError("bad-certificate", f"{len(found)} certificates in one wrapping")
     return tuple(each.public_bytes(Encoding.DER) for each in found)
+
+
+def _constrains_directory_names(authority: x509.Certificate) -> bool:
+    """The library refuses what is critical of that kind, and passes over what isn't; neither looks at subjects."""
+    constraints = [each.value for each in authority.extensions if isinstance(each.value, x509.NameConstraints)]
+    names = (
+        name for each in constraints for name in (*(each.permitted_subtrees or ()), *(each.excluded_subtrees or ()))
+    )
+    return any(isinstance(name, x509.DirectoryName) for name in names)
 
 
 _UNREADABLE = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import permutations
+from math import lcm
 
 import pytest
 from cryptography import x509
@@ -15,7 +16,7 @@ from ipsecd.crypto.certificates import Certificate, unwrapped
 from ipsecd.errors import PeerError
 from ipsecd.pki.raw_chain import RawChain
 from ipsecd.wire.identity import Identity
-from tests.unit.crypto.authority import NOW, ROOT, Authority, Extension, key_usage, private, rsa_key
+from tests.unit.crypto.authority import NOW, ROOT, Authority, Extension, key_usage, name, private, rsa_key
 
 MIDDLE = Authority("middle", ROOT)
 LOWEST = Authority("lowest", MIDDLE)
@@ -215,6 +216,37 @@ def test_names_that_an_authority_must_not_certify_are_refused() -> None:
     narrow = Authority("narrow", ROOT, (*Authority.extensions, (permitted, True)))
     TRUST.judge((narrow.end("i", "gw.inside.example"), narrow.der), Identity.parse("gw.inside.example"))
     assert refusal(narrow.end("i", "gw.example"), narrow.der).startswith("untrusted-certificate: no trusted authority")
+
+
+@pytest.mark.parametrize("critical", [True, False])
+@pytest.mark.parametrize("excluded", [True, False])
+def test_an_authority_for_some_subjects_alone_vouches_for_nobody(critical: bool, excluded: bool) -> None:
+    """Nobody here judges whether a subject is one of them."""
+    names = [x509.DirectoryName(name("somebody else"))]
+    held = x509.NameConstraints(None, names) if excluded else x509.NameConstraints(names, None)
+    narrow = Authority("narrow", ROOT, (*Authority.extensions, (held, critical)))
+    why = refusal(narrow.end("i", common="gw"), narrow.der, claimed=Identity.parse("CN=gw"))
+    assert why.startswith("untrusted-certificate: ")
+
+
+def test_an_authority_whose_signatures_take_long_to_verify_vouches_for_nobody() -> None:
+    """Else a stranger's chain may take a second."""
+    for exponent, good in ((2**32 - 1, True), (2**32 + 15, False)):
+        slow = Authority("slow", ROOT, key=with_exponent(exponent))
+        chain = slow.end("i", "gw.example"), slow.der
+        if good:
+            TRUST.judge(chain, GW)
+        else:
+            assert refusal(*chain).startswith("untrusted-certificate: no trusted authority")
+
+
+def with_exponent(exponent: int) -> rsa.RSAPrivateKey:
+    """One of the two keys with another public exponent."""
+    numbers = rsa_key("r").private_numbers()
+    p, q = numbers.p, numbers.q
+    d = pow(exponent, -1, lcm(p - 1, q - 1))
+    public = rsa.RSAPublicNumbers(exponent, p * q)
+    return rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public).private_key()
 
 
 def test_a_peer_is_told_whose_certificates_are_believed() -> None:
