@@ -32,7 +32,7 @@ class Unreached:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._told: dict[bytes, float] = {}  # when, by inbound SPI
+        self._told: dict[bytes, float] = {}  # when, by inbound SPI; oldest first
 
     def about(self, error: PathError, port: int, now: float) -> tuple[bytes, str] | None:
         """The inbound SPI of the pair whose packet didn't get there, and why; None if that isn't one of ours, or has
@@ -40,9 +40,15 @@ class Unreached:
         sa = self._paths.quoted(error, port)
         if sa is None or now - self._told.get(sa.inbound, -limits.UNREACHED_AGAIN) < limits.UNREACHED_AGAIN:
             return None
-        self._told = {spi: when for spi, when in self._told.items() if now - when < limits.UNREACHED_AGAIN}
+        self._told.pop(sa.inbound, None)
         self._told[sa.inbound] = now
+        self._forget(now)
         return sa.inbound, f"{sa.protocol} doesn't get to {error.remote}: {_why(error, sa.protocol, port)}"
+
+    def _forget(self, now: float) -> None:
+        """What may be told again. The oldest are first, so thousands of SAs at once aren't gone through for each."""
+        while now - self._told[oldest := next(iter(self._told))] >= limits.UNREACHED_AGAIN:
+            del self._told[oldest]
 
 
 def _why(error: PathError, protocol: Protocol, port: int) -> str:
