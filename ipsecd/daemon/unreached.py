@@ -43,7 +43,10 @@ class Unreached:
         self._told.pop(sa.inbound, None)
         self._told[sa.inbound] = now
         self._forget(now)
-        return sa.inbound, f"{sa.protocol} doesn't get to {error.remote}: {_why(error, sa.protocol, port)}"
+        return (
+            sa.inbound,
+            f"{sa.protocol} doesn't get to {error.remote}, says an ICMP error: {_why(error, sa.protocol, port)}",
+        )
 
     def _forget(self, now: float) -> None:
         """What may be told again. The oldest are first, so thousands of SAs at once aren't gone through for each."""

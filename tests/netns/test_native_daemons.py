@@ -83,7 +83,7 @@ def test_a_firewall_that_refuses_the_protocol_is_told_of(
         assert silent(sites, "ha", HB[4])
         number = {"esp": 50, "ah": 51}[method]
         refuses = f"its host, or a firewall before it, refuses IP protocol {number}"
-        told = f"{protocol} doesn't get to {GB_WAN[version]}: {refuses}"
+        told = f"{protocol} doesn't get to {GB_WAN[version]}, says an ICMP error: {refuses}"
         eventually(lambda: f": {told} (encapsulation: udp does" in a.log(), "a line of it")
         assert a.log().count(told) == 1
         (state,) = a.ask("status")["rules"]

@@ -45,7 +45,7 @@ def test_a_host_that_refuses_the_protocol_is_told_of_with_what_to_do(number: int
     refused = (
         "its host, or a firewall before it, refuses IP protocol 50 (encapsulation: udp does without that protocol)"
     )
-    assert told == (b"1111", f"ESP doesn't get to 198.51.100.1: {refused}")
+    assert told == (b"1111", f"ESP doesn't get to 198.51.100.1, says an ICMP error: {refused}")
 
 
 @pytest.mark.parametrize("number", [errno.EPROTO, errno.EACCES, errno.ECONNREFUSED])
@@ -53,7 +53,7 @@ def test_so_is_one_that_does_so_with_icmpv6_and_for_ah_only_ipsecd_has_something
     told = known(ah=True).about(said(number, OF_CARL, CARL), 0, 1.0)
     instead = "encapsulation: udp does without that protocol, if the peer is an ipsecd"
     refused = f"its host, or a firewall before it, refuses IP protocol 51 ({instead})"
-    assert told == (b"2222", f"AH doesn't get to 2001:db8::2: {refused}")
+    assert told == (b"2222", f"AH doesn't get to 2001:db8::2, says an ICMP error: {refused}")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_so_is_one_that_does_so_with_icmpv6_and_for_ah_only_ipsecd_has_something
 )
 def test_other_errors_are_told_as_the_kernel_calls_them(number: int, port: int, why: str) -> None:
     told = known(port=port).about(said(number, port=port), port, 1.0)
-    assert told == (b"1111", f"ESP doesn't get to 198.51.100.1: {why}")
+    assert told == (b"1111", f"ESP doesn't get to 198.51.100.1, says an ICMP error: {why}")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_of_each_sa_it_is_told_once_in_a_while() -> None:
     assert unreached.about(said(refused, OF_CARL, CARL), 0, 61.0) is None
 
 
-REFUSED = "ESP doesn't get to 192.0.2.2: Connection refused"
+REFUSED = "ESP doesn't get to 192.0.2.2, says an ICMP error: Connection refused"
 
 
 def test_the_log_status_and_explain_say_it_as_long_as_it_is_so_and_the_sa_stays(tmp_path: Path) -> None:
