@@ -33,6 +33,9 @@ class Offer:
     sa: Sa
     around: Mapping[int, Proposal] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return describe(self.sa, self.around)
+
 
 def offer(menus: Iterable[Menu], spi: bytes) -> Sa:
     """An SA payload with one proposal for each menu, numbered from 1."""
@@ -130,10 +133,10 @@ def _choose(
             outer = _pick_from(menu.around, around, None, forgeable=False, ignore_groups=False)
             if outer is not None:
                 return Chosen(_shown(proposal, picked), picked, _shown(around, outer), outer)
-    ours = describe(offer(menus, b"")) or "nothing, since what our rule names failed its self-test"
+    ours = str(child_offer(menus, b"", b"")) or "nothing, since what our rule names failed its self-test"
     raise Refused(
         "no-proposal-chosen",
-        f"no common proposal: the peer offers {describe(offered.sa)}; we accept {ours}",
+        f"no common proposal: the peer offers {offered}; we accept {ours}",
         notify=NotifyType.NO_PROPOSAL_CHOSEN,
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias
 
 from ipsecd.crypto import algorithms
@@ -95,9 +97,15 @@ def _esn(esn: bool) -> str:  # a value to be shown
     return "esn" if esn else "noesn"
 
 
-def describe(offer: Sa) -> str:
-    """Proposals in the keywords of a policy, for people: ``aes128gcm16-prfsha256-x25519, aes256-sha256-...``."""
-    return ", ".join("-".join(_keywords(proposal)) for proposal in offer.proposals)
+def describe(offer: Sa, around: Mapping[int, Proposal] = MappingProxyType({})) -> str:
+    """Proposals in the keywords of a policy, for people: ``aes128gcm16-prfsha256-x25519, aes256-sha256-...``.
+
+    ``around`` are those of AH around ESP, by the numbers of the ESP proposals: ``ah-sha256-esn+aes256gcm16-esn``.
+    """
+    return ", ".join(
+        "+".join("-".join(_keywords(layer)) for layer in (around.get(proposal.number), proposal) if layer)
+        for proposal in offer.proposals
+    )
 
 
 def _keywords(proposal: Proposal) -> list[str]:

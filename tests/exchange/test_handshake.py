@@ -162,7 +162,9 @@ def test_a_child_that_cant_be_had_leaves_the_ike_sa_standing() -> None:
     assert pair.a.established == pair.b.established != []
     (report,) = pair.a.events("child-failed")
     assert report.fields["point"] == "peer"
-    assert report.fields["reason"] == "the peer accepts none of our proposals (NO_PROPOSAL_CHOSEN)"
+    assert report.fields["reason"] == (
+        "the peer accepts none of our proposals (NO_PROPOSAL_CHOSEN): we offer aes128gcm16-esn-noesn"
+    )
     assert report.fields["filter"] == "10.1.0.0/16 = 10.2.0.0/16"
     (report,) = pair.b.events("child-failed")
     assert report.fields["point"] == "me"

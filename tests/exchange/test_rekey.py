@@ -128,7 +128,9 @@ def test_pfs_that_the_responder_wants_and_the_initiator_does_not_offer_fails_the
     rekey(pair, pair.a)
     pair.net.run(10)
     (report,) = pair.a.events("child-rekey-failed")
-    assert report.fields["reason"] == "the peer accepts none of our proposals (NO_PROPOSAL_CHOSEN)"
+    assert report.fields["reason"] == (
+        "the peer accepts none of our proposals (NO_PROPOSAL_CHOSEN): we offer aes128gcm16-esn-noesn"
+    )
     assert pair.agree(1)
 
 

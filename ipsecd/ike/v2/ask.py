@@ -104,9 +104,13 @@ class Ask:
         return tuple(sorted(map(Group, offered), key=lambda group: self.pair is None or group != self.pair.group))
 
     def refusal(self, error: Notify) -> str:
-        """Why the peer doesn't make it, in plain words: with the selectors if it's those that it refuses."""
-        asked = f": we ask for {show(self.local)} = {show(self.remote)}"
-        return f"{reports.meaning(error)}{asked if error.type == NotifyType.TS_UNACCEPTABLE else ''}"
+        """Why the peer doesn't make it, in plain words: with the selectors or the algorithms that it refuses."""
+        said = reports.meaning(error)
+        if error.type == NotifyType.TS_UNACCEPTABLE:
+            return f"{said}: we ask for {show(self.local)} = {show(self.remote)}"
+        if error.type == NotifyType.NO_PROPOSAL_CHOSEN:
+            return f"{said}: we offer {self.offer}"
+        return said
 
     def accept(self, sa: IkeSa, answer: Admitted, nonces: tuple[bytes, bytes]) -> ChildSa | None:
         """The child SA that the answer makes, nothing of it installed yet. None if its Delete came before its answer.

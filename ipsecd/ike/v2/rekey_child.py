@@ -99,7 +99,7 @@ class RekeyChild(AskingForChild):
             old.close()
             sa.submit(CreateChild(old.peer, old.config, None))
         elif not self.asks_again(sa, error, ask.groups):
-            self._failed(sa, reports.PEER, reports.meaning(error))
+            self._failed(sa, reports.PEER, ask.refusal(error))
 
     def _failed(self, sa: IkeSa, point: str, reason: str) -> None:
         old = self._old

@@ -420,8 +420,21 @@ def test_esp_inside_of_ah_is_picked_with_both_or_not_at_all() -> None:
 
 def test_esp_that_is_offered_inside_of_ah_is_not_picked_alone() -> None:
     offered = Offer(sa(GCM, X25519, ESN), {1: ah(SHA256, ESN)})
-    with pytest.raises(Refused):
+    with pytest.raises(Refused) as caught:
         pick_child(child_menus([PFS], pfs=True), offered, sent_group=Group.CURVE25519)
+    assert caught.value.detail == (
+        "no common proposal: the peer offers ah-sha256-esn+aes128gcm16-x25519-esn; "
+        "we accept aes128gcm16-x25519-ecp256-esn-noesn"
+    )
+
+
+def test_a_refusal_says_which_of_our_proposals_have_ah_around_esp() -> None:
+    with pytest.raises(Refused) as caught:
+        pick_child(child_menus([BUNDLE, CHACHA], pfs=False), Offer(sa(GCM, ESN)), sent_group=None)
+    assert caught.value.detail == (
+        "no common proposal: the peer offers aes128gcm16-esn; "
+        "we accept ah-sha256-esn-noesn+aes128gcm16-esn-noesn, chacha20poly1305-esn-noesn"
+    )
 
 
 def test_an_answer_to_ah_with_esp_has_both_or_is_none() -> None:
