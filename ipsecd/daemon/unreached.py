@@ -20,6 +20,8 @@ from ipsecd.wire.registry import IpProtocol, Protocol
 # ICMP: protocol unreachable, or port unreachable, which firewalls say of anything (RFC 792). ICMPv6: an unknown next
 # header (RFC 4443 section 3.4), administratively prohibited, or port unreachable (section 3.1)
 _REFUSED: Final = {4: (errno.ENOPROTOOPT, errno.ECONNREFUSED), 6: (errno.EPROTO, errno.EACCES, errno.ECONNREFUSED)}
+# ICMP: administratively prohibited (RFC 1812 section 5.2.7.1), which the kernel gives the number of an unreachable host
+_FILTERED: Final = {4: (errno.EHOSTUNREACH,), 6: ()}
 _NUMBERS = {Protocol.ESP: IpProtocol.ESP, Protocol.AH: IpProtocol.AH}
 _IN_UDP = {  # what to do about it
     Protocol.ESP: "encapsulation: udp does without that protocol",
@@ -55,7 +57,9 @@ class Unreached:
 
 
 def _why(error: PathError, protocol: Protocol, port: int) -> str:
+    refuses = f"refuses IP protocol {_NUMBERS[protocol]:d} ({_IN_UDP[protocol]})"
     if port == NATIVE and error.errno in _REFUSED[error.remote.version]:
-        refused = f"its host, or a firewall before it, refuses IP protocol {_NUMBERS[protocol]:d}"
-        return f"{refused} ({_IN_UDP[protocol]})"
+        return f"its host, or a firewall before it, {refuses}"
+    if port == NATIVE and error.errno in _FILTERED[error.remote.version]:
+        return f"{os.strerror(error.errno)}, or a firewall before it {refuses}"
     return os.strerror(error.errno)

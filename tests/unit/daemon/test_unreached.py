@@ -56,10 +56,18 @@ def test_so_is_one_that_does_so_with_icmpv6_and_for_ah_only_ipsecd_has_something
     assert told == (b"2222", f"AH doesn't get to 2001:db8::2, says an ICMP error: {refused}")
 
 
+def test_an_ipv4_firewall_that_prohibits_it_looks_like_a_lost_host_so_both_are_told() -> None:
+    told = known().about(said(errno.EHOSTUNREACH), 0, 1.0)
+    refused = "a firewall before it refuses IP protocol 50 (encapsulation: udp does without that protocol)"
+    assert told == (b"1111", f"ESP doesn't get to 198.51.100.1, says an ICMP error: No route to host, or {refused}")
+    told = known().about(said(errno.EHOSTUNREACH, OF_CARL, CARL), 0, 1.0)
+    assert told == (b"2222", "ESP doesn't get to 2001:db8::2, says an ICMP error: No route to host")
+
+
 @pytest.mark.parametrize(
     ("number", "port", "why"),
     [
-        (errno.EHOSTUNREACH, 0, "No route to host"),
+        (errno.ENETUNREACH, 0, "Network is unreachable"),
         (errno.EPROTO, 0, "Protocol error"),  # in IPv4 it's about the header
         (errno.EHOSTUNREACH, 4_500, "No route to host"),
         (errno.ECONNREFUSED, 4_500, "Connection refused"),

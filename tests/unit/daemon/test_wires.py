@@ -373,10 +373,10 @@ def test_that_a_native_packet_does_not_get_there_is_told_to_the_negotiation(
 ) -> None:
     world = World(monkeypatch)
     world.paths.follow(install(OF_ANNA, b"1111", ANNA, 0))
-    error = PathError(errno.EHOSTUNREACH, True, ANNA, 0, 0, OF_ANNA)
+    error = PathError(errno.ENETUNREACH, True, ANNA, 0, 0, OF_ANNA)
     (world.receivers if descriptor == 9 else world.routers)[0].waiting = [error] * 2
     world.loop.readable(descriptor)
-    told = ("unreached", b"1111", "ESP doesn't get to 198.51.100.1, says an ICMP error: No route to host", NOW)
+    told = ("unreached", b"1111", "ESP doesn't get to 198.51.100.1, says an ICMP error: Network is unreachable", NOW)
     assert world.told == [(told, NOW)]
 
 
