@@ -12,22 +12,22 @@ import numpy as np
 from ipsecd.dataplane.columns import Octets, checksums, column
 from ipsecd.wire.ip import IPV4_OCTETS
 
-_V4 = np.dtype(  # ``hops`` is the word of TTL and protocol
+_V4 = np.dtype(  # ``pieces`` are the words of Identification and of flags, ``hops`` is that of TTL and protocol
     {
-        "names": ["length", "identification", "hops", "protocol", "checksum"],
-        "formats": [">u2", ">u2", ">u2", "u1", ">u2"],
+        "names": ["length", "pieces", "hops", "protocol", "checksum"],
+        "formats": [">u2", ">u4", ">u2", "u1", ">u2"],
         "offsets": [2, 4, 8, 9, 10],
         "itemsize": IPV4_OCTETS,
     }
 )
-_ALIKE = int.from_bytes(bytes.fromhex("ffffffff 0000ffff 00000000 ffffffff ffffffff"), "big")
+_ALIKE = int.from_bytes(bytes.fromhex("ffffffff 00000000 00000000 ffffffff ffffffff"), "big")
 _V6_LENGTH, _V6_NEXT_HEADER = 4, 6
 
 
 def put_back(headers: Octets, packets: Octets, protocol: int, octets: int) -> None:
     """Write ``headers``, a row each, to the start of ``packets``, which are ``octets`` long with them and carry
-    ``protocol``. They have no options and no extension headers, and are alike but for Identification, TTL and checksum,
-    or hop limit."""
+    ``protocol``. They have no options and no extension headers. Those of IPv4 are alike but for Identification, DF, TTL
+    and checksum."""
     head = headers.shape[1]
     packets[:, :head] = headers
     if head != IPV4_OCTETS:
@@ -37,7 +37,7 @@ def put_back(headers: Octets, packets: Octets, protocol: int, octets: int) -> No
     each = packets[:, :head].view(_V4)[:, 0]
     each["protocol"] = protocol
     each["length"] = octets
-    total = each["identification"].astype(np.int64)
+    total = each["pieces"].astype(np.int64)
     total += each["hops"]
     total += (int.from_bytes(packets[0, :head].tobytes(), "big") & _ALIKE) % 0xFFFF
     each["checksum"] = checksums(total)

@@ -586,6 +586,23 @@ def test_native_packets_of_transport_mode_are_known_by_both_their_addresses(oute
     assert far.drops == {"outside-selectors": 3}
 
 
+@pytest.mark.parametrize("mac", ["", "sha256"], ids=["ESP", "AH"])
+def test_packets_that_waited_for_each_other_need_not_agree_on_df(mac: str) -> None:
+    """No ICV covers it, and they come in reads of their own."""
+    near, one, two = ends(mac=mac, form=TRANSPORT, native=True)
+    begun(near, one, two)
+    found: list[Result] = []
+    wanted: list[Result] = []
+    for number, segment in enumerate(Big(count=8).segments()):
+        packets = arriving(near, [segment], way=Way(df=number % 2 == 1))
+        found += kept(read(one, packets, 1.0, 0, one.outside, way=None))
+        wanted += apart(two, packets, 1.0, way=None)
+    found += kept(one.roads.from_udp_end(1.0))
+    assert one_by_one(found) == wanted
+    assert [packet[6] for packet in packets_of(found)] == [0x00, 0x40] * 4
+    assert one.paths["runs-in"] == 1
+
+
 @every_way
 @pytest.mark.parametrize("count", [1, 9])
 @pytest.mark.parametrize("ecn", [0, 1, 2, 3])
