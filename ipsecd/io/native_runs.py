@@ -21,6 +21,7 @@ from ipsecd.io.native_told import Common, Key, ToldV4, ToldV6
 from ipsecd.limits import NATIVE_BUFFER, SOCKET_ERRORS
 
 _ROWS = 5  # packets that one by one would take longer to put where they are wanted
+_IN_VAIN = SOCKET_ERRORS // MANY  # calls in a row that may give nothing but what can't be used: anybody can send that
 
 
 class NativeRun(NamedTuple):
@@ -56,14 +57,17 @@ class RunReceiver(NativeReceiver):
         return self._next < len(self._sizes)
 
     def receive_run(self, buffer: memoryview, most: int) -> NativeRun | None:
-        """The next packets, ``most`` at most, as long as they are alike; None if none waits. ``buffer`` has room for
-        NATIVE_BUFFER octets or more. The rest as in ``receive``."""
-        while self._next < len(self._sizes) or self._fill(min(most, _room(buffer, self._segment))):
-            first = self._next
-            common = self._told.common(first)
-            if common is not None:
-                return self._run(buffer, most, first, common)
-            self._next += 1
+        """The next packets, ``most`` at most, as long as they are alike; None if none waits, or if many in a row can't
+        be used. ``buffer`` has room for NATIVE_BUFFER octets or more. The rest as in ``receive``."""
+        for _ in range(_IN_VAIN):
+            if not self.holds and not self._fill(min(most, _room(buffer, self._segment))):
+                break
+            while self.holds:
+                first = self._next
+                common = self._told.common(first)
+                if common is not None:
+                    return self._run(buffer, most, first, common)
+                self._next += 1
         return None
 
     def _fill(self, most: int) -> int:

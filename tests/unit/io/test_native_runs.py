@@ -227,6 +227,25 @@ def test_where_not_all_is_told_only_ah_is_dropped(
     assert (six.run(), six.receiver.holds) == ([], False)
 
 
+def test_what_can_not_be_used_and_never_ends_ends_a_turn_all_the_same(
+    six: Six, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native_told, "ANCILLARY", 48)
+    six.receiver = RunReceiver(Opened(six.opened.fileno(), 51))  # type: ignore[arg-type]  # likewise
+    fill = six.receiver._fill
+    fills = iter(range(100))
+
+    def and_more_comes(most: int) -> int:
+        next(fills)
+        six.send(*[b"another"] * most)
+        return fill(most)
+
+    monkeypatch.setattr(six.receiver, "_fill", and_more_comes)
+    assert six.run() == []
+    assert six.receiver.drops == {"unfinished-route": 256}
+    assert not six.receiver.holds
+
+
 class Opened(NamedTuple):
     """A socket of another protocol."""
 
