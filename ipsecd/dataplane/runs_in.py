@@ -242,7 +242,7 @@ class RunsIn(Inbound):
         whole: bytes | memoryview = packet
         if not sa.form.transport:
             key = known_as(sa.spi, next_header, packet)
-            if tos & _ECN and _marks(packet, tos):
+            if key is not None and tos & _ECN and _marks(packet, tos):
                 key = None
         elif own:
             key = known_within(sa.spi, next_header, own, packet)

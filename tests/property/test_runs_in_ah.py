@@ -26,6 +26,7 @@ from tests.property.receivers import (
     ends,
     inside,
     kept,
+    natively,
     one_by_one,
     packets_of,
     read,
@@ -601,6 +602,23 @@ def test_packets_that_waited_for_each_other_need_not_agree_on_df(mac: str) -> No
     assert one_by_one(found) == wanted
     assert [packet[6] for packet in packets_of(found)] == [0x00, 0x40] * 4
     assert one.paths["runs-in"] == 1
+
+
+@every_way
+@pytest.mark.parametrize("count", [1, 9])
+@pytest.mark.parametrize("mac", ["", "sha256"], ids=["ESP", "AH"])
+def test_a_congestion_mark_on_hardly_anything_costs_nothing_else(mac: str, count: int, native: bool) -> None:
+    near, one, two = ends(mac=mac, native=native)
+    begun(near, one, two)
+    if mac:
+        packets = signed(near, [(59, b"?")] * count, 1)
+        wanted = {"not-tunnel-mode": count}
+    else:
+        packets = natively([authentic(near, 59, b"?") for _ in range(count)], 1, one.outside, Way() if native else None)
+        wanted = {"dummy": count}
+    assert together(one, packets, 1.0, 1, way=None) == apart(two, packets, 1.0, 1, way=None) == []
+    assert state(one) == state(two)
+    assert one.drops == wanted
 
 
 @every_way
