@@ -304,7 +304,8 @@ class Outbound:
         for sa in self._sad.due(now):
             self._expire(sa, now, results)
         for sa in self._dummies.due(now):
-            self._send_dummy(sa, now, results)
+            if not self._sad.replaced(sa):  # else nothing but dummies would go by it
+                self._send_dummy(sa, now, results)
         if late := self._fragments.expire(now):
             self.tally.drops[Loss.LATE.value] += late
         return results

@@ -159,5 +159,15 @@ class OutboundSad:
                 return sa
         return None
 
+    def replaced(self, sa: OutboundSa) -> bool:
+        """Whether a newer SA of its child carries all that this one would."""
+        ends = sa.selectors.local, sa.selectors.remote
+        for other in self._by_child.get(sa.child, ()):
+            if other is sa:
+                break
+            if not other.over and (other.selectors.local, other.selectors.remote) == ends:
+                return True
+        return False
+
     def __iter__(self) -> Iterator[OutboundSa]:
         return chain.from_iterable(self._by_child.values())

@@ -99,6 +99,25 @@ def test_they_go_at_their_times_whatever_else_goes() -> None:
     assert end.roads.deadline() == PAUSE / 4 + PAUSE / 4
 
 
+def test_none_go_by_an_sa_that_no_packet_goes_by_any_more() -> None:
+    """After a rekey, until it's deleted; and again if it has to do without the new one."""
+    end, _ = tunnel()
+    at_rest(end, m.Tfc(dummies=1))
+    end.install_outbound(spi=0x7777, inbound=0x8888, tfc=m.Tfc(dummies=1))
+    old, new = bytes.fromhex("00002222"), bytes.fromhex("00007777")
+    assert [out.datagram[:4] for out in only(end.roads.timer(PAUSE), Out)] == [new]
+    assert [out.datagram[:4] for out in only(end.send(udp(*V4), now=PAUSE), Out)] == [new]
+    end.roads.handle(m.RemoveOutbound(0x7777, 0x8888), PAUSE)
+    assert [out.datagram[:4] for out in only(end.roads.timer(2 * PAUSE), Out)] == [old]
+
+
+def test_sas_of_one_child_for_other_packets_send_dummies_of_their_own() -> None:
+    end, _ = tunnel()
+    at_rest(end, m.Tfc(dummies=1))
+    end.install_outbound(spi=0x7777, inbound=0x8888, local=end.local[:1], remote=end.remote[:1], tfc=m.Tfc(dummies=1))
+    assert len(only(end.roads.timer(PAUSE), Out)) == 2
+
+
 def test_what_time_has_passed_over_is_not_made_up_for() -> None:
     end, _ = tunnel()
     at_rest(end, m.Tfc(dummies=1_000))
