@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from ipsecd.dataplane.columns import Octets
 
+_KEPT = 8  # a stream cuts the same again and again, and a peer could cut in thousands of ways
+
 
 class Cuts:
     """Views of the same packets again and again, and what is cut out of them."""
@@ -25,6 +27,8 @@ class Cuts:
         try:
             return self._made[start, end]
         except KeyError:
+            if len(self._made) >= _KEPT:
+                self._made.clear()
             found = self._made[start, end] = [view[start:end] for view in self.views]
             return found
 
