@@ -1,6 +1,7 @@
 """When dummy packets go (RFC 4303 section 2.6): at times that nobody can predict, so many a second on average.
 
-They don't wait for each other, nor for packets (a Poisson process), so nothing about when one goes tells it from those.
+They don't wait for each other, nor for packets (a Poisson process), so nothing about when one goes tells it from those,
+but that the loop of a road wakes after whole milliseconds for them.
 """
 
 from __future__ import annotations
