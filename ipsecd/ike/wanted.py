@@ -51,6 +51,7 @@ class _Want:
     peer: Peer
     child: Child
     held: bool = False  # an operator has put it down
+    raised: bool = False  # an operator wants it, of all that were put down with its pattern
     failures: int = 0
     again: Timer | None = None
     less: _Less | None = None
@@ -110,7 +111,7 @@ class Wanted:
         self._patterns.held.discard(key)
         for want in meant:
             if want is not None:
-                want.held = False
+                want.held, want.raised = False, pattern_id(want.child.id) in self._patterns.held
                 want.failures = 0
                 want.less, want.told = None, ""
                 want.rest()
@@ -156,7 +157,8 @@ class Wanted:
     def _forget_idle(self, want: _Want) -> None:
         """Of two hosts nothing is kept once nothing is left between them."""
         key = want.child.id
-        if want.peer.pattern and not (want.held or want.again or self.pursued(key) or self._up(key)):
+        said = want.held or (want.raised and pattern_id(key) in self._patterns.held)
+        if want.peer.pattern and not (said or want.again or self.pursued(key) or self._up(key)):
             self._wants.pop(key, None)
 
     def _listen(self, want: _Want) -> None:
@@ -171,7 +173,7 @@ class Wanted:
             self._patterns.held.add(key)
         for want in self._of(key) if key in self._patterns else [self._known(key)]:
             if want is not None:
-                want.held = True
+                want.held, want.raised = True, False
                 want.rest()
 
     def held(self, key: str) -> bool:

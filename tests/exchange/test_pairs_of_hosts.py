@@ -478,6 +478,22 @@ def test_a_rule_that_is_down_is_up_again_for_the_host_that_calls() -> None:
     assert lan.have(lan.a, lan.b)
 
 
+def test_one_host_of_a_rule_that_is_down_stays_brought_up_whatever_becomes_of_its_calls() -> None:
+    lan = Lan()
+    lan.net.carry_out(lan.a, lan.a.ike.down("7", lan.net.now))
+    lan.net.carry_out(lan.a, lan.a.ike.up(TO_NOBODY, lan.net.now))
+    lan.net.run(1_000)
+    assert calling(lan.a) == 0
+    lan.packet(lan.a, NOBODY)
+    assert calling(lan.a) == 1
+    assert PUT_DOWN not in [told.reason for told in lan.a.gave_up]
+    lan.packet(lan.a, B)
+    assert lan.a.gave_up[-1] == GiveUp(TO_B, PUT_DOWN)
+    lan.net.carry_out(lan.a, lan.a.ike.down("7", lan.net.now))
+    lan.net.run(1_000)
+    assert lan.a.ike.held(TO_NOBODY)
+
+
 @pytest.mark.parametrize(("name", "left"), [("lan", []), ("lan@192.0.2.2", [TO_C])])
 def test_a_peer_is_put_down_with_its_ike_sa_and_so_are_all_of_a_rule(name: str, left: list[str]) -> None:
     lan = up_with_both()
