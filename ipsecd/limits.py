@@ -67,6 +67,18 @@ FOLLOW_PEER = 3.0  # of two pairs of SAs for the same traffic, the peer sends by
 REPLACED_ISAKMP = 10.0  # an ISAKMP SA that a main mode of ours has replaced, for what is still said by it
 MAX_ANSWERING = 5  # phase 1s with one peer that it has begun and not proved itself in: as many as from one address
 MAX_QUICK_MODES = 64  # of one ISAKMP SA that the peer has begun and not ended: several times what any peer does at once
+MAX_TRANSACTIONS = 16  # of one ISAKMP SA that the peer has begun and that may be asked for again: it has one or two
+ACCESS_TIME = (
+    120.0  # seconds behind phase 1 for XAUTH and mode config, with a person who types and messages that get lost
+)
+MAX_USER_NAME = 256  # octets
+MAX_PASSWORD = 1_024
+MAX_USERS = 10_000
+XAUTH_TRIES, XAUTH_TRIES_WITHIN = 10, 600.0  # passwords for one user, and from one address, in so many seconds
+MAX_XAUTH_TRIED = 4_096  # users, and addresses, whose tries are remembered: to be forgotten takes as many others
+SCRYPT_LEAST = 14  # binary logarithm of N: what was enough for a log-in when scrypt was new
+SCRYPT_MEMORY = 134_217_728  # of one password that is looked at: whoever comes through phase 1 may ask for it
+MIN_SALT = 16  # NIST SP 800-132
 MAX_MESSAGE_IDS = 65_536  # of one ISAKMP SA: each is remembered, so that none comes twice
 MAX_HALF_OPEN = 1_000
 MAX_HALF_OPEN_PER_ADDRESS = 5

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ipsecd.wire import ikev1
+from ipsecd import limits
+from ipsecd.wire import ikev1, mode_config
 from ipsecd.wire.decoder import Decoder, samples
+from ipsecd.wire.ikev1_attributes import decode_attributes, encode_attributes
 from ipsecd.wire.ikev1_bodies import decode_body, encode_body
 from ipsecd.wire.ikev1_payloads import AnyPayload
 from ipsecd.wire.reader import Reader
@@ -29,6 +31,10 @@ def _decode_chain(data: bytes) -> ikev1.Chain:
 def _encode_chain(chain: ikev1.Chain) -> bytes:
     first, octets = ikev1.encode_chain(chain.payloads)
     return bytes([first]) + octets
+
+
+def _decode_settings(data: bytes) -> mode_config.NetworkSettings:
+    return mode_config.read(decode_attributes(Reader(data), limits.MAX_CONFIG_ATTRIBUTES))
 
 
 def _encode_message(message: ikev1.Message) -> bytes:
@@ -118,4 +124,15 @@ DECODERS_V1 = (
         for numbering in (Payload.NAT_OA, Payload.NAT_OA_DRAFTS, Payload.NAT_OA_LATER_DRAFTS)
     ),
     _payload(Payload.FRAGMENT, "0001 01 00 010203", "ffff 40 01 00"),
+    Decoder(
+        "v1-network-settings",
+        _decode_settings,
+        lambda settings: encode_attributes(mode_config.written(settings)),
+        samples(
+            "",
+            "0001 0004 0a030001 0002 0004 ffffff00 0003 0004 0a020001 0004 0004 0a020002 0005 0004 00000e10",
+            "000d 0008 0a020000 ffff0000 0008 0010 20010db8000000000000000000000001 000f 0011"
+            "20010db8000000000000000000000000 20 0008 0011 20010db8000000000000000000000002 40",
+        ),
+    ),
 )

@@ -325,3 +325,15 @@ class ConfigAttribute(OpenEnum):  # draft-dukes-ike-mode-cfg-02, draft-beaulieu-
     UNITY_LOCAL_LAN = 28678
     UNITY_PFS = 28679
     UNITY_BACKUP_SERVERS = 28681
+
+
+class XauthType(OpenEnum):  # draft-beaulieu-ike-xauth-02 section 6.3
+    GENERIC = 0
+    RADIUS_CHAP = 1
+    OTP = 2
+    SKEY = 3
+
+
+class XauthStatus(OpenEnum):  # draft-beaulieu-ike-xauth-02 section 6.2
+    FAIL = 0
+    OK = 1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.selector import Selector
 
-_AS_TEXT = (Enum, Identity, Selector, IPv4Address, IPv6Address)
+_AS_TEXT = (Enum, Identity, Selector, IPv4Address, IPv4Network, IPv6Address, IPv6Network)
 
 
 def plain(value: object) -> Any:
