@@ -24,7 +24,7 @@ from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.nat import floated
 from ipsecd.ike.v1 import natt
-from ipsecd.ike.v1.initiating import ABLE_TO, Initiator
+from ipsecd.ike.v1.initiating import Initiator
 from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, agree, established
 from ipsecd.ike.v1.rows import AGGRESSIVE_2, Admitted
 from ipsecd.ike.v1.suites import IsakmpSuite, accepted
@@ -50,7 +50,7 @@ class AggressiveInitiator(Initiator):
         done: Callable[[IsakmpSa], None],
         failed: Callable[[str], None],
     ) -> None:
-        self._suites = _of_one_group(terms.exposed)
+        self._suites = _of_one_group(terms.exposed(terms.offered))
         super().__init__(core, terms, self._suites, path, cookie, done, failed)
         self._id = Id.of(terms.local_id)
         self._pair = core.entropy.key_pair(self._suites[0].group.id)
@@ -58,7 +58,7 @@ class AggressiveInitiator(Initiator):
         self._tries = 0
         self._answer = b""
         values = (Ke(self._pair.public), Nonce(self._nonce), self._id)
-        self._say(ikev1.encode(self._header(), [self._offer, *values, *self._requests(), *ABLE_TO]))
+        self._say(ikev1.encode(self._header(), [self._offer, *values, *self._requests(), *self._able_to()]))
 
     def heard(self) -> None:
         """Something that the peer alone can have said, behind phase 1: it has our last message."""
@@ -67,7 +67,9 @@ class AggressiveInitiator(Initiator):
 
     def _requests(self) -> tuple[CertReq, ...]:
         """For the certificates of all methods that the responder may choose."""
-        return tuple(dict.fromkeys(each for suite in self._suites for each in self._terms.method(suite).requests))
+        return tuple(
+            dict.fromkeys(each for suite in self._suites for each in self._terms.method(suite, initiator=True).requests)
+        )
 
     def _transmit(self) -> None:
         self._tries = 0
@@ -103,7 +105,7 @@ class AggressiveInitiator(Initiator):
         found = natt.detect(revision, suite.prf.id, cookies, path, admitted.all(NatD))
         return agree(
             suite,
-            self._terms.method(suite),
+            self._terms.method(suite, initiator=True),
             cookies,
             encode_body(self._offer),
             (self._pair.public, value),

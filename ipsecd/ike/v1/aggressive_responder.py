@@ -70,9 +70,10 @@ class AggressiveResponder(Responder):
         admitted = AGGRESSIVE_1.admit(message.chain)
         claim = Claim.of(admitted)
         claim.check(self._terms.remote_id)
-        if not self._terms.exposed:
+        suites = self._terms.exposed(self._terms.answered(admitted.vendor_ids))
+        if not suites:
             raise Refused("aggressive-not-accepted", "the peer wants aggressive mode, which this rule doesn't accept")
-        choice = choose(admitted.one(Sa), self._terms.exposed)
+        choice = choose(admitted.one(Sa), suites)
         check_public(choice.suite.group.id, admitted.one(Ke).data)
         self._cookies = cookies
         try:
@@ -87,7 +88,7 @@ class AggressiveResponder(Responder):
         nonce = self._core.entropy.octets(limits.NONCE_OCTETS)
         agreed = agree(
             suite,
-            self._terms.method(suite),
+            self._terms.method(suite, initiator=False),
             self._cookies,
             admitted.body(Sa),
             (value, pair.public),

@@ -15,6 +15,7 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
 from ipsecd.ike.repeats import Repeats
 from ipsecd.ike.v1 import natt
+from ipsecd.ike.v1.extended import KNOWS_XAUTH
 from ipsecd.ike.v1.fragments import JOINS, in_parts
 from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, Proved
 from ipsecd.ike.v1.presence import ANSWERS
@@ -22,10 +23,8 @@ from ipsecd.ike.v1.rows import Row
 from ipsecd.ike.v1.suites import IsakmpSuite, describe, offer
 from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
-from ipsecd.wire.ikev1_payloads import NatD, Notify
+from ipsecd.wire.ikev1_payloads import NatD, Notify, VendorId
 from ipsecd.wire.registry_v1 import Exchange, NotifyType
-
-ABLE_TO = (*natt.OFFERED, ANSWERS, JOINS)
 
 
 class Initiator(ABC):
@@ -95,6 +94,9 @@ class Initiator(ABC):
 
     def _header(self) -> ikev1.Header:
         return ikev1.Header(*self._cookies, self.exchange)
+
+    def _able_to(self) -> tuple[VendorId, ...]:
+        return (*natt.OFFERED, ANSWERS, JOINS, *([KNOWS_XAUTH] if self._terms.extended else []))
 
     def _about_path(self, suite: IsakmpSuite, revision: natt.Revision | None) -> tuple[NatD, ...]:
         force_udp = self._terms.force_udp

@@ -25,7 +25,7 @@ from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.nat import floated
 from ipsecd.ike.v1 import natt
-from ipsecd.ike.v1.initiating import ABLE_TO, Initiator
+from ipsecd.ike.v1.initiating import Initiator
 from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, agree, established
 from ipsecd.ike.v1.rows import MAIN_2, MAIN_4, MAIN_6
 from ipsecd.ike.v1.suites import IsakmpSuite, accepted
@@ -59,9 +59,9 @@ class MainModeInitiator(Initiator):
         done: Callable[[IsakmpSa], None],
         failed: Callable[[str], None],
     ) -> None:
-        super().__init__(core, terms, terms.suites, path, cookie, done, failed)
+        super().__init__(core, terms, terms.offered, path, cookie, done, failed)
         self._taken: _Taken | None = None
-        self._say(ikev1.encode(self._header(), [self._offer, *ABLE_TO]))
+        self._say(ikev1.encode(self._header(), [self._offer, *self._able_to()]))
 
     def _take(self, message: ikev1.Message, path: Path) -> None:
         if self._taken is None:
@@ -75,7 +75,7 @@ class MainModeInitiator(Initiator):
         MAIN_2.fits(message)
         cookies = self._take_cookie(message)
         admitted = MAIN_2.admit(message.chain)
-        suite = accepted(self._terms.suites, admitted.one(Sa))
+        suite = accepted(self._terms.offered, admitted.one(Sa))
         pair = self._core.entropy.key_pair(suite.group.id)
         self._taken = _Taken(
             suite, natt.common(admitted.all(VendorId)), pair, self._core.entropy.octets(limits.NONCE_OCTETS)
@@ -92,7 +92,7 @@ class MainModeInitiator(Initiator):
         found = natt.detect(revision, taken.suite.prf.id, self._cookies, path, admitted.all(NatD))
         agreed = agree(
             taken.suite,
-            self._terms.method(taken.suite),
+            self._terms.method(taken.suite, initiator=True),
             self._cookies,
             encode_body(self._offer),
             (taken.pair.public, value),

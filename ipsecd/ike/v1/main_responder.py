@@ -51,7 +51,7 @@ class MainModeResponder(Responder):
         MAIN_1.fits(message)
         cookies = self._new_cookies(message)
         admitted = MAIN_1.admit(message.chain)
-        choice = choose(admitted.one(Sa), self._terms.suites)
+        choice = choose(admitted.one(Sa), self._terms.answered(admitted.vendor_ids))
         revision = natt.common(admitted.all(VendorId))
         self._asked = _Asked(choice, admitted.body(Sa), revision)
         self._cookies, self._vendor_ids = cookies, admitted.vendor_ids
@@ -66,7 +66,7 @@ class MainModeResponder(Responder):
         found = natt.detect(revision, suite.prf.id, self._cookies, path, admitted.all(NatD))
         self._agreed = agree(
             suite,
-            self._terms.method(suite),
+            self._terms.method(suite, initiator=False),
             self._cookies,
             asked.sa_body,
             (value, pair.public),

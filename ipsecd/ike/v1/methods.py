@@ -126,8 +126,7 @@ class BySignature:
 
     @property
     def requests(self) -> tuple[CertReq, ...]:
-        """One for any authority, if we know none by name (RFC 2408 section 3.10)."""
-        return tuple(CertReq(_X509, name) for name in self.certified.trust.authorities or (b"",))
+        return requests_of(self.certified.trust)
 
     def skeyid(self, prf_id: Prf, shared: Secret, nonces: tuple[bytes, bytes]) -> Secret:
         return skeyid_of_signatures(prf_id, shared, *nonces)
@@ -136,8 +135,18 @@ class BySignature:
         return Signature(self.certified.key.sign(digest))
 
     def check(self, digest: bytes, admitted: Admitted, claimed: Identity) -> None:
-        chain = tuple(der for cert in admitted.all(Cert) for der in _certificates(cert))
-        self.certified.trust.judge(chain, claimed).verify(digest, admitted.one(Signature).data)
+        check_signature(self.certified.trust, digest, admitted, claimed)
+
+
+def requests_of(trust: Trust) -> tuple[CertReq, ...]:
+    """One for any authority, if we know none by name (RFC 2408 section 3.10)."""
+    return tuple(CertReq(_X509, name) for name in trust.authorities or (b"",))
+
+
+def check_signature(trust: Trust, digest: bytes, admitted: Admitted, claimed: Identity) -> None:
+    """PeerError unless the peer has signed this hash by a key that is believed to be of ``claimed``."""
+    chain = tuple(der for cert in admitted.all(Cert) for der in _certificates(cert))
+    trust.judge(chain, claimed).verify(digest, admitted.one(Signature).data)
 
 
 def _certificates(shown: Cert) -> tuple[bytes, ...]:

@@ -15,6 +15,7 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
 from ipsecd.ike.timers import Timer
 from ipsecd.ike.v1 import durations, natt
+from ipsecd.ike.v1.extended import KNOWS_XAUTH
 from ipsecd.ike.v1.fragments import JOINS, in_parts
 from ipsecd.ike.v1.phase_1 import Agreed, Claim, IsakmpSa, Proved, established
 from ipsecd.ike.v1.presence import ANSWERS
@@ -85,7 +86,8 @@ class Responder(ABC):
 
     def _able_to(self, revision: natt.Revision | None) -> tuple[VendorId, ...]:
         confirmed = () if revision is None else (VendorId(revision.vendor_id),)
-        return (*confirmed, ANSWERS, JOINS)
+        extended = (KNOWS_XAUTH,) if self._terms.extended else ()
+        return (*confirmed, ANSWERS, JOINS, *extended)
 
     def _about_path(self, suite: IsakmpSuite, revision: natt.Revision | None, path: Path) -> tuple[NatD, ...]:
         force_udp = self._terms.force_udp
