@@ -18,9 +18,12 @@ from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.exchanges import Exchanges
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
+from ipsecd.ike.v1.transactions import Answer
 from ipsecd.wire import vendor_ids
 from ipsecd.wire.form import Form
 from ipsecd.wire.identity import Identity
+from ipsecd.wire.ikev1_payloads import Attributes
+from ipsecd.wire.registry import ConfigType
 from ipsecd.wire.registry_v1 import Protocol
 from ipsecd.wire.selector import Selector
 from tests.exchange.entropy import SeededEntropy
@@ -89,11 +92,15 @@ class QuickEnd(LineEnd):
     ends: list[str] = field(default_factory=list)
     underway: list[ChildPair] = field(default_factory=list)
     grants: bool = True
+    admitted: bool = True
 
     def allow(self, *allowed: QuickTerms, idle: float = 1e9) -> None:
         """The peer may begin quick modes from now on."""
         self.all = Exchanges(self.core, self.sa, allowed, self, idle)
         self.hear = lambda message, data, path: self.all.hear(message)
+
+    def take(self, said: Attributes) -> Answer:
+        return Attributes(ConfigType.REPLY, said.identifier, ()), lambda: None
 
     def may_begin(self) -> bool:
         return self.grants

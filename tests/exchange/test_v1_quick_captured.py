@@ -20,9 +20,10 @@ from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.exchanges import Exchanges
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
+from ipsecd.ike.v1.transactions import Answer
 from ipsecd.wire import ikev1, vendor_ids
 from ipsecd.wire.identity import Identity
-from ipsecd.wire.ikev1_payloads import Delete, Ke, Nonce, Sa
+from ipsecd.wire.ikev1_payloads import Attributes, Delete, Ke, Nonce, Sa
 from ipsecd.wire.registry import Encr, Group, Integ
 from ipsecd.wire.registry_v1 import Exchange, Protocol
 from ipsecd.wire.selector import Selector
@@ -100,6 +101,11 @@ class Side:
         self.terms = QuickTerms("c", "p", (SUITES[name],), (local,), (remote,), lifetime)
         self.ends = Ends(local, remote)
         self.all = Exchanges(self.core, sa, (self.terms,), self, idle=600.0)
+
+    admitted = True
+
+    def take(self, said: Attributes) -> Answer:
+        raise AssertionError(said)
 
     def may_begin(self) -> bool:
         return True

@@ -32,6 +32,7 @@ from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
 from ipsecd.wire.form import Form
 from ipsecd.wire.identity import Identity
+from ipsecd.wire.mode_config import NetworkSettings
 from tests.exchange.entropy import SeededEntropy
 from tests.exchange.network import Link
 from tests.exchange.phase_1 import suite
@@ -104,6 +105,12 @@ class Gateway(LineEnd):
 
     def established(self, sa: IsakmpSa) -> None:
         self.events.append("established")
+
+    def configured(self, sa: IsakmpSa, settings: NetworkSettings) -> None:
+        self.events.append(f"configured: {', '.join(map(str, settings.addresses))}")
+
+    def turned_away(self, sa: IsakmpSa, reason: str) -> None:
+        self.events.append(f"turned away: {reason}")
 
     def ended(self, sa: IsakmpSa, reason: str) -> None:
         self.events.append(f"ended: {reason}")

@@ -23,6 +23,7 @@ from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
 from ipsecd.ike.v1.session import Session, Settings
 from ipsecd.ike.v1.sessions import Sessions
 from ipsecd.wire import ikev1, registry_v1
+from ipsecd.wire.mode_config import NetworkSettings
 from ipsecd.wire.registry_v1 import Exchange
 
 _PHASE_1 = (Exchange.MAIN, Exchange.AGGRESSIVE)
@@ -42,13 +43,15 @@ class Association:
         self._calls = Calls(core, caller, self._established, self._unreached)
         self._failures = 0
         self._heard = core.now
+        self._user: str | None = None  # who has come in last
+        self._lending: list[Session] = []  # those that have ended while the addresses of their peer are in use
 
     # --- what there is ---
 
     @property
     def isakmp_sas(self) -> tuple[IsakmpSa, ...]:
-        """The newest last."""
-        return tuple(session.sa for session in self._sessions)
+        """Those that are of use, the newest last."""
+        return tuple(session.sa for session in self._sessions if session.admitted)
 
     @property
     def pairs(self) -> tuple[LivePair, ...]:
@@ -92,6 +95,7 @@ class Association:
         self._children.close(reason)
         for session in self._sessions:
             session.end(reason)
+        self._take_back()
 
     # --- datagrams ---
 
@@ -144,13 +148,10 @@ class Association:
 
     def _established(self, sa: IsakmpSa, begun: float) -> None:
         session = Session(self._core, sa, begun, self._settings, self)
-        self._failures = 0
         self._heard = self._core.now
         self._sessions.enter(session)
-        self._holder.established(sa)
-        if sa.alone:
-            self.alone(session)
-        self._serve()
+        if not session.over:
+            session.begin_access()
 
     def _ask(self, wish: Wish) -> None:
         self._wishes.append(wish)
@@ -160,12 +161,16 @@ class Association:
         while self._wishes and (session := self._sessions.usable) is not None:
             wish = self._wishes.popleft()
             session.begin(wish.terms, wish.ends, wish.done, wish.failed)
+        if self._sessions.coming:
+            return
         if self._wishes and self._calls.possible:
             self._call()
         elif self._wishes:
             self._fail_wishes("the peer has to call us")
 
     def _call(self) -> None:
+        if self._sessions.coming:
+            return
         self._calls.call(first=not (self._sessions or self._children))
 
     def _unreached(self, reason: str) -> None:
@@ -201,9 +206,46 @@ class Association:
 
     def _tidy(self) -> None:
         """A pair has ended; whoever ended it may have more to say."""
-        self._core.after(0.0, self._sessions.end_spent)
+
+        def tidy() -> None:
+            self._sessions.end_spent()
+            self._take_back()
+
+        self._core.after(0.0, tidy)
+
+    def _take_back(self) -> None:
+        """Addresses of a peer whose ISAKMP SA has ended are free when nothing of it is left, or when another ISAKMP SA
+        has them."""
+        left = self._sessions or self._children
+        if not left or any(session.leased for session in self._sessions):
+            lending, self._lending = self._lending, []
+            for session in lending:
+                session.release()
 
     # --- what sessions tell ---
+
+    def admitted(self, session: Session) -> None:
+        self._failures = 0
+        if self._user is not None and self._user != session.sa.user:
+            self._change_users(session)
+        self._user = session.sa.user
+        self._sessions.admit(session)
+        self._holder.established(session.sa)
+        self._take_back()
+        if session.peer_alone:
+            self.alone(session)
+        self._serve()
+
+    def _change_users(self, session: Session) -> None:
+        """Nothing of one is another's."""
+        reason = "another user has come in"
+        self._children.cut_off(reason)
+        for each in self._sessions:
+            if each is not session and each.admitted:
+                each.end(reason)
+
+    def configured(self, session: Session, settings: NetworkSettings) -> None:
+        self._holder.configured(session.sa, settings)
 
     def making(self, pair: ChildPair) -> None:
         self._children.making(pair)
@@ -228,17 +270,30 @@ class Association:
         self._children.cut_off(reason, before=session.begun)
 
     def over(self, session: Session, reason: str) -> None:
-        self._sessions.leave(session)
-        self._holder.ended(session.sa, reason)
-        if self._children and not self._sessions and self._calls.possible:
+        self._leave(session, reason)
+        if session.admitted and self._children and not self._sessions and self._calls.possible:
             self._call_later()
 
     def gone(self, session: Session) -> None:
         reason = "the peer isn't there any more"
-        self._sessions.leave(session)
-        self._holder.ended(session.sa, reason)
+        self._leave(session, reason)
         if not self._sessions:
             self._children.cut_off(reason)
+
+    def _leave(self, session: Session, reason: str) -> None:
+        self._sessions.leave(session)
+        self._lending.append(session)
+        self._take_back()
+        if session.admitted:
+            self._holder.ended(session.sa, reason)
+        else:
+            self._turn_away(session, reason)
+
+    def _turn_away(self, session: Session, reason: str) -> None:
+        """What the peer doesn't let in once, it won't a moment later: who wants SAs has to want them again."""
+        self._holder.turned_away(session.sa, reason)
+        if self._sessions.usable is None and not self._sessions.coming and not self._calls.calling:
+            self._fail_wishes(reason)
 
     def due(self, session: Session) -> None:
         """The next one, unless there is one or it's spent; until it's there, again and again."""

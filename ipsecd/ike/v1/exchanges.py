@@ -1,4 +1,5 @@
-"""All that goes on behind a phase 1: quick modes, what both ends tell each other, and whether the peer is there."""
+"""All that goes on behind a phase 1: XAUTH and mode config, quick modes, what both ends tell each other, and whether
+the peer is there."""
 
 from __future__ import annotations
 
@@ -12,13 +13,22 @@ from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.presence import ANSWERS, Presence
 from ipsecd.ike.v1.quick_modes import Done, Failed, Granting, QuickModes
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
+from ipsecd.ike.v1.transactions import Answer, Transactions
+from ipsecd.ike.v1.transactions import Done as TransactionDone
 from ipsecd.wire import ikev1, registry_v1
-from ipsecd.wire.ikev1_payloads import Delete, Notify
+from ipsecd.wire.ikev1_payloads import Attributes, Delete, Notify
 from ipsecd.wire.registry_v1 import Exchange, NotifyType
 
 
 class Owner(Granting, Protocol):
     """Whose ISAKMP SA it is."""
+
+    @property
+    def admitted(self) -> bool:
+        """Whether there may be quick modes: XAUTH and mode config are through."""
+
+    def take(self, said: Attributes) -> Answer:
+        """As of ``transactions.Take``."""
 
     def deleted(self, protocol: registry_v1.Protocol, spis: tuple[bytes, ...]) -> None:
         """The peer has ended the SAs that we send by with these SPIs, and so those that it sends by."""
@@ -45,6 +55,7 @@ class Exchanges:
         ids = MessageIds(core)
         self._told = Informational(core, sa, ids, self)
         self._modes = QuickModes(core, sa, ids, terms, owner, self._tell)
+        self._transactions = Transactions(core, sa, ids, owner.take)
         answers = ANSWERS.data in sa.vendor_ids
         self._presence = Presence(core, idle, self._ask, self._lost) if answers else None
 
@@ -54,6 +65,11 @@ class Exchanges:
             failed("the ISAKMP SA is over")
             return
         self._modes.begin(terms, ends, done, failed)
+
+    def transact(self, said: Attributes, done: TransactionDone, failed: Failed) -> None:
+        """A REQUEST or a SET of ours."""
+        if not self.over:
+            self._transactions.begin(said, done, failed)
 
     @property
     def begun(self) -> int:
@@ -81,6 +97,10 @@ class Exchanges:
         told = message.header.exchange == Exchange.INFORMATIONAL
         if self.over:
             self._hear_last(message, told=told)
+        elif message.header.exchange == Exchange.TRANSACTION:
+            self._transactions.hear(message)
+        elif message.header.exchange == Exchange.QUICK and not self._owner.admitted:
+            raise PeerError("not-through", "a quick mode before XAUTH or mode config is through")
         elif message.header.exchange == Exchange.QUICK or (told and self._modes.awaits_word(message.header.message_id)):
             self._modes.hear(message)
         elif told:
@@ -172,6 +192,7 @@ class Exchanges:
         if self._presence is not None:
             self._presence.stop()
         self._modes.stop(reason)
+        self._transactions.stop()
         self._leave()
 
     def _leave(self) -> None:

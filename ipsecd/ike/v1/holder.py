@@ -10,13 +10,20 @@ from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
 from ipsecd.ike.v1.session import Session
+from ipsecd.wire.mode_config import NetworkSettings
 
 
 class Holder(Protocol):
     """Who holds an association."""
 
     def established(self, sa: IsakmpSa) -> None:
-        """The peer has proved who it is."""
+        """The peer has proved who it is, and so has its user if he is asked for."""
+
+    def configured(self, sa: IsakmpSa, settings: NetworkSettings) -> None:
+        """By mode config a client has been given this: we, or the peer if it's that. ``established`` follows."""
+
+    def turned_away(self, sa: IsakmpSa, reason: str) -> None:
+        """An ISAKMP SA ends that never was of use: XAUTH or mode config came to nothing, here or there."""
 
     def ended(self, sa: IsakmpSa, reason: str) -> None:
         """An ISAKMP SA is over."""

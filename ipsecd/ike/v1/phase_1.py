@@ -149,7 +149,8 @@ def agree(
 class IsakmpSa:
     """An established ISAKMP SA. ``chain`` has come to the end of phase 1, and each later exchange begins there.
     ``seconds``, and the ``octets`` that it may encrypt, are the shorter of both sides' lifetimes that are known.
-    ``alone``: the peer says that it has no other SA with us (INITIAL-CONTACT)."""
+    ``alone``: the peer says that it has no other SA with us (INITIAL-CONTACT). ``user``: who uses the peer, once XAUTH
+    has shown that."""
 
     initiator: bool
     cookies: tuple[bytes, bytes]
@@ -165,6 +166,7 @@ class IsakmpSa:
     vendor_ids: tuple[bytes, ...]
     alone: bool
     octets: int | None = None
+    user: str = ""
 
     @property
     def spi(self) -> bytes:

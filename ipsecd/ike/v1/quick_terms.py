@@ -49,6 +49,13 @@ class Ends:
     form: Form = TUNNEL
 
 
+def for_addresses(terms: tuple[QuickTerms, ...], addresses: tuple[Address, ...]) -> tuple[QuickTerms, ...]:
+    """As much of these terms as a peer may have that has been given these addresses."""
+    hosts = tuple(Selector(each, each) for each in addresses)
+    narrowed = ((each, tuple(host for host in hosts if covers(each.remote, (host,)))) for each in terms)
+    return tuple(replace(each, remote=remote) for each, remote in narrowed if remote)
+
+
 def mode(sa: IsakmpSa, *, transport: bool) -> Encapsulation:
     """On port 4500 all goes in UDP, as at least one of both sees a NAT (RFC 3947 section 5.1)."""
     if sa.revision is not None and sa.path.natt:

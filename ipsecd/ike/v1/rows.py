@@ -12,7 +12,7 @@ from typing import TypeVar
 from ipsecd.errors import PeerError
 from ipsecd.wire.ikev1 import Chain, Message
 from ipsecd.wire.ikev1_identity import Id
-from ipsecd.wire.ikev1_payloads import AnyPayload, Hash, Ke, Nonce, Notify, Sa, VendorId
+from ipsecd.wire.ikev1_payloads import AnyPayload, Attributes, Hash, Ke, Nonce, Notify, Sa, VendorId
 from ipsecd.wire.registry_v1 import Exchange, NotifyType
 
 _P = TypeVar("_P", bound=AnyPayload)
@@ -94,4 +94,8 @@ QUICK_1 = Row("the initiator offers SAs for traffic", Exchange.QUICK, sealed=Tru
 QUICK_2 = Row("the responder takes one of the offers", Exchange.QUICK, sealed=True, required=(Hash, Sa, Nonce))
 QUICK_3 = Row("the initiator proves that it is there", Exchange.QUICK, sealed=True, required=(Hash,))
 QUICK_4 = Row("the responder says that it is ready", Exchange.QUICK, sealed=True, required=(Hash, Notify))
+TRANSACTION_1 = Row(
+    "one end asks the other, or sets something", Exchange.TRANSACTION, sealed=True, required=(Hash, Attributes)
+)
+TRANSACTION_2 = Row("the other answers it", Exchange.TRANSACTION, sealed=True, required=(Hash, Attributes))
 DELETE_2 = Row("one end has heard what the other deletes", Exchange.INFORMATIONAL, sealed=True, required=(Hash, Nonce))

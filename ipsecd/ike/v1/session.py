@@ -1,4 +1,7 @@
-"""One ISAKMP SA in use: its exchanges, its lifetime, and how many quick modes it makes.
+"""One ISAKMP SA in use: how it comes to be of use, its exchanges, its lifetime, and how many quick modes it makes.
+
+Until XAUTH and mode config are through, where there are any, there are no quick modes by it, and nothing that the peer
+says touches what others have made.
 
 One that has made all it may makes no more and stays for those it has made ([MS-IKEE] section 3.8.7.2). With a limit of
 one each quick mode has a main mode of its own: master key PFS.
@@ -7,19 +10,26 @@ one each quick mode has a main mode of its own: master key PFS.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from ipsecd import limits
+from ipsecd.errors import PeerError
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Keepalive
 from ipsecd.ike.lifetimes import soft_seconds
+from ipsecd.ike.v1.access import Client, Gateway
+from ipsecd.ike.v1.admission import access_of
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.exchanges import Exchanges
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_modes import Failed
-from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
+from ipsecd.ike.v1.quick_terms import Ends, QuickTerms, for_addresses
+from ipsecd.ike.v1.transactions import Answer
 from ipsecd.wire import ikev1, registry_v1
+from ipsecd.wire.ikev1_payloads import Attributes
+from ipsecd.wire.mode_config import NetworkSettings
+from ipsecd.wire.selector import Address
 
 if TYPE_CHECKING:
     from ipsecd.ike.timers import Timer
@@ -28,15 +38,23 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What ISAKMP SAs with one peer are held to. ``terms`` are what it may have, in order. ``dpd``: it's asked whether
-    it's there after so many seconds without a word. ``quick_modes`` that one of them makes; 0: no limit."""
+    it's there after so many seconds without a word. ``quick_modes`` that one of them makes; 0: no limit.
+    ``access``: who comes in from elsewhere, if one of the two does."""
 
     terms: tuple[QuickTerms, ...]
     dpd: float = limits.DPD_IDLE
     quick_modes: int = 0
+    access: Client | Gateway | None = None
 
 
 class SessionOwner(Protocol):
     """Who holds all that there is with one peer."""
+
+    def admitted(self, session: Session) -> None:
+        """It's of use now."""
+
+    def configured(self, session: Session, settings: NetworkSettings) -> None:
+        """As of ``access.Owner``."""
 
     def making(self, pair: ChildPair) -> None:
         """As of ``quick_modes.Granting``."""
@@ -80,7 +98,9 @@ class Session:
         self._heard = core.now
         self._hearing = False
         self._made = 0
+        self.peer_alone = sa.alone
         self._exchanges = Exchanges(core, sa, settings.terms, self, settings.dpd)
+        self._access = access_of(core, sa, settings.access, self._exchanges.transact, self)
         fraction = core.fraction()
         self._timers = [
             core.after(soft_seconds(sa.seconds, fraction), lambda: owner.due(self)),
@@ -90,9 +110,27 @@ class Session:
         if sa.nat is not None and sa.nat.here and sa.path.natt:
             self._keepalive = core.after(limits.NAT_KEEPALIVE, self._keep_alive)
 
+    def begin_access(self) -> None:
+        """XAUTH and mode config, if there are any; ``admitted`` or ``over`` of the owner follows, perhaps at once."""
+        self._access.begin()
+
     @property
     def over(self) -> bool:
         return self._exchanges.over
+
+    @property
+    def admitted(self) -> bool:
+        """Whether XAUTH and mode config are through."""
+        return self._access.is_through
+
+    @property
+    def leased(self) -> tuple[Address, ...]:
+        """The addresses that the peer has been given, and that aren't free yet."""
+        return self._access.leased
+
+    def release(self) -> None:
+        """They are free."""
+        self._access.release()
 
     @property
     def spent(self) -> bool:
@@ -102,7 +140,7 @@ class Session:
     @property
     def usable(self) -> bool:
         """Whether a quick mode of ours may go by it."""
-        return not (self.over or self._retired or self.spent or self._exchanges.exhausted)
+        return self.admitted and not (self.over or self._retired or self.spent or self._exchanges.exhausted)
 
     @property
     def busy(self) -> bool:
@@ -116,7 +154,12 @@ class Session:
 
     def reconfigure(self, settings: Settings) -> None:
         self.settings = settings
-        self._exchanges.allow(settings.terms)
+        self._allow()
+
+    def _allow(self) -> None:
+        """Whoever has been given an address has SAs for it alone."""
+        leased = self.leased
+        self._exchanges.allow(for_addresses(self.settings.terms, leased) if leased else self.settings.terms)
 
     # --- what goes on ---
 
@@ -171,10 +214,24 @@ class Session:
 
     # --- what its exchanges tell ---
 
+    def take(self, said: Attributes) -> Answer:
+        return self._access.take(said)
+
+    def through(self) -> None:
+        self.sa = replace(self.sa, user=self._access.user)
+        self._owner.admitted(self)
+
+    def configured(self, settings: NetworkSettings) -> None:
+        self._allow()
+        self._owner.configured(self, settings)
+
+    def refused(self, reason: str) -> None:
+        self.end(reason)
+
     def may_begin(self) -> bool:
         if self.spent:
             self._owner.exhausted()
-        return not self.spent
+        return self.admitted and not self.spent
 
     def making(self, pair: ChildPair) -> None:
         self._owner.making(pair)
@@ -187,19 +244,25 @@ class Session:
         self._owner.withdrawn(self, pair, reason)
 
     def deleted(self, protocol: registry_v1.Protocol, spis: tuple[bytes, ...]) -> None:
+        if not self.admitted:
+            raise PeerError("not-through", "a delete before XAUTH or mode config is through")
         self._owner.deleted(protocol, spis)
 
     def alone(self) -> None:
-        self._owner.alone(self)
+        """What it says before it's through counts afterwards."""
+        self.peer_alone = True
+        if self.admitted:
+            self._owner.alone(self)
 
     def ended(self, reason: str) -> None:
         self._stop()
-        self._owner.over(self, reason)
+        self._owner.over(self, self._access.complaint or reason)
 
     def lost(self) -> None:
         self._stop()
         self._owner.gone(self)
 
     def _stop(self) -> None:
+        self._access.stop()
         for timer in (*self._timers, *([self._keepalive] if self._keepalive else [])):
             timer.cancel()

@@ -2,7 +2,7 @@
 
 A new one takes the place of those that were there when its phase 1 was begun, and their children go over to it. Two
 whose phase 1s have crossed both stay: each side may see the other one as the newer. So do those that have made all that
-they may, for what they have made.
+they may, for what they have made. One that isn't of use yet takes no other's place.
 """
 
 from __future__ import annotations
@@ -54,17 +54,30 @@ class Sessions:
     @property
     def newest(self) -> Session | None:
         """Of those that aren't over."""
-        return next((each for each in reversed(self._live) if not each.over), None)
+        return next((each for each in reversed(self._live) if each.admitted and not each.over), None)
+
+    @property
+    def coming(self) -> bool:
+        """Whether one is to be of use soon."""
+        return any(not each.admitted and not each.over for each in self._live)
 
     def enter(self, new: Session) -> None:
-        older = tuple(self._live)
+        """Phase 1 is through."""
         self._live.append(new)
         self._by_cookies[new.sa.cookies] = new
-        for old in older:
-            if old.since < new.begun and not old.spent:
-                self._succeed(old, new)
         if len(self._live) > limits.MAX_IKE_SAS_PER_PEER:
-            self._live[0].end(_REASON_TOO_MANY)
+            self._needless.end(_REASON_TOO_MANY)
+
+    @property
+    def _needless(self) -> Session:
+        """The oldest of those that aren't of use, if there are any: so they drive out no other."""
+        return next((each for each in self._live if not each.admitted), self._live[0])
+
+    def admit(self, new: Session) -> None:
+        """It's of use now."""
+        for old in tuple(self._live):
+            if old is not new and old.admitted and old.since < new.begun and not old.spent:
+                self._succeed(old, new)
 
     def _succeed(self, old: Session, new: Session) -> None:
         """Who has made the new one ends the old one, when nothing is said by it any more."""
@@ -88,7 +101,7 @@ class Sessions:
     def forget_before(self, session: Session, reason: str) -> None:
         """The peer has nothing of what was there when the phase 1 of this one was begun."""
         for each in self:
-            if each is not session and each.since < session.begun:
+            if each is not session and each.admitted and each.since < session.begun:
                 each.forget(reason)
 
     def end_spent(self) -> None:

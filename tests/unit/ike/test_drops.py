@@ -13,7 +13,7 @@ from ipsecd.ike.drops import DROPS
 ROOT = Path(ipsecd.__file__).parent
 # what an IKE message goes through on its way: other modules of these rooms read packets
 READERS = ("ike", "ikev2", "bodies", "proposal", "substructure", "traffic", "identity", "dn", "reader")
-READERS_V1 = ("ikev1", "ikev1_attributes", "ikev1_bodies", "ikev1_identity", "ikev1_sa")
+READERS_V1 = ("ikev1", "ikev1_attributes", "ikev1_bodies", "ikev1_identity", "ikev1_sa", "mode_config")
 MODULES = (
     *ROOT.glob("ike/**/*.py"),
     *(ROOT / "wire" / f"{name}.py" for name in (*READERS, *READERS_V1)),
