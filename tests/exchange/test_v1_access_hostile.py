@@ -198,6 +198,30 @@ def test_a_gateway_that_sets_what_nobody_asked_for_sets_nothing() -> None:
     assert net.i.events == ["configured: 10.3.0.1", "established"]
 
 
+def test_who_asks_for_an_address_takes_none_that_is_set() -> None:
+    lost: list[bool] = [True]
+
+    def alter(from_i: bool, data: bytes) -> bytes | None:
+        return None if lost and from_i and ikev1.decode(data).header.exchange == Exchange.TRANSACTION else data
+
+    net = remote(Client(user(), (4,)), Gateway(handing=handing()), method=OakleyAuth.PSK, alter=alter)
+    call(net).run(1.0)
+    other = Attribute(ConfigAttribute.INTERNAL_IP4_ADDRESS, ip_address("10.9.9.9").packed)
+    data = transaction(the_sa(net, of_r=False), SET, other)
+    assert answered(net, data, to_responder=False) == Attributes(ACK, 0, ())
+    lost.clear()
+    assert net.run(10.0).i.events == ["configured: 10.3.0.1", "established"]
+
+
+def test_an_address_that_is_set_before_the_user_is_in_is_not_taken() -> None:
+    def alter(from_i: bool, data: bytes) -> bytes | None:
+        return data if from_i or ikev1.decode(data).header.exchange != Exchange.TRANSACTION else None
+
+    net = call(remote(Client(user(), pushed=True), alter=alter)).run(1.0)
+    other = Attribute(ConfigAttribute.INTERNAL_IP4_ADDRESS, ip_address("10.9.9.9").packed)
+    assert dropped(net, transaction(the_sa(net, of_r=False), SET, other), to_responder=False) == ["not-through"]
+
+
 def test_a_gateway_gets_the_password_once_in_a_transaction() -> None:
     """Asked again it's wrong, and each try counts there."""
     net = through()

@@ -8,6 +8,7 @@ import pytest
 
 from ipsecd.crypto.secret import Secret
 from ipsecd.errors import LocalError
+from ipsecd.ike.v1.hybrid import HybridClient, HybridGateway
 from ipsecd.ike.v1.methods import Certified
 from ipsecd.ike.v1.terms import Terms
 from ipsecd.pki.raw_chain import RawChain
@@ -105,21 +106,23 @@ def test_a_hybrid_gateway_without_its_key_is_none() -> None:
     assert (wire.i.sa, wire.i.failure) == (None, "the signature isn't one of this key over this exchange")
 
 
-def test_a_hash_in_place_of_the_gateways_signature_is_no_proof() -> None:
+def test_a_hash_in_place_of_the_gateways_signature_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever stands between could make one, as the client does."""
     of_i, of_r = ends(HYBRID)
-    gateway = replace(of_r, suites=(suite(method=HYBRID),))
+    monkeypatch.setattr(HybridGateway, "prove", lambda _, digest: Hash(digest))
     for aggressive in (False, True):
-        wire = Wire(of_i, gateway, aggressive=aggressive)
-        method = type(gateway._method(gateway.suites[0], initiator=False))
-        original = method.prove
-        method.prove = lambda _, digest: Hash(digest)  # type: ignore[assignment,method-assign,union-attr]  # a liar
-        try:
-            wire.run(600.0)
-        finally:
-            method.prove = original  # type: ignore[method-assign]  # as it was
+        wire = Wire(of_i, of_r, aggressive=aggressive).run(600.0)
         assert wire.i.sa is None
         assert wire.i.failure is not None
+
+
+@pytest.mark.parametrize("aggressive", [False, True])
+def test_a_hybrid_client_has_to_have_seen_the_exchange(aggressive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HybridClient, "prove", lambda *_: Hash(bytes(32)))
+    wire = Wire(*ends(HYBRID), aggressive=aggressive).run(600.0)
+    assert wire.r.sa is None
+    assert wire.r.failure == "the peer's last message of phase 1 can't be read, or isn't about this exchange"
+    assert wire.r.core.counters["wrong-hash"] > 0
 
 
 def test_another_name_is_another_peer_in_hybrid_mode_too() -> None:

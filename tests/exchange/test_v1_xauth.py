@@ -138,6 +138,36 @@ def test_the_verdict_may_come_later() -> None:
     assert len(waiting) == 1
 
 
+@pytest.mark.parametrize("calls", [False, True])
+def test_what_is_wanted_meanwhile_waits_and_calls_nobody(calls: bool) -> None:
+    waiting: list[Callable[[bool], None]] = []
+    net = call(remote(gateway=Gateway(Gate(lambda _, __, then: waiting.append(then)))))
+    net.r.begin(net.r.settings, calls=calls)
+    net.run(1.0)
+    call(net.want(net.r).want(net.i)).run(10.0)
+    assert (net.i.events, net.r.events) == ([], [])
+    assert not any(str(ikev1.decode(data).header.exchange) == "QUICK" for end in (net.i, net.r) for data in end.sent)
+    net.act(lambda: waiting[0](True))
+    assert net.settles(1)
+    assert (net.i.calls, net.r.calls) == ([0.0], [])
+
+
+def test_who_is_not_let_in_any_more_does_not_call_again_and_again() -> None:
+    """Though there are SAs, and nothing to rekey them by."""
+    allowed = [True]
+    net = remote(gateway=Gateway(Gate(lambda _, __, then: then(allowed[0]))))
+    net.r.begin(net.r.settings, calls=False)
+    net.up(5.0)
+    allowed[0] = False
+    (session,) = net.r.all._sessions
+    net.act(lambda: session.end("the account is closed")).run(1_800.0)
+    assert len(net.i.calls) == 2
+    assert net.i.events[2:] == [
+        "ended: the peer has ended the ISAKMP SA",
+        "turned away: the gateway doesn't let user 'alice' in",
+    ]
+
+
 def test_a_verdict_that_comes_too_late_has_no_effect() -> None:
     waiting: list[Callable[[bool], None]] = []
     net = call(remote(gateway=Gateway(Gate(lambda _, __, then: waiting.append(then))))).run(150.0)

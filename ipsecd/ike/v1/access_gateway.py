@@ -98,9 +98,8 @@ class GatewayAccess(Access):
         user = name.decode(errors="backslashreplace")
 
         def judged(reason: str) -> None:
-            if not self._over:
-                self.user = "" if reason else user
-                self._tell(reason)
+            self.user = "" if reason else user
+            self._tell(reason)
 
         gate.ask(user, Secret(password), self._sa.path.remote.address, self._core.now, judged)
 

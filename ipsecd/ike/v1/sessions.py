@@ -76,7 +76,7 @@ class Sessions:
     def admit(self, new: Session) -> None:
         """It's of use now."""
         for old in tuple(self._live):
-            if old is not new and old.admitted and old.since < new.begun and not old.spent:
+            if old is not new and old.since < new.begun and not old.spent:
                 self._succeed(old, new)
 
     def _succeed(self, old: Session, new: Session) -> None:
@@ -101,7 +101,7 @@ class Sessions:
     def forget_before(self, session: Session, reason: str) -> None:
         """The peer has nothing of what was there when the phase 1 of this one was begun."""
         for each in self:
-            if each is not session and each.admitted and each.since < session.begun:
+            if each is not session and each.since < session.begun:
                 each.forget(reason)
 
     def end_spent(self) -> None:
