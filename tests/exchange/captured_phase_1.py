@@ -12,6 +12,7 @@ from ipsecd.crypto.secret import Secret
 from ipsecd.ike.config import Endpoint, IkeConfig, Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
+from ipsecd.ike.v1.extended import is_hybrid
 from ipsecd.ike.v1.fragments import Joining
 from ipsecd.ike.v1.methods import Certified
 from ipsecd.ike.v1.terms import Terms
@@ -27,6 +28,7 @@ from tests.exchange.phase_1 import suite
 from tests.unit.crypto.vectors import octets, vectors
 
 CASES: dict[str, Any] = vectors("strongswan-ikev1-phase-1")["cases"]
+EXTENDED: dict[str, Any] = vectors("strongswan-ikev1-xauth")["cases"]
 IN_2026 = 1_780_000_000.0
 ENDS = {True: Endpoint(ip_address("192.0.2.1"), 500), False: Endpoint(ip_address("192.0.2.2"), 500)}
 
@@ -62,7 +64,7 @@ class Session:
 
     @property
     def cookies(self) -> tuple[bytes, bytes]:
-        header = ikev1.decode(self.whole[-1][2]).header
+        header = ikev1.decode(self.whole[1][2]).header
         return header.cookie_i, header.cookie_r
 
     def path(self, initiator: bool, port: int) -> Path:
@@ -77,8 +79,9 @@ class Session:
         pair = TheirPair(group, ours, theirs, self.octets("shared"))
         core = Core(IkeConfig(), TheirEntropy(pair, self.said_body(initiator, Nonce), *random))
         encr, bits = self.values["encryption"]
-        signs = "authority" in self.values
-        method = OakleyAuth.RSA_SIGNATURE if signs else OakleyAuth.PSK
+        signs = "authority" in self._certificates
+        method = OakleyAuth[self.values.get("method", "RSA_SIGNATURE" if signs else "PSK")]
+        client = initiator and is_hybrid(method)
         name = "C=XX, O=peers, CN={}.peers.test" if self.name == "aggressive-rsa" else "{}.peers.test"
         us, them = (Identity.parse(name.format("a" if side else "b")) for side in (initiator, not initiator))
         if self.name == "aggressive-rsa":  # their name has another type of string in it than ours would
@@ -91,16 +94,26 @@ class Session:
             us,
             them,
             seconds=3_600,
-            first=initiator and self.name == "main-rsa",
+            first=initiator and self.name not in ("aggressive-psk", "aggressive-rsa"),
             force_udp=True,
-            certified=self.certified("i" if initiator else "r") if signs else None,
+            certified=self.certified("i" if initiator else "r") if signs and not client else None,
+            trust=self._trust if client else None,
             i_accept_names_in_clear=True,
             i_accept_offline_guessing=True,
         )
 
     def certified(self, side: str) -> Certified:
-        trust = RawChain((Certificate(self.octets("authority")),), lambda: IN_2026)
-        return Certified((self.octets(f"certificate_{side}"),), RsaPrivate(Secret(self.octets(f"key_{side}"))), trust)
+        chain, key = (octets(self._certificates[f"{kind}_{side}"]) for kind in ("certificate", "key"))
+        return Certified((chain,), RsaPrivate(Secret(key)), self._trust)
+
+    @property
+    def _certificates(self) -> dict[str, Any]:
+        found: dict[str, Any] = CASES[self.values["certified"]] if "certified" in self.values else self.values
+        return found
+
+    @property
+    def _trust(self) -> RawChain:
+        return RawChain((Certificate(octets(self._certificates["authority"])),), lambda: IN_2026)
 
 
 def sent(core: Core) -> bytes:
@@ -132,3 +145,4 @@ def _read(name: str, values: dict[str, Any]) -> Session:
 
 
 SESSIONS = {name: _read(name, values) for name, values in CASES.items()}
+EXTENDED_SESSIONS = {name: _read(name, values) for name, values in EXTENDED.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import ip_address
+from random import Random
 
 import pytest
 
@@ -106,7 +107,14 @@ def lying(*said: Attribute, kind: ConfigType = REPLY, other: int = 0) -> Callabl
         (lying(NAME, PASSWORD), "asked for its user, the peer doesn't name one with a password"),
         (lying(PASSWORD), "asked for its user, the peer doesn't name one with a password"),
         (lying(Attribute(NAME.type, b"alice")), "asked for its user, the peer doesn't name one with a password"),
-        (lying(Attribute(NAME.type, b"a"), NAME, PASSWORD), "XAUTH_USER_NAME"),
+        (
+            lying(Attribute(NAME.type, b"a"), NAME, PASSWORD),
+            "who uses the peer can't be read from its answer: attribute-repeated: XAUTH_USER_NAME",
+        ),
+        (
+            lying(Attribute(OK.type, bytes(3))),
+            "who uses the peer can't be read from its answer: bad-attribute-length: XAUTH_STATUS",
+        ),
         (lying(Attribute(NAME.type, b"a" * 257), PASSWORD), "the peer's user or password is longer than any"),
         (
             lying(Attribute(NAME.type, b"alice"), Attribute(PASSWORD.type, b"x" * 1025)),
@@ -346,6 +354,31 @@ def test_attributes_that_lie_about_their_length_are_thrown_away_whole(octets: st
     header = ikev1.Header(*sa.cookies, Exchange.TRANSACTION, message_id=9)
     data = ikev1.encode_sealed(header, 8, chain.seal(clear))
     assert dropped(net, data)[0] in ("truncated", "bad-length")
+
+
+def test_whatever_somebody_with_the_keys_says_nothing_breaks_and_nobody_comes_in() -> None:
+    rng = Random("attributes")
+    kinds = (*ConfigAttribute, 16_000, 28_672, 0)
+    for _ in range(60):
+        net, client = held(), through()
+        for id_ in range(100, 100 + limits.MAX_TRANSACTIONS):
+            said = tuple(
+                basic(rng.choice(kinds), rng.choice((0, 1, 2, 65_535)))
+                if rng.random() < 0.3
+                else Attribute(rng.choice(kinds), rng.randbytes(rng.choice((0, 1, 4, 8, 16, 17, 300))))
+                for _ in range(rng.randrange(5))
+            )
+            kind = rng.choice((REQUEST, REPLY, SET, ACK))
+            net.give(to_responder=True, data=transaction(the_sa(net), kind, *said, id_=id_))
+            for of_r in (True, False):
+                if list((client.r if of_r else client.i).all._sessions):
+                    data = transaction(the_sa(client, of_r=of_r), kind, *said, id_=id_, identifier=id_ % 3)
+                    client.give(to_responder=of_r, data=data)
+        assert [session.admitted for session in net.r.all._sessions] == [False]
+        for end in (net.i, net.r, client.i, client.r):
+            assert end.core.counters["internal-error"] == 0, end.effects[-1]
+            assert end.core.counters.keys() <= DROPS.keys()
+        assert [event for event in client.r.events if "configured" in event] == ["configured: 10.3.0.1"]
 
 
 def test_what_is_recorded_and_sent_again_is_answered_the_same_way_and_does_nothing() -> None:

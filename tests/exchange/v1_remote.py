@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from ipsecd.crypto.keymat_v1 import hash_1
@@ -15,7 +14,6 @@ from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.protected import Protected
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
 from ipsecd.ike.v1.session import Settings
-from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_attributes import Attribute
 from ipsecd.wire.ikev1_payloads import AnyPayload, Attributes
 from ipsecd.wire.registry import ConfigType
@@ -104,25 +102,3 @@ def transaction(
     exchange, prf_id, a = Protected(sa, Exchange.TRANSACTION, id_), sa.suite.prf.id, sa.keys.a
     said = (Attributes(kind, identifier, attributes), *more)
     return exchange.seal(said, lambda tail: hash_1(prf_id, a, id_, tail) if right else bytes(32))
-
-
-def said(net: Gateways, datagrams: Iterable[bytes]) -> list[Attributes]:
-    """What the first messages of transactions say, and those alone."""
-    sa = net.i.all.isakmp_sas[-1]
-    found: list[Attributes] = []
-    for message in map(ikev1.decode, datagrams):
-        if message.header.exchange == Exchange.TRANSACTION:
-            chain = sa.cipher.phase_2(sa.chain, message.header.message_id)
-            payloads = ikev1.decode_chain(message.first, chain.open(message.sealed)).payloads
-            found += [each for each in payloads if isinstance(each, Attributes)]
-    return found
-
-
-def with_suites(net: Gateways, *methods: OakleyAuth) -> Gateways:
-    """Before anything is said."""
-    net.r.suites = tuple(suite(method=method) for method in methods)
-    return net
-
-
-def narrowed(of: QuickTerms, address: str) -> QuickTerms:
-    return replace(of, remote=(ends_of(address).local,))

@@ -24,6 +24,7 @@ from ipsecd.wire.registry import ConfigType
 from ipsecd.wire.registry_v1 import ConfigAttribute
 from ipsecd.wire.selector import Address
 
+_NUMBERS, _NUMBER_OCTETS = (ConfigAttribute.XAUTH_TYPE, ConfigAttribute.XAUTH_STATUS), 2
 XAUTH = range(ConfigAttribute.XAUTH_TYPE, ConfigAttribute.XAUTH_ANSWER + 1)
 
 
@@ -172,8 +173,11 @@ def about_user(said: Attributes) -> bool:
 
 
 def attribute(said: Attributes, kind: ConfigAttribute) -> Attribute | None:
-    """PeerError("attribute-repeated") for what stands there twice."""
+    """PeerError("attribute-repeated") for what stands there twice, PeerError("bad-attribute-length") for a number of
+    more than two octets."""
     found = [each for each in said.attributes if each.type == kind]
     if len(found) > 1:
         raise PeerError("attribute-repeated", str(kind))
+    if found and kind in _NUMBERS and len(found[0].value) > _NUMBER_OCTETS:
+        raise PeerError("bad-attribute-length", str(kind))
     return found[0] if found else None

@@ -81,7 +81,7 @@ class GatewayAccess(Access):
         try:
             status, name, password = (attribute(reply, each) for each in (_STATUS, _NAME, _PASSWORD))
         except PeerError as error:
-            self._tell(error.detail)
+            self._tell(f"who uses the peer can't be read from its answer: {error}")
             return
         if status is not None:
             said = "gives up" if status.number == XauthStatus.FAIL else "says by itself that it may come in"
