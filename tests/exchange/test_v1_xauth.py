@@ -10,11 +10,14 @@ import pytest
 from ipsecd import limits
 from ipsecd.crypto.secret import Secret
 from ipsecd.ike.effects import Send
-from ipsecd.ike.v1.access import Client, Gateway
+from ipsecd.ike.v1 import access_client
+from ipsecd.ike.v1.access import Client, Gateway, empty_answer
 from ipsecd.ike.v1.gate import Gate
 from ipsecd.ike.v1.terms import Terms
 from ipsecd.pki.raw_chain import RawChain
 from ipsecd.wire import ikev1
+from ipsecd.wire.ikev1_attributes import Attribute
+from ipsecd.wire.ikev1_payloads import Attributes
 from ipsecd.wire.registry_v1 import Exchange, OakleyAuth
 from tests.exchange.network import Link
 from tests.exchange.phase_1 import described, signed, suite
@@ -200,6 +203,17 @@ def test_a_gateway_that_never_asks_is_left() -> None:
         "turned away: the peer has ended the ISAKMP SA",
     )
     assert len(net.i.calls) == 1
+
+
+def test_who_does_not_send_our_identifier_back_is_still_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """strongSwan's client says 0 in XAUTH, whatever it was asked with."""
+
+    def answer(said: Attributes, attributes: tuple[Attribute, ...] = ()) -> Attributes:
+        assert said.identifier
+        return replace(empty_answer(said, attributes), identifier=0)
+
+    monkeypatch.setattr(access_client, "empty_answer", answer)
+    assert call(remote()).run(1.0).r.events == ["established"]
 
 
 # --- policies that don't fit ----------------------------------------------------------------------------------------

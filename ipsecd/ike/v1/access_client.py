@@ -41,6 +41,8 @@ from ipsecd.wire.registry_v1 import ConfigAttribute, XauthStatus, XauthType
 
 _NAME, _PASSWORD = ConfigAttribute.XAUTH_USER_NAME, ConfigAttribute.XAUTH_USER_PASSWORD
 _MESSAGE, _TYPE, _STATUS = ConfigAttribute.XAUTH_MESSAGE, ConfigAttribute.XAUTH_TYPE, ConfigAttribute.XAUTH_STATUS
+_NOTHING_GIVEN: tuple[int, frozenset[ConfigAttribute]] = (-1, frozenset())
+"""Of which transaction, and what the gateway has had in it."""
 _HAD = frozenset({_NAME, _PASSWORD, _MESSAGE, _TYPE, ConfigAttribute.XAUTH_DOMAIN})
 
 
@@ -53,7 +55,7 @@ class ClientAccess(Access):
         self._content = not asked
         self._placed = not (settings.versions or settings.pushed)
         self._asking = False
-        self._given: tuple[int, set[int]] = (-1, set())  # of which transaction: what the gateway has had in it
+        self._given = _NOTHING_GIVEN
 
     def _go_on(self) -> None:
         if not self._content or self._over:
@@ -75,7 +77,8 @@ class ClientAccess(Access):
             return self._named(said) if about_user(said) else (empty_answer(said), nothing_more)
         status = attribute(said, _STATUS)
         if status is not None:
-            return empty_answer(said), lambda: self._judged(status, _text(said))
+            text = _text(said)
+            return empty_answer(said), lambda: self._judged(status, text)
         if about_user(said):
             raise PeerError("bad-xauth", "it's set without a status")
         return self._placed_by(said)
@@ -107,7 +110,7 @@ class ClientAccess(Access):
         return ""
 
     def _filled(self, said: Attributes, user: User) -> tuple[Attribute, ...]:
-        had = self._given[1] if self._given[0] == said.identifier else set[int]()
+        had = self._given[1] if self._given[0] == said.identifier else frozenset()
         values: dict[int, Callable[[Attribute], Attribute]] = {
             _TYPE: lambda asked: asked,
             _NAME: lambda _: Attribute(_NAME, user.name.encode()),
@@ -120,6 +123,7 @@ class ClientAccess(Access):
     def _judged(self, status: Attribute, text: str) -> None:
         if status.number == XauthStatus.OK:
             self._content = True
+            self._given = _NOTHING_GIVEN  # the transaction is over, and the next may have its number
             self._go_on()
             return
         user = self._settings.user

@@ -107,10 +107,11 @@ class Transactions:
         answer = self._open(begun.exchange, message, TRANSACTION_2)
         begun.repeats.stop()
         del self._begun[begun.exchange.id]
-        if (answer.type, answer.identifier) == (_ANSWERS[begun.said.type], begun.said.identifier):
+        # the message ID says what it answers; some, as strongSwan's client in XAUTH, don't send our identifier back
+        if answer.type == _ANSWERS[begun.said.type]:
             begun.done(answer)
         else:
-            begun.failed(f"the peer answers a {begun.said.type} by another transaction's {answer.type}")
+            begun.failed(f"the peer answers a {begun.said.type} by {answer.type}")
 
     def _hear_question(self, id_: int, message: ikev1.Message) -> None:
         self._ids.check(id_)
