@@ -154,8 +154,9 @@ class Reading:
                 return flow.version == 4 and packet.opaque, rest
             case ["exthdr", "frag", "exists", *rest]:
                 return flow.version == 6 and packet.opaque, rest
-            case ["frag", "nexthdr", number, *rest]:
-                return flow.version == 6 and packet.opaque and flow.protocol == int(number), rest
+            case ["frag", "nexthdr", *rest]:
+                holds, rest = _holds(rest, flow.protocol)
+                return flow.version == 6 and packet.opaque and holds, rest
             case ["ip", "option", _, "exists", *rest] | ["rt", "seg-left", ">", "0", *rest]:
                 return False, rest
             case ["ct", "state", _, *rest]:

@@ -59,6 +59,8 @@ class Packet:
                 return port[side] in numbers(number), rest
             case ["icmpv6", "type", number, *rest]:
                 return protocol == 58 and self.flow.source_port >> 8 in numbers(number), rest
+            case ["frag", "nexthdr", _, *rest]:
+                return False, rest  # it is whole
             case ["ip6", "hoplimit", _, *rest]:
                 return version == 6, rest  # on the link, each has the one that is due
             case [("ip" | "ip6") as family, side, network, *rest]:
