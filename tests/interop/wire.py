@@ -6,9 +6,11 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections import Counter
 from dataclasses import replace
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,7 +47,7 @@ class Wire:
 
     def __enter__(self) -> Self:
         self._socket = self._sites.inside(self._place, self._open)
-        self._ending = False
+        self._end = inf  # on the clock that frames have their times by
         self._reader = threading.Thread(target=self._read, name=f"wire {self._place}", daemon=True)
         self._reader.start()
         return self
@@ -53,7 +55,7 @@ class Wire:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ending = True
+        self._end = time.time()
         self._reader.join()
         self._socket.close()
 
@@ -67,15 +69,20 @@ class Wire:
         return opened
 
     def _read(self) -> None:
+        """All that crosses until the end, which may not be quiet."""
         while True:
             try:
                 got, ((_, _, stamp), *_), _, _ = self._socket.recvmsg(1 << 17, socket.CMSG_SPACE(TIMESPEC.size))
-                seconds, nanoseconds = TIMESPEC.unpack(stamp)
-                self.frames.append((seconds + nanoseconds / 1e9, got[offload.OCTETS :]))
-                self._offloads.append(got[: offload.OCTETS])
             except TimeoutError:
-                if self._ending:
+                if self._end < inf:
                     return
+                continue
+            seconds, nanoseconds = TIMESPEC.unpack(stamp)
+            moment = seconds + nanoseconds / 1e9
+            if moment > self._end:
+                return
+            self.frames.append((moment, got[offload.OCTETS :]))
+            self._offloads.append(got[: offload.OCTETS])
 
     def kinds(self) -> Counter[str]:
         """Frames by kind; what isn't one of ``PROTECTED`` names the addresses it went between."""
