@@ -85,9 +85,13 @@ class Wire:
             self._offloads.append(got[: offload.OCTETS])
 
     def kinds(self) -> Counter[str]:
-        """Frames by kind; what isn't one of ``PROTECTED`` names the addresses it went between."""
-        kinds = Kinds()
-        return Counter(kinds.of(frame) for _, frame in list(self.frames))
+        """Frames by kind, as many as on a cable; what isn't one of ``PROTECTED`` names the addresses it went
+        between."""
+        kinds, counted = Kinds(), Counter[str]()
+        for (_, frame), header in zip(list(self.frames), self._offloads, strict=False):  # another may be coming
+            told = _of_packet(header)
+            counted[kinds.of(frame)] += offload.plan(frame[ETHERNET:], told).pieces if told.gso else 1
+        return counted
 
     def cleartext(self, native: str = "") -> dict[str, int]:
         """What crossed that isn't ``expected``."""
@@ -106,9 +110,13 @@ class Wire:
 
 def frames_on_a_cable(frame: bytes, header: bytes) -> list[bytes]:
     """What a card makes of a frame with this virtio header, which counts from the start of the frame."""
+    return [frame[:ETHERNET] + packet for packet in offload.segments(frame[ETHERNET:], _of_packet(header))]
+
+
+def _of_packet(header: bytes) -> offload.Offload:
+    """A frame's virtio header, as its packet would have it."""
     told = offload.decode(header)
-    told = replace(told, start=max(told.start - ETHERNET, 0))
-    return [frame[:ETHERNET] + packet for packet in offload.segments(frame[ETHERNET:], told)]
+    return replace(told, start=max(told.start - ETHERNET, 0))
 
 
 class Kinds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,9 @@ def lead(sites: Sites, version: int, link: str) -> None:
 
 @contextlib.contextmanager
 def daemons(
-    sites: Sites, folder: Path, of_a: Mapping[str, str], of_b: Mapping[str, str]
+    sites: Sites, folder: Path, of_a: Mapping[str, str], of_b: Mapping[str, str], native: str = ""
 ) -> Iterator[tuple[Ipsecd, Ipsecd, Wire, Wire]]:
-    """One in each gateway, and what crosses either link."""
+    """One in each gateway, and what crosses either link, in UDP or as this protocol."""
     with (
         Wire(sites) as wan,
         Wire(sites, interface="ppp0") as ppp,
@@ -56,7 +57,7 @@ def daemons(
         Ipsecd(sites, "gb", folder / "b", of_b) as b,
     ):
         yield a, b, wan, ppp
-    assert (wan.cleartext(), ppp.cleartext()) == ({}, {})
+    assert (wan.cleartext(native), ppp.cleartext(native)) == ({}, {})
 
 
 def tunnel(side: str, version: int, link: str, kind: str, **more: Any) -> dict[str, Any]:
@@ -131,6 +132,43 @@ def test_a_rule_for_each_pair_of_hosts_is_for_hosts_of_its_type_and_follows_a_ro
         assert ppp.kinds()["ESP in UDP"] == 0
         move("wan0")
         eventually(lambda: answers(sites, "ga", FAR[version], 1, patience=1) == 1, "it carries again")
+
+
+def test_what_a_host_protects_leaves_from_the_address_and_by_the_link_that_the_kernel_chooses(
+    sites: Sites, tmp_path: Path, version: int
+) -> None:
+    """Natively and in transport mode; each address that is chosen has SAs of its own."""
+    plug(sites, version)
+    sites.run("gb", ["ip", "address", "add", FAR[version], "dev", "lo"])
+    ends = [{"source": "me", "destination": ends[version]} for ends in (GA_WAN, GA_PPP)]
+    back = {"name": "back", "filters": ends, "action": "require-security", "authentication": [{"psk": "peer"}]}
+    native = {"encapsulation": "native"}
+    of_a = files(host("all", "require-security", version) | native)
+    with daemons(sites, tmp_path, of_a, files(back | native), native="ESP") as (a, _, wan, ppp):
+        chosen = [("wan0", GA_WAN, wan, ppp), ("ppp0", GA_WAN, ppp, wan), ("ppp0", GA_PPP, ppp, wan)]
+        for link, source, wire, other in chosen:
+            sites.run("ga", ["ip", "route", "replace", FAR[version], "via", VIA[link][version], "src", source[version]])
+            here = {"wan0": GA_WAN, "ppp0": GA_PPP}[link][version]
+            if source[version] != here:
+                sites.run("gb", ["ip", "route", "replace", source[version], "via", here])
+            count, elsewhere = esp(wire) + 6, esp(other)
+            assert answers(sites, "ga", FAR[version]) == 3
+            eventually(partial(crossed, wire, count), "three go, and three come back")
+            assert (esp(wire), esp(other)) == (count, elsewhere)
+        assert {child["name"]: (child["mode"], child["out"]["packets"]) for child in a.children()} == {
+            f"far/1@{FAR[version]},{GA_WAN[version]}": ("transport", 6),
+            f"far/1@{FAR[version]},{GA_PPP[version]}": ("transport", 3),
+        }
+
+
+def esp(wire: Wire) -> int:
+    """Native packets that have crossed."""
+    return sum(count for what, count in wire.kinds().items() if what.startswith("ESP "))
+
+
+def crossed(wire: Wire, count: int) -> bool:
+    """Whether so many native packets have."""
+    return esp(wire) >= count
 
 
 def test_who_calls_from_anywhere_is_answered_by_the_type_of_his_way_alone(
