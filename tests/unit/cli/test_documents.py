@@ -21,7 +21,7 @@ from ipsecd.cli.client import Client
 from ipsecd.daemon.protocol import COMMANDS
 from ipsecd.daemon.softsas import SoftSa
 from tests.unit.cli.reference import PROTOCOL, renewed
-from tests.unit.daemon.daemons import PATIENCE, Daemon, pair, policy, rule, settled
+from tests.unit.daemon.daemons import PATIENCE, Daemon, mirrored, pair, policy, rule, settled
 
 ROOT = Path(__file__).parents[3]
 PROGRAMS = {"ipsecd": daemon_program.main, "ipsecctl": ipsecctl.main}
@@ -84,7 +84,7 @@ OURS = ACTIONS + policy(
     keylog="true",
 )
 THEIRS = ACTIONS + policy(
-    rule("site", "10.2.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1", action="chacha"),
+    mirrored(action="chacha"),
     rule("plain", "10.3.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1", action="both"),
 )
 HERE, THERE, NARROW = "10.1.0.2", "10.2.0.2", "10.2.0.9"

@@ -555,14 +555,24 @@ def beside(folder: Path, scenario: Callable[[Daemon], Awaitable[None]], text: st
     asyncio.run(main())
 
 
+def mirrored(**more: str) -> str:
+    """Rule ``site`` as the other end of a pair has it."""
+    return rule("site", "10.2.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1", **more)
+
+
+def policies_by(method: str) -> tuple[str, str]:
+    """Those of a pair that has one security method, in YAML's flow form."""
+    own = f"filter_actions: {{own: {{action: negotiate, security_methods: [{method}]}}}}\n"
+    return policy(rule(action="own")) + own, policy(mirrored(action="own")) + own
+
+
 @contextlib.asynccontextmanager
 async def pair(
     folder: Path, of_a: str | None = None, of_b: str | None = None, **options: Any
 ) -> AsyncIterator[tuple[Daemon, Daemon]]:
     """Two daemons, 192.0.2.1 with 10.1.0.0/16 and 192.0.2.2 with 10.2.0.0/16."""
     network = Network()
-    mirrored = policy(rule("site", "10.2.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1"))
     a = Daemon(folder / "a", of_a or policy(), network=network, **options)
-    b = Daemon(folder / "b", of_b or mirrored, network=network, address="192.0.2.2", **options)
+    b = Daemon(folder / "b", of_b or policy(mirrored()), network=network, address="192.0.2.2", **options)
     async with a, b:
         yield a, b

@@ -14,7 +14,7 @@ import pytest
 from ipsecd.cli.client import Client
 from ipsecd.cli.program import Failure
 from ipsecd.io.clock import Clock
-from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule
+from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policies_by, policy, rule
 
 RULES = policy(
     rule("site", "10.1.0.0/16", "10.2.0.0/16"),
@@ -299,12 +299,8 @@ def test_what_becomes_of_a_protected_packet_follows_its_sa(tmp_path: Path) -> No
     ],
 )
 def test_what_isnt_encrypted_isnt_called_esp(tmp_path: Path, method: str, wrapping: str) -> None:
-    own = f"filter_actions: {{own: {{action: negotiate, security_methods: [{method}]}}}}\n"
-    of_a = policy(rule("site", action="own"))
-    of_b = policy(rule("site", "10.2.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1", action="own"))
-
     async def main() -> None:
-        async with asyncio.timeout(PATIENCE), pair(tmp_path, of_a + own, of_b + own) as (a, _):
+        async with asyncio.timeout(PATIENCE), pair(tmp_path, *policies_by(method)) as (a, _):
             await a.ctl("up", "site", "--wait", "30")
             there, back = await explained(a, *HOSTS), await explained(a, *HOSTS[::-1])
             assert there["outbound"]["why"] == f"leaves inside {wrapping} to 192.0.2.2:4500"

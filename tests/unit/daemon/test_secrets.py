@@ -12,12 +12,12 @@ import pytest
 
 from ipsecd.daemon.effects import Conductor
 from ipsecd.daemon.log_sinks import encode_journal
-from tests.unit.daemon.daemons import KEY, PATIENCE, Daemon, pair, policy, rule, settled
+from tests.unit.daemon.daemons import KEY, PATIENCE, Daemon, mirrored, pair, policy, settled
 from tests.unit.daemon.secrets_kept import Recorder
 
 ASKED = (("status",), ("sas",), ("policy",), ("explain", "10.1.0.2", "10.2.0.2"), ("reload",), ("log-level",))
 OURS = policy(keylog="true")
-THEIRS = policy(rule("site", "10.2.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1"), keylog="true")
+THEIRS = policy(mirrored(), keylog="true")
 BINARY = "\t\x01\x7f binary key \x1b[0m of many octets"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ipsecd.errors import KernelError
-from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policy, rule, settled
+from tests.unit.daemon.daemons import PATIENCE, Daemon, beside, pair, policies_by, policy, rule, settled
 
 RULES = policy(
     rule("site"),
@@ -94,13 +94,10 @@ def test_what_was_carried_is_counted_by_sa_and_what_was_not_by_reason(tmp_path: 
 
 
 def test_of_ah_around_esp_both_are_counted(tmp_path: Path) -> None:
-    methods = "[{ah: {integrity: sha256}, esp: {encryption: aes128gcm16}}]"
-    own = f"filter_actions: {{own: {{action: negotiate, security_methods: {methods}}}}}\n"
-    of_a = policy(rule("site", action="own"))
-    of_b = policy(rule("site", "10.2.0.0/16", "10.1.0.0/16", here="192.0.2.2", there="192.0.2.1", action="own"))
+    own = policies_by("{ah: {integrity: sha256}, esp: {encryption: aes128gcm16}}")
 
     async def main() -> None:
-        async with asyncio.timeout(PATIENCE), pair(tmp_path, of_a + own, of_b + own) as (a, b):
+        async with asyncio.timeout(PATIENCE), pair(tmp_path, *own) as (a, b):
             await a.ctl("up", "site", "--wait", "30")
             tun: Any = a.kernel.tun
             for _ in range(3):

@@ -355,15 +355,19 @@ def test_a_fault_with_one_native_packet_costs_no_other(monkeypatch: pytest.Monke
     assert world.guard.faults == {"a native packet": 1}
 
 
+def hear_of_native(world: World, descriptor: int, *errors: PathError) -> None:
+    """While there is an SA with Anna, the receiver (9) or the one for routers (10) has errors."""
+    world.paths.follow(install(OF_ANNA, b"1111", ANNA, 0))
+    (world.receivers if descriptor == 9 else world.routers)[0].waiting = [*errors]
+    world.loop.readable(descriptor)
+
+
 @pytest.mark.parametrize("descriptor", [9, 10])
 def test_what_routers_say_of_native_packets_is_judged_by_their_spi(
     monkeypatch: pytest.MonkeyPatch, descriptor: int
 ) -> None:
     world = World(monkeypatch)
-    world.paths.follow(install(OF_ANNA, b"1111", ANNA, 0))
-    told = PathError(errno.EMSGSIZE, True, ANNA, 0, 1_300, OF_ANNA)
-    (world.receivers if descriptor == 9 else world.routers)[0].waiting = [told]
-    world.loop.readable(descriptor)
+    hear_of_native(world, descriptor, PathError(errno.EMSGSIZE, True, ANNA, 0, 1_300, OF_ANNA))
     assert world.told == [(SetPathMtu(ANNA, 1_300), NOW)]
 
 
@@ -372,10 +376,8 @@ def test_that_a_native_packet_does_not_get_there_is_told_to_the_negotiation(
     monkeypatch: pytest.MonkeyPatch, descriptor: int
 ) -> None:
     world = World(monkeypatch)
-    world.paths.follow(install(OF_ANNA, b"1111", ANNA, 0))
     error = PathError(errno.ENETUNREACH, True, ANNA, 0, 0, OF_ANNA)
-    (world.receivers if descriptor == 9 else world.routers)[0].waiting = [error] * 2
-    world.loop.readable(descriptor)
+    hear_of_native(world, descriptor, error, error)
     told = ("unreached", b"1111", "ESP doesn't get to 198.51.100.1, says an ICMP error: Network is unreachable", NOW)
     assert world.told == [(told, NOW)]
 

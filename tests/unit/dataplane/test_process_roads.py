@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import select
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
@@ -243,14 +244,7 @@ def test_native_packets_with_esp_are_opened_together(into: World) -> None:
     into.tell(SPD, replace(INBOUND, outside=NATIVE))
     packets = [udp(*V4[::-1], data=bytes([number])) for number in range(9)]
     first, *rest = [native(datagram) for datagram in from_far(*packets)]
-    into.esp.send(first)
-    into.turn(into.esp.fileno())
-    into.esp.send(*rest)
-    into.turn(into.esp.fileno())
-    assert into.tun.written() == packets
-    into.heard()
-    counters = into.counters()
-    assert (counters.paths["runs-in"], counters.paths["from-native"]) == (1, 9)
+    opened_together(into, first, rest, packets)
 
 
 def test_all_that_the_peer_sends_of_one_read_is_opened_together(into: World) -> None:
@@ -259,13 +253,18 @@ def test_all_that_the_peer_sends_of_one_read_is_opened_together(into: World) -> 
     packets = [udp(*V4[::-1], data=bytes([number]) * 1_350) for number in range(51)]
     first, *rest = [native(datagram) for datagram in from_far(*packets)]
     assert sum(map(len, rest)) > 70_000
+    opened_together(into, first, rest, packets)
+
+
+def opened_together(into: World, first: bytes, rest: Sequence[bytes], packets: Sequence[bytes]) -> None:
+    """One native packet, and then the rest in one read, which is one run."""
     for some in ([first], rest):
         into.esp.send(*some)
         into.turn(into.esp.fileno())
     assert into.tun.written() == packets
     into.heard()
     counters = into.counters()
-    assert (counters.paths["runs-in"], counters.paths["from-native"]) == (1, 51)
+    assert (counters.paths["runs-in"], counters.paths["from-native"]) == (1, len(packets))
 
 
 def test_native_packets_that_wait_nowhere_else_are_taken_in_the_same_turn(into: World) -> None:
