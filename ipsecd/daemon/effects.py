@@ -181,6 +181,8 @@ class Conductor:
                 self._soft.silent(child, remote, heard=heard)
             case effects.Heard(remotes):
                 self._soft.heard(remotes)
+            case effects.SpeaksV2() | effects.Given() | effects.TakenBack():
+                pass
             case effects.InstallInbound() if self._responding.waits(effect, partial(self._floor_stands, effect)):
                 self._floorless = True
             case _:

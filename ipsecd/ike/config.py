@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from ipsecd import limits
@@ -18,6 +19,9 @@ from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
 from ipsecd.wire.selector import Address, Selector
 from ipsecd.wire.tfc import NO_TFC, Tfc
+
+if TYPE_CHECKING:
+    from ipsecd.ike.v1.special import Special
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,11 @@ class Encapsulation(Enum):
     NATIVE = "native"
 
 
+class Version(Enum):
+    IKEV2 = "IKEv2"
+    IKEV1 = "IKEv1"
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Peer:
     """An entry of the peer authorization database (RFC 4301 section 4.4.3) and how to talk to that peer.
@@ -152,7 +161,8 @@ class Peer:
     ``remotes`` is empty for a peer that calls us from anywhere; the daemon replaces the Peer when a name resolves
     anew. A credential opens only peers that name both it and the identity it proved. ``pattern`` is the name of the
     ``Hosts`` it is made after, if it is one of a pair of hosts; ``responds`` as there. ``within`` is from where one
-    may call that calls from anywhere; None: from everywhere.
+    may call that calls from anywhere; None: from everywhere. ``versions`` of IKE are in order of preference;
+    ``special`` is what only IKEv1 is told.
     """
 
     name: str
@@ -173,6 +183,8 @@ class Peer:
     pattern: str = ""
     responds: bool = False
     within: tuple[Selector, ...] | None = None
+    versions: tuple[Version, ...] = (Version.IKEV2,)
+    special: Special | None = None
 
     def may_be_at(self, remote: Address) -> bool:
         """Whether the policy lets it be there, if it is one without an address of its own."""
@@ -204,6 +216,8 @@ class Hosts:
     fragmentation: bool = True
     sessions: int = 0  # child SAs that one IKE SA makes; 0: no limit
     keylog: bool = False
+    versions: tuple[Version, ...] = (Version.IKEV2,)
+    special: Special | None = None
     reach: Spans = field(init=False, repr=False, compare=False)
     ours: Mapping[int, frozenset[tuple[Address, Address]]] = field(init=False, repr=False, compare=False)
     made: MutableMapping[tuple[Address, Address], Peer] = field(

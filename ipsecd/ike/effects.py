@@ -12,6 +12,7 @@ from typing import Any
 from ipsecd.crypto.secret import Secret
 from ipsecd.ike.config import Lifetime, Path
 from ipsecd.wire.form import TUNNEL, Form
+from ipsecd.wire.mode_config import Network
 from ipsecd.wire.registry import Encr, Integ
 from ipsecd.wire.selector import Address, Selector
 from ipsecd.wire.tfc import NO_TFC, Tfc
@@ -138,6 +139,32 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeaksV2:
+    """Whoever this is, as people write identities, has authenticated by IKEv2: by IKEv1 it's never spoken to again."""
+
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """By mode config the gateway ``peer`` has given us these addresses, ours as long as no ``TakenBack`` of the same
+    peer follows; another ``Given`` takes the place of this one."""
+
+    peer: str
+    addresses: tuple[Address, ...]
+    dns: tuple[Address, ...] = ()
+    nbns: tuple[Address, ...] = ()
+    subnets: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """The addresses that the gateway ``peer`` has given us are ours no more."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Something an operator may want to know. ``event`` is a stable hyphenated word (``ike-established``); ``level``
     one of debug, info, warning, error; ``fields`` hold plain values, never a secret."""
@@ -153,7 +180,8 @@ class KeyLog:
     direction of a child SA.
 
     ``kind`` ``ike``: spi_i, spi_r (8 octets each), ei, er, ai, ar (SK_ei ... as octets), encryption (Encr), key_bits,
-    integrity (Integ). ``kind`` ``esp``: source, destination (outer Address), spi (4 octets), encryption, key_bits,
+    integrity (Integ). ``kind`` ``isakmp``, of an ISAKMP SA: cookie_i (8 octets), key (that of its cipher). ``kind``
+    ``esp``: source, destination (outer Address), spi (4 octets), encryption, key_bits,
     integrity, encryption_key (with its salt), integrity_key.
     """
 
@@ -172,6 +200,9 @@ Effect = (
     | GiveUp
     | Silent
     | Heard
+    | SpeaksV2
+    | Given
+    | TakenBack
     | Report
     | KeyLog
 )

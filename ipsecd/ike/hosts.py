@@ -98,6 +98,8 @@ def _made(hosts: Hosts, local: Address, remote: Address) -> Peer | None:
         keylog=hosts.keylog,
         pattern=hosts.name,
         responds=hosts.responds,
+        versions=hosts.versions,
+        special=hosts.special,
     )
 
 

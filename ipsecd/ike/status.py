@@ -79,6 +79,10 @@ class IkeSaStatus:
     unanswered: float | None
     rekey_in: float | None
     children: tuple[ChildSaStatus, ...]
+    version: str = "IKEv2"
+    product: str = ""  # the peer's, as it says itself
+    user: str = ""  # who uses the peer, as XAUTH has shown
+    given: tuple[str, ...] = ()  # addresses that mode config has given, us or the peer
 
     def far_end(self, child: ChildSaStatus) -> str:
         """Where the packets of this child go: native ones have no port."""
