@@ -11,6 +11,7 @@ from enum import Enum
 
 from ipsecd import limits
 from ipsecd.wire.identity import Identity
+from ipsecd.wire.mode_config import Network
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
 from ipsecd.wire.selector import Address, Selector
 from ipsecd.wire.tfc import NO_TFC, Tfc
@@ -161,6 +162,45 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
+class XauthClient:
+    """Who we say uses us, behind phase 1 of IKEv1. ``hybrid``: the gateway proves itself by its certificate, and we by
+    nothing but that."""
+
+    user: str
+    password: str  # the name of a credential, of the kind that keys are
+    hybrid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class XauthGateway:
+    """Who may come in behind phase 1 of IKEv1. ``users`` is the path of a file with names and hashed passwords; a
+    relative one counts from the folder of the policy file. ``hybrid``: they prove themselves by nothing but that."""
+
+    users: str
+    hybrid: bool = False
+    line: int = field(default=0, compare=False)  # of the path
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigClient:
+    """What we ask a gateway for: an address of each of these IP versions; or ``pushed``, what it sets unasked."""
+
+    versions: tuple[int, ...] = ()
+    pushed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigGateway:
+    """What clients get: an address of each of the pools, and the rest as it is. ``push``: unasked."""
+
+    pools: tuple[Network, ...]
+    dns: tuple[Address, ...] = ()
+    nbns: tuple[Address, ...] = ()
+    subnets: tuple[Network, ...] = ()
+    push: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
     """An entry of the PAD (RFC 4301 section 4.4.3): rules of the same endpoints, identities and authentication.
 
@@ -170,6 +210,10 @@ class Peer:
     None: really from anywhere (``reach.py``). ``each``: it stands for many, one for each pair of hosts that its
     children's selectors hold; then ``local`` is None, ``remotes`` are empty, and an identity that is None is the host's
     address. ``responds``: these have to call us. ``sessions`` is how many child SAs one IKE SA makes; 0: no limit.
+
+    ``versions`` of IKE, "ikev2" and "ikev1", are in order of preference. What stands below them is for IKEv1 alone:
+    ``certificates`` are names of credentials, in order, tried before the keys if ``certificates_first``. A hybrid
+    client's are those by which it believes the gateway. The two that say ``accept`` are about aggressive mode.
     """
 
     name: str  # of the first rule that has it; unique in the plan
@@ -193,16 +237,35 @@ class Peer:
     each: bool = False
     responds: bool = False
     sessions: int = 0
+    versions: tuple[str, ...] = ("ikev2",)
+    certificates: tuple[str, ...] = ()
+    certificates_first: bool = False
+    accept_offline_guessing: bool = False
+    accept_names_in_clear: bool = False
+    xauth: XauthClient | XauthGateway | None = None
+    mode_config: ConfigClient | ConfigGateway | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """PEM files; a relative path counts from the folder of the policy file. ``chain`` and ``key`` are empty where there
+    are only ``authorities``: a hybrid client proves nothing by a certificate of its own."""
+
+    chain: str = ""  # our certificate, and what leads from it to an authority
+    key: str = ""
+    authorities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """Where a pre-shared key is to be had; exactly one of the three is set. The key itself is never here."""
+    """Where a pre-shared key or a password is to be had, or a certificate; exactly one of the four is set. The key
+    itself is never here."""
 
     name: str
     file: str = ""  # a path; a relative one counts from the folder of the policy file
     systemd: str = ""  # a name below $CREDENTIALS_DIRECTORY
     command: tuple[str, ...] = ()  # prints the key
+    certificate: Certificate | None = None
     line: int = field(default=0, compare=False)
 
 
@@ -276,7 +339,7 @@ class Plan:
     rules: tuple[Rule, ...] = ()
     entries: tuple[Entry, ...] = ()
     peers: tuple[Peer, ...] = ()
-    credentials: tuple[Credential, ...] = ()  # those the peers use
+    credentials: tuple[Credential, ...] = ()  # those the peers use, passwords too
     ike_port: int = 500
     natt_port: int = 4500
     cookie_threshold: int = limits.COOKIE_THRESHOLD
