@@ -16,6 +16,7 @@ from ipsecd.errors import PeerError, Refused
 from ipsecd.ike.config import IkeConfig
 from ipsecd.ike.effects import Effect, Report
 from ipsecd.ike.fragments import Memory
+from ipsecd.ike.guard import Guard
 from ipsecd.ike.own_keys import OwnKeys
 from ipsecd.ike.parts import reserved
 from ipsecd.ike.silence import Silence
@@ -47,6 +48,7 @@ class Core:
         self.promised: set[bytes] = set()  # SPIs, of IKE and of children, in proposals that aren't answered yet
         self.fragments = Memory()
         self.own_keys = OwnKeys()
+        self.guard = Guard(entropy)
         self.ending = ""
         self.silence = Silence(self)
         self.wanted: Wanted

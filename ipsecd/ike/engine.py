@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 
-from ipsecd import limits
 from ipsecd.crypto.entropy import Entropy
-from ipsecd.errors import PeerError, Refused
+from ipsecd.errors import PeerError
 from ipsecd.ike import reports
 from ipsecd.ike.child_sa import ChildSa, ChildStage
 from ipsecd.ike.config import Endpoint, IkeConfig, Path
 from ipsecd.ike.core import Core
-from ipsecd.ike.dispatch import deliver
-from ipsecd.ike.effects import Effect, Send
-from ipsecd.ike.guard import Guard
+from ipsecd.ike.effects import Effect
 from ipsecd.ike.narrowing import Packet
-from ipsecd.ike.protect import Envelope
 from ipsecd.ike.reconfigure import apply
 from ipsecd.ike.sa import IkeSa
-from ipsecd.ike.stage import Stage
 from ipsecd.ike.status import IkeSaStatus, describe
+from ipsecd.ike.v2.reception import Reception
 from ipsecd.ike.v2.rekey_ike import RekeyIke
-from ipsecd.ike.v2.sa_init_responder import answer_sa_init
 from ipsecd.ike.wanted import Wanted
 from ipsecd.wire.hostpair import pattern_id
-from ipsecd.wire.ike import NO_SPI, SPI_OCTETS, Header, decode_header
-from ipsecd.wire.ikev2 import MAJOR_VERSION, decode, encode
-from ipsecd.wire.payloads import Notify
-from ipsecd.wire.registry import Exchange, Flag, NotifyType
+from ipsecd.wire.ike import SPI_OCTETS, decode_header
+from ipsecd.wire.ikev2 import MAJOR_VERSION
 
 
 class Ike:
@@ -39,10 +32,7 @@ class Ike:
         self._core.wanted = Wanted(self._core)
         self._core.wanted.configure()
         self._core.silence.configure()
-        self._guard = Guard(entropy)
-        self._asked: dict[bytes, IkeSa] = {}  # IKE_SA_INIT requests answered lately, whole (RFC 7296 section 2.1)
-        self._refused: deque[bytes] = deque(maxlen=limits.REFUSALS_REMEMBERED)  # SPIs: a repeat is no news
-        self._strangers: dict[bytes, Endpoint] = {}  # by SPI: SAs counted as half-open, and where they came from
+        self._reception = Reception(self._core)
 
     def _turn(self, what: str, now: float, action: Callable[[], None]) -> list[Effect]:
         self._core.now = now
@@ -83,115 +73,12 @@ class Ike:
     def _receive(self, data: bytes, path: Path) -> None:
         self._core.silence.answered(data[:SPI_OCTETS])
         header = decode_header(data)
-        if header.major != MAJOR_VERSION:
-            self._other_version(header, path)
-        elif header.exchange == Exchange.IKE_SA_INIT and not header.is_response and header.spi_r == NO_SPI:
-            self._begin(header, data, path)
+        if header.major == MAJOR_VERSION:
+            self._reception.receive(header, data, path)
+        elif header.major > MAJOR_VERSION:
+            self._reception.refuse_newer(header, path)
         else:
-            sa = self._find(header, path)
-            deliver(sa, decode(data), data, path)
-            if sa.settled:
-                self._known(sa)
-
-    def _find(self, header: Header, path: Path) -> IkeSa:
-        """2.6: by our own SPI, which is the second one if the sender is the original initiator."""
-        ours, theirs = (header.spi_r, header.spi_i) if header.from_initiator else (header.spi_i, header.spi_r)
-        sa = self._core.candidates.get((ours, theirs)) or self._core.ikes.get(ours)
-        if sa is not None and sa.initiator != header.from_initiator:
-            known = sa.spi_r if sa.initiator else sa.spi_i
-            if known in (theirs, NO_SPI):
-                return sa
-        if not header.is_response and ours not in self._core.promised and not self._core.ending:
-            self._complain(header, path, Notify(NotifyType.INVALID_IKE_SPI))
-        raise PeerError("unknown-ike-spi", ours.hex())
-
-    def _other_version(self, header: Header, path: Path) -> None:
-        """2.5: only a higher version is told, and only in answer to a request."""
-        if header.major > MAJOR_VERSION and not header.is_response:
-            self._complain(header, path, Notify(NotifyType.INVALID_MAJOR_VERSION))
-        raise PeerError("major-version", str(header.major))
-
-    def _complain(self, header: Header, path: Path, notify: Notify) -> bool:
-        """An error in clear (1.5, 2.21.4), seldom, and never longer than what it answers; whether it was sent."""
-        answer = _in_clear(header, notify)
-        if len(answer) > header.length or not self._guard.may_complain(path.remote, self._core.now):
-            self._core.drop("complaint-withheld")
-            return False
-        self._core.emit(Send(answer, path))
-        return True
-
-    # --- IKE_SA_INIT ---
-
-    def _begin(self, header: Header, data: bytes, path: Path) -> None:
-        core = self._core
-        if core.ending:
-            raise PeerError("ending", core.ending)
-        if header.flags & Flag.INITIATOR == 0 or header.message_id != 0:
-            raise PeerError("bad-sa-init", f"flags {header.flags!r}, message ID {header.message_id}")
-        known = self._asked.get(data)
-        if known is not None:
-            self._repeat(known, path)
-            return
-        cookie = self._guard.admit(
-            header.next_payload, header.spi_i, data, path.remote, core.config.cookie_threshold, core.now
-        )
-        if cookie is not None:
-            self._ask_for(cookie, header, path)
-            return
-        if len(core.ikes) >= limits.MAX_IKE_SAS:
-            raise PeerError("too-many-ike-sas")
-        try:
-            sa = answer_sa_init(core, decode(data), data, path)
-        except (PeerError, Refused) as error:
-            self._guard.failed(path.remote, core.now)
-            self._refuse(header, path, error)
-            raise
-        self._asked[data] = sa
-        self._guard.opened(path.remote)
-        self._strangers[sa.spi] = path.remote
-        core.after(limits.HALF_OPEN_LIFETIME, lambda: self._half_open_over(data, sa))
-
-    def _ask_for(self, cookie: bytes, header: Header, path: Path) -> None:
-        answer = _in_clear(header, Notify(NotifyType.COOKIE, cookie))
-        if len(answer) > limits.COOKIE_SHARE * header.length:
-            raise PeerError("sa-init-too-short", f"{header.length} octets")  # no request that we could take is
-        self._core.drop("cookie-asked")
-        self._core.emit(Send(answer, path))
-
-    def _repeat(self, sa: IkeSa, path: Path) -> None:
-        """2.1: the same response as long as IKE_AUTH hasn't come, then none. It goes nowhere but where it went first,
-        since whoever has seen the request could have it sent to anybody."""
-        if sa.stage is not Stage.HALF_OPEN:
-            raise PeerError("sa-init-late")
-        if path.remote.address != self._strangers[sa.spi].address:
-            raise PeerError("sa-init-elsewhere", str(path.remote))
-        if not self._guard.may_repeat(path.remote, self._core.now):
-            raise PeerError("repeat-rate")
-        self._core.drop("request-repeated")
-        sa.transmit(sa.window.response, path)
-
-    def _refuse(self, header: Header, path: Path, error: PeerError | Refused) -> None:
-        """2.21.1: errors that help an honest peer are told; what is malformed gets no answer (3.10.1)."""
-        told = False
-        if error.notify is not None and error.notify != NotifyType.INVALID_SYNTAX:
-            told = self._complain(header, path, Notify(NotifyType(error.notify), error.data))
-        new = header.spi_i not in self._refused
-        self._refused.append(header.spi_i)
-        if told and new and isinstance(error, Refused) and error.reason != "other-group-wanted":
-            reports.stranger_failed(self._core, "sa-init-refused", path.remote, error.detail)
-
-    def _known(self, sa: IkeSa) -> None:
-        """It no longer counts as half-open. What failed to authenticate counts on until its time is over."""
-        remote = self._strangers.pop(sa.spi, None)
-        if remote is not None:
-            self._guard.closed(remote)
-
-    def _half_open_over(self, data: bytes, sa: IkeSa) -> None:
-        del self._asked[data]
-        self._known(sa)
-        if sa.stage is Stage.HALF_OPEN:
-            self._core.drop("half-open-expired")
-            sa.vanish("nobody authenticated")
+            raise PeerError("major-version", str(header.major))
 
     # --- commands ---
 
@@ -384,16 +271,3 @@ class Ike:
 def _among(child: ChildSa, ids: set[str]) -> bool:
     """Whether it is an SA of one of these, or of one made after them."""
     return not ids.isdisjoint((child.config.id, pattern_id(child.config.id)))
-
-
-def _in_clear(header: Header, notify: Notify) -> bytes:
-    """A response outside of any IKE SA: SPIs, exchange and message ID are those of the request."""
-    back = Envelope(
-        header.spi_i,
-        header.spi_r,
-        header.exchange,
-        from_initiator=not header.from_initiator,
-        response=True,
-        message_id=header.message_id,
-    )
-    return encode(back.header(), (notify,))

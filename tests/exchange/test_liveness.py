@@ -199,7 +199,7 @@ def test_nothing_is_left_in_a_core_whose_sas_have_ended() -> None:
         assert (core.ikes, core.candidates, core.children, core.promised) == ({}, {}, {}, set())
         assert (core.fragments.known.octets, core.fragments.strangers.octets) == (0, 0)
         assert len(core.timers) == 0
-        assert node.ike._guard.half_open == 0
+        assert node.ike._core.guard.half_open == 0
 
 
 def test_a_failed_install_ends_the_child_and_says_why() -> None:

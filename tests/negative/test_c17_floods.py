@@ -108,8 +108,8 @@ def test_ten_thousand_spoofed_requests_hurt_neither_those_who_are_there_nor_thos
     pair.net.run(60)
     engine = pair.b.ike
     assert len(engine._core.ikes) == len(pair.b.established) == 2
-    assert (engine._asked, engine._strangers, engine._guard.half_open) == ({}, {}, 0)
-    assert not engine._guard._half_open
+    assert (engine._reception._asked, engine._reception._strangers, engine._core.guard.half_open) == ({}, {}, 0)
+    assert not engine._core.guard._half_open
 
 
 @pytest.mark.parametrize("payloads", [PAYLOADS, SHORT_VALUE, NO_PROPOSAL], ids=["good", "malformed", "no proposal"])
@@ -161,7 +161,7 @@ def test_work_before_a_cookie_is_one_mac_and_no_key_pair(monkeypatch: pytest.Mon
     macs = []
     real = hmac.digest
     monkeypatch.setattr("ipsecd.ike.cookie.hmac.digest", lambda *args: (macs.append(args), real(*args))[1])
-    monkeypatch.setattr("ipsecd.ike.engine.decode", lambda data: pytest.fail("the whole message is decoded"))
+    monkeypatch.setattr("ipsecd.ike.v2.reception.decode", lambda data: pytest.fail("the whole message is decoded"))
     data = request(Random(3))
     assert asks_for_cookie(ike.receive(data, at(A), 1_000.0))
     assert len(macs) == 1
@@ -220,10 +220,10 @@ def test_a_thousand_half_open_in_all_and_then_no_more_until_they_are_over() -> N
     random = Random(6)
     for number in range(limits.MAX_HALF_OPEN + 50):
         ike.receive(request(random), at(IPv4Address(0x0A000000 + number)), 1_000.0)
-    assert ike._guard.half_open == limits.MAX_HALF_OPEN == 1_000
+    assert ike._core.guard.half_open == limits.MAX_HALF_OPEN == 1_000
     assert ike.counters["half-open-limit"] == 50
     ike.timer(1_000.0 + limits.HALF_OPEN_LIFETIME)
-    assert ike._guard.half_open == 0
+    assert ike._core.guard.half_open == 0
     assert sent(ike.receive(request(random), at(A), 1_031.0))
 
 
@@ -272,7 +272,7 @@ def test_cookies_stay_on_until_it_has_been_calm_for_ten_seconds() -> None:
         assert not asks_for_cookie(ike.receive(request(random), at(IPv4Address(0x0A000000 + number)), 1_000.0))
     assert asks_for_cookie(ike.receive(request(random), at("10.1.0.1"), 1_029.0))
     ike.timer(1_030.0)  # none of them is half-open any more
-    assert ike._guard.half_open == 0
+    assert ike._core.guard.half_open == 0
     assert asks_for_cookie(ike.receive(request(random), at("10.1.0.1"), 1_038.9))
     assert not asks_for_cookie(ike.receive(request(random), at("10.1.0.1"), 1_039.1))
 
@@ -338,7 +338,7 @@ def test_a_wrong_cookie_is_ignored_and_another_asked_for() -> None:
     assert asks_for_cookie(ike.receive(good, at(A, 4_500), 1_000.0))
     assert not entropy.key_pairs
     assert not asks_for_cookie(ike.receive(good, at(A), 1_000.0))
-    assert ike._guard.half_open == 1
+    assert ike._core.guard.half_open == 1
 
 
 def test_a_cookie_stands_before_everything_else_or_is_still_found() -> None:

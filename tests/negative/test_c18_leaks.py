@@ -133,7 +133,7 @@ def test_failed_handshakes_of_a_kind_leave_nothing(kind: str) -> None:
     assert (core.ikes, core.children, core.candidates, core.promised) == ({}, {}, {}, set())
     assert (core.fragments.known.octets, core.fragments.strangers.octets) == (0, 0)
     assert len(core.timers) == 0
-    assert (ike._asked, ike._strangers, ike._guard.half_open) == ({}, {}, 0)
+    assert (ike._reception._asked, ike._reception._strangers, ike._core.guard.half_open) == ({}, {}, 0)
     assert ike.counters["internal-error"] == 0
     assert live() == before
 

@@ -147,7 +147,7 @@ def test_forgeries_in_any_number_and_order_on_a_bad_network_end_with_agreement()
 def test_a_cookie_that_changes_while_the_answer_is_on_its_way_costs_no_attempt() -> None:
     """A responder whose cookies change each second, at a distance of 1.2 s: our first request was repeated by then."""
     pair = Pair(cookie_threshold=0, link=Link(delay=(1.2, 1.2)))
-    jar = pair.b.ike._guard._jar
+    jar = pair.b.ike._core.guard._jar
     baked = iter(range(1, 100))
     jar.bake = lambda *_: b"\1" + bytes([next(baked)]) * 16  # type: ignore[method-assign]  # another each time
     jar.good = lambda *_: True  # type: ignore[method-assign]  # and all of them are good
