@@ -94,13 +94,12 @@ def joined(core: Core, hear: Hear) -> Hear:
 
 
 class Wire(Line[End]):
-    """Main mode, or aggressive mode, from one end to the other."""
+    """Main mode, or aggressive mode, from one end to the other. ``of_r`` are all that the responder has."""
 
     def __init__(
         self,
         of_i: Terms,
-        of_r: Terms,
-        *,
+        *of_r: Terms,
         seed: int | str = 0,
         link: Link | None = None,
         nat: bool = False,

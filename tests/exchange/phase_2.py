@@ -29,6 +29,7 @@ from ipsecd.wire.selector import Selector
 from tests.exchange.entropy import SeededEntropy
 from tests.exchange.network import Link
 from tests.exchange.phase_1 import COOKIE_I, COOKIE_R, suite
+from tests.exchange.phase_1 import terms as phase_1_terms
 from tests.exchange.v1_line import NAT_ADDRESS, NAT_PORTS, OURS, THEIRS, Line, LineEnd
 from tests.exchange.v1_suites import esp
 
@@ -64,6 +65,7 @@ def isakmp_sa(*, initiator: bool, path: Path, nat: Nat | None = NONE, revision: 
     keys = derive_isakmp(of_1.prf.id, of_1.encryption, skeyid, shared, COOKIE_I, COOKIE_R)
     cipher = IsakmpCipher(of_1.prf.id, of_1.encryption, keys.cipher)
     return IsakmpSa(
+        terms=phase_1_terms(),
         initiator=initiator,
         cookies=(COOKIE_I, COOKIE_R),
         suite=of_1,

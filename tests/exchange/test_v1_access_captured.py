@@ -135,7 +135,7 @@ def _as_responder(captured: Captured, phase_1: tuple[tuple[bool, int, bytes], ..
     core, terms = captured.end(False, *(() if aggressive else (_fake_source(phase_1[3][2]),)))
     made: list[IsakmpSa] = []
     kind = AggressiveResponder if aggressive else MainModeResponder
-    responder = kind(core, terms, captured.cookies[1], made.append, pytest.fail)
+    responder = kind(core, (terms,), captured.cookies[1], made.append, pytest.fail)
     answers = []
     for ours, port, data in phase_1:
         if ours:

@@ -29,7 +29,7 @@ from ipsecd.wire.registry_v1 import Exchange, Protocol
 from ipsecd.wire.selector import Selector
 from tests.exchange.entropy import SeededEntropy
 from tests.exchange.known import TheirEntropy, TheirPair
-from tests.exchange.phase_1 import suite
+from tests.exchange.phase_1 import suite, terms
 from tests.exchange.v1_suites import ah, esp
 from tests.unit.crypto.captured_v1 import CAPTURED, Captured
 
@@ -58,6 +58,7 @@ def isakmp_sa(session: Captured, *, initiator: bool) -> IsakmpSa:
     chain.accept([data for _, data, _ in session.messages if not ikev1.decode(data).header.message_id][-1])
     path = Path(A, B, natt=True) if initiator else Path(B, A, natt=True)
     return IsakmpSa(
+        terms=terms(),
         initiator=initiator,
         cookies=session.cookies,
         suite=of_1,

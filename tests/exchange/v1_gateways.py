@@ -75,7 +75,7 @@ class Gateway(LineEnd):
         return lambda message, _, path: begun.hear(message, path)
 
     def _answer(self, cookie: bytes, *, done: Done, failed: Failed) -> Hear:
-        return MainModeResponder(self.core, self._terms(), cookie, lambda sa: done(self._said(sa)), failed).hear
+        return MainModeResponder(self.core, (self._terms(),), cookie, lambda sa: done(self._said(sa)), failed).hear
 
     def _said(self, sa: IsakmpSa) -> IsakmpSa:
         return replace(sa, vendor_ids=sa.vendor_ids + self.says)

@@ -93,9 +93,15 @@ class AggressiveInitiator(Initiator):
         self._cookies, self._vendor_ids, self._agreed = cookies, admitted.vendor_ids, agreed
         self._answer = message.chain.tail
         self._prove(agreed)
-        lifetime = self._terms.lifetime
+        terms = self._terms
         sa = established(
-            agreed, peer, initiator=True, lifetime=lifetime, path=self._path, vendor_ids=admitted.vendor_ids
+            terms,
+            agreed,
+            peer,
+            initiator=True,
+            lifetime=terms.lifetime,
+            path=self._path,
+            vendor_ids=admitted.vendor_ids,
         )
         self._over = True
         self._done(sa)

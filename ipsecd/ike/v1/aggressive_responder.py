@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 from ipsecd import limits
 from ipsecd.crypto.exchange import check_public
-from ipsecd.errors import PeerError, Refused
+from ipsecd.errors import PeerError
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.nat import Nat
 from ipsecd.ike.v1 import natt
-from ipsecd.ike.v1.phase_1 import Agreed, Claim, IsakmpSa, agree
+from ipsecd.ike.v1.candidates import Candidates, Ways
+from ipsecd.ike.v1.phase_1 import Agreed, Claim, IsakmpSa
 from ipsecd.ike.v1.responding import Responder, stays_behind_nat
 from ipsecd.ike.v1.rows import AGGRESSIVE_1, AGGRESSIVE_3, Admitted
-from ipsecd.ike.v1.suites import Choice, choose
+from ipsecd.ike.v1.suites import Choice
 from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
 from ipsecd.wire.identity import Identity
@@ -40,17 +41,23 @@ class _Asked:
 
     choice: Choice
     claim: Claim
-    agreed: Agreed
+    ways: Ways
     path: Path
 
 
 class AggressiveResponder(Responder):
-    """Of terms that don't accept what aggressive mode shows, the first message raises Refused, and isn't answered."""
+    """Which terms are meant the identity in the first message says. Of those that don't accept what aggressive mode
+    shows that message raises Refused, and isn't answered."""
 
     exchange = Exchange.AGGRESSIVE
 
     def __init__(
-        self, core: Core, terms: Terms, cookie: bytes, done: Callable[[IsakmpSa], None], failed: Callable[[str], None]
+        self,
+        core: Core,
+        terms: tuple[Terms, ...],
+        cookie: bytes,
+        done: Callable[[IsakmpSa], None],
+        failed: Callable[[str], None],
     ) -> None:
         super().__init__(core, terms, cookie, done, failed)
         self._asked: _Asked | None = None
@@ -69,26 +76,24 @@ class AggressiveResponder(Responder):
         cookies = self._new_cookies(message)
         admitted = AGGRESSIVE_1.admit(message.chain)
         claim = Claim.of(admitted)
-        claim.check(self._terms.remote_id)
-        suites = self._terms.exposed(self._terms.answered(admitted.vendor_ids))
-        if not suites:
-            raise Refused("aggressive-not-accepted", "the peer wants aggressive mode, which this rule doesn't accept")
-        choice = choose(admitted.one(Sa), suites)
+        called = self._candidates.called(claim)
+        choice, able = called.choose_exposed(admitted.one(Sa), admitted.vendor_ids)
         check_public(choice.suite.group.id, admitted.one(Ke).data)
         self._cookies = cookies
         try:
-            self._answer_offer(admitted, choice, claim, data, path)
+            self._answer_offer(admitted, choice, able.first, claim, data, path)
         except PeerError:
             self._cookies = (b"", b"")
             raise
 
-    def _answer_offer(self, admitted: Admitted, choice: Choice, claim: Claim, data: bytes, path: Path) -> None:
+    def _answer_offer(
+        self, admitted: Admitted, choice: Choice, chosen: Candidates, claim: Claim, data: bytes, path: Path
+    ) -> None:
         suite, revision = choice.suite, natt.common(admitted.all(VendorId))
         pair, value = self._core.entropy.key_pair(suite.group.id), admitted.one(Ke).data
         nonce = self._core.entropy.octets(limits.NONCE_OCTETS)
-        agreed = agree(
+        ways = chosen.agree(
             suite,
-            self._terms.method(suite, initiator=False),
             self._cookies,
             admitted.body(Sa),
             (value, pair.public),
@@ -96,8 +101,10 @@ class AggressiveResponder(Responder):
             pair.shared(value),
             (revision, None),
         )
-        us, method = Id.of(self._terms.local_id), agreed.method
-        self._asked, self._agreed, self._vendor_ids = _Asked(choice, claim, agreed, path), agreed, admitted.vendor_ids
+        ((agreed, (terms,)),) = ways.all
+        us, method = Id.of(terms.local_id), agreed.method
+        self._candidates, self._ways = chosen, ways
+        self._asked, self._vendor_ids = _Asked(choice, claim, ways, path), admitted.vendor_ids
         said: list[AnyPayload] = [choice.answer, Ke(pair.public), Nonce(nonce), us]
         said += [*method.certificates, *method.requests]
         said += [*self._able_to(revision), *self._about_path(suite, revision, path)]
@@ -105,14 +112,13 @@ class AggressiveResponder(Responder):
 
     def _take_proof(self, message: ikev1.Message, asked: _Asked, data: bytes, path: Path) -> None:
         AGGRESSIVE_3.fits(message)
-        agreed = asked.agreed
-        peer = self._proved(agreed, message, AGGRESSIVE_3, asked.claim)
+        agreed, terms, peer = self._proved(asked.ways, message, AGGRESSIVE_3, asked.claim)
         agreed.nat = self._detected(agreed, peer.admitted.all(NatD), asked.path, path)
         if stays_behind_nat(agreed, path):
             raise PeerError("not-floated", "there is a NAT, and the peer stays on port 500")
         agreed.accept(message)
         self._heard, self._said = data, ()
-        self._establish(agreed, peer, asked.choice, path)
+        self._establish(agreed, terms, peer, asked.choice, path)
 
     def _detected(self, agreed: Agreed, said: tuple[NatD, ...], *paths: Path) -> Nat | None:
         """By the ports of the first message or those of this one: peers have hashed the one or the other."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from ipsecd import limits
-from ipsecd.errors import PeerError, Refused
+from ipsecd.errors import PeerError
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
@@ -130,13 +130,15 @@ class Initiator(ABC):
     def _proved(self, agreed: Agreed, message: ikev1.Message, row: Row) -> Proved:
         """Who the peer is. What proves nothing is remembered for people, and what proves another one is the end."""
         try:
-            return agreed.proved(message, row, self._terms.remote_id, of_initiator=False)
+            peer = agreed.proved(message, row, of_initiator=False)
         except PeerError as error:
             self._complaint = error.detail
             raise
-        except Refused as refusal:
+        refusal = peer.claim.refusal((self._terms,))
+        if refusal is not None:
             self._fail(refusal.detail)
-            raise
+            raise refusal
+        return peer
 
     # --- the end ---
 

@@ -114,8 +114,17 @@ class MainModeInitiator(Initiator):
         peer = self._proved(agreed, message, MAIN_6)
         agreed.accept(message)
         self._finish()
-        lifetime = self._terms.lifetime
-        self._done(established(agreed, peer, initiator=True, lifetime=lifetime, path=path, vendor_ids=self._vendor_ids))
+        terms = self._terms
+        sa = established(
+            terms,
+            agreed,
+            peer,
+            initiator=True,
+            lifetime=terms.lifetime,
+            path=path,
+            vendor_ids=self._vendor_ids,
+        )
+        self._done(sa)
 
     def _check(self, message: ikev1.Message) -> None:
         if not message.header.belongs_to(self._cookies):

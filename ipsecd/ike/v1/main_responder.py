@@ -10,10 +10,11 @@ from ipsecd.errors import PeerError
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.v1 import natt
-from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, agree
+from ipsecd.ike.v1.candidates import Ways
+from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.responding import Responder, stays_behind_nat
 from ipsecd.ike.v1.rows import MAIN_1, MAIN_3, MAIN_5
-from ipsecd.ike.v1.suites import Choice, choose
+from ipsecd.ike.v1.suites import Choice
 from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_identity import Id
@@ -34,7 +35,12 @@ class MainModeResponder(Responder):
     exchange = Exchange.MAIN
 
     def __init__(
-        self, core: Core, terms: Terms, cookie: bytes, done: Callable[[IsakmpSa], None], failed: Callable[[str], None]
+        self,
+        core: Core,
+        terms: tuple[Terms, ...],
+        cookie: bytes,
+        done: Callable[[IsakmpSa], None],
+        failed: Callable[[str], None],
     ) -> None:
         super().__init__(core, terms, cookie, done, failed)
         self._asked: _Asked | None = None
@@ -42,16 +48,16 @@ class MainModeResponder(Responder):
     def _take(self, message: ikev1.Message, data: bytes, path: Path) -> None:
         if self._asked is None:
             self._take_offer(message, data, path)
-        elif self._agreed is None:
+        elif self._ways is None:
             self._take_value(message, self._asked, data, path)
         else:
-            self._take_proof(message, self._asked, self._agreed, data, path)
+            self._take_proof(message, self._asked, self._ways, data, path)
 
     def _take_offer(self, message: ikev1.Message, data: bytes, path: Path) -> None:
         MAIN_1.fits(message)
         cookies = self._new_cookies(message)
         admitted = MAIN_1.admit(message.chain)
-        choice = choose(admitted.one(Sa), self._terms.answered(admitted.vendor_ids))
+        choice, self._candidates = self._candidates.choose(admitted.one(Sa), admitted.vendor_ids)
         revision = natt.common(admitted.all(VendorId))
         self._asked = _Asked(choice, admitted.body(Sa), revision)
         self._cookies, self._vendor_ids = cookies, admitted.vendor_ids
@@ -64,9 +70,8 @@ class MainModeResponder(Responder):
         pair, value = self._core.entropy.key_pair(suite.group.id), admitted.one(Ke).data
         nonce = self._core.entropy.octets(limits.NONCE_OCTETS)
         found = natt.detect(revision, suite.prf.id, self._cookies, path, admitted.all(NatD))
-        self._agreed = agree(
+        self._ways = self._candidates.agree(
             suite,
-            self._terms.method(suite, initiator=False),
             self._cookies,
             asked.sa_body,
             (value, pair.public),
@@ -75,15 +80,15 @@ class MainModeResponder(Responder):
             (revision, found),
         )
         about = self._about_path(suite, revision, path) if found else ()
-        self._answer(data, self._clear(Ke(pair.public), Nonce(nonce), *self._agreed.method.requests, *about), path)
+        self._answer(data, self._clear(Ke(pair.public), Nonce(nonce), *self._ways.requests, *about), path)
 
-    def _take_proof(self, message: ikev1.Message, asked: _Asked, agreed: Agreed, data: bytes, path: Path) -> None:
+    def _take_proof(self, message: ikev1.Message, asked: _Asked, ways: Ways, data: bytes, path: Path) -> None:
         MAIN_5.fits(message)
+        agreed, terms, peer = self._proved(ways, message, MAIN_5)
         if stays_behind_nat(agreed, path):
             raise PeerError("not-floated", "there is a NAT, and the peer stays on port 500")
-        peer = self._proved(agreed, message, MAIN_5)
         agreed.accept(message)
-        us = Id.of(self._terms.local_id)
+        us = Id.of(terms.local_id)
         proof = agreed.proof(us, of_initiator=False)
         self._answer(data, agreed.seal(self.exchange, (us, *agreed.method.certificates, proof)), path)
-        self._establish(agreed, peer, asked.choice, path)
+        self._establish(agreed, terms, peer, asked.choice, path)

@@ -15,6 +15,7 @@ from ipsecd.ike.v1.methods import Method
 from ipsecd.ike.v1.natt import Revision
 from ipsecd.ike.v1.rows import Admitted, Row
 from ipsecd.ike.v1.suites import IsakmpSuite
+from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.ikev1_identity import Id
@@ -36,28 +37,31 @@ class Claim:
     def of(cls, admitted: Admitted) -> Claim:
         return cls(admitted.one(Id), admitted.body(Id))
 
-    def check(self, wanted: Identity) -> None:
-        """Refused("wrong-remote-identity" | "bad-identity-port") for another than the one we want."""
-        if not wanted.matches(self.id.identity):
-            raise Refused(
+    def refusal(self, terms: tuple[Terms, ...]) -> Refused | None:
+        """Refused("wrong-remote-identity" | "bad-identity-port") for another than all those that we want."""
+        if not any(each.remote_id.matches(self.id.identity) for each in terms):
+            wanted = dict.fromkeys(str(each.remote_id) for each in terms)
+            return Refused(
                 "wrong-remote-identity",
-                f"the peer is {self.id.identity}; we want {wanted}",
+                f"the peer is {self.id.identity}; we want {' or '.join(wanted)}",
                 notify=NotifyType.INVALID_ID_INFORMATION,
             )
         # RFC 2407 section 4.6.2
         if self.id.protocol not in (0, IpProtocol.UDP) or self.id.port not in _PHASE_1_PORTS:
-            raise Refused(
+            return Refused(
                 "bad-identity-port",
                 f"an identity for protocol {self.id.protocol} and port {self.id.port} isn't one of a host",
                 notify=NotifyType.INVALID_ID_INFORMATION,
             )
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """Who the peer is, and what it has said of that. ``alone``: that it has no other SA with us (INITIAL-CONTACT)."""
+    """Who the peer says that it is, by a credential that fits, and what else it has said. ``alone``: that it has no
+    other SA with us (INITIAL-CONTACT)."""
 
-    remote_id: Identity
+    claim: Claim
     alone: bool
     admitted: Admitted
 
@@ -82,19 +86,16 @@ class Agreed:
         """Ours: HASH_I or HASH_R, or one of them signed."""
         return self.method.prove(self._hash(whose.encode(), of_initiator=of_initiator))
 
-    def proved(
-        self, message: ikev1.Message, row: Row, wanted: Identity, *, of_initiator: bool, claim: Claim | None = None
-    ) -> Proved:
-        """Who has sent the message by which the peer proves itself; ``claim`` if it has said so before. ``accept`` it
-        if all else is right. PeerError if it proves nothing, of which the detail is for people; Refused as from
-        ``Claim.check`` if it does, but somebody else."""
+    def proved(self, message: ikev1.Message, row: Row, *, of_initiator: bool, claim: Claim | None = None) -> Proved:
+        """Who has sent the message by which the peer proves itself; ``claim`` if it has said so before. Whether that is
+        who we want is another question. ``accept`` it if all is right. PeerError if it proves nothing, of which the
+        detail is for people."""
         admitted = self._read(message, row)
         claim = claim or Claim.of(admitted)
         self.method.check(self._hash(claim.body, of_initiator=of_initiator), admitted, claim.id.identity)
-        claim.check(wanted)
         # the proof doesn't cover it, so that in clear it is anybody's
         alone = bool(message.sealed) and admitted.notify(NotifyType.INITIAL_CONTACT) is not None
-        return Proved(claim.id.identity, alone, admitted)
+        return Proved(claim, alone, admitted)
 
     def accept(self, message: ikev1.Message) -> None:
         """Behind this message of the peer's, which is proved, the next one is encrypted."""
@@ -150,8 +151,9 @@ class IsakmpSa:
     """An established ISAKMP SA. ``chain`` has come to the end of phase 1, and each later exchange begins there.
     ``seconds``, and the ``octets`` that it may encrypt, are the shorter of both sides' lifetimes that are known.
     ``alone``: the peer says that it has no other SA with us (INITIAL-CONTACT). ``user``: who uses the peer, once XAUTH
-    has shown that."""
+    has shown that. ``terms`` are those that it was made by."""
 
+    terms: Terms
     initiator: bool
     cookies: tuple[bytes, bytes]
     suite: IsakmpSuite
@@ -175,17 +177,25 @@ class IsakmpSa:
 
 
 def established(
-    agreed: Agreed, peer: Proved, *, initiator: bool, lifetime: Lifetime, path: Path, vendor_ids: tuple[bytes, ...]
+    terms: Terms,
+    agreed: Agreed,
+    peer: Proved,
+    *,
+    initiator: bool,
+    lifetime: Lifetime,
+    path: Path,
+    vendor_ids: tuple[bytes, ...],
 ) -> IsakmpSa:
     """What a phase 1 ends with. ``lifetime`` has seconds."""
     return IsakmpSa(
+        terms=terms,
         initiator=initiator,
         cookies=agreed.cookies,
         suite=agreed.suite,
         keys=agreed.keys,
         cipher=agreed.cipher,
         chain=agreed.chain,
-        remote_id=peer.remote_id,
+        remote_id=peer.claim.id.identity,
         seconds=int(lifetime.seconds or 0),
         revision=agreed.revision,
         nat=agreed.nat,

@@ -15,6 +15,7 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
 from ipsecd.ike.timers import Timer
 from ipsecd.ike.v1 import durations, natt
+from ipsecd.ike.v1.candidates import Candidates, Ways
 from ipsecd.ike.v1.extended import KNOWS_XAUTH
 from ipsecd.ike.v1.fragments import JOINS, in_parts
 from ipsecd.ike.v1.phase_1 import Agreed, Claim, IsakmpSa, Proved, established
@@ -28,7 +29,7 @@ from ipsecd.wire.registry_v1 import Exchange
 
 
 class Responder(ABC):
-    """Begins with the initiator's first message.
+    """Begins with the initiator's first message. ``terms`` are those that may be meant, in order.
 
     ``done`` gets the ISAKMP SA; from then on this only answers repeats. ``failed`` gets the reason in plain words, when
     the time is over or the peer isn't who we want. One of them is called, once.
@@ -37,10 +38,15 @@ class Responder(ABC):
     exchange: ClassVar[Exchange]
 
     def __init__(
-        self, core: Core, terms: Terms, cookie: bytes, done: Callable[[IsakmpSa], None], failed: Callable[[str], None]
+        self,
+        core: Core,
+        terms: tuple[Terms, ...],
+        cookie: bytes,
+        done: Callable[[IsakmpSa], None],
+        failed: Callable[[str], None],
     ) -> None:
         self._core = core
-        self._terms = terms
+        self._candidates = Candidates.of(terms)
         self._cookie = cookie
         self._done = done
         self._failed = failed
@@ -49,7 +55,7 @@ class Responder(ABC):
         self._said: tuple[bytes, ...] = ()
         self._answers = self._left = 0
         self._vendor_ids: tuple[bytes, ...] = ()
-        self._agreed: Agreed | None = None
+        self._ways: Ways | None = None
         self._complaint = ""
         self._over = False
         self._expiry = self._wait()
@@ -86,11 +92,11 @@ class Responder(ABC):
 
     def _able_to(self, revision: natt.Revision | None) -> tuple[VendorId, ...]:
         confirmed = () if revision is None else (VendorId(revision.vendor_id),)
-        extended = (KNOWS_XAUTH,) if self._terms.extended else ()
+        extended = (KNOWS_XAUTH,) if self._candidates.extended else ()
         return (*confirmed, ANSWERS, JOINS, *extended)
 
     def _about_path(self, suite: IsakmpSuite, revision: natt.Revision | None, path: Path) -> tuple[NatD, ...]:
-        force_udp = self._terms.force_udp
+        force_udp = self._candidates.force_udp
         return natt.payloads(revision, suite.prf.id, self._cookies, path, self._core.entropy, force_udp=force_udp)
 
     def _answer(self, heard: bytes, said: bytes, path: Path) -> None:
@@ -116,10 +122,12 @@ class Responder(ABC):
 
     # --- the end ---
 
-    def _proved(self, agreed: Agreed, message: ikev1.Message, row: Row, claim: Claim | None = None) -> Proved:
+    def _proved(
+        self, ways: Ways, message: ikev1.Message, row: Row, claim: Claim | None = None
+    ) -> tuple[Agreed, Terms, Proved]:
         """Who the peer is. What proves nothing is remembered for people, and what proves another one is the end."""
         try:
-            return agreed.proved(message, row, self._terms.remote_id, of_initiator=True, claim=claim)
+            return ways.proved(message, row, claim)
         except PeerError as error:
             self._complaint = error.detail
             raise
@@ -127,12 +135,20 @@ class Responder(ABC):
             self._fail(refusal.detail)
             raise
 
-    def _establish(self, agreed: Agreed, peer: Proved, choice: Choice, path: Path) -> None:
+    def _establish(self, agreed: Agreed, terms: Terms, peer: Proved, choice: Choice, path: Path) -> None:
         self._finish()
-        lifetime = durations.shorter(self._terms.lifetime, choice.lifetime)
-        self._done(
-            established(agreed, peer, initiator=False, lifetime=lifetime, path=path, vendor_ids=self._vendor_ids)
+        if self._ways is not None:
+            self._ways.wipe(but=agreed)
+        sa = established(
+            terms,
+            agreed,
+            peer,
+            initiator=False,
+            lifetime=durations.shorter(terms.lifetime, choice.lifetime),
+            path=path,
+            vendor_ids=self._vendor_ids,
         )
+        self._done(sa)
 
     def _wait(self) -> Timer:
         return self._core.after(limits.HALF_OPEN_LIFETIME, self._expired)
@@ -142,8 +158,8 @@ class Responder(ABC):
 
     def _fail(self, reason: str) -> None:
         self._finish()
-        if self._agreed is not None:
-            self._agreed.keys.wipe()
+        if self._ways is not None:
+            self._ways.wipe()
         self._failed(reason)
 
     def _finish(self) -> None:
