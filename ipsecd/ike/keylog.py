@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ipsecd.ike.effects import AhChildKeys, KeyLog
-from ipsecd.ike.parts import Keys
+from ipsecd.ike.parts import Keys, Part
 from ipsecd.wire.registry import Integ
 from ipsecd.wire.selector import Address
 
 if TYPE_CHECKING:
+    from ipsecd.crypto.secret import Secret
     from ipsecd.ike.child_sa import ChildSa
+    from ipsecd.ike.config import Path
+    from ipsecd.ike.core import Core
     from ipsecd.ike.sa import IkeSa
 
 
@@ -34,16 +37,25 @@ def log_ike_keys(sa: IkeSa) -> None:
 
 
 def log_child_keys(child: ChildSa) -> None:
-    """The keys of both of its SAs of ESP. AH hides nothing, so its keys are of no use to who may only read."""
-    if not child.peer.keylog:
-        return
-    here, there = child.ike.path.local.address, child.ike.path.remote.address
-    for part in child.parts:
-        _log(child, there, here, part.spi_in, part.keys_in)
-        _log(child, here, there, part.spi_out, part.keys_out)
+    """The keys of both of its SAs of ESP."""
+    if child.peer.keylog:
+        log_parts(child.ike.core, child.ike.path, child.parts)
 
 
-def _log(child: ChildSa, source: Address, destination: Address, spi: bytes, keys: Keys) -> None:
+def log_isakmp_key(core: Core, cookie_i: bytes, key: Secret) -> None:
+    """Of an ISAKMP SA: that of its cipher, and the initiator's cookie."""
+    core.emit(KeyLog("isakmp", {"cookie_i": cookie_i, "key": key.reveal()}))
+
+
+def log_parts(core: Core, path: Path, parts: tuple[Part, ...]) -> None:
+    """AH hides nothing, so its keys are of no use to who may only read."""
+    here, there = path.local.address, path.remote.address
+    for part in parts:
+        _log(core, there, here, part.spi_in, part.keys_in)
+        _log(core, here, there, part.spi_out, part.keys_out)
+
+
+def _log(core: Core, source: Address, destination: Address, spi: bytes, keys: Keys) -> None:
     if isinstance(keys, AhChildKeys):
         return
     fields = {
@@ -56,4 +68,4 @@ def _log(child: ChildSa, source: Address, destination: Address, spi: bytes, keys
         "encryption_key": keys.encryption_key.reveal(),
         "integrity_key": keys.integrity_key.reveal(),
     }
-    child.ike.core.emit(KeyLog("esp", fields))
+    core.emit(KeyLog("esp", fields))

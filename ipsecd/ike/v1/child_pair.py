@@ -11,6 +11,7 @@ from ipsecd.crypto.secret import Secret
 from ipsecd.ike.config import Lifetime, Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import RemoveInbound, RemoveOutbound
+from ipsecd.ike.keylog import log_parts
 from ipsecd.ike.lifetimes import child_limits
 from ipsecd.ike.nat import floated, portless
 from ipsecd.ike.parts import Part, Use, parts_of
@@ -60,6 +61,8 @@ class ChildPair:
         use = self._use()
         for part, (soft, hard) in zip(self.parts, self.limits, strict=True):
             core.emit(use.inbound(part, soft, hard))
+        if self.terms.keylog:
+            log_parts(core, self.path, self.parts)
 
     def open_outbound(self, core: Core) -> None:
         """From now on we send by it."""

@@ -28,7 +28,7 @@ class QuickTerms:
     """One child and the SAs that it may have. ``suites`` are in order of preference, and those alone that the path can
     carry. ``local`` and ``remote`` are the widest selectors it may ever have. ``transport``: it's for two hosts, and we
     offer transport mode alone; whoever asks for tunnel mode gets that. ``idle``: SAs that nothing goes by for so many
-    seconds end; None: none does."""
+    seconds end; None: none does. ``keylog``: their keys are reported for export."""
 
     child: str
     peer: str
@@ -38,6 +38,7 @@ class QuickTerms:
     lifetime: Lifetime
     transport: bool = False
     idle: float | None = None
+    keylog: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ipsecd import limits
 from ipsecd.errors import PeerError
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Keepalive
+from ipsecd.ike.keylog import log_isakmp_key
 from ipsecd.ike.lifetimes import soft_seconds
 from ipsecd.ike.v1.access import Client, Gateway
 from ipsecd.ike.v1.admission import access_of
@@ -39,12 +40,13 @@ if TYPE_CHECKING:
 class Settings:
     """What ISAKMP SAs with one peer are held to. ``terms`` are what it may have, in order. ``dpd``: it's asked whether
     it's there after so many seconds without a word. ``quick_modes`` that one of them makes; 0: no limit.
-    ``access``: who comes in from elsewhere, if one of the two does."""
+    ``access``: who comes in from elsewhere, if one of the two does. ``keylog``: their keys are reported for export."""
 
     terms: tuple[QuickTerms, ...]
     dpd: float = limits.DPD_IDLE
     quick_modes: int = 0
     access: Client | Gateway | None = None
+    keylog: bool = False
 
 
 class SessionOwner(Protocol):
@@ -101,6 +103,8 @@ class Session:
         self.peer_alone = sa.alone
         self._exchanges = Exchanges(core, sa, settings.terms, self, settings.dpd)
         self._access = access_of(core, sa, settings.access, self._exchanges.transact, self)
+        if settings.keylog:
+            log_isakmp_key(core, sa.cookies[0], sa.keys.cipher)
         fraction = core.fraction()
         self._timers = [
             core.after(soft_seconds(sa.seconds, fraction), lambda: owner.due(self)),
