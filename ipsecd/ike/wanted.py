@@ -8,40 +8,21 @@ from dataclasses import dataclass
 from ipsecd import limits
 from ipsecd.ike import reports
 from ipsecd.ike.child_sa import ChildSa
-from ipsecd.ike.config import Child, Endpoint, Path, Peer
-from ipsecd.ike.contact import Call
+from ipsecd.ike.config import Child, Peer
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import GiveUp
+from ipsecd.ike.less import Less
 from ipsecd.ike.menus import nothing_left
-from ipsecd.ike.narrowing import Packet, Selectors, left_out, takes
-from ipsecd.ike.nat import carries_both
+from ipsecd.ike.narrowing import Packet, left_out, takes
 from ipsecd.ike.patterns import Patterns
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.sessions import has_room
 from ipsecd.ike.stage import Stage
 from ipsecd.ike.timers import Timer, back_off
+from ipsecd.ike.v2 import calls
 from ipsecd.ike.v2.child import CreateChild
-from ipsecd.ike.v2.informational import Supersede
-from ipsecd.ike.v2.sa_init import call
 from ipsecd.wire.hostpair import pattern_id
-from ipsecd.wire.ike import NO_SPI
 from ipsecd.wire.selector import Address
-
-
-@dataclass(slots=True)
-class _Less:
-    """The peer allows less of a child than packets need (RFC 7296 section 2.9): on which call, with which selectors;
-    ``reason`` says it in words. It has answered so ``times`` in a row, and packets don't ask again before ``until``."""
-
-    allowed: tuple[Call | None, Selectors, Selectors]
-    reason: str
-    times: int = 0
-    until: float = 0.0
-
-    def leaves_out(self, packet: Packet | None, now: float) -> bool:
-        """Whether this packet has to wait."""
-        _, local, remote = self.allowed
-        return packet is not None and now < self.until and not takes(local, remote, packet)
 
 
 @dataclass(slots=True)
@@ -54,7 +35,7 @@ class _Want:
     raised: bool = False  # an operator wants it, of all that were put down with its pattern
     failures: int = 0
     again: Timer | None = None
-    less: _Less | None = None
+    less: Less | None = None
     told: str = ""  # why it can't be had, as long as that is no news
 
     def rest(self) -> None:
@@ -100,7 +81,7 @@ class Wanted:
     def begin(self) -> None:
         """Bring up what is to be up from the start and isn't."""
         for key, want in self._wants.items():
-            if want.child.start and not want.held and not self._up(key):
+            if want.child.start and not want.held and not self.is_up(key):
                 self._pursue(want, None)
 
     # --- who wants ---
@@ -115,7 +96,7 @@ class Wanted:
                 want.failures = 0
                 want.less, want.told = None, ""
                 want.rest()
-                if not self._up(want.child.id):
+                if not self.is_up(want.child.id):
                     self._pursue(want, None)
 
     def acquire(self, key: str, packet: Packet | None, *, known: bool) -> None:
@@ -130,7 +111,7 @@ class Wanted:
             self._core.emit(GiveUp(key, "it was put down by command"))
         elif want.less is not None and want.less.leaves_out(packet, self._core.now):
             self._core.emit(GiveUp(key, want.less.reason))
-        elif not self._up(key, packet):
+        elif not self.is_up(key, packet):
             self._pursue(want, packet)
             self._listen(want)
 
@@ -158,7 +139,7 @@ class Wanted:
         """Of two hosts nothing is kept once nothing is left between them."""
         key = want.child.id
         said = want.held or (want.raised and pattern_id(key) in self._patterns.held)
-        if want.peer.pattern and not (said or want.again or self.pursued(key) or self._up(key)):
+        if want.peer.pattern and not (said or want.again or self.pursued(key) or self.is_up(key)):
             self._wants.pop(key, None)
 
     def _listen(self, want: _Want) -> None:
@@ -217,10 +198,9 @@ class Wanted:
         want.rest()
         allowed = (new.ike.call, new.local, new.remote)
         if want.less is None or want.less.allowed != allowed:
-            want.less = _Less(allowed, reason)
+            want.less = Less(allowed, reason)
             reports.child_failed(self._core, "child-narrowed", new.peer, new.config, reports.PEER, reason)
-        want.less.until = self._core.now + back_off(limits.NARROWED_FIRST, limits.NARROWED_LAST, want.less.times)
-        want.less.times += 1
+        want.less.once_more(self._core.now)
 
     def granted(self, child: Child) -> None:
         """The peer has asked for a child SA and has got it. So it is wanted, whoever has put it down before."""
@@ -248,7 +228,7 @@ class Wanted:
         want = self._wants.get(key)
         if want is not None and want.less is not None:
             want.less.until = self._core.now  # the peer may have another mind now
-        if want is not None and not self.pursued(key) and not self._up(key):
+        if want is not None and not self.pursued(key) and not self.is_up(key):
             self._later(want)
 
     def _later(self, want: _Want) -> None:
@@ -261,7 +241,7 @@ class Wanted:
 
     def _again(self, want: _Want) -> None:
         want.again = None
-        if not want.held and not self._up(want.child.id):
+        if not want.held and not self.is_up(want.child.id):
             self._pursue(want, None)
 
     def answered(self, sa: IkeSa) -> None:
@@ -280,7 +260,8 @@ class Wanted:
         """Whether a negotiation for it is under way, in line or put off."""
         return any(task.makes == key for sa in self._sas(key) for task in sa.tasks)
 
-    def _up(self, key: str, packet: Packet | None = None, *, without: IkeSa | None = None) -> bool:
+    def is_up(self, key: str, packet: Packet | None = None, *, without: IkeSa | None = None) -> bool:
+        """Whether there is an SA that is of use, for this packet, and not on that IKE SA."""
         return any(
             child.config.id == key and child.usable and (packet is None or takes(child.local, child.remote, packet))
             for sa in self._sas(key)
@@ -299,7 +280,7 @@ class Wanted:
         want.rest()
         peer = want.peer
         nothing = nothing_left(peer.proposals, want.child.proposals)
-        sa = self._carrier(peer)
+        sa = calls.carrier(self._core, peer)
         if nothing:
             self._cannot(want, nothing)
         elif peer.responds:
@@ -309,19 +290,12 @@ class Wanted:
         elif not peer.remotes:
             self._cannot(want, "the peer's address isn't known; it has to call us")
         else:
-            self._call(peer, want.child, packet, self._remote(want))
-
-    def _carrier(self, peer: Peer) -> IkeSa | None:
-        """The IKE SA that may carry the peer's children: an established one that stays, else one that is being made."""
-        fit = [sa for sa in self._core.ikes.of_peer(peer.name) if sa.live and has_room(sa)]
-        if len(fit) == 1:  # of those there are, which may be many, each knows whether another takes its place
-            return fit[0]
-        return min(fit, key=lambda sa: (self._superseded(sa), not sa.settled), default=None)
+            calls.begin(self._core, peer, want.child, packet, self._remote(want))
 
     def elsewhere(self, child: Child, packet: Packet | None) -> None:
         """It was to be made by an IKE SA that makes no more: have it on another."""
         want = self._known(child.id)
-        if want is not None and not want.held and not self._up(child.id, packet):
+        if want is not None and not want.held and not self.is_up(child.id, packet):
             self._pursue(want, packet)
 
     def call_again(self, sa: IkeSa, child: Child, packet: Packet | None) -> bool:
@@ -330,24 +304,12 @@ class Wanted:
         want = self._wants.get(child.id)
         if want is None or want.held or self._core.ending:
             return False
-        sa.give_way(self._call(want.peer, want.child, packet, self._remote(want)))
+        sa.give_way(calls.begin(self._core, want.peer, want.child, packet, self._remote(want)))
         return True
 
     def _remote(self, want: _Want) -> Address:
         """After each failure another of the peer's addresses is tried."""
         return want.peer.remotes[want.failures % len(want.peer.remotes)]
-
-    def _call(self, peer: Peer, child: Child, packet: Packet | None, remote: Address) -> IkeSa:
-        core = self._core
-        local = peer.local or type(remote)(0)  # unspecified: whoever sends fills it in
-        natt = carries_both(peer.remote_port, core.config.natt_port)
-        port = core.config.natt_port if natt else core.config.ike_port
-        path = Path(Endpoint(local, port), Endpoint(remote, peer.remote_port), natt)
-        sa = IkeSa(core, path, initiator=True, spi_i=core.fresh_ike_spi(), spi_r=NO_SPI)
-        sa.peers = (peer,)
-        core.report("ike-calling", "info", peer=peer.name, rule=child.rule, child=child.name, remote=str(path.remote))
-        call(sa, peer, child, packet)
-        return sa
 
     def _cannot(self, want: _Want, reason: str) -> None:
         news = self._patterns.is_news(want.child.id, reason) if want.peer.pattern else reason != want.told
@@ -357,31 +319,6 @@ class Wanted:
         self._core.emit(GiveUp(want.child.id, reason))
         self._forget_idle(want)
 
-    # --- the same from scratch ---
-
     def renew(self, sa: IkeSa) -> None:
-        """The peer rekeys nothing on this IKE SA any more. Have its children made under a new one, then close it
-        (RFC 7296 sections 2.8.3, 2.25 and 4)."""
-        old = sa.latest
-        if not old.live or self._superseded(old):
-            return
-        left = {child.config.id: child for child in old.children.values() if child.lasts}
-        for key in [key for key in left if self._up(key, without=old)]:
-            del left[key]
-        if not left:
-            old.close("it can't be rekeyed, and nothing depends on it")
-            return
-        first, *others = left.values()
-        if first.peer.responds or not first.peer.remotes:
-            return  # it has to call us
-        here = old.path.remote.address
-        remote = here if here in first.peer.remotes else first.peer.remotes[0]
-        new = self._call(first.peer, first.config, None, remote)
-        for child in others:
-            new.submit(CreateChild(child.peer, child.config, None))
-        new.submit(Supersede(old))
-
-    def _superseded(self, old: IkeSa) -> bool:
-        """Whether another is being made to take its place."""
-        tasks = (task for peer in old.peers for sa in self._core.ikes.of_peer(peer.name) for task in sa.tasks)
-        return any(isinstance(task, Supersede) and task.old.latest is old for task in tasks)
+        """The peer rekeys nothing on this IKE SA any more."""
+        calls.renew(sa)

@@ -70,7 +70,7 @@ def left_over(node: Node) -> Iterator[str]:
     for name, want in core.wanted._wants.items():
         if core.wanted.pursued(name):
             yield f"{name} is being negotiated"
-        elif want.child.start and not want.held and not core.wanted._up(name):
+        elif want.child.start and not want.held and not core.wanted.is_up(name):
             yield f"{name} is to be up and isn't; {'soon' if want.again else 'never'}"
 
 
