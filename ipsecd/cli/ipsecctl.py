@@ -12,7 +12,7 @@ import click
 from rich.console import RenderableType
 
 import ipsecd
-from ipsecd.cli import live, render
+from ipsecd.cli import live, render, render_sas
 from ipsecd.cli.client import Client, taking_apart
 from ipsecd.cli.kinds import Seconds, shown_of_transport
 from ipsecd.cli.output import output
@@ -23,7 +23,8 @@ from ipsecd.cli.waiting import wait_until_up
 from ipsecd.daemon.options import CONTROL
 from ipsecd.daemon.protocol import LEVELS
 
-_TABLES = ("ikev2_decryption_table", "esp_sa")  # Wireshark's names, and those of the files in its profile folder
+# Wireshark's names, and those of the files in its profile folder
+_TABLES = ("ikev2_decryption_table", "ikev1_decryption_table", "esp_sa")
 
 _NO_KEYS = (
     "no keys: the policy doesn't say keylog: true, or the SAs are older than that (ipsecctl down and up make new ones)"
@@ -80,7 +81,7 @@ def status(control: Path, as_json: bool) -> None:
 def sas(control: Path, as_json: bool) -> None:
     """All security associations, and what they have carried."""
     with Client(control) as client:
-        _tell(client.ask("sas"), as_json, render.sas)
+        _tell(client.ask("sas"), as_json, render_sas.sas)
 
 
 @main.group(cls=PolicyCommands, invoke_without_command=True)
@@ -228,7 +229,8 @@ def keys() -> None:
 @keys.command()
 @click.option(
     "--directory", type=click.Path(path_type=Path, file_okay=False),
-    help="Write Wireshark's files ikev2_decryption_table and esp_sa there; it is made if it isn't there.",
+    help="Write Wireshark's files ikev2_decryption_table, ikev1_decryption_table and esp_sa there, and make it first "
+    "if it isn't there.",
 )  # fmt: skip
 @_json
 @click.pass_obj

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -39,9 +39,8 @@ _ALONE = "(persistent rules)"  # what is in force, to the daemon, if those are w
 _RULE = ("rule", "state", "action", "child SAs", "remark")
 _HOST = ("host", "state", "remark")
 SOFT = ("in clear with", "rule", "since", "ends in")
-_CHILD = ("child", "state", "traffic", "suite", "form", "SPI in", "SPI out", "in", "out", "rekey in")
 _ENTRY = ("entry", "action", "way", "here", "there", "line", "packets", "dropped in clear")
-_PEER = ("peer", "here", "there", "our identity", "its identity", "credentials")
+_PEER = ("peer", "here", "there", "our identity", "its identity", "versions", "credentials")
 _NARROW, _FEW = 100, 5  # with fewer columns of the terminal, no table has more of its own
 _NO_POLICY = {
     False: "no policy is in force",
@@ -60,7 +59,7 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     """``ipsecctl status``."""
     yield headline(answer)
     if answer["assigned"]["by"] != "file":
-        yield _text(f"{_assigned(answer)}\n")
+        yield plain(f"{_assigned(answer)}\n")
     if answer["rules"]:
         yield grid(_RULE, [_rule(rule) for rule in answer["rules"]], width)
     if hosts := [row for rule in answer["rules"] for row in _hosts(rule)]:
@@ -68,14 +67,14 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     if answer.get("soft_sas"):
         yield grid(SOFT, [soft(each) for each in answer["soft_sas"]], width)
     if "data_plane" in answer:
-        yield _text(f"packets are carried by {_carriers(answer)}\n")
+        yield plain(f"packets are carried by {_carriers(answer)}\n")
     if off := [name for name, on in answer.get("offloads", {}).items() if not on]:
-        yield _text(f"offloads that are off: {', '.join(off)}\n")
+        yield plain(f"offloads that are off: {', '.join(off)}\n")
     if answer["unresolved"]:
-        yield _text(f"names without an address: {', '.join(answer['unresolved'])}\n")
+        yield plain(f"names without an address: {', '.join(answer['unresolved'])}\n")
     if answer["exempt"]:
         names = ", ".join(answer["exempt"]).replace("_", " ")
-        yield _text(f"passes in clear whatever the rules say: {names}\n")
+        yield plain(f"passes in clear whatever the rules say: {names}\n")
     rows = [(name, count, answer["drop_reasons"].get(name, "")) for name, count in answer["drops"].items()]
     rows += [(f"fault in {what}", count, _FAULT) for what, count in answer["faults"].items()]
     if lost := answer["log_lines_lost"]:
@@ -87,7 +86,7 @@ def status(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
 def headline(answer: Mapping[str, Any]) -> Text:
     """The daemon and its policy in one line, from the answer to ``status``."""
     policy = f"{_called(answer['policy'])} of {answer['file']}" if answer["policy"] else _NO_POLICY[answer["bare"]]
-    return _text(f"ipsecd {answer['version']}, process {answer['pid']}, up {duration(answer['uptime'])}, {policy}\n")
+    return plain(f"ipsecd {answer['version']}, process {answer['pid']}, up {duration(answer['uptime'])}, {policy}\n")
 
 
 def _called(policy: str) -> str:
@@ -137,77 +136,9 @@ def trouble(rule: Mapping[str, Any]) -> str:
     return "; ".join(part for part in found if part)
 
 
-def sas(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
-    """``ipsecctl sas``."""
-    if not answer["sas"]:
-        yield _text("no SAs")
-    for sa in answer["sas"]:
-        yield _ike(sa)
-        if sa["children"]:
-            yield grid(_CHILD, [_child(child) for child in sa["children"]], width)
-
-
-def _ike(sa: Mapping[str, Any]) -> Text:
-    ends = f"{sa['local_id'] or '?'} ({sa['local']}) = {sa['remote_id'] or '?'} ({sa['remote']})"
-    role = "we called" if sa["initiator"] else "it called"
-    nat = " and ".join(side for side, there in (("us", sa["nat_here"]), ("the peer", sa["nat_there"])) if there)
-    facts = [
-        sa["suite"],
-        role,
-        f"NAT before {nat}" if nat else "",
-        "native" if sa["encapsulation"] == "native" else "",
-        f"up {duration(sa['age'])}" if sa["age"] is not None else "",
-        f"rekey in {duration(sa['rekey_in'])}" if sa["rekey_in"] is not None else "",
-    ]
-    text = Text(f"{printable(sa['peer'])} ", style="bold")
-    text.append(state(sa["stage"]))
-    text.append(f"  {printable(ends, 512)}\n  {', '.join(fact for fact in facts if fact)}", style="not bold")
-    text.append(f"\n  SPIs {sa['spi_i']} {sa['spi_r']}\n", style="dim not bold")
-    return text
-
-
-def _child(child: Mapping[str, Any]) -> tuple[object, ...]:
-    return (
-        child["name"],
-        state(child["stage"]),
-        f"{', '.join(child['local'])} = {', '.join(child['remote'])}",
-        child["suite"],
-        ", ".join((_form(child), *_hiding(child))),
-        _of_each(child, lambda pair: str(pair["spi_in"])),
-        _of_each(child, lambda pair: str(pair["spi_out"])),
-        _of_each(child, lambda pair: traffic(pair["in"])),
-        _of_each(child, lambda pair: traffic(pair["out"])),
-        duration(child["rekey_in"]),
-    )
-
-
-def _form(child: Mapping[str, Any]) -> str:
-    """How its packets are made."""
-    protocol = child["protocol"]
-    return f"{child['mode']}, {f'native {protocol}' if child['encapsulation'] == 'native' else f'{protocol} in UDP'}"
-
-
-def _of_each(child: Mapping[str, Any], tell: Callable[[Mapping[str, Any]], str]) -> str:
-    """Something of each SA that a packet is wrapped in, outermost first; with its protocol if there are two."""
-    if not child["around"]:
-        return tell(child)
-    return "\n".join([*(f"{pair['protocol']} {tell(pair)}" for pair in child["around"]), f"ESP {tell(child)}"])
-
-
-def _hiding(child: Mapping[str, Any]) -> Iterable[str]:
-    """What hides sizes and times of what is sent."""
-    padding, dummies = child["tfc"]["padding"], child["tfc"]["dummies"]
-    if padding:
-        yield f"padded to {'the path MTU' if padding == 'mtu' else padding}"
-    if child["tfc"]["declined"]:
-        yield "not padded: the peer takes no padding"
-    if dummies:
-        yield f"{dummies} {'dummy' if dummies == 1 else 'dummies'} a second"
-
-
 def policy(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     """``ipsecctl policy``: the entries as they are tried, one after the other."""
-    yield _text(f"{_called(answer['policy'])}, the first entry that matches decides\n")
+    yield plain(f"{_called(answer['policy'])}, the first entry that matches decides\n")
     yield grid(_ENTRY, [_entry(entry) for entry in answer["entries"]], width)
     if answer["peers"]:
         yield grid(_PEER, [_peer(peer) for peer in answer["peers"]], width)
@@ -231,17 +162,18 @@ def _peer(peer: Mapping[str, Any]) -> tuple[object, ...]:
     if peer["each"]:
         there = "each host"
     identities = (peer[side] or "its address" for side in ("local_id", "remote_id"))
-    return peer["name"], peer["local"] or "by route", there, *identities, ", ".join(peer["credentials"])
+    lists = (", ".join(peer[each]) for each in ("versions", "credentials"))
+    return peer["name"], peer["local"] or "by route", there, *identities, *lists
 
 
 def explain(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     """``ipsecctl explain``: in a line, or in a table where a filter has a say."""
     title = f"{answer['packet']}, and"
     ways = [(name, answer[way]) for way, name in (("inbound", "arriving"), ("outbound", "leaving")) if way in answer]
-    plain = {"clear": "passes in clear", "exempt": "exempt"}
-    if all(told["verdict"] in plain and not told["runners_up"] for _, told in ways):
-        for line in dict.fromkeys(f"{plain[told['verdict']]}: {told['why']}" for _, told in ways):
-            yield _text(line)
+    passing = {"clear": "passes in clear", "exempt": "exempt"}
+    if all(told["verdict"] in passing and not told["runners_up"] for _, told in ways):
+        for line in dict.fromkeys(f"{passing[told['verdict']]}: {told['why']}" for _, told in ways):
+            yield plain(line)
         return
     rows = [
         (
@@ -271,7 +203,7 @@ def _assigned(answer: Mapping[str, Any]) -> str:
 
 def assigned(answer: Mapping[str, Any], width: int) -> Iterable[RenderableType]:
     """``ipsecctl assign``."""
-    yield _text(f"policy {answer['policy']} is assigned")
+    yield plain(f"policy {answer['policy']} is assigned")
     yield from difference(answer, width)
 
 
@@ -279,36 +211,36 @@ def difference(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableTyp
     """``ipsecctl reload``."""
     changes = {name: names for name, names in answer["difference"].items() if names and name != "kept"}
     if not changes:
-        yield _text("nothing has changed")
+        yield plain("nothing has changed")
     for name, names in changes.items():
-        yield _text(f"{name.replace('_', ' ')}: {first_of(names, limits.SHOWN_RULES)}")
+        yield plain(f"{name.replace('_', ' ')}: {first_of(names, limits.SHOWN_RULES)}")
     for peer, reason in answer["unusable"].items():
-        yield _text(f"{peer} can't be used: {reason}", "red")
+        yield plain(f"{peer} can't be used: {reason}", "red")
     if answer["policy"] is None:
         chosen = answer["assigned"]["by"] == "ipsecctl"
         why = _assigned(answer) if chosen else "the policy file assigns no policy"
-        yield _text(f"WARNING: {why}: nothing is protected", "red")
+        yield plain(f"WARNING: {why}: nothing is protected", "red")
 
 
 def level(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:
     """``ipsecctl log-level``: with what it was before, if it was set."""
     before = answer["before"]
     was = {None: "", answer["level"]: ", as before"}.get(before, f", until now {before}")
-    yield _text(f"{answer['level']}{was}")
+    yield plain(f"{answer['level']}{was}")
 
 
 def unassigned(answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:
     """``ipsecctl unassign``."""
     if answer["persistent"]:
-        yield _text("no policy is in force, until ipsecctl assign, also after a restart; the persistent rules are")
+        yield plain("no policy is in force, until ipsecctl assign, also after a restart; the persistent rules are")
     elif answer["policy"] is not None:
         alone = answer["policy"] == _ALONE
         out = "the persistent rules are out of force" if alone else f"policy {answer['policy']} is out of force"
-        yield _text(f"{out}: what was protected leaves in clear, until ipsecctl assign, also after a restart")
+        yield plain(f"{out}: what was protected leaves in clear, until ipsecctl assign, also after a restart")
     elif answer["bare"]:
-        yield _text("the floor of an earlier policy is gone: what it covered leaves in clear")
+        yield plain("the floor of an earlier policy is gone: what it covered leaves in clear")
     else:
-        yield _text("no policy was in force")
+        yield plain("no policy was in force")
 
 
 def nothing(_answer: Mapping[str, Any], _width: int) -> Iterable[RenderableType]:
@@ -320,7 +252,7 @@ def event(told: Mapping[str, Any]) -> Text:
     """One line of ``ipsecctl monitor``."""
     level = told["level"]
     clock = str(told["time"])[11:23]
-    return _text(f"{clock} {level:8}{told['text']}", _STYLES.get(level, ""))
+    return plain(f"{clock} {level:8}{told['text']}", _STYLES.get(level, ""))
 
 
 def duration(seconds: float | None) -> str:
@@ -353,10 +285,10 @@ def traffic(counters: Mapping[str, Any]) -> str:
 
 def state(name: str) -> Text:
     """A state or an action, in its colour."""
-    return _text(name, _STYLES.get(name, ""))
+    return plain(name, _STYLES.get(name, ""))
 
 
-def _text(text: str, style: str = "") -> Text:
+def plain(text: str, style: str = "") -> Text:
     """Text that shows what it holds: no markup, no escape sequences. One newline at its end stays."""
     body = printable(text.removesuffix("\n"), 2_048)
     return Text(body + ("\n" if text.endswith("\n") else ""), style=style)
@@ -388,4 +320,4 @@ def _blocks(titles: Sequence[str], cells: Sequence[Sequence[Text]]) -> Renderabl
 
 
 def _lines(text: str) -> Text:
-    return Text("\n").join(_text(line) for line in text.split("\n"))
+    return Text("\n").join(plain(line) for line in text.split("\n"))

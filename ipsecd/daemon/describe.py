@@ -9,6 +9,8 @@ from ipsecd.policy.floor import entry_counters
 from ipsecd.policy.plan import AhEspProposal, AhProposal, Child, ChildProposal, Entry, IkeProposal, Peer, Plan
 from ipsecd.wire.registry import Encr
 
+_VERSIONS = {"ikev2": "IKEv2", "ikev1": "IKEv1"}  # as SAs have them
+
 
 def describe_plan(plan: Plan, counters: Mapping[str, int]) -> dict[str, Any]:
     """``counters`` are those of the kernel's table, by counter name."""
@@ -61,7 +63,8 @@ def _peer(peer: Peer) -> dict[str, Any]:
         "responds": peer.responds,
         "local_id": str(peer.local_id) if peer.local_id else None,
         "remote_id": str(peer.remote_id) if peer.remote_id else None,
-        "credentials": list(peer.shared_keys),
+        "versions": [_VERSIONS[version] for version in peer.versions],
+        "credentials": _credentials(peer),
         "proposals": [_ike_proposal(proposal) for proposal in peer.proposals],
         "keylog": peer.keylog,
         "children": [
@@ -75,6 +78,12 @@ def _peer(peer: Peer) -> dict[str, Any]:
             for child in peer.children
         ],
     }
+
+
+def _credentials(peer: Peer) -> list[str]:
+    """In the order in which we prove ourselves by them."""
+    both = (peer.certificates, peer.shared_keys) if peer.certificates_first else (peer.shared_keys, peer.certificates)
+    return [name for names in both for name in names]
 
 
 def _ike_proposal(proposal: IkeProposal) -> dict[str, Any]:

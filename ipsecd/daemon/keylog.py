@@ -1,11 +1,13 @@
 """Keys for Wireshark, kept only while the policy says ``keylog: true`` and given to root alone.
 
-The lines are those of Wireshark's tables ``ikev2_decryption_table`` and ``esp_sa``, as its profile folder holds them.
+The lines are those of Wireshark's tables ``ikev2_decryption_table``, ``ikev1_decryption_table`` and ``esp_sa``, as its
+profile folder holds them.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from ipsecd import limits
@@ -44,23 +46,23 @@ _ESP_INTEGRITY = {
 }
 
 
+_TABLES = {"ike": "ikev2_decryption_table", "isakmp": "ikev1_decryption_table", "esp": "esp_sa"}  # by kind of keys
+
+
 class Keys:
     """The lines to export. Nothing here shows them but ``export``."""
 
     def __init__(self) -> None:
-        self._tables: dict[str, deque[str]] = {
-            "ikev2_decryption_table": deque(maxlen=limits.KEYLOG_LINES),
-            "esp_sa": deque(maxlen=limits.KEYLOG_LINES),
-        }
+        self._tables: dict[str, deque[str]] = {name: deque(maxlen=limits.KEYLOG_LINES) for name in _TABLES.values()}
         self._unknown: set[str] = set()
 
     def keep(self, log: KeyLog) -> None:
         """Add the keys of one SA."""
-        line = ike_line(log.fields) if log.kind == "ike" else esp_line(log.fields)
+        line = _LINES[log.kind](log.fields)
         if line is None:
             self._unknown.add(Encr(log.fields["encryption"]).name)
         else:
-            self._tables["ikev2_decryption_table" if log.kind == "ike" else "esp_sa"].append(line)
+            self._tables[_TABLES[log.kind]].append(line)
 
     def forget(self) -> None:
         """Drop all keys: no policy asks for them any more."""
@@ -86,6 +88,11 @@ def ike_line(fields: dict[str, Any]) -> str | None:
     return f'{spi_i},{spi_r},{ei},{er},"{encryption}",{ai},{ar},"{integrity}"'
 
 
+def isakmp_line(fields: dict[str, Any]) -> str:
+    """A line of ikev1_decryption_table. Wireshark sees in the exchange which cipher it is."""
+    return f"{fields['cookie_i'].hex()},{fields['key'].hex()}"
+
+
 def esp_line(fields: dict[str, Any]) -> str | None:
     """A line of esp_sa, or None for a cipher that Wireshark doesn't know."""
     encryption = _ESP_ENCRYPTION.get(fields["encryption"])
@@ -104,3 +111,6 @@ def esp_line(fields: dict[str, Any]) -> str | None:
         authentication,
     )
     return ",".join(f'"{cell}"' for cell in cells)
+
+
+_LINES: dict[str, Callable[[dict[str, Any]], str | None]] = {"ike": ike_line, "isakmp": isakmp_line, "esp": esp_line}

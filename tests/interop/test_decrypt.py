@@ -29,7 +29,7 @@ SUITES = {
     "aes256-sha512-prfsha512-ecp256": "aes128-sha512",
 }
 
-NONE: dict[str, list[str]] = {"ikev2_decryption_table": [], "esp_sa": []}
+NONE: dict[str, list[str]] = {"ikev2_decryption_table": [], "ikev1_decryption_table": [], "esp_sa": []}
 ECHOES = {4: ("8\t", "0\t"), 6: ("\t128", "\t129")}  # ICMP's types beside ICMPv6's
 whole = pytest.mark.whole
 NATIVE = [
@@ -49,7 +49,7 @@ AH = [
 def tshark(capture: Path, tables: dict[str, list[str]], wanted: str, *fields: str) -> list[str]:
     """The fields of every packet that ``wanted`` selects, with what the tables decrypt."""
     options = ["esp.enable_encryption_decode:TRUE", "esp.enable_authentication_check:TRUE"]
-    options += [f"uat:{table}:{line}" for table in ("ikev2_decryption_table", "esp_sa") for line in tables[table]]
+    options += [f"uat:{table}:{line}" for table in NONE for line in tables[table]]
     command = ["tshark", "-r", str(capture), "-Y", wanted, "-T", "fields"]
     command += [word for option in options for word in ("-o", option)]
     command += [word for name in fields for word in ("-e", name)]

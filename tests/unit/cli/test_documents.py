@@ -6,6 +6,7 @@ import ast
 import asyncio
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from ipsecd.cli import ipsecd as daemon_program
 from ipsecd.cli.client import Client
 from ipsecd.daemon.protocol import COMMANDS
 from ipsecd.daemon.softsas import SoftSa
+from ipsecd.ike.effects import KeyLog
 from tests.unit.cli.reference import PROTOCOL, renewed
 from tests.unit.daemon.daemons import PATIENCE, Daemon, mirrored, pair, policy, rule, settled
 
@@ -137,6 +139,10 @@ async def everything(a: Daemon) -> dict[str, set[str]]:
     a.protection.negotiation.counters["runt"] += 1
     a.protection._plane.pids = lambda: {"out": 7, "in": 8}  # type: ignore[method-assign]  # it has none of its own
     a.protection.negotiation.hosts_put_down = lambda: {"site": {"site@192.0.2.9"}}  # type: ignore[method-assign]  # likewise
+    status = a.protection.negotiation.status
+    given = ("10.3.0.1",)
+    a.protection.negotiation.status = lambda: [replace(sa, given=given) for sa in status()]  # type: ignore[method-assign]  # likewise
+    a.protection.keys.keep(KeyLog("isakmp", {"cookie_i": b"cookie_i", "key": b"key"}))
     soft = SoftSa(ip_address("192.0.2.9"), "1", "site/1", "site", "site", "", 3.0, a.app.clock.now(), float("inf"))
     a.protection.soft._standing[soft.remote] = soft
     a.protection.soft.counters["made"] += 1

@@ -261,7 +261,12 @@ def test_a_time_without_an_end_is_no_time(tmp_path: Path, seconds: str) -> None:
 
 # --- keys -----------------------------------------------------------------------------------------------------------
 
-TABLES = {"ikev2_decryption_table": ["an ike line"], "esp_sa": ["an esp line"], "unknown": ["CHACHA20_POLY1305"]}
+TABLES = {
+    "ikev2_decryption_table": ["an ike line"],
+    "ikev1_decryption_table": [],
+    "esp_sa": ["an esp line"],
+    "unknown": ["CHACHA20_POLY1305"],
+}
 UNKNOWN = "Wireshark can't decrypt CHACHA20_POLY1305: those keys aren't here\n"
 
 
@@ -269,19 +274,23 @@ def test_keys_are_printed_or_put_into_files_of_their_own(tmp_path: Path) -> None
     (tmp_path / "profile").mkdir()
     with Scripted(tmp_path / "control", in_turn([TABLES] * 3)) as server:
         done = ctl(server.path, "keys", "export")
-        assert done.stdout == "# ikev2_decryption_table\nan ike line\n# esp_sa\nan esp line\n"
+        assert done.stdout == "# ikev2_decryption_table\nan ike line\n# ikev1_decryption_table\n# esp_sa\nan esp line\n"
         assert done.stderr == UNKNOWN
         assert json.loads(ctl(server.path, "keys", "export", "--json").stdout) == TABLES
         done = ctl(server.path, "keys", "export", "--directory", str(tmp_path / "profile"))
         assert (done.stdout, done.stderr) == ("", UNKNOWN)
-    for name, text in {"ikev2_decryption_table": "an ike line\n", "esp_sa": "an esp line\n"}.items():
+    for name, text in {
+        "ikev2_decryption_table": "an ike line\n",
+        "ikev1_decryption_table": "",
+        "esp_sa": "an esp line\n",
+    }.items():
         assert (tmp_path / "profile" / name).read_text() == text
         assert stat.S_IMODE((tmp_path / "profile" / name).stat().st_mode) == 0o600
 
 
 def test_where_no_keys_are_kept_that_is_said(tmp_path: Path) -> None:
     said = "no keys: the policy doesn't say keylog: true, or the SAs are older than that "
-    none = {"ikev2_decryption_table": [], "esp_sa": [], "unknown": []}
+    none = {"ikev2_decryption_table": [], "ikev1_decryption_table": [], "esp_sa": [], "unknown": []}
     others = none | {"unknown": ["CHACHA20_POLY1305"]}
     with Scripted(tmp_path / "control", in_turn([none, none, none, others])) as server:
         done = ctl(server.path, "keys", "export")

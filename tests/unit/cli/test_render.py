@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from ipsecd.cli import render
+from ipsecd.cli import render, render_sas
 
 RULE = {
     "name": "to-hq",
@@ -74,6 +74,10 @@ IN_AH = CHILD | {
 SA = {
     "peer": "to-hq",
     "stage": "established",
+    "version": "IKEv2",
+    "product": "",
+    "user": "",
+    "given": [],
     "initiator": True,
     "local_id": "gw.branch.example",
     "remote_id": "gw.hq.example",
@@ -108,6 +112,7 @@ PEER = {
     "each": False,
     "local_id": "gw.branch.example",
     "remote_id": "gw.hq.example",
+    "versions": ["IKEv2"],
     "credentials": ["hq", "old"],
 }
 
@@ -216,14 +221,14 @@ def test_status_says_what_is_missing_lost_and_dropped() -> None:
 
 
 def test_sas_without_any() -> None:
-    assert shown(render.sas({"sas": []}, 200)) == "no SAs\n"
+    assert shown(render_sas.sas({"sas": []}, 200)) == "no SAs\n"
 
 
 def test_sas_shows_an_ike_sa_and_its_children() -> None:
-    lines = rows(render.sas({"sas": [SA]}, 200))
+    lines = rows(render_sas.sas({"sas": [SA]}, 200))
     for words in (
         "to-hq established gw.branch.example (192.0.2.1:4500) = gw.hq.example (198.51.100.1:4500)",
-        "aes128gcm16-prfsha256-x25519, we called, up 1 min 1 s, rekey in 2 h 0 min",
+        "IKEv2, aes128gcm16-prfsha256-x25519, we called, up 1 min 1 s, rekey in 2 h 0 min",
         "SPIs 0102030405060708 1112131415161718",
         (
             "to-hq/1 up 10.1.0.0/16, 10.3.0.0/16 = 10.2.0.0/16 aes128gcm16-esn tunnel, ESP in UDP c0ffee01 "
@@ -234,7 +239,7 @@ def test_sas_shows_an_ike_sa_and_its_children() -> None:
 
 
 def test_sas_of_ah_around_esp_have_the_spis_and_counters_of_both() -> None:
-    text = shown(render.sas({"sas": [SA | {"children": [IN_AH]}]}, 99), 99)
+    text = shown(render_sas.sas({"sas": [SA | {"children": [IN_AH]}]}, 99), 99)
     assert (
         "suite     aes128gcm16-esn\n"
         "form      tunnel, AH around ESP in UDP\n"
@@ -258,14 +263,14 @@ def test_sas_of_ah_around_esp_have_the_spis_and_counters_of_both() -> None:
     ],
 )
 def test_sas_says_how_packets_are_made(changes: dict[str, Any], form: str) -> None:
-    text = shown(render.sas({"sas": [SA | {"children": [CHILD | changes]}]}, 99), 99)
+    text = shown(render_sas.sas({"sas": [SA | {"children": [CHILD | changes]}]}, 99), 99)
     assert f"form      {form}\n" in text
 
 
 def test_sas_shows_what_hides_an_sa_and_how_many_dummies_it_had() -> None:
     tfc = {"padding": "mtu", "declined": False, "dummies": 5}
     hidden = CHILD | {"tfc": tfc, "in": CHILD["in"] | {"dummies": 2}}
-    line = rows(render.sas({"sas": [SA | {"children": [hidden]}]}, 300), 300)[-1]
+    line = rows(render_sas.sas({"sas": [SA | {"children": [hidden]}]}, 300), 300)[-1]
     assert "tunnel, ESP in UDP, padded to the path MTU, 5 dummies a second c0ffee01" in line
     assert "3 pkts, 252 B, 2 dummies 1000 pkts, 1.4 MB" in line
     for tfc, said in (
@@ -275,7 +280,7 @@ def test_sas_shows_what_hides_an_sa_and_how_many_dummies_it_had() -> None:
             "ESP in UDP, not padded: the peer takes no padding, 1 dummy a second c0ffee01",
         ),
     ):
-        assert said in rows(render.sas({"sas": [SA | {"children": [CHILD | {"tfc": tfc}]}]}, 300), 300)[-1]
+        assert said in rows(render_sas.sas({"sas": [SA | {"children": [CHILD | {"tfc": tfc}]}]}, 300), 300)[-1]
 
 
 def test_sas_of_an_ike_sa_that_is_not_there_yet() -> None:
@@ -291,9 +296,16 @@ def test_sas_of_an_ike_sa_that_is_not_there_yet() -> None:
         "nat_there": True,
         "children": [],
     }
-    lines = rows(render.sas({"sas": [young]}, 200))
+    lines = rows(render_sas.sas({"sas": [young]}, 200))
     assert lines[0] == "to-hq half-open ? (192.0.2.1:4500) = ? (198.51.100.1:4500)"
-    assert lines[1] == "it called, NAT before us and the peer"
+    assert lines[1] == "IKEv2, it called, NAT before us and the peer"
+
+
+def test_sas_say_what_the_peer_is_who_uses_it_and_which_addresses_were_given() -> None:
+    old = {"version": "IKEv1", "product": "strongSwan", "user": "alice", "given": ["10.3.0.1", "2001:db8::1"]}
+    lines = rows(render_sas.sas({"sas": [SA | old]}, 200))
+    assert lines[1].startswith("IKEv1, aes128gcm16-prfsha256-x25519, we called")
+    assert lines[2] == "the peer is strongSwan, user alice, address given: 10.3.0.1, 2001:db8::1"
 
 
 # --- policy ---------------------------------------------------------------------------------------------------------
@@ -306,7 +318,7 @@ def test_policy_shows_entries_and_peers() -> None:
     assert text.startswith("policy branch, the first entry that matches decides\n\n")
     assert "to-hq/1 protect both 10.1.0.0/16 10.2.0.0/16 12 5 1" in lines
     assert "10.3.0.0/16 10.4.0.0/16" in lines
-    assert "to-hq by route 198.51.100.1 gw.branch.example gw.hq.example hq, old" in lines
+    assert "to-hq by route 198.51.100.1 gw.branch.example gw.hq.example IKEv2 hq, old" in lines
 
 
 @pytest.mark.parametrize(
@@ -320,14 +332,14 @@ def test_policy_shows_entries_and_peers() -> None:
 def test_policy_says_where_a_peer_is(changes: dict[str, Any], there: str) -> None:
     answer = {"policy": "branch", "entries": [ENTRY | {"pairs": [], "line": 0}], "peers": [PEER | changes]}
     lines = rows(render.policy(answer, 200))
-    assert f"to-hq by route {there} gw.branch.example gw.hq.example hq, old" in lines
+    assert f"to-hq by route {there} gw.branch.example gw.hq.example IKEv2 hq, old" in lines
     assert "to-hq/1 protect both 5 1" in lines
 
 
 def test_policy_says_which_peers_stand_for_many_hosts() -> None:
     hosts = PEER | {"remotes": [], "each": True, "local_id": None, "remote_id": None}
     lines = rows(render.policy({"policy": "branch", "entries": [], "peers": [hosts]}, 200))
-    assert "to-hq by route each host its address its address hq, old" in lines
+    assert "to-hq by route each host its address its address IKEv2 hq, old" in lines
 
 
 def test_policy_says_which_entries_let_in_what_comes_in_clear() -> None:
@@ -357,7 +369,7 @@ def test_where_columns_would_be_narrow_there_is_a_block_for_each_row() -> None:
             "\n"
         )
     )
-    text = shown(render.sas({"sas": [SA, SA | {"children": []}]}, 99), 99)
+    text = shown(render_sas.sas({"sas": [SA, SA | {"children": []}]}, 99), 99)
     assert "child     to-hq/1\nstate     up\ntraffic   10.1.0.0/16, 10.3.0.0/16 = 10.2.0.0/16\n" in text
 
 
@@ -365,7 +377,7 @@ def test_where_columns_would_be_narrow_there_is_a_block_for_each_row() -> None:
 def test_no_width_breaks_a_name_into_single_letters(width: int) -> None:
     for parts in (
         render.status(STATUS, width),
-        render.sas({"sas": [SA]}, width),
+        render_sas.sas({"sas": [SA]}, width),
         render.policy({"policy": "branch", "entries": [ENTRY], "peers": [PEER]}, width),
     ):
         text = shown(parts, width)
@@ -430,7 +442,7 @@ def test_nothing_in_an_answer_moves_the_cursor() -> None:
     evil = "\x1b[2J\r\u202e"
     answers: tuple[Iterable[RenderableType], ...] = (
         render.status(STATUS | {"file": evil, "rules": [RULE | {"name": evil, "reason": evil}]}, 200),
-        render.sas({"sas": [SA | {"remote_id": evil, "peer": evil, "children": [CHILD | {"suite": evil}]}]}, 200),
+        render_sas.sas({"sas": [SA | {"remote_id": evil, "peer": evil, "children": [CHILD | {"suite": evil}]}]}, 200),
         render.policy({"policy": evil, "entries": [ENTRY | {"name": evil}], "peers": [PEER | {"name": evil}]}, 80),
         render.difference({"policy": evil, "difference": {"added": [evil]}, "unusable": {evil: evil}}, 200),
         render.level({"level": evil, "before": evil}, 200),

@@ -138,6 +138,7 @@ def test_everything_but_secrets_is_told() -> None:
                 "responds": False,
                 "local_id": "gw.branch.example",
                 "remote_id": "gw.hq.example",
+                "versions": ["IKEv2"],
                 "credentials": ["old", "new"],
                 "proposals": [
                     {

@@ -27,6 +27,7 @@ IKE: dict[str, Any] = {
     "key_bits": 128,
     "integrity": Integ.NONE,
 }
+ISAKMP: dict[str, Any] = {"cookie_i": bytes.fromhex("0102030405060708"), "key": b"\xe3" * 32}
 ESP: dict[str, Any] = {
     "source": ip_address("192.0.2.1"),
     "destination": ip_address("192.0.2.2"),
@@ -55,6 +56,11 @@ def test_an_ike_sa_becomes_a_line_of_the_ikev2_decryption_table() -> None:
     ]
 
 
+def test_an_isakmp_sa_becomes_a_line_of_the_ikev1_decryption_table() -> None:
+    assert exported(KeyLog("isakmp", ISAKMP))["ikev1_decryption_table"] == [f"0102030405060708,{'e3' * 32}"]
+    assert "e3e3" not in repr(KeyLog("isakmp", ISAKMP))
+
+
 def test_an_esp_sa_becomes_a_line_of_esp_sa() -> None:
     assert exported(KeyLog("esp", ESP))["esp_sa"] == [
         (
@@ -77,6 +83,7 @@ def test_a_cipher_that_wireshark_does_not_know_is_named_instead(kind: str) -> No
     fields = IKE | ESP | {"encryption": Encr.CHACHA20_POLY1305, "key_bits": None, "integrity": Integ.NONE}
     assert exported(KeyLog(kind, fields)) == {
         "ikev2_decryption_table": [],
+        "ikev1_decryption_table": [],
         "esp_sa": [],
         "unknown": ["CHACHA20_POLY1305"],
     }
@@ -87,10 +94,15 @@ def test_keys_are_bounded_forgotten_on_request_and_never_shown() -> None:
     for number in range(limits.KEYLOG_LINES + 5):
         keys.keep(KeyLog("ike", IKE | {"spi_i": struct.pack("!Q", number)}))
     assert len(keys.export()["ikev2_decryption_table"]) == 4_096
-    assert repr(keys) == "Keys(ikev2_decryption_table: 4096, esp_sa: 0)"
+    assert repr(keys) == "Keys(ikev2_decryption_table: 4096, ikev1_decryption_table: 0, esp_sa: 0)"
     assert "e1e1" not in repr(KeyLog("ike", IKE))
     keys.forget()
-    assert keys.export() == {"ikev2_decryption_table": [], "esp_sa": [], "unknown": []}
+    assert keys.export() == {
+        "ikev2_decryption_table": [],
+        "ikev1_decryption_table": [],
+        "esp_sa": [],
+        "unknown": [],
+    }
 
 
 def test_keys_are_kept_only_of_sas_made_while_the_policy_says_so(tmp_path: Path) -> None:
@@ -145,12 +157,13 @@ def test_wireshark_takes_every_line(tmp_path: Path, bits: int, encryption: Encr,
     keys = {"ei": bytes(bits // 8 + salt), "er": bytes(bits // 8 + salt), "ai": bytes(size), "ar": bytes(size)}
     tables = exported(
         KeyLog("ike", IKE | suite | keys),
+        KeyLog("isakmp", ISAKMP | {"key": bytes(bits // 8)}),
         KeyLog("esp", ESP | suite | {"encryption_key": bytes(bits // 8 + salt), "integrity_key": bytes(size)}),
     )
     empty = tmp_path / "empty.pcap"
     empty.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1))
-    options = [f"-ouat:{name}:{line}" for name in ("ikev2_decryption_table", "esp_sa") for line in tables[name]]
-    assert len(options) == 2
+    options = [f"-ouat:{name}:{line}" for name, lines in tables.items() for line in lines]
+    assert len(options) == 3
     done = subprocess.run(["tshark", "-r", str(empty), *options], capture_output=True, text=True, check=False)
     complaints = [line for line in done.stderr.splitlines() if not line.startswith("Running as user")]
     assert (done.returncode, complaints) == (0, [])
