@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 import ipsecd
+from ipsecd.cli.passwords import hash_password
 from ipsecd.cli.program import FAILED, Failure, Program
 from ipsecd.daemon import log, systemd
 from ipsecd.daemon.app import App
@@ -127,6 +128,9 @@ def check_file(file: Path) -> None:
 def schema() -> None:
     """Print the JSON schema of a policy file, for editors."""
     click.echo(schema_json(), nl=False)
+
+
+main.add_command(hash_password)
 
 
 @main.command()

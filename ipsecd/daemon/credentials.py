@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
-import pwd
 import signal
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from ipsecd import limits
+from ipsecd.daemon.owned_file import File, check_way, owner_option, read_owned, read_some
 from ipsecd.errors import OperatorError
 from ipsecd.printable import quoted
 
@@ -32,16 +30,13 @@ def read_file(path: Path, users: frozenset[int]) -> bytes:
 
     Raises OperatorError. What is checked is the file that was opened, so it can't be exchanged in between.
     """
-    _check_way(path, users)
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise _not_opened(path, error) from None
-    try:
-        _check_private(path, os.fstat(descriptor), users)
-        return _key(_read(descriptor), f"the key file {path}")
-    finally:
-        os.close(descriptor)
+    return _key(read_owned(path, users, File("key file", put_it=_how_to_put_it)), f"the key file {path}")
+
+
+def _how_to_put_it(path: Path) -> str:
+    owner = owner_option()
+    folder = "" if path.parent.exists() else f"install -d {owner}-m 700 {path.parent}; "
+    return _PUT_IT.format(path=path, folder=folder, owner=owner)
 
 
 def read_systemd(name: str, directory: str | None) -> bytes:
@@ -63,7 +58,7 @@ def read_systemd(name: str, directory: str | None) -> bytes:
     except OSError as error:
         raise OperatorError(f"systemd credential {quoted(name)}: {error.strerror}", hint) from None
     try:
-        return _key(_read(descriptor), f"systemd credential {quoted(name)}")
+        return _key(read_some(descriptor, limits.CREDENTIAL_OCTETS), f"systemd credential {quoted(name)}")
     finally:
         os.close(descriptor)
 
@@ -75,7 +70,7 @@ async def run_command(words: Sequence[str], users: frozenset[int]) -> bytes:
     shown = f"the credential command {program}"
     if not program.is_absolute():
         raise OperatorError(f"{shown} isn't an absolute path", "name it from / on")
-    _check_way(program, users)
+    check_way(program, users)
     reader, pipe, output = await _pipe()
     try:
         process = await asyncio.create_subprocess_exec(
@@ -130,16 +125,6 @@ async def _bounded(reader: asyncio.StreamReader) -> bytes:
     return octets
 
 
-def _read(descriptor: int) -> bytes:
-    octets = b""
-    while len(octets) <= limits.CREDENTIAL_OCTETS:
-        more = os.read(descriptor, limits.CREDENTIAL_OCTETS + 1 - len(octets))
-        if not more:
-            break
-        octets += more
-    return octets
-
-
 def _key(octets: bytes, where: str) -> bytes:
     """The octets without the newline at their end."""
     if len(octets) > limits.CREDENTIAL_OCTETS:
@@ -148,64 +133,3 @@ def _key(octets: bytes, where: str) -> bytes:
     if not octets:
         raise OperatorError(f"{where} is empty", f"put a random key there: {_A_KEY}")
     return octets
-
-
-def _check_private(path: Path, status: os.stat_result, users: frozenset[int]) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise OperatorError(f"the key file {path} isn't a regular file")
-    if status.st_uid not in users:
-        message = f"the key file {path} belongs to user {_user(status.st_uid)}, and ipsecd runs as {_user()}"
-        raise OperatorError(message, f"chown {_user()} {path}")
-    mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o077:
-        raise OperatorError(f"the key file {path} is open to others (mode {mode:04o})", f"chmod 600 {path}")
-
-
-def _check_way(path: Path, users: frozenset[int]) -> None:
-    """Nobody else may be able to put another file in this one's place: not in its folder, nor in those above it."""
-    for folder in (
-        path.resolve().parents if path.is_symlink() else (path.parent.resolve(), *path.parent.resolve().parents)
-    ):
-        try:
-            status = folder.stat()
-        except FileNotFoundError:  # nor is the file there: whoever opens it will say so
-            continue
-        except OSError as error:
-            raise OperatorError(f"{folder}: {error.strerror}") from None
-        if status.st_uid not in users:
-            owner = _user(status.st_uid)
-            message = f"{path} can be exchanged by user {owner}, whose folder {folder} is; ipsecd runs as {_user()}"
-            raise OperatorError(message, f"run ipsecd as {owner}, or chown {_user()} {folder}")
-        if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
-            message = f"{path} can be exchanged by others: they may write to {folder}"
-            raise OperatorError(message, f"chmod go-w {folder}")
-
-
-def _not_opened(path: Path, error: OSError) -> OperatorError:
-    match error.errno:
-        case errno.ENOENT:
-            owner = _owner()
-            folder = "" if path.parent.exists() else f"install -d {owner}-m 700 {path.parent}; "
-            hint = _PUT_IT.format(path=path, folder=folder, owner=owner, key=_A_KEY)
-            return OperatorError(f"the key file {path} doesn't exist", hint)
-        case errno.ELOOP:
-            return OperatorError(f"the key file {path} is a symbolic link", "name the file it leads to")
-        case errno.EACCES:
-            hint = f"chown {_user()} {path}, and see that {_user()} may enter its folder"
-            return OperatorError(f"ipsecd may not read the key file {path}", hint)
-        case _:
-            return OperatorError(f"the key file {path} can't be opened: {error.strerror}")
-
-
-def _owner() -> str:
-    """What makes ``install`` give a file to the user of this process."""
-    return f"-o {_user()} " if os.geteuid() else ""
-
-
-def _user(number: int | None = None) -> str:
-    """The name of a user; of that of this process without a number."""
-    number = os.geteuid() if number is None else number
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:  # it has no name, as happens in containers
-        return str(number)
