@@ -88,6 +88,20 @@ def test_who_is_no_user_hears_the_same_as_who_has_another_password() -> None:
     assert users.looked == ["alice", "carol"]
 
 
+def test_who_comes_in_once_too_often_drives_out_its_oldest_and_not_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_IKE_SAS_PER_PEER", 2)
+    monkeypatch.setattr(limits, "REPLACED_ISAKMP", 1e9)
+    net = remote()
+    made = []
+    for _ in range(5):
+        call(net).run(net.now + 2.0)
+        made.append(net.r.all.isakmp_sas[-1].cookies)
+    assert len(set(made)) == 5
+    assert [sa.cookies for sa in net.r.all.isakmp_sas] == made[-2:]
+    assert net.r.events.count("established") == 5
+    sane(net)
+
+
 @pytest.mark.parametrize("method", [OakleyAuth.XAUTH_INIT_PSK, OakleyAuth.XAUTH_RESP_PSK])
 def test_either_side_may_be_the_one_that_is_asked(method: OakleyAuth) -> None:
     net = remote(method=method)

@@ -66,12 +66,12 @@ class Sessions:
         self._live.append(new)
         self._by_cookies[new.sa.cookies] = new
         if len(self._live) > limits.MAX_IKE_SAS_PER_PEER:
-            self._needless.end(_REASON_TOO_MANY)
+            self._needless(new).end(_REASON_TOO_MANY)
 
-    @property
-    def _needless(self) -> Session:
-        """The oldest of those that aren't of use, if there are any: so they drive out no other."""
-        return next((each for each in self._live if not each.admitted), self._live[0])
+    def _needless(self, new: Session) -> Session:
+        """The oldest of those that never came to be of use, else the oldest. Never the new one, which would lock the
+        peer out for good."""
+        return next((each for each in self._live if not each.admitted and each is not new), self._live[0])
 
     def admit(self, new: Session) -> None:
         """It's of use now."""
