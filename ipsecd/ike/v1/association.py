@@ -7,21 +7,20 @@ the last one has ended while SAs are left, as only by one is it known whether th
 
 from __future__ import annotations
 
-from collections import deque
-
 from ipsecd import limits
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
-from ipsecd.ike.timers import back_off
-from ipsecd.ike.v1.calls import Answerer, Caller, Calls
+from ipsecd.ike.v1.calls import Answerer, Caller
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.children import Children
 from ipsecd.ike.v1.holder import Holder, Wish
+from ipsecd.ike.v1.lending import Lending
 from ipsecd.ike.v1.live_pair import LivePair
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
 from ipsecd.ike.v1.session import Session, Settings
 from ipsecd.ike.v1.sessions import Sessions
+from ipsecd.ike.v1.wishes import Wishes
 from ipsecd.wire import ikev1, registry_v1
 from ipsecd.wire.mode_config import NetworkSettings
 from ipsecd.wire.registry_v1 import Exchange
@@ -39,12 +38,10 @@ class Association:
         self._holder = holder
         self._children = Children(core, settings.terms, holder, self._ask, self._tell, self._tidy)
         self._sessions = Sessions(core, self._children)
-        self._wishes: deque[Wish] = deque()
-        self._calls = Calls(core, caller, self._established, self._unreached)
-        self._failures = 0
-        self._heard = core.now
+        self._wishes = Wishes(core, caller, self._children, self._sessions, holder, self._established)
+        self._calls = self._wishes.calls
+        self._lending = Lending(self._children, self._sessions)
         self._user: str | None = None  # who has come in last
-        self._lending: list[Session] = []  # those that have ended while the addresses of their peer are in use
 
     # --- what there is ---
 
@@ -79,7 +76,7 @@ class Association:
 
     def renew(self) -> None:
         """A phase 1 now."""
-        self._call()
+        self._wishes.call()
 
     def reconfigure(self, settings: Settings) -> None:
         """What the policy says now. SAs of children that it doesn't have any more end."""
@@ -91,11 +88,11 @@ class Association:
     def close(self, reason: str) -> None:
         """All ends, and the peer is told once."""
         self._calls.drop()
-        self._fail_wishes(reason)
+        self._wishes.fail(reason)
         self._children.close(reason)
         for session in self._sessions:
             session.end(reason)
-        self._take_back()
+        self._lending.take_back()
 
     # --- datagrams ---
 
@@ -110,7 +107,7 @@ class Association:
             self._calls.hear(message, data, path)
         else:
             session.hear(message)
-            self._heard = self._core.now
+            self._wishes.heard()
 
     # --- what the data plane tells ---
 
@@ -135,7 +132,7 @@ class Association:
 
     def alive(self, spis: tuple[bytes, ...]) -> None:
         """Authentic packets came in by these SPIs lately."""
-        self._heard = self._core.now
+        self._wishes.heard()
         self._children.heard(spis)
         for session in self._sessions:
             session.heard()
@@ -144,60 +141,17 @@ class Association:
         """Packets went out by the pairs with these inbound SPIs lately."""
         self._children.used(spis)
 
-    # --- calls and wishes ---
+    # --- what phase 1s and children tell ---
 
     def _established(self, sa: IsakmpSa, begun: float) -> None:
         session = Session(self._core, sa, begun, self._settings, self)
-        self._heard = self._core.now
+        self._wishes.heard()
         self._sessions.enter(session)
         if not session.over:
             session.begin_access()
 
     def _ask(self, wish: Wish) -> None:
-        self._wishes.append(wish)
-        self._serve()
-
-    def _serve(self) -> None:
-        while self._wishes and (session := self._sessions.usable) is not None:
-            wish = self._wishes.popleft()
-            session.begin(wish.terms, wish.ends, wish.done, wish.failed)
-        if self._sessions.coming:
-            return
-        if self._wishes and self._calls.possible:
-            self._call()
-        elif self._wishes:
-            self._fail_wishes("the peer has to call us")
-
-    def _call(self) -> None:
-        if self._sessions.coming:
-            return
-        self._calls.call(first=not (self._sessions or self._children))
-
-    def _unreached(self, reason: str) -> None:
-        """What was made stays as long as the peer is heard by it."""
-        self._failures += 1
-        self._holder.unreached(reason)
-        self._fail_wishes(reason)
-        if self._children and not self._sessions:
-            if self._heard < self._calls.begun:
-                self._children.cut_off(reason)
-            else:
-                self._call_later()
-
-    def _call_later(self) -> None:
-        """There are SAs, and nothing to end them by."""
-
-        def call() -> None:
-            if self._children and not self._sessions:
-                self._call()
-
-        delay = back_off(limits.RECONNECT_FIRST, limits.RECONNECT_LAST, self._failures)
-        self._core.after(self._core.jittered(delay, 0.5), call)
-
-    def _fail_wishes(self, reason: str) -> None:
-        wishes, self._wishes = self._wishes, deque()
-        for wish in wishes:
-            wish.failed(reason)
+        self._wishes.ask(wish)
 
     def _tell(self, live: LivePair) -> None:
         session = self._sessions.to_tell_of(live)
@@ -209,32 +163,23 @@ class Association:
 
         def tidy() -> None:
             self._sessions.end_spent()
-            self._take_back()
+            self._lending.take_back()
 
         self._core.after(0.0, tidy)
-
-    def _take_back(self) -> None:
-        """Addresses of a peer whose ISAKMP SA has ended are free when nothing of it is left, or when another ISAKMP SA
-        has them."""
-        left = self._sessions or self._children
-        if not left or any(session.leased for session in self._sessions):
-            lending, self._lending = self._lending, []
-            for session in lending:
-                session.release()
 
     # --- what sessions tell ---
 
     def admitted(self, session: Session) -> None:
-        self._failures = 0
+        self._wishes.reached()
         if self._user is not None and self._user != session.sa.user:
             self._change_users(session)
         self._user = session.sa.user
         self._sessions.admit(session)
         self._holder.established(session.sa)
-        self._take_back()
+        self._lending.take_back()
         if session.peer_alone:
             self.alone(session)
-        self._serve()
+        self._wishes.serve()
 
     def _change_users(self, session: Session) -> None:
         """Nothing of one is another's."""
@@ -272,7 +217,7 @@ class Association:
     def over(self, session: Session, reason: str) -> None:
         self._leave(session, reason)
         if session.admitted and self._children and not self._sessions and self._calls.possible:
-            self._call_later()
+            self._wishes.call_later()
 
     def gone(self, session: Session) -> None:
         reason = "the peer isn't there any more"
@@ -282,25 +227,19 @@ class Association:
 
     def _leave(self, session: Session, reason: str) -> None:
         self._sessions.leave(session)
-        self._lending.append(session)
-        self._take_back()
+        self._lending.lend(session)
         if session.admitted:
             self._holder.ended(session.sa, reason)
         else:
-            self._turn_away(session, reason)
-
-    def _turn_away(self, session: Session, reason: str) -> None:
-        """What the peer doesn't let in once, it won't a moment later: who wants SAs has to want them again."""
-        self._holder.turned_away(session.sa, reason)
-        if self._sessions.usable is None and not self._sessions.coming and not self._calls.calling:
-            self._fail_wishes(reason)
+            self._holder.turned_away(session.sa, reason)
+            self._wishes.turned_away(reason)
 
     def due(self, session: Session) -> None:
         """The next one, unless there is one or it's spent; until it's there, again and again."""
         if self._sessions.newest is session and not session.spent and self._calls.possible:
-            self._call()
+            self._wishes.call()
             self._core.after(self._core.jittered(limits.TEMPORARY_FAILURE_LAST, 0.5), lambda: self.due(session))
 
     def exhausted(self) -> None:
         if self._sessions.usable is None:
-            self._call()
+            self._wishes.call()
