@@ -130,8 +130,15 @@ class Guard:
         self._check_half_open(source)
 
     def _check_half_open(self, source: bytes) -> None:
-        if self._half_open[source] >= limits.MAX_HALF_OPEN_PER_ADDRESS or self._total >= limits.MAX_HALF_OPEN:
+        if self._full(source):
             raise PeerError("half-open-limit")
+
+    def _full(self, source: bytes) -> bool:
+        return self._half_open[source] >= limits.MAX_HALF_OPEN_PER_ADDRESS or self._total >= limits.MAX_HALF_OPEN
+
+    def is_full(self, remote: Endpoint) -> bool:
+        """Whether there are as many half-open as there may be, of this source or in all."""
+        return self._full(source_of(remote.address))
 
     def _wants_cookies(self, source: bytes, threshold: int, now: float) -> bool:
         """Once on, cookies stay on until it has been calm: AUTH covers them, so going back and forth hurts honest

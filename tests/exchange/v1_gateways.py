@@ -20,8 +20,9 @@ from ipsecd.ike.effects import (
     RemoveOutbound,
 )
 from ipsecd.ike.v1.association import Association
-from ipsecd.ike.v1.calls import Done, Failed, Hear
+from ipsecd.ike.v1.calls import Call, Done, Failed
 from ipsecd.ike.v1.child_pair import ChildPair
+from ipsecd.ike.v1.door import Door, Ending
 from ipsecd.ike.v1.main_initiator import MainModeInitiator
 from ipsecd.ike.v1.main_responder import MainModeResponder
 from ipsecd.ike.v1.phase_1 import IsakmpSa
@@ -62,29 +63,34 @@ class Gateway(LineEnd):
     def begin(self, settings: Settings, *, calls: bool = True) -> None:
         self.settings = settings
         self.all = Association(self.core, settings, self._call if calls else None, self)
+        self.door = Door(self.core, self._answer, self._joined, lambda *_: None)
         self.hear = self._hear
 
     def _terms(self, *, first: bool = False) -> Terms:
         us, them = Identity.parse(self.us), Identity.parse(self.them)
         return Terms(self.suites, Secret(b"correct horse"), us, them, self.seconds, first, self.force_udp)
 
-    def _call(self, cookie: bytes, *, first: bool, done: Done, failed: Failed) -> Hear:
+    def _call(self, cookie: bytes, *, first: bool, done: Done, failed: Failed) -> Call:
         self.calls.append(self.core.now)
         of_1 = self._terms(first=first)
-        begun = MainModeInitiator(self.core, of_1, self.path, cookie, lambda sa: done(self._said(sa)), failed)
-        return lambda message, _, path: begun.hear(message, path)
+        return MainModeInitiator(self.core, of_1, self.path, cookie, lambda sa: done(self._said(sa)), failed)
 
-    def _answer(self, cookie: bytes, *, done: Done, failed: Failed) -> Hear:
-        return MainModeResponder(self.core, (self._terms(),), cookie, lambda sa: done(self._said(sa)), failed).hear
+    def _answer(self, header: ikev1.Header, path: Path, cookie: bytes, ends: Ending) -> MainModeResponder:
+        return MainModeResponder(self.core, (self._terms(),), cookie, ends.done, ends.failed)
+
+    def _joined(self, sa: IsakmpSa, begun: float) -> None:
+        self.all.join(self._said(sa), begun)
 
     def _said(self, sa: IsakmpSa) -> IsakmpSa:
         return replace(sa, vendor_ids=sa.vendor_ids + self.says)
 
     def _hear(self, message: ikev1.Message, data: bytes, path: Path) -> None:
         if message.header.cookie_r == ikev1.NO_COOKIE:
-            self.all.answer(self._answer, message, data, path)
+            self.door.first(message, data, path)
+        elif self.door.takes(message.header):
+            self.door.hear(message, data, path)
         else:
-            self.all.hear(message, data, path)
+            self.all.hear(message, path)
 
     def carry_out(self, effect: Effect) -> None:
         match effect:
@@ -117,6 +123,12 @@ class Gateway(LineEnd):
 
     def unreached(self, reason: str) -> None:
         self.events.append(f"unreached: {reason}")
+
+    def opened(self, pair: ChildPair) -> None:
+        pass
+
+    def closed(self, pair: ChildPair) -> None:
+        pass
 
     def up(self, pair: ChildPair) -> None:
         self.events.append("up")

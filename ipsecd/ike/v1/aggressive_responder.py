@@ -63,6 +63,11 @@ class AggressiveResponder(Responder):
         self._asked: _Asked | None = None
         self._reminders = limits.RETRANSMIT_TRIES
 
+    @property
+    def shown(self) -> bool:
+        """By its proof alone, with which this is over."""
+        return False
+
     def _take(self, message: ikev1.Message, data: bytes, path: Path) -> None:
         if self._asked is None:
             self._take_offer(message, data, path)

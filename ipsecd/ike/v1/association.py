@@ -10,7 +10,7 @@ from __future__ import annotations
 from ipsecd import limits
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
-from ipsecd.ike.v1.calls import Answerer, Caller
+from ipsecd.ike.v1.calls import Caller, Calls
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.children import Children
 from ipsecd.ike.v1.holder import Holder, Wish
@@ -51,6 +51,28 @@ class Association:
         return tuple(session.sa for session in self._sessions if session.admitted)
 
     @property
+    def sessions(self) -> tuple[Session, ...]:
+        """Those that aren't over, the newest last; also those that are to be of use soon."""
+        return tuple(self._sessions)
+
+    @property
+    def calls(self) -> Calls:
+        return self._calls
+
+    @property
+    def reachable(self) -> bool:
+        """Whether there is an ISAKMP SA by which a quick mode may go, or one is to come."""
+        return self._sessions.usable is not None or self._sessions.coming or self._calls.calling
+
+    def knows(self, cookie: bytes) -> bool:
+        """Whether a message with this cookie of ours may mean something here."""
+        return self._calls.knows(cookie) or self._sessions.knows(cookie)
+
+    def pursues(self, child: str) -> bool:
+        """Whether SAs of this child are wanted, or being made."""
+        return self._children.pursues(child)
+
+    @property
     def pairs(self) -> tuple[LivePair, ...]:
         """Those that receive; replaced ones among them."""
         return tuple(self._children)
@@ -69,6 +91,7 @@ class Association:
     def put_down(self, child: str, reason: str) -> None:
         """No SAs for this child any more."""
         self._children.put_down(child, reason)
+        self._wishes.take_back(child, reason)
 
     def rekey(self, child: str) -> None:
         """A quick mode now for all that this child has."""
@@ -96,18 +119,33 @@ class Association:
 
     # --- datagrams ---
 
-    def answer(self, begin: Answerer, message: ikev1.Message, data: bytes, path: Path) -> None:
-        """The first message of a phase 1 that the peer begins. PeerError or Refused as of ``hear``."""
-        self._calls.answer(begin, message, data, path)
+    def join(self, sa: IsakmpSa, begun: float) -> None:
+        """A phase 1 that the peer has begun then is through."""
+        self._calls.crossed()
+        self._established(sa, begun)
 
-    def hear(self, message: ikev1.Message, data: bytes, path: Path) -> None:
-        """Any other message with cookies of ours. PeerError or Refused with the reason why it has no effect."""
+    def hear(self, message: ikev1.Message, path: Path) -> Session | None:
+        """A message with cookies of ours; the session by which it's authentic, if it's behind phase 1. PeerError or
+        Refused with the reason why it has no effect."""
         session = self._sessions.of(message.header)
         if session is None or message.header.exchange in _PHASE_1:
-            self._calls.hear(message, data, path)
-        else:
-            session.hear(message)
-            self._wishes.heard()
+            self._calls.hear(message, path)
+            return None
+        session.hear(message)
+        self._wishes.heard()
+        return session
+
+    def forget_before(self, begun: float, reason: str) -> None:
+        """The peer has nothing of what was there then."""
+        for session in self._sessions:
+            if session.since < begun:
+                session.forget(reason)
+        self._children.cut_off(reason, before=begun)
+
+    def woke(self) -> None:
+        """This machine has slept: is the peer still there?"""
+        for session in self._sessions:
+            session.doubt()
 
     # --- what the data plane tells ---
 

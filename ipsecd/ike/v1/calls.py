@@ -1,4 +1,5 @@
-"""The phase 1s with one peer: the one that we have begun, and those that it has. What kind each is stands elsewhere.
+"""The phase 1s that we begin with one peer, one at a time. What kind each is stands elsewhere, and so do those that the
+peer begins: who has begun one isn't known before it is through.
 
 When both ends call at once, ours is dropped if the peer's comes through before anything has come back to it: the peer
 hasn't taken it up then. Else both come through, and both ISAKMP SAs are of use.
@@ -16,23 +17,25 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.wire import ikev1
 
-Hear = Callable[[ikev1.Message, bytes, Path], None]
 Done = Callable[[IsakmpSa], None]
 Failed = Callable[[str], None]
 Established = Callable[[IsakmpSa, float], None]  # and when its phase 1 was begun
 
 
+class Call(Protocol):
+    """A phase 1 of ours."""
+
+    def hear(self, message: ikev1.Message, path: Path, /) -> None:
+        """Any message of it, also when it's over. PeerError or Refused with the reason why it has no effect."""
+
+    def drop(self) -> None:
+        """It isn't wanted any more, and nothing comes of it."""
+
+
 class Caller(Protocol):
-    """Begins a phase 1 of ours with this cookie. ``first``: we have nothing else with the peer, and tell it so. What it
-    gives back takes all messages of that phase 1, also when it's over."""
+    """Begins a phase 1 of ours with this cookie. ``first``: we have nothing else with the peer, and tell it so."""
 
-    def __call__(self, cookie: bytes, *, first: bool, done: Done, failed: Failed) -> Hear: ...
-
-
-class Answerer(Protocol):
-    """The same of one that the peer begins: its first message is given to what comes back."""
-
-    def __call__(self, cookie: bytes, *, done: Done, failed: Failed) -> Hear: ...
+    def __call__(self, cookie: bytes, *, first: bool, done: Done, failed: Failed) -> Call: ...
 
 
 class Calls:
@@ -43,10 +46,9 @@ class Calls:
         self._caller = caller
         self._established = established
         self._failed = failed
-        self._known: dict[bytes, Hear] = {}  # by the initiator's cookie
-        self._ours = b""  # the cookie of our call under way
-        self._answered = False  # something has come back to it
-        self._answering: set[bytes] = set()  # cookies of the peer's that aren't through
+        self._known: dict[bytes, Call] = {}  # by our cookie
+        self._ours = b""  # that of our call under way
+        self.answered = False  # something has come back to it
         self.begun = 0.0
 
     @property
@@ -57,74 +59,59 @@ class Calls:
     def calling(self) -> bool:
         return bool(self._ours)
 
+    def knows(self, cookie: bytes) -> bool:
+        """Whether it's that of a phase 1 whose messages are still taken."""
+        return cookie in self._known
+
+    def change(self, caller: Caller | None) -> None:
+        """From now on that one calls. What is under way goes on."""
+        self._caller = caller
+
     def call(self, *, first: bool) -> None:
         """Unless we do already. Only where it's ``possible``."""
         if self._caller is None or self.calling:
             return
         spi = self._core.fresh_ike_spi()
         self._core.promised.add(spi)
-        self._ours, self._answered, self.begun = spi, False, self._core.now
+        self._ours, self.answered, self.begun = spi, False, self._core.now
         begun = self._core.now
 
         def done(sa: IsakmpSa) -> None:
             if self._ours == spi:
                 self._ours = b""
-                self._core.after(limits.QUICK_MODE_KEPT, lambda: self._forget(spi, spi))
+                self._core.after(limits.QUICK_MODE_KEPT, lambda: self._forget(spi))
                 self._established(sa, begun)
 
         def failed(reason: str) -> None:
-            self._forget(spi, spi)
+            self._forget(spi)
             if self._ours == spi:
                 self._ours = b""
                 self._failed(reason)
 
         self._known[spi] = self._caller(spi, first=first, done=done, failed=failed)
 
-    def answer(self, begin: Answerer, message: ikev1.Message, data: bytes, path: Path) -> None:
-        """The first message of a phase 1 of the peer's, or that again. PeerError or Refused with the reason why it has
-        no effect."""
-        theirs = message.header.cookie_i
-        if theirs in self._known:
-            self.hear(message, data, path)
-            return
-        if len(self._answering) >= limits.MAX_ANSWERING:
-            raise PeerError("half-open-limit", "of one peer")
-        spi, begun = self._core.fresh_ike_spi(), self._core.now
+    def crossed(self) -> None:
+        """One of the peer's has come through."""
+        if not self.answered:
+            self.drop()
 
-        def done(sa: IsakmpSa) -> None:
-            self._answering.discard(theirs)
-            self._core.after(limits.QUICK_MODE_KEPT, lambda: self._forget(theirs, spi))
-            if not self._answered:
-                self.drop()
-            self._established(sa, begun)
-
-        def failed(_: str) -> None:
-            if self._known.get(theirs) is hear:  # else its first message was refused
-                self._answering.discard(theirs)
-                self._forget(theirs, spi)
-
-        hear = begin(spi, done=done, failed=failed)
-        hear(message, data, path)
-        self._core.promised.add(spi)
-        self._known[theirs] = hear
-        self._answering.add(theirs)
-
-    def hear(self, message: ikev1.Message, data: bytes, path: Path) -> None:
+    def hear(self, message: ikev1.Message, path: Path) -> None:
         """A message of a phase 1. PeerError or Refused with the reason why it has no effect."""
         spi = message.header.cookie_i
-        hear = self._known.get(spi)
-        if hear is None:
+        call = self._known.get(spi)
+        if call is None:
             raise PeerError("unknown-ike-spi", spi.hex())
-        hear(message, data, path)
+        call.hear(message, path)
         if spi == self._ours:
-            self._answered = True
+            self.answered = True
 
     def drop(self) -> None:
         """Our call isn't wanted any more: what comes back to it has no effect."""
         if self._ours:
-            self._forget(self._ours, self._ours)
+            self._known[self._ours].drop()
+            self._forget(self._ours)
             self._ours = b""
 
-    def _forget(self, cookie_i: bytes, ours: bytes) -> None:
-        self._known.pop(cookie_i, None)
-        self._core.promised.discard(ours)
+    def _forget(self, spi: bytes) -> None:
+        self._known.pop(spi, None)
+        self._core.promised.discard(spi)

@@ -55,6 +55,10 @@ class Children:
     def __bool__(self) -> bool:
         return any(line.pairs for line in self._lines.values())
 
+    def pursues(self, child: str) -> bool:
+        """Whether a quick mode for it goes on, or is to."""
+        return any(traffic[0] == child and line.coming for traffic, line in self._lines.items())
+
     # --- quick modes ---
 
     def want(self, terms: QuickTerms, ends: Ends) -> None:
@@ -77,11 +81,13 @@ class Children:
         self._ask(Wish(terms, ends, self.made, failed))
 
     def making(self, pair: ChildPair) -> None:
+        self._holder.opened(pair)
         self._lines.setdefault(traffic_of(pair), Lineage()).theirs(pair)
 
     def withdrawn(self, pair: ChildPair) -> None:
         line = self._lines[traffic_of(pair)]
         line.theirs_in_vain(pair)
+        self._holder.closed(pair)
         wanted, line.wanted = line.wanted, None
         if wanted is not None and line.current is None and not line.coming:
             self._begin(line, *wanted)
@@ -93,6 +99,7 @@ class Children:
         """A quick mode has led to this, whoever has begun it."""
         line = self._lines.setdefault(traffic_of(pair), Lineage())
         new = LivePair(self._core, pair, session, self)
+        self._holder.opened(pair)
         first = line.current is None
         replaced = line.enter(new)
         if replaced is not None:
@@ -139,6 +146,9 @@ class Children:
 
     def _tidy(self) -> None:
         self._lines = {traffic: line for traffic, line in self._lines.items() if not line.empty}
+
+    def closed(self, live: LivePair) -> None:
+        self._holder.closed(live.pair)
 
     # --- what is due ---
 

@@ -124,6 +124,11 @@ class Exchanges:
         if self._presence is not None and not self.over:
             self._presence.heard()
 
+    def doubt(self) -> None:
+        """Whether the peer is there isn't sure any more."""
+        if self._presence is not None and not self.over:
+            self._presence.doubt()
+
     def used(self, spi: bytes) -> None:
         """The first packet came in by this SPI of ours."""
         self._modes.used(spi)

@@ -31,6 +31,12 @@ class Holder(Protocol):
     def unreached(self, reason: str) -> None:
         """A phase 1 of ours came to nothing."""
 
+    def opened(self, pair: ChildPair) -> None:
+        """Packets come in by it from now on; perhaps it's not up yet."""
+
+    def closed(self, pair: ChildPair) -> None:
+        """None does any more."""
+
     def up(self, pair: ChildPair) -> None:
         """Traffic that had none has SAs now."""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 from ipsecd import limits
@@ -62,6 +63,8 @@ class Initiator(ABC):
         """A message from the responder, or from anybody. PeerError or Refused with the reason why it has no effect."""
         if not message.header.begun_by(self._cookies[0]):
             raise PeerError("unknown-ike-spi", "another initiator's cookie")
+        if self._path.local.address.is_unspecified:  # whoever sends has filled it in
+            self._path = replace(self._path, local=replace(self._path.local, address=path.local.address))
         if self._over:
             self._take_late(message)
         elif message.header.exchange == Exchange.INFORMATIONAL:
@@ -141,6 +144,17 @@ class Initiator(ABC):
         return peer
 
     # --- the end ---
+
+    @property
+    def proving(self) -> bool:
+        """Whether all is agreed on but who both ends are."""
+        return self._agreed is not None
+
+    def drop(self) -> None:
+        """It isn't wanted any more: nothing comes of it."""
+        self._finish()
+        if self._agreed is not None:
+            self._agreed.keys.wipe()
 
     def _gave_up(self) -> None:
         silence = "the peer doesn't answer"

@@ -35,6 +35,9 @@ class Keeper(Protocol):
     def idle(self, live: LivePair) -> None:
         """Its end, as nobody uses it."""
 
+    def closed(self, live: LivePair) -> None:
+        """No packets come in by it any more."""
+
 
 class LivePair:
     """The lifetime runs from its making on. ``session`` is whose quick mode has made it, or what came after that."""
@@ -97,6 +100,7 @@ class LivePair:
     def _close_inbound(self) -> None:
         self.pair.close_inbound(self._core)
         self._core.promised.difference_update(self.pair.spis)
+        self._keeper.closed(self)
 
     def delete_after(self, delay: float, action: Callable[[], None]) -> None:
         """It's replaced, and is deleted then, unless it's taken up again."""

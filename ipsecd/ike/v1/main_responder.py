@@ -45,6 +45,10 @@ class MainModeResponder(Responder):
         super().__init__(core, terms, cookie, done, failed)
         self._asked: _Asked | None = None
 
+    @property
+    def shown(self) -> bool:
+        return self._ways is not None
+
     def _take(self, message: ikev1.Message, data: bytes, path: Path) -> None:
         if self._asked is None:
             self._take_offer(message, data, path)

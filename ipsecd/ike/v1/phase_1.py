@@ -146,12 +146,12 @@ def agree(
     return Agreed(suite, method, cookies, sa_body, publics, keys, cipher, cipher.phase_1(*publics), *traversal)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class IsakmpSa:
     """An established ISAKMP SA. ``chain`` has come to the end of phase 1, and each later exchange begins there.
     ``seconds``, and the ``octets`` that it may encrypt, are the shorter of both sides' lifetimes that are known.
     ``alone``: the peer says that it has no other SA with us (INITIAL-CONTACT). ``user``: who uses the peer, once XAUTH
-    has shown that. ``terms`` are those that it was made by."""
+    has shown that. ``path`` follows the peer. ``terms`` are those that it was made by."""
 
     terms: Terms
     initiator: bool

@@ -35,6 +35,12 @@ class Presence:
         self.stop()
         self._timer = self._core.after(self._idle, self._doubt)
 
+    def doubt(self) -> None:
+        """It's asked now, unless it is already."""
+        if self._repeats is None:
+            self.stop()
+            self._doubt()
+
     def answered(self, sequence: int) -> None:
         """PeerError("unasked") unless it's the number of a question that is open."""
         if sequence not in self._open:

@@ -122,6 +122,22 @@ class Responder(ABC):
 
     # --- the end ---
 
+    @property
+    @abstractmethod
+    def shown(self) -> bool:
+        """Whether the initiator has shown that it gets what is sent to its address."""
+
+    @property
+    def complaint(self) -> str:
+        """What was wrong with its proof, for people; empty if none has come."""
+        return self._complaint
+
+    def drop(self) -> None:
+        """Nothing comes of it."""
+        self._finish()
+        if self._ways is not None:
+            self._ways.wipe()
+
     def _proved(
         self, ways: Ways, message: ikev1.Message, row: Row, claim: Claim | None = None
     ) -> tuple[Agreed, Terms, Proved]:
@@ -157,9 +173,7 @@ class Responder(ABC):
         self._fail(self._complaint or "the initiator didn't go on")
 
     def _fail(self, reason: str) -> None:
-        self._finish()
-        if self._ways is not None:
-            self._ways.wipe()
+        self.drop()
         self._failed(reason)
 
     def _finish(self) -> None:

@@ -10,7 +10,7 @@ one each quick mode has a main mode of its own: master key PFS.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ipsecd import limits
@@ -119,6 +119,11 @@ class Session:
         self._access.begin()
 
     @property
+    def cookie(self) -> bytes:
+        """Ours."""
+        return self.sa.cookies[0 if self.sa.initiator else 1]
+
+    @property
     def over(self) -> bool:
         return self._exchanges.over
 
@@ -196,6 +201,10 @@ class Session:
         """Packets of the peer's came in by SAs that were made with it."""
         self._exchanges.heard()
 
+    def doubt(self) -> None:
+        """The peer is asked now whether it's there."""
+        self._exchanges.doubt()
+
     def used(self, spi: bytes) -> None:
         """The first packet came in by this SPI of ours."""
         self._exchanges.used(spi)
@@ -222,7 +231,7 @@ class Session:
         return self._access.take(said)
 
     def through(self) -> None:
-        self.sa = replace(self.sa, user=self._access.user)
+        self.sa.user = self._access.user
         self._owner.admitted(self)
 
     def configured(self, settings: NetworkSettings) -> None:

@@ -43,6 +43,10 @@ class Sessions:
         """Whether there is one, or has been one lately."""
         return bool(self._by_cookies)
 
+    def knows(self, cookie: bytes) -> bool:
+        """Whether it's one of ours of those."""
+        return any(session.cookie == cookie for session in self._by_cookies.values())
+
     def of(self, header: ikev1.Header) -> Session | None:
         return self._by_cookies.get((header.cookie_i, header.cookie_r))
 
@@ -63,18 +67,17 @@ class Sessions:
 
     def enter(self, new: Session) -> None:
         """Phase 1 is through."""
+        others = [each for each in self._live if not each.admitted]
         self._live.append(new)
         self._by_cookies[new.sa.cookies] = new
-        if len(self._live) > limits.MAX_IKE_SAS_PER_PEER:
-            self._needless(new).end(_REASON_TOO_MANY)
-
-    def _needless(self, new: Session) -> Session:
-        """The oldest of those that never came to be of use, else the oldest. Never the new one, which would lock the
-        peer out for good."""
-        return next((each for each in self._live if not each.admitted and each is not new), self._live[0])
+        if len(others) >= limits.MAX_NOT_ADMITTED:
+            others[0].end(_REASON_TOO_MANY)
 
     def admit(self, new: Session) -> None:
-        """It's of use now."""
+        """It's of use now. Those that aren't yet drive out none that is, and no new one itself."""
+        others = [each for each in self._live if each.admitted and each is not new]
+        if len(others) >= limits.MAX_IKE_SAS_PER_PEER:
+            others[0].end(_REASON_TOO_MANY)
         for old in tuple(self._live):
             if old is not new and old.since < new.begun and not old.spent:
                 self._succeed(old, new)

@@ -59,6 +59,15 @@ class Wishes:
         for wish in wishes:
             wish.failed(reason)
 
+    def take_back(self, child: str, reason: str) -> None:
+        """Those for this child aren't wanted any more, nor a call for them alone."""
+        meant = [wish for wish in self._open if wish.terms.child == child]
+        self._open = deque(wish for wish in self._open if wish.terms.child != child)
+        for wish in meant:
+            wish.failed(reason)
+        if meant and not (self._open or self._sessions or self._children):
+            self.calls.drop()
+
     def turned_away(self, reason: str) -> None:
         """What the peer doesn't let in once, it won't a moment later: who wants SAs has to want them again."""
         if self._sessions.usable is None and not self._sessions.coming and not self.calls.calling:
