@@ -16,6 +16,7 @@ from ipsecd.ike.effects import (
     InstallInbound,
     InstallOutbound,
     Keepalive,
+    MovePath,
     RemoveInbound,
     RemoveOutbound,
 )
@@ -104,6 +105,12 @@ class Gateway(LineEnd):
                 del self.inbound[spi]
             case RemoveOutbound(spi, inbound):
                 del self.outbound[spi, inbound]
+            case MovePath(spis, path):
+                for spi in spis:
+                    self.inbound[spi] = replace(self.inbound[spi], path=path)
+                for key, installed in self.outbound.items():
+                    if installed.inbound in spis:
+                        self.outbound[key] = replace(installed, path=path)
             case Keepalive():
                 self.keepalives += 1
 
@@ -236,18 +243,24 @@ class Gateways(Line[Gateway]):
             self.lost.append(f"{self.now:.3f} {sender.us} has no outbound SA")
             self.want(sender)
             return
-        spi = [spi for spi, _ in sender.outbound][-1]
+        installed = [*sender.outbound.values()][-1]
         self.count[sender.us] += 1
         delay = self._random.uniform(*self._link.delay)
-        receiver.core.timers.at(self.now + delay, lambda: self._arrive(sender, receiver, spi))
+        receiver.core.timers.at(self.now + delay, lambda: self._arrive(sender, receiver, installed))
 
-    def _arrive(self, sender: Gateway, receiver: Gateway, spi: bytes) -> None:
+    def _arrive(self, sender: Gateway, receiver: Gateway, by: InstallOutbound) -> None:
+        spi, path = by.spi, self.seen(sender is self.i, by.path)
+        if path is None:
+            self.lost.append(f"{receiver.core.now:.3f} from {sender.us} to {by.path.remote}, where nobody is")
+            return
         if spi not in receiver.inbound:
             self.lost.append(f"{receiver.core.now:.3f} from {sender.us} by {spi.hex()}")
             return
         if spi not in receiver.used:
             receiver.used.add(spi)
             receiver.all.inbound_used(spi)
+        if receiver.inbound[spi].path != path:
+            receiver.all.moved(spi, path)
         if receiver.core.now >= receiver.alive_at + limits.PEER_ALIVE_EVERY:
             receiver.alive_at = receiver.core.now
             receiver.all.alive((spi,))

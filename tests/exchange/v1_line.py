@@ -35,7 +35,8 @@ _E = TypeVar("_E", bound=LineEnd)
 
 
 class Line(Generic[_E]):
-    """``nat`` stands in front of the initiator. ``alter`` may change what is sent, or say None to lose it."""
+    """``nat`` stands in front of the initiator, and gives it ``nat_address`` and ``nat_ports``, those outside by those
+    inside, which tests may change. ``alter`` may change what is sent, or say None to lose it."""
 
     def __init__(
         self,
@@ -52,6 +53,8 @@ class Line(Generic[_E]):
         self._random = Random(f"{seed} wire")
         self._link = link or Link()
         self._nat = nat
+        self.nat_address = NAT_ADDRESS
+        self.nat_ports = dict(NAT_PORTS)
         self._alter = alter
         self._number = count()
         self._way: list[tuple[float, int, bool, bytes, Path]] = []
@@ -99,12 +102,21 @@ class Line(Generic[_E]):
     def _send(self, from_initiator: bool, data: bytes, path: Path) -> None:
         if self._random.random() < self._link.loss:
             return
-        arrived = Path(path.remote, path.local, path.natt)
-        if self._nat and from_initiator:
-            arrived = replace(arrived, remote=Endpoint(NAT_ADDRESS, NAT_PORTS[path.local.port]))
-        elif self._nat:
-            inside = {outside: port for port, outside in NAT_PORTS.items()}
-            arrived = replace(arrived, local=Endpoint(OURS.address, inside[path.remote.port]))
+        arrived = self.seen(from_initiator, path)
+        if arrived is None:
+            return
         for _ in range(2 if self._random.random() < self._link.duplication else 1):
             when = self.now + self._random.uniform(*self._link.delay)
             heapq.heappush(self._way, (when, next(self._number), from_initiator, data, arrived))
+
+    def seen(self, from_initiator: bool, path: Path) -> Path | None:
+        """Where what one side sends seems to come from on the other; None if the NAT doesn't know whose it is."""
+        arrived = Path(path.remote, path.local, path.natt)
+        if self._nat and from_initiator:
+            return replace(arrived, remote=Endpoint(self.nat_address, self.nat_ports[path.local.port]))
+        if self._nat:
+            inside = {Endpoint(self.nat_address, port): inner for inner, port in self.nat_ports.items()}
+            if path.remote not in inside:
+                return None
+            return replace(arrived, local=Endpoint(OURS.address, inside[path.remote]))
+        return arrived

@@ -1,13 +1,11 @@
 """All that there is with one peer by IKEv1: its ISAKMP SAs, the phase 1s that lead to them, and the SAs of its traffic.
 
 An ISAKMP SA is there to make SAs and to end them, to say so, and to see whether the peer is there. What was made by one
-outlives it and is rekeyed by the next. So one is made when something is wanted, or before the last one ends; and when
-the last one has ended while SAs are left, as only by one is it known whether the peer has them too.
+outlives it and is rekeyed by the next.
 """
 
 from __future__ import annotations
 
-from ipsecd import limits
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.v1.calls import Caller, Calls
@@ -20,6 +18,7 @@ from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
 from ipsecd.ike.v1.session import Session, Settings
 from ipsecd.ike.v1.sessions import Sessions
+from ipsecd.ike.v1.whereabouts import Whereabouts
 from ipsecd.ike.v1.wishes import Wishes
 from ipsecd.wire import ikev1, registry_v1
 from ipsecd.wire.mode_config import NetworkSettings
@@ -41,6 +40,7 @@ class Association:
         self._wishes = Wishes(core, caller, self._children, self._sessions, holder, self._established)
         self._calls = self._wishes.calls
         self._lending = Lending(self._children, self._sessions)
+        self._whereabouts = Whereabouts(self._children, self._sessions, settings.within)
         self._user: str | None = None  # who has come in last
 
     # --- what there is ---
@@ -78,6 +78,11 @@ class Association:
         return tuple(self._children)
 
     @property
+    def path(self) -> Path | None:
+        """The last one along which the peer has proved that it's there; None if it hasn't yet."""
+        return self._whereabouts.path
+
+    @property
     def empty(self) -> bool:
         """Whether there is nothing, nothing is to come, and nothing of what was is still answered."""
         return not (self._sessions.known or self._children or self._wishes or self._calls.calling)
@@ -104,6 +109,7 @@ class Association:
     def reconfigure(self, settings: Settings) -> None:
         """What the policy says now. SAs of children that it doesn't have any more end."""
         self._settings = settings
+        self._whereabouts.within = settings.within
         for session in self._sessions:
             session.reconfigure(settings)
         self._children.reconfigure(settings.terms)
@@ -131,6 +137,7 @@ class Association:
         if session is None or message.header.exchange in _PHASE_1:
             self._calls.hear(message, path)
             return None
+        self._whereabouts.hears(session.sa, path)
         session.hear(message)
         self._wishes.heard()
         return session
@@ -175,6 +182,13 @@ class Association:
         for session in self._sessions:
             session.heard()
 
+    def moved(self, spi: bytes, path: Path) -> None:
+        """An authentic and new packet came in by this SPI, along another path than the last one."""
+        self.alive((spi,))
+        for live in self._children.of((spi,)):
+            if live.pair.path.natt:
+                self._whereabouts.heard(live.session.sa, path)
+
     def used(self, spis: tuple[bytes, ...]) -> None:
         """Packets went out by the pairs with these inbound SPIs lately."""
         self._children.used(spis)
@@ -184,6 +198,7 @@ class Association:
     def _established(self, sa: IsakmpSa, begun: float) -> None:
         session = Session(self._core, sa, begun, self._settings, self)
         self._wishes.heard()
+        self._whereabouts.established(sa)
         self._sessions.enter(session)
         if not session.over:
             session.begin_access()
@@ -192,9 +207,7 @@ class Association:
         self._wishes.ask(wish)
 
     def _tell(self, live: LivePair) -> None:
-        session = self._sessions.to_tell_of(live)
-        if session is not None:
-            session.delete(live.pair)
+        self._sessions.tell(live)
 
     def _tidy(self) -> None:
         """A pair has ended; whoever ended it may have more to say."""
@@ -210,7 +223,9 @@ class Association:
     def admitted(self, session: Session) -> None:
         self._wishes.reached()
         if self._user is not None and self._user != session.sa.user:
-            self._change_users(session)
+            reason = "another user has come in"  # nothing of one is another's
+            self._children.cut_off(reason)
+            self._sessions.end_others(session, reason)
         self._user = session.sa.user
         self._sessions.admit(session)
         self._holder.established(session.sa)
@@ -218,14 +233,6 @@ class Association:
         if session.peer_alone:
             self.alone(session)
         self._wishes.serve()
-
-    def _change_users(self, session: Session) -> None:
-        """Nothing of one is another's."""
-        reason = "another user has come in"
-        self._children.cut_off(reason)
-        for each in self._sessions:
-            if each is not session and each.admitted:
-                each.end(reason)
 
     def configured(self, session: Session, settings: NetworkSettings) -> None:
         self._holder.configured(session.sa, settings)
@@ -254,8 +261,8 @@ class Association:
 
     def over(self, session: Session, reason: str) -> None:
         self._leave(session, reason)
-        if session.admitted and self._children and not self._sessions and self._calls.possible:
-            self._wishes.call_later()
+        if session.admitted:
+            self._wishes.lost_one()
 
     def gone(self, session: Session) -> None:
         reason = "the peer isn't there any more"
@@ -273,11 +280,7 @@ class Association:
             self._wishes.turned_away(reason)
 
     def due(self, session: Session) -> None:
-        """The next one, unless there is one or it's spent; until it's there, again and again."""
-        if self._sessions.newest is session and not session.spent and self._calls.possible:
-            self._wishes.call()
-            self._core.after(self._core.jittered(limits.TEMPORARY_FAILURE_LAST, 0.5), lambda: self.due(session))
+        self._wishes.renew(session)
 
     def exhausted(self) -> None:
-        if self._sessions.usable is None:
-            self._wishes.call()
+        self._wishes.exhausted()

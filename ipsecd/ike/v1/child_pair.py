@@ -10,7 +10,7 @@ from ipsecd.crypto.keymat_v1 import SaKeys, derive_ah, derive_esp
 from ipsecd.crypto.secret import Secret
 from ipsecd.ike.config import Lifetime, Path
 from ipsecd.ike.core import Core
-from ipsecd.ike.effects import RemoveInbound, RemoveOutbound
+from ipsecd.ike.effects import MovePath, RemoveInbound, RemoveOutbound
 from ipsecd.ike.keylog import log_parts
 from ipsecd.ike.lifetimes import child_limits
 from ipsecd.ike.nat import floated, portless
@@ -24,10 +24,10 @@ from ipsecd.wire.ikev1_payloads import Delete
 from ipsecd.wire.registry_v1 import Protocol
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChildPair:
-    """``parts`` are its SAs, outermost first. ``limits`` are soft and hard limits of each. ``ours``: we have begun the
-    quick mode. ``lowest_nonce`` is the lower one of its two."""
+    """``parts`` are its SAs, outermost first. ``limits`` are soft and hard limits of each. ``path``, along which its
+    packets go, may change. ``ours``: we have begun the quick mode. ``lowest_nonce`` is the lower one of its two."""
 
     terms: QuickTerms
     suite: ChildSuite
@@ -72,6 +72,12 @@ class ChildPair:
 
     def _use(self) -> Use:
         return Use(self.terms.child, self.terms.peer, (self.ends.local,), (self.ends.remote,), self.path)
+
+    def follow(self, core: Core, path: Path) -> None:
+        """In UDP its packets go where those of the ISAKMP SA go."""
+        if self.path.natt and path.natt and path != self.path:
+            self.path = path
+            core.emit(MovePath(self.spis, path))
 
     def close_inbound(self, core: Core) -> None:
         """Of one that nothing came of, or behind ``close_outbound``."""

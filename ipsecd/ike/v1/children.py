@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 from ipsecd import limits
 from ipsecd.errors import PeerError
+from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.timers import back_off
 from ipsecd.ike.v1.child_pair import ChildPair
@@ -97,6 +98,7 @@ class Children:
 
     def made(self, session: Session, pair: ChildPair) -> None:
         """A quick mode has led to this, whoever has begun it."""
+        pair.follow(self._core, session.sa.path)  # which has perhaps changed meanwhile
         line = self._lines.setdefault(traffic_of(pair), Lineage())
         new = LivePair(self._core, pair, session, self)
         self._holder.opened(pair)
@@ -225,6 +227,17 @@ class Children:
         """Packets have gone by them lately, in one of both directions."""
         for live in self.of(spis):
             live.used()
+
+    def move(self, path: Path) -> None:
+        """What is in UDP goes there from now on. SAs in transport mode are for two addresses: if one of both isn't
+        there any more, they end."""
+        for line in tuple(self._lines.values()):
+            moved = [live for live in line.pairs if live.pair.path.natt]
+            between_hosts = any(live.pair.ends.form.transport for live in moved)
+            if between_hosts and any(live.pair.path.remote.address != path.remote.address for live in moved):
+                self._end_all(line, "the peer has another address", told=True)
+            for live in line.pairs:
+                live.pair.follow(self._core, path)
 
     def lost(self, spis: tuple[bytes, ...], reason: str) -> None:
         """The data plane doesn't have them any more, or they have reached a hard limit."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from ipsecd.crypto.isakmp_cipher import IsakmpCipher, IvChain
 from ipsecd.crypto.keymat_v1 import IsakmpKeys, derive_isakmp, phase_1_hash
@@ -146,12 +146,18 @@ def agree(
     return Agreed(suite, method, cookies, sa_body, publics, keys, cipher, cipher.phase_1(*publics), *traversal)
 
 
+def _ignored() -> None:
+    """Nobody cares."""
+
+
 @dataclass(slots=True)
 class IsakmpSa:
     """An established ISAKMP SA. ``chain`` has come to the end of phase 1, and each later exchange begins there.
     ``seconds``, and the ``octets`` that it may encrypt, are the shorter of both sides' lifetimes that are known.
-    ``alone``: the peer says that it has no other SA with us (INITIAL-CONTACT). ``user``: who uses the peer, once XAUTH
-    has shown that. ``path`` follows the peer. ``terms`` are those that it was made by."""
+    ``alone``: the peer says that it has no other SA with us (INITIAL-CONTACT). ``terms`` are those that it was made by.
+
+    Two things may change: ``path``, when a NAT gives the peer another port; and ``user``, who uses the peer, once XAUTH
+    has shown that. ``proved`` is called when something that the peer says by it is proved and new, before it acts."""
 
     terms: Terms
     initiator: bool
@@ -169,6 +175,7 @@ class IsakmpSa:
     alone: bool
     octets: int | None = None
     user: str = ""
+    proved: Callable[[], None] = field(default=_ignored, repr=False, compare=False)
 
     @property
     def spi(self) -> bytes:

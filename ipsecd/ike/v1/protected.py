@@ -19,12 +19,14 @@ class Protected:
 
     def __init__(self, sa: IsakmpSa, exchange: Exchange, id_: int) -> None:
         self.id = id_
+        self._sa = sa
         self._header = ikev1.Header(*sa.cookies, exchange, message_id=id_)
         self._chain = sa.cipher.phase_2(sa.chain, id_)
 
     def open(self, message: ikev1.Message, row: Row, hash_of: Callable[[Admitted], bytes]) -> Admitted:
-        """What is in a message of the peer's. The chain moves behind it only when it's proved, by ``hash_of`` what is
-        in it. PeerError("wrong-hash") if it isn't, those of ``row``, and those of octets that can't be read."""
+        """What is in a message of the peer's that hasn't been here before. The chain moves behind it only when it's
+        proved, by ``hash_of`` what is in it. PeerError("wrong-hash") if it isn't, those of ``row``, and those of octets
+        that can't be read."""
         row.fits(message)
         chain = ikev1.decode_chain(message.first, self._chain.open(message.sealed))
         admitted = row.admit(chain)
@@ -34,6 +36,7 @@ class Protected:
         if not equal(hash_of(admitted), admitted.one(Hash).data):
             raise PeerError("wrong-hash", row.story)
         self._chain.accept(message.sealed)
+        self._sa.proved()
         return admitted
 
     def seal(self, payloads: Iterable[AnyPayload], hash_of: Callable[[bytes], bytes]) -> bytes:

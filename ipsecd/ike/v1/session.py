@@ -30,7 +30,7 @@ from ipsecd.ike.v1.transactions import Answer
 from ipsecd.wire import ikev1, registry_v1
 from ipsecd.wire.ikev1_payloads import Attributes
 from ipsecd.wire.mode_config import NetworkSettings
-from ipsecd.wire.selector import Address
+from ipsecd.wire.selector import Address, Selector
 
 if TYPE_CHECKING:
     from ipsecd.ike.timers import Timer
@@ -40,13 +40,15 @@ if TYPE_CHECKING:
 class Settings:
     """What ISAKMP SAs with one peer are held to. ``terms`` are what it may have, in order. ``dpd``: it's asked whether
     it's there after so many seconds without a word. ``quick_modes`` that one of them makes; 0: no limit.
-    ``access``: who comes in from elsewhere, if one of the two does. ``keylog``: their keys are reported for export."""
+    ``access``: who comes in from elsewhere, if one of the two does. ``keylog``: their keys are reported for export.
+    ``within``: to where a NAT may move the peer; None: anywhere."""
 
     terms: tuple[QuickTerms, ...]
     dpd: float = limits.DPD_IDLE
     quick_modes: int = 0
     access: Client | Gateway | None = None
     keylog: bool = False
+    within: tuple[Selector, ...] | None = None
 
 
 class SessionOwner(Protocol):

@@ -114,6 +114,14 @@ class Sessions:
             if session.spent and not session.busy and session not in used:
                 session.end(_REASON_SPENT)
 
-    def to_tell_of(self, live: LivePair) -> Session | None:
-        """By which the peer can be told of a pair: the one that it belongs to, else the newest."""
-        return self.newest if live.session.over else live.session
+    def end_others(self, session: Session, reason: str) -> None:
+        """Those of use, but for this one."""
+        for each in self:
+            if each is not session and each.admitted:
+                each.end(reason)
+
+    def tell(self, live: LivePair) -> None:
+        """The peer is told that a pair is no more, by the session that it belongs to, else by the newest."""
+        session = self.newest if live.session.over else live.session
+        if session is not None:
+            session.delete(live.pair)

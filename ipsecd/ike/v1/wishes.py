@@ -1,5 +1,5 @@
-"""What waits for an ISAKMP SA, and the calls that lead to one: if something is wanted, and if the last one has ended
-while SAs are left."""
+"""What waits for an ISAKMP SA, and the calls that lead to one: if something is wanted, before the last one ends, and if
+it has ended while SAs are left, as only by one is it known whether the peer has them too."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ipsecd.ike.timers import back_off
 from ipsecd.ike.v1.calls import Caller, Calls, Established
 from ipsecd.ike.v1.children import Children
 from ipsecd.ike.v1.holder import Holder, Wish
+from ipsecd.ike.v1.session import Session
 from ipsecd.ike.v1.sessions import Sessions
 
 
@@ -97,9 +98,25 @@ class Wishes:
             if self._heard < self.calls.begun:
                 self._children.cut_off(reason)
             else:
-                self.call_later()
+                self._call_later()
 
-    def call_later(self) -> None:
+    def lost_one(self) -> None:
+        """An ISAKMP SA that was of use is over."""
+        if self._children and not self._sessions and self.calls.possible:
+            self._call_later()
+
+    def renew(self, session: Session) -> None:
+        """The next one, unless there is one or it's spent; until it's there, again and again."""
+        if self._sessions.newest is session and not session.spent and self.calls.possible:
+            self.call()
+            self._core.after(self._core.jittered(limits.TEMPORARY_FAILURE_LAST, 0.5), lambda: self.renew(session))
+
+    def exhausted(self) -> None:
+        """The peer wants more of an ISAKMP SA than it makes."""
+        if self._sessions.usable is None:
+            self.call()
+
+    def _call_later(self) -> None:
         """There are SAs, and nothing to end them by."""
 
         def call() -> None:
