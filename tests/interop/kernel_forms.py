@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from tests.interop import pair as terms
-from tests.interop.kernel_strongswan import Told
+from tests.interop.kernel_pair import Told
 from tests.interop.pair import Terms
 from tests.interop.strongswan import Tunnel
 from tests.netns.pair import KEY
@@ -19,12 +19,12 @@ from tests.netns.places import GA_WAN, GB_WAN, NET_A, NET_B
 ALL = {"name": "all", "filter_list": "all-ip", "action": "require-security", "authentication": [{"psk": "peer"}]}
 
 
-def networks(outside: int, esp: str, *, keylog: bool = False) -> Told:
-    """A tunnel with packets of both versions inside."""
-    ours_ts, theirs_ts = (NET_A[4], NET_A[6]), (NET_B[4], NET_B[6])
+def networks(outside: int, esp: str, *, inside: tuple[int, ...] = (4, 6), keylog: bool = False) -> Told:
+    """A tunnel with packets of these versions inside."""
+    ours_ts, theirs_ts = (tuple(net[version] for version in inside) for net in (NET_A, NET_B))
     said = Terms(esp=esp, outside=outside, ours_ts=ours_ts, theirs_ts=theirs_ts, keylog=keylog)
     ours, theirs = GA_WAN[outside], GB_WAN[outside]
-    return Told(terms.files(said, ours, theirs), terms.tunnel(said, theirs, ours), (4, 6))
+    return Told(terms.files(said, ours, theirs), terms.tunnel(said, theirs, ours), inside)
 
 
 def hosts(version: int, esp: str, *, keylog: bool = False) -> Told:

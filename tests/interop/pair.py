@@ -1,4 +1,4 @@
-"""ipsecd on one side, strongSwan on the other, and the terms both are told."""
+"""ipsecd on one side, strongSwan or another on the other, and the terms both are told."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import yaml
 
 from ipsecd.policy import proposals
 from tests.interop.ipsecd import Ipsecd
+from tests.interop.peer import Peer
 from tests.interop.strongswan import Charon, StrongSwan, Tree, Tunnel
 from tests.interop.traffic import answers
 from tests.interop.wire import Wire
 from tests.netns.sites import Sites
 
+Theirs = TypeVar("Theirs", bound=Peer)
 GROUPS = ("modp", "ecp", "x25519", "x448")
 HOSTS = {("a", 4): "10.1.0.2", ("a", 6): "fd01::2", ("b", 4): "10.2.0.2", ("b", 6): "fd02::2"}
 OUTSIDE_B = {4: "192.0.2.2", 6: "2001:db8::2"}
@@ -50,18 +52,18 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Both sides at work. ``near`` is the namespace of the host behind ipsecd, ``far`` that behind strongSwan."""
+class Both(Generic[Theirs]):
+    """Both sides at work. ``near`` is the namespace of the host behind ipsecd, ``far`` that behind the other one."""
 
     sites: Sites
     ours: Ipsecd
-    theirs: Charon
+    theirs: Theirs
     wire: Wire
     near: str
     far: str
 
     def up(self, initiator: str, version: int = 4) -> None:
-        """Set the tunnel up: ipsecd (``ours``) because a packet wants to go, strongSwan (``theirs``) by command."""
+        """Set the tunnel up: ipsecd (``ours``) because a packet wants to go, the other (``theirs``) by command."""
         if initiator == "theirs":
             self.theirs.initiate()
         else:
@@ -76,6 +78,9 @@ class Pair:
             answers(self.sites, source, self.host(target, version), size=size) == 3
             for source, target in ((self.near, self.far), (self.far, self.near))
         )
+
+
+Pair = Both[Charon]
 
 
 @contextlib.contextmanager
@@ -108,12 +113,12 @@ def pair(folder: Path, ours: Terms, theirs: Terms | None = None, *, behind_nat: 
 def at_work(
     sites: Sites,
     ours: Ipsecd,
-    theirs: Charon,
+    theirs: Theirs,
     near: str,
     far: str,
-    kind: Callable[..., Pair] = Pair,
+    kind: Callable[..., Both[Theirs]] = Both,
     native: str = "",
-) -> Iterator[Pair]:
+) -> Iterator[Both[Theirs]]:
     """Start both sides. ``near`` and ``far`` are the namespaces of the hosts behind them.
 
     Nothing but IKE and ESP in UDP, or what is ``native``, ESP or AH, may have crossed the wire when this ends without
@@ -122,7 +127,7 @@ def at_work(
         try:
             yield kind(sites, ours, theirs, wire, near, far)
         except BaseException:
-            print(f"--- ipsecd\n{ours.log()}\n--- charon\n{theirs.log()}\n--- wire\n{dict(wire.kinds())}")
+            print(f"--- ipsecd\n{ours.log()}\n--- its peer\n{theirs.log()}\n--- wire\n{dict(wire.kinds())}")
             raise
     assert wire.cleartext(native) == {}
 

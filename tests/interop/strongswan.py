@@ -10,15 +10,15 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import vici
 
+from tests.interop.peer import Peer
 from tests.interop.waiting import eventually
 from tests.netns.sites import Sites
 
@@ -73,21 +73,12 @@ class Tunnel:
         }
 
 
-class Charon(ABC):
-    """A charon with its files in ``folder``, told of one tunnel. It runs while it is entered."""
+class Charon(Peer):
+    """A charon, told of one tunnel."""
 
     def __init__(self, folder: Path, tunnel: Tunnel) -> None:
-        self._folder, self._tunnel = folder, tunnel
-
-    def __enter__(self) -> Self:
-        self._folder.mkdir()
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill(signal.SIGTERM)
+        super().__init__(folder)
+        self._tunnel = tunnel
 
     def start(self) -> None:
         """Start charon and load the tunnel."""
@@ -107,10 +98,6 @@ class Charon(ABC):
     @abstractmethod
     def connected(self) -> socket.socket | None:
         """A connection to its vici socket, if it listens already. Raises RuntimeError if it has ended."""
-
-    @abstractmethod
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """End charon: with SIGKILL the peer hears nothing of it; with SIGTERM it is told."""
 
     def settings(self) -> dict[str, Any]:
         """Of charon's section in strongswan.conf."""

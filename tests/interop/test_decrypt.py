@@ -12,7 +12,8 @@ import yaml
 from tests.interop.ipsecd import Ipsecd
 from tests.interop.kernel_forms import hosts, natively, networks, signed
 from tests.interop.kernel_gateway import Gateway
-from tests.interop.kernel_strongswan import Told, kernel_pair
+from tests.interop.kernel_pair import Told
+from tests.interop.kernel_strongswan import kernel_pair
 from tests.interop.pair import Terms, pair
 from tests.interop.traffic import answers
 from tests.interop.wire import Wire

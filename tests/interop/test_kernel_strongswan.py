@@ -9,8 +9,9 @@ import pytest
 
 from tests.interop.kernel_forms import hosts, natively, networks, signed
 from tests.interop.kernel_gateway import Gateway
-from tests.interop.kernel_strongswan import Told, kernel_pair
-from tests.interop.pair import Pair
+from tests.interop.kernel_pair import Told
+from tests.interop.kernel_strongswan import KernelStrongSwan, kernel_pair
+from tests.interop.pair import Both
 from tests.interop.traffic import Ping, received
 from tests.interop.waiting import eventually
 
@@ -35,7 +36,7 @@ FORMS = [  # who calls, and what is agreed
 each_form = pytest.mark.parametrize(("caller", "told"), FORMS)
 
 
-def spis(both: Pair) -> set[str]:
+def spis(both: Both[KernelStrongSwan]) -> set[str]:
     """The SPIs of the SAs that strongSwan has."""
     return {child["spi-in"] for child in both.theirs.children()}
 

@@ -12,7 +12,8 @@ import pytest
 
 from tests.interop.kernel_forms import changed, hosts, natively, networks, rules
 from tests.interop.kernel_gateway import Gateway
-from tests.interop.kernel_strongswan import Told, kernel_pair
+from tests.interop.kernel_pair import Told
+from tests.interop.kernel_strongswan import kernel_pair
 from tests.interop.pair import Pair, Terms, pair
 from tests.interop.waiting import eventually
 from tests.interop.wire import ETHERNET, Wire, kind
