@@ -53,7 +53,7 @@ SUITES = {
         needs=packages.NETWORK,
     ),
     "interop": Suite(
-        "ipsecd and strongSwan, a kernel with IPsec, tshark (root)",
+        "ipsecd with strongSwan, libreswan, a kernel with IPsec, tshark (root)",
         ("tests",),
         "peer",
         needs=packages.NETWORK | packages.PEERS,

@@ -42,7 +42,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("peer"):
         needs |= packages.PEERS
     if absent := packages.missing(needs):
-        pytest.fail(f"needs Debian packages: apt-get install {' '.join(absent)}", pytrace=False)
+        pytest.fail(packages.advice(absent), pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -195,3 +195,10 @@ def test_a_missing_program_is_named_by_its_package() -> None:
         "other",
         "some-package",
     ]
+
+
+def test_what_clashes_with_another_package_is_not_told_to_be_installed() -> None:
+    assert packages.advice(["libreswan", "tshark"]) == (
+        "needs Debian packages: apt-get install tshark; sudo scripts/test unpacks libreswan"
+    )
+    assert packages.advice(["libreswan"]) == "needs Debian packages: sudo scripts/test unpacks libreswan"
