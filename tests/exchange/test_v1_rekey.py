@@ -197,7 +197,8 @@ def test_who_is_asked_to_rekey_doesn_t_ask_itself() -> None:
 
 def test_a_rekey_that_comes_to_nothing_is_tried_again_until_it_works() -> None:
     net = gateways(terms(lifetime=Lifetime(3_600))).up()
-    net.act(lambda: net.r.all.reconfigure(Settings((replace(mirrored(terms()), suites=(ah(),)),))))
+    (session,) = net.r.all._sessions
+    session.reconfigure(Settings((replace(mirrored(terms()), suites=(ah(),)),)))
     net.act(lambda: net.i.all.rekey("c"))
     net.run(net.now + 120.0)
     failed = [event for event in net.i.events if event.startswith("failed")]
@@ -215,6 +216,26 @@ def test_what_the_policy_does_not_have_any_more_ends_and_the_peer_is_told() -> N
     assert net.i.events[-1] == "down: the policy has changed"
     net.run(net.now + 1.0)
     assert net.r.events[-1] == "down: the peer has ended it"
+    assert net.agree(0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"suites": (ah(),)},
+        {"remote": (Selector.net("10.2.0.0/25"),)},
+        {"local": (Selector.net("10.9.0.0/24"),)},
+    ],
+)
+def test_what_the_policy_has_otherwise_ends_too(changes: dict[str, object]) -> None:
+    net = gateways(terms(lifetime=Lifetime(300))).up()
+    (before,) = net.i.settings.terms
+    wider = replace(before, suites=(ah(), *before.suites), remote=(Selector.net("10.2.0.0/23"),), lifetime=Lifetime(99))
+    net.act(lambda: net.i.all.reconfigure(Settings((wider,))))
+    assert net.agree(1)
+    net.act(lambda: net.i.all.reconfigure(Settings((replace(wider, **changes),))))  # type: ignore[arg-type]  # its fields
+    assert net.i.events[-1] == "down: the policy has changed"
+    net.run(net.now + 1.0)
     assert net.agree(0)
 
 

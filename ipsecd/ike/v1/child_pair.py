@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ipsecd.crypto.keymat import ChildKeyMaterial
 from ipsecd.crypto.keymat_v1 import SaKeys, derive_ah, derive_esp
@@ -22,6 +22,7 @@ from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
 from ipsecd.wire.ikev1_payloads import Delete
 from ipsecd.wire.registry_v1 import Protocol
+from ipsecd.wire.tfc import NO_TFC, Tfc
 
 
 @dataclass(slots=True)
@@ -48,6 +49,21 @@ class ChildPair:
         """All of ours."""
         return tuple(part.spi_in for part in self.parts)
 
+    @property
+    def tfc(self) -> Tfc:
+        """What hides what we send by it."""
+        hiding = self.terms.tfc if any(isinstance(part.suite, EspSuite) for part in self.parts) else NO_TFC
+        return replace(hiding, padding=0) if self.padding_declined else hiding
+
+    # RFC 4303 section 2.7 has padding negotiated, which IKEv1 can't do. In tunnel mode it's safe without that: a
+    # receiver of RFC 2406, too, gives the inner packet to IP, which goes by the length in its header, as with what a
+    # link has padded. In transport mode it may take the padding for a part of what UDP carries. A dummy (section 2.6)
+    # is a packet of a protocol that it hasn't
+    @property
+    def padding_declined(self) -> bool:
+        """Whether it would be padded, and can't be without the peer's word, as it's in transport mode."""
+        return self.ends.form.transport and bool(self.terms.tfc.padding)
+
     def has_outbound(self, protocol: Protocol, spi: bytes) -> bool:
         """Whether we send by this SPI of the peer's."""
         return any((protocol_of(part.suite), part.spi_out) == (protocol, spi) for part in self.parts)
@@ -71,7 +87,8 @@ class ChildPair:
             core.emit(use.outbound(part, soft, hard))
 
     def _use(self) -> Use:
-        return Use(self.terms.child, self.terms.peer, (self.ends.local,), (self.ends.remote,), self.path)
+        local, remote = (self.ends.local,), (self.ends.remote,)
+        return Use(self.terms.child, self.terms.peer, local, remote, self.path, self.tfc)
 
     def follow(self, core: Core, path: Path) -> None:
         """In UDP its packets go where those of the ISAKMP SA go."""

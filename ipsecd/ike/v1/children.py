@@ -258,11 +258,20 @@ class Children:
                 line.current.reach_soft()
 
     def reconfigure(self, terms: tuple[QuickTerms, ...]) -> None:
-        """What may be made from now on. SAs of other children end."""
+        """What may be made from now on, and stay. What is to be hidden otherwise is rekeyed."""
         self._terms = terms
-        kept = {each.child for each in terms}
-        for child in {live.pair.terms.child for live in self} - kept:
-            self.put_down(child, "the policy has changed")
+        by_child = {each.child: each for each in terms}
+        for (child, _, _), line in tuple(self._lines.items()):
+            allowed = by_child.get(child)
+            if allowed is None or not all(allowed.allow(live.pair.suite, live.pair.ends) for live in line.pairs):
+                if line.pairs:
+                    self._end_all(line, "the policy has changed", told=True)
+                continue
+            hidden_otherwise = line.current is not None and line.current.pair.terms.tfc != allowed.tfc
+            for live in line.pairs:
+                live.pair.terms = allowed
+            if hidden_otherwise and line.current is not None:
+                line.current.reach_soft()
 
     def close(self, reason: str) -> None:
         """All end, and the peer is told."""

@@ -21,6 +21,7 @@ from ipsecd.wire.ikev1_identity import Id
 from ipsecd.wire.ikev1_payloads import NatOa, Sa
 from ipsecd.wire.registry_v1 import Encapsulation, NotifyType
 from ipsecd.wire.selector import Address, Selector
+from ipsecd.wire.tfc import NO_TFC, Tfc
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class QuickTerms:
     """One child and the SAs that it may have. ``suites`` are in order of preference, and those alone that the path can
     carry. ``local`` and ``remote`` are the widest selectors it may ever have. ``transport``: it's for two hosts, and we
     offer transport mode alone; whoever asks for tunnel mode gets that. ``idle``: SAs that nothing goes by for so many
-    seconds end; None: none does. ``keylog``: their keys are reported for export."""
+    seconds end; None: none does. ``keylog``: their keys are reported for export. ``tfc`` hides what we send by ESP."""
 
     child: str
     peer: str
@@ -39,6 +40,11 @@ class QuickTerms:
     transport: bool = False
     idle: float | None = None
     keylog: bool = False
+    tfc: Tfc = NO_TFC
+
+    def allow(self, suite: ChildSuite, ends: Ends) -> bool:
+        """Whether SAs with this suite, for this traffic, may be as they are."""
+        return suite in self.suites and (self.transport or not ends.form.transport) and _covered(self, ends)
 
 
 @dataclass(frozen=True, slots=True)
