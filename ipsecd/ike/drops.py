@@ -14,6 +14,7 @@ DROPS = {
     "cookie-asked": "it has to come back with a cookie (section 2.6)",
     "sa-init-rate": "too many IKE_SA_INIT requests from one address, although with cookies",
     "ending": "an IKE_SA_INIT request, and we are about to go",
+    "half-open-displaced": "too many first messages of IKEv1 that nobody has gone on behind: the oldest makes room",
     "half-open-limit": "too many IKE SAs are half-open, from its address or in all",
     "half-open-expired": "a half-open IKE SA whose initiator never authenticated",
     "sa-init-late": "an IKE_SA_INIT request repeated after its IKE_AUTH",

@@ -79,7 +79,7 @@ class Gateway(LineEnd):
     def _answer(self, header: ikev1.Header, path: Path, cookie: bytes, ends: Ending) -> MainModeResponder:
         return MainModeResponder(self.core, (self._terms(),), cookie, ends.done, ends.failed)
 
-    def _joined(self, sa: IsakmpSa, begun: float) -> None:
+    def _joined(self, sa: IsakmpSa, begun: float, _: str) -> None:
         self.all.join(self._said(sa), begun)
 
     def _said(self, sa: IsakmpSa) -> IsakmpSa:

@@ -154,6 +154,10 @@ class Association:
         for session in self._sessions:
             session.doubt()
 
+    def having(self, spi: bytes) -> tuple[LivePair, ...]:
+        """The pair with this inbound SPI."""
+        return self._children.of((spi,))
+
     # --- what the data plane tells ---
 
     def soft_expired(self, spis: tuple[bytes, ...]) -> None:

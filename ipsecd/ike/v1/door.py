@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ipsecd import limits
 from ipsecd.errors import PeerError, Refused
-from ipsecd.ike.config import Endpoint, Path
+from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.guard import source_of
 from ipsecd.ike.v1.fragments import Joining
@@ -45,7 +45,7 @@ class Begin(Protocol):
 class Visit:
     """One of them. ``counted`` among those that are half-open, by the guard."""
 
-    remote: Endpoint
+    path: Path
     cookies: tuple[bytes, bytes]
     begun: float
     joining: Joining
@@ -55,13 +55,14 @@ class Visit:
 
 
 class Door:
-    """``joined`` gets each ISAKMP SA, and when its phase 1 was begun; ``failed`` what has come to nothing, and why."""
+    """``joined`` gets each ISAKMP SA, when its phase 1 was begun, and in which mode; ``failed`` what has come to
+    nothing, and why."""
 
     def __init__(
         self,
         core: Core,
         begin: Begin,
-        joined: Callable[[IsakmpSa, float], None],
+        joined: Callable[[IsakmpSa, float, str], None],
         failed: Callable[[Visit, str], None],
     ) -> None:
         self._core = core
@@ -117,7 +118,7 @@ class Door:
             if whole is None:
                 return
             message, data = ikev1.decode(whole), whole
-        if visit in self._unshown and self._core.guard.is_full(visit.remote):
+        if visit in self._unshown and self._core.guard.is_full(visit.path.remote):
             raise PeerError("half-open-limit")
         visit.responder.hear(message, data, path)
         if visit in self._unshown and visit.responder.shown:
@@ -126,7 +127,7 @@ class Door:
 
     def _enter(self, message: ikev1.Message, data: bytes, path: Path) -> None:
         header, spi = message.header, self._core.fresh_ike_spi()
-        visit = Visit(path.remote, (header.cookie_i, spi), self._core.now, Joining(self._core))
+        visit = Visit(path, (header.cookie_i, spi), self._core.now, Joining(self._core))
         ends = Ending(lambda sa: self._through(visit, sa), lambda reason: self._fail(visit, reason))
         visit.responder = self._begin(header, path, spi, ends)
         try:
@@ -145,7 +146,7 @@ class Door:
     # --- those that may be anybody's ---
 
     def _wait(self, visit: Visit) -> None:
-        of_source = self._unshown_of.setdefault(source_of(visit.remote.address), {})
+        of_source = self._unshown_of.setdefault(source_of(visit.path.remote.address), {})
         self._unshown[visit] = of_source[visit] = None
         if len(of_source) > limits.MAX_HALF_OPEN_PER_ADDRESS:
             self._drive_out(next(iter(of_source)))
@@ -159,14 +160,14 @@ class Door:
 
     def _take_out(self, visit: Visit) -> None:
         if visit in self._unshown:
-            source = source_of(visit.remote.address)
+            source = source_of(visit.path.remote.address)
             del self._unshown[visit], self._unshown_of[source][visit]
             if not self._unshown_of[source]:
                 del self._unshown_of[source]
 
     def _count(self, visit: Visit) -> None:
         visit.counted = True
-        self._core.guard.opened(visit.remote)
+        self._core.guard.opened(visit.path.remote)
 
     # --- the end ---
 
@@ -174,7 +175,7 @@ class Door:
         visit.through = True
         self._uncount(visit)
         self._core.after(limits.QUICK_MODE_KEPT, lambda: self._forget(visit))
-        self._joined(sa, visit.begun)
+        self._joined(sa, visit.begun, str(visit.responder.exchange))
 
     def _fail(self, visit: Visit, reason: str) -> None:
         self._forget(visit)
@@ -183,14 +184,14 @@ class Door:
     def _uncount(self, visit: Visit) -> None:
         if visit.counted:
             visit.counted = False
-            self._core.guard.closed(visit.remote)
+            self._core.guard.closed(visit.path.remote)
 
     def _forget(self, visit: Visit) -> None:
         self._take_out(visit)
         self._uncount(visit)
         visit.joining.clear()
         cookie_i, spi = visit.cookies
-        self._by_first.pop((cookie_i, visit.remote.address), None)
+        self._by_first.pop((cookie_i, visit.path.remote.address), None)
         self._by_cookie.pop(spi, None)
         self._core.promised.discard(spi)
 

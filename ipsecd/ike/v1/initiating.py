@@ -146,6 +146,11 @@ class Initiator(ABC):
     # --- the end ---
 
     @property
+    def path(self) -> Path:
+        """Where the last message went."""
+        return self._path
+
+    @property
     def proving(self) -> bool:
         """Whether all is agreed on but who both ends are."""
         return self._agreed is not None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ipsecd.errors import PeerError, Refused
 from ipsecd.ike.config import Lifetime
 from ipsecd.ike.narrowing import covers, meets
-from ipsecd.ike.suites import ChildSuite
+from ipsecd.ike.suites import ChildSuite, EspSuite
 from ipsecd.ike.v1.child_offers import Choice, choose
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.rows import Admitted
@@ -29,7 +29,8 @@ class QuickTerms:
     """One child and the SAs that it may have. ``suites`` are in order of preference, and those alone that the path can
     carry. ``local`` and ``remote`` are the widest selectors it may ever have. ``transport``: it's for two hosts, and we
     offer transport mode alone; whoever asks for tunnel mode gets that. ``idle``: SAs that nothing goes by for so many
-    seconds end; None: none does. ``keylog``: their keys are reported for export. ``tfc`` hides what we send by ESP."""
+    seconds end; None: none does. ``keylog``: their keys are reported for export. ``tfc`` hides what we send by ESP.
+    ``udp``, ``native``: how packets may travel."""
 
     child: str
     peer: str
@@ -41,6 +42,8 @@ class QuickTerms:
     idle: float | None = None
     keylog: bool = False
     tfc: Tfc = NO_TFC
+    udp: bool = True
+    native: bool = True
 
     def allow(self, suite: ChildSuite, ends: Ends) -> bool:
         """Whether SAs with this suite, for this traffic, may be as they are."""
@@ -61,6 +64,29 @@ def for_addresses(terms: tuple[QuickTerms, ...], addresses: tuple[Address, ...])
     hosts = tuple(Selector(each, each) for each in addresses)
     narrowed = ((each, tuple(host for host in hosts if covers(each.remote, (host,)))) for each in terms)
     return tuple(replace(each, remote=remote) for each, remote in narrowed if remote)
+
+
+def carried(sa: IsakmpSa, terms: QuickTerms) -> QuickTerms:
+    """As much of these terms as the path of this ISAKMP SA can carry: AH doesn't pass NATs, nor does it go in UDP."""
+    if not in_udp(sa):
+        return terms if terms.native else replace(terms, suites=())
+    if not terms.udp:
+        return replace(terms, suites=())
+    return replace(terms, suites=tuple(suite for suite in terms.suites if isinstance(suite, EspSuite)))
+
+
+def not_carried(sa: IsakmpSa, terms: QuickTerms) -> str:
+    """Why that is nothing, for people."""
+    if not in_udp(sa):
+        return "the peer can't carry ESP in UDP, and there is nothing else here: by the rule, or without raw sockets"
+    if not terms.udp:
+        return "all goes in UDP here, as there is a NAT or the peer wants it so: the rule has native packets only"
+    return "AH can't be carried: all goes in UDP here, as there is a NAT or the peer wants it so"
+
+
+def in_udp(sa: IsakmpSa) -> bool:
+    """Whether packets travel in UDP."""
+    return sa.revision is not None and sa.path.natt
 
 
 def mode(sa: IsakmpSa, *, transport: bool) -> Encapsulation:

@@ -25,7 +25,7 @@ from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.exchanges import Exchanges
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_modes import Failed
-from ipsecd.ike.v1.quick_terms import Ends, QuickTerms, for_addresses
+from ipsecd.ike.v1.quick_terms import Ends, QuickTerms, carried, for_addresses, not_carried
 from ipsecd.ike.v1.transactions import Answer
 from ipsecd.wire import ikev1, registry_v1
 from ipsecd.wire.ikev1_payloads import Attributes
@@ -103,13 +103,13 @@ class Session:
         self._hearing = False
         self._made = 0
         self.peer_alone = sa.alone
-        self._exchanges = Exchanges(core, sa, settings.terms, self, settings.dpd)
+        self._exchanges = Exchanges(core, sa, self._carried(settings.terms), self, settings.dpd)
         self._access = access_of(core, sa, settings.access, self._exchanges.transact, self)
         if settings.keylog:
             log_isakmp_key(core, sa.cookies[0], sa.keys.cipher)
-        fraction = core.fraction()
+        self.soft = soft_seconds(sa.seconds, core.fraction())
         self._timers = [
-            core.after(soft_seconds(sa.seconds, fraction), lambda: owner.due(self)),
+            core.after(self.soft, lambda: owner.due(self)),
             core.after(sa.seconds, lambda: self.end("its lifetime is over")),
         ]
         self._keepalive: Timer | None = None
@@ -169,8 +169,12 @@ class Session:
 
     def _allow(self) -> None:
         """Whoever has been given an address has SAs for it alone."""
-        leased = self.leased
-        self._exchanges.allow(for_addresses(self.settings.terms, leased) if leased else self.settings.terms)
+        leased, terms = self.leased, self._carried(self.settings.terms)
+        self._exchanges.allow(for_addresses(terms, leased) if leased else terms)
+
+    def _carried(self, terms: tuple[QuickTerms, ...]) -> tuple[QuickTerms, ...]:
+        able = (carried(self.sa, each) for each in terms)
+        return tuple(each for each in able if each.suites)
 
     # --- what goes on ---
 
@@ -188,7 +192,11 @@ class Session:
                 self._retired = True
             failed(reason)
 
-        self._exchanges.begin(terms, ends, made, over)
+        able = carried(self.sa, terms)
+        if able.suites:
+            self._exchanges.begin(able, ends, made, over)
+        else:
+            failed(not_carried(self.sa, terms))
 
     def hear(self, message: ikev1.Message) -> None:
         """PeerError or Refused as of ``Exchanges.hear``."""

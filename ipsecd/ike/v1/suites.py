@@ -71,6 +71,11 @@ def offer(suites: Iterable[IsakmpSuite], lifetime: Lifetime) -> Sa:
     return Sa((Proposal(1, Protocol.ISAKMP, b"", transforms),))
 
 
+def can_be_said(encryption: Encryption, prf: PrfAlgorithm) -> bool:
+    """Whether IKEv1 has numbers for both."""
+    return encryption.id in _ENCRYPTION_NUMBER and prf.id in _HASH_NUMBER
+
+
 def choose(offered: Sa, suites: tuple[IsakmpSuite, ...]) -> Choice:
     """The first transform offered that is one of ``suites``, sent back as it came, with the numbers it had (RFC 2408
     section 4.2). Refused("no-proposal-chosen") if none is."""

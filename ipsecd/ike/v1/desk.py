@@ -1,0 +1,304 @@
+"""IKEv1 as one object, beside the one for IKEv2: datagrams, wishes and commands come here and find their party.
+
+::
+
+    datagram -> a phase 1 that somebody begins?  door: guard, rules of the address, responder
+             -> a cookie of ours?                party -> association -> session -> exchange
+    wanted   -> party of the peer, or a new one -> association: a quick mode, by a phase 1 if there is none
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ipsecd import limits
+from ipsecd.errors import PeerError, Refused
+from ipsecd.ike import reports
+from ipsecd.ike.config import Child, Path, Peer
+from ipsecd.ike.core import Core
+from ipsecd.ike.narrowing import Packet
+from ipsecd.ike.status import IkeSaStatus
+from ipsecd.ike.v1 import shown, telling
+from ipsecd.ike.v1.aggressive_responder import AggressiveResponder
+from ipsecd.ike.v1.calling import path_to
+from ipsecd.ike.v1.complaints import Complaints
+from ipsecd.ike.v1.door import Door, Ending, Visit
+from ipsecd.ike.v1.main_responder import MainModeResponder
+from ipsecd.ike.v1.menu import Menu, special_of
+from ipsecd.ike.v1.outcome import LIFETIME_OVER, NOT_INSTALLED, PLANE_LOST
+from ipsecd.ike.v1.parties import Parties
+from ipsecd.ike.v1.party import Party, Place
+from ipsecd.ike.v1.phase_1 import IsakmpSa
+from ipsecd.ike.v1.reloading import become
+from ipsecd.ike.v1.responding import Responder
+from ipsecd.ike.v1.rules import Rules
+from ipsecd.wire import ikev1
+from ipsecd.wire.registry_v1 import Exchange, NotifyType
+from ipsecd.wire.selector import Address
+
+_SPOKEN = (Exchange.MAIN, Exchange.AGGRESSIVE, Exchange.INFORMATIONAL, Exchange.TRANSACTION, Exchange.QUICK)
+_IKE_PORTS = (500, 4500)
+
+
+class Desk:
+    """Each method is a part of a turn: effects are left in ``core``. PeerError or Refused come out of ``receive`` with
+    the reason why a datagram has no effect."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._parties = Parties()
+        self._rules = Rules(core.config)
+        self._menu = Menu(core.config)
+        self._door = Door(core, self._answer, self._joined, self._came_to_nothing)
+        self._complaints = Complaints(core)
+
+    def configure(self) -> None:
+        """``core.config`` is new: what it still allows stays, the rest ends."""
+        self._rules, self._menu = Rules(self._core.config), Menu(self._core.config)
+        unwanted = []
+        for party in self._parties:
+            peers = become(party, self._rules, self._menu)
+            if peers:
+                party.change(peers, self._menu)
+            else:
+                unwanted.append(party)
+        for party in unwanted:
+            party.close("the policy has changed")
+
+    # --- datagrams ---
+
+    def receive(self, data: bytes, path: Path) -> None:
+        """A datagram whose header has major version 1. AuthIP and others that we don't speak are answered with
+        nothing."""
+        message = ikev1.decode(data)
+        header = message.header
+        if header.exchange not in _SPOKEN:
+            raise PeerError("wrong-exchange", str(header.exchange))
+        if self._door.takes(header):
+            self._door.hear(message, data, path)
+            return
+        party = self._parties.of_cookies((header.cookie_i, header.cookie_r))
+        if party is not None:
+            party.hear(message, path)
+        elif header.cookie_r == ikev1.NO_COOKIE:
+            self._begin(message, data, path)
+        else:
+            raise PeerError("unknown-ike-spi", header.cookie_r.hex())
+
+    def _begin(self, message: ikev1.Message, data: bytes, path: Path) -> None:
+        try:
+            self._door.first(message, data, path)
+        except Refused as refusal:
+            if self._complaints.refuse(message.header, len(data), path, refusal):
+                self._tell_refused(path, refusal)
+            raise
+
+    def _tell_refused(self, path: Path, refusal: Refused) -> None:
+        peers = self._rules.callers(path)
+        telling.stranger_failed(self._core, "sa-init-refused", peers, path.remote, refusal.detail)
+
+    # --- who begins a phase 1 ---
+
+    def _answer(self, header: ikev1.Header, path: Path, cookie: bytes, ends: Ending) -> Responder:
+        if len(self._core.ikes) + len(self._parties) >= limits.MAX_IKE_SAS:
+            raise PeerError("too-many-ike-sas")
+        terms = tuple(each for peer in self._callers(path) for each in self._menu.to_answer(peer))
+        if not terms:
+            detail = "no rule names this address for IKEv1"
+            raise Refused("no-rule-for-peer", detail, notify=NotifyType.NO_PROPOSAL_CHOSEN)
+        kind = AggressiveResponder if header.exchange == Exchange.AGGRESSIVE else MainModeResponder
+        return kind(self._core, terms, cookie, ends.done, ends.failed)
+
+    def _callers(self, path: Path) -> tuple[Peer, ...]:
+        return self._rules.callers(path)
+
+    def _joined(self, sa: IsakmpSa, begun: float, mode: str) -> None:
+        """Who has begun a phase 1 is known now: the party is that of all that the credential opens."""
+        peers = self._opened(sa)
+        if not peers:  # the policy has changed meanwhile
+            raise Refused("no-rule-for-peer", "the rule that it was begun for isn't there any more")
+        place = _place(sa) if all(not peer.remotes for peer in peers) else None
+        party = self._party(peers, place)
+        party.join(sa, begun, mode)
+
+    def _opened(self, sa: IsakmpSa) -> tuple[Peer, ...]:
+        found = [peer for peer in self._callers(sa.path) if self._menu.opens(peer, sa)]
+        access = special_of(found[0]).access if found else None
+        return tuple(peer for peer in found if special_of(peer).access is access)
+
+    def _party(self, peers: tuple[Peer, ...], place: Place | None) -> Party:
+        key = frozenset(peer.name for peer in peers), place
+        known = self._parties.at(key)
+        return known or Party(self._core, self._parties, self._menu, peers, place, self._admitted)
+
+    def _came_to_nothing(self, visit: Visit, reason: str) -> None:
+        """Only what is wrong with a proof is worth telling: others may just have lost a message."""
+        if not visit.responder.complaint:
+            self._core.drop("half-open-expired")
+            return
+        peers, remote = self._rules.callers(visit.path), visit.path.remote
+        telling.stranger_failed(self._core, "auth-failed", peers, remote, reason)
+
+    def _admitted(self, party: Party, sa: IsakmpSa) -> None:
+        """An ISAKMP SA of this party's is of use."""
+        if sa.alone and party.place is None:
+            for other in self._parties.like(party):
+                if other is not party and other.place is None:
+                    other.close("the peer has begun anew")
+        if self._parties.count_of_group(party) > limits.MAX_IKE_SAS_PER_PATTERN:
+            others = [other for other in self._parties.of_group(party) if other is not party]
+            idle = next((other for other in others if not other.association.pairs), others[0])
+            idle.close("the hosts of the rule have made too many others since")
+
+    # --- what is wanted ---
+
+    def want(self, peer: Peer, child: Child, packet: Packet | None, remote: Address) -> None:
+        """SAs for this child, or for this packet; by a phase 1 with ``remote`` if there is no ISAKMP SA."""
+        party = self._with(peer, packet)
+        if party is None and not peer.remotes:
+            self._cannot(peer, child, "the peer's address isn't known; it has to call us")
+        elif party is None:
+            self._new(peer, remote).want(peer, child, packet, remote)
+        else:
+            party.want(peer, child, packet, remote)
+
+    def _cannot(self, peer: Peer, child: Child, reason: str) -> None:
+        telling.child_failed(self._core, "child-failed", peer, child, reports.ME, reason)
+        self._core.wanted.failed(child.id, reason)
+
+    def _with(self, peer: Peer, packet: Packet | None) -> Party | None:
+        """The party of this peer; of several, as from anywhere, that where the packet goes to."""
+        found = self._parties.of_peer(peer.name)
+        if packet is not None and len(found) > 1:
+            there = packet[1].start
+            at = [party for party in found if party.is_at(there)]
+            found = tuple(at) or found
+        usable = [party for party in found if party.association.reachable]
+        return next(iter(reversed(usable or list(found))), None)
+
+    def _new(self, peer: Peer, remote: Address) -> Party:
+        """With all that its credential will open, as far as that is sure before."""
+        near = self._rules.callers(path_to(self._core.config, peer, remote))
+        also = (other for other in near if other is not peer and self._menu.opens_too(peer, other))
+        return self._party((peer, *also), None)
+
+    def fits(self, peer: Peer) -> bool:
+        """Whether there is an ISAKMP SA of use, or one coming, with this peer."""
+        return any(party.association.reachable for party in self._parties.of_peer(peer.name))
+
+    def up(self, key: str, packet: Packet | None = None) -> bool:
+        """Whether there is a pair that is sent by and takes the packet."""
+        return any(party.carries(key, packet) for party in self._parties.of_child(key))
+
+    def pursued(self, key: str) -> bool:
+        """Whether a quick mode or a call for it goes on."""
+        return any(party.pursues(key) for party in self._parties.of_child(key))
+
+    # --- commands ---
+
+    def put_down(self, keys: set[str], reason: str) -> None:
+        for party, meant in self._having(keys):
+            party.put_down(meant, reason)
+
+    def put_down_peer(self, name: str, reason: str) -> None:
+        """All with it, told once."""
+        for party in self._parties.of_peer(name):
+            of_it = [key for key, (peer, _) in party.children.items() if name in (peer.name, peer.pattern)]
+            if len(of_it) == len(party.children):
+                party.close(reason)
+            else:
+                party.put_down(of_it, reason)
+
+    def rekey(self, keys: set[str]) -> None:
+        for party, meant in self._having(keys):
+            for key in meant:
+                party.association.rekey(key)
+
+    def rekey_peer(self, name: str) -> None:
+        for party in self._parties.of_peer(name):
+            if party.association.isakmp_sas:
+                party.association.renew()
+
+    def _having(self, keys: Iterable[str]) -> list[tuple[Party, list[str]]]:
+        """Those with these children, or with children that are made after these."""
+        found: dict[Party, list[str]] = {}
+        for key in keys:
+            for party in self._parties.of_child(key):
+                found.setdefault(party, []).append(key)
+            for party in self._parties.made_after(key):
+                found.setdefault(party, []).extend(party.made_after(key))
+        return list(found.items())
+
+    def shutdown(self, reason: str) -> None:
+        self._door.close()
+        for party in self._parties:
+            party.close(reason)
+
+    def woke(self) -> None:
+        """This machine has slept: the peers are asked whether they are still there."""
+        for party in self._parties:
+            party.association.woke()
+
+    # --- what the data plane tells ---
+
+    def knows(self, spi: bytes) -> bool:
+        """Whether it's an inbound SPI of one of the pairs here."""
+        return self._parties.of_spi(spi) is not None
+
+    def inbound_spis(self) -> tuple[bytes, ...]:
+        return self._parties.spis
+
+    def soft_expired(self, spi: bytes) -> None:
+        if party := self._parties.of_spi(spi):
+            party.association.soft_expired((spi,))
+
+    def hard_expired(self, spi: bytes) -> None:
+        if party := self._parties.of_spi(spi):
+            party.association.lost((spi,), LIFETIME_OVER)
+
+    def lost(self, spis: tuple[bytes, ...]) -> None:
+        for party, meant in self._of_spis(spis).items():
+            party.association.lost(tuple(meant), PLANE_LOST)
+
+    def inbound_used(self, spi: bytes) -> None:
+        if party := self._parties.of_spi(spi):
+            party.association.inbound_used(spi)
+
+    def alive(self, spis: tuple[bytes, ...]) -> None:
+        """Authentic packets came in by these lately."""
+        for party, meant in self._of_spis(spis).items():
+            party.association.alive(tuple(meant))
+
+    def _of_spis(self, spis: tuple[bytes, ...]) -> dict[Party, list[bytes]]:
+        found: dict[Party, list[bytes]] = {}
+        for spi in spis:
+            if party := self._parties.of_spi(spi):
+                found.setdefault(party, []).append(spi)
+        return found
+
+    def moved(self, spi: bytes, path: Path) -> None:
+        """A fresh authentic packet of this SPI came along another path."""
+        if party := self._parties.of_spi(spi):
+            party.moved(spi, path)
+
+    def install_failed(self, spi: bytes, reason: str) -> None:
+        """The data plane couldn't install the pair with this inbound SPI."""
+        if party := self._parties.of_spi(spi):
+            party.install_failed(spi, f"{NOT_INSTALLED}{reason}")
+
+    def unreached(self, spi: bytes, reason: str) -> None:
+        """A packet of the pair with this inbound SPI didn't get there, says the network, for which nobody vouches."""
+        if party := self._parties.of_spi(spi):
+            party.unreached_by(spi, reason)
+
+    # --- for people ---
+
+    def status(self) -> list[IkeSaStatus]:
+        return shown.describe(self._core, self._parties, self._door)
+
+
+def _place(sa: IsakmpSa) -> Place:
+    """Without a NAT both ports of IKE are one."""
+    remote = sa.path.remote
+    behind_nat = sa.nat is not None and sa.nat.there
+    return remote.address, remote.port if behind_nat or remote.port not in _IKE_PORTS else 0

@@ -1,0 +1,143 @@
+"""All that there is by IKEv1, found by what messages, packets and people call it, without a walk over all."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from ipsecd.ike.v1.child_pair import ChildPair
+from ipsecd.wire.hostpair import pattern_id
+
+if TYPE_CHECKING:
+    from ipsecd.ike.v1.party import Party
+
+
+class _Index:
+    """Several under one name, in the order of their coming."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, dict[Party, None]] = {}
+
+    def put(self, name: Hashable, party: Party) -> None:
+        self._found.setdefault(name, {})[party] = None
+
+    def take(self, name: Hashable, party: Party) -> None:
+        found = self._found.get(name, {})
+        found.pop(party, None)
+        if not found:
+            self._found.pop(name, None)
+
+    def of(self, name: Hashable) -> tuple[Party, ...]:
+        return tuple(self._found.get(name, ()))
+
+    def count(self, name: Hashable) -> int:
+        return len(self._found.get(name, ()))
+
+
+class Parties:
+    """``enter``, ``leave`` and ``file`` change what they are found by, ``open`` and ``shut`` their SPIs."""
+
+    def __init__(self) -> None:
+        self._all: dict[Party, tuple[Hashable, ...]] = {}  # under which names each stands in the index
+        self._index = _Index()
+        self._cookies: dict[bytes, Party] = {}
+        self._of: dict[Party, list[bytes]] = {}  # cookies
+        self._spis: dict[bytes, Party] = {}
+
+    def __iter__(self) -> Iterator[Party]:
+        return iter(tuple(self._all))
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def file(self, party: Party) -> None:
+        """It's new, or its peers, their children or its place are others than before."""
+        for name in self._all.get(party, ()):
+            self._index.take(name, party)
+        self._all[party] = names = tuple(dict.fromkeys(_names(party)))
+        for name in names:
+            self._index.put(name, party)
+
+    def leave(self, party: Party) -> None:
+        """Nothing is left of it."""
+        for name in self._all.pop(party, ()):
+            self._index.take(name, party)
+        for cookie in self._of.pop(party, ()):
+            del self._cookies[cookie]
+
+    # --- by cookies of ours ---
+
+    def call(self, cookie: bytes, party: Party) -> None:
+        """A phase 1 with it has this cookie. Those that mean nothing any more are forgotten."""
+        known = self._of.setdefault(party, [])
+        for old in [each for each in known if not party.association.knows(each)]:
+            known.remove(old)
+            del self._cookies[old]
+        known.append(cookie)
+        self._cookies[cookie] = party
+
+    def of_cookies(self, cookies: Iterable[bytes]) -> Party | None:
+        return next((party for cookie in cookies if (party := self._cookies.get(cookie)) is not None), None)
+
+    # --- by SPIs of ours ---
+
+    def open(self, pair: ChildPair, party: Party) -> None:
+        for spi in pair.spis:
+            self._spis[spi] = party
+
+    def shut(self, pair: ChildPair) -> None:
+        for spi in pair.spis:
+            self._spis.pop(spi, None)
+
+    def of_spi(self, spi: bytes) -> Party | None:
+        return self._spis.get(spi)
+
+    @property
+    def spis(self) -> tuple[bytes, ...]:
+        return tuple(self._spis)
+
+    # --- by what people call them ---
+
+    def of_peer(self, name: str) -> tuple[Party, ...]:
+        return self._index.of(("peer", name))
+
+    def of_child(self, key: str) -> tuple[Party, ...]:
+        return self._index.of(("child", key))
+
+    def made_after(self, pattern: str) -> tuple[Party, ...]:
+        """Those with a child of a pair of hosts that is made after this one."""
+        return self._index.of(("made after", pattern))
+
+    def like(self, party: Party) -> tuple[Party, ...]:
+        """Those with the same pair of identities; it's among them."""
+        return self._index.of(_identities(party))
+
+    def at(self, key: Hashable) -> Party | None:
+        return next(iter(self._index.of(("key", key))), None)
+
+    def of_group(self, party: Party) -> tuple[Party, ...]:
+        """Those of the same pattern, or in other places of the same rule, the oldest first; it's among them."""
+        return self._index.of(("group", party.group)) if party.group else ()
+
+    def count_of_group(self, party: Party) -> int:
+        return self._index.count(("group", party.group)) if party.group else 0
+
+
+def _names(party: Party) -> Iterator[Hashable]:
+    yield "key", party.key
+    yield _identities(party)
+    for peer in party.peers:
+        yield "peer", peer.name
+        if peer.pattern:
+            yield "peer", peer.pattern
+    for key in party.children:
+        yield "child", key
+        if (pattern := pattern_id(key)) != key:
+            yield "made after", pattern
+    if party.group:
+        yield "group", party.group
+
+
+def _identities(party: Party) -> Hashable:
+    first = party.peers[0]
+    return "identities", first.local_id, first.remote_id

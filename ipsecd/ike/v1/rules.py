@@ -1,0 +1,63 @@
+"""Which peers of the configuration speak IKEv1, found by address or by identity: a stranger's first message costs a
+look-up, however many rules there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from ipsecd import limits
+from ipsecd.ike.config import Hosts, IkeConfig, Path, Peer, Version
+from ipsecd.ike.hosts import pair
+from ipsecd.ike.spans import Spans
+from ipsecd.wire.identity import Identity
+from ipsecd.wire.selector import Address, Selector
+
+_EVERYWHERE = (Selector.net("0.0.0.0/0"), Selector.net("::/0"))
+
+
+class Rules:
+    """Of one configuration."""
+
+    def __init__(self, config: IkeConfig) -> None:
+        spoken = [peer for peer in config.peers if Version.IKEV1 in peer.versions]
+        self._named: dict[Address, list[Peer]] = {}
+        for peer in spoken:
+            for remote in dict.fromkeys(peer.remotes):
+                self._named.setdefault(remote, []).append(peer)
+        self._anywhere = [peer for peer in spoken if not peer.remotes]
+        self._within = Spans(_EVERYWHERE if peer.within is None else peer.within for peer in self._anywhere)
+        self._patterns = [hosts for hosts in config.hosts if Version.IKEV1 in hosts.versions]
+        self._reach = Spans(_reach(hosts) for hosts in self._patterns)
+        self._alike: dict[tuple[Identity, Identity], list[Peer]] = {}
+        for peer in spoken:
+            self._alike.setdefault((peer.local_id, peer.remote_id), []).append(peer)
+
+    def callers(self, path: Path) -> tuple[Peer, ...]:
+        """The peers that may speak to us along this path, as ``pad.callers``: those that name its far end, then what
+        the patterns make of its two ends, then those that call from anywhere, or from there."""
+        return tuple(islice(self._callers(path), limits.MAX_V1_RULES))
+
+    def _callers(self, path: Path) -> Iterator[Peer]:
+        here, there = path.local.address, path.remote.address
+        yield from (peer for peer in self._named.get(there, ()) if peer.local in (None, here))
+        yield from self.pairs(here, there)
+        places = self._within.holding(there)
+        yield from (peer for place in places if (peer := self._anywhere[place]).local in (None, here))
+
+    def pairs(self, here: Address, there: Address) -> Iterator[Peer]:
+        """What the patterns make of two hosts."""
+        for place in self._reach.holding(there):
+            if (peer := pair(self._patterns[place], here, there)) is not None:
+                yield peer
+
+    def alike(self, old: Peer) -> Iterator[Peer]:
+        """What a peer of an earlier configuration may have become."""
+        yield from self._alike.get((old.local_id, old.remote_id), ())
+        if old.pattern and old.local is not None:
+            yield from self.pairs(old.local, old.remotes[0])
+
+
+def _reach(hosts: Hosts) -> tuple[Selector, ...]:
+    sides: Iterable[tuple[Selector, ...]] = (child.remote for child in hosts.children)
+    return tuple(selector for side in sides for selector in side)

@@ -1,0 +1,101 @@
+"""What quick modes are begun for: of a child, the pairs of its selectors that IKEv1 can say, one for each pair of SAs.
+
+A quick mode names one selector of each side (RFC 2409 section 5.5), with one port or with all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import reduce
+from itertools import islice, product
+
+from ipsecd import limits
+from ipsecd.ike import carriage
+from ipsecd.ike.config import Child, IkeConfig, Lifetime, Peer
+from ipsecd.ike.narrowing import Packet, Selectors, meets, show
+from ipsecd.ike.v1 import durations
+from ipsecd.ike.v1.child_menu import suites_of
+from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
+from ipsecd.wire.form import Form
+from ipsecd.wire.selector import ANY_PORT, Address, Selector
+
+
+def terms_of(peer: Peer, child: Child, config: IkeConfig) -> QuickTerms:
+    how = carriage.Terms.of((peer,))
+    return QuickTerms(
+        child.id,
+        peer.name,
+        suites_of(child.proposals),
+        child.local,
+        child.remote,
+        _lifetime(child),
+        transport=child.transport,
+        udp=how.udp,
+        native=how.native and config.native,
+        keylog=peer.keylog,
+        tfc=child.tfc,
+    )
+
+
+def _lifetime(child: Child) -> Lifetime:
+    """There is one for all that is offered: the shortest."""
+    return reduce(durations.shorter, (each.lifetime or child.lifetime for each in child.proposals), child.lifetime)
+
+
+class CannotBeSaid(Exception):
+    """Why there can be no quick mode."""
+
+
+def ends_of(
+    child: Child, packet: Packet | None, here: tuple[Address, ...] = (), there: tuple[Address, ...] = ()
+) -> tuple[Ends, ...]:
+    """Those that the packet needs; without one, all of the child. ``here`` and ``there`` are the addresses that mode
+    config has given us, or the peer: then it's for those alone. CannotBeSaid if there are none."""
+    local, remote = _at(child.local, here), _at(child.remote, there)
+    if packet is None:
+        found = tuple(islice(_sayable(child, local, remote), limits.MAX_V1_PAIRS))
+        if not found:
+            raise CannotBeSaid(_reason(local, remote))
+        return found
+    near = tuple(each for each in local if each.contains(packet[0]))
+    far = tuple(each for each in remote if each.contains(packet[1]))
+    if not near or not far:
+        only = f"{show(local)} here and {show(remote)} there"
+        raise CannotBeSaid(f"by the addresses that mode config has given there may be SAs for {only} alone")
+    first = next(_sayable(child, near, far), None)
+    if first is None:
+        raise CannotBeSaid(_reason(near, far))
+    return (first,)
+
+
+def _at(side: Selectors, addresses: tuple[Address, ...]) -> Selectors:
+    if not addresses:
+        return side
+    return tuple(
+        replace(each, start=address, end=address)
+        for each, address in product(side, addresses)
+        if each.contains(replace(each, start=address, end=address))
+    )
+
+
+def _sayable(child: Child, local: Selectors, remote: Selectors) -> Iterator[Ends]:
+    form = Form(transport=child.transport)
+    for ours, theirs in product(local, remote):
+        if meets((ours,), (theirs,)) and _port_fits(ours) and _port_fits(theirs):
+            protocol = ours.protocol or theirs.protocol  # both identities say it
+            yield Ends(replace(ours, protocol=protocol), replace(theirs, protocol=protocol), form)
+
+
+def _port_fits(selector: Selector) -> bool:
+    """One port, or all: 0 stands for those."""
+    first, last = selector.ports
+    return selector.ports == ANY_PORT or first == last != 0
+
+
+def _reason(local: Selectors, remote: Selectors) -> str:
+    ranges = [each for each in (*local, *remote) if not _port_fits(each)]
+    if ranges:
+        what = f"{show(tuple(ranges))}: only a single port, or all of them"
+        return f"IKEv1 can't negotiate {what}; a filter for each port can be, or one for all, or IKEv2 be used"
+    return f"nothing can go between {show(local)} and {show(remote)}"
