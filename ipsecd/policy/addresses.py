@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import Enum
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 from ipsecd import limits
 from ipsecd.policy.complaint import complaint, quoted
+from ipsecd.wire.mode_config import Network
 from ipsecd.wire.selector import Address
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -101,6 +102,27 @@ def tunnel_end(value: object) -> TunnelEnd:
     return TunnelEnd(address)
 
 
+def network(value: object) -> Network:
+    """A subnet, or an address as a subnet of its own, where hosts may be; raises Complaint."""
+    text = _text(value, "expected a subnet", "such as 10.3.0.0/24 or fd03::/64")
+    host = _address(text)
+    found = _network(text) if host is None else ip_network(host)
+    if found.network_address.is_unspecified or found.is_multicast or found.is_loopback:
+        raise complaint(f"no host has an address of {text}", "such as 10.3.0.0/24 or fd03::/64")
+    return found
+
+
+def host(value: object) -> Address:
+    """The address of another host; raises Complaint."""
+    text = _text(value, "expected an address")
+    found = _address(text)
+    if found is None:
+        raise complaint(f"{quoted(text)} isn't an address", "such as 10.1.0.53")
+    if found.is_unspecified or found.is_multicast or found.is_loopback:
+        raise complaint(f"no other host has the address {text}")
+    return found
+
+
 def is_dns_name(text: str) -> bool:
     """Whether the text has the form of a DNS name."""
     return _DNS_NAME.fullmatch(text) is not None
@@ -127,7 +149,7 @@ def _subnet(text: str) -> AddressSet:
     return AddressSet(Kind.RANGE, str(network), network[0], network[-1])
 
 
-def _network(text: str) -> IPv4Network | IPv6Network:
+def _network(text: str) -> Network:
     address, _, mask = text.partition("/")
     host = _address(address)
     if host is None:

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from ipsecd.policy import shapes
 from ipsecd.policy.complaint import complaint
 from ipsecd.policy.fields import Command, CredentialName, FilePath, Text
 from ipsecd.policy.shapes import ONE_FIELD
@@ -44,11 +45,32 @@ def _not_a_key(value: object) -> object:
 
 
 class CertificateSource(Strict):
-    """Our certificate, its private key, and whom we trust."""
+    """Our certificate, its private key, and whom we trust. A client of a hybrid gateway has no certificate, and needs
+    `authorities` alone."""
 
-    chain: FilePath = Field(description="A PEM file: our certificate and what leads from it to an authority.")
-    key: FilePath = Field(description="A PEM file with the private key, readable by its owner alone.")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "dependentRequired": {"chain": ["key"], "key": ["chain"]},
+            "anyOf": [{"required": ["chain"]}, shapes.given(authorities={"minItems": 1})],
+        }
+    )
+
+    chain: FilePath | None = Field(
+        None, description="A PEM file: our certificate and what leads from it to an authority."
+    )
+    key: FilePath | None = Field(
+        None, description="A PEM file with the private key, of RSA, readable by its owner alone."
+    )
     authorities: Several[FilePath] = Field((), description="PEM files of the authorities whose certificates we accept.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.chain is None) != (self.key is None):
+            given, missing = ("chain", "key") if self.key is None else ("key", "chain")
+            raise complaint(f"{given} is of no use without {missing}", "", given)
+        if self.chain is None and not self.authorities:
+            raise complaint("expected chain and key, or authorities", "a client of a hybrid gateway needs these alone")
+        return self
 
 
 class KerberosSource(Strict):
@@ -63,8 +85,10 @@ class Credential(Strict):
 
     model_config = ConfigDict(json_schema_extra=ONE_FIELD)
 
-    psk: Annotated[PskSource, BeforeValidator(_not_a_key)] | None = Field(None, description="A pre-shared key.")
-    certificate: CertificateSource | None = Field(None, description="A certificate. Not supported yet.")
+    psk: Annotated[PskSource, BeforeValidator(_not_a_key)] | None = Field(
+        None, description="A pre-shared key, or the password of a user."
+    )
+    certificate: CertificateSource | None = Field(None, description="A certificate. By IKEv2 not supported yet.")
     kerberos: KerberosSource | None = Field(None, description="Kerberos. Not supported yet.")
 
     @model_validator(mode="after")

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from ipsecd import limits
 from ipsecd.policy.complaint import did_you_mean, quoted
+from ipsecd.policy.crosscheck_v1 import PERSISTENT, check_certificates, check_v1, versions_of
 from ipsecd.policy.names import FILTER_ACTIONS, FILTER_LISTS, NEGOTIATION_FIELDS
-from ipsecd.policy.nodes import Tree
+from ipsecd.policy.nodes import Tree, items, mapping, text
 from ipsecd.policy.paths import CREDENTIAL_KINDS, Path, Value
 from ipsecd.policy.plan import DEFAULT_RESPONSE
 
@@ -24,6 +25,7 @@ class _Names:
     """What may be referred to. A kind is empty where the file gives none that is known."""
 
     credentials: Mapping[str, str]  # name to psk, certificate or kerberos
+    bodies: Mapping[str, Value]  # of credentials
     whole_credentials: Collection[str]  # names that may be shown; others may be keys themselves
     filter_lists: Collection[str]
     filter_actions: Mapping[str, str]  # name to permit, block or negotiate
@@ -31,23 +33,24 @@ class _Names:
 
 def crosscheck(tree: Tree) -> None:
     """Add the mistakes found to the tree's."""
-    top = _mapping(tree.value)
-    lists, actions = _mapping(top.get("filter_lists")), _mapping(top.get("filter_actions"))
-    policies, persistent = _mapping(top.get("policies")), _mapping(top.get("persistent"))
+    top = mapping(tree.value)
+    lists, actions = mapping(top.get("filter_lists")), mapping(top.get("filter_actions"))
+    policies, persistent = mapping(top.get("policies")), mapping(top.get("persistent"))
     _built_in(tree, "filter_lists", lists, FILTER_LISTS)
     _built_in(tree, "filter_actions", actions, FILTER_ACTIONS)
-    credentials = {name: _credential_kind(body) for name, body in _mapping(top.get("credentials")).items()}
+    credentials = {name: _credential_kind(body) for name, body in mapping(top.get("credentials")).items()}
     names = _Names(
         credentials=credentials,
+        bodies=mapping(top.get("credentials")),
         whole_credentials=[name for name, kind in credentials.items() if kind],
         filter_lists={*FILTER_LISTS, *lists},
-        filter_actions={name: _text(body, "action") for name, body in actions.items()} | dict(FILTER_ACTIONS),
+        filter_actions={name: text(body, "action") for name, body in actions.items()} | dict(FILTER_ACTIONS),
     )
     if isinstance(assigned := top.get("assigned"), str) and assigned not in policies:
         _unknown(tree, ("assigned",), "policy", assigned, policies)
     for name, body in policies.items():
-        _rules(tree, ("policies", name, "rules"), _mapping(body).get("rules"), names)
-        _default_response(tree, ("policies", name), _mapping(body), names)
+        _rules(tree, ("policies", name, "rules"), mapping(body).get("rules"), names, versions_of(body))
+        _default_response(tree, ("policies", name), mapping(body), names)
     _rules(tree, ("persistent", "rules"), persistent.get("rules"), names)
 
 
@@ -58,30 +61,35 @@ def _built_in(tree: Tree, section: str, given: Collection[str], built_in: Collec
             tree.mistakes.append(tree.mistake(path, "is built in", "choose another name", tree.key(path)))
 
 
-def _rules(tree: Tree, path: Path, rules: Value | None, names: _Names) -> None:
+def _rules(
+    tree: Tree, path: Path, rules: Value | None, names: _Names, versions: frozenset[str] | None = PERSISTENT
+) -> None:
     first: dict[str, int] = {}
-    for index, body in enumerate(rules if isinstance(rules, list) else ()):
+    for index, body in enumerate(items(rules)):
         if not isinstance(body, dict):
             continue
         where = (*path, index)
-        if name := _text(body, "name"):
+        if name := text(body, "name"):
             line = tree.mark((*where, "name")).line
             if name in first:
                 message = f"another rule is called {quoted(name)}, in line {first[name]}"
-                _add(tree, (*where, "name"), message, "each rule of a policy needs a name of its own")
+                tree.complain((*where, "name"), message, "each rule of a policy needs a name of its own")
             first.setdefault(name, line)
-        _rule(tree, where, body, names)
+        _rule(tree, where, body, names, versions)
 
 
-def _rule(tree: Tree, where: Path, rule: dict[str, Value], names: _Names) -> None:
+def _rule(tree: Tree, where: Path, rule: dict[str, Value], names: _Names, versions: frozenset[str] | None) -> None:
     _filters(tree, where, rule, names)
     _authentication(tree, where, rule, names)
-    action = _text(rule, "action")
+    action = text(rule, "action")
     if action and action not in names.filter_actions:
         _unknown(tree, (*where, "action"), "filter action", action, names.filter_actions)
     kind = names.filter_actions.get(action, "")
     if kind == "negotiate":
         _negotiation(tree, where, rule)
+        _password(tree, where, rule, names)
+        check_certificates(tree, where, rule, names.bodies)
+        check_v1(tree, where, rule, versions)
     elif kind in ("permit", "block"):
         for field in NEGOTIATION_FIELDS:
             if field in rule:
@@ -96,59 +104,67 @@ def _default_response(tree: Tree, path: Path, policy: dict[str, Value], names: _
         return
     where = (*path, "default_response")
     _authentication(tree, where, response, names)
+    check_certificates(tree, where, response, names.bodies)
     if response.get("active", True) is False:
         return
     if response.get("authentication", []) == []:
         place = (*where, "authentication") if "authentication" in response else where
-        _add(tree, place, "to answer needs authentication", _SUCH_AS)
+        tree.complain(place, "to answer needs authentication", _SUCH_AS)
     rules = policy.get("rules")
-    for index, rule in enumerate(rules if isinstance(rules, list) else ()):
-        if _text(rule, "name") == DEFAULT_RESPONSE:
+    for index, rule in enumerate(items(rules)):
+        if text(rule, "name") == DEFAULT_RESPONSE:
             at = (*path, "rules", index, "name")
-            _add(tree, at, "the default response rule of this policy is called so", "choose another name")
+            tree.complain(at, "the default response rule of this policy is called so", "choose another name")
 
 
 def _filters(tree: Tree, where: Path, rule: dict[str, Value], names: _Names) -> None:
-    name = _text(rule, "filter_list")
+    name = text(rule, "filter_list")
     if name and name not in names.filter_lists:
         _unknown(tree, (*where, "filter_list"), "filter list", name, names.filter_lists)
     if "filters" in rule and "filter_list" in rule:
-        _add(tree, (*where, "filter_list"), "a rule has either filters or a filter_list", "remove one of them")
+        tree.complain((*where, "filter_list"), "a rule has either filters or a filter_list", "remove one of them")
     elif "filters" not in rule and "filter_list" not in rule:
-        _add(tree, where, "a rule needs filters or a filter_list")
+        tree.complain(where, "a rule needs filters or a filter_list")
 
 
 def _authentication(tree: Tree, where: Path, holder: dict[str, Value], names: _Names) -> None:
-    methods = holder.get("authentication")
-    for index, method in enumerate(methods if isinstance(methods, list) else ()):
+    for index, method in enumerate(items(holder.get("authentication"))):
         for kind in CREDENTIAL_KINDS:
-            if not (name := _text(method, kind)):
-                continue
-            path = (*where, "authentication", index, kind)
-            if name not in names.credentials:
-                _add(tree, path, "there is no such credential", _meant(tree, name, names.whole_credentials))
-            elif names.credentials[name] not in ("", kind):
-                _add(tree, path, f"{quoted(name)} is another kind of credential", f"it is a {names.credentials[name]}")
+            if name := text(method, kind):
+                _credential(tree, (*where, "authentication", index, kind), name, kind, names)
+
+
+def _password(tree: Tree, where: Path, rule: dict[str, Value], names: _Names) -> None:
+    if name := text(rule.get("xauth"), "password"):
+        _credential(tree, (*where, "xauth", "password"), name, "psk", names)
+
+
+def _credential(tree: Tree, path: Path, name: str, kind: str, names: _Names) -> None:
+    """What is wrong with naming this credential as one of this kind."""
+    if name not in names.credentials:
+        tree.complain(path, "there is no such credential", _meant(tree, name, names.whole_credentials))
+    elif names.credentials[name] not in ("", kind):
+        tree.complain(path, f"{quoted(name)} is another kind of credential", f"it is a {names.credentials[name]}")
 
 
 def _negotiation(tree: Tree, where: Path, rule: dict[str, Value]) -> None:
     if rule.get("authentication", []) == []:
         place = (*where, "authentication") if "authentication" in rule else (*where, "action")
-        _add(tree, place, "to negotiate needs authentication", _SUCH_AS)
-    tunnel, identity = rule.get("tunnel"), _mapping(rule.get("identity"))
+        tree.complain(place, "to negotiate needs authentication", _SUCH_AS)
+    tunnel, identity = rule.get("tunnel"), mapping(rule.get("identity"))
     if "tunnel" not in rule:
         _hosts(tree, where, rule)
     if not isinstance(tunnel, dict):
         return
-    local, remote = (_text(tunnel, side).strip().lower() for side in ("local", "remote"))
+    local, remote = (text(tunnel, side).strip().lower() for side in ("local", "remote"))
     if remote == "any" and "remote" not in identity:
         hint = "such as identity: {remote: gw.branch.example}"
-        _add(tree, (*where, "tunnel", "remote"), "a peer from anywhere must be known by its identity", hint)
+        tree.complain((*where, "tunnel", "remote"), "a peer from anywhere must be known by its identity", hint)
     if (local == "any" or "local" not in tunnel) and "local" not in identity:
         hint = "such as identity: {local: gw.hq.example}, or name the tunnel's local address"
-        _add(tree, (*where, "tunnel", "local"), "our address isn't known here, so our identity has to be", hint)
+        tree.complain((*where, "tunnel", "local"), "our address isn't known here, so our identity has to be", hint)
     if remote == "any" and rule.get("start") == "always":
-        _add(tree, (*where, "start"), "nobody can call a peer whose address isn't known", "leave it out")
+        tree.complain((*where, "start"), "nobody can call a peer whose address isn't known", "leave it out")
 
 
 def _hosts(tree: Tree, where: Path, rule: dict[str, Value]) -> None:
@@ -156,14 +172,14 @@ def _hosts(tree: Tree, where: Path, rule: dict[str, Value]) -> None:
     own."""
     if rule.get("start") == "always":
         message = "without a tunnel nobody is called but by a packet"
-        _add(tree, (*where, "start"), message, "leave it out, or name the peer as tunnel: {remote: ...}")
+        tree.complain((*where, "start"), message, "leave it out, or name the peer as tunnel: {remote: ...}")
     if rule.get("children") == "merged":
         message = "without a tunnel each pair of hosts has child SAs of its own, one for each filter"
-        _add(tree, (*where, "children"), message, "leave it out, or name the peer as tunnel: {remote: ...}")
+        tree.complain((*where, "children"), message, "leave it out, or name the peer as tunnel: {remote: ...}")
 
 
 def _unknown(tree: Tree, path: Path, kind: str, name: str, known: Collection[str]) -> None:
-    _add(tree, path, f"there is no {kind} {quoted(name)}", _meant(tree, name, known))
+    tree.complain(path, f"there is no {kind} {quoted(name)}", _meant(tree, name, known))
 
 
 def _meant(tree: Tree, name: str, known: Collection[str]) -> str:
@@ -171,20 +187,6 @@ def _meant(tree: Tree, name: str, known: Collection[str]) -> str:
     return did_you_mean(name, known) if len(tree.mistakes) < limits.MAX_MISTAKES else ""
 
 
-def _add(tree: Tree, path: Path, message: str, hint: str = "") -> None:
-    if not tree.is_spoilt(path):
-        tree.mistakes.append(tree.mistake(path, message, hint))
-
-
-def _mapping(value: Value | None) -> dict[str, Value]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(holder: Value, field: str) -> str:
-    value = _mapping(holder).get(field)
-    return value if isinstance(value, str) else ""
-
-
 def _credential_kind(body: Value) -> str:
-    kinds = [kind for kind in CREDENTIAL_KINDS if kind in _mapping(body)]
+    kinds = [kind for kind in CREDENTIAL_KINDS if kind in mapping(body)]
     return kinds[0] if len(kinds) == 1 else ""

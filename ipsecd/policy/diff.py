@@ -84,7 +84,7 @@ def _rules(plan: Plan) -> dict[str, object]:
             tuple(entries[name] for name in rule.entries),
             peer
             and replace(peer, name="", children=tuple(child for child in peer.children if child.name in rule.children)),
-            tuple(credentials[name] for name in peer.shared_keys) if peer else (),
+            tuple(credentials[name] for name in peer.credentials) if peer else (),
         )
     default = tuple(entry for entry in plan.entries if not entry.rule)
     return found | ({DEFAULT: default} if default else {})

@@ -17,6 +17,8 @@ from ipsecd.policy.complaint import Complaint, Remark, complaint, quoted
 from ipsecd.policy.identities import identity
 from ipsecd.policy.names import FILTER_ACTIONS, FILTER_LISTS
 from ipsecd.wire.identity import Identity
+from ipsecd.wire.mode_config import Network
+from ipsecd.wire.selector import Address
 from ipsecd.wire.tfc import PATH_MTU
 
 T = TypeVar("T")
@@ -44,6 +46,12 @@ def _path(text: str) -> str:
         raise complaint("expected text that isn't empty")
     if "\n" in text:
         raise complaint("expected one line")
+    return text
+
+
+def _user(text: str) -> str:
+    if len(_path(text).encode()) > limits.MAX_USER_NAME:
+        raise complaint(f"expected at most {limits.MAX_USER_NAME} octets")
     return text
 
 
@@ -119,6 +127,8 @@ _NAME_FORM = "a letter, then letters, digits, '_', '.' or '-', 64 in all at most
 _name = AfterValidator(_matching(shapes.NAME, _NAME_FORM))
 _SETS = ["me", "any", "10.1.0.0/16", "10.1.0.7", "10.1.0.1-10.1.0.9", "www.example"]
 _ENDS = ["192.0.2.1", "2001:db8::1", "gw.example.org", "any"]
+_NETWORKS = ["10.3.0.0/24", "fd03::/64"]
+_HOSTS = ["10.1.0.53", "fd01::53"]
 _IDENTITIES = ["gw.example.org", "192.0.2.1", "user@example.org", "keyid:hq-7"]
 
 Name = Annotated[str, _name, WithJsonSchema(shapes.name(shapes.NAME))]
@@ -144,6 +154,7 @@ CredentialName = Annotated[
 ]
 Text = Annotated[str, AfterValidator(_readable), WithJsonSchema(shapes.TEXT)]
 FilePath = Annotated[str, AfterValidator(_path), WithJsonSchema(shapes.LINE)]
+UserName = Annotated[str, AfterValidator(_user), WithJsonSchema({**shapes.LINE, "maxLength": limits.MAX_USER_NAME})]
 Command = Annotated[tuple[Text, ...], AfterValidator(_absolute), Field(strict=False), WithJsonSchema(shapes.COMMAND)]
 
 Addresses = Annotated[
@@ -151,6 +162,12 @@ Addresses = Annotated[
 ]
 TunnelEnd = Annotated[
     addresses.TunnelEnd, PlainValidator(addresses.tunnel_end), WithJsonSchema({**shapes.NOT_EMPTY, "examples": _ENDS})
+]
+NetworkText = Annotated[
+    Network, PlainValidator(addresses.network), WithJsonSchema({**shapes.NOT_EMPTY, "examples": _NETWORKS})
+]
+HostAddress = Annotated[
+    Address, PlainValidator(addresses.host), WithJsonSchema({**shapes.NOT_EMPTY, "examples": _HOSTS})
 ]
 IdentityText = Annotated[
     Identity, PlainValidator(identity), WithJsonSchema({**shapes.NOT_EMPTY, "examples": _IDENTITIES})

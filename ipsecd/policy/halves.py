@@ -17,6 +17,7 @@ from ipsecd.policy.addresses import AddressSet, Kind
 from ipsecd.policy.complaint import quoted
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.model import PolicyFile
+from ipsecd.policy.names import ACCESS, AGGRESSIVE
 from ipsecd.policy.paths import Path
 from ipsecd.policy.rules import Rule
 
@@ -92,6 +93,7 @@ def _terms(policy_file: PolicyFile, rule: Rule) -> dict[str, object]:
     return {
         "identity": rule.identity,
         "authentication": rule.authentication,
+        **{name: getattr(rule, name) for name in (*AGGRESSIVE, *ACCESS)},
         "connections": rule.connections,
         "encapsulation": rule.encapsulation,
         "start": rule.start,

@@ -64,7 +64,8 @@ class KeyExchange(Strict):
         ("ikev2",),
         min_length=1,
         json_schema_extra=UNIQUE,
-        description="In order of preference. `ikev1` is not supported yet.",
+        description="In order of preference: we call by the first, and by the other if nothing answers. A peer may "
+        "call by any of them, but by IKEv2 alone if it has ever proved itself by that.",
     )
     proposals: Several[IkeProposal] = Field(
         (),
@@ -81,7 +82,9 @@ class KeyExchange(Strict):
         le=86_400,
         description="Seconds without a sign of the peer before it is asked for one. Some 24 s later it counts as gone.",
     )
-    fragmentation: bool = Field(True, description="Split large IKE messages ourselves (RFC 7383).")
+    fragmentation: bool = Field(
+        True, description="Split large IKE messages ourselves (RFC 7383; IKEv1 as others do it)."
+    )
     ports: IkePorts = Field(
         IkePorts(), description="Our UDP ports.", json_schema_extra={"default": {"ike": 500, "nat_traversal": 4500}}
     )

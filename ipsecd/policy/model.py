@@ -77,6 +77,10 @@ class PolicyFile:
         """The filter action of the rule."""
         return builtin.FILTER_ACTIONS.get(rule.action) or self.content.filter_actions[rule.action]
 
+    def is_negotiated(self, rule: Rule) -> bool:
+        """Whether the rule protects."""
+        return self.action(rule).action == "negotiate"
+
     def mistake(self, path: Path, message: str, hint: str = "") -> Mistake:
         """A remark about what stands at this path."""
         return self.tree.mistake(path, message, hint)

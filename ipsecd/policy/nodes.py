@@ -45,6 +45,11 @@ class Tree:
         mark = mark or self.mark(path)
         return Mistake(self.file, mark.line, mark.column, dotted(path, self.value), message, hint)
 
+    def complain(self, path: Path, message: str, hint: str = "") -> None:
+        """Add a mistake, unless that has been complained about already."""
+        if not self.is_spoilt(path):
+            self.mistakes.append(self.mistake(path, message, hint))
+
     def is_spoilt(self, path: Path) -> bool:
         """Whether something at or above this path has been complained about already."""
         return any(path[:length] in self.spoilt for length in range(len(path) + 1))
@@ -58,3 +63,19 @@ def in_order(found: Iterable[Mistake], what: str = "mistakes") -> tuple[Mistake,
         rest = f"{len(ordered) - limits.MAX_MISTAKES} more {what} from here on"
         ordered[limits.MAX_MISTAKES :] = [Mistake(first.file, first.line, first.column, "", rest)]
     return tuple(ordered)
+
+
+def mapping(value: Value | None) -> dict[str, Value]:
+    """A mapping of the tree; an empty one if something else stands there, or nothing."""
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: Value | None) -> list[Value]:
+    """A list of the tree, likewise."""
+    return value if isinstance(value, list) else []
+
+
+def text(holder: Value | None, field: str) -> str:
+    """The text in a field; empty if there is none."""
+    value = mapping(holder).get(field)
+    return value if isinstance(value, str) else ""

@@ -19,12 +19,14 @@ from ipsecd.policy.filters import Filter
 from ipsecd.policy.halves import halves
 from ipsecd.policy.identities import identity_of
 from ipsecd.policy.lax import lax
+from ipsecd.policy.lending import beside_the_gate
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.paths import Path
 from ipsecd.policy.plan import Action
 from ipsecd.policy.rules import Authentication, Rule
 from ipsecd.policy.schema import File
 from ipsecd.policy.shadows import shadows
+from ipsecd.policy.speakable import spoken
 from ipsecd.policy.ties import ties
 from ipsecd.wire.selector import Address, Selector
 
@@ -34,7 +36,7 @@ _ALIKE: Final = "both sides have the same identity: neither can tell the other f
 def notes(policy_file: PolicyFile) -> tuple[Mistake, ...]:
     """Remarks that stop nothing, in file order."""
     found = [*_assigned(policy_file), *_unused(policy_file), *_keylogs(policy_file), *_exemptions(policy_file)]
-    found += lax(policy_file)
+    found += [*lax(policy_file), *spoken(policy_file), *beside_the_gate(policy_file)]
     for path, rule in _rules(policy_file.content):
         found += _placed(policy_file, path, _doubts(rule, [each for _, each in policy_file.filters(path, rule)]))
     for name, filters in policy_file.content.filter_lists.items():
@@ -89,8 +91,9 @@ def _unused(policy_file: PolicyFile) -> Iterator[Mistake]:
     methods: list[Authentication] = [method for rule in rules for method in rule.authentication]
     for policy in content.policies.values():
         methods += policy.default_response.authentication if policy.default_response else ()
+    passwords = {rule.xauth.password for rule in rules if rule.xauth}
     used: dict[str, set[str | None]] = {
-        "credentials": {method.psk or method.certificate or method.kerberos for method in methods},
+        "credentials": {method.psk or method.certificate or method.kerberos for method in methods} | passwords,
         "filter_lists": {rule.filter_list for rule in rules},
         "filter_actions": {rule.action for rule in rules},
     }

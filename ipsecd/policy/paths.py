@@ -15,10 +15,14 @@ Path: TypeAlias = tuple[str | int, ...]
 Value: TypeAlias = "str | int | bool | dict[str, Value] | list[Value]"
 
 CREDENTIAL_KINDS: Final = ("psk", "certificate", "kerberos")
-_HOLDERS = frozenset({"credentials", "authentication", *CREDENTIAL_KINDS})
+_HOLDERS = frozenset({"credentials", "authentication", "xauth", *CREDENTIAL_KINDS})
 _SECTIONS = frozenset({"credentials", "filter_lists", "filter_actions", "policies"})  # of things that have names
 PRIVATE_FIELDS: Final = frozenset(
-    {*CREDENTIAL_KINDS, "file", "systemd", "command", "chain", "key", "authorities", "keytab", "principal"}
+    {
+        *CREDENTIAL_KINDS,
+        *("file", "systemd", "command", "chain", "key", "authorities", "keytab", "principal"),
+        *("user", "password", "users", "hybrid"),
+    }
 )
 _HIDDEN = "…"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Final
 
 from ipsecd.policy import builtin, expand
 from ipsecd.policy import plan as planned
@@ -15,9 +16,12 @@ from ipsecd.policy.addresses import TunnelEnd
 from ipsecd.policy.identities import identity_of
 from ipsecd.policy.key_exchange import KeyExchange
 from ipsecd.policy.proposals import ENCRYPTION, GROUPS, INTEGRITY, PRF
+from ipsecd.policy.remote_access import ModeConfig, Xauth
 from ipsecd.policy.rules import Rule, Tunnel
 from ipsecd.policy.schema import Policy
 from ipsecd.wire.selector import Address, Selector
+
+_FAMILIES: Final = {"ipv4": 4, "ipv6": 6}
 
 
 def peer(rule: Rule, policy: Policy, around: expand.Surroundings) -> planned.Peer:
@@ -43,6 +47,13 @@ def peer(rule: Rule, policy: Policy, around: expand.Surroundings) -> planned.Pee
         children=(),
         connections=expand.CONNECTIONS[rule.connections],
         each=True,
+        versions=exchange.versions,
+        certificates=tuple(method.certificate for method in rule.authentication if method.certificate),
+        certificates_first=rule.authentication[0].certificate is not None,
+        accept_offline_guessing=rule.i_accept_offline_guessing_in_aggressive_mode,
+        accept_names_in_clear=rule.i_accept_names_in_clear_in_aggressive_mode,
+        xauth=_xauth(rule.xauth),
+        mode_config=_mode_config(rule.mode_config),
     )
     return hosts if rule.tunnel is None else _between(hosts, rule.tunnel, around)
 
@@ -66,6 +77,22 @@ def ike_proposals(exchange: KeyExchange) -> tuple[planned.IkeProposal, ...]:
         )
         for proposal in exchange.proposals or builtin.IKE_PROPOSALS
     )
+
+
+def _xauth(given: Xauth | None) -> planned.XauthClient | planned.XauthGateway | None:
+    if given is None:
+        return None
+    if given.users is not None:
+        return planned.XauthGateway(given.users, given.hybrid)
+    return planned.XauthClient(given.user or "", given.password or "", given.hybrid)
+
+
+def _mode_config(given: ModeConfig | None) -> planned.ConfigClient | planned.ConfigGateway | None:
+    if given is None:
+        return None
+    if given.pools is not None:
+        return planned.ConfigGateway(given.pools, given.dns, given.nbns, given.subnets, given.push)
+    return planned.ConfigClient(tuple(_FAMILIES[name] for name in given.request or ()), given.accept_push)
 
 
 def _between(hosts: planned.Peer, tunnel: Tunnel, around: expand.Surroundings) -> planned.Peer:

@@ -178,7 +178,6 @@ class XauthGateway:
 
     users: str
     hybrid: bool = False
-    line: int = field(default=0, compare=False)  # of the path
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +243,12 @@ class Peer:
     accept_names_in_clear: bool = False
     xauth: XauthClient | XauthGateway | None = None
     mode_config: ConfigClient | ConfigGateway | None = None
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """The names of all that it needs, in order; the password of our user is one of them."""
+        password = (self.xauth.password,) if isinstance(self.xauth, XauthClient) else ()
+        return (*self.shared_keys, *self.certificates, *password)
 
 
 @dataclass(frozen=True, slots=True)

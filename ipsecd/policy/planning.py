@@ -86,7 +86,7 @@ class _Planner:
             rules=tuple(self._rules),
             entries=(*by_precedence(self._entries), *self._default()),
             peers=peers,
-            credentials=tuple(self._credentials(chain.from_iterable(peer.shared_keys for peer in peers))),
+            credentials=tuple(self._credentials(chain.from_iterable(peer.credentials for peer in peers))),
             ike_port=exchange.ports.ike,
             natt_port=exchange.ports.nat_traversal,
             cookie_threshold=exchange.cookie_threshold,
@@ -171,15 +171,19 @@ class _Planner:
 
     def _credentials(self, names: Iterable[str]) -> Iterator[planned.Credential]:
         for name in dict.fromkeys(names):
-            source = self._file.content.credentials[name].psk
-            if source is not None:
+            given = self._file.content.credentials[name]
+            line = self._file.line(("credentials", name))
+            if (source := given.psk) is not None:
                 yield planned.Credential(
                     name,
                     file=source.file or "",
                     systemd=source.systemd or "",
                     command=source.command or (),
-                    line=self._file.line(("credentials", name)),
+                    line=line,
                 )
+            elif (shown := given.certificate) is not None:
+                certificate = planned.Certificate(shown.chain or "", shown.key or "", shown.authorities)
+                yield planned.Credential(name, certificate=certificate, line=line)
 
     def _default_response(self) -> Iterator[planned.Peer]:
         given = self._policy.default_response

@@ -82,6 +82,15 @@ NOT_YET: Final = frozenset(name for name in GROUPS if name.startswith("mlkem"))
 # MUST NOT or SHOULD NOT be used: RFC 8221 sections 5 and 6, RFC 8247 section 2.
 OBSOLETE: Final = frozenset({"des", "3des", "md5", "prfmd5", "modp768", "modp1024", "modp1536"})
 
+# IKEv1 has numbers for CBC ciphers and HMACs alone in phase 1 (RFC 2409 appendix A), and none for these in phase 2.
+IKEV1_ENCRYPTION: Final = frozenset(
+    name
+    for name, (encr, _) in IKE_ENCRYPTION.items()
+    if encr in (Encr.DES, Encr.TRIPLE_DES, Encr.AES_CBC, Encr.CAMELLIA_CBC)
+)
+IKEV1_PRF: Final = frozenset(name for name in PRF if name not in ("prfaesxcbc", "prfaescmac"))
+NOT_IN_IKEV1: Final = frozenset({"chacha20poly1305", "aescmac"})
+
 # What others call them; named in hints only, so that a policy has one spelling.
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "aes": "aes128",

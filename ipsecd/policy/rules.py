@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
@@ -11,7 +12,13 @@ from ipsecd.policy.addresses import TunnelEnd as End
 from ipsecd.policy.complaint import Complaint, Remark
 from ipsecd.policy.fields import FilterActionName, FilterListName, IdentityText, Name, QuietName, Text, TunnelEnd
 from ipsecd.policy.filters import Filter
-from ipsecd.policy.names import FILTER_ACTIONS, NEGOTIATION_FIELDS
+from ipsecd.policy.names import (
+    ACCESS,
+    AGGRESSIVE,
+    FILTER_ACTIONS,
+    NEGOTIATION_FIELDS,
+)
+from ipsecd.policy.remote_access import ModeConfig, Xauth
 from ipsecd.policy.shapes import ONE_FIELD, UNIQUE
 from ipsecd.policy.strict import Several, Strict, distinct, exactly_one
 
@@ -64,7 +71,9 @@ class Authentication(Strict):
     model_config = ConfigDict(json_schema_extra=ONE_FIELD)
 
     psk: QuietName | None = Field(None, description="A pre-shared key.")
-    certificate: QuietName | None = Field(None, description="A certificate. Not supported yet.")
+    certificate: QuietName | None = Field(
+        None, description="A certificate, where the policy's `versions` is `[ikev1]`. By IKEv2 not supported yet."
+    )
     kerberos: QuietName | None = Field(None, description="Kerberos. Not supported yet.")
 
     @model_validator(mode="after")
@@ -77,6 +86,29 @@ _NEGOTIATES: Final = shapes.given_words(action=[name for name, kind in FILTER_AC
 _NEEDS_NO_PEER: Final = shapes.given_words(
     action=[name for name, kind in FILTER_ACTIONS.items() if kind != "negotiate"]
 )
+_TRUE: Final[shapes.Part] = {"const": True}
+_HYBRID: Final[shapes.Part] = {"items": {"properties": {"psk": False}}, "minItems": 1}
+_CLIENT: Final[Mapping[str, tuple[shapes.Part, ...]]] = {  # what makes a rule that of a client, and of a gateway
+    "xauth": (shapes.given(user={}),),
+    "mode_config": (shapes.given(request={}), shapes.given(accept_push=_TRUE)),
+}
+_GATEWAY: Final[Mapping[str, shapes.Part]] = {"xauth": shapes.given(users={}), "mode_config": shapes.given(pools={})}
+_ACCESS: Final[list[shapes.Part]] = [  # what ``crosscheck_v1`` asks, in JSON schema
+    {
+        "if": shapes.given(tunnel=shapes.given(remote=shapes.ANY)),
+        "then": {"properties": {name: {"not": {"anyOf": [*client]}} for name, client in _CLIENT.items()}},
+    },
+    {"not": shapes.given(xauth=_GATEWAY["xauth"], mode_config={"anyOf": [*_CLIENT["mode_config"]]})},
+    {"not": shapes.given(xauth=_CLIENT["xauth"][0], mode_config=_GATEWAY["mode_config"])},
+    {"if": shapes.given(xauth=shapes.given(hybrid=_TRUE)), "then": shapes.given(authentication=_HYBRID)},
+    *(
+        {
+            "if": shapes.given(**{option: _TRUE}),
+            "then": shapes.given(authentication={"contains": {"required": [kind]}}),
+        }
+        for option, kind in AGGRESSIVE.items()
+    ),
+]
 _WHOLE: Final[shapes.Part] = {  # what ``crosscheck`` asks of rules with a built-in action, in JSON schema
     "oneOf": [{"required": ["filters"]}, {"required": ["filter_list"]}],
     "allOf": [
@@ -101,7 +133,9 @@ _WHOLE: Final[shapes.Part] = {  # what ``crosscheck`` asks of rules with a built
                 {"not": {"anyOf": [shapes.given_words(start=["always"]), shapes.given_words(children=["merged"])]}},
             ]
         },
+        *_ACCESS,
     ],
+    "dependentRequired": {name: ["tunnel"] for name in ACCESS},
 }
 
 
@@ -152,4 +186,20 @@ class Rule(Strict):
     )
     start: Literal["on-traffic", "always"] = Field(
         "on-traffic", description="Negotiate when a packet needs it, or at once and again whenever the SA is lost."
+    )
+    i_accept_offline_guessing_in_aggressive_mode: bool = Field(
+        False,
+        description="IKEv1 with a pre-shared key in aggressive mode too: whoever asks gets what keys can be tried by, "
+        "as many as one likes, and both identities are in clear. We call in that mode then.",
+    )
+    i_accept_names_in_clear_in_aggressive_mode: bool = Field(
+        False,
+        description="IKEv1 with certificates in aggressive mode too: both identities are in clear. We call in that "
+        "mode then.",
+    )
+    xauth: Xauth | None = Field(
+        None, description="IKEv1 alone, and with a tunnel: who uses the host that comes in from elsewhere."
+    )
+    mode_config: ModeConfig | None = Field(
+        None, description="IKEv1 alone, and with a tunnel: what a host is given that comes in from elsewhere."
     )

@@ -21,6 +21,7 @@ from ipsecd.policy.credentials import Credential
 from ipsecd.policy.fields import IcmpErrorName, InterfaceName, Name, QuietName, Text
 from ipsecd.policy.filters import Filter
 from ipsecd.policy.key_exchange import KeyExchange
+from ipsecd.policy.names import ACCESS, AGGRESSIVE
 from ipsecd.policy.plan import Exempt
 from ipsecd.policy.plan import Settings as Defaults
 from ipsecd.policy.rules import Authentication, Rule
@@ -30,6 +31,16 @@ from ipsecd.policy.strict import Several, Strict, distinct
 _DEFAULTS = Defaults()
 _TABLES = (253, 254, 255)  # default, main and local, by the names of rt_tables
 _MARK_BITS = 3  # four marks, and none
+
+
+def _rules_without(*fields: str) -> shapes.Part:
+    """No rule has these fields, but those that are false anyhow."""
+    fields_without = {name: {"const": False} if name in AGGRESSIVE else False for name in fields}
+    return {"properties": {"rules": {"items": {"properties": fields_without}}}}
+
+
+def _unless_versions(are: shapes.Part, then: shapes.Part) -> shapes.Part:
+    return {"if": shapes.given(key_exchange=shapes.given(versions=are)), "else": then}
 
 
 class DefaultResponse(Strict):
@@ -90,6 +101,15 @@ class Exemptions(Strict):
 
 class Policy(Strict):
     """Everything that holds while this policy is the assigned one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={  # what ``crosscheck_v1`` asks of versions
+            "allOf": [
+                _unless_versions({"contains": {"const": "ikev1"}}, _rules_without(*AGGRESSIVE)),
+                _unless_versions({"const": ["ikev1"]}, _rules_without(*ACCESS)),
+            ]
+        }
+    )
 
     description: Text = Field("", description="For people.")
     rules: Several[Rule] = Field((), description="Their order decides only between filters that are equally specific.")
@@ -213,6 +233,8 @@ class Settings(Strict):
 
 class Persistent(Strict):
     """Rules that hold whichever policy is assigned, or none."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [_rules_without(*AGGRESSIVE, *ACCESS)]})
 
     rules: Several[Rule] = Field((), description="As in a policy. They win over its rules.")
 

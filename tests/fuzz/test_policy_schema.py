@@ -35,6 +35,19 @@ def own_filter(fields: str) -> str:
     return f"filter_lists: {{a: [{{{fields}}}]}}\n"
 
 
+def by_ikev1(fields: str, *more: str, authentication: str = "[{psk: hq}]") -> str:
+    """A gateway's rules that differ in what is the peer's identity, with these fields of IKEv1."""
+    rules = "".join(
+        f"- {{name: r{number}, filters: [{{source: any, destination: any}}], action: require-security, tunnel: "
+        f"{{remote: any}}, identity: {{local: gw.example, remote: 'keyid:{number}'}}, "
+        f"authentication: {authentication}, {each}}}\n"
+        for number, each in enumerate((fields, *more))
+    )
+    certificates = "{own: {certificate: {chain: c, key: k}}, ca: {certificate: {authorities: [a]}}, hq:"
+    text = with_rules(rules).replace("  p:\n", "  p:\n    key_exchange: {versions: [ikev1]}\n")
+    return text.replace("{hq:", certificates)
+
+
 def identified(identity: str) -> str:
     return with_filters("{source: me, destination: any}", rule=TUNNEL + f"  identity: {{remote: {identity}}}\n")
 
@@ -84,9 +97,27 @@ INEXPRESSIBLE: dict[str, str] = {
         "".join(f"- {{name: r{number}, filter_list: big, action: block}}\n" for number in range(101)),
         own_filter("x").replace("a:", "big:").replace("{x}", ", ".join(["{source: me, destination: any}"] * 100)),
     ),
+    # which certificates there are, and what IKEv1 has numbers for
+    r"has no certificate of our own": by_ikev1("enabled: true", authentication="[{certificate: ca}]"),
+    r"names no authority": by_ikev1("enabled: true", authentication="[{certificate: own}]"),
+    r"IKEv1 has none of these": (
+        "policies: {p: {key_exchange: {versions: [ikev1], proposals: [{encryption: aes128gcm16, groups: x25519}]}}}\n"
+    ),
+    # networks that belong together, or mustn't
+    r"another pool of IPv": by_ikev1("mode_config: {pools: [10.3.0.0/24, 10.4.0.0/24]}"),
+    r"has all traffic of .* on its far side": by_ikev1("mode_config: {pools: [10.3.0.0/24]}").replace(
+        "destination: any", "destination: 10.4.0.0/16"
+    ),
+    r"two hosts could have the same address": by_ikev1(
+        "mode_config: {pools: [10.3.0.0/24]}", "mode_config: {pools: [10.3.0.0/25]}"
+    ),
+    r"is for the same peer": by_ikev1("xauth: {users: u}", "xauth: {users: v}").replace("keyid:1", "keyid:0"),
+    r"expected at most 256 octets": by_ikev1(f"xauth: {{user: {'é' * 129}, password: hq}}").replace(
+        "remote: any}", "remote: gw.example}"
+    ),
     # what makes text an address, a name or readable
     r"isn't an? (address|subnet|DNS name|netmask|prefix length)|has bits set behind its prefix|is reversed \(write|"
-    r"begins in IPv|means nothing here|can't be the end of a tunnel|me may be several": own_filter(
+    r"begins in IPv|means nothing here|can't be the end of a tunnel|me may be several|no (other )?host has": own_filter(
         "source: me, destination: 10.1.0.5/16"
     ),
     r"is everyone, and|is no identity|is a pattern, and|is a subnet, and|isn't an e-mail address|ends with a dot|"

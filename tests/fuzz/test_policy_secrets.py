@@ -21,6 +21,27 @@ TREE: dict[str, Any] = {
         "machine": {"kerberos": {"keytab": "k", "principal": "host/x"}},
     },
     "policies": {
+        "q": {
+            "key_exchange": {"versions": ["ikev1"]},
+            "rules": [
+                {
+                    "name": "in",
+                    "filter_list": "all-ip",
+                    "action": "require-security",
+                    "tunnel": {"local": "192.0.2.1", "remote": "192.0.2.2"},
+                    "authentication": [{"psk": "hq"}],
+                    "xauth": {"user": "alice", "password": "pa"},
+                },
+                {
+                    "name": "gw",
+                    "filter_list": "all-ip",
+                    "action": "require-security",
+                    "tunnel": {"local": "192.0.2.1", "remote": "192.0.2.3"},
+                    "authentication": [{"psk": "hq"}],
+                    "xauth": {"users": "users.txt"},
+                },
+            ],
+        },
         "p": {
             "rules": [
                 {
@@ -32,7 +53,7 @@ TREE: dict[str, Any] = {
                 }
             ],
             "default_response": {"authentication": METHODS},
-        }
+        },
     },
     "persistent": {
         "rules": [
@@ -45,6 +66,8 @@ HOLDERS = (
     ("policies", "p", "rules", 0, "authentication"),
     ("policies", "p", "default_response", "authentication"),
     ("persistent", "rules", 0, "authentication"),
+    ("policies", "q", "rules", 0, "xauth"),
+    ("policies", "q", "rules", 1, "xauth"),
 )
 # as YAML, each where a value belongs
 VALUES = (

@@ -27,6 +27,7 @@ from tests.netns.sites import Sites
 pytestmark = pytest.mark.root
 
 BROKEN = policy(rule("a")).replace("require-security", "require-securty")
+LATER = {"encryption": "aes128gcm16", "groups": "mlkem768"}
 NOBODY = 65_534
 
 
@@ -176,7 +177,7 @@ def test_a_reload_with_mistakes_changes_nothing(sites: Sites, tmp_path: Path) ->
             for text, told in {
                 BROKEN: r"policies\.sites\.rules\.0\.action: ",
                 "assigned: [": r"policy\.yaml:\d+:\d+: ",
-                policy(rule("a"), key_exchange={"versions": ["ikev1", "ikev2"]}): "not supported yet: IKEv1",
+                policy(rule("a"), key_exchange={"proposals": [LATER]}): "not supported yet: mlkem768",
                 "assigned: sites\n" * 2: r"policy\.yaml:2:1: ",
                 policy(rule("a"), key_exchange={"ports": {"nat_traversal": 14_500}}): "NAT traversal port can't change",
             }.items():

@@ -76,7 +76,6 @@ def key_exchanges(*, later: bool) -> st.SearchStrategy[Tree]:
         "cookie_threshold": st.integers(0, limits.MAX_HALF_OPEN),
     }
     if later:
-        optional["versions"] = st.permutations(["ikev1", "ikev2"])
         optional["sessions"] = st.integers(0, limits.MAX_CHILDREN_PER_IKE_SA)
         optional["master_key_pfs"] = st.booleans()
     return some({}, optional)
@@ -184,8 +183,70 @@ def rules(draw: st.DrawFn, name: str, *, later: bool) -> Tree:
 
 
 @st.composite
+def coming_in(draw: st.DrawFn, rule: Tree, number: int) -> Tree:
+    """The same rule for hosts that come in from elsewhere, or of one of these, with a peer that no other rule has."""
+    tunnel = {side: end for side, end in rule["tunnel"].items() if side != "remote_port"}
+    credentials = draw(
+        st.sampled_from([[{"psk": "hq"}], [{"certificate": "gw"}, {"psk": "hq"}], [{"certificate": "gw"}]])
+    )
+    hybrid = {"psk": "hq"} not in credentials and draw(st.booleans())
+    identity = {"local": "gw.example", "remote": f"keyid:peer-{number}"}
+    rule = {**rule, "tunnel": tunnel, "identity": identity, "authentication": credentials}
+    pool, servers = f"10.77.{number}.0/24", st.lists(st.sampled_from(["10.1.0.53", "fd01::53"]), max_size=4)
+    if draw(st.booleans()):
+        nets = st.lists(st.sampled_from([pool, "10.1.0.7", "fd01::/64"]), max_size=3)
+        config = some(
+            {"pools": st.just([pool])}, {"dns": servers, "nbns": servers, "subnets": nets, "push": st.booleans()}
+        )
+        user = some({"users": st.just("users.txt"), "hybrid": st.just(hybrid)})
+    else:
+        asked = st.permutations(["ipv4", "ipv6"]) | st.just(["ipv4"])
+        config = some({"request": asked}) | st.just({"accept_push": True})
+        user = some({"user": st.just("é"), "password": st.just("other"), "hybrid": st.just(hybrid)})
+        tunnel["remote"] = f"192.0.2.{number + 100}"
+    filters = [*rule.get("filters", ()), {"source": "10.1.0.0/16", "destination": pool}]
+    rule = {field: value for field, value in rule.items() if field not in ("filter_list", "start")}
+    fields = draw(
+        some({"xauth": user}, {"mode_config": config}) if hybrid else some({}, {"xauth": user, "mode_config": config})
+    )
+    return rule | {"filters": filters} | fields
+
+
+def by_ikev1(draw: st.DrawFn, tree: Tree) -> Tree:
+    """The same file with a policy that allows IKEv1, alone or beside IKEv2."""
+    policy, own = tree["policies"]["p"], tree["filter_actions"]["own"]
+    versions = draw(st.permutations(["ikev1", "ikev2"]) | st.just(["ikev1"]))
+    exchange = {**policy.get("key_exchange", {}), "versions": versions}
+    known = {"encryption": "aes128", "integrity": "sha256"}
+    for holder, field, one in (
+        (exchange, "proposals", {**known, "groups": "x25519"}),
+        (own, "security_methods", {"esp": known}),
+    ):
+        if holder.get(field):
+            holder[field] = [*holder[field][1:], one]
+    rules = []
+    for number, plain in enumerate(policy["rules"]):
+        comes = versions == ["ikev1"] and "tunnel" in plain and draw(st.booleans())
+        rule = draw(coming_in(plain, number)) if comes else plain
+        options: Tree = {}
+        kinds = {kind for method in rule.get("authentication", ()) for kind in method}
+        for kind, what in (("psk", "offline_guessing"), ("certificate", "names_in_clear")):
+            if kind in kinds and draw(st.booleans()):
+                options[f"i_accept_{what}_in_aggressive_mode"] = draw(st.booleans())
+        rules.append(rule | options)
+    return {**tree, "policies": {"p": {**policy, "rules": rules, "key_exchange": exchange}}}
+
+
+@st.composite
 def policy_files(draw: st.DrawFn, *, later: bool = False) -> Tree:
     """A good file with one assigned policy; ``later`` lets it ask for what isn't supported yet."""
+    tree = draw(plain_files(later=later))
+    return by_ikev1(draw, tree) if draw(st.integers(0, 3)) == 0 else tree
+
+
+@st.composite
+def plain_files(draw: st.DrawFn, *, later: bool) -> Tree:
+    """With IKEv2 alone."""
     names = [f"r{number}" for number in range(draw(st.integers(0, 4)))]
     policy = draw(
         some(
@@ -201,7 +262,11 @@ def policy_files(draw: st.DrawFn, *, later: bool = False) -> Tree:
     shared = st.lists(filters(negotiated=True, later=later), min_size=1, max_size=3)
     return {
         "assigned": "p",
-        "credentials": {"hq": {"psk": {"file": "hq.psk"}}, "other": {"psk": {"command": ["/bin/pass", "show"]}}},
+        "credentials": {
+            "hq": {"psk": {"file": "hq.psk"}},
+            "other": {"psk": {"command": ["/bin/pass", "show"]}},
+            "gw": {"certificate": {"chain": "c.pem", "key": "k.pem", "authorities": ["a.pem"]}},
+        },
         "filter_lists": {"shared": draw(shared)},
         "filter_actions": {
             "own": draw(filter_actions(later=later) | hiding_actions(later=later)),

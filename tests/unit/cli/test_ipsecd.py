@@ -25,7 +25,11 @@ from tests.unit.daemon.daemons import policy
 pytestmark = pytest.mark.xdist_group("starts here")  # of one network namespace: one daemon at a time
 
 IPSECD = Path(sys.executable).with_name("ipsecd")
-NOTED = "assigned: p\npolicies: {p: {}, q: {key_exchange: {versions: [ikev1]}}}\n"
+LATER = "not supported yet: Kerberos"
+NOTED = (
+    "assigned: p\ncredentials: {m: {kerberos: {}}}\n"
+    "policies: {p: {}, q: {default_response: {authentication: [{kerberos: m}]}}}\n"
+)
 
 
 def run(*words: str) -> Result:
@@ -52,11 +56,11 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[str]:
     ("text", "code", "told"),
     [
         (policy(), 0, []),
-        (NOTED, 0, ["2:49: policies.q.key_exchange.versions.0: not supported yet: IKEv1 [note]"]),
+        (NOTED, 0, [f"3:59: policies.q.default_response.authentication.0: {LATER} [note]"]),
         (
             NOTED.replace("assigned: p", "assigned: q"),
             0,
-            ["2:49: policies.q.key_exchange.versions.0: run refuses this: not supported yet: IKEv1 [note]"],
+            [f"3:59: policies.q.default_response.authentication.0: run refuses this: {LATER} [note]"],
         ),
         (
             "assigned: x\nsettings: {mtu: 1}\n",
@@ -110,13 +114,17 @@ def test_the_version_is_told_in_one_form() -> None:
 
 
 def test_a_start_with_what_is_not_supported_ends_with_1_and_names_the_place(tmp_path: Path) -> None:
-    (tmp_path / "policy.yaml").write_text(policy(key_exchange="{versions: [ikev1, ikev2]}"))
+    (tmp_path / "policy.yaml").write_text(
+        policy(key_exchange="{proposals: [{encryption: aes128gcm16, groups: mlkem768}]}")
+    )
     done = start(tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     place = re.escape(f"{tmp_path}/policy.yaml:")
     told = lines(done)
     assert told[0] == f"info    ipsecd {ipsecd.__version__} starts with {tmp_path}/policy.yaml"
-    wanted = rf"error   {place}\d+:\d+: policies\.sites\.key_exchange\.versions\.0: not supported yet: IKEv1"
+    wanted = (
+        rf"error   {place}\d+:\d+: policies\.sites\.key_exchange\.proposals\.0\.groups\.0: not supported yet: mlkem768"
+    )
     assert re.fullmatch(wanted, told[1])
     assert told[2:] == ["error   ipsecd can't start: the policy uses something that isn't supported yet"]
 

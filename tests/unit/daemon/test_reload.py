@@ -208,7 +208,7 @@ def _too_much(_: object) -> bytes:
 
 
 MISTAKE = policy().replace("require-security", "require-securty")
-UNSUPPORTED = policy(key_exchange="{versions: [ikev1, ikev2]}")
+UNSUPPORTED = policy(key_exchange="{proposals: [{encryption: aes128gcm16, groups: mlkem768}]}")
 
 
 @pytest.mark.parametrize(
@@ -216,9 +216,9 @@ UNSUPPORTED = policy(key_exchange="{versions: [ikev1, ikev2]}")
     [
         (MISTAKE, "policies.sites.rules.0.action: ", "1 mistake in the policy"),
         (MISTAKE + "  more: 5\n", "policies.more: ", "2 mistakes in the policy"),
-        (UNSUPPORTED, "not supported yet: IKEv1", "the policy uses something that isn't supported yet"),
+        (UNSUPPORTED, "not supported yet: mlkem768", "the policy uses something that isn't supported yet"),
         (
-            policy(key_exchange="{versions: [ikev1, ikev2], proposals: [{encryption: aes128gcm16, groups: mlkem768}]}"),
+            policy(key_exchange="{proposals: [{encryption: aes128gcm16, groups: [mlkem512, mlkem768]}]}"),
             "not supported yet: mlkem768",
             "the policy uses 2 things that aren't supported yet",
         ),

@@ -237,9 +237,13 @@ def test_what_is_not_supported_yet_is_noted_and_the_file_is_good(text: str, said
 
 
 def test_what_other_policies_use_is_a_note_and_nothing_is_refused() -> None:
-    text = "assigned: p\npolicies: {p: {}, q: {key_exchange: {versions: [ikev1]}}}\n"
+    text = """\
+assigned: p
+credentials: {m: {kerberos: {}}}
+policies: {p: {}, q: {default_response: {authentication: [{kerberos: m}]}}}
+"""
     assert check(text, "p.yaml").refused == ()
-    assert lines(text) == ["2:49: policies.q.key_exchange.versions.0: not supported yet: IKEv1 [note]"]
+    assert lines(text) == ["3:59: policies.q.default_response.authentication.0: not supported yet: Kerberos [note]"]
 
 
 def test_that_nothing_is_protected_is_noted() -> None:

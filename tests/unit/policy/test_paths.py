@@ -52,8 +52,11 @@ def test_values_below_what_holds_keys_are_private() -> None:
     assert not is_private(())
 
 
+_PRIVATE = ("Credential", "PskSource", "CertificateSource", "KerberosSource", "Xauth")
+
+
 def test_the_words_that_are_shown_there_are_those_of_the_grammar() -> None:
     parts = json_schema()["$defs"]
-    fields = [parts[name]["properties"] for name in ("Credential", "PskSource", "CertificateSource", "KerberosSource")]
+    fields = [parts[name]["properties"] for name in _PRIVATE]
     assert {*PRIVATE_FIELDS} == {word for part in fields for word in part}
     assert {*parts["Authentication"]["properties"]} == {*parts["Credential"]["properties"]} == {*CREDENTIAL_KINDS}

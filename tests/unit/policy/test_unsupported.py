@@ -35,11 +35,11 @@ def test_what_is_not_done_yet_is_refused_where_it_stands(text: str, said: list[s
 
 @pytest.mark.parametrize("kind", ["certificate", "kerberos"])
 def test_credentials_of_later_kinds_are_refused_where_a_rule_uses_them(kind: str) -> None:
-    source = {"certificate": "{chain: c.pem, key: k.pem}", "kerberos": "{}"}[kind]
+    source = {"certificate": "{chain: c.pem, key: k.pem, authorities: [a.pem]}", "kerberos": "{}"}[kind]
     text = with_rules(RULE + TUNNEL.replace("psk: hq", f"{kind}: other")).replace(
         "{hq:", f"{{other: {{{kind}: {source}}}, hq:"
     )
-    what = {"certificate": "certificates", "kerberos": "Kerberos"}[kind]
+    what = {"certificate": "certificates by IKEv2, which this policy allows", "kerberos": "Kerberos"}[kind]
     assert refused(text) == [f"10:26: policies.p.rules.0.authentication.0: not supported yet: {what}"]
 
 
