@@ -18,10 +18,19 @@ def soft_seconds(seconds: float, fraction: float) -> float:
     return seconds - min(margin * (1.0 + limits.REKEY_FUZZ * fraction), seconds * _LARGEST_PART)
 
 
+def soft_octets(octets: int, fraction: float) -> int:
+    """The same of what an SA may encrypt."""
+    return int(octets * _soft_part(fraction))
+
+
+def _soft_part(fraction: float) -> float:
+    return 1.0 - _MARGIN_PART * (1.0 + limits.REKEY_FUZZ * fraction)
+
+
 def child_limits(lifetime: Lifetime, suite: Layer, fraction: float) -> tuple[Lifetime, Lifetime]:
     """The soft and the hard limits of a child SA: those configured, and those its counters and its
     cipher set."""
-    part = 1.0 - _MARGIN_PART * (1.0 + limits.REKEY_FUZZ * fraction)
+    part = _soft_part(fraction)
     hard_packets = _least(lifetime.packets, None if suite.esn else limits.HARD_PACKETS)
     soft_packets = _least(_part(lifetime.packets, part), limits.SOFT_PACKETS)
     small = isinstance(suite, EspSuite) and suite.encryption.block_octets == _SMALL_BLOCK

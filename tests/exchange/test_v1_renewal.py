@@ -71,6 +71,56 @@ def test_over_days_both_sides_renew_and_rekey_and_never_lose_a_packet(seed: int)
     assert len(net.i.core.promised) < 20
 
 
+# --- by what is encrypted ----------------------------------------------------------------------------------------
+
+
+def encrypted(net: Gateways) -> int:
+    """Behind phase 1, by what was sent."""
+    messages = [ikev1.decode(data) for data in (*net.i.sent, *net.r.sent)]
+    return sum(len(message.sealed) for message in messages if message.header.message_id)
+
+
+def test_both_sides_count_what_both_encrypt() -> None:
+    net = gateways(DAY, dpd=20.0).up(5.0)
+    net.run(600.0)
+    assert encrypted(net) > 2_000
+    assert [end.all.isakmp_sas[0].encrypted for end in (net.i, net.r)] == [encrypted(net)] * 2
+    net.give(to_responder=True, data=net.i.sent[-1])  # again
+    net.give(to_responder=True, data=net.i.sent[-1][:20] + b"new!" + net.i.sent[-1][24:])
+    assert net.r.all.isakmp_sas[0].encrypted == encrypted(net)
+
+
+@pytest.mark.parametrize("sides", ["both", "i", "r"])
+def test_an_isakmp_sa_is_made_anew_before_it_has_encrypted_all_that_it_may(sides: str) -> None:
+    net = gateways(DAY, seconds=86_400, dpd=20.0)
+    for name, end in (("i", net.i), ("r", net.r)):
+        end.octets = 8_192 if sides in (name, "both") else None
+    most: dict[bytes, int] = {}
+    net.up()
+    for _ in range(200):
+        net.traffic(5.0, net.now + 10.0).run(net.now + 40.0)
+        for sa in net.i.all.isakmp_sas:
+            most[sa.spi] = sa.encrypted
+    assert len(most) >= 2
+    assert all(5_000 < count < 8_192 for count in list(most.values())[:-1])
+    assert net.lost == []
+    assert "ended: its lifetime is over" not in net.i.events + net.r.events
+    assert len(net.i.all.isakmp_sas) == 1
+
+
+def test_it_ends_when_it_has_encrypted_all_that_it_may() -> None:
+    net = gateways(DAY, seconds=86_400, dpd=20.0, octets=4_096).up(5.0)
+    net._alter = lambda _, data: None if ikev1.decode(data).header.exchange == Exchange.MAIN else data
+    while net.i.all.isakmp_sas:
+        net.run(net.now + 10.0)
+    assert "ended: its lifetime is over" in net.i.events + net.r.events
+    assert 4_096 <= encrypted(net) < 4_096 + 500
+    net._alter = lambda _, data: data
+    net.run(net.now + 200.0)
+    assert net.agree(1)
+    assert len(net.i.all.isakmp_sas) == 1
+
+
 def test_both_sides_may_renew_at_once() -> None:
     for seed in range(10):
         net = gateways(DAY, seed=seed, link=SLOW).up()

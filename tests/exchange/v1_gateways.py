@@ -50,6 +50,7 @@ class Gateway(LineEnd):
     them: str = ""
     path: Path = field(default_factory=lambda: Path(OURS, THEIRS))
     seconds: int = 28_800
+    octets: int | None = None
     force_udp: bool = False
     suites: tuple[IsakmpSuite, ...] = (suite(),)
     says: tuple[bytes, ...] = ()
@@ -69,7 +70,7 @@ class Gateway(LineEnd):
 
     def _terms(self, *, first: bool = False) -> Terms:
         us, them = Identity.parse(self.us), Identity.parse(self.them)
-        return Terms(self.suites, Secret(b"correct horse"), us, them, self.seconds, first, self.force_udp)
+        return Terms(self.suites, Secret(b"correct horse"), us, them, self.seconds, first, self.force_udp, self.octets)
 
     def _call(self, cookie: bytes, *, first: bool, done: Done, failed: Failed) -> Call:
         self.calls.append(self.core.now)

@@ -156,8 +156,9 @@ class IsakmpSa:
     ``seconds``, and the ``octets`` that it may encrypt, are the shorter of both sides' lifetimes that are known.
     ``alone``: the peer says that it has no other SA with us (INITIAL-CONTACT). ``terms`` are those that it was made by.
 
-    Two things may change: ``path``, when a NAT gives the peer another port; and ``user``, who uses the peer, once XAUTH
-    has shown that. ``proved`` is called when something that the peer says by it is proved and new, before it acts."""
+    Some things change: ``path``, when a NAT gives the peer another port; ``user``, who uses the peer, once XAUTH has
+    shown that; and how many octets both sides have ``encrypted`` behind phase 1, after which ``counted`` is called.
+    ``proved`` is called when something that the peer says by it is proved and new, before it acts."""
 
     terms: Terms
     initiator: bool
@@ -175,7 +176,14 @@ class IsakmpSa:
     alone: bool
     octets: int | None = None
     user: str = ""
+    encrypted: int = 0
+    counted: Callable[[], None] = field(default=_ignored, repr=False, compare=False)
     proved: Callable[[], None] = field(default=_ignored, repr=False, compare=False)
+
+    def count(self, sealed: bytes) -> None:
+        """This has been encrypted, here or there."""
+        self.encrypted += len(sealed)
+        self.counted()
 
     @property
     def spi(self) -> bytes:

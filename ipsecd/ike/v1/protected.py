@@ -36,10 +36,12 @@ class Protected:
         if not equal(hash_of(admitted), admitted.one(Hash).data):
             raise PeerError("wrong-hash", row.story)
         self._chain.accept(message.sealed)
+        self._sa.count(message.sealed)
         self._sa.proved()
         return admitted
 
     def seal(self, payloads: Iterable[AnyPayload], hash_of: Callable[[bytes], bytes]) -> bytes:
         """A message of ours. ``hash_of`` is given the octets behind the hash."""
-        octets = ikev1.encode_hashed(payloads, hash_of)
-        return ikev1.encode_sealed(self._header, Payload.HASH, self._chain.seal(octets))
+        sealed = self._chain.seal(ikev1.encode_hashed(payloads, hash_of))
+        self._sa.count(sealed)
+        return ikev1.encode_sealed(self._header, Payload.HASH, sealed)

@@ -18,11 +18,11 @@ from ipsecd.errors import PeerError
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Keepalive
 from ipsecd.ike.keylog import log_isakmp_key
-from ipsecd.ike.lifetimes import soft_seconds
 from ipsecd.ike.v1.access import Client, Gateway
 from ipsecd.ike.v1.admission import access_of
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.exchanges import Exchanges
+from ipsecd.ike.v1.lifespan import Lifespan
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_modes import Failed
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms, carried, for_addresses, not_carried
@@ -107,11 +107,7 @@ class Session:
         self._access = access_of(core, sa, settings.access, self._exchanges.transact, self)
         if settings.keylog:
             log_isakmp_key(core, sa.cookies[0], sa.keys.cipher)
-        self.soft = soft_seconds(sa.seconds, core.fraction())
-        self._timers = [
-            core.after(self.soft, lambda: owner.due(self)),
-            core.after(sa.seconds, lambda: self.end("its lifetime is over")),
-        ]
+        self._lifespan = Lifespan(core, sa, lambda: owner.due(self), lambda: self.end("its lifetime is over"))
         self._keepalive: Timer | None = None
         if sa.nat is not None and sa.nat.here and sa.path.natt:
             self._keepalive = core.after(limits.NAT_KEEPALIVE, self._keep_alive)
@@ -124,6 +120,11 @@ class Session:
     def cookie(self) -> bytes:
         """Ours."""
         return self.sa.cookies[0 if self.sa.initiator else 1]
+
+    @property
+    def soft(self) -> float:
+        """After how many seconds it's renewed."""
+        return self._lifespan.soft
 
     @property
     def over(self) -> bool:
@@ -287,5 +288,6 @@ class Session:
 
     def _stop(self) -> None:
         self._access.stop()
-        for timer in (*self._timers, *([self._keepalive] if self._keepalive else [])):
-            timer.cancel()
+        self._lifespan.stop()
+        if self._keepalive is not None:
+            self._keepalive.cancel()
