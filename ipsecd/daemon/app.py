@@ -27,6 +27,7 @@ from ipsecd.daemon.following import Following
 from ipsecd.daemon.force import Force
 from ipsecd.daemon.ground import Host
 from ipsecd.daemon.guard import Guard
+from ipsecd.daemon.judging import Judging
 from ipsecd.daemon.keyring import Sources
 from ipsecd.daemon.lock import alone, make_folder
 from ipsecd.daemon.log import Log
@@ -183,7 +184,8 @@ class App:
     def _untouched(self, difference: PlanDiff) -> Iterator[str]:
         """The rules that are as they were, and so are their keys."""
         plan = self.protection.prepared.plan if self.protection else Plan()
-        peers = {peer.name for peer in plan.peers if set(peer.shared_keys).isdisjoint(difference.credentials)}
+        changed = set(difference.credentials)
+        peers = {peer.name for peer in plan.peers if changed.isdisjoint((*peer.shared_keys, *peer.certificates))}
         for rule in plan.rules:
             if rule.name in difference.kept and (not rule.peer or rule.peer in peers):
                 yield rule.name
@@ -340,10 +342,11 @@ class App:
         return Surroundings(self._resolver, self._well_known, sources, *here, *kinds, *links, netlink.named)
 
     def _host(self, netlink: Netlink) -> Host:
-        floor, heard = self.options.floor, self.options.heard
+        files = self.options.floor, self._boot, self.options.heard, self.options.spoken
+        common = Judging(self.guard), self.guard, self.clock
         tell = self._reported, self._moved.set, self._give_up
         options = self.options.without, self.options.inline
-        return Host(netlink, self._nftables, floor, self._boot, heard, self.guard, self.clock, *tell, *options)
+        return Host(netlink, self._nftables, *files, *common, *tell, *options)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ipsecd.crypto.secret import Secret
 from ipsecd.daemon.identifiers import Ids
+from ipsecd.daemon.keyring import Keyring
+from ipsecd.daemon.special import IKEV1, lacking
 from ipsecd.errors import LocalError, OperatorError
 from ipsecd.ike import config as ike
 from ipsecd.ike.menus import child_menus, ike_menus
 from ipsecd.ike.negotiate import offer
 from ipsecd.ike.reports import rules_of
+from ipsecd.ike.v1.special import Special
 from ipsecd.ipsec.spd import BYPASS, DISCARD, PROTECT, SpdEntry
 from ipsecd.ipsec.tunnel import AS_INNER, OuterHeader
 from ipsecd.policy import response
@@ -29,18 +31,20 @@ from ipsecd.policy.plan import (
 from ipsecd.wire.bodies import encode_body
 
 _ACTIONS = {Action.PERMIT: BYPASS, Action.BLOCK: DISCARD, Action.PROTECT: PROTECT}
+_VERSIONS = {"ikev2": ike.Version.IKEV2, IKEV1: ike.Version.IKEV1}
 
 
-def ike_config(plan: Plan, keys: Mapping[str, Secret], ids: Ids) -> ike.IkeConfig:
-    """What the negotiation is told; ``keys`` has the credentials that could be had, by name.
+def ike_config(plan: Plan, ring: Keyring, ids: Ids, specials: Mapping[str, Special]) -> ike.IkeConfig:
+    """What the negotiation is told; ``ring`` has the credentials that could be had, ``specials`` what peers that speak
+    IKEv1 are told besides, by their names.
 
     Peers that ``unusable`` names are left out: nothing is negotiated with them, while the SPD goes on protecting what
     they should carry, so it doesn't leave at all.
     """
-    broken = unusable(plan, keys, {})
+    broken = unusable(plan, ring)
     whole = [peer for peer in plan.peers if peer.name not in broken]
-    peers = tuple(_peer(peer, keys, ids) for peer in whole if not peer.each)
-    hosts = tuple(_hosts(peer, keys, ids) for peer in whole if peer.each)
+    peers = tuple(_peer(peer, ring, ids, specials) for peer in whole if not peer.each)
+    hosts = tuple(_hosts(peer, ring, ids, specials) for peer in whole if peer.each)
     return ike.IkeConfig(peers, hosts, plan.ike_port, plan.natt_port, plan.cookie_threshold)
 
 
@@ -60,14 +64,12 @@ def check_offers(config: ike.IkeConfig) -> None:
             raise OperatorError(what, "fewer algorithms, or fewer security methods") from error
 
 
-def unusable(plan: Plan, keys: Mapping[str, Secret], problems: Mapping[str, str]) -> dict[str, str]:
-    """The peers that nothing can be negotiated with now, and why; ``problems`` says why a credential can't be had."""
+def unusable(plan: Plan, ring: Keyring) -> dict[str, str]:
+    """The peers that nothing can be negotiated with now, and why."""
     found: dict[str, str] = {}
     for peer in plan.peers:
-        if not any(name in keys for name in peer.shared_keys):
-            found[peer.name] = "; ".join(
-                f"credential {name}: {problems.get(name, 'not read yet')}" for name in peer.shared_keys
-            )
+        if lack := lacking(peer, ring):
+            found[peer.name] = lack
         elif not (peer.remotes or peer.anywhere or peer.each):
             found[peer.name] = f"{peer.remote_name} has no address now"
     return found
@@ -100,7 +102,7 @@ def spd_entries(plan: Plan, ids: Ids) -> tuple[SpdEntry, ...]:
     )
 
 
-def _peer(peer: Peer, keys: Mapping[str, Secret], ids: Ids) -> ike.Peer:
+def _peer(peer: Peer, ring: Keyring, ids: Ids, specials: Mapping[str, Special]) -> ike.Peer:
     if peer.local_id is None or peer.remote_id is None:
         raise LocalError(f"peer {peer.name} has no identity")
     return ike.Peer(
@@ -109,7 +111,7 @@ def _peer(peer: Peer, keys: Mapping[str, Secret], ids: Ids) -> ike.Peer:
         remotes=peer.remotes,
         local_id=peer.local_id,
         remote_id=peer.remote_id,
-        shared_keys=_shared_keys(peer, keys),
+        shared_keys=_shared_keys(peer, ring),
         proposals=_proposals(peer),
         children=_children(peer, ids),
         remote_port=peer.remote_port,
@@ -120,15 +122,17 @@ def _peer(peer: Peer, keys: Mapping[str, Secret], ids: Ids) -> ike.Peer:
         sessions=peer.sessions,
         keylog=peer.keylog,
         within=peer.within,
+        versions=_versions(peer),
+        special=specials.get(peer.name),
     )
 
 
-def _hosts(peer: Peer, keys: Mapping[str, Secret], ids: Ids) -> ike.Hosts:
+def _hosts(peer: Peer, ring: Keyring, ids: Ids, specials: Mapping[str, Special]) -> ike.Hosts:
     return ike.Hosts(
         name=peer.name,
         local_id=peer.local_id,
         remote_id=peer.remote_id,
-        shared_keys=_shared_keys(peer, keys),
+        shared_keys=_shared_keys(peer, ring),
         proposals=_proposals(peer),
         children=tuple(replace(child, transport=True) for child in _children(peer, ids)),
         responds=peer.responds,
@@ -138,11 +142,17 @@ def _hosts(peer: Peer, keys: Mapping[str, Secret], ids: Ids) -> ike.Hosts:
         fragmentation=peer.fragmentation,
         sessions=peer.sessions,
         keylog=peer.keylog,
+        versions=_versions(peer),
+        special=specials.get(peer.name),
     )
 
 
-def _shared_keys(peer: Peer, keys: Mapping[str, Secret]) -> tuple[ike.SharedKey, ...]:
-    return tuple(ike.SharedKey(name, keys[name]) for name in peer.shared_keys if name in keys)
+def _versions(peer: Peer) -> tuple[ike.Version, ...]:
+    return tuple(_VERSIONS[version] for version in peer.versions)
+
+
+def _shared_keys(peer: Peer, ring: Keyring) -> tuple[ike.SharedKey, ...]:
+    return tuple(ike.SharedKey(name, ring.keys[name]) for name in peer.shared_keys if name in ring.keys)
 
 
 def _proposals(peer: Peer) -> tuple[ike.IkeProposal, ...]:

@@ -74,6 +74,19 @@ class Soft(Protocol):
     def released(self, child: str, packet: bytes) -> None: ...
 
 
+class Spoken(Protocol):
+    """Who remembers which peers speak IKEv2."""
+
+    def add(self, identity: str) -> None: ...
+
+
+class Lent(Protocol):
+    """Who puts addresses that gateways give us where they are ours."""
+
+    def given(self, effect: effects.Given) -> None: ...
+    def taken_back(self, peer: str) -> None: ...
+
+
 class Responding(Protocol):
     """Who keeps the floor to what hosts have negotiated by the default response."""
 
@@ -95,6 +108,8 @@ class Conductor:
         paths: Paths,
         soft: Soft,
         responding: Responding,
+        spoken: Spoken,
+        lent: Lent,
         guard: Guard,
         *,
         window: int,
@@ -108,6 +123,8 @@ class Conductor:
         self._paths = paths
         self._soft = soft
         self._responding = responding
+        self._spoken = spoken
+        self._lent = lent
         self._guard = guard
         self._window = window
         self._on_report = on_report
@@ -181,8 +198,12 @@ class Conductor:
                 self._soft.silent(child, remote, heard=heard)
             case effects.Heard(remotes):
                 self._soft.heard(remotes)
-            case effects.SpeaksV2() | effects.Given() | effects.TakenBack():
-                pass
+            case effects.SpeaksV2(identity):
+                self._spoken.add(identity)
+            case effects.Given():
+                self._lent.given(effect)
+            case effects.TakenBack(peer):
+                self._lent.taken_back(peer)
             case effects.InstallInbound() if self._responding.waits(effect, partial(self._floor_stands, effect)):
                 self._floorless = True
             case _:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import structlog
 
 from ipsecd.daemon.assignment import Assigned
+from ipsecd.daemon.entrances import Entrances
 from ipsecd.daemon.ground import Ground, Host, report
 from ipsecd.daemon.identifiers import Identifiers
 from ipsecd.daemon.keyring import Keyring
@@ -34,6 +35,7 @@ class Force:
         self.around = around
         self._host = host
         self._identifiers = Identifiers()
+        self._entrances = Entrances(host.judging)
 
     async def begin(self, sketch: Outline) -> None:
         """At the start. A file that assigns no policy doesn't take the floor of one away, not for its persistent rules
@@ -120,7 +122,7 @@ class Force:
         sketch = await outline(now.file, now.assigned, self.around)
         if sketch.around == now.around:
             return
-        difference = await self.protection.change(await self._complete(sketch, now.ring))
+        difference = await self.protection.change(await self._complete(sketch, read=False))
         if sketch.plan != now.plan:
             log.info("policy-follows", difference=difference)
         if sketch.outside != now.outside:
@@ -164,11 +166,12 @@ class Force:
             await self.bare.let_go()
             self.bare.close()
 
-    async def _complete(self, sketch: Outline, ring: Keyring | None = None) -> Prepared:
-        """Add the keys, which may take a while unless ``ring`` has them."""
+    async def _complete(self, sketch: Outline, *, read: bool = True) -> Prepared:
+        """Add the keys, which may take a while if they are ``read`` anew."""
         now = self.protection.prepared if self.protection is not None else None
         ids = self._identifiers.of(sketch.plan, now.plan, now.ids) if now else self._identifiers.of(sketch.plan)
-        return await prepare(sketch, self.around, ids, ring)
+        ring = now.ring if now else Keyring()
+        return await prepare(sketch, self.around, ids, self._entrances, ring, read=read or now is None)
 
     def _took(self, protection: Protection) -> None:
         self.protection = protection

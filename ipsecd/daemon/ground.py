@@ -13,6 +13,7 @@ import structlog
 from ipsecd import limits
 from ipsecd.daemon.boot import Boot
 from ipsecd.daemon.guard import Guard
+from ipsecd.daemon.judging import Judging
 from ipsecd.errors import KernelError
 from ipsecd.ike.effects import Report
 from ipsecd.io.clock import Clock
@@ -33,7 +34,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Host:
     """What a ground stands on, and whom it tells. ``store`` has the last floor, ``boot`` what the boot adds to each,
-    ``heard`` the peers that have answered. ``reports`` sees what the negotiation reports; ``addresses`` is
+    ``heard`` the peers that have answered, ``spoken`` those that have proved themselves by IKEv2; ``judging`` looks at
+    users' passwords. ``reports`` sees what the negotiation reports; ``addresses`` is
     called when this machine's addresses or its ways out may have changed; ``failed`` when nothing can be protected any
     more, with the reason. ``without`` names offloads of the kernel that aren't used, ``inline`` says that packets are
     carried by this process."""
@@ -43,6 +45,8 @@ class Host:
     store: StateFile
     boot: Boot
     heard: StateFile
+    spoken: StateFile
+    judging: Judging
     guard: Guard
     clock: Clock
     reports: Callable[[Report], None]

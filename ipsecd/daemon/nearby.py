@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipsecd import limits
 from ipsecd.daemon.surroundings import Surroundings
 from ipsecd.errors import KernelError
-from ipsecd.io.netlink import Link
+from ipsecd.io.netlink_values import Link
 from ipsecd.ipsec.selectors import Flow
 from ipsecd.policy.connections import Interfaces, connection
 from ipsecd.policy.judging import Here

@@ -75,6 +75,12 @@ class Options:
         return StateFile(self.state / "heard.json", "which peers have answered", cost)
 
     @property
+    def spoken(self) -> StateFile:
+        """Which peers have ever proved themselves by IKEv2, for the next start."""
+        cost = "without it a peer that speaks IKEv2 may be called by IKEv1 after the next start, where both are allowed"
+        return StateFile(self.state / "spoken.json", "which peers speak IKEv2", cost)
+
+    @property
     def group_id(self) -> int | None:
         """The number of the group, if there is one of that name."""
         try:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from ipsecd.daemon.assignment import Assigned
 from ipsecd.daemon.compose import check_offers, ike_config, spd_entries, unusable
+from ipsecd.daemon.entrances import Entrances
 from ipsecd.daemon.identifiers import Ids
 from ipsecd.daemon.keyring import Keyring, gather
 from ipsecd.daemon.nearby import in_reach, reach
 from ipsecd.daemon.policy_text import read_text
+from ipsecd.daemon.special import specials
 from ipsecd.daemon.surroundings import Surroundings
 from ipsecd.ike.config import IkeConfig
 from ipsecd.ipsec.spd import Spd, SpdEntry
@@ -20,7 +22,7 @@ from ipsecd.policy.diff import PlanDiff, diff
 from ipsecd.policy.floor import ruleset
 from ipsecd.policy.load import load_policy
 from ipsecd.policy.model import PolicyFile
-from ipsecd.policy.plan import Entry, Peer, Plan
+from ipsecd.policy.plan import Entry, Peer, Plan, XauthGateway
 from ipsecd.policy.planning import plan as make_plan
 from ipsecd.policy.reach import Reach, out_of_reach, reached
 from ipsecd.policy.response import answered
@@ -108,13 +110,17 @@ async def outline(file: PolicyFile, assigned: Assigned, around: Surroundings) ->
     return Outline(file, assigned, plan, floor, known, sets, outside, interfaces, by_type, absent, away)
 
 
-async def prepare(sketch: Outline, around: Surroundings, ids: Ids, ring: Keyring | None = None) -> Prepared:
-    """The rest. ``ring`` gives keys already read; without it they are read, which may take a while. Raises
-    OperatorError for what can't be negotiated."""
+async def prepare(
+    sketch: Outline, around: Surroundings, ids: Ids, entrances: Entrances, ring: Keyring, *, read: bool = True
+) -> Prepared:
+    """The rest. ``ring`` has the keys that were read before, if any; they still count unless they are to be ``read``
+    anew, which may take a while. Raises OperatorError for what can't be negotiated."""
     plan = sketch.plan
-    ring = ring if ring is not None else await gather(plan.credentials, around.sources)
+    ring = (await gather(plan, around.sources)).following(ring) if read else ring
     inside = reached(plan, sketch.reach)
-    config, entries = ike_config(inside, ring.keys, ids), spd_entries(inside, ids)
+    ours = [address for _, address in await around.addresses()]
+    config = ike_config(inside, ring, ids, specials(inside, ring, entrances, ours))
+    entries = spd_entries(inside, ids)
     check_offers(config)
     Spd(entries)  # what the roads would refuse, they refuse before anything has changed
     return Prepared(
@@ -133,23 +139,26 @@ async def prepare(sketch: Outline, around: Surroundings, ids: Ids, ring: Keyring
         ring=ring,
         entries=entries,
         config=config,
-        unusable=unusable(plan, ring.keys, ring.problems) | sketch.away | out_of_reach(inside),
+        unusable=unusable(plan, ring) | sketch.away | out_of_reach(inside),
     )
 
 
 def difference(old: Prepared, new: Prepared) -> PlanDiff:
     """What a change from one to the other touches: a key that is another one too, though the plan is the same."""
-    common = {credential.name for credential in old.plan.credentials}.intersection(
-        credential.name for credential in new.plan.credentials
-    )
     before = {rule.name: rule.peer in old.unusable for rule in old.plan.rules if rule.peer}
     after = {rule.name: rule.peer in new.unusable for rule in new.plan.rules if rule.peer and rule.name in before}
     return replace(
         diff(old.plan, new.plan),
-        credentials=tuple(name for name in sorted(common) if old.ring.keys.get(name) != new.ring.keys.get(name)),
+        credentials=tuple(sorted(new.ring.others(old.ring) & _proofs(old.plan) & _proofs(new.plan))),
         usable=tuple(name for name, unusable in after.items() if before[name] and not unusable),
         unusable=tuple(name for name, unusable in after.items() if unusable and not before[name]),
     )
+
+
+def _proofs(plan: Plan) -> set[str]:
+    """The names of credentials, and the paths of files of users."""
+    users = {peer.xauth.users for peer in plan.peers if isinstance(peer.xauth, XauthGateway)}
+    return {credential.name for credential in plan.credentials} | users
 
 
 async def _outside(plan: Plan, around: Surroundings) -> tuple[str, ...]:

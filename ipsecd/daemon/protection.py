@@ -19,6 +19,7 @@ from ipsecd.daemon.effects import Conductor
 from ipsecd.daemon.ground import Ground, Host
 from ipsecd.daemon.heard import HeardPeers
 from ipsecd.daemon.keylog import Keys
+from ipsecd.daemon.lent import LentAddresses
 from ipsecd.daemon.native_sockets import NativeSockets
 from ipsecd.daemon.paths import Paths
 from ipsecd.daemon.plane import Apart, Inline, Measures, Plane
@@ -26,7 +27,10 @@ from ipsecd.daemon.prepare import Outline, Prepared, difference
 from ipsecd.daemon.responding import Responding
 from ipsecd.daemon.sockets import Sockets
 from ipsecd.daemon.softsas import SoftSas
+from ipsecd.daemon.spoken import SpokenPeers
+from ipsecd.daemon.telling import tell_plan
 from ipsecd.daemon.udp_alone import udp_alone
+from ipsecd.daemon.v2_alone import v2_alone
 from ipsecd.daemon.wires import TunPort, Wires
 from ipsecd.dataplane.messages import Counters, Heard, Release, SetSpd
 from ipsecd.dataplane.results import Result
@@ -92,7 +96,11 @@ class Protection:
         native = NativeSockets.opened(plan.settings.own_mark, needed=plan.native)
         self._open.callback(native.close)
         self._native = bool(native.versions)
+        self._spoken = SpokenPeers(self._host.spoken, self._doubted)
+        self._open.push_async_callback(self._spoken.close)
         self.prepared = self._possible(self.prepared)
+        lent = LentAddresses(self.kernel, self._host.guard)
+        self._open.push_async_callback(lent.close)
         entropy = SystemEntropy()
         self._begin_soft()
         self._begin_responding()
@@ -118,6 +126,8 @@ class Protection:
             self._paths,
             self.soft,
             self.responding,
+            self._spoken,
+            lent,
             self._host.guard,
             window=plan.settings.replay_window,
             on_report=self._host.reports,
@@ -136,7 +146,7 @@ class Protection:
         self._open.push_async_callback(plane.stop)
         await plane.start(tun, self._sockets)
         self._set_spd()
-        self._tell()
+        self._tell_plan()
         self.wires.connect()
         self._reading = True
         self._open.callback(self.wires.disconnect)
@@ -192,14 +202,24 @@ class Protection:
                 raise
         self.soft.over()
         if (new.unusable, new.absent, new.plan.peers) != (old.unusable, old.absent, old.plan.peers):
-            self._tell()
+            self._tell_plan()
         with self._host.guard.over("a look at the kernel's settings"):
             await self._tell_problems()
         return difference(old, new)
 
     def _possible(self, prepared: Prepared) -> Prepared:
-        """As far as this machine can do it."""
-        return prepared if self._native else replace(prepared, config=udp_alone(prepared.config))
+        """As far as this machine can do it, and as far as is known who speaks IKEv2."""
+        config = prepared.config if self._native else udp_alone(prepared.config)
+        return replace(prepared, config=v2_alone(config) if self._spoken.doubt else config)
+
+    def _doubted(self) -> None:
+        """It isn't known any more who speaks IKEv2."""
+        asyncio.get_running_loop().call_soon(self._speak_v2)
+
+    def _speak_v2(self) -> None:
+        self.prepared = self._possible(self.prepared)
+        if self._reading:
+            self.wires.turn(lambda now: self.negotiation.reconfigure(self.prepared.config, now))
 
     def _take(self, new: Prepared) -> None:
         """Give the roads and the negotiation another plan."""
@@ -365,16 +385,7 @@ class Protection:
                 log.warning("kernel-setting", problem=problem)
         self._problems = found
 
-    def _tell(self) -> None:
-        """What an operator should know of the plan that is in force from now on."""
-        plan = self.prepared.plan
-        for rule in plan.rules:
-            if rule.peer in self.prepared.unusable:
-                log.warning("rule-unusable", rule=rule.name, reason=self.prepared.unusable[rule.peer])
-            elif rule.peer in self.prepared.absent:
-                log.warning("local-absent", rule=rule.name, reason=self.prepared.absent[rule.peer])
-        logged = [peer.name for peer in plan.peers if peer.keylog]
-        if logged:
-            log.warning("keylog-on", peers=", ".join(logged))
-        else:
+    def _tell_plan(self) -> None:
+        """What an operator should know of the plan that is in force from now on; keys are kept if it says so."""
+        if not tell_plan(self.prepared):
             self.keys.forget()

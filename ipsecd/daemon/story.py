@@ -71,6 +71,11 @@ STORY: dict[str, Told] = {
     "unassign-failed": Told("The policy stays in force: {reason}"),
     "rule-unusable": Told("{rule}: nothing can be negotiated: {reason}"),
     "local-absent": Told("{rule}: {reason}"),
+    "password-not-judged": Told("The password of user {user} wasn't looked at: {reason}", unauthenticated=True),
+    "spoken-not-saved": Told("Which peers speak IKEv2 can't be kept for the next start: {reason}"),
+    "spoken-not-known": Told(
+        "Which peers speak IKEv2 isn't known any more, so where a rule allows both none is spoken to by IKEv1: {reason}"
+    ),
     "keylog-on": Told("KEYS ARE KEPT for export (keylog: true): {peers}. Whoever gets them reads the traffic"),
     "short-key": Told("Credential {credential} has {octets} octets; a pre-shared key should be random and longer"),
     "name-resolved": Told("{name} is {addresses}"),
@@ -102,6 +107,11 @@ STORY: dict[str, Told] = {
     "plane-not-again": Told("The data plane can't be started again: {reason}"),
     "giving-up": Told("ipsecd gives up: {reason}; the floor stands, so what is protected doesn't leave in clear"),
     "roads-refuse": Told("The data plane refuses a message: {reason}"),
+    "address-given": Told(
+        "{peer}: the gateway has given us {addresses}; DNS servers {dns}, WINS servers {nbns}, networks {subnets}"
+    ),
+    "address-taken-back": Told("{peer}: what the gateway had given us is no longer ours: {addresses}"),
+    "address-not-put": Told("Addresses that a gateway has given us can't be put on the TUN device: {reason}"),
     # --- IKE SAs --------------------------------------------------------------------------------------------------
     "child-wanted": Told("{child}: {source} wants to send to {destination} ({protocol})"),
     "ike-calling": Told("{rule}: calling {remote}"),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ipsecd.daemon.keyring import Sources
 from ipsecd.daemon.resolver import Resolver
 from ipsecd.daemon.wellknown import WellKnown
-from ipsecd.io.netlink import Link, Network
+from ipsecd.io.netlink import Network
+from ipsecd.io.netlink_values import Link
 from ipsecd.wire.selector import Address
 
 

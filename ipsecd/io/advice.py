@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from ipsecd.io.netlink import Address, Link, Netlink
+from ipsecd.io.netlink import Address, Netlink
+from ipsecd.io.netlink_values import Link
 from ipsecd.io.outside import EVERYBODY
 
 _BRIDGES = Path("/proc/sys/net/bridge")  # made by the module br_netfilter

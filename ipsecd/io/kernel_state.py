@@ -30,7 +30,8 @@ from dataclasses import dataclass, replace
 
 from ipsecd.errors import KernelError
 from ipsecd.io import advice
-from ipsecd.io.netlink import DEFAULT_ROUTE, MAIN_TABLE, PROTOCOL, WORST_METRIC, Address, Link, Netlink, Route, Rule
+from ipsecd.io.netlink import DEFAULT_ROUTE, MAIN_TABLE, PROTOCOL, WORST_METRIC, Address, Netlink
+from ipsecd.io.netlink_values import Link, Route, Rule
 from ipsecd.io.nftables import Element, Nftables
 from ipsecd.io.state_file import StateFile
 from ipsecd.io.tun import Tun
@@ -102,6 +103,7 @@ class KernelState:
         self.kept = ""  # of it, for the next boot
         self._added = ""  # what stands with it, and isn't kept
         self.exceptions: Callable[[], tuple[Element, ...]] = tuple  # what passes it for a while; never at a boot
+        self._addresses: frozenset[Address] = frozenset()  # that the TUN has, or should have
         self._index = 0
         self._lost = False
         self._floor_lock = asyncio.Lock()  # of its own: the floor waits for nothing else
@@ -146,6 +148,16 @@ class KernelState:
             self.settings = replace(self.settings, mtu=mtu)
             if self.tun is not None:
                 self.tun.set_mtu(mtu)
+
+    async def set_addresses(self, addresses: frozenset[Address]) -> None:
+        """Give the TUN these addresses, and take away those that it has had of us before. They go with it, and another
+        one that takes its place has them again. Raises KernelError."""
+        async with self._lock:
+            gone, self._addresses = self._addresses - addresses, addresses
+            if self.tun is not None and not self._lost:
+                for address in gone:
+                    await self._netlink.remove_address(self._index, address)
+                await self._add_addresses()
 
     def tun_lost(self) -> None:
         """What the TUN object holds is no longer an interface, whatever there may be of that name: ``restore`` makes
@@ -255,7 +267,17 @@ class KernelState:
             tun.close()
             raise
         self.tun, self._index, self._lost = tun, link.index, False
+        if self._addresses:
+            await self._add_addresses()
         return tun
+
+    async def _add_addresses(self) -> bool:
+        """Those that the TUN should have and hasn't; True if one was added."""
+        there = {address for name, address in await self._netlink.addresses() if name == self.settings.tun}
+        missing = self._addresses - there
+        for address in missing:
+            await self._netlink.add_address(self._index, address)
+        return bool(missing)
 
     async def _repair_tun(self, tun: Tun, link: Link) -> list[str]:
         restored = []
@@ -273,6 +295,8 @@ class KernelState:
             restored.append("tun-up")
         if await self._add_routes(link):
             restored.append("route")
+        if self._addresses and await self._add_addresses():
+            restored.append("address")
         return restored
 
     async def _add_routes(self, link: Link) -> bool:

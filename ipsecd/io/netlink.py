@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
 from types import TracebackType
@@ -20,7 +19,8 @@ from pyroute2 import AsyncIPRoute, NetlinkError
 from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST
 
 from ipsecd.errors import REPORT, KernelError
-from ipsecd.io.link_settings import ADDRESS_GENERATION_NONE, quiet_link
+from ipsecd.io.link_settings import quiet_link
+from ipsecd.io.netlink_values import Link, Route, Rule, link_of, route_of, rule_of
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -31,75 +31,11 @@ MAIN_TABLE, _LOCAL_TABLE = 254, 255
 DEFAULT_ROUTE = 3  # prefixes no longer than this lead everywhere, by whatever name: also 0.0.0.0/1, 2000::/3
 
 _FAMILY = {4: AF_INET, 6: AF_INET6}
-_VERSION = {AF_INET: 4, AF_INET6: 6}
 _UNNAMED = {4: str(IPv4Address(0)), 6: str(IPv6Address(0))}  # the network of a route that leads everywhere
-_RULE_ACTIONS = {1: "table", 2: "goto", 3: "nop", 7: "unreachable"}
-_ROUTE_KINDS = {1: "unicast", 7: "unreachable"}
 _UNICAST, _BROADCAST, _ANYCAST = 1, 3, 4  # RTN_UNICAST, RTN_BROADCAST, RTN_ANYCAST
 _WHOLE_ROUTE = 0x2000  # RTM_F_FIB_MATCH: answer with the route as it stands in its table, with every next hop
 _RTM_NEWLINK = 16
-_INVERT = 2  # FIB_RULE_INVERT; the kernel sets the other flags by itself
-_IFA_F_DADFAILED = 0x08
-_COMPARED = {
-    "FRA_TABLE",
-    "FRA_PRIORITY",
-    "FRA_FWMARK",
-    "FRA_FWMASK",
-    "FRA_IIFNAME",
-    "FRA_GOTO",
-    "FRA_PROTOCOL",
-    "FRA_SUPPRESS_PREFIXLEN",
-}
-_SUPPRESSES_NOTHING = 0xFFFF_FFFF
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule of the routing policy database. ``action`` is table, goto, nop or unreachable; ``target`` the table's
-    number or the preference to go to. ``interface`` is the one a packet came in by. Routes whose prefix isn't longer
-    than ``suppressed`` are passed over; None: no such. ``other`` names what else a rule says that the kernel shows us;
-    ours say nothing else."""
-
-    version: int
-    preference: int
-    action: str
-    target: int = 0
-    mark: int = 0
-    mask: int = 0
-    interface: str = ""
-    suppressed: int | None = None
-    other: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A default route in a table of ours, ``kind`` unicast or unreachable. ``link`` is the index of the interface."""
-
-    version: int
-    table: int
-    kind: str
-    link: int = 0
-    metric: int = 0
-    destination: str = "default"
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """An interface. ``reverse_mark``: the reverse path check of IPv4 goes by the mark (src_valid_mark);
-    ``generates``: the kernel gives it IPv6 addresses by itself; ``group``: its interface group, 0 unless somebody sets
-    another; ``master``: the index of the bridge it is part of, or of another such, or 0; ``kept``: the IP versions of
-    which nothing that comes in by it is forwarded, as far as the kernel says."""
-
-    index: int
-    name: str
-    kind: str
-    mtu: int
-    up: bool
-    reverse_mark: bool
-    generates: bool
-    group: int
-    master: int
-    kept: tuple[int, ...]
+_IFA_F_NODAD, _IFA_F_DADFAILED = 0x02, 0x08
 
 
 class Netlink:
@@ -133,7 +69,7 @@ class Netlink:
         found: list[Rule] = []
         for version in self.versions:
             dump = await self._dump(self._route.rule, family=_FAMILY[version])
-            found += [_rule(message) for message in dump if message.get_attr("FRA_PROTOCOL") == PROTOCOL]
+            found += [rule_of(message) for message in dump if message.get_attr("FRA_PROTOCOL") == PROTOCOL]
         return tuple(found)
 
     async def add_rule(self, rule: Rule) -> None:
@@ -154,7 +90,7 @@ class Netlink:
         found: list[Route] = []
         for version in self.versions:
             dump = await self._dump(self._route.route, family=_FAMILY[version], proto=PROTOCOL)
-            found += [_route(message) for message in dump if message["proto"] == PROTOCOL]
+            found += [route_of(message) for message in dump if message["proto"] == PROTOCOL]
         return tuple(found)
 
     async def add_route(self, route: Route) -> None:
@@ -208,11 +144,11 @@ class Netlink:
             if error.code == errno.ENODEV:
                 return None
             raise _said_no(error, f"can't look at interface {name}") from error
-        return _link(message)
+        return link_of(message)
 
     async def links(self) -> tuple[Link, ...]:
         """Every interface."""
-        return tuple(_link(message) for message in await self._dump(self._route.link))
+        return tuple(link_of(message) for message in await self._dump(self._route.link))
 
     async def quieten(self, name: str, group: int) -> Link:
         """Make an interface fit for our packets alone, before it is up: no IPv6 addresses by itself, its reverse path
@@ -245,6 +181,21 @@ class Netlink:
             text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
             found.append((names.get(message["index"], ""), ip_address(text)))
         return tuple(found)
+
+    async def add_address(self, link: int, address: Address) -> None:
+        """Give the interface of that index an address, and no network with it. Raises KernelError."""
+        await self._change_address("add", link, address)
+
+    async def remove_address(self, link: int, address: Address) -> None:
+        """Take one away again; none is fine too."""
+        await self._change_address("del", link, address)
+
+    async def _change_address(self, command: str, link: int, address: Address) -> None:
+        flags = {"flags": _IFA_F_NODAD} if address.version == 6 else {}  # nobody else is on that link
+        try:
+            await self._route.addr(command, index=link, address=str(address), prefixlen=address.max_prefixlen, **flags)
+        except NetlinkError as error:
+            _tolerate(error, command, f"address {address}")
 
     async def broadcasts(self) -> tuple[Address, ...]:
         """The addresses that reach all hosts of a network this machine is on; there are none of IPv6."""
@@ -323,72 +274,11 @@ def _place(rule: Rule) -> tuple[int, int]:
     return rule.version, rule.preference
 
 
-def _rule(message: Any) -> Rule:
-    """``message`` is the library's own type."""
-    action = _RULE_ACTIONS.get(message["action"], str(message["action"]))
-    target = message.get_attr("FRA_TABLE") if action == "table" else message.get_attr("FRA_GOTO")
-    suppressed = message.get_attr("FRA_SUPPRESS_PREFIXLEN")
-    other = [name for name, value in message["attrs"] if name not in _COMPARED and not _is_default(name, value)]
-    other += [key for key in ("src_len", "dst_len", "tos") if message[key]]
-    other += ["not"] if message["flags"] & _INVERT else []
-    return Rule(
-        version=_VERSION[message["family"]],
-        preference=message.get_attr("FRA_PRIORITY") or 0,
-        action=action,
-        target=target or 0,
-        mark=message.get_attr("FRA_FWMARK") or 0,
-        mask=message.get_attr("FRA_FWMASK") or 0,
-        interface=message.get_attr("FRA_IIFNAME") or "",
-        suppressed=None if suppressed in {None, _SUPPRESSES_NOTHING} else suppressed,
-        other=tuple(other),
-    )
-
-
-def _is_default(name: str, value: object) -> bool:
-    return name == "FRA_SUPPRESS_IFGROUP" and value == _SUPPRESSES_NOTHING
-
-
-def _route(message: Any) -> Route:
-    """``message`` is the library's own type."""
-    kind = _ROUTE_KINDS.get(message["type"], str(message["type"]))
-    version = _VERSION[message["family"]]
-    metric = message.get_attr("RTA_PRIORITY") or 0
-    destination = message.get_attr("RTA_DST")
-    return Route(
-        version=version,
-        table=message.get_attr("RTA_TABLE"),
-        kind=kind,
-        link=(message.get_attr("RTA_OIF") or 0) if kind == "unicast" else 0,  # IPv6 shows lo for the others
-        metric=0 if (version, kind, metric) == (6, "unicast", 1_024) else metric,  # what IPv6 makes of none
-        destination=f"{destination}/{message['dst_len']}" if destination else "default",
-    )
-
-
-def _link(message: Any) -> Link:
-    """``message`` is the library's own type."""
-    families = message.get_attr("IFLA_AF_SPEC")
-    inet = families.get_attr("AF_INET") if families is not None else None
-    inet6 = families.get_attr("AF_INET6") if families is not None else None
-    settings = {4: inet, 6: inet6.get_attr("IFLA_INET6_CONF") if inet6 is not None else None}
-    return Link(
-        index=message["index"],
-        name=message.get_attr("IFLA_IFNAME"),
-        kind=message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") or "",
-        mtu=message.get_attr("IFLA_MTU") or 0,
-        up=bool(message["flags"] & 1),
-        reverse_mark=bool(inet is not None and inet["src_vmark"]),
-        generates=bool(inet6 is not None and inet6.get_attr("IFLA_INET6_ADDR_GEN_MODE") != ADDRESS_GENERATION_NONE),
-        group=message.get_attr("IFLA_GROUP") or 0,
-        master=message.get_attr("IFLA_MASTER") or 0,
-        kept=tuple(version for version, said in settings.items() if said is not None and not said["forwarding"]),
-    )
-
-
 def _tolerate(error: NetlinkError, command: str, what: str) -> None:
     """Adding what is there and removing what isn't are no mistakes: what counts is read back."""
     if error.code == errno.EEXIST and command == "add":
         return
-    if error.code in {errno.ENOENT, errno.ESRCH, errno.ENODEV} and command == "del":
+    if error.code in {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL} and command == "del":
         return
     raise _said_no(error, f"can't {command} a {what}") from error
 

@@ -14,6 +14,7 @@ from ipsecd import limits
 from ipsecd.crypto.secret import Secret
 from ipsecd.daemon.compose import ike_config, spd_entries
 from ipsecd.daemon.identifiers import Identifiers
+from ipsecd.daemon.keyring import Keyring
 from ipsecd.dataplane import codec
 from ipsecd.dataplane import messages as roads
 from ipsecd.ike import config as ike
@@ -78,7 +79,7 @@ def hold(peer: ike.Peer) -> None:
 def hold_all(text: str) -> None:
     made = plan(load_policy(text, "p.yaml"), resolve, tuple(map(ip_address, ME)))
     ids = Identifiers().of(made)
-    config = ike_config(made, {credential.name: Secret(b"key") for credential in made.credentials}, ids)
+    config = ike_config(made, Keyring({credential.name: Secret(b"key") for credential in made.credentials}), ids, {})
     for peer in config.peers:
         hold(peer)
     codec.encode(roads.SetSpd(1, spd_entries(made, ids)))

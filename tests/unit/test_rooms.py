@@ -28,7 +28,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "policy": ("wire", "ipsec.selectors"),
     "io": (),
     "dataplane": ("wire", "crypto", "ipsec", "io"),
-    "daemon": ("wire", "crypto", "ike", "ipsec", "policy", "io", "dataplane"),
+    "daemon": ("wire", "crypto", "ike", "pki", "ipsec", "policy", "io", "dataplane"),
     "cli": ("policy", "daemon"),
 }
 ENTRY = "ipsecd.__main__"  # stands beside the rooms, and is the program all the same

@@ -239,7 +239,7 @@ def test_a_choice_that_cant_be_read_lowers_nothing_until_an_operator_chooses_ane
         restarted(tmp_path, scenario)
 
 
-async def refuse(*_: object) -> None:
+async def refuse(*_: object, **__: object) -> None:
     raise OperatorError("no keys today")
 
 
@@ -327,7 +327,7 @@ def test_what_cant_be_assigned_says_why_and_changes_nothing(tmp_path: Path, text
 def test_a_change_that_fails_leaves_the_choice_of_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
-    async def refuse(*_: object) -> None:
+    async def refuse(*_: object, **__: object) -> None:
         raise OperatorError("no keys today")
 
     async def scenario(daemon: Daemon) -> None:

@@ -8,6 +8,7 @@ import pytest
 from ipsecd.crypto import algorithms
 from ipsecd.crypto.secret import Secret
 from ipsecd.daemon.compose import check_offers, ike_config, spd_entries, unusable
+from ipsecd.daemon.keyring import Keyring
 from ipsecd.errors import OperatorError
 from ipsecd.ike import config as ike
 from ipsecd.ipsec.spd import SpdEntry
@@ -67,7 +68,7 @@ PLAN = Plan(policy="branch", peers=(PEER,), ike_port=1_500, natt_port=14_500, co
 
 
 def test_a_peer_of_the_plan_is_a_peer_of_the_negotiation_with_its_keys() -> None:
-    assert ike_config(PLAN, {"old": KEY, "new": KEY, "other": KEY}, IDS) == ike.IkeConfig(
+    assert ike_config(PLAN, Keyring({"old": KEY, "new": KEY, "other": KEY}), IDS, {}) == ike.IkeConfig(
         peers=(
             ike.Peer(
                 name="to-hq",
@@ -117,7 +118,7 @@ def test_methods_of_ah_and_of_both_are_those_of_the_negotiation_and_children_of_
     signed = AhProposal((Integ.AES_128_GMAC,), (Group.ECP_256,), False, Lifetime(70))
     child = replace(CHILD, proposals=(signed, AhEspProposal((Integ.HMAC_SHA1_96,), esp)), tfc=Tfc(1_400, 5))
     each = replace(PEER, name="each", each=True, local=None, remotes=(), children=(child,))
-    config = ike_config(replace(PLAN, peers=(PEER, each)), {"old": KEY}, IDS)
+    config = ike_config(replace(PLAN, peers=(PEER, each)), Keyring({"old": KEY}), IDS, {})
     inside = ike.EspProposal(((Encr.AES_GCM_16, 128),), (), (Group.CURVE25519,), False, ike.Lifetime(60))
     [of_each] = config.hosts[0].children
     assert of_each.proposals == (
@@ -130,13 +131,13 @@ def test_methods_of_ah_and_of_both_are_those_of_the_negotiation_and_children_of_
 
 
 def test_a_peer_works_with_those_of_its_keys_that_could_be_had() -> None:
-    (peer,) = ike_config(PLAN, {"new": KEY}, IDS).peers
+    (peer,) = ike_config(PLAN, Keyring({"new": KEY}), IDS, {}).peers
     assert [key.name for key in peer.shared_keys] == ["new"]
 
 
 def test_a_peer_without_any_key_is_left_out_and_says_why() -> None:
-    assert ike_config(PLAN, {}, IDS).peers == ()
-    assert unusable(PLAN, {}, {"old": "it is empty"}) == {
+    assert ike_config(PLAN, Keyring({}), IDS, {}).peers == ()
+    assert unusable(PLAN, Keyring(problems={"old": "it is empty"})) == {
         "to-hq": "credential old: it is empty; credential new: not read yet"
     }
 
@@ -146,8 +147,8 @@ def test_a_name_without_an_address_is_not_taken_for_a_peer_that_may_call_from_an
     anywhere: bool, reason: dict[str, str]
 ) -> None:
     plan = replace(PLAN, peers=(replace(PEER, remotes=(), anywhere=anywhere),))
-    assert unusable(plan, {"old": KEY}, {}) == reason
-    assert len(ike_config(plan, {"old": KEY}, IDS).peers) == (1 if anywhere else 0)
+    assert unusable(plan, Keyring({"old": KEY})) == reason
+    assert len(ike_config(plan, Keyring({"old": KEY}), IDS, {}).peers) == (1 if anywhere else 0)
 
 
 def test_a_permit_for_one_type_of_connection_is_for_cleartext_and_isnt_in_the_spd() -> None:
@@ -189,7 +190,7 @@ def test_entries_keep_their_order_and_get_their_names_of_rfc_4301() -> None:
 )
 def test_an_offer_that_can_not_be_made_is_refused_by_the_name_of_its_rule(peer: Peer, said: str) -> None:
     """A proposal has at most 255 transforms, an offer at most 255 proposals (RFC 7296 section 3.3)."""
-    config = ike_config(replace(PLAN, peers=(peer,)), {"old": KEY}, IDS)
+    config = ike_config(replace(PLAN, peers=(peer,)), Keyring({"old": KEY}), IDS, {})
     with pytest.raises(OperatorError, match=said):
         check_offers(config)
 
@@ -197,12 +198,12 @@ def test_an_offer_that_can_not_be_made_is_refused_by_the_name_of_its_rule(peer: 
 @pytest.mark.usefixtures("nothing_withdrawn")
 def test_a_rule_whose_algorithms_failed_their_self_test_leaves_the_others_alone() -> None:
     algorithms.withdraw("modp2048")
-    check_offers(ike_config(PLAN, {"old": KEY}, IDS))
+    check_offers(ike_config(PLAN, Keyring({"old": KEY}), IDS, {}))
 
 
 def test_an_offer_that_just_fits_is_accepted() -> None:
     peer = replace(PEER, proposals=(replace(PEER.proposals[0], groups=(Group.MODP_2048,) * 252),))
-    check_offers(ike_config(replace(PLAN, peers=(peer,)), {"old": KEY}, IDS))
+    check_offers(ike_config(replace(PLAN, peers=(peer,)), Keyring({"old": KEY}), IDS, {}))
 
 
 def test_what_the_outer_header_takes_stands_in_each_entry_of_the_child() -> None:

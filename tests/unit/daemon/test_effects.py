@@ -59,6 +59,8 @@ class World:
             Paths(lambda remote, local: self.links.get(remote), believe=True),
             self,
             self,
+            self,
+            self,
             self.guard,
             window=1_024,
             on_report=self.reports.append,

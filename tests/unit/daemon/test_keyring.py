@@ -8,12 +8,12 @@ from structlog.testing import capture_logs
 
 from ipsecd.crypto.secret import Secret
 from ipsecd.daemon.keyring import Keyring, Sources, gather
-from ipsecd.policy.plan import Credential
+from ipsecd.policy.plan import Credential, Plan
 
 
 def gathered(tmp_path: Path, *credentials: Credential) -> Keyring:
     users = frozenset({0, os.getuid(), Path("/bin/echo").resolve().parent.stat().st_uid})
-    return asyncio.run(gather(credentials, Sources(tmp_path, str(tmp_path / "creds"), users)))
+    return asyncio.run(gather(Plan(credentials=credentials), Sources(tmp_path, str(tmp_path / "creds"), users)))
 
 
 def test_keys_come_from_files_systemd_and_commands(tmp_path: Path) -> None:

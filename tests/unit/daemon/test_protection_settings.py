@@ -18,9 +18,11 @@ from ipsecd.crypto.secret import Secret
 from ipsecd.daemon import ground, protection
 from ipsecd.daemon.assignment import Assigned
 from ipsecd.daemon.boot import Boot
+from ipsecd.daemon.entrances import Entrances
 from ipsecd.daemon.ground import Host
 from ipsecd.daemon.guard import Guard
-from ipsecd.daemon.keyring import Sources
+from ipsecd.daemon.judging import Judging
+from ipsecd.daemon.keyring import Keyring, Sources
 from ipsecd.daemon.native_sockets import NativeSockets
 from ipsecd.daemon.options import Options
 from ipsecd.daemon.prepare import Surroundings, outline, prepare
@@ -144,11 +146,24 @@ def in_force(folder: Path, text: str, test: Callable[[Protection], None]) -> Non
         told = Resolver(Nothing(), fail), WellKnown(Nothing())
         around = Surroundings(*told, sources, addresses, unasked, outside, *[unasked] * 5)  # type: ignore[arg-type]  # made up
         sketch = await outline(load_policy(text, "policy.yaml"), Assigned("sites", "sites"), around)
+        guard = Guard()
         clock = SimpleNamespace(now=lambda: 100.0)
         kernel, boot = (Nothing(), Nothing(), Nothing()), Boot(Options(control=folder / "control"))
-        host = Host(*kernel, boot, Nothing(), Guard(), clock, lambda _: None, lambda: None, fail, inline=True)  # type: ignore[arg-type]  # made up
+        host = Host(
+            *kernel,
+            boot,
+            Nothing(),
+            Nothing(),
+            Judging(guard),
+            guard,
+            clock,
+            lambda _: None,
+            lambda: None,
+            fail,
+            inline=True,
+        )  # type: ignore[arg-type]  # made up
         made = Protection(sketch, host)
-        await made.start(lambda: prepare(sketch, around, {"site/1": "site/1"}))
+        await made.start(lambda: prepare(sketch, around, {"site/1": "site/1"}, Entrances(host.judging), Keyring()))
         path = (NEAR, FAR, WAY, Lifetime(None), Lifetime(None))
         made._conductor.perform(
             [

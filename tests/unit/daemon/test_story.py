@@ -42,6 +42,7 @@ def test_what_strangers_can_cause_is_rate_limited() -> None:
         "fault",
         "ike-refused",
         "sa-init-refused",
+        "password-not-judged",
         "auth-failed",
         "bad-request",
         "ike-unreachable",

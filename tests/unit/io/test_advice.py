@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from ipsecd.io.advice import forwarding
-from ipsecd.io.netlink import Link
+from ipsecd.io.netlink_values import Link
 
 OWN = [ip_address(text) for text in ("10.1.0.0", "10.1.0.1", "192.0.2.1", "fd01::1")]
 
