@@ -67,10 +67,12 @@ QUICK_REPLACED = 60.0  # a pair of SAs that a quick mode of ours has replaced, a
 FOLLOW_PEER = 3.0  # of two pairs of SAs for the same traffic, the peer sends by the other one for so long: less than it
 # takes what comes by the one that we send by (OLD_INBOUND_KEPT)
 REPLACED_ISAKMP = 10.0  # an ISAKMP SA that a main mode of ours has replaced, for what is still said by it
-MAX_CANDIDATES = 16  # rules, or keys, that may be meant by who begins a phase 1 of IKEv1: a proof that can't be read is
-# tried with the key of each, which takes less than 1 ms in all
+MAX_CANDIDATES = 32  # credentials that may be meant by who begins a phase 1 of IKEv1: a proof that can't be read is
+# tried with the key of each, which takes some 2 ms in all
 MAX_V1_PAIRS = 64  # pairs of selectors of one child that IKEv1 has quick modes for, if no packet says which is needed
 MAX_V1_RULES = 1_024  # that a first message of IKEv1 from one address may be for, as of peers without one of their own
+PHASE_1_RATE, PHASE_1_BURST = 500.0, 500  # first messages of IKEv1 a second, from all: as it knows no cookies, each
+# costs up to a millisecond, and what a flood of them may take is a part of the processor
 MAX_NOT_ADMITTED = 4  # ISAKMP SAs with one peer that aren't through XAUTH yet: those drive out each other alone
 MAX_QUICK_MODES = 64  # of one ISAKMP SA that the peer has begun and not ended: several times what any peer does at once
 MAX_TRANSACTIONS = 16  # of one ISAKMP SA that the peer has begun and that may be asked for again: it has one or two

@@ -134,7 +134,7 @@ DROPS = {
     "delete-of-another": "a delete of another ISAKMP SA than the one it came by",
     "bad-presence": "a question whether we are there that is of another SA, or has no number",
     "unasked": "an answer to no question of ours whether the peer is there",
-    "phase-1-rate": "too many first messages from one address",
+    "phase-1-rate": "too many first messages, from one address or from all",
     "phase-1-load": "aggressive mode, while there is more going on than strangers may cause",
     "not-through": "what has to wait until XAUTH and mode config are through",
     "xauth-by-client": "what a gateway alone says in XAUTH, from a client",

@@ -30,7 +30,6 @@ class Calling:
         self._core = core
         self._alone = alone
         self._begun = begun
-        self._turn = 0  # of the pre-shared keys
         self._made: Initiator | None = None
         self._cookie = b""
         self._child: Child | None = None
@@ -43,7 +42,7 @@ class Calling:
         self.peer, self.remote, self._child = peer, remote, child
 
     def __call__(self, cookie: bytes, *, first: bool, done: Done, failed: Failed) -> Call:
-        terms = self.menu.to_call(self.peer, self._turn)
+        terms = self.menu.to_call(self.peer)
         if terms is None or self.remote is None:
             self._made = None
             self._core.after(0.0, partial(failed, "the rule has no proposal for IKE that IKEv1 can say"))
@@ -93,7 +92,7 @@ class Calling:
             telling.call_failed(self._core, self.peer, None, reason, proving=False)
             return
         if self._made.proving:
-            self._turn += 1
+            self.menu.refused(self.peer)
         telling.call_failed(self._core, self.peer, self._made.path.remote, reason, proving=self._made.proving)
 
 

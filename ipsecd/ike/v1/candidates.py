@@ -3,6 +3,7 @@ that of several rules; what the initiator offers, says and proves leaves one of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ipsecd import limits
@@ -24,11 +25,6 @@ class Candidates:
     """``terms`` are in order of preference."""
 
     terms: tuple[Terms, ...]
-
-    @classmethod
-    def of(cls, terms: tuple[Terms, ...]) -> Candidates:
-        """The first of them, if there are more than may be tried."""
-        return cls(terms[: limits.MAX_CANDIDATES])
 
     @property
     def extended(self) -> bool:
@@ -55,14 +51,23 @@ class Candidates:
     def choose(self, offered: Sa, vendor_ids: tuple[bytes, ...]) -> tuple[Choice, Candidates]:
         """The first transform offered that is one of all their suites, and those that have it. Refused as from
         ``suites.choose``."""
-        return _choose(offered, [(each, each.answered(vendor_ids)) for each in self.terms])
+        return self._choose(offered, lambda terms: terms.answered(vendor_ids))
 
     def choose_exposed(self, offered: Sa, vendor_ids: tuple[bytes, ...]) -> tuple[Choice, Candidates]:
         """The same, of the suites that aggressive mode may have. Refused("aggressive-not-accepted") too."""
-        able = [(each, each.exposed(each.answered(vendor_ids))) for each in self.terms]
-        if not any(suites for _, suites in able):
+        if not any(each.exposed(each.answered(vendor_ids)) for each in self.terms):
             raise Refused("aggressive-not-accepted", "the peer wants aggressive mode, which this rule doesn't accept")
-        return _choose(offered, able)
+        return self._choose(offered, lambda terms: terms.exposed(terms.answered(vendor_ids)))
+
+    def _choose(self, offered: Sa, able: Callable[[Terms], tuple[IsakmpSuite, ...]]) -> tuple[Choice, Candidates]:
+        """Many rules have the same suites as a rule, so each lot of them is looked at once."""
+        lots: dict[_Lot, tuple[IsakmpSuite, ...]] = {}
+        for each in self.terms:
+            if (lot := _lot(each)) not in lots:
+                lots[lot] = able(each)
+        choice = choose(offered, tuple(dict.fromkeys(suite for suites in lots.values() for suite in suites)))
+        having = {lot for lot, suites in lots.items() if choice.suite in suites}
+        return choice, Candidates(tuple(each for each in self.terms if _lot(each) in having))
 
     def agree(
         self,
@@ -74,22 +79,27 @@ class Candidates:
         shared: Secret,
         traversal: tuple[Revision | None, Nat | None],
     ) -> Ways:
-        """As ``phase_1.agree``, once for each credential that they have."""
+        """As ``phase_1.agree``, once for each credential that they have; for the first of those, if there are more than
+        may be tried."""
         by_method: list[tuple[Method, list[Terms]]] = []
         for each in self.terms:
             method = each.method(suite, initiator=False)
             known = next((terms for other, terms in by_method if other == method), None)
-            if known is None:
-                by_method.append((method, [each]))
-            else:
+            if known is not None:
                 known.append(each)
+            elif len(by_method) < limits.MAX_CANDIDATES:
+                by_method.append((method, [each]))
         values = cookies, sa_body, publics, nonces, shared, traversal
         return Ways(tuple((agree(suite, method, *values), tuple(terms)) for method, terms in by_method))
 
 
-def _choose(offered: Sa, able: list[tuple[Terms, tuple[IsakmpSuite, ...]]]) -> tuple[Choice, Candidates]:
-    choice = choose(offered, tuple(dict.fromkeys(suite for _, suites in able for suite in suites)))
-    return choice, Candidates(tuple(each for each, suites in able if choice.suite in suites))
+_Lot = tuple[int, bool, bool, bool, bool]
+
+
+def _lot(terms: Terms) -> _Lot:
+    """What decides which suites they may have: the very same suites, and what there is for them."""
+    accepted = terms.i_accept_names_in_clear, terms.i_accept_offline_guessing
+    return id(terms.suites), terms.certified is None, terms.trust is None, *accepted
 
 
 @dataclass(frozen=True, slots=True)

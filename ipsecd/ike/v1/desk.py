@@ -54,7 +54,7 @@ class Desk:
 
     def configure(self) -> None:
         """``core.config`` is new: what it still allows stays, the rest ends."""
-        self._rules, self._menu = Rules(self._core.config), Menu(self._core.config)
+        self._rules, self._menu = Rules(self._core.config), self._menu.following(self._core.config)
         unwanted = []
         for party in self._parties:
             peers = become(party, self._rules, self._menu)

@@ -16,7 +16,7 @@ from ipsecd import limits
 from ipsecd.errors import PeerError, Refused
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
-from ipsecd.ike.guard import source_of
+from ipsecd.ike.guard import Rate, source_of
 from ipsecd.ike.v1.fragments import Joining
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.responding import Responder
@@ -69,6 +69,7 @@ class Door:
         self._begin = begin
         self._joined = joined
         self._failed = failed
+        self._rate = Rate(limits.PHASE_1_RATE, limits.PHASE_1_BURST, 1)
         self._by_first: dict[tuple[bytes, Address], Visit] = {}  # by the initiator's cookie and where it comes from
         self._by_cookie: dict[bytes, Visit] = {}  # by ours
         self._unshown: dict[Visit, None] = {}  # whose senders may be anybody, the oldest first
@@ -99,6 +100,8 @@ class Door:
             raise PeerError("ending", core.ending)
         aggressive = header.exchange == Exchange.AGGRESSIVE
         core.guard.admit_phase_1(path.remote, core.config.cookie_threshold, core.now, aggressive=aggressive)
+        if not self._rate.allows(b"", core.now):
+            raise PeerError("phase-1-rate", "of all together")
         try:
             self._enter(message, data, path)
         except (PeerError, Refused):

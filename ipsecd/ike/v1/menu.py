@@ -39,25 +39,48 @@ def special_of(peer: Peer) -> Special:
 
 
 class Menu:
-    """Of one configuration. Suites of the same proposals are made once."""
+    """Of one configuration. Suites of the same proposals are made once. ``turns`` of pre-shared keys are kept by peer:
+    those of the configuration before may be right for this one."""
 
-    def __init__(self, config: IkeConfig) -> None:
+    def __init__(self, config: IkeConfig, turns: dict[str, int] | None = None) -> None:
         self._config = config
+        self._turns = turns or {}
+        self._answers: dict[str, tuple[Peer, tuple[Terms, ...]]] = {}
         self._made: dict[tuple[tuple[IkeProposal, ...], tuple[OakleyAuth, ...]], tuple[IsakmpSuite, ...]] = {}
 
     def suites(self, peer: Peer, *, initiator: bool) -> tuple[IsakmpSuite, ...]:
         """All that it may have, by all its methods. ``initiator``: we are."""
         return self._suites(peer.proposals, methods(peer, initiator=initiator))
 
-    def to_call(self, peer: Peer, turn: int) -> Terms | None:
+    def following(self, config: IkeConfig) -> Menu:
+        """That of the next configuration."""
+        return Menu(config, self._turns)
+
+    def refused(self, peer: Peer) -> None:
+        """The peer has perhaps refused our pre-shared key: it's another one's turn."""
+        if len(peer.shared_keys) > 1:
+            self._turns[peer.name] = self._turns.pop(peer.name, 0) + 1
+            if len(self._turns) > limits.MAX_IKE_SAS:
+                del self._turns[next(iter(self._turns))]
+
+    def to_call(self, peer: Peer) -> Terms | None:
         """With the pre-shared key whose turn it is; None if the peer has nothing that IKEv1 can say."""
         by = methods(peer, initiator=True)
-        suites = self._offered(peer.proposals, by)
+        suites, turn = self._offered(peer.proposals, by), self._turns.get(peer.name, 0)
         key = peer.shared_keys[turn % len(peer.shared_keys)].key if peer.shared_keys else _NO_KEY
         return self._terms(peer, suites, key) if suites else None
 
     def to_answer(self, peer: Peer) -> tuple[Terms, ...]:
-        """One for each credential, in order."""
+        """One for each credential, in order. Those of rules are made once; pairs of hosts may be many."""
+        if peer.pattern:
+            return self._to_answer(peer)
+        known, terms = self._answers.get(peer.name, (None, ()))
+        if known is not peer:
+            terms = self._to_answer(peer)
+            self._answers[peer.name] = peer, terms
+        return terms
+
+    def _to_answer(self, peer: Peer) -> tuple[Terms, ...]:
         found: list[Terms] = []
         for method in methods(peer, initiator=False):
             suites = self._suites(peer.proposals, (method,))
@@ -80,18 +103,17 @@ class Menu:
         return (special.certified, special.trust) == (sa.terms.certified, sa.terms.trust)
 
     def opens_too(self, called: Peer, other: Peer) -> bool:
-        """Whether who proves to be the one, called with its first key, has proved to be the other, too, whatever suite
-        there will be."""
-        first = self.to_call(called, 0)
+        """Whether who proves to be the one, when called, has proved to be the other, too, whatever suite there will
+        be."""
+        first = self.to_call(called)
         special, too = special_of(called), special_of(other)
         alike = called.local_id == other.local_id and other.remote_id.matches(called.remote_id)
         if first is None or not alike or special.access is not too.access:
             return False
         if not set(first.suites) <= set(self.suites(other, initiator=True)):
             return False
-        keys = [each.key for each in other.shared_keys]
         by_key = any(plain(suite.method) == _PSK for suite in first.suites)
-        same_key = not by_key or all(each.key in keys for each in called.shared_keys)
+        same_key = not by_key or any(each.key == first.key for each in other.shared_keys)
         return same_key and (special.certified, special.trust) == (too.certified, too.trust)
 
     def _terms(self, peer: Peer, suites: tuple[IsakmpSuite, ...], key: Secret) -> Terms:

@@ -46,7 +46,7 @@ class Responder(ABC):
         failed: Callable[[str], None],
     ) -> None:
         self._core = core
-        self._candidates = Candidates.of(terms)
+        self._candidates = Candidates(terms)
         self._cookie = cookie
         self._done = done
         self._failed = failed
@@ -148,6 +148,7 @@ class Responder(ABC):
             self._complaint = error.detail
             raise
         except Refused as refusal:
+            self._complaint = refusal.detail
             self._fail(refusal.detail)
             raise
 
