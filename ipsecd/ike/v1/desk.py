@@ -141,10 +141,10 @@ class Desk:
 
     def _admitted(self, party: Party, sa: IsakmpSa) -> None:
         """An ISAKMP SA of this party's is of use."""
-        if sa.alone and party.place is None:
-            for other in self._parties.like(party):
-                if other is not party and other.place is None:
-                    other.close("the peer has begun anew")
+        if sa.alone:
+            begun = next(each.begun for each in party.sessions if each.sa is sa)
+            for other in self._parties.beside(party):
+                other.association.forget_before(begun, "the peer has begun anew")
         if self._parties.count_of_group(party) > limits.MAX_IKE_SAS_PER_PATTERN:
             others = [other for other in self._parties.of_group(party) if other is not party]
             idle = next((other for other in others if not other.association.pairs), others[0])

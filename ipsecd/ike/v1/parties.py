@@ -108,9 +108,10 @@ class Parties:
         """Those with a child of a pair of hosts that is made after this one."""
         return self._index.of(("made after", pattern))
 
-    def like(self, party: Party) -> tuple[Party, ...]:
-        """Those with the same pair of identities; it's among them."""
-        return self._index.of(_identities(party))
+    def beside(self, party: Party) -> tuple[Party, ...]:
+        """The others with the same pair of identities and an address in common: for the peer it's all one."""
+        found = (other for name in _beside(party) for other in self._index.of(name))
+        return tuple(dict.fromkeys(other for other in found if other is not party))
 
     def at(self, key: Hashable) -> Party | None:
         return next(iter(self._index.of(("key", key))), None)
@@ -125,7 +126,7 @@ class Parties:
 
 def _names(party: Party) -> Iterator[Hashable]:
     yield "key", party.key
-    yield _identities(party)
+    yield from _beside(party)
     for peer in party.peers:
         yield "peer", peer.name
         if peer.pattern:
@@ -138,6 +139,7 @@ def _names(party: Party) -> Iterator[Hashable]:
         yield "group", party.group
 
 
-def _identities(party: Party) -> Hashable:
-    first = party.peers[0]
-    return "identities", first.local_id, first.remote_id
+def _beside(party: Party) -> Iterator[Hashable]:
+    for peer in party.peers:
+        for remote in peer.remotes:
+            yield "with", peer.local_id, peer.remote_id, remote

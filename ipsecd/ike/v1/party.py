@@ -119,8 +119,8 @@ class Party:
         return self.children.get(key) or self._former[key]
 
     def _alone(self) -> bool:
-        """Whether there is nothing else with who has these identities."""
-        return all(other is self or other.association.empty for other in self._parties.like(self))
+        """Whether there is nothing else with this peer."""
+        return all(other.association.empty for other in self._parties.beside(self))
 
     # --- commands ---
 
