@@ -163,6 +163,7 @@ MAX_DUMMIES = 1_000  # a second for one SA, as each costs what a packet does: at
 MAX_PATHS = 10_000  # remembered path MTUs: one for each IKE SA there may be
 MAX_EXTENSION_HEADERS = 8  # of an IPv6 packet: each kind once, destination options twice, and some room
 TUN_QUEUE = 1_000  # packets, or runs, that wait in the kernel for the road out: as of a network card
+MAX_LENT_ROUTES = 64  # to what lies behind one gateway that lends us an address: as many as an SA has selectors
 TUN_MTU = 1_438  # leaves as 1,500 octets with AES-GCM in UDP over IPv4; who has less room learns it by ICMP
 LINK_MTU = 1_500  # of a path the kernel has said nothing about
 MAX_SOFT_SAS = 1_024  # peers talked to in clear at a time: more is no exception any more

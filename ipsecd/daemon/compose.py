@@ -50,9 +50,10 @@ def ike_config(plan: Plan, ring: Keyring, ids: Ids, specials: Mapping[str, Speci
 
 def check_offers(config: ike.IkeConfig) -> None:
     """Raises OperatorError for offers that don't fit into an SA payload (RFC 7296 section 3.3): told before anything is
-    changed, and not by the first packet. Of what failed its self-test nothing is offered, and only its rules suffer."""
+    changed, and not by the first packet. Of what failed its self-test nothing is offered, and only its rules suffer.
+    IKEv1 offers as much as fits."""
     known: tuple[ike.Peer | ike.Hosts, ...] = (*config.peers, *config.hosts)
-    for peer in known:
+    for peer in (each for each in known if ike.Version.IKEV2 in each.versions):
         offers = [offer(ike_menus(peer.proposals), b"")]
         offers += [offer(child_menus(child.proposals, pfs=True), bytes(4)) for child in peer.children]
         try:

@@ -19,7 +19,7 @@ from ipsecd.daemon.effects import Conductor
 from ipsecd.daemon.ground import Ground, Host
 from ipsecd.daemon.heard import HeardPeers
 from ipsecd.daemon.keylog import Keys
-from ipsecd.daemon.lent import LentAddresses
+from ipsecd.daemon.lent import LentAddresses, networks_behind
 from ipsecd.daemon.native_sockets import NativeSockets
 from ipsecd.daemon.paths import Paths
 from ipsecd.daemon.plane import Apart, Inline, Measures, Plane
@@ -38,6 +38,7 @@ from ipsecd.errors import OperatorError
 from ipsecd.ike import Ike
 from ipsecd.ike.status import IkeSaStatus
 from ipsecd.io.link_mtu import LinkMtus
+from ipsecd.io.netlink import Network
 from ipsecd.io.raw import RawSender
 from ipsecd.io.tun import Tun
 from ipsecd.policy.diff import PlanDiff
@@ -99,7 +100,7 @@ class Protection:
         self._spoken = SpokenPeers(self._host.spoken, self._doubted)
         self._open.push_async_callback(self._spoken.close)
         self.prepared = self._possible(self.prepared)
-        lent = LentAddresses(self.kernel, self._host.guard)
+        lent = LentAddresses(self.kernel, self._behind, self._host.guard)
         self._open.push_async_callback(lent.close)
         entropy = SystemEntropy()
         self._begin_soft()
@@ -211,6 +212,11 @@ class Protection:
         """As far as this machine can do it, and as far as is known who speaks IKEv2."""
         config = prepared.config if self._native else udp_alone(prepared.config)
         return replace(prepared, config=v2_alone(config) if self._spoken.doubt else config)
+
+    def _behind(self, peer: str) -> frozenset[Network]:
+        """The networks that the SAs of the peer of this name lead to."""
+        found = next((each for each in self.prepared.config.peers if each.name == peer), None)
+        return networks_behind(found) if found is not None else frozenset()
 
     def _doubted(self) -> None:
         """It isn't known any more who speaks IKEv2."""

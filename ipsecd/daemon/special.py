@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ipsecd.daemon.entrances import Entrances
 from ipsecd.daemon.keyring import Keyring
@@ -18,7 +19,21 @@ def specials(plan: Plan, ring: Keyring, entrances: Entrances, ours: Iterable[Add
     """By peer, for those that speak IKEv1 and lack nothing; ``ours`` are the addresses of this machine."""
     speak = [peer for peer in plan.peers if IKEV1 in peer.versions and not lacking(peer, ring)]
     own = tuple(ours)
-    return {peer.name: _special(peer, ring, entrances, own) for peer in speak}
+    found = {peer.name: _special(peer, ring, entrances, own) for peer in speak}
+    return _sharing(found)
+
+
+def _sharing(found: dict[str, Special]) -> dict[str, Special]:
+    """Rules that say the same of who comes in have the same: the negotiation tells by that whether who has come in by
+    one has come in by another."""
+    known: list[Client | Gateway] = []
+    shared: dict[str, Special] = {}
+    for name, special in found.items():
+        access = next((each for each in known if each == special.access), special.access)
+        if access is special.access and access is not None:
+            known.append(access)
+        shared[name] = replace(special, access=access)
+    return shared
 
 
 def lacking(peer: Peer, ring: Keyring) -> str:

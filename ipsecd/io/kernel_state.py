@@ -30,6 +30,7 @@ from dataclasses import dataclass, replace
 
 from ipsecd.errors import KernelError
 from ipsecd.io import advice
+from ipsecd.io.lent import Lent, put, take
 from ipsecd.io.netlink import DEFAULT_ROUTE, MAIN_TABLE, PROTOCOL, WORST_METRIC, Address, Netlink
 from ipsecd.io.netlink_values import Link, Route, Rule
 from ipsecd.io.nftables import Element, Nftables
@@ -103,7 +104,7 @@ class KernelState:
         self.kept = ""  # of it, for the next boot
         self._added = ""  # what stands with it, and isn't kept
         self.exceptions: Callable[[], tuple[Element, ...]] = tuple  # what passes it for a while; never at a boot
-        self._addresses: frozenset[Address] = frozenset()  # that the TUN has, or should have
+        self._lent = Lent()  # what the TUN has, or should have
         self._index = 0
         self._lost = False
         self._floor_lock = asyncio.Lock()  # of its own: the floor waits for nothing else
@@ -149,15 +150,17 @@ class KernelState:
             if self.tun is not None:
                 self.tun.set_mtu(mtu)
 
-    async def set_addresses(self, addresses: frozenset[Address]) -> None:
-        """Give the TUN these addresses, and take away those that it has had of us before. They go with it, and another
-        one that takes its place has them again. Raises KernelError."""
+    async def lend(self, lent: Lent) -> None:
+        """Give the TUN this, and take away what it has had before. It goes with the TUN, and another one that takes its
+        place has it again. Raises KernelError."""
         async with self._lock:
-            gone, self._addresses = self._addresses - addresses, addresses
-            if self.tun is not None and not self._lost:
-                for address in gone:
-                    await self._netlink.remove_address(self._index, address)
-                await self._add_addresses()
+            before, self._lent = self._lent, lent
+            link = await self._netlink.link(self.settings.tun)
+            if self.tun is None or self._lost or link is None or link.index != self._index:
+                return  # the next one gets it
+            await put(lent, self._netlink, self.settings.tun, self._index)
+            await take(before, lent, self._netlink, self._index)
+            await self._add_routes(link)  # with the last address the kernel drops all routes of IPv4 through it
 
     def tun_lost(self) -> None:
         """What the TUN object holds is no longer an interface, whatever there may be of that name: ``restore`` makes
@@ -267,17 +270,8 @@ class KernelState:
             tun.close()
             raise
         self.tun, self._index, self._lost = tun, link.index, False
-        if self._addresses:
-            await self._add_addresses()
+        await put(self._lent, self._netlink, self.settings.tun, self._index)
         return tun
-
-    async def _add_addresses(self) -> bool:
-        """Those that the TUN should have and hasn't; True if one was added."""
-        there = {address for name, address in await self._netlink.addresses() if name == self.settings.tun}
-        missing = self._addresses - there
-        for address in missing:
-            await self._netlink.add_address(self._index, address)
-        return bool(missing)
 
     async def _repair_tun(self, tun: Tun, link: Link) -> list[str]:
         restored = []
@@ -295,7 +289,7 @@ class KernelState:
             restored.append("tun-up")
         if await self._add_routes(link):
             restored.append("route")
-        if self._addresses and await self._add_addresses():
+        if await put(self._lent, self._netlink, tun.name, link.index):
             restored.append("address")
         return restored
 

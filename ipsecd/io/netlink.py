@@ -127,6 +127,8 @@ class Netlink:
         keys: dict[str, Any] = {"type": route.kind, "dst": route.destination, "table": route.table, "proto": PROTOCOL}
         if route.kind == "unicast":
             keys |= {"oif": route.link, "scope": "link" if route.version == 4 else "universe"}
+        if route.source:
+            keys["prefsrc"] = route.source
         if route.metric:
             keys["priority"] = route.metric
         try:

@@ -45,7 +45,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A default route in a table of ours, ``kind`` unicast or unreachable. ``link`` is the index of the interface."""
+    """A route of ours, ``kind`` unicast or unreachable. ``link`` is the index of the interface, ``source`` the address
+    that packets have by it which nobody has given one; empty: any."""
 
     version: int
     table: int
@@ -53,6 +54,7 @@ class Route:
     link: int = 0
     metric: int = 0
     destination: str = "default"
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ def route_of(message: Any) -> Route:
         link=(message.get_attr("RTA_OIF") or 0) if kind == "unicast" else 0,  # IPv6 shows lo for the others
         metric=0 if (version, kind, metric) == (6, "unicast", 1_024) else metric,  # what IPv6 makes of none
         destination=f"{destination}/{message['dst_len']}" if destination else "default",
+        source=message.get_attr("RTA_PREFSRC") or "",
     )
 
 

@@ -126,6 +126,14 @@ def test_what_is_read_anew_and_is_the_same_stays_the_same_object(files: Path) ->
     assert ring(files, peer).others(had) == {"users.txt", "gw"}
 
 
+def test_rules_that_say_the_same_of_who_comes_in_share_it(files: Path) -> None:
+    one = replace(PEER, xauth=XauthClient("alice", "word"))
+    peers = one, replace(one, name="b"), replace(one, name="c", xauth=XauthClient("bob", "word"))
+    found = specials(Plan(peers=peers), ring(files, *peers), entrances(), OURS)
+    assert found["a"].access is found["b"].access
+    assert found["a"].access != found["c"].access
+
+
 @pytest.mark.parametrize(
     ("peer", "gone", "told"),
     [
