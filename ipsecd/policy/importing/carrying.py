@@ -121,9 +121,7 @@ class _Carrier:
         return {**methods, "authentication": self._shared.credentials.methods(response.proofs, owner)}
 
     def _key_exchange(self, policy: Policy) -> dict[str, Value]:
-        told = "Windows of that time speaks IKEv1 alone: it is allowed, behind IKEv2"
-        self._report.remark(policy.mark, told, "take ikev1 away where all peers speak IKEv2")
-        body: dict[str, Value] = {"versions": ["ikev2", "ikev1"]}
+        body: dict[str, Value] = {"versions": self._versions(policy)}
         if policy.offers:
             body["proposals"] = proposals(policy.offers, policy.mark, self._report)
         else:
@@ -136,6 +134,21 @@ class _Carrier:
         elif policy.sessions:
             body["sessions"] = min(policy.sessions, limits.MAX_CHILDREN_PER_IKE_SA)
         return body
+
+    def _versions(self, policy: Policy) -> list[Value]:
+        """Certificates are by IKEv1 alone as yet."""
+        proofs = [proof for rule in policy.rules if self._negotiates(rule) for proof in rule.proofs]
+        if policy.response is not None and policy.response.active:
+            proofs += policy.response.proofs
+        told = "Windows of that time speaks IKEv1 alone"
+        if any(proof.kind == "certificate" for proof in proofs):
+            told += ", and so does this policy: by IKEv2 certificates aren't supported yet"
+            self._report.remark(policy.mark, told, "with pre-shared keys it could allow ikev2 too")
+            return ["ikev1"]
+        self._report.remark(
+            policy.mark, f"{told}: it is allowed, behind IKEv2", "take ikev1 away where all peers speak IKEv2"
+        )
+        return ["ikev2", "ikev1"]
 
     def _rules(self, policy: Policy) -> list[Value]:
         names = Names("rule")
