@@ -23,6 +23,7 @@ Answers: TypeAlias = Mapping[str, str]
 
 _YES_NO: Final = ("yes", "no")
 _METHODS: Final = ("psk", "certificate", "kerberos")
+VERSIONS: Final = {"ikev2": ("ikev2",), "ikev1": ("ikev1",), "both": ("ikev2", "ikev1")}
 NO_TUNNEL: Final = "none"
 _ANY: Final = "any"
 
@@ -93,6 +94,10 @@ def proves_by(method: str) -> Callable[[Answers], bool]:
         return method in (answers.get("authentication"), answers.get("default_response_authentication"))
 
     return asked
+
+
+def _by_ike(answers: Answers) -> bool:
+    return negotiates(answers) or _responds(answers)
 
 
 def _name_of_rule(answers: Answers) -> str:
@@ -208,6 +213,8 @@ def questions(known: Known) -> tuple[Question, ...]:
                  belongs_to=_OF_CERTIFICATES),
         Question("authority_file", "File of the authority's certificate", "tls/ca.pem",
                  asked=proves_by("certificate"), belongs_to=_OF_CERTIFICATES),
+        Question("versions", "Versions of IKE, of which both begins with ikev2", "ikev2", tuple(VERSIONS),
+                 asked=_by_ike, belongs_to=f"{_OF_NEGOTIATION}, or --default-response yes"),
     )  # fmt: skip
 
 

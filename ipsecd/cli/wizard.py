@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from ipsecd.cli.questions import Answers, Question, negotiates, number_or_word, proves_by, tunnelled
+from ipsecd.cli.questions import VERSIONS, Answers, Question, negotiates, number_or_word, proves_by, tunnelled
 from ipsecd.policy.complaint import Complaint
 from ipsecd.policy.paths import Value
 
@@ -80,6 +80,8 @@ def policy_of(answers: Answers) -> dict[str, Value]:
         policy["description"] = answers["description"]
     if method := answers.get("default_response_authentication"):
         policy["default_response"] = {"authentication": [_method(method, answers)]}
+    if (versions := answers.get("versions", "ikev2")) != "ikev2":
+        policy["key_exchange"] = {"versions": [*VERSIONS[versions]]}
     credentials = _credentials(answers)
     return {**({"credentials": credentials} if credentials else {}), "policies": {answers["name"]: policy}}
 

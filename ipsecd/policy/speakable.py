@@ -104,18 +104,22 @@ def _ports(policy_file: PolicyFile, path: Path, rule: Rule) -> Iterator[Mistake]
             where = (*place, fields[0]) if place[:1] == path[:1] else (*path, "filter_list")
             message = "IKEv1 can't negotiate a range of ports: by that version nothing is protected by this filter"
             yield policy_file.mistake(where, message, "name one port, or none, which is all of them")
-        elif _is_icmp_type(each):
+        elif _is_unsayable_message(each):
             where = (*place, "icmp_type") if place[:1] == path[:1] else (*path, "filter_list")
-            message = "IKEv1 can't negotiate ICMP of one type: by that version nothing is protected by this filter"
-            yield policy_file.mistake(where, message, "leave the type out")
+            message = "IKEv1 can't negotiate this ICMP message: by that version nothing is protected by this filter"
+            yield policy_file.mistake(where, message, "leave its type out, or name its code, unless both are 0")
 
 
 def _is_range(ports: traffic.Ports) -> bool:
     return ports[0] != ports[1] and ports != ANY_PORT
 
 
-def _is_icmp_type(each: Filter) -> bool:
-    return each.icmp_type is not None and each.icmp_code is None
+def _is_unsayable_message(each: Filter) -> bool:
+    """Type and code stand where ports do (RFC 4301 section 4.4.1.3), and 0 is all of those."""
+    if each.icmp_type is None:
+        return False
+    number = traffic.icmp_number(each.protocol, each.icmp_type)
+    return each.icmp_code is None or number == each.icmp_code == 0
 
 
 def _clear(policy_file: PolicyFile, path: Path, rule: Rule) -> Iterator[Mistake]:

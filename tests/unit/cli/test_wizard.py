@@ -32,6 +32,7 @@ TUNNEL = {
     "authentication": "psk",
     "credential": "hq",
     "key-file": "secrets/hq.psk",
+    "versions": "ikev2",
 }
 DOMAIN = {
     "name": "domain",
@@ -47,6 +48,7 @@ DOMAIN = {
     "certificate-file": "tls/host.pem",
     "certificate-key": "tls/host.key",
     "authority-file": "tls/ca.pem",
+    "versions": "both",
 }
 OPEN = {
     "name": "open",
@@ -92,6 +94,7 @@ policies:
         authentication: [{certificate: machine-certificate}]
         connections: lan
     default_response: {authentication: [{kerberos: machine}]}
+    key_exchange: {versions: [ikev2, ikev1]}
 """,
     "open": """\
 policies:
@@ -158,7 +161,7 @@ def test_what_has_no_option_is_asked_for_and_nothing_else(left_out: str, tmp_pat
 def test_an_empty_answer_is_the_default(tmp_path: Path) -> None:
     """The name has none; our identity needn't be told where our address is known."""
     path = tmp_path / "p.yaml"
-    typed = "simple\n" + "\n" * 6 + "192.0.2.2\n192.0.2.1\n" + "\n" * 6
+    typed = "simple\n" + "\n" * 6 + "192.0.2.2\n192.0.2.1\n" + "\n" * 7
     assert new("--into", path, typed=typed).stdout == (
         """\
 credentials:
@@ -320,7 +323,7 @@ def test_a_file_with_mistakes_is_told_before_anything_is_asked(tmp_path: Path) -
 def test_what_this_release_can_not_put_in_force_is_written_only_when_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     given = as_options(TUNNEL | {"authentication": "kerberos"})
-    given = given[: given.index("--credential")]
+    given = [*given[: given.index("--credential")], "--versions", "ikev2"]
     refused = new("--into", path, "--yes", *given, code=1)
     assert "not supported yet: Kerberos [note]\n" in refused.stderr
     assert refused.stderr.endswith(
@@ -365,3 +368,13 @@ def test_what_the_check_refuses_is_not_written(tmp_path: Path) -> None:
     done = new("--output", tmp_path / "p.yaml", "--yes", *as_options(given), code=1)
     assert "the source is IPv4, the destination IPv6: no packet is both" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_certificates_are_for_a_policy_of_ikev1_alone(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    given = as_options({**DOMAIN, "default-response": "no", "versions": "ikev1"})
+    at = given.index("--default-response-authentication")
+    written = new("--into", path, "--yes", *given[:at], *given[at + 2 :]).stdout
+    assert "    key_exchange: {versions: [ikev1]}\n" in written
+    refused = new("--into", path, "--yes", "--replace", *given[:at], *given[at + 2 : -1], "ikev2", code=1)
+    assert "not supported yet: certificates by IKEv2, which this policy allows [note]\n" in refused.stderr

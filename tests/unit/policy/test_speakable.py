@@ -47,10 +47,11 @@ def test_aggressive_mode_is_warned_of() -> None:
     [
         ("protocol: tcp, destination_port: 80-90", "a range of ports"),
         ("protocol: tcp, source_port: 1024-65535, destination_port: 80", "a range of ports"),
-        ("protocol: icmp, icmp_type: echo-request", "ICMP of one type"),
+        ("protocol: icmp, icmp_type: echo-request", "this ICMP message"),
         ("protocol: tcp, destination_port: 80", ""),
         ("protocol: tcp", ""),
         ("protocol: icmp, icmp_type: echo-request, icmp_code: 0", ""),
+        ("protocol: icmp, icmp_type: echo-reply, icmp_code: 0", "this ICMP message"),
     ],
 )
 def test_traffic_that_ikev1_cant_name_is_noted(ports: str, message: str) -> None:
