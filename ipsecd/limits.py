@@ -73,6 +73,8 @@ MAX_V1_PAIRS = 64  # pairs of selectors of one child that IKEv1 has quick modes 
 MAX_V1_RULES = 1_024  # that a first message of IKEv1 from one address may be for, as of peers without one of their own
 PHASE_1_RATE, PHASE_1_BURST = 500.0, 500  # first messages of IKEv1 a second, from all: as it knows no cookies, each
 # costs up to a millisecond, and what a flood of them may take is a part of the processor
+GIVEN_ADDRESS = 10.0  # seconds in which an address that mode config has given us becomes one of the rule's: it's put on
+# a device, and the policy follows
 MAX_NOT_ADMITTED = 4  # ISAKMP SAs with one peer that aren't through XAUTH yet: those drive out each other alone
 MAX_QUICK_MODES = 64  # of one ISAKMP SA that the peer has begun and not ended: several times what any peer does at once
 MAX_TRANSACTIONS = 16  # of one ISAKMP SA that the peer has begun and that may be asked for again: it has one or two

@@ -245,6 +245,30 @@ def test_a_user_comes_in_and_has_sas_for_the_address_that_it_is_given() -> None:
     assert [effect for effect in net.a.effects if isinstance(effect, TakenBack)] == [TakenBack("b")]
 
 
+def test_an_address_that_is_ours_a_moment_later_is_waited_for() -> None:
+    before = child_of_a("before", local=(Selector.net("192.0.2.1/32"),))
+    after = child_of_a("after", local=(Selector.net("192.0.2.1/32"), Selector.net("10.3.0.1/32")))
+    for in_time in (True, False):
+        net = remote_access(Client(user(), (4,)), Gateway(Gate(Users().judge), handing()))
+        (peer,) = net.a.core.config.peers
+        net.reload(net.a, IkeConfig((replace(peer, children=(before,)),)))
+        net.want(net.a, child="before").run(5.0)
+        assert (net.a.told, net.a.established) == ([], 1)
+        if in_time:
+            net.reload(net.a, IkeConfig((replace(peer, children=(after,)),)))
+            net.want(net.a, child="after").run(5.0)
+            assert net.agree(1)
+            packet = Selector.net("192.0.2.1/32"), Selector.net("10.2.0.1/32")
+            net.want(net.a, packet, child="after")
+            net.want(net.a, packet, child="after").run(1.0)
+            assert "SAs for 10.3.0.1 here" in told(net.a, "child-failed")
+        else:
+            net.run(10.0)
+            reason = "the gateway has given us 10.3.0.1, which isn't in 192.0.2.1, the near side of the rule"
+            assert told(net.a, "child-failed") == reason
+            assert net.a.told == [("failed", f"before: {reason}")]
+
+
 def test_an_address_that_the_gateway_sets_is_had_as_well() -> None:
     net = remote_access(Client(user(), pushed=True), Gateway(Gate(Users().judge), handing(pushes=True)))
     net.want(net.a).run(5.0)

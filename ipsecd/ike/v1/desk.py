@@ -124,7 +124,7 @@ class Desk:
     def _opened(self, sa: IsakmpSa) -> tuple[Peer, ...]:
         found = [peer for peer in self._callers(sa.path) if self._menu.opens(peer, sa)]
         access = special_of(found[0]).access if found else None
-        return tuple(peer for peer in found if special_of(peer).access is access)
+        return tuple(peer for peer in found if special_of(peer).access == access)
 
     def _party(self, peers: tuple[Peer, ...], place: Place | None) -> Party:
         key = frozenset(peer.name for peer in peers), place

@@ -108,7 +108,7 @@ class Menu:
         first = self.to_call(called)
         special, too = special_of(called), special_of(other)
         alike = called.local_id == other.local_id and other.remote_id.matches(called.remote_id)
-        if first is None or not alike or special.access is not too.access:
+        if first is None or not alike or special.access != too.access:
             return False
         if not set(first.suites) <= set(self.suites(other, initiator=True)):
             return False

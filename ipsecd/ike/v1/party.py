@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from ipsecd import limits
 from ipsecd.ike import reports
 from ipsecd.ike.config import Child, Path, Peer
 from ipsecd.ike.core import Core
@@ -27,7 +28,7 @@ from ipsecd.ike.v1.parties import Parties
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import QuickTerms
 from ipsecd.ike.v1.session import Session, Settings
-from ipsecd.ike.v1.traffic import CannotBeSaid, ends_of, terms_of
+from ipsecd.ike.v1.traffic import CannotBeSaid, NotOurs, ends_of, terms_of
 from ipsecd.wire import ikev1
 from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.registry_v1 import Payload
@@ -62,7 +63,8 @@ class Party:
         self._outcome = Outcome(core, self, self._look)
         self.association = Association(core, self._settings(), self._caller, self._outcome)
         self._joining = Joining(core)
-        self._waiting: dict[str, Packet | None] = {}  # children that are wanted as soon as we have an address
+        self._waiting: dict[str, Packet | None] = {}  # children that are wanted as soon as we have an address for them
+        self._told: dict[str, str] = {}  # why there can be no quick mode for a child, as long as that is no news
         self._modes: dict[tuple[bytes, bytes], str] = {}
         parties.file(self)
 
@@ -95,7 +97,8 @@ class Party:
         self.calling.change(menu, peers)
         self.association.calls.change(self._caller)
         self.association.reconfigure(self._settings())
-        self._waiting = {key: packet for key, packet in self._waiting.items() if key in self.children}
+        self._told.clear()
+        self._want_waiting()
 
     @property
     def first(self) -> Peer:
@@ -124,9 +127,9 @@ class Party:
 
     # --- commands ---
 
-    def want(self, peer: Peer, child: Child, packet: Packet | None, remote: Address) -> None:
+    def want(self, peer: Peer, child: Child, packet: Packet | None, remote: Address | None) -> None:
         """SAs for this child. If there have to be calls for that, they go to ``remote``."""
-        if not self.association.calls.calling and not self.place:
+        if remote is not None and not self.association.calls.calling and not self.place:
             self.calling.aim(peer, remote, child)
         if not self._needs_address or self._outcome.given:
             self._want(child, packet)
@@ -143,12 +146,30 @@ class Party:
     def _want(self, child: Child, packet: Packet | None) -> None:
         try:
             found = ends_of(child, packet, self._outcome.given, self.leased)
+        except NotOurs:
+            self._waiting[child.id] = packet
+            self._core.after(limits.GIVEN_ADDRESS, lambda: self._never_ours(child))
         except CannotBeSaid as why:
-            telling.child_failed(self._core, "child-failed", self.known(child.id)[0], child, reports.ME, str(why))
-            self._core.wanted.failed(child.id, str(why))
-            return
-        for ends in found:
-            self.association.want(self._terms[child.id], ends)
+            self._cannot(child, str(why))
+        else:
+            for ends in found:
+                self.association.want(self._terms[child.id], ends)
+
+    def _cannot(self, child: Child, reason: str) -> None:
+        peer, _ = self.known(child.id)
+        if self._told.get(child.id) != reason:
+            self._told[child.id] = reason
+            telling.child_failed(self._core, "child-failed", peer, child, reports.ME, reason)
+        self._core.wanted.failed(child.id, reason)
+
+    def _never_ours(self, child: Child) -> None:
+        """An address that we were given hasn't become one of the rule's."""
+        if child.id in self._waiting and child.id in self.children:
+            packet = self._waiting.pop(child.id)
+            try:
+                ends_of(child, packet, self._outcome.given, self.leased)
+            except CannotBeSaid as why:
+                self._cannot(child, str(why))
 
     @property
     def leased(self) -> tuple[Address, ...]:
@@ -216,9 +237,14 @@ class Party:
         live = {session.sa.cookies for session in self.association.sessions}
         self._modes = {cookies: mode for cookies, mode in self._modes.items() if cookies in live}
         self._admitted(self, sa)
+        self._want_waiting()
+
+    def _want_waiting(self) -> None:
+        """What waits for an address, if we have one."""
         waiting, self._waiting = self._waiting, {}
         for key, packet in waiting.items():
-            self._want(self.known(key)[1], packet)
+            if key in self.children:
+                self.want(*self.children[key], packet, None)
 
     def turned_away(self, reason: str) -> None:
         if not self.association.reachable:

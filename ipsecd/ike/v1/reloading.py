@@ -37,7 +37,7 @@ def _too(party: Party, first: Peer, rules: Rules, menu: Menu) -> Iterator[Peer]:
         return
     for peer in rules.callers(sas[-1].path):
         in_place = party.place is None or not peer.remotes
-        if in_place and menu.opens(peer, sas[-1]) and special_of(peer).access is special_of(first).access:
+        if in_place and menu.opens(peer, sas[-1]) and special_of(peer).access == special_of(first).access:
             yield peer
 
 

@@ -47,12 +47,22 @@ class CannotBeSaid(Exception):
     """Why there can be no quick mode."""
 
 
+class NotOurs(CannotBeSaid):
+    """The same, as nothing here is for the addresses that mode config has given us; which may be so in a moment, as
+    they become ours."""
+
+
 def ends_of(
     child: Child, packet: Packet | None, here: tuple[Address, ...] = (), there: tuple[Address, ...] = ()
 ) -> tuple[Ends, ...]:
     """Those that the packet needs; without one, all of the child. ``here`` and ``there`` are the addresses that mode
     config has given us, or the peer: then it's for those alone. CannotBeSaid if there are none."""
     local, remote = _at(child.local, here), _at(child.remote, there)
+    if not local:
+        given = ", ".join(map(str, here))
+        raise NotOurs(
+            f"the gateway has given us {given}, which isn't in {show(child.local)}, the near side of the rule"
+        )
     if packet is None:
         found = tuple(islice(_sayable(child, local, remote), limits.MAX_V1_PAIRS))
         if not found:
