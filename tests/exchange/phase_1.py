@@ -94,7 +94,8 @@ def joined(core: Core, hear: Hear) -> Hear:
 
 
 class Wire(Line[End]):
-    """Main mode, or aggressive mode, from one end to the other. ``of_r`` are all that the responder has."""
+    """Main mode, or aggressive mode, from one end to the other. ``of_r`` are all that the responder has;
+    ``path`` is where the initiator's first message goes."""
 
     def __init__(
         self,
@@ -105,6 +106,7 @@ class Wire(Line[End]):
         nat: bool = False,
         alter: Callable[[bool, bytes], bytes | None] = lambda _, data: data,
         aggressive: bool = False,
+        path: Path | None = None,
     ) -> None:
         ends = (End(Core(IkeConfig(), SeededEntropy(f"{seed} {side}"))) for side in "ir")
         super().__init__(*ends, seed=seed, link=link, nat=nat, alter=alter)
@@ -112,7 +114,7 @@ class Wire(Line[End]):
         initiates = AggressiveInitiator if aggressive else MainModeInitiator
         self.responder = responds(self.r.core, of_r, COOKIE_R, self.r.done, self.r.failed)
         self.r.hear = joined(self.r.core, self.responder.hear)
-        initiator = initiates(self.i.core, of_i, Path(OURS, THEIRS), COOKIE_I, self.i.done, self.i.failed)
+        initiator = initiates(self.i.core, of_i, path or Path(OURS, THEIRS), COOKIE_I, self.i.done, self.i.failed)
         self.initiator = initiator
         self.i.hear = joined(self.i.core, lambda message, _, path: initiator.hear(message, path))
         self.collect()

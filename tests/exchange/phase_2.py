@@ -77,6 +77,7 @@ def isakmp_sa(*, initiator: bool, path: Path, nat: Nat | None = NONE, revision: 
         revision=None if revision is None else natt.REVISIONS[revision],
         nat=nat,
         path=path,
+        in_udp=path.natt and revision is not None,
         vendor_ids=(vendor_ids.DPD,),
         alone=False,
     )

@@ -70,6 +70,7 @@ def isakmp_sa(session: Captured, *, initiator: bool) -> IsakmpSa:
         revision=natt.REVISIONS[0],
         nat=Nat(here=False, there=True),
         path=path,
+        in_udp=True,
         vendor_ids=(),
         alone=False,
     )

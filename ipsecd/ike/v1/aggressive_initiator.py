@@ -101,6 +101,7 @@ class AggressiveInitiator(Initiator):
             initiator=True,
             lifetime=terms.lifetime,
             path=self._path,
+            in_udp=agreed.in_udp(bent=terms.force_udp),
             vendor_ids=admitted.vendor_ids,
         )
         self._over = True
@@ -121,7 +122,7 @@ class AggressiveInitiator(Initiator):
         )
 
     def _prove(self, agreed: Agreed) -> None:
-        if agreed.nat is not None and (agreed.nat.found or self._terms.force_udp):
+        if agreed.in_udp(bent=self._terms.force_udp):
             self._path = floated(self._path, self._core.config.natt_port)
         about_path = self._about_path(agreed.suite, agreed.revision) if agreed.nat is not None else ()
         proof = agreed.proof(self._id, of_initiator=True)

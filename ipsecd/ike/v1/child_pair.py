@@ -156,5 +156,4 @@ def _keys(sa: IsakmpSa, layer: Layer, spi: bytes, keying: Keying) -> SaKeys:
 
 
 def _outside(core: Core, sa: IsakmpSa) -> Path:
-    in_udp = sa.revision is not None and sa.path.natt
-    return floated(sa.path, core.config.natt_port) if in_udp else portless(sa.path)
+    return floated(sa.path, core.config.natt_port) if sa.in_udp else portless(sa.path)

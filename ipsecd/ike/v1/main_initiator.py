@@ -100,7 +100,7 @@ class MainModeInitiator(Initiator):
             taken.pair.shared(value),
             (revision, found),
         )
-        if found is not None and (found.found or self._terms.force_udp):
+        if agreed.in_udp(bent=self._terms.force_udp):
             self._path = floated(self._path, self._core.config.natt_port)
         us = Id.of(self._terms.local_id)
         proof = agreed.proof(us, of_initiator=True)
@@ -111,6 +111,8 @@ class MainModeInitiator(Initiator):
     def _take_proof(self, message: ikev1.Message, agreed: Agreed, path: Path) -> None:
         self._check(message)
         MAIN_6.fits(message)
+        if self._path.natt and not path.natt:
+            raise PeerError("not-floated", "all goes to port 4500, and the peer stays on port 500")
         peer = self._proved(agreed, message, MAIN_6)
         agreed.accept(message)
         self._finish()
@@ -121,7 +123,8 @@ class MainModeInitiator(Initiator):
             peer,
             initiator=True,
             lifetime=terms.lifetime,
-            path=path,
+            path=path if natt.follows(agreed.nat, self._path, path) else self._path,
+            in_udp=agreed.in_udp(bent=terms.force_udp),
             vendor_ids=self._vendor_ids,
         )
         self._done(sa)

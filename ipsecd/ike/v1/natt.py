@@ -86,5 +86,12 @@ def detect(
     )
 
 
+# section 7: ends that are not behind NAT should use the last valid packet from the other end; the host behind dynamic
+# NAT must not. Section 4: once the port has changed, what comes on port 500 is old
+def follows(found: Nat | None, before: Path, now: Path) -> bool:
+    """Whether something authentic along another path than the one before says where the peer is now."""
+    return found is not None and found.there and not found.here and before.natt and now.natt
+
+
 def _hash(prf_id: Prf, cookies: tuple[bytes, bytes], end: Endpoint) -> bytes:
     return plain_hash(prf_id, b"".join((*cookies, end.address.packed, end.port.to_bytes(2, "big"))))

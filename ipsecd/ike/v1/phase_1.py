@@ -82,6 +82,11 @@ class Agreed:
     revision: Revision | None
     nat: Nat | None
 
+    def in_udp(self, *, bent: bool) -> bool:
+        """Whether ESP travels in UDP, as far as we know: there is a NAT, or, ``bent``, the peer believes us that there
+        is one. Without either there's no use in that, whatever the ports (RFC 3947 section 5.1)."""
+        return self.nat is not None and (self.nat.found or bent)
+
     def proof(self, whose: Id, *, of_initiator: bool) -> Hash | Signature:
         """Ours: HASH_I or HASH_R, or one of them signed."""
         return self.method.prove(self._hash(whose.encode(), of_initiator=of_initiator))
@@ -154,7 +159,8 @@ def _ignored() -> None:
 class IsakmpSa:
     """An established ISAKMP SA. ``chain`` has come to the end of phase 1, and each later exchange begins there.
     ``seconds``, and the ``octets`` that it may encrypt, are the shorter of both sides' lifetimes that are known.
-    ``alone``: the peer says that it has no other SA with us (INITIAL-CONTACT). ``terms`` are those that it was made by.
+    ``in_udp``: ESP travels so. ``alone``: the peer says that it has no other SA with us (INITIAL-CONTACT). It was made
+    by ``terms``.
 
     Some things change: ``path``, when a NAT gives the peer another port; ``user``, who uses the peer, once XAUTH has
     shown that; and how many octets both sides have ``encrypted`` behind phase 1, after which ``counted`` is called.
@@ -172,6 +178,7 @@ class IsakmpSa:
     revision: Revision | None
     nat: Nat | None
     path: Path
+    in_udp: bool
     vendor_ids: tuple[bytes, ...]
     alone: bool
     octets: int | None = None
@@ -199,6 +206,7 @@ def established(
     initiator: bool,
     lifetime: Lifetime,
     path: Path,
+    in_udp: bool,
     vendor_ids: tuple[bytes, ...],
 ) -> IsakmpSa:
     """What a phase 1 ends with. ``lifetime`` has seconds."""
@@ -215,6 +223,7 @@ def established(
         revision=agreed.revision,
         nat=agreed.nat,
         path=path,
+        in_udp=in_udp,
         vendor_ids=vendor_ids,
         alone=peer.alone,
         octets=lifetime.octets,

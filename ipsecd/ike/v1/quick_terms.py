@@ -68,7 +68,7 @@ def for_addresses(terms: tuple[QuickTerms, ...], addresses: tuple[Address, ...])
 
 def carried(sa: IsakmpSa, terms: QuickTerms) -> QuickTerms:
     """As much of these terms as the path of this ISAKMP SA can carry: AH doesn't pass NATs, nor does it go in UDP."""
-    if not in_udp(sa):
+    if not sa.in_udp:
         return terms if terms.native else replace(terms, suites=())
     if not terms.udp:
         return replace(terms, suites=())
@@ -77,28 +77,23 @@ def carried(sa: IsakmpSa, terms: QuickTerms) -> QuickTerms:
 
 def not_carried(sa: IsakmpSa, terms: QuickTerms) -> str:
     """Why that is nothing, for people."""
-    if not in_udp(sa):
+    if not sa.in_udp:
         return "the peer can't carry ESP in UDP, and there is nothing else here: by the rule, or without raw sockets"
     if not terms.udp:
         return "all goes in UDP here, as there is a NAT or the peer wants it so: the rule has native packets only"
     return "AH can't be carried: all goes in UDP here, as there is a NAT or the peer wants it so"
 
 
-def in_udp(sa: IsakmpSa) -> bool:
-    """Whether packets travel in UDP."""
-    return sa.revision is not None and sa.path.natt
-
-
 def mode(sa: IsakmpSa, *, transport: bool) -> Encapsulation:
-    """On port 4500 all goes in UDP, as at least one of both sees a NAT (RFC 3947 section 5.1)."""
-    if sa.revision is not None and sa.path.natt:
+    """RFC 3947 section 5.1."""
+    if sa.in_udp and sa.revision is not None:
         return sa.revision.udp_transport if transport else sa.revision.udp_tunnel
     return Encapsulation.TRANSPORT if transport else Encapsulation.TUNNEL
 
 
 def originals(sa: IsakmpSa, ends: Ends, *, initiator: bool) -> tuple[NatOa, ...]:
     """NAT-OAi and NAT-OAr, as the addresses are here: of transport mode in UDP alone (RFC 3947 section 5.2)."""
-    if not ends.form.transport or sa.revision is None or not sa.path.natt:
+    if not ends.form.transport or sa.revision is None or not sa.in_udp:
         return ()
     here, there = sa.path.local.address, sa.path.remote.address
     return tuple(NatOa(each, sa.revision.nat_oa) for each in ((here, there) if initiator else (there, here)))

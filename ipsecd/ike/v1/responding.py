@@ -55,6 +55,7 @@ class Responder(ABC):
         self._said: tuple[bytes, ...] = ()
         self._answers = self._left = 0
         self._vendor_ids: tuple[bytes, ...] = ()
+        self._began_on_500 = False  # and whoever leaves that sees a NAT, whether or not we do
         self._ways: Ways | None = None
         self._complaint = ""
         self._over = False
@@ -101,6 +102,8 @@ class Responder(ABC):
 
     def _answer(self, heard: bytes, said: bytes, path: Path) -> None:
         """It's cut for a peer that has said that it can join it."""
+        if not self._answers:
+            self._began_on_500 = not path.natt
         self._answers += 1
         self._left = limits.MAX_V1_REPEATS
         joined_there = JOINS.data in self._vendor_ids
@@ -163,6 +166,7 @@ class Responder(ABC):
             initiator=False,
             lifetime=durations.shorter(terms.lifetime, choice.lifetime),
             path=path,
+            in_udp=path.natt and (self._began_on_500 or agreed.in_udp(bent=self._candidates.force_udp)),
             vendor_ids=self._vendor_ids,
         )
         self._done(sa)

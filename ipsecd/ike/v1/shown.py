@@ -15,7 +15,6 @@ from ipsecd.ike.v1.fragments import JOINS
 from ipsecd.ike.v1.live_pair import LivePair
 from ipsecd.ike.v1.parties import Parties
 from ipsecd.ike.v1.party import Party
-from ipsecd.ike.v1.quick_terms import in_udp
 from ipsecd.ike.v1.session import Session
 from ipsecd.wire import vendor_ids
 from ipsecd.wire.hostpair import hosts_named
@@ -59,7 +58,7 @@ def _session(core: Core, party: Party, session: Session, pairs: list[LivePair]) 
         suite=str(sa.suite),
         nat_here=sa.nat is not None and sa.nat.here,
         nat_there=sa.nat is not None and sa.nat.there,
-        encapsulation=telling.encapsulation(udp=in_udp(sa)),
+        encapsulation=telling.encapsulation(udp=sa.in_udp),
         fragmentation=JOINS.data in sa.vendor_ids,
         age=core.now - session.since,
         unanswered=None,

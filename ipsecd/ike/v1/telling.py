@@ -12,7 +12,6 @@ from ipsecd.ike.narrowing import show
 from ipsecd.ike.parts import called
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.phase_1 import IsakmpSa
-from ipsecd.ike.v1.quick_terms import in_udp
 from ipsecd.printable import printable
 from ipsecd.wire import vendor_ids
 
@@ -45,7 +44,7 @@ def of_isakmp(peer: Peer, sa: IsakmpSa) -> dict[str, object]:
         "spi_r": sa.cookies[1].hex(),
         "suite": str(sa.suite),
         "method": str(sa.suite.method),
-        "encapsulation": encapsulation(udp=in_udp(sa)),
+        "encapsulation": encapsulation(udp=sa.in_udp),
         "identity": str(sa.remote_id),
         "nat": " and ".join(nat),
         "product": vendor_ids.product(sa.vendor_ids),

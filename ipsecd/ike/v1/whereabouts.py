@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ipsecd.ike.config import Path
 from ipsecd.ike.narrowing import covers
+from ipsecd.ike.v1 import natt
 from ipsecd.ike.v1.children import Children
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.sessions import Sessions
@@ -35,10 +36,8 @@ class Whereabouts:
         if path != self.path and self._follows(sa, path):
             self._move(path)
 
-    # RFC 3947 section 7: ends that are not behind NAT should use the last valid packet from the other end; the host
-    # behind dynamic NAT must not. Section 4: once the port has changed, what comes on port 500 is old
     def _follows(self, sa: IsakmpSa, path: Path) -> bool:
-        if sa.nat is None or not sa.nat.there or sa.nat.here or not sa.path.natt or not path.natt:
+        if not natt.follows(sa.nat, sa.path, path):
             return False
         address = path.remote.address
         return self.within is None or covers(self.within, (Selector(address, address),))
