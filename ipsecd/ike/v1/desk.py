@@ -116,10 +116,22 @@ class Desk:
         """Who has begun a phase 1 is known now: the party is that of all that the credential opens."""
         peers = self._opened(sa)
         if not peers:  # the policy has changed meanwhile
+            sa.keys.wipe()
             raise Refused("no-rule-for-peer", "the rule that it was begun for isn't there any more")
         place = _place(sa) if all(not peer.remotes for peer in peers) else None
-        party = self._party(peers, place)
+        party = self._calling(peers) or self._party(peers, place)
         party.join(sa, begun, mode)
+        self._make_room(party)
+
+    def _calling(self, peers: tuple[Peer, ...]) -> Party | None:
+        """With which of these there is nothing but a call of ours, which this one crosses."""
+        names = {peer.name for peer in peers}
+        for party in (each for peer in peers if peer.remotes for each in self._parties.of_peer(peer.name)):
+            nothing = not (party.sessions or party.association.pairs or party.place)
+            if nothing and names.issuperset(peer.name for peer in party.peers):
+                party.change(peers, self._menu)
+                return party
+        return None
 
     def _opened(self, sa: IsakmpSa) -> tuple[Peer, ...]:
         found = [peer for peer in self._callers(sa.path) if self._menu.opens(peer, sa)]
@@ -145,10 +157,24 @@ class Desk:
             begun = next(each.begun for each in party.sessions if each.sa is sa)
             for other in self._parties.beside(party):
                 other.association.forget_before(begun, "the peer has begun anew")
-        if self._parties.count_of_group(party) > limits.MAX_IKE_SAS_PER_PATTERN:
-            others = [other for other in self._parties.of_group(party) if other is not party]
-            idle = next((other for other in others if not other.association.pairs), others[0])
-            idle.close("the hosts of the rule have made too many others since")
+        if sa.initiator and len(party.sessions) == 1:
+            self._widen(party, sa)
+
+    def _widen(self, party: Party, sa: IsakmpSa) -> None:
+        """To all that the credential has opened, which wasn't sure when it was called."""
+        also = [peer for peer in self._opened(sa) if peer.name not in party.names]
+        if also and party.place is None:
+            party.change((*party.peers, *also), self._menu)
+
+    def _make_room(self, party: Party) -> None:
+        """Of all hosts of one credential, one that isn't through XAUTH or has no SAs goes, else the oldest."""
+        if self._parties.count_of_group(party) <= limits.MAX_IKE_SAS_PER_PATTERN:
+            return
+        others = [other for other in self._parties.of_group(party) if other is not party]
+        outside = (other for other in others if not other.association.isakmp_sas)
+        idle = (other for other in others if not other.association.pairs)
+        needless = next(outside, None) or next(idle, others[0])
+        needless.close("the hosts of the rule have made too many others since")
 
     # --- what is wanted ---
 
@@ -193,6 +219,10 @@ class Desk:
     def pursued(self, key: str) -> bool:
         """Whether a quick mode or a call for it goes on."""
         return any(party.pursues(key) for party in self._parties.of_child(key))
+
+    def calls(self) -> int:
+        """How many are calls to hosts after a pattern, and nothing else yet."""
+        return self._parties.calls()
 
     # --- commands ---
 

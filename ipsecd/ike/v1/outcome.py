@@ -92,14 +92,21 @@ class Outcome:
     def up(self, pair: ChildPair) -> None:
         key = pair.terms.child
         peer, child = self._party.known(key)
-        if pair.ours and self._core.wanted.held(key):
-            self._core.after(0.0, lambda: self._party.put_down((key,), "it was put down by command"))
+        reason = self._unwanted(pair)
+        if reason:
+            self._core.after(0.0, lambda: self._party.put_down((key,), reason))
             return
         self._core.report("child-established", "info", **telling.of_pair(peer, child, pair))
         if pair.ours:
             self._core.wanted.made(child)
         else:
             self._core.wanted.granted(child)
+
+    def _unwanted(self, pair: ChildPair) -> str:
+        """Why this isn't wanted any more, which it was when it was begun; empty if it is."""
+        if pair.terms.child not in self._party.children:
+            return "the policy has changed"
+        return "it was put down by command" if pair.ours and self._core.wanted.held(pair.terms.child) else ""
 
     def rekeyed(self, pair: ChildPair) -> None:
         peer, child = self._party.known(pair.terms.child)

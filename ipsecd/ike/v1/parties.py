@@ -43,6 +43,7 @@ class Parties:
         self._cookies: dict[bytes, Party] = {}
         self._of: dict[Party, list[bytes]] = {}  # cookies
         self._spis: dict[bytes, Party] = {}
+        self._called: set[Party] = set()  # of a pattern
 
     def __iter__(self) -> Iterator[Party]:
         return iter(tuple(self._all))
@@ -75,6 +76,13 @@ class Parties:
             del self._cookies[old]
         known.append(cookie)
         self._cookies[cookie] = party
+        if party.first.pattern:
+            self._called.add(party)
+
+    def calls(self) -> int:
+        """How many of those to hosts after a pattern are under way, and all that there is."""
+        self._called = {party for party in self._called if party.calls_alone}
+        return len(self._called)
 
     def of_cookies(self, cookies: Iterable[bytes]) -> Party | None:
         return next((party for cookie in cookies if (party := self._cookies.get(cookie)) is not None), None)

@@ -90,7 +90,7 @@ class Party:
     def change(self, peers: tuple[Peer, ...], menu: Menu) -> None:
         """What they are by another configuration. SAs that it doesn't allow any more end."""
         live = {each.pair.terms.child for each in self.association.pairs}
-        self._former = {key: found for key, found in self._former.items() if key in live}
+        self._former = {key: each for key, each in self._former.items() if key in live or self.pursues(key)}
         self.peers = peers
         self._learn()
         self._parties.file(self)
@@ -105,8 +105,12 @@ class Party:
         return self.peers[0]
 
     @property
+    def names(self) -> frozenset[str]:
+        return frozenset(peer.name for peer in self.peers)
+
+    @property
     def key(self) -> tuple[frozenset[str], Place | None]:
-        return frozenset(peer.name for peer in self.peers), self.place
+        return self.names, self.place
 
     @property
     def group(self) -> str:
