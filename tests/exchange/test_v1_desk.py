@@ -476,3 +476,10 @@ def test_integrity_of_a_proposal_is_of_no_matter_to_ikev1() -> None:
     net = pair(of_b=peer_a(proposals=(replace(IKE_CBC, integrity=(Integ.HMAC_SHA2_512_256,)),)))
     net.want(net.a).run(5.0)
     assert net.agree(1)
+
+
+def test_no_message_is_sent_in_parts_where_a_rule_does_not_want_that() -> None:
+    net = pair(peer_b(fragmentation=False))
+    net.want(net.a).run(5.0)
+    assert net.agree(1)
+    assert [end.desk.status()[0].fragmentation for end in net.ends] == [True, False]

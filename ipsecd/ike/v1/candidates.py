@@ -37,6 +37,11 @@ class Candidates:
         return any(each.force_udp for each in self.terms)
 
     @property
+    def fragmentation(self) -> bool:
+        """Whether long messages may be in parts, by all of them."""
+        return all(each.fragmentation for each in self.terms)
+
+    @property
     def first(self) -> Candidates:
         """It alone."""
         return Candidates(self.terms[:1])

@@ -85,7 +85,7 @@ class Initiator(ABC):
     def _say(self, message: bytes) -> None:
         """Until the next one is said. It's cut for a peer that has said that it can join it."""
         self._said += 1
-        joined_there = JOINS.data in self._vendor_ids
+        joined_there = self._terms.fragmentation and JOINS.data in self._vendor_ids
         self._sent = in_parts(message, self._header(), self._said, self._path) if joined_there else (message,)
         self._transmit()
         self._stop()
@@ -99,7 +99,8 @@ class Initiator(ABC):
         return ikev1.Header(*self._cookies, self.exchange)
 
     def _able_to(self) -> tuple[VendorId, ...]:
-        return (*natt.OFFERED, ANSWERS, JOINS, *([KNOWS_XAUTH] if self._terms.extended else []))
+        joins = (JOINS,) if self._terms.fragmentation else ()
+        return (*natt.OFFERED, ANSWERS, *joins, *([KNOWS_XAUTH] if self._terms.extended else []))
 
     def _about_path(self, suite: IsakmpSuite, revision: natt.Revision | None) -> tuple[NatD, ...]:
         force_udp = self._terms.force_udp

@@ -1,4 +1,4 @@
-"""What phase 1s with a peer may be made by: its proposals for IKE and its credentials, as terms.
+"""What a peer may have, as terms: of phase 1 by its proposals for IKE and its credentials, and of quick modes.
 
 IKEv1 knows ciphers in CBC mode with the HMAC of a hash and no key encapsulation, so of proposals it takes what is that.
 """
@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import reduce
 from itertools import product
 
 from ipsecd import limits
 from ipsecd.crypto import algorithms
 from ipsecd.crypto.secret import Secret
 from ipsecd.ike import carriage
-from ipsecd.ike.config import IkeConfig, IkeProposal, Peer
+from ipsecd.ike.config import Child, ChildProposal, IkeConfig, IkeProposal, Lifetime, Peer
+from ipsecd.ike.suites import ChildSuite
+from ipsecd.ike.v1 import durations
 from ipsecd.ike.v1.access import Client, Gateway
+from ipsecd.ike.v1.child_menu import suites_of
 from ipsecd.ike.v1.extended import plain
 from ipsecd.ike.v1.phase_1 import IsakmpSa
+from ipsecd.ike.v1.quick_terms import QuickTerms
 from ipsecd.ike.v1.special import Special
 from ipsecd.ike.v1.suites import IsakmpSuite, can_be_said
 from ipsecd.ike.v1.terms import Terms
@@ -45,6 +50,7 @@ class Menu:
     def __init__(self, config: IkeConfig, turns: dict[str, int] | None = None) -> None:
         self._config = config
         self._turns = turns or {}
+        self._child_suites: dict[tuple[ChildProposal, ...], tuple[ChildSuite, ...]] = {}
         self._answers: dict[str, tuple[Peer, tuple[Terms, ...]]] = {}
         self._made: dict[tuple[tuple[IkeProposal, ...], tuple[OakleyAuth, ...]], tuple[IsakmpSuite, ...]] = {}
 
@@ -116,6 +122,26 @@ class Menu:
         same_key = not by_key or any(each.key == first.key for each in other.shared_keys)
         return same_key and (special.certified, special.trust) == (too.certified, too.trust)
 
+    def quick_terms(self, peer: Peer, child: Child) -> QuickTerms:
+        """What quick modes for this child are held to."""
+        suites = self._child_suites.get(child.proposals)
+        if suites is None:
+            suites = self._child_suites[child.proposals] = suites_of(child.proposals)
+        how = carriage.Terms.of((peer,))
+        return QuickTerms(
+            child.id,
+            peer.name,
+            suites,
+            child.local,
+            child.remote,
+            _lifetime(child),
+            transport=child.transport,
+            keylog=peer.keylog,
+            tfc=child.tfc,
+            udp=how.udp,
+            native=how.native and self._config.native,
+        )
+
     def _terms(self, peer: Peer, suites: tuple[IsakmpSuite, ...], key: Secret) -> Terms:
         special, how = special_of(peer), carriage.Terms.of((peer,))
         return Terms(
@@ -126,6 +152,7 @@ class Menu:
             int(peer.lifetime.seconds or limits.IKE_LIFETIME),
             force_udp=how.bent or (how.udp and not self._config.native),
             octets=peer.lifetime.octets,
+            fragmentation=peer.fragmentation,
             certified=special.certified,
             trust=special.trust,
             i_accept_names_in_clear=special.i_accept_names_in_clear,
@@ -142,6 +169,11 @@ class Menu:
         if known is None:
             known = self._made[proposals, by] = tuple(dict.fromkeys(_combined(proposals, by)))
         return known
+
+
+def _lifetime(child: Child) -> Lifetime:
+    """There is one for all that is offered: the shortest."""
+    return reduce(durations.shorter, (each.lifetime or child.lifetime for each in child.proposals), child.lifetime)
 
 
 def methods(peer: Peer, *, initiator: bool) -> tuple[OakleyAuth, ...]:

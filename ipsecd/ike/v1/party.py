@@ -28,7 +28,7 @@ from ipsecd.ike.v1.parties import Parties
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import QuickTerms
 from ipsecd.ike.v1.session import Session, Settings
-from ipsecd.ike.v1.traffic import CannotBeSaid, NotOurs, ends_of, terms_of
+from ipsecd.ike.v1.traffic import CannotBeSaid, NotOurs, ends_of
 from ipsecd.wire import ikev1
 from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.registry_v1 import Payload
@@ -58,7 +58,7 @@ class Party:
         self.children: dict[str, tuple[Peer, Child]] = {}
         self._former: dict[str, tuple[Peer, Child]] = {}  # that are over, or nearly
         self._terms: dict[str, QuickTerms] = {}
-        self._learn()
+        self._learn(menu)
         self.calling = Calling(core, menu, peers[0], self._alone, lambda cookie: parties.call(cookie, self))
         self._outcome = Outcome(core, self, self._look)
         self.association = Association(core, self._settings(), self._caller, self._outcome)
@@ -70,11 +70,10 @@ class Party:
 
     # --- its peers ---
 
-    def _learn(self) -> None:
+    def _learn(self, menu: Menu) -> None:
         self._former |= self.children
         self.children = {child.id: (peer, child) for peer in self.peers for child in peer.children}
-        config = self._core.config
-        self._terms = {key: terms_of(peer, child, config) for key, (peer, child) in self.children.items()}
+        self._terms = {key: menu.quick_terms(peer, child) for key, (peer, child) in self.children.items()}
 
     def _settings(self) -> Settings:
         sessions = [peer.sessions for peer in self.peers if peer.sessions]
@@ -92,7 +91,7 @@ class Party:
         live = {each.pair.terms.child for each in self.association.pairs}
         self._former = {key: each for key, each in self._former.items() if key in live or self.pursues(key)}
         self.peers = peers
-        self._learn()
+        self._learn(menu)
         self._parties.file(self)
         self.calling.change(menu, peers)
         self.association.calls.change(self._caller)

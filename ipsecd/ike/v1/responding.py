@@ -94,7 +94,8 @@ class Responder(ABC):
     def _able_to(self, revision: natt.Revision | None) -> tuple[VendorId, ...]:
         confirmed = () if revision is None else (VendorId(revision.vendor_id),)
         extended = (KNOWS_XAUTH,) if self._candidates.extended else ()
-        return (*confirmed, ANSWERS, JOINS, *extended)
+        joins = (JOINS,) if self._candidates.fragmentation else ()
+        return (*confirmed, ANSWERS, *joins, *extended)
 
     def _about_path(self, suite: IsakmpSuite, revision: natt.Revision | None, path: Path) -> tuple[NatD, ...]:
         force_udp = self._candidates.force_udp
@@ -106,7 +107,7 @@ class Responder(ABC):
             self._began_on_500 = not path.natt
         self._answers += 1
         self._left = limits.MAX_V1_REPEATS
-        joined_there = JOINS.data in self._vendor_ids
+        joined_there = self._candidates.fragmentation and JOINS.data in self._vendor_ids
         self._heard = heard
         self._said = in_parts(said, self._header(), self._answers, path) if joined_there else (said,)
         self._transmit(path)

@@ -22,6 +22,7 @@ class Terms:
     (RFC 2409 section 5.4). ``certified`` is for suites with signatures, and for gateways in hybrid ones; ``trust`` for
     clients in hybrid ones, which have no certificate. ``first``: we have no other SA with this peer,
     and tell it so. ``force_udp``: ESP has to travel in UDP. ``octets`` limit what the ISAKMP SA encrypts.
+    ``fragmentation``: long messages may be sent in parts.
 
     Aggressive mode shows both identities to whoever listens, and with a pre-shared key everyone who asks for it gets a
     hash to try keys by, as many as he likes. It's had only with suites for whose method that is accepted here.
@@ -35,6 +36,7 @@ class Terms:
     first: bool = False
     force_udp: bool = False
     octets: int | None = None
+    fragmentation: bool = True
     certified: Certified | None = None
     trust: Trust | None = None
     i_accept_names_in_clear: bool = False  # of aggressive mode with signatures

@@ -7,40 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import reduce
 from itertools import islice, product
 
 from ipsecd import limits
-from ipsecd.ike import carriage
-from ipsecd.ike.config import Child, IkeConfig, Lifetime, Peer
+from ipsecd.ike.config import Child
 from ipsecd.ike.narrowing import Packet, Selectors, meets, show
-from ipsecd.ike.v1 import durations
-from ipsecd.ike.v1.child_menu import suites_of
-from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
+from ipsecd.ike.v1.quick_terms import Ends
 from ipsecd.wire.form import Form
 from ipsecd.wire.selector import ANY_PORT, Address, Selector
-
-
-def terms_of(peer: Peer, child: Child, config: IkeConfig) -> QuickTerms:
-    how = carriage.Terms.of((peer,))
-    return QuickTerms(
-        child.id,
-        peer.name,
-        suites_of(child.proposals),
-        child.local,
-        child.remote,
-        _lifetime(child),
-        transport=child.transport,
-        udp=how.udp,
-        native=how.native and config.native,
-        keylog=peer.keylog,
-        tfc=child.tfc,
-    )
-
-
-def _lifetime(child: Child) -> Lifetime:
-    """There is one for all that is offered: the shortest."""
-    return reduce(durations.shorter, (each.lifetime or child.lifetime for each in child.proposals), child.lifetime)
 
 
 class CannotBeSaid(Exception):
