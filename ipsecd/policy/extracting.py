@@ -30,6 +30,7 @@ def extracted(tree: Section, names: Collection[str]) -> Section:
 def _credentials(holder: Section) -> Iterator[str]:
     for method in map(_mapping, _list(holder.get("authentication"))):
         yield from (str(method[kind]) for kind in CREDENTIAL_KINDS if kind in method)
+    yield str(_mapping(holder.get("xauth")).get("password", ""))
 
 
 def _mapping(value: Value | None) -> Section:

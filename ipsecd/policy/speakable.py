@@ -48,6 +48,7 @@ def spoken(policy_file: PolicyFile) -> Iterator[Mistake]:
             for path, rule in _negotiated(policy_file, name):
                 yield from _aggressive(policy_file, path, rule)
                 yield from _ports(policy_file, path, rule)
+                yield from _padding(policy_file, path, rule)
 
 
 def _policies(policy_file: PolicyFile, *, alone: bool) -> Iterator[str]:
@@ -120,6 +121,15 @@ def _is_unsayable_message(each: Filter) -> bool:
         return False
     number = traffic.icmp_number(each.protocol, each.icmp_type)
     return each.icmp_code is None or number == each.icmp_code == 0
+
+
+def _padding(policy_file: PolicyFile, path: Path, rule: Rule) -> Iterator[Mistake]:
+    """RFC 4303 section 2.7 has it agreed upon in transport mode, which IKEv1 has no word for."""
+    hidden = policy_file.action(rule).tfc
+    if rule.tunnel is None and hidden is not None and hidden.padding is not None:
+        message = "by IKEv1 no packets are padded between hosts without a tunnel"
+        hint = "in a tunnel they are" + (", and dummies go all the same" if hidden.dummies else "")
+        yield policy_file.mistake((*path, "action"), message, hint)
 
 
 def _clear(policy_file: PolicyFile, path: Path, rule: Rule) -> Iterator[Mistake]:

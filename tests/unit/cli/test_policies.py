@@ -10,6 +10,7 @@ import pytest
 from click.testing import Result
 
 from ipsecd.policy.check import check
+from ipsecd.policy.parsing import parse
 from tests.unit.cli.scripted import Scripted, always
 from tests.unit.daemon.daemons import ctl
 
@@ -144,6 +145,17 @@ def test_export_has_what_the_policy_needs_and_nothing_else(file: Path) -> None:
     shown = policy("export", "branch", "--file", file).stdout
     assert shown == BRANCH
     assert check(shown, "y").good
+
+
+def test_export_has_the_password_of_a_user_and_what_is_written_of_ikev1_as_it_is(tmp_path: Path) -> None:
+    example = (Path(__file__).parents[3] / "etc/examples/ikev1-client.yaml").read_text()
+    text = example.replace("alice: {psk", "other: {psk: {file: other}}\n  alice: {psk")
+    (tmp_path / "p.yaml").write_text(text)
+    shown = policy("export", "hq", "--file", tmp_path / "p.yaml").stdout
+    told = parse(example, "p").value
+    assert isinstance(told, dict)
+    assert parse(shown, "p").value == {name: value for name, value in told.items() if name != "assigned"}
+    assert "        xauth: {user: alice, password: alice, hybrid: true}\n" in shown
 
 
 def test_export_without_a_name_has_all_policies_and_no_assignment(file: Path, tmp_path: Path) -> None:

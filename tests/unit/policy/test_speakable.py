@@ -94,6 +94,27 @@ policies:
     assert notes(text.replace("[ikev2, ikev1]", "[ikev2]")) == []
 
 
+def test_what_isnt_padded_is_noted() -> None:
+    text = """\
+assigned: p
+credentials: {hq: {psk: {file: hq.psk}}}
+filter_actions: {own: {action: negotiate, tfc: {padding: mtu, dummies: 5}}}
+policies:
+  p:
+    key_exchange: {versions: [ikev1]}
+    rules:
+      - {name: hosts, filter_list: all-ip, action: own, authentication: [{psk: hq}]}
+"""
+    told = "8:52: policies.p.rules.0.action: by IKEv1 no packets are padded between hosts without a tunnel"
+    assert notes(text) == [f"{told} (in a tunnel they are, and dummies go all the same)"]
+    assert notes(text.replace(", dummies: 5", "")) == [f"{told} (in a tunnel they are)"]
+    assert notes(text.replace("padding: mtu, ", "")) == notes(text.replace("ikev1", "ikev2")) == []
+    tunnel = "tunnel: {local: 192.0.2.1, remote: 192.0.2.2}"
+    assert [
+        note for note in notes(text.replace("action: own, auth", f"action: own, {tunnel}, auth")) if "padded" in note
+    ] == []
+
+
 def test_a_key_that_every_client_has_is_noted_where_it_opens_what_asks_for_no_user() -> None:
     other = GATEWAY.replace("name: staff", "name: branch").replace("keyid:staff", "keyid:branch")
     other = other.replace("10.3.0.0/16", "10.4.0.0/16").replace("fd03", "fd04")
