@@ -59,17 +59,19 @@ def unequal(policy_file: PolicyFile) -> Iterator[Mistake]:
 
 
 def _pairs(policy_file: PolicyFile, policy: str | None) -> Iterator[tuple[_Placed, _Placed]]:
-    """Each filter that turns an earlier one round, behind that one."""
+    """Each filter that turns an earlier one round, behind that one. Without a tunnel one that is the same both ways is
+    no half: it covers both ways by itself, as this machine may be on either side."""
     known: dict[Hashable, _Placed] = {}
     for placed in _one_way(policy_file, policy):
         each, tunnel = placed.each, placed.rule.tunnel
         message = traffic.icmp_number(each.protocol, each.icmp_type) if each.icmp_type is not None else None
         what = tunnel, each.protocol, message, each.icmp_code
         source, destination = (_side(each.source), each.source_port), (_side(each.destination), each.destination_port)
-        if (first := known.get((what, destination, source))) is not None:
-            yield first, placed
-        else:
+        first = known.get((what, destination, source))
+        if first is None:
             known.setdefault((what, source, destination), placed)
+        elif tunnel is not None or source != destination:
+            yield first, placed
 
 
 def _one_way(policy_file: PolicyFile, policy: str | None) -> Iterator[_Placed]:

@@ -195,3 +195,15 @@ def test_two_hosts_have_one_child_for_two_halves() -> None:
     pairs = [("10.1.0.1", "10.2.0.9")]
     assert rows(plan) == [("r/1", "r/1", "in", pairs), ("r/2", "r/1", "out", pairs)]
     assert children(plan) == [("r/1", ["10.1.0.1"], ["10.2.0.9"])]
+
+
+def test_hosts_of_two_rules_for_all_that_goes_one_way_are_no_halves_of_each_other() -> None:
+    """What is the same both ways has no other half: the first rule covers it all."""
+    everything = "filters: [{source: any, destination: any, mirrored: false}], action: require-security"
+    text = with_rules(
+        f"- {{name: a, {everything}, authentication: [{{psk: hq}}]}}\n"
+        f"- {{name: b, {everything}, authentication: [{{psk: hq}}], identity: {{local: b.example}}}}\n"
+    )
+    found = [(name, child) for name, child, _, _ in rows(planned(text))]
+    four = [("a/1", "a/1"), ("a/1-in", "a/1-in"), ("b/1", "b/1"), ("b/1-in", "b/1-in")]
+    assert [each for each in found if "v6" not in each[0]] == four
