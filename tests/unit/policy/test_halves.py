@@ -205,5 +205,5 @@ def test_hosts_of_two_rules_for_all_that_goes_one_way_are_no_halves_of_each_othe
         f"- {{name: b, {everything}, authentication: [{{psk: hq}}], identity: {{local: b.example}}}}\n"
     )
     found = [(name, child) for name, child, _, _ in rows(planned(text))]
-    four = [("a/1", "a/1"), ("a/1-in", "a/1-in"), ("b/1", "b/1"), ("b/1-in", "b/1-in")]
+    four = [("a/1", "a/1"), ("a/1-in", "a/1"), ("b/1", "b/1"), ("b/1-in", "b/1")]
     assert [each for each in found if "v6" not in each[0]] == four
