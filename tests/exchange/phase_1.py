@@ -12,6 +12,7 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
 from ipsecd.ike.v1.aggressive_initiator import AggressiveInitiator
 from ipsecd.ike.v1.aggressive_responder import AggressiveResponder
+from ipsecd.ike.v1.candidates import Candidates
 from ipsecd.ike.v1.fragments import Joining
 from ipsecd.ike.v1.main_initiator import MainModeInitiator
 from ipsecd.ike.v1.main_responder import MainModeResponder
@@ -112,7 +113,7 @@ class Wire(Line[End]):
         super().__init__(*ends, seed=seed, link=link, nat=nat, alter=alter)
         responds = AggressiveResponder if aggressive else MainModeResponder
         initiates = AggressiveInitiator if aggressive else MainModeInitiator
-        self.responder = responds(self.r.core, of_r, COOKIE_R, self.r.done, self.r.failed)
+        self.responder = responds(self.r.core, Candidates(of_r), COOKIE_R, self.r.done, self.r.failed)
         self.r.hear = joined(self.r.core, self.responder.hear)
         initiator = initiates(self.i.core, of_i, path or Path(OURS, THEIRS), COOKIE_I, self.i.done, self.i.failed)
         self.initiator = initiator

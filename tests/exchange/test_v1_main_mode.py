@@ -17,6 +17,7 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
 from ipsecd.ike.nat import Nat
 from ipsecd.ike.v1 import candidates, initiating, main_initiator, natt
+from ipsecd.ike.v1.candidates import Candidates
 from ipsecd.ike.v1.main_initiator import MainModeInitiator
 from ipsecd.ike.v1.main_responder import MainModeResponder
 from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, agree
@@ -438,7 +439,7 @@ def test_strongswan_s_responder_is_continued_to_the_octet(name: str) -> None:
     session = CAPTURED[name]
     core, of_us = of_session(session, initiator=False)
     made: list[IsakmpSa] = []
-    responder = MainModeResponder(core, (of_us,), session.cookies[1], made.append, pytest.fail)
+    responder = MainModeResponder(core, Candidates((of_us,)), session.cookies[1], made.append, pytest.fail)
     datagrams = [data for _, data, _ in session.messages[:6]]
     path, floating = Path(B_END, A_END), Path(replace(B_END, port=4500), replace(A_END, port=4500), natt=True)
     for heard, by in ((0, path), (2, path), (4, floating)):

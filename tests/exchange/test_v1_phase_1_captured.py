@@ -10,6 +10,7 @@ from ipsecd.ike.nat import Nat
 from ipsecd.ike.v1 import initiating
 from ipsecd.ike.v1.aggressive_initiator import AggressiveInitiator
 from ipsecd.ike.v1.aggressive_responder import AggressiveResponder, claimed
+from ipsecd.ike.v1.candidates import Candidates
 from ipsecd.ike.v1.main_initiator import MainModeInitiator
 from ipsecd.ike.v1.main_responder import MainModeResponder
 from ipsecd.ike.v1.phase_1 import IsakmpSa
@@ -43,7 +44,7 @@ def test_main_mode_with_signatures_as_responder() -> None:
     fake_source = next(p for p in ikev1.decode(session.whole[3][2]).chain.payloads[::-1] if isinstance(p, NatD))
     core, terms = session.end(False, fake_source.hash)
     made: list[IsakmpSa] = []
-    responder = MainModeResponder(core, (terms,), session.cookies[1], made.append, pytest.fail)
+    responder = MainModeResponder(core, Candidates((terms,)), session.cookies[1], made.append, pytest.fail)
     answers = []
     for heard in (0, 2, 4):
         _, port, data = session.whole[heard]
@@ -77,7 +78,7 @@ def test_aggressive_mode_as_responder(name: str) -> None:
     session = SESSIONS[name]
     core, terms = session.end(False)
     made: list[IsakmpSa] = []
-    responder = AggressiveResponder(core, (terms,), session.cookies[1], made.append, pytest.fail)
+    responder = AggressiveResponder(core, Candidates((terms,)), session.cookies[1], made.append, pytest.fail)
     _, port, first = session.whole[0]
     assert terms.remote_id.matches(claimed(ikev1.decode(first)))
     responder.hear(ikev1.decode(first), first, session.path(False, port))

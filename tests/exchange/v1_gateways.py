@@ -22,6 +22,7 @@ from ipsecd.ike.effects import (
 )
 from ipsecd.ike.v1.association import Association
 from ipsecd.ike.v1.calls import Call, Done, Failed
+from ipsecd.ike.v1.candidates import Candidates
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.door import Door, Ending
 from ipsecd.ike.v1.main_initiator import MainModeInitiator
@@ -78,7 +79,7 @@ class Gateway(LineEnd):
         return MainModeInitiator(self.core, of_1, self.path, cookie, lambda sa: done(self._said(sa)), failed)
 
     def _answer(self, header: ikev1.Header, path: Path, cookie: bytes, ends: Ending) -> MainModeResponder:
-        return MainModeResponder(self.core, (self._terms(),), cookie, ends.done, ends.failed)
+        return MainModeResponder(self.core, Candidates((self._terms(),)), cookie, ends.done, ends.failed)
 
     def _joined(self, sa: IsakmpSa, begun: float, _: str) -> None:
         self.all.join(self._said(sa), begun)

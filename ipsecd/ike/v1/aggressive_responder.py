@@ -21,7 +21,6 @@ from ipsecd.ike.v1.phase_1 import Agreed, Claim, IsakmpSa
 from ipsecd.ike.v1.responding import Responder, stays_behind_nat
 from ipsecd.ike.v1.rows import AGGRESSIVE_1, AGGRESSIVE_3, Admitted
 from ipsecd.ike.v1.suites import Choice
-from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.ikev1_identity import Id
@@ -54,12 +53,12 @@ class AggressiveResponder(Responder):
     def __init__(
         self,
         core: Core,
-        terms: tuple[Terms, ...],
+        candidates: Candidates,
         cookie: bytes,
         done: Callable[[IsakmpSa], None],
         failed: Callable[[str], None],
     ) -> None:
-        super().__init__(core, terms, cookie, done, failed)
+        super().__init__(core, candidates, cookie, done, failed)
         self._asked: _Asked | None = None
         self._reminders = limits.RETRANSMIT_TRIES
 

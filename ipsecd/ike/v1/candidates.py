@@ -3,7 +3,7 @@ that of several rules; what the initiator offers, says and proves leaves one of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ipsecd import limits
@@ -20,26 +20,20 @@ from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_payloads import CertReq, Sa
 
 
-@dataclass(frozen=True, slots=True)
 class Candidates:
-    """``terms`` are in order of preference."""
+    """``terms`` are in order of preference. There may be thousands, as of those who call from anywhere, and most have
+    the same suites by the same kind of credential as others: that's a *lot*, of which things are asked once."""
 
-    terms: tuple[Terms, ...]
-
-    @property
-    def extended(self) -> bool:
-        """Whether XAUTH may follow."""
-        return any(each.extended for each in self.terms)
-
-    @property
-    def force_udp(self) -> bool:
-        """Whether ESP may have to travel in UDP: the peer is told before it's known which of them it is."""
-        return any(each.force_udp for each in self.terms)
-
-    @property
-    def fragmentation(self) -> bool:
-        """Whether long messages may be in parts, by all of them."""
-        return all(each.fragmentation for each in self.terms)
+    def __init__(self, terms: Iterable[Terms]) -> None:
+        self.terms = tuple(terms)
+        self._lots = tuple(map(_lot, self.terms))
+        self._first_of = dict(zip(reversed(self._lots), reversed(self.terms), strict=True))
+        # whether XAUTH may follow
+        self.extended = any(each.extended for each in self._first_of.values())
+        # whether ESP may have to travel in UDP: the peer is told before it's known which of them it is
+        self.force_udp = any(each.force_udp for each in self.terms)
+        # whether long messages may be in parts
+        self.fragmentation = all(each.fragmentation for each in self.terms)
 
     @property
     def first(self) -> Candidates:
@@ -51,7 +45,7 @@ class Candidates:
         refusal = claim.refusal(self.terms)
         if refusal is not None:
             raise refusal
-        return Candidates(tuple(each for each in self.terms if claim.refusal((each,)) is None))
+        return Candidates(each for each in self.terms if claim.refusal((each,)) is None)
 
     def choose(self, offered: Sa, vendor_ids: tuple[bytes, ...]) -> tuple[Choice, Candidates]:
         """The first transform offered that is one of all their suites, and those that have it. Refused as from
@@ -60,19 +54,17 @@ class Candidates:
 
     def choose_exposed(self, offered: Sa, vendor_ids: tuple[bytes, ...]) -> tuple[Choice, Candidates]:
         """The same, of the suites that aggressive mode may have. Refused("aggressive-not-accepted") too."""
-        if not any(each.exposed(each.answered(vendor_ids)) for each in self.terms):
+        if not any(each.exposed(each.answered(vendor_ids)) for each in self._first_of.values()):
             raise Refused("aggressive-not-accepted", "the peer wants aggressive mode, which this rule doesn't accept")
         return self._choose(offered, lambda terms: terms.exposed(terms.answered(vendor_ids)))
 
     def _choose(self, offered: Sa, able: Callable[[Terms], tuple[IsakmpSuite, ...]]) -> tuple[Choice, Candidates]:
-        """Many rules have the same suites as a rule, so each lot of them is looked at once."""
-        lots: dict[_Lot, tuple[IsakmpSuite, ...]] = {}
-        for each in self.terms:
-            if (lot := _lot(each)) not in lots:
-                lots[lot] = able(each)
-        choice = choose(offered, tuple(dict.fromkeys(suite for suites in lots.values() for suite in suites)))
-        having = {lot for lot, suites in lots.items() if choice.suite in suites}
-        return choice, Candidates(tuple(each for each in self.terms if _lot(each) in having))
+        of_lots = {lot: able(self._first_of[lot]) for lot in dict.fromkeys(self._lots)}
+        choice = choose(offered, tuple(dict.fromkeys(suite for suites in of_lots.values() for suite in suites)))
+        having = {lot for lot, suites in of_lots.items() if choice.suite in suites}
+        if len(having) == len(of_lots):
+            return choice, self
+        return choice, Candidates(each for each, lot in zip(self.terms, self._lots, strict=True) if lot in having)
 
     def agree(
         self,
@@ -87,15 +79,23 @@ class Candidates:
         """As ``phase_1.agree``, once for each credential that they have; for the first of those, if there are more than
         may be tried."""
         by_method: list[tuple[Method, list[Terms]]] = []
+        known: dict[tuple[int, int, int], list[Terms]] = {}  # the same, by which objects a credential is
         for each in self.terms:
-            method = each.method(suite, initiator=False)
-            known = next((terms for other, terms in by_method if other == method), None)
-            if known is not None:
-                known.append(each)
-            elif len(by_method) < limits.MAX_CANDIDATES:
-                by_method.append((method, [each]))
+            which = id(each.key), id(each.certified), id(each.trust)
+            if which not in known:
+                known[which] = _with_method(by_method, each.method(suite, initiator=False))
+            known[which].append(each)
         values = cookies, sa_body, publics, nonces, shared, traversal
-        return Ways(tuple((agree(suite, method, *values), tuple(terms)) for method, terms in by_method))
+        tried = by_method[: limits.MAX_CANDIDATES]
+        return Ways(tuple((agree(suite, method, *values), tuple(terms)) for method, terms in tried))
+
+
+def _with_method(by_method: list[tuple[Method, list[Terms]]], method: Method) -> list[Terms]:
+    """Those that have it, of which this may be the first one."""
+    found = next((terms for other, terms in by_method if other == method), None)
+    if found is None:
+        by_method.append((method, found := []))
+    return found
 
 
 _Lot = tuple[int, bool, bool, bool, bool]

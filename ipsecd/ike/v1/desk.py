@@ -102,12 +102,12 @@ class Desk:
     def _answer(self, header: ikev1.Header, path: Path, cookie: bytes, ends: Ending) -> Responder:
         if len(self._core.ikes) + len(self._parties) >= limits.MAX_IKE_SAS:
             raise PeerError("too-many-ike-sas")
-        terms = tuple(each for peer in self._callers(path) for each in self._menu.to_answer(peer))
-        if not terms:
+        candidates = self._menu.candidates(self._callers(path))
+        if not candidates.terms:
             detail = "no rule names this address for IKEv1"
             raise Refused("no-rule-for-peer", detail, notify=NotifyType.NO_PROPOSAL_CHOSEN)
         kind = AggressiveResponder if header.exchange == Exchange.AGGRESSIVE else MainModeResponder
-        return kind(self._core, terms, cookie, ends.done, ends.failed)
+        return kind(self._core, candidates, cookie, ends.done, ends.failed)
 
     def _callers(self, path: Path) -> tuple[Peer, ...]:
         return self._rules.callers(path)

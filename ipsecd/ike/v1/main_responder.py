@@ -10,12 +10,11 @@ from ipsecd.errors import PeerError
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.v1 import natt
-from ipsecd.ike.v1.candidates import Ways
+from ipsecd.ike.v1.candidates import Candidates, Ways
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.responding import Responder, stays_behind_nat
 from ipsecd.ike.v1.rows import MAIN_1, MAIN_3, MAIN_5
 from ipsecd.ike.v1.suites import Choice
-from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_identity import Id
 from ipsecd.wire.ikev1_payloads import Ke, NatD, Nonce, Sa, VendorId
@@ -37,12 +36,12 @@ class MainModeResponder(Responder):
     def __init__(
         self,
         core: Core,
-        terms: tuple[Terms, ...],
+        candidates: Candidates,
         cookie: bytes,
         done: Callable[[IsakmpSa], None],
         failed: Callable[[str], None],
     ) -> None:
-        super().__init__(core, terms, cookie, done, failed)
+        super().__init__(core, candidates, cookie, done, failed)
         self._asked: _Asked | None = None
 
     @property

@@ -18,6 +18,7 @@ from ipsecd.ike.config import Child, ChildProposal, IkeConfig, IkeProposal, Life
 from ipsecd.ike.suites import ChildSuite
 from ipsecd.ike.v1 import durations
 from ipsecd.ike.v1.access import Client, Gateway
+from ipsecd.ike.v1.candidates import Candidates
 from ipsecd.ike.v1.child_menu import suites_of
 from ipsecd.ike.v1.extended import plain
 from ipsecd.ike.v1.phase_1 import IsakmpSa
@@ -50,6 +51,7 @@ class Menu:
     def __init__(self, config: IkeConfig, turns: dict[str, int] | None = None) -> None:
         self._config = config
         self._turns = turns or {}
+        self._last: tuple[tuple[int, ...], tuple[Peer, ...], Candidates] | None = None
         self._child_suites: dict[tuple[ChildProposal, ...], tuple[ChildSuite, ...]] = {}
         self._answers: dict[str, tuple[Peer, tuple[Terms, ...]]] = {}
         self._made: dict[tuple[tuple[IkeProposal, ...], tuple[OakleyAuth, ...]], tuple[IsakmpSuite, ...]] = {}
@@ -85,6 +87,14 @@ class Menu:
             terms = self._to_answer(peer)
             self._answers[peer.name] = peer, terms
         return terms
+
+    def candidates(self, peers: tuple[Peer, ...]) -> Candidates:
+        """Of all these. As a rule strangers may be the same ones as the stranger before."""
+        meant = tuple(map(id, peers))
+        if self._last is None or self._last[0] != meant:
+            found = Candidates(each for peer in peers for each in self.to_answer(peer))
+            self._last = meant, peers, found
+        return self._last[2]
 
     def _to_answer(self, peer: Peer) -> tuple[Terms, ...]:
         found: list[Terms] = []

@@ -29,7 +29,7 @@ from ipsecd.wire.registry_v1 import Exchange
 
 
 class Responder(ABC):
-    """Begins with the initiator's first message. ``terms`` are those that may be meant, in order.
+    """Begins with the initiator's first message. ``candidates`` are the terms that may be meant.
 
     ``done`` gets the ISAKMP SA; from then on this only answers repeats. ``failed`` gets the reason in plain words, when
     the time is over or the peer isn't who we want. One of them is called, once.
@@ -40,13 +40,13 @@ class Responder(ABC):
     def __init__(
         self,
         core: Core,
-        terms: tuple[Terms, ...],
+        candidates: Candidates,
         cookie: bytes,
         done: Callable[[IsakmpSa], None],
         failed: Callable[[str], None],
     ) -> None:
         self._core = core
-        self._candidates = Candidates(terms)
+        self._candidates = candidates
         self._cookie = cookie
         self._done = done
         self._failed = failed

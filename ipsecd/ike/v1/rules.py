@@ -13,8 +13,6 @@ from ipsecd.ike.spans import Spans
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.selector import Address, Selector
 
-_EVERYWHERE = (Selector.net("0.0.0.0/0"), Selector.net("::/0"))
-
 
 class Rules:
     """Of one configuration."""
@@ -25,8 +23,11 @@ class Rules:
         for peer in spoken:
             for remote in dict.fromkeys(peer.remotes):
                 self._named.setdefault(remote, []).append(peer)
-        self._anywhere = [peer for peer in spoken if not peer.remotes]
-        self._within = Spans(_EVERYWHERE if peer.within is None else peer.within for peer in self._anywhere)
+        anywhere = [peer for peer in spoken if not peer.remotes]
+        self._everywhere = [(place, peer) for place, peer in enumerate(anywhere) if peer.within is None]
+        somewhere = [(place, peer, peer.within) for place, peer in enumerate(anywhere) if peer.within is not None]
+        self._somewhere = [(place, peer) for place, peer, _ in somewhere]
+        self._within = Spans(within for _, _, within in somewhere)
         self._patterns = [hosts for hosts in config.hosts if Version.IKEV1 in hosts.versions]
         self._reach = Spans(_reach(hosts) for hosts in self._patterns)
         self._alike: dict[tuple[Identity, Identity], list[Peer]] = {}
@@ -42,8 +43,9 @@ class Rules:
         here, there = path.local.address, path.remote.address
         yield from (peer for peer in self._named.get(there, ()) if peer.local in (None, here))
         yield from self.pairs(here, there)
-        places = self._within.holding(there)
-        yield from (peer for place in places if (peer := self._anywhere[place]).local in (None, here))
+        near = [self._somewhere[place] for place in self._within.holding(there)]
+        anywhere = sorted((*near, *self._everywhere), key=_place) if near else self._everywhere
+        yield from (peer for _, peer in anywhere if peer.local is None or peer.local == here)
 
     def pairs(self, here: Address, there: Address) -> Iterator[Peer]:
         """What the patterns make of two hosts."""
@@ -56,6 +58,11 @@ class Rules:
         yield from self._alike.get((old.local_id, old.remote_id), ())
         if old.pattern and old.local is not None:
             yield from self.pairs(old.local, old.remotes[0])
+
+
+def _place(of: tuple[int, Peer]) -> int:
+    """In the order of the configuration."""
+    return of[0]
 
 
 def _reach(hosts: Hosts) -> tuple[Selector, ...]:
