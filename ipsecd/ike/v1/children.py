@@ -198,11 +198,11 @@ class Children:
 
     def deleted(self, protocol: registry_v1.Protocol, spis: tuple[bytes, ...]) -> None:
         """It has ended what we send by with these SPIs. PeerError("delete-of-unknown-spi") if that is nothing."""
-        found = {spi: live for spi in spis for live in self if live.pair.has_outbound(protocol, spi)}
-        for live in dict.fromkeys(found.values()):
+        meant = {spi: [live for live in self if live.pair.has_outbound(protocol, spi)] for spi in spis}
+        for live in dict.fromkeys(live for found in meant.values() for live in found):
             self._end_one(live, "the peer has ended it", told=False)
-        if len(found) < len(spis):
-            raise PeerError("delete-of-unknown-spi", ", ".join(spi.hex() for spi in spis if spi not in found))
+        if not all(meant.values()):
+            raise PeerError("delete-of-unknown-spi", ", ".join(spi.hex() for spi, found in meant.items() if not found))
 
     # --- what the data plane tells ---
 
