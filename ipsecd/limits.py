@@ -109,6 +109,11 @@ MAX_INVALID_KE_ROUNDS = 3
 TEMPORARY_FAILURE_FIRST, TEMPORARY_FAILURE_LAST = 2.0, 60.0  # back-off
 TEMPORARY_FAILURE_PATIENCE = 240.0  # RFC 7296 section 2.25: who is busy for several minutes is out of step with us
 RECONNECT_FIRST, RECONNECT_LAST = 1.0, 60.0  # back-off of a peer that is to be kept up
+OTHER_VERSION_KEPT = (
+    3_600.0  # calls go by the policy's other version of IKE after one without an answer: trying the first
+)
+# again costs packets a minute and a half if it still has none
+OTHER_VERSION_LEFT = 30.0  # to have by IKEv2 what was made by IKEv1 with a peer that proves to speak the former, too
 NARROWED_FIRST, NARROWED_LAST = 6.0, 60.0  # back-off of packets that need more of a child than the peer allows: so long
 # another packet, of a part that it would allow, may have to wait too
 MAX_HOSTS_CALLED = 1_024  # at a time, of rules that have a child for each pair of hosts: a program that tries addresses

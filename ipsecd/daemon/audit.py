@@ -32,6 +32,7 @@ AUDITED: dict[str, Audited] = {
     "ike-closed": Audited(4655, MAIN),
     "peer-dead": Audited(4655, MAIN),
     "ike-calling": Audited(0, MAIN),
+    "ike-downgraded": Audited(0, MAIN),
     "ike-called-off": Audited(0, MAIN),
     "ike-unreachable": Audited(0, MAIN),
     "credential-refused": Audited(0, MAIN),

@@ -115,6 +115,7 @@ STORY: dict[str, Told] = {
     # --- IKE SAs --------------------------------------------------------------------------------------------------
     "child-wanted": Told("{child}: {source} wants to send to {destination} ({protocol})"),
     "ike-calling": Told("{rule}: calling {remote}"),
+    "ike-downgraded": Told("{who}: calling by {version}, which is less safe: {reason}"),
     "ike-called-off": Told("{who}: no longer calling: {reason}"),
     "ike-established": Told("{who}: IKE SA established, {path}, {suite}, {encapsulation} encapsulation"),
     "ike-rekeyed": Told("{who}: IKE SA rekeyed, {suite}"),

@@ -26,6 +26,8 @@ from ipsecd.ike.timers import Timer, Timers
 if TYPE_CHECKING:
     from ipsecd.ike.child_sa import ChildSa
     from ipsecd.ike.sa import IkeSa
+    from ipsecd.ike.v1.desk import Desk
+    from ipsecd.ike.versions import Versions
     from ipsecd.ike.wanted import Wanted
 
 
@@ -52,6 +54,8 @@ class Core:
         self.ending = ""
         self.silence = Silence(self)
         self.wanted: Wanted
+        self.versions: Versions
+        self.desk: Desk
         self._effects: list[Effect] = []
 
     def emit(self, effect: Effect) -> None:

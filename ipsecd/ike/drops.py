@@ -22,6 +22,8 @@ DROPS = {
     "repeat-rate": "an IKE_SA_INIT request repeated too often",
     "too-many-ike-sas": "there are as many IKE SAs as may be",
     "no-rule-for-peer": "no rule names the address of the initiator",
+    "never-downgraded": "a phase 1 of IKEv1, by whom it isn't spoken with since they have authenticated by IKEv2",
+    "other-version": "the rules for the address of the initiator have another version of IKE alone",
     "no-nat-traversal": "the peer can't carry ESP in UDP, and the rule has nothing else",
     "native-behind-nat": "a NAT stands between us, and the rule has native packets alone",
     "other-encapsulation": "one end has ESP in UDP alone, and the other native packets alone",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ipsecd.crypto.entropy import Entropy
 from ipsecd.errors import PeerError
@@ -16,21 +16,30 @@ from ipsecd.ike.narrowing import Packet
 from ipsecd.ike.reconfigure import apply
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.status import IkeSaStatus, describe
+from ipsecd.ike.v1.desk import Desk
 from ipsecd.ike.v2.reception import Reception
 from ipsecd.ike.v2.rekey_ike import RekeyIke
+from ipsecd.ike.versions import Versions
 from ipsecd.ike.wanted import Wanted
+from ipsecd.wire import ikev1
 from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.ike import SPI_OCTETS, decode_header
 from ipsecd.wire.ikev2 import MAJOR_VERSION
 
+_PUT_DOWN = "put down by command"
+
 
 class Ike:
-    """All IKE SAs of one daemon. Each method is one turn: it says what time it is, and returns what is to be done."""
+    """All IKE SAs of one daemon, of both versions. ``spoken`` are the identities, as people write them, that have ever
+    authenticated by IKEv2. Each method is one turn: it says what time it is, and returns what is to be done."""
 
-    def __init__(self, config: IkeConfig, entropy: Entropy) -> None:
+    def __init__(self, config: IkeConfig, entropy: Entropy, spoken: Iterable[str] = ()) -> None:
         self._core = Core(config, entropy)
+        self._core.versions = Versions(self._core, spoken)
+        self._core.desk = Desk(self._core)
         self._core.wanted = Wanted(self._core)
         self._core.wanted.configure()
+        self._core.desk.configure()
         self._core.silence.configure()
         self._reception = Reception(self._core)
 
@@ -58,6 +67,7 @@ class Ike:
         self._ring(now)
         for sa in list(core.ikes.values()):
             core.guarded("asking a peer after a sleep", sa.liveness.check)
+        core.guarded("asking peers after a sleep", core.desk.woke)
         return core.take_effects()
 
     def _ring(self, now: float) -> None:
@@ -75,10 +85,16 @@ class Ike:
         header = decode_header(data)
         if header.major == MAJOR_VERSION:
             self._reception.receive(header, data, path)
+        elif header.major == ikev1.MAJOR_VERSION:
+            self._core.desk.receive(data, path)
         elif header.major > MAJOR_VERSION:
             self._reception.refuse_newer(header, path)
         else:
             raise PeerError("major-version", str(header.major))
+
+    def resume(self, action: Callable[[], None], now: float) -> list[Effect]:
+        """A turn for what answers later than it was asked, as whether a user's password is right."""
+        return self._turn("a late answer", now, action)
 
     # --- commands ---
 
@@ -93,6 +109,7 @@ class Ike:
         self._core.config = config.following(self._core.config)
         self._core.wanted.configure()
         apply(self._core)
+        self._core.desk.configure()
         self._core.silence.configure()
         self._core.wanted.begin()
         return self._core.take_effects()
@@ -110,6 +127,7 @@ class Ike:
         self._core.wanted.hold(child)
         for sa in list(self._core.ikes.values()):
             self._delete(sa, {child})
+        self._core.desk.put_down(self._core.wanted.meant(child), _PUT_DOWN)
 
     def down_peer(self, peer: str, now: float) -> list[Effect]:
         """An operator wants all children of a peer, or of a pattern, down, until an ``up``, and its IKE SA with
@@ -123,9 +141,10 @@ class Ike:
         for sa in list(self._core.ikes.values()):
             named = any(peer in (each.name, each.pattern) for each in sa.peers)
             if named and all(_among(child, whole) for child in sa.children.values()):
-                sa.close("put down by command")
+                sa.close(_PUT_DOWN)
             else:
                 self._delete(sa, whole)
+        self._core.desk.put_down_peer(peer, _PUT_DOWN)
 
     def rekey(self, child: str, now: float) -> list[Effect]:
         """An operator wants a child rekeyed, or all that are made after a pattern."""
@@ -136,6 +155,7 @@ class Ike:
             for each in list(sa.children.values()):
                 if _among(each, {child}):
                     sa.rekey_child(each)
+        self._core.desk.rekey(self._core.wanted.meant(child))
 
     def rekey_peer(self, peer: str, now: float) -> list[Effect]:
         """An operator wants the IKE SA of a peer rekeyed, or all of a pattern."""
@@ -145,6 +165,7 @@ class Ike:
         for sa in list(self._core.ikes.values()):
             if sa.settled and sa.live and peer in (sa.peer.name, sa.peer.pattern):
                 sa.submit(RekeyIke())
+        self._core.desk.rekey_peer(peer)
 
     def held(self, child: str) -> bool:
         """Whether an operator has put this child down."""
@@ -175,6 +196,7 @@ class Ike:
         self._core.ending = reason
         for sa in list(self._core.ikes.values()):
             sa.close(reason)
+        self._core.desk.shutdown(reason)
 
     def _delete(self, sa: IkeSa, ids: set[str]) -> None:
         for child in list(sa.children.values()):
@@ -190,27 +212,27 @@ class Ike:
 
     def soft_expired(self, spi: bytes, now: float) -> list[Effect]:
         """The pair with this inbound SPI has reached a soft limit."""
-        return self._about((spi,), now, lambda child: child.ike.rekey_child(child))
+        return self._about(spi, now, lambda child: child.ike.rekey_child(child), self._core.desk.soft_expired)
 
     def hard_expired(self, spi: bytes, now: float) -> list[Effect]:
         """The pair with this inbound SPI has reached a hard limit."""
-        return self._about((spi,), now, lambda child: child.ike.expire_child(child))
+        return self._about(spi, now, lambda child: child.ike.expire_child(child), self._core.desk.hard_expired)
 
     def lost(self, spis: tuple[bytes, ...], now: float) -> list[Effect]:
         """The data plane has lost the pairs with these inbound SPIs."""
-        return self._about(spis, now, lambda child: child.ike.expire_child(child, lost=True))
+        return self._about_all(spis, now, lambda child: child.ike.expire_child(child, lost=True), self._core.desk.lost)
 
     def inbound_spis(self) -> tuple[bytes, ...]:
         """Those of all child SAs there are."""
-        return tuple(self._core.children)
+        return (*self._core.children, *self._core.desk.inbound_spis())
 
     def inbound_used(self, spi: bytes, now: float) -> list[Effect]:
         """The first good packet came in by this SPI."""
-        return self._about((spi,), now, ChildSa.inbound_used)
+        return self._about(spi, now, ChildSa.inbound_used, self._core.desk.inbound_used)
 
     def peer_alive(self, spis: tuple[bytes, ...], now: float) -> list[Effect]:
         """Authentic packets came in by these SPIs lately."""
-        return self._about(spis, now, lambda child: child.ike.liveness.heard())
+        return self._about_all(spis, now, lambda child: child.ike.liveness.heard(), self._core.desk.alive)
 
     def peer_moved(self, spi: bytes, path: Path, now: float) -> list[Effect]:
         """A fresh authentic packet of this SPI came along another path."""
@@ -221,12 +243,15 @@ class Ike:
             else:
                 child.ike.heard(path)
 
-        return self._about((spi,), now, follow)
+        return self._about(spi, now, follow, lambda of_v1: self._core.desk.moved(of_v1, path))
 
     def install_failed(self, spi: bytes, reason: str, now: float) -> list[Effect]:
         """The data plane couldn't install the pair with this inbound SPI."""
         why = f"it couldn't be installed: {reason}"
-        return self._about((spi,), now, lambda child: self._not_installed(child, why))
+        desk = self._core.desk
+        return self._about(
+            spi, now, lambda child: self._not_installed(child, why), lambda of_v1: desk.install_failed(of_v1, why)
+        )
 
     def _not_installed(self, child: ChildSa, why: str) -> None:
         reports.child_failed(self._core, "install-failed", child.peer, child.config, reports.ME, why)
@@ -242,17 +267,33 @@ class Ike:
 
     def unreached(self, spi: bytes, reason: str, now: float) -> list[Effect]:
         """A packet of the pair with this inbound SPI didn't get there, says the network, for which nobody vouches."""
-        return self._about((spi,), now, lambda child: child.unreached(reason))
+        desk = self._core.desk
+        return self._about(spi, now, lambda child: child.unreached(reason), lambda of_v1: desk.unreached(of_v1, reason))
 
-    def _about(self, spis: tuple[bytes, ...], now: float, action: Callable[[ChildSa], None]) -> list[Effect]:
-        """A turn about the child SAs with these inbound SPIs, as far as they are still there."""
-        found = [child for spi in spis if (child := self._core.children.get(spi)) is not None]
-        known = dict.fromkeys(found)  # of AH with ESP both may be named
+    def _about(
+        self, spi: bytes, now: float, by_v2: Callable[[ChildSa], None], by_v1: Callable[[bytes], None]
+    ) -> list[Effect]:
+        """A turn about the SAs with this inbound SPI, if they are still there."""
+        return self._about_all((spi,), now, by_v2, lambda spis: by_v1(spis[0]))
+
+    def _about_all(
+        self,
+        spis: tuple[bytes, ...],
+        now: float,
+        by_v2: Callable[[ChildSa], None],
+        by_v1: Callable[[tuple[bytes, ...]], None],
+    ) -> list[Effect]:
+        """The same of several, each told once: of AH with ESP both may be named."""
+        children = self._core.children
+        of_v2 = dict.fromkeys(child for spi in spis if (child := children.get(spi)) is not None)
+        of_v1 = tuple(spi for spi in spis if spi not in children and self._core.desk.knows(spi))
 
         def tell() -> None:
-            for child in known:
+            for child in of_v2:
                 if child.stage is not ChildStage.GONE:
-                    action(child)
+                    by_v2(child)
+            if of_v1:
+                by_v1(of_v1)
 
         return self._turn("a report of the data plane", now, tell)
 
@@ -264,7 +305,7 @@ class Ike:
         return self._core.counters
 
     def status(self) -> list[IkeSaStatus]:
-        """Every IKE SA that isn't on its way out, and its children."""
+        """Every IKE SA that isn't on its way out, of both versions, and its children."""
         return describe(self._core)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ipsecd.errors import Refused
-from ipsecd.ike.config import Hosts, Path, Peer, SharedKey
+from ipsecd.ike.config import Hosts, Path, Peer, SharedKey, Version
 from ipsecd.ike.hosts import pairs
 from ipsecd.ike.negotiate import permits
 from ipsecd.ike.suites import IkeSuite
@@ -41,6 +41,11 @@ def callers(peers: Iterable[Peer], patterns: Iterable[Hosts], path: Path) -> tup
     named = [peer for peer in near if path.remote.address in peer.remotes]
     made = pairs(patterns, path.local.address, path.remote.address)
     return (*named, *made, *(peer for peer in near if not peer.remotes and peer.may_be_at(path.remote.address)))
+
+
+def speaking(peers: Iterable[Peer], version: Version) -> tuple[Peer, ...]:
+    """Those whose policy has this version of IKE."""
+    return tuple(peer for peer in peers if version in peer.versions)
 
 
 def open_for_initiator(

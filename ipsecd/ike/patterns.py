@@ -71,7 +71,7 @@ class Patterns:
 
     def full(self, key: str, *, known: bool) -> str:
         """Why another host can't be called now; empty if it can. ``known``: it has answered before."""
-        called, pattern = self._core.ikes.calls(), pattern_id(key)
+        called, pattern = self._core.ikes.calls() + self._core.desk.calls(), pattern_id(key)
         if called < limits.MAX_NEW_HOSTS_CALLED / 2 and self._told.get(pattern) == _TOO_MANY:
             del self._told[pattern]
         if called < (limits.MAX_HOSTS_CALLED if known else limits.MAX_NEW_HOSTS_CALLED):

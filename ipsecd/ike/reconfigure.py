@@ -1,9 +1,9 @@
 """A new configuration meets the SAs there are: what it still allows stays untouched, the rest is closed.
 
 Names decide nothing: a peer is the same as long as it would be authenticated in the same way, with the same algorithms,
-at the same address. A child is the same as long as its identifier is, for the same traffic and with the same PFS; its
-SA stays as long as the algorithms that it has are among those allowed; where its packets are to be hidden otherwise, a
-successor does that.
+at the same address, by a version that its policy still has. A child is the same as long as its identifier is, for the
+same traffic and with the same PFS; its SA stays as long as the algorithms that it has are among those allowed; where
+its packets are to be hidden otherwise, a successor does that. SAs of IKEv1 aren't meant here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ipsecd.ike.config import Child, IkeConfig, Peer
 from ipsecd.ike.core import Core
 from ipsecd.ike.hosts import pairs_with
 from ipsecd.ike.negotiate import permits_child
-from ipsecd.ike.pad import callers, kin
+from ipsecd.ike.pad import callers, kin, speaking
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
 from ipsecd.wire.identity import Identity
@@ -40,7 +40,7 @@ class _Configured:
     def near(self, sa: IkeSa, first: Peer) -> tuple[Peer, ...]:
         """Those that may speak to us along the path of this IKE SA, if they are who it is with."""
         named = self._named.get((first.local_id, first.remote_id), ())
-        return (*callers(named, (), sa.path), *pairs_with(first, self._patterns, sa.path))
+        return speaking((*callers(named, (), sa.path), *pairs_with(first, self._patterns, sa.path)), sa.version)
 
 
 def apply(core: Core) -> None:
@@ -86,10 +86,13 @@ def _same_terms(sa: IkeSa, old: Peer, new: Peer) -> bool:
         pattern=old.pattern,
         responds=old.responds,
         within=old.within,
+        versions=old.versions,
+        special=old.special,
     )
     ours, theirs = sa.path.local.address, sa.path.remote.address
     return (
         as_before == old
+        and sa.version in new.versions
         and (new.local == old.local or new.local in (None, ours))
         and (new.remotes == old.remotes or not new.remotes or theirs in new.remotes)
         and new.may_be_at(theirs)

@@ -4,6 +4,7 @@ whose side it failed on, and why."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ipsecd import limits
 from ipsecd.ike.config import Child, Endpoint, Hosts, Peer
@@ -14,6 +15,9 @@ from ipsecd.printable import printable
 from ipsecd.wire.hostpair import pair_name
 from ipsecd.wire.payloads import Notify
 from ipsecd.wire.registry import NotifyType
+
+if TYPE_CHECKING:
+    from ipsecd.ike.sa import IkeSa
 
 ME, PEER = "me", "peer"
 
@@ -56,6 +60,21 @@ def ends_of(peer: Peer) -> str:
     """The addresses between which an IKE SA is negotiated, as far as the configuration has them."""
     remotes = ", ".join(map(str, peer.remotes[: limits.SHOWN_SELECTORS])) or "any"
     return f"{peer.local or 'any'} = {remotes}"
+
+
+def story_of(sa: IkeSa) -> dict[str, object]:
+    """What is told of an IKE SA."""
+    return {
+        "peer": sa.name,
+        "version": sa.version.value,
+        "rule": rules_of(sa.peer) if sa.peers else "",
+        "path": str(sa.path),
+        "filter": f"{sa.path.local.address} = {sa.path.remote.address}",
+        "spi_i": sa.spi_i.hex(),
+        "spi_r": sa.spi_r.hex(),
+        "suite": str(sa.secured.suite) if sa.has_keys else "",
+        "encapsulation": str(sa.carriage),
+    }
 
 
 def ike_failed(core: Core, event: str, peer: Peer, point: str, reason: str, **more: object) -> None:

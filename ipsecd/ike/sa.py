@@ -9,11 +9,11 @@ from functools import partial
 from ipsecd import limits
 from ipsecd.crypto.keymat import IkeKeys
 from ipsecd.errors import LocalError
-from ipsecd.ike import contact, moving, reports
+from ipsecd.ike import contact, moving, reports, upgrade
 from ipsecd.ike.agenda import Agenda
 from ipsecd.ike.carriage import Carriage
 from ipsecd.ike.child_sa import ChildSa, ChildStage
-from ipsecd.ike.config import Path, Peer
+from ipsecd.ike.config import Path, Peer, Version
 from ipsecd.ike.contact import Call
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
@@ -42,6 +42,7 @@ class IkeSa:
     """``initiator``: we are the original initiator, so the first SPI is ours (RFC 7296 section 2.2). ``candidate``:
     it's one of the answers to our IKE_SA_INIT, of which at most one will be established (2.4)."""
 
+    version = Version.IKEV2
     stage = Filed[Stage]()
     peers = Filed[tuple[Peer, ...]]()  # what its credential has opened; the first is whom it belongs to
 
@@ -59,6 +60,7 @@ class IkeSa:
         self.first = True  # made by IKE_SA_INIT, not by a rekey
         self.called_off = False  # our call isn't wanted any more
         self.answered = False  # somebody has answered our IKE_SA_INIT, and may prove to be the peer
+        self.heard_back = False  # something of IKEv2 has come back to our call, whoever has said it
         self.call: Call | None = None  # how it, or the first of those it is an heir of, was established
         self.messages = (b"", b"")  # of IKE_SA_INIT, until both have proven that they sent them
         self.claim: Claim | None = None
@@ -98,6 +100,11 @@ class IkeSa:
     def name(self) -> str:
         """The peer's name in reports, before it's known its address."""
         return self.peers[0].name if self.peers else str(self.path.remote)
+
+    @property
+    def connecting(self) -> bool:
+        """Whether it's a call of ours that is under way."""
+        return self.stage is Stage.CONNECTING
 
     @property
     def live(self) -> bool:
@@ -212,6 +219,7 @@ class IkeSa:
         self.settle()
         self.call = Call(self.initiator, self.begun, self.core.now, min(self.secured.nonces))
         self.core.report("ike-established", "info", **self.story())
+        upgrade.begin(self)
 
     def settle(self) -> None:
         """It is the IKE SA with this peer from now on."""
@@ -247,9 +255,13 @@ class IkeSa:
 
     def give_way(self, other: IkeSa) -> None:
         """The peer's call came through before ours was answered: what we called for is done there."""
+        other.take_tasks(self.hand_in())
+
+    def hand_in(self) -> tuple[Task, ...]:
+        """It ends, and what was to do on it is done elsewhere."""
         tasks = self._drop_tasks()
         self.vanish()
-        other.take_tasks(tasks)
+        return tasks
 
     def take_tasks(self, tasks: Iterable[Task]) -> None:
         for task in tasks:
@@ -378,13 +390,4 @@ class IkeSa:
 
     def story(self) -> dict[str, object]:
         """What reports say of it."""
-        return {
-            "peer": self.name,
-            "rule": reports.rules_of(self.peer) if self.peers else "",
-            "path": str(self.path),
-            "filter": f"{self.path.local.address} = {self.path.remote.address}",
-            "spi_i": self.spi_i.hex(),
-            "spi_r": self.spi_r.hex(),
-            "suite": str(self._secured.suite) if self._secured else "",
-            "encapsulation": str(self.carriage),
-        }
+        return reports.story_of(self)

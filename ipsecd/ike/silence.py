@@ -10,20 +10,45 @@ While this machine sleeps nobody can answer it: the time begins anew when it wak
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from ipsecd import limits
-from ipsecd.ike.config import Child, Path, Peer
+from ipsecd.ike.config import Child, Path, Peer, Version
 from ipsecd.ike.effects import Heard, Silent
 from ipsecd.ike.spans import Spans
-from ipsecd.ike.stage import Stage
 from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.selector import Address
 
 if TYPE_CHECKING:
     from ipsecd.ike.core import Core
-    from ipsecd.ike.sa import IkeSa
+
+
+class Party(Protocol):
+    """Who is at the other end: of an IKE SA, or of an ISAKMP SA."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def peers(self) -> tuple[Peer, ...]: ...
+
+
+class Calling(Party, Protocol):
+    """A call of ours, by either version, which begins what the party is of. ``spi`` is ours, or our cookie."""
+
+    @property
+    def version(self) -> Version: ...
+
+    @property
+    def spi(self) -> bytes: ...
+
+    @property
+    def begun(self) -> float: ...
+
+    @property
+    def connecting(self) -> bool:
+        """Whether it's still under way."""
 
 
 class _Places:
@@ -50,8 +75,10 @@ class Silence:
         self._after: dict[str, float] = {}
         self._heard: set[Address] = set()
         # where and whose they were when they were heard last: as a rule the next message brings no news
-        self._last: WeakKeyDictionary[IkeSa, tuple[Path, tuple[Peer, ...]]] = WeakKeyDictionary()
+        self._last: WeakKeyDictionary[Party, tuple[Path, tuple[Peer, ...]]] = WeakKeyDictionary()
+        self._calls: dict[bytes, Calling] = {}  # of IKEv1, by our cookies
         self._answered: set[bytes] = set()  # SPIs of ours, of the calls that somebody has answered
+        self._waiting: WeakKeyDictionary[Calling, set[str]] = WeakKeyDictionary()  # children that packets wait for
         self._woke = float("-inf")
 
     def configure(self) -> None:
@@ -68,60 +95,74 @@ class Silence:
         self._after = {child.id: child.fallback for child in children if child.fallback is not None}
         self._heard.clear()
         self._last.clear()
-        ikes = self._core.ikes.items()
-        self._note([sa for spi, sa in ikes if sa.settled or spi in self._answered])
+        of_v2 = [sa for spi, sa in self._core.ikes.items() if sa.settled or spi in self._answered]
+        of_v1 = [call for spi, call in self._calls.items() if spi in self._answered]
+        self._note([*of_v2, *of_v1, *self._core.desk.heard()])
 
-    def wanted(self, sa: IkeSa, child: Child) -> None:
-        """A packet waits for this child, and this IKE SA is to carry it, or is being called for it."""
-        if pattern_id(child.id) in self._after and sa.stage is Stage.CONNECTING:
-            self._wait(sa, child.id)
+    def calling(self, call: Calling) -> None:
+        """A call of IKEv1 has begun; those of IKEv2 are known without."""
+        self._calls = {spi: other for spi, other in self._calls.items() if other.connecting}
+        self._calls[call.spi] = call
 
-    def _wait(self, sa: IkeSa, child: str) -> None:
-        due = max(self._core.now, self._due(sa, child))
-        self._core.timers.at(due, lambda: self._ask(sa, child, due))
+    def wanted(self, call: Calling, child: Child) -> None:
+        """A packet waits for this child, and what this call leads to is to carry it."""
+        if call.connecting:
+            self._waiting.setdefault(call, set()).add(child.id)
+            if pattern_id(child.id) in self._after:
+                self._wait(call, child.id)
 
-    def _due(self, sa: IkeSa, child: str) -> float:
+    def waiting(self, call: Calling) -> frozenset[str]:
+        """The children that packets wait for."""
+        return frozenset(self._waiting.get(call, ()))
+
+    def _wait(self, call: Calling, child: str) -> None:
+        due = max(self._core.now, self._due(call, child))
+        self._core.timers.at(due, lambda: self._ask(call, child, due))
+
+    def _due(self, call: Calling, child: str) -> float:
         """Until when the peer may take its time, as the policy is now."""
-        return max(sa.begun, self._woke) + self._after[pattern_id(child)]
+        return max(call.begun, self._woke) + self._after[pattern_id(child)]
 
     def woke(self) -> None:
         """This machine has slept until now."""
         self._woke = self._core.now
 
-    def _ask(self, sa: IkeSa, child: str, due: float) -> None:
+    def _ask(self, call: Calling, child: str, due: float) -> None:
         if self._core.now - due >= limits.SLEPT:  # so late that it has slept, and nobody has said so yet
             self.woke()
-        if pattern_id(child) not in self._after or sa.stage is not Stage.CONNECTING:
+        if pattern_id(child) not in self._after or not call.connecting:
             return
-        if self._core.now < self._due(sa, child):  # it has slept, or a new configuration gives the peer more time
-            self._wait(sa, child)
+        if self._core.now < self._due(call, child):  # it has slept, or a new configuration gives the peer more time
+            self._wait(call, child)
             return
-        remote = sa.path.remote.address
-        if remote in self._falling:
+        remote = call.path.remote.address
+        # where the policy has another version left to try, the peer's time begins with that call
+        last = self._core.versions.is_last(call.peers[0], call.version)
+        if last and remote in self._falling:
             self._core.emit(Silent(child, remote, heard=remote in self._heard))
 
     def answered(self, spi: bytes) -> None:
         """A datagram begins with this SPI, as responses to calls of ours do."""
         sa = self._core.ikes.get(spi)
-        if sa is not None and sa.initiator:
+        call = sa if sa is not None and sa.initiator else self._calls.get(spi)
+        if call is not None:
             if spi not in self._answered:
-                self._answered.intersection_update(self._core.ikes)  # of those that are gone nobody asks
-                self._answered.add(spi)
-            self.heard(sa)
+                self._answered = {each for each in self._answered if each in self._core.ikes or each in self._calls}
+                self._answered.add(spi)  # of those that are gone nobody asks
+            self.heard(call)
 
-    def unanswered(self, sa: IkeSa) -> float | None:
+    def unanswered(self, call: Calling) -> float | None:
         """For how many seconds nobody has said anything to this call; None if it is none, or somebody has."""
-        calling = sa.stage is Stage.CONNECTING and sa.spi not in self._answered
-        return self._core.now - sa.begun if calling else None
+        return self._core.now - call.begun if call.connecting and call.spi not in self._answered else None
 
-    def heard(self, sa: IkeSa) -> None:
-        """The peer of this IKE SA has said something: that is news of all its addresses."""
+    def heard(self, sa: Party) -> None:
+        """The peer has said something: that is news of all its addresses."""
         path, peers = self._last.get(sa, (None, ()))
         if path is not sa.path or peers is not sa.peers:
             self._last[sa] = sa.path, sa.peers
             self._note((sa,))
 
-    def _note(self, sas: Collection[IkeSa]) -> None:
+    def _note(self, sas: Collection[Party]) -> None:
         """Those of many SAs are told at once, as whoever is told may write them down each time."""
         if len(self._heard) > limits.MAX_HEARD:
             return

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ipsecd.ike.child_sa import ChildSa
+from ipsecd.ike.config import Version
 from ipsecd.ike.core import Core
 from ipsecd.ike.parts import Part, called
 from ipsecd.ike.sa import IkeSa
@@ -79,7 +80,7 @@ class IkeSaStatus:
     unanswered: float | None
     rekey_in: float | None
     children: tuple[ChildSaStatus, ...]
-    version: str = "IKEv2"
+    version: str = Version.IKEV2.value
     product: str = ""  # the peer's, as it says itself
     user: str = ""  # who uses the peer, as XAUTH has shown
     given: tuple[str, ...] = ()  # addresses that mode config has given, us or the peer
@@ -90,8 +91,8 @@ class IkeSaStatus:
 
 
 def describe(core: Core) -> list[IkeSaStatus]:
-    """Every IKE SA but those that only answer repeats, and those whose heir is shown."""
-    return [_ike(sa) for sa in core.ikes.values() if sa.stage in _SHOWN]
+    """Every IKE SA but those that only answer repeats, and those whose heir is shown; and what there is by IKEv1."""
+    return [*(_ike(sa) for sa in core.ikes.values() if sa.stage in _SHOWN), *core.desk.status()]
 
 
 def _ike(sa: IkeSa) -> IkeSaStatus:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 
 from ipsecd import limits
-from ipsecd.ike import reports
+from ipsecd.ike import reports, upgrade
 from ipsecd.ike.child_sa import ChildSa
-from ipsecd.ike.config import Child, Peer
+from ipsecd.ike.config import Child, Peer, Version
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import GiveUp
 from ipsecd.ike.less import Less
@@ -17,6 +18,7 @@ from ipsecd.ike.narrowing import Packet, left_out, takes
 from ipsecd.ike.patterns import Patterns
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.sessions import has_room
+from ipsecd.ike.silence import Calling
 from ipsecd.ike.stage import Stage
 from ipsecd.ike.timers import Timer, back_off
 from ipsecd.ike.v2 import calls
@@ -144,9 +146,13 @@ class Wanted:
 
     def _listen(self, want: _Want) -> None:
         """Packets wait: they may be told that nobody answers."""
-        for sa in self._sas(want.child.id):
-            if any(task.makes == want.child.id for task in sa.tasks):
+        key = want.child.id
+        for sa in self._sas(key):
+            if any(task.makes == key for task in sa.tasks):
                 self._core.silence.wanted(sa, want.child)
+        call = self._core.desk.calling(want.peer)
+        if call is not None and self._core.desk.pursued(key):
+            self._core.silence.wanted(call, want.child)
 
     def hold(self, key: str) -> None:
         """An operator wants it down, and down it stays until somebody wants it up. A pattern: all pairs of hosts."""
@@ -172,6 +178,10 @@ class Wanted:
         """What people call the children that are made after this one, as far as they are known."""
         return [want.child.name for want in self._of(pattern)]
 
+    def meant(self, key: str) -> set[str]:
+        """This child, and those that are known of the ones made after it."""
+        return {key, *(want.child.id for want in self._of(key))}
+
     def of_peer(self, name: str) -> set[str]:
         """The children of the peer, or of the pattern, of this name."""
         return self._patterns.of_peer(name) | {key for key, want in self._wants.items() if want.peer.name == name}
@@ -185,6 +195,8 @@ class Wanted:
             want.failures = 0
             want.told = ""
             want.rest()
+            if len(want.peer.versions) > 1:
+                self._core.after(0.0, partial(upgrade.settle, self._core, child.id))
 
     def narrowed(self, new: ChildSa, packet: Packet) -> None:
         """A child SA is there, but the packet that asked is outside. So may be those behind it, and as the answer would
@@ -258,10 +270,13 @@ class Wanted:
 
     def pursued(self, key: str) -> bool:
         """Whether a negotiation for it is under way, in line or put off."""
-        return any(task.makes == key for sa in self._sas(key) for task in sa.tasks)
+        return any(task.makes == key for sa in self._sas(key) for task in sa.tasks) or self._core.desk.pursued(key)
 
     def is_up(self, key: str, packet: Packet | None = None, *, without: IkeSa | None = None) -> bool:
         """Whether there is an SA that is of use, for this packet, and not on that IKE SA."""
+        return self.is_up_by_v2(key, packet, without=without) or self._core.desk.up(key, packet)
+
+    def is_up_by_v2(self, key: str, packet: Packet | None = None, *, without: IkeSa | None = None) -> bool:
         return any(
             child.config.id == key and child.usable and (packet is None or takes(child.local, child.remote, packet))
             for sa in self._sas(key)
@@ -281,19 +296,24 @@ class Wanted:
         peer = want.peer
         nothing = nothing_left(peer.proposals, want.child.proposals)
         sa = calls.carrier(self._core, peer)
+        by_v1 = self._core.versions.answers(peer, Version.IKEV1) and self._core.desk.fits(peer)
         if nothing:
             self._cannot(want, nothing)
         elif peer.responds:
             self._cannot(want, "it is the peer that has to ask for it")
-        elif sa is not None:
+        elif sa is not None and (sa.settled or not by_v1):
             sa.submit(CreateChild(peer, want.child, packet))
-        elif not peer.remotes:
+        elif not by_v1 and not peer.remotes:
             self._cannot(want, "the peer's address isn't known; it has to call us")
+        elif why_not := self._core.versions.none_left(peer):
+            self._cannot(want, why_not)
+        elif by_v1 or self._core.versions.of(peer) is Version.IKEV1:
+            self._core.desk.want(peer, want.child, packet, self._remote(want))
         else:
             calls.begin(self._core, peer, want.child, packet, self._remote(want))
 
     def elsewhere(self, child: Child, packet: Packet | None) -> None:
-        """It was to be made by an IKE SA that makes no more: have it on another."""
+        """It was to be made by what makes no more: have it by another IKE SA, or another version."""
         want = self._known(child.id)
         if want is not None and not want.held and not self.is_up(child.id, packet):
             self._pursue(want, packet)
@@ -304,8 +324,31 @@ class Wanted:
         want = self._wants.get(child.id)
         if want is None or want.held or self._core.ending:
             return False
-        sa.give_way(calls.begin(self._core, want.peer, want.child, packet, self._remote(want)))
+        new = calls.begin(self._core, want.peer, want.child, packet, self._remote(want))
+        new.heard_back = sa.heard_back
+        sa.give_way(new)
         return True
+
+    def unanswered(self, sa: IkeSa) -> bool:
+        """Our call has had its time. If nobody has said anything of IKEv2, and the policy has another version, that one
+        is tried, and True."""
+        if sa.heard_back or not self._core.versions.unanswered(sa.peer, sa.version):
+            return False
+        for task in sa.hand_in():
+            left = task.elsewhere()
+            if isinstance(left, CreateChild):
+                self.instead(sa, left.child, left.packet)
+        return True
+
+    def instead(self, call: Calling, child: Child, packet: Packet | None) -> None:
+        """Nobody has answered this call, and what it was for is had by another version of IKE."""
+        want = self._wants.get(child.id)
+        if want is None or want.held:
+            self.failed(child.id, "it isn't wanted any more")
+            return
+        self.elsewhere(child, packet)
+        if child.id in self._core.silence.waiting(call):
+            self._listen(want)
 
     def _remote(self, want: _Want) -> Address:
         """After each failure another of the peer's addresses is tried."""

@@ -87,10 +87,12 @@ class Pair:
         of_a: Peer | tuple[Peer, ...] = (),
         of_b: Peer | tuple[Peer, ...] = (),
         cookie_threshold: int = 30,
+        spoken: tuple[str, ...] = (),
     ) -> None:
+        """``spoken``: who has ever authenticated by IKEv2, as both know it."""
         self.net = Network(seed, link)
-        self.a = self.net.add("a", A, _config(of_a or peer_b(), cookie_threshold))
-        self.b = self.net.add("b", B, _config(of_b or peer_a(), cookie_threshold))
+        self.a = self.net.add("a", A, _config(of_a or peer_b(), cookie_threshold), spoken)
+        self.b = self.net.add("b", B, _config(of_b or peer_a(), cookie_threshold), spoken)
 
     def up(self, child: str = "net", seconds: float = 60.0) -> bool:
         """Gateway a brings a child up; whether both have it in time."""

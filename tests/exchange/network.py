@@ -124,9 +124,9 @@ class Network:
 
     # --- nodes ---
 
-    def add(self, name: str, address: str, config: IkeConfig) -> Node:
+    def add(self, name: str, address: str, config: IkeConfig, spoken: tuple[str, ...] = ()) -> Node:
         entropy = SeededEntropy(f"{name} {self.seed}")
-        node = Node(name, address, Ike(config, entropy), entropy)
+        node = Node(name, address, Ike(config, entropy, spoken), entropy)
         self.nodes[address] = node
         return node
 

@@ -53,7 +53,7 @@ def test_the_responder_opens_its_inbound_half_before_it_answers_and_its_outbound
     pair = Pair()
     assert pair.up()
     kinds = [type(effect).__name__ for effect in pair.b.effects if type(effect).__name__ != "Report"]
-    assert kinds == ["Send", "Heard", "InstallInbound", "Send", "InstallOutbound"]
+    assert kinds == ["Send", "Heard", "SpeaksV2", "InstallInbound", "Send", "InstallOutbound"]
 
 
 IKE_SUITES = [

@@ -24,6 +24,7 @@ from ipsecd.ike.effects import (
 )
 from ipsecd.ike.narrowing import Packet
 from ipsecd.ike.v1.desk import Desk
+from ipsecd.ike.versions import Versions
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
 from ipsecd.wire.selector import Address
 from tests.exchange import gateways
@@ -80,7 +81,8 @@ class End:
         self.core.now = 1_000.0
         self.wishes = Wishes()
         self.core.wanted = self.wishes  # type: ignore[assignment]  # all of it that desks know
-        self.desk = Desk(self.core)
+        self.core.versions = Versions(self.core)
+        self.desk = self.core.desk = Desk(self.core)
         self.effects: list[Effect] = []
         self.sent: list[bytes] = []
         self.reports: list[Report] = []

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from ipsecd.ike import Ike
-from ipsecd.ike.config import IkeConfig
+from ipsecd.ike.config import IkeConfig, Version
 from ipsecd.wire.ike import HEADER_OCTETS, Header
 from ipsecd.wire.ikev2 import decode
 from ipsecd.wire.payloads import Notify
 from ipsecd.wire.registry import Exchange, Flag, NotifyType, Payload
 from tests.exchange.entropy import SeededEntropy
-from tests.exchange.gateways import KEY, A, B, peer_a
+from tests.exchange.gateways import IKE_CLASSIC, IKE_X25519, KEY, A, B, peer_a
 from tests.exchange.stranger import Stranger
 
 KEY_A = KEY.key.reveal()
@@ -42,13 +43,14 @@ def datagram(header: Header, first: int, octets: bytes) -> bytes:
     return replace(header, next_payload=first, length=HEADER_OCTETS + len(octets)).encode() + octets
 
 
-def test_a_major_version_is_ours_or_dropped_and_a_higher_one_told_once() -> None:
+def test_a_major_version_is_one_of_ours_or_dropped_and_a_higher_one_told_once() -> None:
     for version in range(256):
         stranger = stranger_of(gateway())
         major, minor = version >> 4, version & 15
         header = replace(stranger.header(Exchange.IKE_SA_INIT, 0), major=major, minor=minor)
         answers = stranger.send(datagram(header, Payload.NOTIFY, payload(b"\0\0\x40\x00") * 4))
-        assert stranger.ike.counters["major-version"] == (major != 2)
+        assert stranger.ike.counters["major-version"] == (major not in (1, 2))
+        assert major != 1 or sum(stranger.ike.counters.values()) == 1
         if major <= 2:
             assert answers == []
             continue
@@ -56,6 +58,42 @@ def test_a_major_version_is_ours_or_dropped_and_a_higher_one_told_once() -> None
         assert decode(answer).payloads == (Notify(NotifyType.INVALID_MAJOR_VERSION),)
         assert decode(answer).header.flags == Flag.RESPONSE
         assert answer[:8] == header.spi_i
+
+
+def both_versions() -> Ike:
+    peer = peer_a(versions=(Version.IKEV2, Version.IKEV1), proposals=(IKE_X25519, IKE_CLASSIC))
+    return Ike(IkeConfig((peer,)), SeededEntropy("b"))
+
+
+@pytest.mark.parametrize("engine", [gateway, both_versions])
+def test_exchanges_of_ikev1_that_arent_spoken_have_no_answer_and_leave_nothing(engine: Callable[[], Ike]) -> None:
+    """AuthIP's are 243 and what follows; 34 to 37 are those of IKEv2, whose SPIs would be cookies here."""
+    ike = engine()
+    stranger = stranger_of(ike)
+    spoken = {2, 4, 5, 6, 32}
+    for number in set(range(256)) - spoken:
+        for spi_r in (bytes(8), bytes(range(8))):
+            header = replace(stranger.header(Exchange(number), 0), major=1, spi_r=spi_r)
+            assert stranger.send(datagram(header, 0, b"")) == []
+            assert stranger.send(datagram(header, Payload.NOTIFY, payload(b"\0\0\x40\x00"))) == []
+    assert ike.status() == []
+    assert sum(ike.counters.values()) == 4 * (256 - len(spoken))
+    stranger.connect(KEY_A)
+    assert [sa.stage for sa in ike.status()] == ["established"]
+
+
+@pytest.mark.parametrize("engine", [gateway, both_versions])
+def test_ikev1_on_an_ike_sa_of_ours_changes_nothing(engine: Callable[[], Ike]) -> None:
+    stranger = stranger_of(engine())
+    stranger.connect(KEY_A)
+    before = stranger.ike.status()
+    for number in range(256):
+        for flags in (Flag(0), Flag(1)):  # in clear, and as if encrypted
+            header = replace(stranger.header(Exchange(number), 2), major=1, flags=flags)
+            for kind in (0, 1, 5, 8, 11, 12):
+                stranger.send(datagram(header, kind, payload(bytes(60))))
+    assert [replace(sa, age=0.0) for sa in stranger.ike.status()] == [replace(sa, age=0.0) for sa in before]
+    assert stranger.ask(Exchange.INFORMATIONAL, 2) == ()
 
 
 class Newer(Stranger):

@@ -86,14 +86,15 @@ class Calling:
         if isinstance(self._made, AggressiveInitiator) and sa.cookies[0] == self._cookie:
             self._made.heard()
 
-    def failed(self, reason: str) -> None:
-        """It has come to nothing. The next one is made with the next key if it may be that."""
-        if self._made is None:
-            telling.call_failed(self._core, self.peer, None, reason, proving=False)
-            return
-        if self._made.proving:
+    def failed(self, reason: str, *, final: bool) -> None:
+        """It has come to nothing. The next one is made with the next key if it may be that. ``final``: no other version
+        of IKE is tried now."""
+        made = self._made
+        proving = made is not None and made.proving
+        if proving:
             self.menu.refused(self.peer)
-        telling.call_failed(self._core, self.peer, self._made.path.remote, reason, proving=self._made.proving)
+        if final or proving:
+            telling.call_failed(self._core, self.peer, made.path.remote if made else None, reason, proving=proving)
 
 
 def path_to(config: IkeConfig, peer: Peer, remote: Address) -> Path:

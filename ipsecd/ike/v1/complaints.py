@@ -21,11 +21,12 @@ class Complaints:
         self._refused: deque[bytes] = deque(maxlen=limits.REFUSALS_REMEMBERED)  # cookies: a repeat is no news
 
     def refuse(self, header: ikev1.Header, length: int, path: Path, refusal: Refused) -> bool:
-        """A first message of so many octets is refused. Whether that is told, and is news."""
+        """A first message of so many octets is refused. Whether that is worth a word to people: it's news, and as rare
+        as what is told to the peer."""
         news = header.cookie_i not in self._refused
         self._refused.append(header.cookie_i)
-        if refusal.notify is None:
-            return False
+        if refusal.notify is None:  # by those to whom nothing is said
+            return news and self._core.guard.may_complain(path.remote, self._core.now)
         answer = self._answer(header, NotifyType(refusal.notify))
         if len(answer) > length or not self._core.guard.may_complain(path.remote, self._core.now):
             self._core.drop("complaint-withheld")

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from ipsecd import limits
 from ipsecd.errors import PeerError, Refused
 from ipsecd.ike import reports
-from ipsecd.ike.config import Child, Path, Peer
+from ipsecd.ike.config import Child, Path, Peer, Version
 from ipsecd.ike.core import Core
 from ipsecd.ike.narrowing import Packet
 from ipsecd.ike.status import IkeSaStatus
@@ -31,6 +31,7 @@ from ipsecd.ike.v1.party import Party, Place
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.reloading import become
 from ipsecd.ike.v1.responding import Responder
+from ipsecd.ike.v1.ringing import Ringing
 from ipsecd.ike.v1.rules import Rules
 from ipsecd.wire import ikev1
 from ipsecd.wire.registry_v1 import Exchange, NotifyType
@@ -104,13 +105,21 @@ class Desk:
             raise PeerError("too-many-ike-sas")
         candidates = self._menu.candidates(self._callers(path))
         if not candidates.terms:
-            detail = "no rule names this address for IKEv1"
-            raise Refused("no-rule-for-peer", detail, notify=NotifyType.NO_PROPOSAL_CHOSEN)
+            raise self._nobody(path)
         kind = AggressiveResponder if header.exchange == Exchange.AGGRESSIVE else MainModeResponder
         return kind(self._core, candidates, cookie, ends.done, ends.failed)
 
     def _callers(self, path: Path) -> tuple[Peer, ...]:
-        return self._rules.callers(path)
+        versions = self._core.versions
+        return tuple(peer for peer in self._rules.callers(path) if versions.answers(peer, Version.IKEV1))
+
+    def _nobody(self, path: Path) -> Refused:
+        """Why a phase 1 that is begun along this path isn't answered."""
+        known = self._rules.callers(path)
+        if known and not self._callers(path):
+            return Refused("never-downgraded", self._core.versions.never_downgraded(known[0].remote_id))
+        detail = "no rule names this address for IKEv1"
+        return Refused("no-rule-for-peer", detail, notify=NotifyType.NO_PROPOSAL_CHOSEN)
 
     def _joined(self, sa: IsakmpSa, begun: float, mode: str) -> None:
         """Who has begun a phase 1 is known now: the party is that of all that the credential opens."""
@@ -223,6 +232,15 @@ class Desk:
     def calls(self) -> int:
         """How many are calls to hosts after a pattern, and nothing else yet."""
         return self._parties.calls()
+
+    def calling(self, peer: Peer) -> Ringing | None:
+        """Our call to this peer that is under way."""
+        ringing = (party.ringing for party in self._parties.of_peer(peer.name))
+        return next((each for each in ringing if each is not None and each.connecting), None)
+
+    def heard(self) -> tuple[Party, ...]:
+        """Those that there is an ISAKMP SA with."""
+        return tuple(party for party in self._parties if party.association.isakmp_sas)
 
     # --- commands ---
 

@@ -36,6 +36,7 @@ class Outcome:
         self._party = party
         self._look = look
         self._told = ""  # why there is no ISAKMP SA, which was told once for all that wait for one
+        self._instead = False  # those have it by another version of IKE
         self.given: tuple[Address, ...] = ()  # to us, by mode config
 
     # --- ISAKMP SAs ---
@@ -65,7 +66,7 @@ class Outcome:
 
     def unreached(self, reason: str) -> None:
         self._told = reason
-        self._party.unreached(reason)
+        self._instead = self._party.unreached(reason)
         self._over()
 
     def _over(self) -> None:
@@ -131,6 +132,9 @@ class Outcome:
         peer, child = self._party.known(key)
         if self._party.carries(key, (ends.local, ends.remote)):
             telling.child_failed(self._core, "child-rekey-failed", peer, child, reports.PEER, reason)
+            return
+        if reason == self._told and self._instead:
+            self._party.have_instead(key, None)
             return
         if reason != self._told:
             telling.child_failed(self._core, "child-failed", peer, child, reports.PEER, reason)

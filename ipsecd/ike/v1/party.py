@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ipsecd import limits
 from ipsecd.ike import reports
-from ipsecd.ike.config import Child, Path, Peer
+from ipsecd.ike.config import Child, Path, Peer, Version
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import GiveUp
 from ipsecd.ike.narrowing import Packet, takes
@@ -27,6 +27,7 @@ from ipsecd.ike.v1.outcome import Outcome
 from ipsecd.ike.v1.parties import Parties
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import QuickTerms
+from ipsecd.ike.v1.ringing import Ringing
 from ipsecd.ike.v1.session import Session, Settings
 from ipsecd.ike.v1.traffic import CannotBeSaid, NotOurs, ends_of
 from ipsecd.wire import ikev1
@@ -59,9 +60,10 @@ class Party:
         self._former: dict[str, tuple[Peer, Child]] = {}  # that are over, or nearly
         self._terms: dict[str, QuickTerms] = {}
         self._learn(menu)
-        self.calling = Calling(core, menu, peers[0], self._alone, lambda cookie: parties.call(cookie, self))
+        self.calling = Calling(core, menu, peers[0], self._alone, self._begun)
         self._outcome = Outcome(core, self, self._look)
         self.association = Association(core, self._settings(), self._caller, self._outcome)
+        self.ringing: Ringing | None = None  # our last call
         self._joining = Joining(core)
         self._waiting: dict[str, Packet | None] = {}  # children that are wanted as soon as we have an address for them
         self._told: dict[str, str] = {}  # why there can be no quick mode for a child, as long as that is no news
@@ -127,6 +129,17 @@ class Party:
     def _alone(self) -> bool:
         """Whether there is nothing else with this peer."""
         return all(other.association.empty for other in self._parties.beside(self))
+
+    def _begun(self, cookie: bytes) -> None:
+        """We call it, with this cookie of ours."""
+        self._parties.call(cookie, self)
+        self.ringing = Ringing(self, cookie, self._core.now)
+        self._core.silence.calling(self.ringing)
+
+    @property
+    def path(self) -> Path:
+        """Where it is, or where it's called."""
+        return self.association.path or self.calling.path
 
     # --- commands ---
 
@@ -222,6 +235,7 @@ class Party:
         session = self.association.hear(message, path)
         if session is not None:
             self.calling.heard(session.sa)
+            self._core.silence.heard(self)
             self._follow()
 
     def join(self, sa: IsakmpSa, begun: float, mode: str) -> None:
@@ -240,6 +254,7 @@ class Party:
         live = {session.sa.cookies for session in self.association.sessions}
         self._modes = {cookies: mode for cookies, mode in self._modes.items() if cookies in live}
         self._admitted(self, sa)
+        self._core.silence.heard(self)
         self._want_waiting()
 
     def _want_waiting(self) -> None:
@@ -253,9 +268,21 @@ class Party:
         if not self.association.reachable:
             self._fail_waiting(reason)
 
-    def unreached(self, reason: str) -> None:
-        self.calling.failed(reason)
-        self._fail_waiting(reason)
+    def unreached(self, reason: str) -> bool:
+        """Our call came to nothing. Whether what it was for is had by another version of IKE."""
+        instead = self._core.versions.unanswered(self.calling.peer, Version.IKEV1)
+        self.calling.failed(reason, final=not instead)
+        if instead:
+            waiting, self._waiting = self._waiting, {}
+            for key, packet in waiting.items():
+                self.have_instead(key, packet)
+        else:
+            self._fail_waiting(reason)
+        return instead
+
+    def have_instead(self, key: str, packet: Packet | None) -> None:
+        if self.ringing is not None:
+            self._core.wanted.instead(self.ringing, self.known(key)[1], packet)
 
     def _fail_waiting(self, reason: str) -> None:
         waiting, self._waiting = self._waiting, {}

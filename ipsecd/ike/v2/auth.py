@@ -11,12 +11,12 @@ from ipsecd.crypto.keymat import shared_key_auth, signed_octets
 from ipsecd.crypto.secret import equal
 from ipsecd.errors import LocalError, PeerError, Refused
 from ipsecd.ike import contact, reports
-from ipsecd.ike.config import Child, Path, Peer, SharedKey
+from ipsecd.ike.config import Child, Path, Peer, SharedKey, Version
 from ipsecd.ike.current import current, overtaken
 from ipsecd.ike.exchange import AUTH_RESPONSE, Admitted
 from ipsecd.ike.hosts import pairs_with
 from ipsecd.ike.narrowing import Packet, narrow_in
-from ipsecd.ike.pad import Claim, Opened, callers, open_for_initiator, open_for_responder
+from ipsecd.ike.pad import Claim, Opened, callers, open_for_initiator, open_for_responder, speaking
 from ipsecd.ike.task import Task
 from ipsecd.ike.v2.ask import Ask
 from ipsecd.ike.v2.child import begin, granted, made, start_over
@@ -153,7 +153,7 @@ class Auth(Task):
         others = (*callers(config.peers, (), sa.path), *pairs_with(sa.peer, config.hosts, sa.path))
         return open_for_responder(
             sa.peer,
-            others,
+            speaking(others, Version.IKEV2),
             claimed.identity,
             sa.secured.suite,
             lambda key: _proves(sa, claimed, auth, key),
@@ -198,7 +198,7 @@ def answer_auth(sa: IkeSa, request: Admitted, path: Path) -> Reply:
     config = sa.core.config
     # IKE_SA_INIT was answered to where it came from; this may only seem to come from another host
     patterns = config.hosts if path.remote.address == sa.first_path.remote.address else ()
-    peers = callers(config.peers, patterns, path)
+    peers = speaking(callers(config.peers, patterns, path), Version.IKEV2)
     sa.claim = Claim(claimed.identity, tuple(peer for peer in peers if peer.remote_id.matches(claimed.identity)))
     opened = open_for_initiator(
         peers,

@@ -31,7 +31,8 @@ def begin(core: Core, peer: Peer, child: Child, packet: Packet | None, remote: A
     path = Path(Endpoint(local, port), Endpoint(remote, peer.remote_port), natt)
     sa = IkeSa(core, path, initiator=True, spi_i=core.fresh_ike_spi(), spi_r=NO_SPI)
     sa.peers = (peer,)
-    core.report("ike-calling", "info", peer=peer.name, rule=child.rule, child=child.name, remote=str(path.remote))
+    about = {"peer": peer.name, "version": sa.version.value, "rule": child.rule, "child": child.name}
+    core.report("ike-calling", "info", **about, remote=str(path.remote))
     call(sa, peer, child, packet)
     return sa
 

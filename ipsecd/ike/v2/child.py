@@ -80,7 +80,7 @@ class CreateChild(AskingForChild):
         self.makes = child.id
         self.peer = peer
         self.child = child
-        self._packet = packet
+        self.packet = packet
         self._rival: Rival | None = None
 
     def note_rival(self, made: ChildSa, lowest_nonce: bytes) -> None:
@@ -89,7 +89,7 @@ class CreateChild(AskingForChild):
 
     def anew(self) -> CreateChild:
         """The same from the beginning, for another IKE SA."""
-        return CreateChild(self.peer, self.child, self._packet)
+        return CreateChild(self.peer, self.child, self.packet)
 
     def build(self, sa: IkeSa) -> tuple[AnyPayload, ...] | None:
         try:
@@ -97,13 +97,13 @@ class CreateChild(AskingForChild):
         except Refused as refusal:
             self.abandon(sa, refusal.detail)
             return None
-        if served(sa, self.child, self._packet):
+        if served(sa, self.child, self.packet):
             sa.core.wanted.made(self.child)
             return None
         if spent(sa):
-            sa.core.wanted.elsewhere(self.child, self._packet)
+            sa.core.wanted.elsewhere(self.child, self.packet)
             return None
-        offered = offer_for(self.child, self._packet)
+        offered = offer_for(self.child, self.packet)
         transport = self.child.transport
         return self.sends(sa, Ask.later(sa, self.peer, self.child, offered, self.group, transport=transport))
 
@@ -111,7 +111,7 @@ class CreateChild(AskingForChild):
         ask = self.answered(sa)
         if answer.error is not None and answer.error.type == NotifyType.NO_ADDITIONAL_SAS:
             sa.sessions.refused = True
-            sa.core.wanted.elsewhere(self.child, self._packet)
+            sa.core.wanted.elsewhere(self.child, self.packet)
             return
         if answer.error is not None:
             if not self.asks_again(sa, answer.error, ask.groups):
@@ -120,7 +120,7 @@ class CreateChild(AskingForChild):
                     sa.core.wanted.renew(sa)
             return
         if overtaken(sa, ask.child):
-            start_over(sa, ask, self._packet)
+            start_over(sa, ask, self.packet)
             return
         nonces = (ask.nonce, answer.one(Nonce).data)
         try:
@@ -136,7 +136,7 @@ class CreateChild(AskingForChild):
             sa.delete_child(new)
         else:
             begin(new)
-        made(new, self._packet)
+        made(new, self.packet)
         if sa.core.wanted.held(self.child.id):
             sa.delete_child(new)  # it was put down while we asked
 
@@ -145,7 +145,7 @@ class CreateChild(AskingForChild):
         as in a rekey (2.8.1). And one narrowed to what there is already is of no use to the packet that asked (2.9)."""
         if self._rival is not None and self._rival.outlasts(new, lowest_nonce):
             return True
-        return not holds(new, self._packet) and any(
+        return not holds(new, self.packet) and any(
             other.config.id == new.config.id
             and other.usable
             and covers(other.local, new.local)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 
 from ipsecd import limits
-from ipsecd.errors import PeerError, Refused
+from ipsecd.errors import PeerError, Refused, WireError
 from ipsecd.ike import reports
 from ipsecd.ike.config import Endpoint, Path
 from ipsecd.ike.core import Core
@@ -21,7 +21,7 @@ from ipsecd.ike.v2.sa_init_responder import answer_sa_init
 from ipsecd.wire.ike import NO_SPI, Header
 from ipsecd.wire.ikev2 import decode, encode
 from ipsecd.wire.payloads import Notify
-from ipsecd.wire.registry import Exchange, Flag, NotifyType
+from ipsecd.wire.registry import Exchange, Flag, NotifyType, Payload
 
 
 class Reception:
@@ -37,10 +37,18 @@ class Reception:
         if header.exchange == Exchange.IKE_SA_INIT and not header.is_response and header.spi_r == NO_SPI:
             self._begin(header, data, path)
             return
+        self._note_answer(header, data)
         sa = self._find(header, path)
         deliver(sa, decode(data), data, path)
         if sa.settled:
             self._known(sa)
+
+    def _note_answer(self, header: Header, data: bytes) -> None:
+        """Whatever comes back to a call of ours, whoever says it, there is IKEv2 at the other end; but for the one word
+        that there is none (2.5)."""
+        sa = self._core.ikes.get(header.spi_i)
+        if sa is not None and sa.initiator and sa.connecting and not sa.heard_back:
+            sa.heard_back = not _knows_no_such_version(header, data)
 
     def _find(self, header: Header, path: Path) -> IkeSa:
         """2.6: by our own SPI, which is the second one if the sender is the original initiator."""
@@ -92,7 +100,8 @@ class Reception:
         try:
             sa = answer_sa_init(core, decode(data), data, path)
         except (PeerError, Refused) as error:
-            self._core.guard.failed(path.remote, core.now)
+            if error.reason != "other-version":  # which costs little, and a cookie would say that IKEv2 is spoken here
+                self._core.guard.failed(path.remote, core.now)
             self._refuse(header, path, error)
             raise
         self._asked[data] = sa
@@ -141,6 +150,17 @@ class Reception:
         if sa.stage is Stage.HALF_OPEN:
             self._core.drop("half-open-expired")
             sa.vanish("nobody authenticated")
+
+
+def _knows_no_such_version(header: Header, data: bytes) -> bool:
+    """Whether nothing else is said by this message."""
+    if header.next_payload != Payload.NOTIFY:
+        return False
+    try:
+        (payload,) = decode(data).payloads
+    except (WireError, ValueError):
+        return False
+    return isinstance(payload, Notify) and payload.type == NotifyType.INVALID_MAJOR_VERSION
 
 
 def _in_clear(header: Header, notify: Notify) -> bytes:

@@ -243,7 +243,9 @@ class SaInit(Task):
         sa, key = self._sa, self._refused_key
         other = sa.core.own_keys.refused(sa.peer, key) if key is not None else None
         if key is None or other is None:
-            sa.vanish("the peer doesn't answer")
+            self._stop()
+            if not sa.core.wanted.unanswered(sa):
+                sa.vanish("the peer doesn't answer")
             return
         names = {"peer": sa.peer.name, "rule": reports.rules_of(sa.peer), "credential": key.name, "next": other.name}
         sa.core.report("credential-refused", "info", **names)

@@ -13,12 +13,12 @@ from ipsecd.crypto.keymat import derive_ike
 from ipsecd.errors import Refused
 from ipsecd.ike import nat
 from ipsecd.ike.carriage import Terms
-from ipsecd.ike.config import Path
+from ipsecd.ike.config import Path, Version
 from ipsecd.ike.core import Core
 from ipsecd.ike.exchange import SA_INIT_REQUEST
 from ipsecd.ike.menus import ike_menus
 from ipsecd.ike.negotiate import ike_suite, pick
-from ipsecd.ike.pad import callers
+from ipsecd.ike.pad import callers, speaking
 from ipsecd.ike.protect import Envelope
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.suites import IkeSuite
@@ -32,9 +32,13 @@ def answer_sa_init(core: Core, message: Message, data: bytes, path: Path) -> Ike
     """Answer a request to begin an IKE SA; the half-open SA, its response sent. Raises PeerError or Refused."""
     header = message.header
     request = SA_INIT_REQUEST.admit(message.payloads)
-    peers = callers(core.config.peers, core.config.hosts, path)
-    if not peers:
+    known = callers(core.config.peers, core.config.hosts, path)
+    if not known:
         raise Refused("no-rule-for-peer", "no rule names this address", notify=NotifyType.NO_PROPOSAL_CHOSEN)
+    peers = speaking(known, Version.IKEV2)
+    if not peers:  # as far as this peer is concerned we don't know this version (2.5)
+        why = "the rules for this address have IKEv1 alone"
+        raise Refused("other-version", why, notify=NotifyType.INVALID_MAJOR_VERSION)
     ke = request.one(Ke)
     menus = ike_menus(proposal for peer in peers for proposal in peer.proposals)
     chosen, picked = pick(menus, request.one(Sa), sent_group=ke.group, forgeable=True)
