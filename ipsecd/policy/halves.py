@@ -59,8 +59,9 @@ def unequal(policy_file: PolicyFile) -> Iterator[Mistake]:
 
 
 def _pairs(policy_file: PolicyFile, policy: str | None) -> Iterator[tuple[_Placed, _Placed]]:
-    """Each filter that turns an earlier one round, behind that one. Without a tunnel one that is the same both ways is
-    no half: it covers both ways by itself, as this machine may be on either side."""
+    """Each filter that turns an earlier one round, behind that one. Of those that are the same both ways a second one
+    is the way back only by a tunnel, where nothing else covers that, and if it's negotiated alike: else it's the same
+    once more."""
     known: dict[Hashable, _Placed] = {}
     for placed in _one_way(policy_file, policy):
         each, tunnel = placed.each, placed.rule.tunnel
@@ -70,7 +71,9 @@ def _pairs(policy_file: PolicyFile, policy: str | None) -> Iterator[tuple[_Place
         first = known.get((what, destination, source))
         if first is None:
             known.setdefault((what, source, destination), placed)
-        elif tunnel is not None or source != destination:
+        elif source != destination or (
+            tunnel is not None and _terms(policy_file, first.rule) == _terms(policy_file, placed.rule)
+        ):
             yield first, placed
 
 

@@ -207,3 +207,12 @@ def test_hosts_of_two_rules_for_all_that_goes_one_way_are_no_halves_of_each_othe
     found = [(name, child) for name, child, _, _ in rows(planned(text))]
     four = [("a/1", "a/1"), ("a/1-in", "a/1"), ("b/1", "b/1"), ("b/1-in", "b/1")]
     assert [each for each in found if "v6" not in each[0]] == four
+
+
+def test_the_same_once_more_is_the_way_back_if_it_is_negotiated_alike() -> None:
+    both = "{source: any, destination: any, mirrored: false}"
+    [first, second] = [row for row in rows(planned(rules(("a", both), ("b", both)))) if "v6" not in row[0]]
+    assert (first[:3], second[:3]) == (("a/1", "a/1", "out"), ("b/1", "a/1", "in"))
+    text = rules(("a", both), ("b", both)).replace("name: b\n", "name: b\n        identity: {local: b.example}\n")
+    [first, second] = [row for row in rows(planned(text)) if "v6" not in row[0]]
+    assert (first[:3], second[:3]) == (("a/1", "a/1", "out"), ("b/1", "b/1", "out"))
