@@ -250,7 +250,7 @@ class Ike:
         why = f"it couldn't be installed: {reason}"
         desk = self._core.desk
         return self._about(
-            spi, now, lambda child: self._not_installed(child, why), lambda of_v1: desk.install_failed(of_v1, why)
+            spi, now, lambda child: self._not_installed(child, why), lambda of_v1: desk.install_failed(of_v1, reason)
         )
 
     def _not_installed(self, child: ChildSa, why: str) -> None:

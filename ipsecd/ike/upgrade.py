@@ -24,7 +24,7 @@ def begin(sa: IkeSa) -> None:
     for peer in sa.peers:
         if Version.IKEV1 in peer.versions:
             core.after(0.0, partial(_have_anew, sa, peer))
-            core.after(limits.OTHER_VERSION_LEFT, partial(core.desk.put_down_peer, peer.name, _WHY))
+            core.after(limits.OTHER_VERSION_LEFT, core.desk.leaving(peer, _WHY))
 
 
 def settle(core: Core, key: str) -> None:

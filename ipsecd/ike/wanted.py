@@ -308,7 +308,7 @@ class Wanted:
         elif why_not := self._core.versions.none_left(peer):
             self._cannot(want, why_not)
         elif by_v1 or self._core.versions.of(peer) is Version.IKEV1:
-            self._core.desk.want(peer, want.child, packet, self._remote(want))
+            self._core.desk.want(peer, want.child, packet, self._remote(want) if peer.remotes else None)
         else:
             calls.begin(self._core, peer, want.child, packet, self._remote(want))
 

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ipsecd import limits
 from ipsecd.errors import PeerError, Refused
@@ -187,15 +187,15 @@ class Desk:
 
     # --- what is wanted ---
 
-    def want(self, peer: Peer, child: Child, packet: Packet | None, remote: Address) -> None:
+    def want(self, peer: Peer, child: Child, packet: Packet | None, remote: Address | None) -> None:
         """SAs for this child, or for this packet; by a phase 1 with ``remote`` if there is no ISAKMP SA."""
         party = self._with(peer, packet)
-        if party is None and not peer.remotes:
-            self._cannot(peer, child, "the peer's address isn't known; it has to call us")
-        elif party is None:
+        if party is not None:
+            party.want(peer, child, packet, remote)
+        elif remote is not None and peer.remotes:
             self._new(peer, remote).want(peer, child, packet, remote)
         else:
-            party.want(peer, child, packet, remote)
+            self._cannot(peer, child, "the peer's address isn't known; it has to call us")
 
     def _cannot(self, peer: Peer, child: Child, reason: str) -> None:
         telling.child_failed(self._core, "child-failed", peer, child, reports.ME, reason)
@@ -251,11 +251,17 @@ class Desk:
     def put_down_peer(self, name: str, reason: str) -> None:
         """All with it, told once."""
         for party in self._parties.of_peer(name):
-            of_it = [key for key, (peer, _) in party.children.items() if name in (peer.name, peer.pattern)]
-            if len(of_it) == len(party.children):
-                party.close(reason)
-            else:
-                party.put_down(of_it, reason)
+            party.leave([key for key, (peer, _) in party.children.items() if name in (peer.name, peer.pattern)], reason)
+
+    def leaving(self, peer: Peer, reason: str) -> Callable[[], None]:
+        """What ends all that there is with it now, whatever it's called by the time it's done."""
+        found, keys = self._parties.of_peer(peer.name), [child.id for child in peer.children]
+
+        def leave() -> None:
+            for party in found:
+                party.leave([key for key in keys if key in party.children], reason)
+
+        return leave
 
     def rekey(self, keys: set[str]) -> None:
         for party, meant in self._having(keys):

@@ -216,6 +216,13 @@ class Party:
                 self._core.emit(GiveUp(key, reason))
             self.association.put_down(key, reason)
 
+    def leave(self, keys: list[str], reason: str) -> None:
+        """These children aren't had any more. With the last ones, told once, all ends."""
+        if len(keys) == len(self.children):
+            self.close(reason)
+        else:
+            self.put_down(keys, reason)
+
     def close(self, reason: str) -> None:
         """All with it ends, told once."""
         self._fail_waiting(reason)
