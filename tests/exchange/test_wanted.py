@@ -10,9 +10,9 @@ from ipsecd.ike.config import IkeConfig, Peer
 from ipsecd.ike.effects import Send
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.v2.child import CreateChild
-from ipsecd.wire.registry import NotifyType
+from ipsecd.wire.registry import Exchange, NotifyType
 from ipsecd.wire.selector import Selector
-from tests.exchange.gateways import Pair, child_of_a, mirrored, peer_a, peer_b
+from tests.exchange.gateways import IP_A, Pair, child_of_a, mirrored, peer_a, peer_b
 from tests.exchange.interference import Refusing, hold_back
 from tests.exchange.network import Link
 from tests.exchange.rest import settle, unrest
@@ -202,3 +202,16 @@ def test_a_child_wanted_while_the_peer_calls_is_made_on_the_call_that_comes_thro
     pair.net.start()
     assert pair.net.run(30, until=lambda: pair.agree(1))
     assert settle(pair) == []
+
+
+def test_a_call_that_the_peers_has_made_needless_is_said_no_more() -> None:
+    pair = Pair()
+    pair.net.hook = lambda each: None if each.source.address == IP_A and each.data[18] == Exchange.IKE_SA_INIT else each
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    pair.net.run(1.0)
+    pair.net.hook = lambda each: each
+    pair.do(pair.b, pair.b.ike.up("net", pair.net.now))
+    assert pair.net.run(30, until=lambda: pair.agree(1))
+    pair.net.sent.clear()
+    pair.net.run(120)
+    assert [each for _, each in pair.net.sent if each.data[18] == Exchange.IKE_SA_INIT] == []

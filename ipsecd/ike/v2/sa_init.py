@@ -263,7 +263,8 @@ class SaInit(Task):
     # --- giving up ---
 
     def elsewhere(self) -> Task:
-        """The child is all that is left to make."""
+        """The child is all that is left to make, and nothing is to be said here any more."""
+        self._stop()
         return CreateChild(self._peer, self._child, self._packet)
 
     def abandon(self, sa: IkeSa, reason: str) -> None:
