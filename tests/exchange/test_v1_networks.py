@@ -131,12 +131,13 @@ def test_where_one_side_wants_pfs_and_the_other_has_none_nothing_is_made() -> No
 # --- bad networks -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("offer", ["esp", "ah+esp", "ah+esp with pfs"])
 @pytest.mark.parametrize("part", range(4))
-def test_with_a_fifth_lost_and_more_in_disorder_both_are_up_within_a_minute(part: int) -> None:
+def test_with_a_fifth_lost_and_more_in_disorder_both_are_up_within_a_minute(part: int, offer: str) -> None:
     up = 0
+    of_i = terms(lifetime=DAY)
     for seed in range(50 * part, 50 * part + 50):
-        of_i = terms(lifetime=DAY)
-        net = Gateways(Settings((of_i,)), Settings((mirrored(of_i),)), seed=seed, link=BAD)
+        net = between(*OFFERS[offer], of_i, mirrored(of_i), seed=seed, link=BAD)
         net.want().run(60.0)
         up += "up" in net.i.events and "up" in net.r.events
         assert [end.core.counters["internal-error"] for end in (net.i, net.r)] == [0, 0]
@@ -147,7 +148,8 @@ def test_with_a_fifth_lost_and_more_in_disorder_both_are_up_within_a_minute(part
 def test_on_a_bad_network_both_sides_rekey_and_renew_and_end_with_the_same(seed: int) -> None:
     """Packets that a lost Delete makes one side send in vain are few, as the other is asked again soon."""
     of_i = terms(lifetime=Lifetime(1_200))
-    net = Gateways(Settings((of_i,)), Settings((mirrored(of_i),)), seed=seed, link=BAD, seconds=3_600)
+    offer = ("esp", "ah+esp", "ah with pfs")[seed % 3]
+    net = between(*OFFERS[offer], of_i, mirrored(of_i), seed=seed, link=BAD, seconds=3_600)
     net.want().run(100.0)
     net.traffic(5.0, 28_800.0)
     assert net.i.events.count("rekeyed") > 22

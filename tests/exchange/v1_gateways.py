@@ -20,6 +20,8 @@ from ipsecd.ike.effects import (
     RemoveInbound,
     RemoveOutbound,
 )
+from ipsecd.ike.v1.aggressive_initiator import AggressiveInitiator
+from ipsecd.ike.v1.aggressive_responder import AggressiveResponder
 from ipsecd.ike.v1.association import Association
 from ipsecd.ike.v1.calls import Call, Done, Failed
 from ipsecd.ike.v1.candidates import Candidates
@@ -29,6 +31,7 @@ from ipsecd.ike.v1.main_initiator import MainModeInitiator
 from ipsecd.ike.v1.main_responder import MainModeResponder
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
+from ipsecd.ike.v1.responding import Responder
 from ipsecd.ike.v1.session import Settings
 from ipsecd.ike.v1.suites import IsakmpSuite
 from ipsecd.ike.v1.terms import Terms
@@ -36,6 +39,7 @@ from ipsecd.wire import ikev1
 from ipsecd.wire.form import Form
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.mode_config import NetworkSettings
+from ipsecd.wire.registry_v1 import Exchange
 from tests.exchange.entropy import SeededEntropy
 from tests.exchange.network import Link
 from tests.exchange.phase_1 import suite
@@ -45,7 +49,8 @@ from tests.exchange.v1_line import OURS, THEIRS, Line, LineEnd
 
 @dataclass
 class Gateway(LineEnd):
-    """One side, and the data plane it believes in. ``says`` are the vendor IDs that it's taken to have sent."""
+    """One side, and the data plane it believes in. ``says`` are the vendor IDs that it's taken to have sent. ``of_1``
+    are the terms of phase 1, if they aren't the usual ones; in ``aggressive`` mode if that is said."""
 
     us: str = ""
     them: str = ""
@@ -55,6 +60,8 @@ class Gateway(LineEnd):
     force_udp: bool = False
     suites: tuple[IsakmpSuite, ...] = (suite(),)
     says: tuple[bytes, ...] = ()
+    of_1: Terms | None = None
+    aggressive: bool = False
     inbound: dict[bytes, InstallInbound] = field(default_factory=dict)
     outbound: dict[tuple[bytes, bytes], InstallOutbound] = field(default_factory=dict)  # by (SPI, inbound SPI)
     used: set[bytes] = field(default_factory=set)
@@ -70,16 +77,21 @@ class Gateway(LineEnd):
         self.hear = self._hear
 
     def _terms(self, *, first: bool = False) -> Terms:
+        if self.of_1 is not None:
+            return replace(self.of_1, first=first)
         us, them = Identity.parse(self.us), Identity.parse(self.them)
         return Terms(self.suites, Secret(b"correct horse"), us, them, self.seconds, first, self.force_udp, self.octets)
 
     def _call(self, cookie: bytes, *, first: bool, done: Done, failed: Failed) -> Call:
         self.calls.append(self.core.now)
         of_1 = self._terms(first=first)
-        return MainModeInitiator(self.core, of_1, self.path, cookie, lambda sa: done(self._said(sa)), failed)
+        kind = AggressiveInitiator if self.aggressive else MainModeInitiator
+        self._begun = kind(self.core, of_1, self.path, cookie, lambda sa: done(self._said(sa)), failed)
+        return self._begun
 
-    def _answer(self, header: ikev1.Header, path: Path, cookie: bytes, ends: Ending) -> MainModeResponder:
-        return MainModeResponder(self.core, Candidates((self._terms(),)), cookie, ends.done, ends.failed)
+    def _answer(self, header: ikev1.Header, path: Path, cookie: bytes, ends: Ending) -> Responder:
+        kind = AggressiveResponder if header.exchange == Exchange.AGGRESSIVE else MainModeResponder
+        return kind(self.core, Candidates((self._terms(),)), cookie, ends.done, ends.failed)
 
     def _joined(self, sa: IsakmpSa, begun: float, _: str) -> None:
         self.all.join(self._said(sa), begun)
@@ -93,7 +105,9 @@ class Gateway(LineEnd):
         elif self.door.takes(message.header):
             self.door.hear(message, data, path)
         else:
-            self.all.hear(message, path)
+            session = self.all.hear(message, path)
+            if session is not None and self.aggressive and session.sa.initiator:
+                self._begun.heard()  # type: ignore[union-attr]  # it's of that mode
 
     def carry_out(self, effect: Effect) -> None:
         match effect:
