@@ -14,6 +14,7 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.v1 import initiating
 from ipsecd.ike.v1.access import Client, Gateway, Handing, User
 from ipsecd.ike.v1.aggressive_responder import AggressiveResponder
+from ipsecd.ike.v1.candidates import Candidates
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.gate import Gate
 from ipsecd.ike.v1.main_initiator import MainModeInitiator
@@ -135,7 +136,7 @@ def _as_responder(captured: Captured, phase_1: tuple[tuple[bool, int, bytes], ..
     core, terms = captured.end(False, *(() if aggressive else (_fake_source(phase_1[3][2]),)))
     made: list[IsakmpSa] = []
     kind = AggressiveResponder if aggressive else MainModeResponder
-    responder = kind(core, (terms,), captured.cookies[1], made.append, pytest.fail)
+    responder = kind(core, Candidates((terms,)), captured.cookies[1], made.append, pytest.fail)
     answers = []
     for ours, port, data in phase_1:
         if ours:

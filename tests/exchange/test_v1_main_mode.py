@@ -16,7 +16,7 @@ from ipsecd.ike.config import Endpoint, IkeConfig, Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
 from ipsecd.ike.nat import Nat
-from ipsecd.ike.v1 import candidates, initiating, main_initiator, natt
+from ipsecd.ike.v1 import candidates, initiating, natt
 from ipsecd.ike.v1.candidates import Candidates
 from ipsecd.ike.v1.main_initiator import MainModeInitiator
 from ipsecd.ike.v1.main_responder import MainModeResponder
@@ -173,7 +173,7 @@ def test_the_keys_of_what_came_to_nothing_are_wiped(monkeypatch: pytest.MonkeyPa
         made.append(agree(*values))
         return made[-1]
 
-    for module in (main_initiator, candidates):
+    for module in (initiating, candidates):
         monkeypatch.setattr(module, "agree", noted)
     same(Wire(A, B).run(600.0))
     assert all(any(agreed.keys.d.reveal()) for agreed in made)

@@ -16,23 +16,17 @@ something comes from the peer that shows that it is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ipsecd import limits
 from ipsecd.errors import LocalError, PeerError, Refused
 from ipsecd.ike.config import Path
-from ipsecd.ike.core import Core
-from ipsecd.ike.nat import floated
 from ipsecd.ike.v1 import natt
 from ipsecd.ike.v1.initiating import Initiator
-from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, agree, established
-from ipsecd.ike.v1.rows import AGGRESSIVE_2, Admitted
+from ipsecd.ike.v1.phase_1 import Agreed
+from ipsecd.ike.v1.rows import AGGRESSIVE_2
 from ipsecd.ike.v1.suites import IsakmpSuite, accepted
-from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
-from ipsecd.wire.ikev1_bodies import encode_body
 from ipsecd.wire.ikev1_identity import Id
-from ipsecd.wire.ikev1_payloads import CertReq, Ke, NatD, Nonce, Sa, VendorId
+from ipsecd.wire.ikev1_payloads import CertReq, Ke, Nonce, Sa, VendorId
 from ipsecd.wire.registry_v1 import Exchange
 
 
@@ -41,20 +35,13 @@ class AggressiveInitiator(Initiator):
 
     exchange = Exchange.AGGRESSIVE
 
-    def __init__(
-        self,
-        core: Core,
-        terms: Terms,
-        path: Path,
-        cookie: bytes,
-        done: Callable[[IsakmpSa], None],
-        failed: Callable[[str], None],
-    ) -> None:
-        self._suites = _of_one_group(terms.exposed(terms.offered))
-        super().__init__(core, terms, self._suites, path, cookie, done, failed)
-        self._id = Id.of(terms.local_id)
-        self._pair = core.entropy.key_pair(self._suites[0].group.id)
-        self._nonce = core.entropy.octets(limits.NONCE_OCTETS)
+    def _offered(self) -> tuple[IsakmpSuite, ...]:
+        return _of_one_group(self._terms.exposed(self._terms.offered))
+
+    def _begin(self) -> None:
+        self._id = Id.of(self._terms.local_id)
+        self._pair = self._core.entropy.key_pair(self._suites[0].group.id)
+        self._nonce = self._core.entropy.octets(limits.NONCE_OCTETS)
         self._tries = 0
         self._answer = b""
         values = (Ke(self._pair.public), Nonce(self._nonce), self._id)
@@ -84,7 +71,8 @@ class AggressiveInitiator(Initiator):
         if self._tries == limits.MAX_SA_INIT_ANSWERS:
             raise PeerError("too-many-answers")
         self._tries += 1
-        agreed = self._agree(suite, cookies, admitted, path)
+        revision = natt.common(admitted.all(VendorId))
+        agreed = self._agree(suite, cookies, (self._pair, self._nonce), admitted, revision, path)
         try:
             peer = self._proved(agreed, message, AGGRESSIVE_2)
         except (PeerError, Refused):
@@ -93,37 +81,11 @@ class AggressiveInitiator(Initiator):
         self._cookies, self._vendor_ids, self._agreed = cookies, admitted.vendor_ids, agreed
         self._answer = message.chain.tail
         self._prove(agreed)
-        terms = self._terms
-        sa = established(
-            terms,
-            agreed,
-            peer,
-            initiator=True,
-            lifetime=terms.lifetime,
-            path=self._path,
-            in_udp=agreed.in_udp(bent=terms.force_udp),
-            vendor_ids=admitted.vendor_ids,
-        )
         self._over = True
-        self._done(sa)
-
-    def _agree(self, suite: IsakmpSuite, cookies: tuple[bytes, bytes], admitted: Admitted, path: Path) -> Agreed:
-        value, revision = admitted.one(Ke).data, natt.common(admitted.all(VendorId))
-        found = natt.detect(revision, suite.prf.id, cookies, path, admitted.all(NatD))
-        return agree(
-            suite,
-            self._terms.method(suite, initiator=True),
-            cookies,
-            encode_body(self._offer),
-            (self._pair.public, value),
-            (self._nonce, admitted.one(Nonce).data),
-            self._pair.shared(value),
-            (revision, found),
-        )
+        self._establish(agreed, peer, self._path)
 
     def _prove(self, agreed: Agreed) -> None:
-        if agreed.in_udp(bent=self._terms.force_udp):
-            self._path = floated(self._path, self._core.config.natt_port)
+        self._float(agreed)
         about_path = self._about_path(agreed.suite, agreed.revision) if agreed.nat is not None else ()
         proof = agreed.proof(self._id, of_initiator=True)
         payloads = (*agreed.method.certificates, *about_path, proof, *self._alone())

@@ -6,25 +6,23 @@ it. Whoever calls this has asked ``Guard.admit_phase_1`` before, which knows how
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ipsecd import limits
 from ipsecd.crypto.exchange import check_public
 from ipsecd.errors import PeerError
 from ipsecd.ike.config import Path
-from ipsecd.ike.core import Core
 from ipsecd.ike.nat import Nat
 from ipsecd.ike.v1 import natt
 from ipsecd.ike.v1.candidates import Candidates, Ways
-from ipsecd.ike.v1.phase_1 import Agreed, Claim, IsakmpSa
+from ipsecd.ike.v1.phase_1 import Agreed, Claim
 from ipsecd.ike.v1.responding import Responder, stays_behind_nat
 from ipsecd.ike.v1.rows import AGGRESSIVE_1, AGGRESSIVE_3, Admitted
 from ipsecd.ike.v1.suites import Choice
 from ipsecd.wire import ikev1
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.ikev1_identity import Id
-from ipsecd.wire.ikev1_payloads import AnyPayload, Ke, NatD, Nonce, Sa, VendorId
+from ipsecd.wire.ikev1_payloads import AnyPayload, Ke, NatD, Sa, VendorId
 from ipsecd.wire.registry_v1 import Exchange
 
 
@@ -50,17 +48,8 @@ class AggressiveResponder(Responder):
 
     exchange = Exchange.AGGRESSIVE
 
-    def __init__(
-        self,
-        core: Core,
-        candidates: Candidates,
-        cookie: bytes,
-        done: Callable[[IsakmpSa], None],
-        failed: Callable[[str], None],
-    ) -> None:
-        super().__init__(core, candidates, cookie, done, failed)
-        self._asked: _Asked | None = None
-        self._reminders = limits.RETRANSMIT_TRIES
+    _asked: _Asked | None = None
+    _reminders = limits.RETRANSMIT_TRIES
 
     @property
     def shown(self) -> bool:
@@ -94,22 +83,13 @@ class AggressiveResponder(Responder):
         self, admitted: Admitted, choice: Choice, chosen: Candidates, claim: Claim, data: bytes, path: Path
     ) -> None:
         suite, revision = choice.suite, natt.common(admitted.all(VendorId))
-        pair, value = self._core.entropy.key_pair(suite.group.id), admitted.one(Ke).data
-        nonce = self._core.entropy.octets(limits.NONCE_OCTETS)
-        ways = chosen.agree(
-            suite,
-            self._cookies,
-            admitted.body(Sa),
-            (value, pair.public),
-            (admitted.one(Nonce).data, nonce),
-            pair.shared(value),
-            (revision, None),
-        )
+        values, ours = self._exchange(suite, admitted.body(Sa), admitted, revision, None)
+        ways = chosen.agree(values)
         ((agreed, (terms,)),) = ways.all
         us, method = Id.of(terms.local_id), agreed.method
         self._candidates, self._ways = chosen, ways
         self._asked, self._vendor_ids = _Asked(choice, claim, ways, path), admitted.vendor_ids
-        said: list[AnyPayload] = [choice.answer, Ke(pair.public), Nonce(nonce), us]
+        said: list[AnyPayload] = [choice.answer, *ours, us]
         said += [*method.certificates, *method.requests]
         said += [*self._able_to(revision), *self._about_path(suite, revision, path)]
         self._answer(data, self._clear(*said, agreed.proof(us, of_initiator=False)), path)

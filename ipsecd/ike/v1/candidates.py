@@ -7,12 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ipsecd import limits
-from ipsecd.crypto.secret import Secret
 from ipsecd.errors import PeerError, Refused
-from ipsecd.ike.nat import Nat
 from ipsecd.ike.v1.methods import Method
-from ipsecd.ike.v1.natt import Revision
-from ipsecd.ike.v1.phase_1 import Agreed, Claim, Proved, agree
+from ipsecd.ike.v1.phase_1 import Agreed, Claim, Proved, Values, agree
 from ipsecd.ike.v1.rows import Row
 from ipsecd.ike.v1.suites import Choice, IsakmpSuite, choose
 from ipsecd.ike.v1.terms import Terms
@@ -66,16 +63,7 @@ class Candidates:
             return choice, self
         return choice, Candidates(each for each, lot in zip(self.terms, self._lots, strict=True) if lot in having)
 
-    def agree(
-        self,
-        suite: IsakmpSuite,
-        cookies: tuple[bytes, bytes],
-        sa_body: bytes,
-        publics: tuple[bytes, bytes],
-        nonces: tuple[bytes, bytes],
-        shared: Secret,
-        traversal: tuple[Revision | None, Nat | None],
-    ) -> Ways:
+    def agree(self, values: Values) -> Ways:
         """As ``phase_1.agree``, once for each credential that they have; for the first of those, if there are more than
         may be tried."""
         by_method: list[tuple[Method, list[Terms]]] = []
@@ -83,11 +71,10 @@ class Candidates:
         for each in self.terms:
             which = id(each.key), id(each.certified), id(each.trust)
             if which not in known:
-                known[which] = _with_method(by_method, each.method(suite, initiator=False))
+                known[which] = _with_method(by_method, each.method(values.suite, initiator=False))
             known[which].append(each)
-        values = cookies, sa_body, publics, nonces, shared, traversal
         tried = by_method[: limits.MAX_CANDIDATES]
-        return Ways(tuple((agree(suite, method, *values), tuple(terms)) for method, terms in tried))
+        return Ways(tuple((agree(method, values), tuple(terms)) for method, terms in tried))
 
 
 def _with_method(by_method: list[tuple[Method, list[Terms]]], method: Method) -> list[Terms]:

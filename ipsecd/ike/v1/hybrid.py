@@ -8,18 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ipsecd.crypto.keymat_v1 import skeyid_of_signatures
-from ipsecd.crypto.secret import Secret, equal
+from ipsecd.crypto.secret import equal
 from ipsecd.errors import PeerError
-from ipsecd.ike.v1.methods import BySignature, Certified, Trust, check_signature, requests_of
+from ipsecd.ike.v1.methods import BySignature, Certified, KeyedBySignatures, Trust, check_signature, requests_of
 from ipsecd.ike.v1.rows import Admitted
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.ikev1_payloads import Cert, CertReq, Hash, Signature
-from ipsecd.wire.registry import Prf
 
 
 @dataclass(frozen=True, slots=True)
-class HybridClient:
+class HybridClient(KeyedBySignatures):
     """We are the client, and the gateway's signature has to be one that ``trust`` believes."""
 
     trust: Trust
@@ -34,9 +32,6 @@ class HybridClient:
     def unread(self) -> PeerError:
         return PeerError("wrong-signature", "the peer's proof can't be read")
 
-    def skeyid(self, prf_id: Prf, shared: Secret, nonces: tuple[bytes, bytes]) -> Secret:
-        return skeyid_of_signatures(prf_id, shared, *nonces)
-
     def prove(self, digest: bytes) -> Hash:
         return Hash(digest)
 
@@ -45,7 +40,7 @@ class HybridClient:
 
 
 @dataclass(frozen=True, slots=True)
-class HybridGateway:
+class HybridGateway(KeyedBySignatures):
     """We are the gateway: ``certified`` is how we prove it, and nobody's certificate is asked for."""
 
     certified: Certified
@@ -59,9 +54,6 @@ class HybridGateway:
 
     def unread(self) -> PeerError:
         return PeerError("wrong-hash", "the peer's last message of phase 1 can't be read, or isn't about this exchange")
-
-    def skeyid(self, prf_id: Prf, shared: Secret, nonces: tuple[bytes, bytes]) -> Secret:
-        return skeyid_of_signatures(prf_id, shared, *nonces)
 
     def prove(self, digest: bytes) -> Signature:
         return Signature(self.certified.key.sign(digest))

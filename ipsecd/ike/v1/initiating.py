@@ -10,21 +10,24 @@ from dataclasses import replace
 from typing import ClassVar
 
 from ipsecd import limits
+from ipsecd.crypto.exchange import KeyPair
 from ipsecd.errors import PeerError
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
+from ipsecd.ike.nat import floated
 from ipsecd.ike.repeats import Repeats
 from ipsecd.ike.v1 import natt
 from ipsecd.ike.v1.extended import KNOWS_XAUTH
 from ipsecd.ike.v1.fragments import JOINS, in_parts
-from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, Proved
+from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, Proved, Values, agree, established
 from ipsecd.ike.v1.presence import ANSWERS
-from ipsecd.ike.v1.rows import Row
+from ipsecd.ike.v1.rows import Admitted, Row
 from ipsecd.ike.v1.suites import IsakmpSuite, describe, offer
 from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
-from ipsecd.wire.ikev1_payloads import NatD, Notify, VendorId
+from ipsecd.wire.ikev1_bodies import encode_body
+from ipsecd.wire.ikev1_payloads import Ke, NatD, Nonce, Notify, VendorId
 from ipsecd.wire.registry_v1 import Exchange, NotifyType
 
 
@@ -38,7 +41,6 @@ class Initiator(ABC):
         self,
         core: Core,
         terms: Terms,
-        suites: tuple[IsakmpSuite, ...],
         path: Path,
         cookie: bytes,
         done: Callable[[IsakmpSa], None],
@@ -50,7 +52,8 @@ class Initiator(ABC):
         self._done = done
         self._failed = failed
         self._cookies = (cookie, ikev1.NO_COOKIE)
-        self._offer = offer(suites, terms.lifetime)
+        self._suites = self._offered()
+        self._offer = offer(self._suites, terms.lifetime)
         self._sent: tuple[bytes, ...] = ()
         self._said = 0
         self._vendor_ids: tuple[bytes, ...] = ()
@@ -58,6 +61,15 @@ class Initiator(ABC):
         self._complaint = ""
         self._over = False
         self._repeats: Repeats | None = None
+        self._begin()
+
+    @abstractmethod
+    def _offered(self) -> tuple[IsakmpSuite, ...]:
+        """The suites to be offered, in order."""
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """The first message."""
 
     def hear(self, message: ikev1.Message, path: Path) -> None:
         """A message from the responder, or from anybody. PeerError or Refused with the reason why it has no effect."""
@@ -111,6 +123,11 @@ class Initiator(ABC):
         spi = b"".join(self._cookies)
         return (Notify(NotifyType.INITIAL_CONTACT, spi=spi),) if self._terms.first else ()
 
+    def _float(self, agreed: Agreed) -> None:
+        """To port 4500, from now on, if ESP goes there (RFC 3947 section 4)."""
+        if agreed.in_udp(bent=self._terms.force_udp):
+            self._path = floated(self._path, self._core.config.natt_port)
+
     # --- hearing the answer ---
 
     def _note(self, message: ikev1.Message) -> None:
@@ -131,6 +148,22 @@ class Initiator(ABC):
             raise PeerError("zero-spi" if cookie_r == ikev1.NO_COOKIE else "reflected", "not a responder's cookie")
         return cookie_i, cookie_r
 
+    def _agree(
+        self,
+        suite: IsakmpSuite,
+        cookies: tuple[bytes, bytes],
+        ours: tuple[KeyPair, bytes],
+        theirs: Admitted,
+        revision: natt.Revision | None,
+        path: Path,
+    ) -> Agreed:
+        """By the values of both sides; ``ours`` are a key pair and a nonce, and theirs came along this path."""
+        (pair, nonce), value = ours, theirs.one(Ke).data
+        found = natt.detect(revision, suite.prf.id, cookies, path, theirs.all(NatD))
+        publics, nonces = (pair.public, value), (nonce, theirs.one(Nonce).data)
+        values = Values(suite, cookies, encode_body(self._offer), publics, nonces, pair.shared(value), revision, found)
+        return agree(self._terms.method(suite, initiator=True), values)
+
     def _proved(self, agreed: Agreed, message: ikev1.Message, row: Row) -> Proved:
         """Who the peer is. What proves nothing is remembered for people, and what proves another one is the end."""
         try:
@@ -145,6 +178,20 @@ class Initiator(ABC):
         return peer
 
     # --- the end ---
+
+    def _establish(self, agreed: Agreed, peer: Proved, path: Path) -> None:
+        terms = self._terms
+        sa = established(
+            terms,
+            agreed,
+            peer,
+            initiator=True,
+            lifetime=terms.lifetime,
+            path=path,
+            in_udp=agreed.in_udp(bent=terms.force_udp),
+            vendor_ids=self._vendor_ids,
+        )
+        self._done(sa)
 
     @property
     def path(self) -> Path:

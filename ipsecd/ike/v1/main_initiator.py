@@ -15,25 +15,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ipsecd import limits
 from ipsecd.crypto.exchange import KeyPair
 from ipsecd.errors import PeerError
 from ipsecd.ike.config import Path
-from ipsecd.ike.core import Core
-from ipsecd.ike.nat import floated
 from ipsecd.ike.v1 import natt
 from ipsecd.ike.v1.initiating import Initiator
-from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, agree, established
+from ipsecd.ike.v1.phase_1 import Agreed
 from ipsecd.ike.v1.rows import MAIN_2, MAIN_4, MAIN_6
 from ipsecd.ike.v1.suites import IsakmpSuite, accepted
-from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
-from ipsecd.wire.ikev1_bodies import encode_body
 from ipsecd.wire.ikev1_identity import Id
-from ipsecd.wire.ikev1_payloads import Ke, NatD, Nonce, Sa, VendorId
+from ipsecd.wire.ikev1_payloads import Ke, Nonce, Sa, VendorId
 from ipsecd.wire.registry_v1 import Exchange
 
 
@@ -50,17 +45,12 @@ class _Taken:
 class MainModeInitiator(Initiator):
     exchange = Exchange.MAIN
 
-    def __init__(
-        self,
-        core: Core,
-        terms: Terms,
-        path: Path,
-        cookie: bytes,
-        done: Callable[[IsakmpSa], None],
-        failed: Callable[[str], None],
-    ) -> None:
-        super().__init__(core, terms, terms.offered, path, cookie, done, failed)
-        self._taken: _Taken | None = None
+    _taken: _Taken | None = None
+
+    def _offered(self) -> tuple[IsakmpSuite, ...]:
+        return self._terms.offered
+
+    def _begin(self) -> None:
         self._say(ikev1.encode(self._header(), [self._offer, *self._able_to()]))
 
     def _take(self, message: ikev1.Message, path: Path) -> None:
@@ -75,7 +65,7 @@ class MainModeInitiator(Initiator):
         MAIN_2.fits(message)
         cookies = self._take_cookie(message)
         admitted = MAIN_2.admit(message.chain)
-        suite = accepted(self._terms.offered, admitted.one(Sa))
+        suite = accepted(self._suites, admitted.one(Sa))
         pair = self._core.entropy.key_pair(suite.group.id)
         self._taken = _Taken(
             suite, natt.common(admitted.all(VendorId)), pair, self._core.entropy.octets(limits.NONCE_OCTETS)
@@ -88,20 +78,9 @@ class MainModeInitiator(Initiator):
         self._check(message)
         MAIN_4.fits(message)
         admitted = MAIN_4.admit(message.chain)
-        value, revision = admitted.one(Ke).data, taken.revision
-        found = natt.detect(revision, taken.suite.prf.id, self._cookies, path, admitted.all(NatD))
-        agreed = agree(
-            taken.suite,
-            self._terms.method(taken.suite, initiator=True),
-            self._cookies,
-            encode_body(self._offer),
-            (taken.pair.public, value),
-            (taken.nonce, admitted.one(Nonce).data),
-            taken.pair.shared(value),
-            (revision, found),
-        )
-        if agreed.in_udp(bent=self._terms.force_udp):
-            self._path = floated(self._path, self._core.config.natt_port)
+        ours = taken.pair, taken.nonce
+        agreed = self._agree(taken.suite, self._cookies, ours, admitted, taken.revision, path)
+        self._float(agreed)
         us = Id.of(self._terms.local_id)
         proof = agreed.proof(us, of_initiator=True)
         self._agreed = agreed
@@ -116,18 +95,7 @@ class MainModeInitiator(Initiator):
         peer = self._proved(agreed, message, MAIN_6)
         agreed.accept(message)
         self._finish()
-        terms = self._terms
-        sa = established(
-            terms,
-            agreed,
-            peer,
-            initiator=True,
-            lifetime=terms.lifetime,
-            path=path if natt.follows(agreed.nat, self._path, path) else self._path,
-            in_udp=agreed.in_udp(bent=terms.force_udp),
-            vendor_ids=self._vendor_ids,
-        )
-        self._done(sa)
+        self._establish(agreed, peer, path if natt.follows(agreed.nat, self._path, path) else self._path)
 
     def _check(self, message: ikev1.Message) -> None:
         if not message.header.belongs_to(self._cookies):

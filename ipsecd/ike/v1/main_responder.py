@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from ipsecd import limits
 from ipsecd.errors import PeerError
 from ipsecd.ike.config import Path
-from ipsecd.ike.core import Core
 from ipsecd.ike.v1 import natt
-from ipsecd.ike.v1.candidates import Candidates, Ways
-from ipsecd.ike.v1.phase_1 import IsakmpSa
+from ipsecd.ike.v1.candidates import Ways
 from ipsecd.ike.v1.responding import Responder, stays_behind_nat
 from ipsecd.ike.v1.rows import MAIN_1, MAIN_3, MAIN_5
 from ipsecd.ike.v1.suites import Choice
 from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_identity import Id
-from ipsecd.wire.ikev1_payloads import Ke, NatD, Nonce, Sa, VendorId
+from ipsecd.wire.ikev1_payloads import NatD, Sa, VendorId
 from ipsecd.wire.registry_v1 import Exchange
 
 
@@ -33,16 +29,7 @@ class _Asked:
 class MainModeResponder(Responder):
     exchange = Exchange.MAIN
 
-    def __init__(
-        self,
-        core: Core,
-        candidates: Candidates,
-        cookie: bytes,
-        done: Callable[[IsakmpSa], None],
-        failed: Callable[[str], None],
-    ) -> None:
-        super().__init__(core, candidates, cookie, done, failed)
-        self._asked: _Asked | None = None
+    _asked: _Asked | None = None
 
     @property
     def shown(self) -> bool:
@@ -70,20 +57,11 @@ class MainModeResponder(Responder):
         MAIN_3.fits(message)
         admitted = MAIN_3.admit(message.chain)
         suite, revision = asked.choice.suite, asked.revision
-        pair, value = self._core.entropy.key_pair(suite.group.id), admitted.one(Ke).data
-        nonce = self._core.entropy.octets(limits.NONCE_OCTETS)
         found = natt.detect(revision, suite.prf.id, self._cookies, path, admitted.all(NatD))
-        self._ways = self._candidates.agree(
-            suite,
-            self._cookies,
-            asked.sa_body,
-            (value, pair.public),
-            (admitted.one(Nonce).data, nonce),
-            pair.shared(value),
-            (revision, found),
-        )
+        values, ours = self._exchange(suite, asked.sa_body, admitted, revision, found)
+        self._ways = self._candidates.agree(values)
         about = self._about_path(suite, revision, path) if found else ()
-        self._answer(data, self._clear(Ke(pair.public), Nonce(nonce), *self._ways.requests, *about), path)
+        self._answer(data, self._clear(*ours, *self._ways.requests, *about), path)
 
     def _take_proof(self, message: ikev1.Message, asked: _Asked, ways: Ways, data: bytes, path: Path) -> None:
         MAIN_5.fits(message)

@@ -109,8 +109,17 @@ class BySharedKey:
             raise self.unread()
 
 
+class KeyedBySignatures:
+    """SKEYID as RFC 2409 section 5 has it with signatures."""
+
+    __slots__ = ()
+
+    def skeyid(self, prf_id: Prf, shared: Secret, nonces: tuple[bytes, bytes]) -> Secret:
+        return skeyid_of_signatures(prf_id, shared, *nonces)
+
+
 @dataclass(frozen=True, slots=True)
-class BySignature:
+class BySignature(KeyedBySignatures):
     """RFC 2409 section 5.1, with RSA."""
 
     certified: Certified
@@ -127,9 +136,6 @@ class BySignature:
     @property
     def requests(self) -> tuple[CertReq, ...]:
         return requests_of(self.certified.trust)
-
-    def skeyid(self, prf_id: Prf, shared: Secret, nonces: tuple[bytes, bytes]) -> Secret:
-        return skeyid_of_signatures(prf_id, shared, *nonces)
 
     def prove(self, digest: bytes) -> Signature:
         return Signature(self.certified.key.sign(digest))

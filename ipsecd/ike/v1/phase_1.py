@@ -130,25 +130,33 @@ def _own_first(pair: tuple[bytes, bytes], *, of_initiator: bool) -> tuple[bytes,
     return pair if of_initiator else (pair[1], pair[0])
 
 
-def agree(
-    suite: IsakmpSuite,
-    method: Method,
-    cookies: tuple[bytes, bytes],
-    sa_body: bytes,
-    publics: tuple[bytes, bytes],
-    nonces: tuple[bytes, bytes],
-    shared: Secret,
-    traversal: tuple[Revision | None, Nat | None],
-) -> Agreed:
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What both sides have sent and computed by then, whoever they are. Pairs are (initiator's, responder's);
+    ``sa_body`` is the initiator's SA payload as it was sent. ``revision`` and ``nat`` as of ``Agreed``."""
+
+    suite: IsakmpSuite
+    cookies: tuple[bytes, bytes]
+    sa_body: bytes
+    publics: tuple[bytes, bytes]
+    nonces: tuple[bytes, bytes]
+    shared: Secret
+    revision: Revision | None
+    nat: Nat | None
+
+
+def agree(method: Method, values: Values) -> Agreed:
     """Keys and cipher, once both public values are known. PeerError("reflected") if both are the same: whoever sent the
     other one has only sent ours back."""
+    suite, cookies, publics, shared = values.suite, values.cookies, values.publics, values.shared
     if publics[0] == publics[1]:
         raise PeerError("reflected", "the peer's public value is ours")
     prf_id = suite.prf.id
-    skeyid = method.skeyid(prf_id, shared, nonces)
+    skeyid = method.skeyid(prf_id, shared, values.nonces)
     keys = derive_isakmp(prf_id, suite.encryption, skeyid, shared, *cookies)
     cipher = IsakmpCipher(prf_id, suite.encryption, keys.cipher)
-    return Agreed(suite, method, cookies, sa_body, publics, keys, cipher, cipher.phase_1(*publics), *traversal)
+    chain = cipher.phase_1(*publics)
+    return Agreed(suite, method, cookies, values.sa_body, publics, keys, cipher, chain, values.revision, values.nat)
 
 
 def _ignored() -> None:

@@ -13,18 +13,19 @@ from ipsecd.errors import PeerError, Refused
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
+from ipsecd.ike.nat import Nat
 from ipsecd.ike.timers import Timer
 from ipsecd.ike.v1 import durations, natt
 from ipsecd.ike.v1.candidates import Candidates, Ways
 from ipsecd.ike.v1.extended import KNOWS_XAUTH
 from ipsecd.ike.v1.fragments import JOINS, in_parts
-from ipsecd.ike.v1.phase_1 import Agreed, Claim, IsakmpSa, Proved, established
+from ipsecd.ike.v1.phase_1 import Agreed, Claim, IsakmpSa, Proved, Values, established
 from ipsecd.ike.v1.presence import ANSWERS
-from ipsecd.ike.v1.rows import Row
+from ipsecd.ike.v1.rows import Admitted, Row
 from ipsecd.ike.v1.suites import Choice, IsakmpSuite
 from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
-from ipsecd.wire.ikev1_payloads import AnyPayload, NatD, VendorId
+from ipsecd.wire.ikev1_payloads import AnyPayload, Ke, NatD, Nonce, VendorId
 from ipsecd.wire.registry_v1 import Exchange
 
 
@@ -82,6 +83,21 @@ class Responder(ABC):
         if message.header.cookie_r != ikev1.NO_COOKIE or message.header.begun_by(self._cookie):
             raise PeerError("reflected", "the first message has a responder's cookie, or ours")
         return message.header.cookie_i, self._cookie
+
+    def _exchange(
+        self,
+        suite: IsakmpSuite,
+        sa_body: bytes,
+        theirs: Admitted,
+        revision: natt.Revision | None,
+        found: Nat | None,
+    ) -> tuple[Values, tuple[Ke, Nonce]]:
+        """The values of both sides, and what says ours."""
+        pair, value = self._core.entropy.key_pair(suite.group.id), theirs.one(Ke).data
+        nonce = self._core.entropy.octets(limits.NONCE_OCTETS)
+        publics, nonces = (value, pair.public), (theirs.one(Nonce).data, nonce)
+        values = Values(suite, self._cookies, sa_body, publics, nonces, pair.shared(value), revision, found)
+        return values, (Ke(pair.public), Nonce(nonce))
 
     # --- saying it ---
 
