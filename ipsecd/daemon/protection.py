@@ -16,6 +16,7 @@ import structlog
 from ipsecd import limits
 from ipsecd.crypto.entropy import SystemEntropy
 from ipsecd.daemon.effects import Conductor
+from ipsecd.daemon.fixed import check_fixed
 from ipsecd.daemon.ground import Ground, Host
 from ipsecd.daemon.heard import HeardPeers
 from ipsecd.daemon.keylog import Keys
@@ -47,12 +48,6 @@ from ipsecd.policy.plan import Plan
 from ipsecd.policy.sides import local_networks
 
 log = structlog.get_logger()
-
-_FIXED = {  # of a plan: what can't change while it is in force
-    "ike_port": "IKE port",
-    "natt_port": "NAT traversal port",
-    "settings": "settings",
-}
 
 _NO_RAW_SOCKETS = "systemctl restart ipsecd tells why; it needs CAP_NET_RAW for them"
 
@@ -105,7 +100,8 @@ class Protection:
         entropy = SystemEntropy()
         self._begin_soft()
         self._begin_responding()
-        self.negotiation = Ike(self.prepared.config, entropy)
+        self.negotiation = Ike(self.prepared.config, entropy, self._spoken.known)
+        self._open.callback(self._host.judging.over)
         tun = self._port.tun = await self.kernel.raise_tun()
         await self._tell_problems()
         apart, ports = not self._host.inline, (plan.ike_port, plan.natt_port)
@@ -151,20 +147,14 @@ class Protection:
         self.wires.connect()
         self._reading = True
         self._open.callback(self.wires.disconnect)
+        self._host.judging.serve(self.prepared.ring.users, self._resume)
         self.wires.turn(self.negotiation.start)
         self._rerouted()  # nobody has told of what has changed since the routes were looked at
 
     def check(self, sketch: Outline) -> None:
         """Raises OperatorError if this can't take the place of what is in force."""
-        plan, other = self.prepared.plan, sketch.plan
-        fixed = [what for name, what in _FIXED.items() if getattr(plan, name) != getattr(other, name)]
-        if fixed and plan.policy != other.policy:
-            what = f"policy {other.policy} has other {' and '.join(fixed)} than {plan.policy}, which is in force"
-            hint = f"write assigned: {other.policy} into {sketch.file.file}; systemctl restart ipsecd; the floor stays"
-            raise OperatorError(f"{what}: they can't change while ipsecd runs", hint)
-        if fixed:
-            raise OperatorError(f"{' and '.join(fixed)} can't change while ipsecd runs", "systemctl restart ipsecd")
-        if other.native and not self._native:
+        check_fixed(self.prepared.plan, sketch)
+        if sketch.plan.native and not self._native:
             raise OperatorError("there are no raw sockets for native encapsulation", _NO_RAW_SOCKETS)
 
     def _begin_soft(self) -> None:
@@ -232,6 +222,7 @@ class Protection:
         old, self.prepared = self.prepared, new
         self.responding.assign(new)
         self.soft.assign(new.plan, new.ids, new.reach)
+        self._host.judging.serve(new.ring.users, self._resume)
         if new.entries != old.entries:
             self._set_spd()
         again = new.plan.policy != old.plan.policy  # under which nobody has been heard yet, whatever SAs there are
@@ -348,6 +339,10 @@ class Protection:
     def _turned(self) -> None:
         """The negotiation has been told something beside its turns."""
         self.wires.rearm()
+
+    def _resume(self, action: Callable[[], None]) -> None:
+        """What the negotiation has waited for is known."""
+        self.wires.turn(lambda now: self.negotiation.resume(action, now))
 
     def _tun_lost(self) -> None:
         self.ground.tun_lost()
