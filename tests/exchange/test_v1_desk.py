@@ -483,3 +483,33 @@ def test_no_message_is_sent_in_parts_where_a_rule_does_not_want_that() -> None:
     net.want(net.a).run(5.0)
     assert net.agree(1)
     assert [end.desk.status()[0].fragmentation for end in net.ends] == [True, False]
+
+
+def test_what_can_not_be_installed_before_the_peer_goes_on_ends_when_it_does() -> None:
+    net = pair()
+    failed: list[bytes] = []
+
+    def fail() -> bool:
+        for spi in net.b.desk.inbound_spis():
+            if not failed:
+                failed.append(spi)
+                net.do(net.b, lambda desk: desk.install_failed(spi, "no room"))
+                assert net.b.told == []
+        return bool(failed)
+
+    net.want(net.a).run(5.0, until=fail)
+    net.run(5.0)
+    assert told(net.b, "install-failed") == "it couldn't be installed: the data plane couldn't take it"
+    assert (net.a.inbound, net.b.inbound) == ({}, {})
+
+
+def test_hosts_have_transport_mode_also_by_ipv6() -> None:
+    for ours, theirs in (("192.0.2.1", "198.51.100.1"), ("2001:db8::1", "2001:db8::2")):
+        here, there = Selector.net(ours), Selector.net(theirs)
+        child = child_of_a(local=(here,), remote=(there,), transport=True)
+        of_a = peer_b(child, local=here.start, remotes=(there.start,))
+        of_b = peer_a(mirrored(child), local=there.start, remotes=(here.start,))
+        net = Desks((ours, IkeConfig((of_a,))), (theirs, IkeConfig((of_b,))))
+        net.want(net.a).run(5.0)
+        assert net.agree(1)
+        assert net.b.desk.status()[0].children[0].mode == "transport"

@@ -145,8 +145,8 @@ def test_a_first_message_costs_the_same_however_many_rules_there_are(monkeypatch
     )
     net = Desks((B, IkeConfig((*others, peer_a()))))
     looked: list[str] = []
-    before = net.a.desk._menu.to_answer
-    monkeypatch.setattr(net.a.desk._menu, "to_answer", lambda peer: looked.append(peer.name) or before(peer))
+    before = net.a.desk._book.menu.to_answer
+    monkeypatch.setattr(net.a.desk._book.menu, "to_answer", lambda peer: looked.append(peer.name) or before(peer))
     net.give(first_message(), to_b())
     assert looked == ["a"]
     assert len(net.a.sent) == 1

@@ -11,34 +11,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ipsecd import limits
-from ipsecd.errors import PeerError, Refused
+from ipsecd.errors import PeerError
 from ipsecd.ike import reports
-from ipsecd.ike.config import Child, Path, Peer, Version
+from ipsecd.ike.config import Child, Path, Peer
 from ipsecd.ike.core import Core
 from ipsecd.ike.narrowing import Packet
 from ipsecd.ike.status import IkeSaStatus
 from ipsecd.ike.v1 import shown, telling
-from ipsecd.ike.v1.aggressive_responder import AggressiveResponder
+from ipsecd.ike.v1.book import Book
 from ipsecd.ike.v1.calling import path_to
-from ipsecd.ike.v1.complaints import Complaints
-from ipsecd.ike.v1.door import Door, Ending, Visit
-from ipsecd.ike.v1.main_responder import MainModeResponder
-from ipsecd.ike.v1.menu import Menu, special_of
+from ipsecd.ike.v1.entering import Entering
 from ipsecd.ike.v1.outcome import LIFETIME_OVER, NOT_INSTALLED, PLANE_LOST
 from ipsecd.ike.v1.parties import Parties
 from ipsecd.ike.v1.party import Party, Place
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.reloading import become
-from ipsecd.ike.v1.responding import Responder
 from ipsecd.ike.v1.ringing import Ringing
-from ipsecd.ike.v1.rules import Rules
 from ipsecd.wire import ikev1
-from ipsecd.wire.registry_v1 import Exchange, NotifyType
+from ipsecd.wire.registry_v1 import Exchange
 from ipsecd.wire.selector import Address
 
 _SPOKEN = (Exchange.MAIN, Exchange.AGGRESSIVE, Exchange.INFORMATIONAL, Exchange.TRANSACTION, Exchange.QUICK)
-_IKE_PORTS = (500, 4500)
 
 
 class Desk:
@@ -48,19 +41,18 @@ class Desk:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._parties = Parties()
-        self._rules = Rules(core.config)
-        self._menu = Menu(core.config)
-        self._door = Door(core, self._answer, self._joined, self._came_to_nothing)
-        self._complaints = Complaints(core)
+        self._book = Book(core)
+        self._entering = Entering(core, self._parties, self._book, self._party)
+        self._door = self._entering.door
 
     def configure(self) -> None:
         """``core.config`` is new: what it still allows stays, the rest ends."""
-        self._rules, self._menu = Rules(self._core.config), self._menu.following(self._core.config)
+        self._book.configure()
         unwanted = []
         for party in self._parties:
-            peers = become(party, self._rules, self._menu)
+            peers = become(party, self._book.rules, self._book.menu)
             if peers:
-                party.change(peers, self._menu)
+                party.change(peers, self._book.menu)
             else:
                 unwanted.append(party)
         for party in unwanted:
@@ -82,83 +74,16 @@ class Desk:
         if party is not None:
             party.hear(message, path)
         elif header.cookie_r == ikev1.NO_COOKIE:
-            self._begin(message, data, path)
+            self._entering.begin(message, data, path)
         else:
             raise PeerError("unknown-ike-spi", header.cookie_r.hex())
 
-    def _begin(self, message: ikev1.Message, data: bytes, path: Path) -> None:
-        try:
-            self._door.first(message, data, path)
-        except Refused as refusal:
-            if self._complaints.refuse(message.header, len(data), path, refusal):
-                self._tell_refused(path, refusal)
-            raise
-
-    def _tell_refused(self, path: Path, refusal: Refused) -> None:
-        peers = self._rules.callers(path)
-        telling.stranger_failed(self._core, "sa-init-refused", peers, path.remote, refusal.detail)
-
-    # --- who begins a phase 1 ---
-
-    def _answer(self, header: ikev1.Header, path: Path, cookie: bytes, ends: Ending) -> Responder:
-        if len(self._core.ikes) + len(self._parties) >= limits.MAX_IKE_SAS:
-            raise PeerError("too-many-ike-sas")
-        candidates = self._menu.candidates(self._callers(path))
-        if not candidates.terms:
-            raise self._nobody(path)
-        kind = AggressiveResponder if header.exchange == Exchange.AGGRESSIVE else MainModeResponder
-        return kind(self._core, candidates, cookie, ends.done, ends.failed)
-
-    def _callers(self, path: Path) -> tuple[Peer, ...]:
-        versions = self._core.versions
-        return tuple(peer for peer in self._rules.callers(path) if versions.answers(peer, Version.IKEV1))
-
-    def _nobody(self, path: Path) -> Refused:
-        """Why a phase 1 that is begun along this path isn't answered."""
-        known = self._rules.callers(path)
-        if known and not self._callers(path):
-            return Refused("never-downgraded", self._core.versions.never_downgraded(known[0].remote_id))
-        detail = "no rule names this address for IKEv1"
-        return Refused("no-rule-for-peer", detail, notify=NotifyType.NO_PROPOSAL_CHOSEN)
-
-    def _joined(self, sa: IsakmpSa, begun: float, mode: str) -> None:
-        """Who has begun a phase 1 is known now: the party is that of all that the credential opens."""
-        peers = self._opened(sa)
-        if not peers:  # the policy has changed meanwhile
-            sa.keys.wipe()
-            raise Refused("no-rule-for-peer", "the rule that it was begun for isn't there any more")
-        place = _place(sa) if all(not peer.remotes for peer in peers) else None
-        party = self._calling(peers) or self._party(peers, place)
-        party.join(sa, begun, mode)
-        self._make_room(party)
-
-    def _calling(self, peers: tuple[Peer, ...]) -> Party | None:
-        """With which of these there is nothing but a call of ours, which this one crosses."""
-        names = {peer.name for peer in peers}
-        for party in (each for peer in peers if peer.remotes for each in self._parties.of_peer(peer.name)):
-            nothing = not (party.sessions or party.association.pairs or party.place)
-            if nothing and names.issuperset(peer.name for peer in party.peers):
-                party.change(peers, self._menu)
-                return party
-        return None
-
-    def _opened(self, sa: IsakmpSa) -> tuple[Peer, ...]:
-        found = [peer for peer in self._callers(sa.path) if self._menu.opens(peer, sa)]
-        access = special_of(found[0]).access if found else None
-        return tuple(peer for peer in found if special_of(peer).access == access)
+    # --- parties ---
 
     def _party(self, peers: tuple[Peer, ...], place: Place | None) -> Party:
-        key = frozenset(peer.name for peer in peers), place
-        known = self._parties.at(key)
-        return known or Party(self._core, self._parties, self._menu, peers, place, self._admitted)
-
-    def _came_to_nothing(self, visit: Visit, reason: str) -> None:
-        """Only what is wrong with a proof is worth telling: others may just have lost a message."""
-        if not visit.responder.complaint:
-            self._core.drop("half-open-expired")
-            return
-        peers, remote = self._rules.callers(visit.path), visit.path.remote
-        telling.stranger_failed(self._core, "auth-failed", peers, remote, reason)
+        """The one that there is, or a new one."""
+        known = self._parties.at((frozenset(peer.name for peer in peers), place))
+        return known or Party(self._core, self._parties, self._book.menu, peers, place, self._admitted)
 
     def _admitted(self, party: Party, sa: IsakmpSa) -> None:
         """An ISAKMP SA of this party's is of use."""
@@ -166,24 +91,14 @@ class Desk:
             begun = next(each.begun for each in party.sessions if each.sa is sa)
             for other in self._parties.beside(party):
                 other.association.forget_before(begun, "the peer has begun anew")
-        if sa.initiator and len(party.sessions) == 1:
+        if sa.initiator and len(party.sessions) == 1 and party.place is None:
             self._widen(party, sa)
 
     def _widen(self, party: Party, sa: IsakmpSa) -> None:
         """To all that the credential has opened, which wasn't sure when it was called."""
-        also = [peer for peer in self._opened(sa) if peer.name not in party.names]
-        if also and party.place is None:
-            party.change((*party.peers, *also), self._menu)
-
-    def _make_room(self, party: Party) -> None:
-        """Of all hosts of one credential, one that isn't through XAUTH or has no SAs goes, else the oldest."""
-        if self._parties.count_of_group(party) <= limits.MAX_IKE_SAS_PER_PATTERN:
-            return
-        others = [other for other in self._parties.of_group(party) if other is not party]
-        outside = (other for other in others if not other.association.isakmp_sas)
-        idle = (other for other in others if not other.association.pairs)
-        needless = next(outside, None) or next(idle, others[0])
-        needless.close("the hosts of the rule have made too many others since")
+        also = [peer for peer in self._book.opened(sa) if peer.name not in party.names]
+        if also:
+            party.change((*party.peers, *also), self._book.menu)
 
     # --- what is wanted ---
 
@@ -213,8 +128,8 @@ class Desk:
 
     def _new(self, peer: Peer, remote: Address) -> Party:
         """With all that its credential will open, as far as that is sure before."""
-        near = self._rules.callers(path_to(self._core.config, peer, remote))
-        also = (other for other in near if other is not peer and self._menu.opens_too(peer, other))
+        near = self._book.rules.callers(path_to(self._core.config, peer, remote))
+        also = (other for other in near if other is not peer and self._book.menu.opens_too(peer, other))
         return self._party((peer, *also), None)
 
     def fits(self, peer: Peer) -> bool:
@@ -349,10 +264,3 @@ class Desk:
 
     def status(self) -> list[IkeSaStatus]:
         return shown.describe(self._core, self._parties, self._door)
-
-
-def _place(sa: IsakmpSa) -> Place:
-    """Without a NAT both ports of IKE are one."""
-    remote = sa.path.remote
-    behind_nat = sa.nat is not None and sa.nat.there
-    return remote.address, remote.port if behind_nat or remote.port not in _IKE_PORTS else 0

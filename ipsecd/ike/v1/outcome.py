@@ -98,6 +98,7 @@ class Outcome:
             self._core.after(0.0, lambda: self._party.put_down((key,), reason))
             return
         self._core.report("child-established", "info", **telling.of_pair(peer, child, pair))
+        self._party.made(pair)
         if pair.ours:
             self._core.wanted.made(child)
         else:
@@ -112,6 +113,7 @@ class Outcome:
     def rekeyed(self, pair: ChildPair) -> None:
         peer, child = self._party.known(pair.terms.child)
         self._core.report("child-rekeyed", "info", **telling.of_pair(peer, child, pair))
+        self._party.made(pair)
 
     def down(self, pair: ChildPair, reason: str) -> None:
         key = pair.terms.child

@@ -8,28 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
-from ipsecd import limits
 from ipsecd.ike import reports
 from ipsecd.ike.config import Child, Path, Peer, Version
 from ipsecd.ike.core import Core
-from ipsecd.ike.effects import GiveUp
 from ipsecd.ike.narrowing import Packet, takes
 from ipsecd.ike.v1 import telling
-from ipsecd.ike.v1.access import Client
 from ipsecd.ike.v1.association import Association
 from ipsecd.ike.v1.calling import Calling
 from ipsecd.ike.v1.calls import Caller
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.fragments import Joining
 from ipsecd.ike.v1.menu import Menu, special_of
-from ipsecd.ike.v1.outcome import Outcome
+from ipsecd.ike.v1.outcome import NOT_INSTALLED, Outcome
 from ipsecd.ike.v1.parties import Parties
 from ipsecd.ike.v1.phase_1 import IsakmpSa
-from ipsecd.ike.v1.quick_terms import QuickTerms
+from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
 from ipsecd.ike.v1.ringing import Ringing
 from ipsecd.ike.v1.session import Session, Settings
-from ipsecd.ike.v1.traffic import CannotBeSaid, NotOurs, ends_of
+from ipsecd.ike.v1.waiting import Waiting
 from ipsecd.wire import ikev1
 from ipsecd.wire.hostpair import pattern_id
 from ipsecd.wire.registry_v1 import Payload
@@ -65,8 +63,8 @@ class Party:
         self.association = Association(core, self._settings(), self._caller, self._outcome)
         self.ringing: Ringing | None = None  # our last call
         self._joining = Joining(core)
-        self._waiting: dict[str, Packet | None] = {}  # children that are wanted as soon as we have an address for them
-        self._told: dict[str, str] = {}  # why there can be no quick mode for a child, as long as that is no news
+        self._waiting = Waiting(core, self)
+        self._broken: set[bytes] = set()  # SPIs that couldn't be installed, of pairs that aren't made yet
         self._modes: dict[tuple[bytes, bytes], str] = {}
         parties.file(self)
 
@@ -98,8 +96,7 @@ class Party:
         self.calling.change(menu, peers)
         self.association.calls.change(self._caller)
         self.association.reconfigure(self._settings())
-        self._told.clear()
-        self._want_waiting()
+        self._waiting.change()
 
     @property
     def first(self) -> Peer:
@@ -147,45 +144,17 @@ class Party:
         """SAs for this child. If there have to be calls for that, they go to ``remote``."""
         if remote is not None and not self.association.calls.calling and not self.place:
             self.calling.aim(peer, remote, child)
-        if not self._needs_address or self._outcome.given:
-            self._want(child, packet)
-            return
-        self._waiting[child.id] = packet
-        if not self.association.reachable:
-            self.association.renew()
+        self._waiting.want(child, packet)
+
+    def begin(self, key: str, found: tuple[Ends, ...]) -> None:
+        """Quick modes for this child, unless there are or have been some."""
+        for ends in found:
+            self.association.want(self._terms[key], ends)
 
     @property
-    def _needs_address(self) -> bool:
-        access = special_of(self.first).access
-        return isinstance(access, Client) and bool(access.versions or access.pushed)
-
-    def _want(self, child: Child, packet: Packet | None) -> None:
-        try:
-            found = ends_of(child, packet, self._outcome.given, self.leased)
-        except NotOurs:
-            self._waiting[child.id] = packet
-            self._core.after(limits.GIVEN_ADDRESS, lambda: self._never_ours(child))
-        except CannotBeSaid as why:
-            self._cannot(child, str(why))
-        else:
-            for ends in found:
-                self.association.want(self._terms[child.id], ends)
-
-    def _cannot(self, child: Child, reason: str) -> None:
-        peer, _ = self.known(child.id)
-        if self._told.get(child.id) != reason:
-            self._told[child.id] = reason
-            telling.child_failed(self._core, "child-failed", peer, child, reports.ME, reason)
-        self._core.wanted.failed(child.id, reason)
-
-    def _never_ours(self, child: Child) -> None:
-        """An address that we were given hasn't become one of the rule's."""
-        if child.id in self._waiting and child.id in self.children:
-            packet = self._waiting.pop(child.id)
-            try:
-                ends_of(child, packet, self._outcome.given, self.leased)
-            except CannotBeSaid as why:
-                self._cannot(child, str(why))
+    def given_to_us(self) -> tuple[Address, ...]:
+        """The addresses that mode config has given us."""
+        return self._outcome.given
 
     @property
     def leased(self) -> tuple[Address, ...]:
@@ -211,9 +180,7 @@ class Party:
 
     def put_down(self, keys: Iterable[str], reason: str) -> None:
         for key in keys:
-            if key in self._waiting:
-                del self._waiting[key]
-                self._core.emit(GiveUp(key, reason))
+            self._waiting.put_down(key, reason)
             self.association.put_down(key, reason)
 
     def leave(self, keys: list[str], reason: str) -> None:
@@ -225,7 +192,7 @@ class Party:
 
     def close(self, reason: str) -> None:
         """All with it ends, told once."""
-        self._fail_waiting(reason)
+        self._waiting.fail(reason)
         self.association.close(reason)
         self._outcome.take_back()
         self._look()
@@ -262,44 +229,32 @@ class Party:
         self._modes = {cookies: mode for cookies, mode in self._modes.items() if cookies in live}
         self._admitted(self, sa)
         self._core.silence.heard(self)
-        self._want_waiting()
-
-    def _want_waiting(self) -> None:
-        """What waits for an address, if we have one."""
-        waiting, self._waiting = self._waiting, {}
-        for key, packet in waiting.items():
-            if key in self.children:
-                self.want(*self.children[key], packet, None)
+        self._waiting.go_on()
 
     def turned_away(self, reason: str) -> None:
         if not self.association.reachable:
-            self._fail_waiting(reason)
+            self._waiting.fail(reason)
 
     def unreached(self, reason: str) -> bool:
         """Our call came to nothing. Whether what it was for is had by another version of IKE."""
         instead = self._core.versions.unanswered(self.calling.peer, Version.IKEV1)
         self.calling.failed(reason, final=not instead)
         if instead:
-            waiting, self._waiting = self._waiting, {}
-            for key, packet in waiting.items():
+            for key, packet in self._waiting.hand_in().items():
                 self.have_instead(key, packet)
         else:
-            self._fail_waiting(reason)
+            self._waiting.fail(reason)
         return instead
 
     def have_instead(self, key: str, packet: Packet | None) -> None:
         if self.ringing is not None:
             self._core.wanted.instead(self.ringing, self.known(key)[1], packet)
 
-    def _fail_waiting(self, reason: str) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for key in waiting:
-            self._core.wanted.failed(key, reason)
-
     def opened(self, pair: ChildPair) -> None:
         self._parties.open(pair, self)
 
     def closed(self, pair: ChildPair) -> None:
+        self._broken.difference_update(pair.spis)
         self._parties.shut(pair)
 
     def _look(self) -> None:
@@ -340,10 +295,18 @@ class Party:
     # --- what the data plane tells ---
 
     def install_failed(self, spi: bytes, reason: str) -> None:
-        for live in self.association.having(spi):
-            key = live.pair.terms.child
+        found = self.association.having(spi)
+        for live in found:
             self.association.lost((spi,), reason)
-            self._core.wanted.failed(key, reason)
+            self._core.wanted.failed(live.pair.terms.child, reason)
+        if not found:
+            self._broken.add(spi)
+
+    def made(self, pair: ChildPair) -> None:
+        """It's up. What couldn't be installed before ends now, as the peer thinks that it's there."""
+        broken = self._broken.intersection(pair.spis)
+        for spi in broken:
+            self._core.after(0.0, partial(self.install_failed, spi, f"{NOT_INSTALLED}the data plane couldn't take it"))
 
     def unreached_by(self, spi: bytes, reason: str) -> None:
         for live in self.association.having(spi):

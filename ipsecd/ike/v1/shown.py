@@ -118,7 +118,7 @@ def _unknown(
 
 def _of_visit(visit: Visit) -> IkeSaStatus:
     return IkeSaStatus(
-        peer="",
+        peer=str(visit.path.remote),
         pattern="",
         patterns=frozenset(),
         stage=Stage.HALF_OPEN.value,

@@ -12,7 +12,7 @@ from ipsecd.ike.narrowing import show
 from ipsecd.ike.parts import called
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.phase_1 import IsakmpSa
-from ipsecd.printable import printable
+from ipsecd.printable import first_of, printable
 from ipsecd.wire import vendor_ids
 
 VERSION = Version.IKEV1.value
@@ -101,9 +101,10 @@ def child_failed(core: Core, event: str, peer: Peer, child: Child, point: str, r
 def stranger_failed(core: Core, event: str, peers: Iterable[Peer], remote: Endpoint, reason: str) -> None:
     """Something failed before it was proven who the peer is; ``peers`` are those that it may be."""
     meant = tuple(peers)
+    rules = list(dict.fromkeys(child.rule for peer in meant for child in peer.children))
     fields = {
-        "peer": ", ".join(peer.name for peer in meant),
-        "rule": ", ".join(dict.fromkeys(reports.rules_of(peer) for peer in meant)),
+        "peer": first_of([peer.name for peer in meant], limits.SHOWN_RULES),
+        "rule": first_of(rules, limits.SHOWN_RULES),
         "identity": "",
         "point": reports.ME,
         "remote": str(remote),

@@ -1,0 +1,50 @@
+"""The configuration as IKEv1 asks it: who may speak to us along a path, what they may have, and what a proof opens."""
+
+from __future__ import annotations
+
+from ipsecd.errors import Refused
+from ipsecd.ike.config import Path, Peer, Version
+from ipsecd.ike.core import Core
+from ipsecd.ike.v1.candidates import Candidates
+from ipsecd.ike.v1.menu import Menu, special_of
+from ipsecd.ike.v1.phase_1 import IsakmpSa
+from ipsecd.ike.v1.rules import Rules
+from ipsecd.wire.registry_v1 import NotifyType
+
+
+class Book:
+    """``rules`` and ``menu`` are those of ``core.config``."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.rules = Rules(core.config)
+        self.menu = Menu(core.config)
+
+    def configure(self) -> None:
+        """The configuration is new."""
+        self.rules, self.menu = Rules(self._core.config), self.menu.following(self._core.config)
+
+    def callers(self, path: Path) -> tuple[Peer, ...]:
+        """The peers that may speak to us along this path, and do by IKEv1."""
+        versions = self._core.versions
+        return tuple(peer for peer in self.rules.callers(path) if versions.answers(peer, Version.IKEV1))
+
+    def candidates(self, path: Path) -> Candidates:
+        """What who begins a phase 1 along this path may have. Refused if that is nothing."""
+        found = self.menu.candidates(self.callers(path))
+        if not found.terms:
+            raise self._nobody(path)
+        return found
+
+    def _nobody(self, path: Path) -> Refused:
+        known = self.rules.callers(path)
+        if known and not self.callers(path):
+            return Refused("never-downgraded", self._core.versions.never_downgraded(known[0].remote_id))
+        detail = "no rule names this address for IKEv1"
+        return Refused("no-rule-for-peer", detail, notify=NotifyType.NO_PROPOSAL_CHOSEN)
+
+    def opened(self, sa: IsakmpSa) -> tuple[Peer, ...]:
+        """All that who is at the other end of this ISAKMP SA has proved to be."""
+        found = [peer for peer in self.callers(sa.path) if self.menu.opens(peer, sa)]
+        access = special_of(found[0]).access if found else None
+        return tuple(peer for peer in found if special_of(peer).access == access)
