@@ -490,11 +490,10 @@ def test_what_can_not_be_installed_before_the_peer_goes_on_ends_when_it_does() -
     failed: list[bytes] = []
 
     def fail() -> bool:
-        for spi in net.b.desk.inbound_spis():
-            if not failed:
-                failed.append(spi)
-                net.do(net.b, lambda desk: desk.install_failed(spi, "no room"))
-                assert net.b.told == []
+        if not failed and (spis := net.b.desk.inbound_spis()):
+            failed.extend(spis)
+            net.do(net.b, lambda desk: desk.install_failed(failed[0], "no room"))
+            assert net.b.told == []
         return bool(failed)
 
     net.want(net.a).run(5.0, until=fail)
