@@ -9,7 +9,7 @@ such an identity has nothing by IKEv1, whoever calls.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from ipsecd import limits
@@ -19,6 +19,7 @@ from ipsecd.ike.effects import SpeaksV2
 
 if TYPE_CHECKING:
     from ipsecd.ike.core import Core
+    from ipsecd.ike.timers import Timer
     from ipsecd.wire.identity import Identity
 
 
@@ -28,16 +29,16 @@ class Versions:
     def __init__(self, core: Core, spoken: Iterable[str] = ()) -> None:
         self._core = core
         self._spoken = dict.fromkeys(text.casefold() for text in spoken)
-        # by the names of peers: the version that took the place of one without an answer, and for how long
-        self._instead: dict[str, tuple[Version, float]] = {}
+        # by the names of peers: the version that took the place of one without an answer, and until when
+        self._instead: dict[str, tuple[Version, Timer]] = {}
 
     # --- which one ---
 
     def of(self, peer: Peer) -> Version:
         """By which to call it now."""
         usable = self._usable(peer) or peer.versions
-        version, until = self._instead.get(peer.name, (usable[0], self._core.now))
-        return version if version in usable and self._core.now < until else usable[0]
+        version, _ = self._instead.get(peer.name, (usable[0], None))
+        return version if version in usable else usable[0]
 
     def answers(self, peer: Peer, version: Version) -> bool:
         """Whether a call of the peer's by this version may be answered."""
@@ -69,20 +70,30 @@ class Versions:
 
     # --- what becomes of calls ---
 
-    def unanswered(self, peer: Peer, version: Version) -> bool:
+    def unanswered(self, peer: Peer, version: Version, *, needed: bool = True) -> bool:
         """Its call came to nothing: True if another version is tried now. This isn't asked of a call by IKEv2 that
-        something of IKEv2 has come back to."""
+        something of IKEv2 has come back to. ``needed``: there is nothing yet by the other version."""
+        self._forget(peer.name)
         following = self._after(peer, version)
-        self._instead.pop(peer.name, None)
         if following is None:
             return False  # the next call begins with the first one again
-        self._instead[peer.name] = following, self._core.now + limits.OTHER_VERSION_KEPT
+        over = self._core.after(limits.OTHER_VERSION_KEPT, partial(self._over, peer.name))
+        self._instead[peer.name] = following, over
         if len(self._instead) > limits.MAX_IKE_SAS:
-            del self._instead[next(iter(self._instead))]
-        if version is Version.IKEV2:
+            self._forget(next(iter(self._instead)))
+        if version is Version.IKEV2 and needed:
             reason = f"it has answered nothing by {version.value}, and the policy has {following.value} too"
             reports.ike_failed(self._core, "ike-downgraded", peer, reports.PEER, reason, version=following.value)
         return True
+
+    def _over(self, name: str) -> None:
+        del self._instead[name]
+        self._core.wanted.try_first_version(name)
+
+    def _forget(self, name: str) -> None:
+        _, over = self._instead.pop(name, (None, None))
+        if over is not None:
+            over.cancel()
 
     # --- who has spoken IKEv2 ---
 

@@ -332,7 +332,8 @@ class Wanted:
     def unanswered(self, sa: IkeSa) -> bool:
         """Our call has had its time. If nobody has said anything of IKEv2, and the policy has another version, that one
         is tried, and True."""
-        if sa.heard_back or not self._core.versions.unanswered(sa.peer, sa.version):
+        needed = any(task.makes and not self._core.desk.up(task.makes) for task in sa.tasks)
+        if sa.heard_back or not self._core.versions.unanswered(sa.peer, sa.version, needed=needed):
             return False
         for task in sa.hand_in():
             left = task.elsewhere()
@@ -349,6 +350,16 @@ class Wanted:
         self.elsewhere(child, packet)
         if child.id in self._core.silence.waiting(call):
             self._listen(want)
+
+    def try_first_version(self, name: str) -> None:
+        """What this peer has by the version that took the place of IKEv2 may be had by that again: somebody may have
+        kept us from it then. Nothing ends until the peer has answered."""
+        of_it = (want for want in self._wants.values() if want.peer.name == name)
+        want = next((each for each in of_it if self._core.desk.up(each.child.id)), None)
+        if want is None or want.held or want.peer.responds or not want.peer.remotes:
+            return
+        if want.peer.versions[0] is Version.IKEV2 and calls.carrier(self._core, want.peer) is None:
+            calls.begin(self._core, want.peer, want.child, None, self._remote(want))
 
     def _remote(self, want: _Want) -> Address:
         """After each failure another of the peer's addresses is tried."""

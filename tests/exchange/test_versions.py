@@ -204,6 +204,22 @@ def test_while_it_is_so_calls_begin_with_ikev1_and_after_an_hour_with_ikev2_agai
     assert len(downgrades(pair)) == 1
 
 
+def test_what_goes_by_ikev1_meanwhile_goes_over_when_ikev2_has_an_answer_again_and_loses_nothing() -> None:
+    pair = pair_of(NEW_OLD, NEW_OLD)
+    deaf_to(pair, 2, pair.b)
+    assert up(pair, "IKEv1", seconds=200.0)
+    pair.net.run(8_000.0)  # two calls by IKEv2 without an answer, which nobody is told of
+    assert agree(pair, "IKEv1")
+    assert said(pair, pair.a).count(2) == 3 * 6
+    assert (len(downgrades(pair)), pair.a.gave_up, pair.a.events("ike-failed")) == (1, [], [])
+    pair.net.hook = lambda datagram: datagram
+    pair.net.exchange_packets(pair.a, pair.b, "net", 3.0, pair.net.now + 4_000.0)
+    assert pair.net.run(4_000.0, until=lambda: agree(pair, "IKEv2"))
+    pair.net.run(100.0)
+    assert agree(pair, "IKEv2")
+    assert pair.net.lost_packets == []
+
+
 def test_when_neither_has_an_answer_it_has_failed_and_begins_with_the_first_again() -> None:
     pair = pair_of(NEW_OLD, NEW_OLD)
     pair.net.hook = lambda _: None
