@@ -119,10 +119,11 @@ CHILDREN: dict[str, ChildSuite] = {
 @pytest.mark.parametrize("transport", [False, True])
 @pytest.mark.parametrize("first", CHILDREN)
 def test_of_two_offers_the_first_that_the_other_has_is_taken(first: str, transport: bool) -> None:
-    """The second is offered if it's of the same group."""
+    """The second is offered if it's of the same group; ESN only if there is nothing else."""
     kind = kinds_of_ends(transport=transport)
     for second, wanted in product(CHILDREN.values(), CHILDREN.values()):
-        offered = [CHILDREN[first], *([second] if second.group == CHILDREN[first].group else [])]
+        said = [each for each in (CHILDREN[first], second) if each != CHILDREN["esn"]] or [CHILDREN["esn"]]
+        offered = [each for each in said if each.group == said[0].group]
         of_i = terms(CHILDREN[first], second, **kind)  # type: ignore[arg-type]  # its parameters
         wire = line(of_i, mirrored(replace(of_i, suites=(wanted,)))).run(1.0)
         if wanted in offered:

@@ -61,8 +61,10 @@ def protocols(suites: Iterable[ChildSuite]) -> tuple[Protocol, ...]:
 
 def offered(suites: tuple[ChildSuite, ...]) -> tuple[ChildSuite, ...]:
     """Those that can be offered together with the first: of one group, as one public value goes with the offer (RFC
-    2409 section 5.5), and no more than a message holds."""
-    same = [suite for suite in suites if suite.group == suites[0].group]
+    2409 section 5.5), and no more than a message holds. Without ESN, if there are such: libreswan doesn't know its
+    attribute (RFC 4304 section 3), and refuses the whole offer in which it stands once."""
+    plain = [suite for suite in suites if not any(layer.esn for layer in suite.layers)] or suites
+    same = [suite for suite in plain if suite.group == plain[0].group]
     return tuple(same[: limits.MAX_V1_OFFERED])
 
 

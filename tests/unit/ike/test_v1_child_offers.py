@@ -74,6 +74,13 @@ def test_an_offer_holds_no_more_than_a_peer_reads() -> None:
     assert len(sa.proposals) == 32
 
 
+def test_esn_is_offered_only_where_there_is_nothing_else() -> None:
+    long, short = both(ah(esn=True), esp(esn=True)), both(ah(), esp())
+    assert offered((long, short, ah(esn=True), ah())) == (short, ah())
+    assert offered((esp(esn=True), ah())) == (ah(),)
+    assert offered((long,)) == (long,)
+
+
 def test_what_has_no_number_in_ikev1_is_not_offered() -> None:
     chacha = esp(Encr.CHACHA20_POLY1305, None, None)
     assert not can_be_said(chacha)
