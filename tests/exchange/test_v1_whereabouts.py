@@ -10,6 +10,10 @@ import pytest
 from ipsecd.ike.config import Endpoint, Lifetime, Path
 from ipsecd.ike.effects import MovePath, Send
 from ipsecd.ike.nat import Nat
+from ipsecd.ike.v1.access import Client
+from ipsecd.ike.v1.access import Gateway as Access
+from ipsecd.ike.v1.gate import Gate
+from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.session import Settings
 from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_payloads import Notify
@@ -18,6 +22,7 @@ from ipsecd.wire.selector import Selector
 from tests.exchange.phase_2 import mirrored, of_hosts, terms
 from tests.exchange.v1_gateways import Gateway, Gateways, gateways
 from tests.exchange.v1_line import NAT_ADDRESS, OURS, THEIRS
+from tests.exchange.v1_remote import Users, user
 
 DAY = terms(lifetime=Lifetime(86_400))
 ELSEWHERE = ip_address("203.0.113.99")
@@ -225,3 +230,38 @@ def test_nothing_goes_back_to_port_500() -> None:
     net.act(lambda: net.i.all._sessions.newest._exchanges._told.about_us(NotifyType.R_U_THERE, 7))  # type: ignore[union-attr]  # there is one
     net.give(to_responder=True, data=net.i.sent[-1], path=Path(THEIRS, Endpoint(NAT_ADDRESS, 10_500)))
     assert (moves(net.r), last_path(net.r)) == ([], BEFORE)
+
+
+def test_who_has_not_come_in_yet_moves_nothing_but_its_own_answers() -> None:
+    """A user has to be named behind phase 1, whose key is that of a group."""
+    of_i = terms(lifetime=Lifetime(86_400))
+    of_r = Settings((mirrored(of_i),), access=Access(Gate(Users().judge)))
+    net = Gateways(Settings((of_i,), access=Client(user())), of_r, nat=True).up(5.0)
+    passed = net._alter
+    net._alter = lambda from_i, data: None if is_reply(from_i, data) else data  # the user's name and password
+    remap(net).nat_ports[500] = 20_500
+    net.act(net.i.all.renew).run(8.0)
+    (_, coming) = net.r.all.sessions
+    assert (coming.admitted, coming.sa.path) == (False, AFTER)
+    assert (moves(net.r), net.r.all.path, net.r.all.sessions[0].sa.path) == ([], BEFORE, BEFORE)
+    for port in (30_000, 30_001):
+        remap(net, port).act(lambda: coming_says(net, coming.sa))
+        assert coming.sa.path == Path(HERE, Endpoint(NAT_ADDRESS, port), natt=True)
+    assert (moves(net.r), net.r.all.path, net.r.all.sessions[0].sa.path) == ([], BEFORE, BEFORE)
+    net._alter = passed
+    net.run(net.now + 30.0)
+    assert coming.admitted
+    assert [move.path.remote.port for move in moves(net.r)] == [30_001]
+
+
+def is_reply(from_initiator: bool, data: bytes) -> bool:
+    return from_initiator and ikev1.decode(data).header.exchange == Exchange.TRANSACTION
+
+
+def coming_says(net: Gateways, sa: IsakmpSa) -> None:
+    """Something proved, by the ISAKMP SA that isn't of use yet."""
+    newest = next(each for each in net.i.all.sessions if each.sa.cookies == sa.cookies)
+    newest._exchanges._told.about_us(NotifyType.R_U_THERE, 7)
+    net.collect()
+    message, arrived = net.i.sent[-1], net.seen(True, newest.sa.path)
+    net.give(to_responder=True, data=message, path=arrived)

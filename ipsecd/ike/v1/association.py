@@ -9,8 +9,8 @@ from __future__ import annotations
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.v1.calls import Caller, Calls
-from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.children import Children
+from ipsecd.ike.v1.consequences import Consequences
 from ipsecd.ike.v1.holder import Holder, Wish
 from ipsecd.ike.v1.lending import Lending
 from ipsecd.ike.v1.live_pair import LivePair
@@ -20,8 +20,7 @@ from ipsecd.ike.v1.session import Session, Settings
 from ipsecd.ike.v1.sessions import Sessions
 from ipsecd.ike.v1.whereabouts import Whereabouts
 from ipsecd.ike.v1.wishes import Wishes
-from ipsecd.wire import ikev1, registry_v1
-from ipsecd.wire.mode_config import NetworkSettings
+from ipsecd.wire import ikev1
 from ipsecd.wire.registry_v1 import Exchange
 
 _PHASE_1 = (Exchange.MAIN, Exchange.AGGRESSIVE)
@@ -34,14 +33,15 @@ class Association:
     def __init__(self, core: Core, settings: Settings, caller: Caller | None, holder: Holder) -> None:
         self._core = core
         self._settings = settings
-        self._holder = holder
         self._children = Children(core, settings.terms, holder, self._ask, self._tell, self._tidy)
         self._sessions = Sessions(core, self._children)
         self._wishes = Wishes(core, caller, self._children, self._sessions, holder, self._established)
         self._calls = self._wishes.calls
         self._lending = Lending(self._children, self._sessions)
         self._whereabouts = Whereabouts(self._children, self._sessions, settings.within)
-        self._user: str | None = None  # who has come in last
+        self._owner = Consequences(
+            self._children, self._sessions, self._wishes, self._lending, self._whereabouts, holder
+        )
 
     # --- what there is ---
 
@@ -137,7 +137,7 @@ class Association:
         if session is None or message.header.exchange in _PHASE_1:
             self._calls.hear(message, path)
             return None
-        self._whereabouts.hears(session.sa, path)
+        self._whereabouts.hears(session, path)
         session.hear(message)
         self._wishes.heard()
         return session
@@ -191,7 +191,7 @@ class Association:
         self.alive((spi,))
         for live in self._children.of((spi,)):
             if live.pair.path.natt:
-                self._whereabouts.heard(live.session.sa, path)
+                self._whereabouts.heard(live.session, path)
 
     def used(self, spis: tuple[bytes, ...]) -> None:
         """Packets went out by the pairs with these inbound SPIs lately."""
@@ -200,9 +200,9 @@ class Association:
     # --- what phase 1s and children tell ---
 
     def _established(self, sa: IsakmpSa, begun: float) -> None:
-        session = Session(self._core, sa, begun, self._settings, self)
+        session = Session(self._core, sa, begun, self._settings, self._owner)
         self._wishes.heard()
-        self._whereabouts.established(sa)
+        self._whereabouts.established(session)
         self._sessions.enter(session)
         if not session.over:
             session.begin_access()
@@ -221,70 +221,3 @@ class Association:
             self._lending.take_back()
 
         self._core.after(0.0, tidy)
-
-    # --- what sessions tell ---
-
-    def admitted(self, session: Session) -> None:
-        self._wishes.reached()
-        if self._user is not None and self._user != session.sa.user:
-            reason = "another user has come in"  # nothing of one is another's
-            self._children.cut_off(reason)
-            self._sessions.end_others(session, reason)
-        self._user = session.sa.user
-        self._sessions.admit(session)
-        self._holder.established(session.sa)
-        self._lending.take_back()
-        if session.peer_alone:
-            self.alone(session)
-        self._wishes.serve()
-
-    def configured(self, session: Session, settings: NetworkSettings) -> None:
-        self._holder.configured(session.sa, settings)
-
-    def making(self, pair: ChildPair) -> None:
-        self._children.making(pair)
-
-    def made(self, session: Session, pair: ChildPair) -> None:
-        self._children.made(session, pair)
-
-    def withdrawn(self, session: Session, pair: ChildPair, reason: str) -> None:
-        newest = self._sessions.newest
-        if session.over and newest is not None:  # which the peer has perhaps ended before it knew that this isn't made
-            newest.delete(pair)
-        self._holder.failed(pair.terms, pair.ends, reason)
-        self._children.withdrawn(pair)
-
-    def deleted(self, protocol: registry_v1.Protocol, spis: tuple[bytes, ...]) -> None:
-        self._children.deleted(protocol, spis)
-
-    def alone(self, session: Session) -> None:
-        """What was made while its phase 1 went on isn't what the peer has forgotten."""
-        reason = "the peer has begun anew"
-        self._sessions.forget_before(session, reason)
-        self._children.cut_off(reason, before=session.begun)
-
-    def over(self, session: Session, reason: str) -> None:
-        self._leave(session, reason)
-        if session.admitted:
-            self._wishes.lost_one()
-
-    def gone(self, session: Session) -> None:
-        reason = "the peer isn't there any more"
-        self._leave(session, reason)
-        if not self._sessions:
-            self._children.cut_off(reason)
-
-    def _leave(self, session: Session, reason: str) -> None:
-        self._sessions.leave(session)
-        self._lending.lend(session)
-        if session.admitted:
-            self._holder.ended(session.sa, reason)
-        else:
-            self._holder.turned_away(session.sa, reason)
-            self._wishes.turned_away(reason)
-
-    def due(self, session: Session) -> None:
-        self._wishes.renew(session)
-
-    def exhausted(self) -> None:
-        self._wishes.exhausted()

@@ -8,6 +8,7 @@ from ipsecd.ike.narrowing import covers
 from ipsecd.ike.v1 import natt
 from ipsecd.ike.v1.children import Children
 from ipsecd.ike.v1.phase_1 import IsakmpSa
+from ipsecd.ike.v1.session import Session
 from ipsecd.ike.v1.sessions import Sessions
 from ipsecd.wire.selector import Selector
 
@@ -22,19 +23,28 @@ class Whereabouts:
         self.within = within
         self.path: Path | None = None
 
-    def established(self, sa: IsakmpSa) -> None:
-        """By a phase 1 the peer has proved itself along its path, too."""
-        self.heard(sa, sa.path)
-        self.path = sa.path
+    def established(self, session: Session) -> None:
+        """The first one says where the peer is, even before it's let in; no other does."""
+        self.path = self.path or session.sa.path
 
-    def hears(self, sa: IsakmpSa, path: Path) -> None:
+    def admitted(self, session: Session) -> None:
+        """By it the peer has proved itself along its path, too."""
+        self.heard(session, session.sa.path)
+        self.path = session.sa.path
+
+    def hears(self, session: Session, path: Path) -> None:
         """What comes along this path, by this ISAKMP SA, counts if it's proved."""
-        sa.proved = lambda: self.heard(sa, path)
+        session.sa.proved = lambda: self.heard(session, path)
 
-    def heard(self, sa: IsakmpSa, path: Path) -> None:
-        """Something authentic and new came along this path, by this ISAKMP SA or by what was made by it."""
-        if path != self.path and self._follows(sa, path):
+    def heard(self, session: Session, path: Path) -> None:
+        """Something authentic and new came along this path, by this ISAKMP SA or by what was made by it. Who isn't let
+        in yet moves nothing else."""
+        if path == session.sa.path == self.path or not self._follows(session.sa, path):
+            return
+        if session.admitted:
             self._move(path)
+        else:
+            session.sa.path = path
 
     def _follows(self, sa: IsakmpSa, path: Path) -> bool:
         if not natt.follows(sa.nat, sa.path, path):
@@ -45,6 +55,6 @@ class Whereabouts:
     def _move(self, path: Path) -> None:
         self.path = path
         for session in {*self._sessions, *(live.session for live in self._children)}:
-            if session.sa.path.natt:
+            if session.admitted and session.sa.path.natt:
                 session.sa.path = path
         self._children.move(path)
