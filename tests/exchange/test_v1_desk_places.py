@@ -269,6 +269,18 @@ def test_an_address_that_is_ours_a_moment_later_is_waited_for() -> None:
             assert net.a.told == [("failed", f"before: {reason}")]
 
 
+def test_a_packet_that_was_sent_before_there_was_an_address_brings_the_sas_up_for_those_behind_it() -> None:
+    """Its sender has chosen another address of ours."""
+    both = child_of_a(local=(Selector.net("192.0.2.1/32"), Selector.net("10.3.0.1/32")))
+    net = remote_access(Client(user(), (4,)), Gateway(Gate(Users().judge), handing()))
+    (peer,) = net.a.core.config.peers
+    net.reload(net.a, IkeConfig((replace(peer, children=(both,)),)))
+    net.want(net.a, (Selector.net("192.0.2.1/32"), Selector.net("10.2.0.1/32"))).run(5.0)
+    assert net.agree(1)
+    assert net.a.events("child-failed") == []
+    assert [*map(str, next(iter(net.a.outbound.values())).local)] == ["10.3.0.1"]
+
+
 def test_an_address_that_the_gateway_sets_is_had_as_well() -> None:
     net = remote_access(Client(user(), pushed=True), Gateway(Gate(Users().judge), handing(pushes=True)))
     net.want(net.a).run(5.0)

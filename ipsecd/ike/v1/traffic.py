@@ -53,6 +53,15 @@ def ends_of(
     return (first,)
 
 
+def as_of(packet: Packet, given: tuple[Address, ...]) -> Packet:
+    """The packet as it would be from the address of its family that mode config has given us."""
+    local, remote = packet
+    fitting = [address for address in given if address.version == local.start.version]
+    if not fitting or local.start in fitting:
+        return packet
+    return replace(local, start=fitting[0], end=fitting[0]), remote
+
+
 def _at(side: Selectors, addresses: tuple[Address, ...]) -> Selectors:
     if not addresses:
         return side

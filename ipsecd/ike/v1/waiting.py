@@ -14,7 +14,7 @@ from ipsecd.ike.narrowing import Packet
 from ipsecd.ike.v1 import telling
 from ipsecd.ike.v1.access import Client
 from ipsecd.ike.v1.menu import special_of
-from ipsecd.ike.v1.traffic import CannotBeSaid, NotOurs, ends_of
+from ipsecd.ike.v1.traffic import CannotBeSaid, NotOurs, as_of, ends_of
 
 if TYPE_CHECKING:
     from ipsecd.ike.v1.party import Party
@@ -50,6 +50,10 @@ class Waiting:
         return isinstance(access, Client) and bool(access.versions or access.pushed) and not self._party.given_to_us
 
     def _begin(self, child: Child, packet: Packet | None) -> None:
+        if packet is not None and not self._party.carries(child.id, None):
+            # Whose sender has chosen its address before there was one from the gateway: it can't go by these SAs, but
+            # those behind it will.
+            packet = as_of(packet, self._party.given_to_us)
         try:
             found = ends_of(child, packet, self._party.given_to_us, self._party.leased)
         except NotOurs:
