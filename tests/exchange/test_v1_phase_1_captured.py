@@ -9,7 +9,7 @@ import pytest
 from ipsecd.ike.nat import Nat
 from ipsecd.ike.v1 import initiating
 from ipsecd.ike.v1.aggressive_initiator import AggressiveInitiator
-from ipsecd.ike.v1.aggressive_responder import AggressiveResponder, claimed
+from ipsecd.ike.v1.aggressive_responder import AggressiveResponder
 from ipsecd.ike.v1.candidates import Candidates
 from ipsecd.ike.v1.main_initiator import MainModeInitiator
 from ipsecd.ike.v1.main_responder import MainModeResponder
@@ -80,7 +80,6 @@ def test_aggressive_mode_as_responder(name: str) -> None:
     made: list[IsakmpSa] = []
     responder = AggressiveResponder(core, Candidates((terms,)), session.cookies[1], made.append, pytest.fail)
     _, port, first = session.whole[0]
-    assert terms.remote_id.matches(claimed(ikev1.decode(first)))
     responder.hear(ikev1.decode(first), first, session.path(False, port))
     ours, theirs = (
         {type(p): p for p in ikev1.decode(data).chain.payloads} for data in (sent(core), session.whole[1][2])

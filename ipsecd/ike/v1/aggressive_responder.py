@@ -20,16 +20,9 @@ from ipsecd.ike.v1.responding import Responder, stays_behind_nat
 from ipsecd.ike.v1.rows import AGGRESSIVE_1, AGGRESSIVE_3, Admitted
 from ipsecd.ike.v1.suites import Choice
 from ipsecd.wire import ikev1
-from ipsecd.wire.identity import Identity
 from ipsecd.wire.ikev1_identity import Id
 from ipsecd.wire.ikev1_payloads import AnyPayload, Ke, NatD, Sa, VendorId
 from ipsecd.wire.registry_v1 import Exchange
-
-
-def claimed(message: ikev1.Message) -> Identity:
-    """Who a first message says it is from, so that the terms can be found. PeerError if it isn't one."""
-    AGGRESSIVE_1.fits(message)
-    return AGGRESSIVE_1.admit(message.chain).one(Id).identity
 
 
 @dataclass(frozen=True, slots=True)
