@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certifi
 from ipsecd.crypto.certificates import Certificate
 from ipsecd.crypto.secret import Secret
 from ipsecd.errors import LocalError
-from ipsecd.ike.v1 import methods
+from ipsecd.ike.v1 import fragments, methods
 from ipsecd.ike.v1.methods import Certified
 from ipsecd.ike.v1.terms import Terms
 from ipsecd.pki.raw_chain import RawChain
@@ -108,6 +108,13 @@ def test_who_can_not_join_them_gets_a_long_datagram() -> None:
     wire = Wire(signed(lead=LONG), signed("b.example", "a.example", lead=LONG), alter=alter).run(1.0)
     same(wire)
     assert described(wire.i.sent)[2:] == described(wire.r.sent)[2:] == ["MAIN sealed"]
+
+
+@pytest.mark.parametrize(("flags", "joins"), [("", True), ("80000000", True), ("c0000000", True), ("40000000", False)])
+def test_others_have_flags_behind_the_name_of_what_they_can_join(flags: str, joins: bool) -> None:
+    """strongSwan has the first one, Cisco two."""
+    name = bytes.fromhex("4048b7d56ebce88525e7de7f00d6c2d3")
+    assert fragments.joins([b"another", name + bytes.fromhex(flags)]) == joins
 
 
 # --- who may not --------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ is repeated. Whoever sends them has to know both cookies, and finds the little m
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ipsecd import limits
@@ -23,7 +24,15 @@ from ipsecd.wire.ikev1_payloads import Fragment, VendorId
 from ipsecd.wire.registry_v1 import Payload
 
 JOINS = VendorId(vendor_ids.FRAGMENTATION)  # in phase 1: whoever says so puts parts together, and may be sent them
+_FLAGS = slice(len(JOINS.data), None)  # strongSwan's and Cisco's; of others there are none
+_OF_MAIN_MODE = 0x80
 _AROUND = 36  # octets of the header, of the generic payload header and of what stands in front of the part
+
+
+def joins(said: Iterable[bytes]) -> bool:
+    """Whether somebody who says these vendor IDs puts parts together."""
+    flags = [each[_FLAGS] for each in said if each.startswith(JOINS.data)]
+    return any(not each or each[0] & _OF_MAIN_MODE for each in flags)
 
 
 def in_parts(message: bytes, header: ikev1.Header, id_: int, path: Path) -> tuple[bytes, ...]:

@@ -17,9 +17,8 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
 from ipsecd.ike.nat import floated
 from ipsecd.ike.repeats import Repeats
-from ipsecd.ike.v1 import natt
+from ipsecd.ike.v1 import fragments, natt
 from ipsecd.ike.v1.extended import KNOWS_XAUTH
-from ipsecd.ike.v1.fragments import JOINS, in_parts
 from ipsecd.ike.v1.phase_1 import Agreed, IsakmpSa, Proved, Values, agree, established
 from ipsecd.ike.v1.presence import ANSWERS
 from ipsecd.ike.v1.rows import Admitted, Row
@@ -97,8 +96,8 @@ class Initiator(ABC):
     def _say(self, message: bytes) -> None:
         """Until the next one is said. It's cut for a peer that has said that it can join it."""
         self._said += 1
-        joined_there = self._terms.fragmentation and JOINS.data in self._vendor_ids
-        self._sent = in_parts(message, self._header(), self._said, self._path) if joined_there else (message,)
+        joined_there = self._terms.fragmentation and fragments.joins(self._vendor_ids)
+        self._sent = fragments.in_parts(message, self._header(), self._said, self._path) if joined_there else (message,)
         self._transmit()
         self._stop()
         self._repeats = Repeats(self._core, limits.RETRANSMIT_TRIES, self._transmit, self._gave_up)
@@ -111,7 +110,7 @@ class Initiator(ABC):
         return ikev1.Header(*self._cookies, self.exchange)
 
     def _able_to(self) -> tuple[VendorId, ...]:
-        joins = (JOINS,) if self._terms.fragmentation else ()
+        joins = (fragments.JOINS,) if self._terms.fragmentation else ()
         return (*natt.OFFERED, ANSWERS, *joins, *([KNOWS_XAUTH] if self._terms.extended else []))
 
     def _about_path(self, suite: IsakmpSuite, revision: natt.Revision | None) -> tuple[NatD, ...]:

@@ -15,10 +15,9 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Send
 from ipsecd.ike.nat import Nat
 from ipsecd.ike.timers import Timer
-from ipsecd.ike.v1 import durations, natt
+from ipsecd.ike.v1 import durations, fragments, natt
 from ipsecd.ike.v1.candidates import Candidates, Ways
 from ipsecd.ike.v1.extended import KNOWS_XAUTH
-from ipsecd.ike.v1.fragments import JOINS, in_parts
 from ipsecd.ike.v1.phase_1 import Agreed, Claim, IsakmpSa, Proved, Values, established
 from ipsecd.ike.v1.presence import ANSWERS
 from ipsecd.ike.v1.rows import Admitted, Row
@@ -110,7 +109,7 @@ class Responder(ABC):
     def _able_to(self, revision: natt.Revision | None) -> tuple[VendorId, ...]:
         confirmed = () if revision is None else (VendorId(revision.vendor_id),)
         extended = (KNOWS_XAUTH,) if self._candidates.extended else ()
-        joins = (JOINS,) if self._candidates.fragmentation else ()
+        joins = (fragments.JOINS,) if self._candidates.fragmentation else ()
         return (*confirmed, ANSWERS, *joins, *extended)
 
     def _about_path(self, suite: IsakmpSuite, revision: natt.Revision | None, path: Path) -> tuple[NatD, ...]:
@@ -123,9 +122,9 @@ class Responder(ABC):
             self._began_on_500 = not path.natt
         self._answers += 1
         self._left = limits.MAX_V1_REPEATS
-        joined_there = self._candidates.fragmentation and JOINS.data in self._vendor_ids
+        joined_there = self._candidates.fragmentation and fragments.joins(self._vendor_ids)
         self._heard = heard
-        self._said = in_parts(said, self._header(), self._answers, path) if joined_there else (said,)
+        self._said = fragments.in_parts(said, self._header(), self._answers, path) if joined_there else (said,)
         self._transmit(path)
         self._expiry.cancel()
         self._expiry = self._wait()

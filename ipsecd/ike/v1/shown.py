@@ -9,9 +9,8 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.parts import called
 from ipsecd.ike.stage import Stage
 from ipsecd.ike.status import ChildSaStatus, IkeSaStatus, PartStatus
-from ipsecd.ike.v1 import telling
+from ipsecd.ike.v1 import fragments, telling
 from ipsecd.ike.v1.door import Door, Visit
-from ipsecd.ike.v1.fragments import JOINS
 from ipsecd.ike.v1.live_pair import LivePair
 from ipsecd.ike.v1.parties import Parties
 from ipsecd.ike.v1.party import Party
@@ -59,7 +58,7 @@ def _session(core: Core, party: Party, session: Session, pairs: list[LivePair]) 
         nat_here=sa.nat is not None and sa.nat.here,
         nat_there=sa.nat is not None and sa.nat.there,
         encapsulation=telling.encapsulation(udp=sa.in_udp),
-        fragmentation=JOINS.data in sa.vendor_ids,
+        fragmentation=fragments.joins(sa.vendor_ids),
         age=core.now - session.since,
         unanswered=None,
         rekey_in=session.since + session.soft - core.now,
