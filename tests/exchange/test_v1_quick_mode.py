@@ -224,6 +224,14 @@ def test_what_no_rule_has_whole_is_refused(asked: QuickTerms) -> None:
     assert wire.i.core.promised == wire.r.core.promised == set()
 
 
+@pytest.mark.parametrize("spi", [b"", bytes(4)], ids=["none", "zeros"])
+def test_a_refusal_without_an_spi_is_of_the_one_that_goes_on(spi: bytes) -> None:
+    """strongSwan says zeros where it knows none."""
+    wire = line(terms())
+    wire.i.all.refused(Notify(NotifyType.NO_PROPOSAL_CHOSEN, protocol=Protocol.ESP, spi=spi))
+    assert wire.i.failures == ["the peer says NO_PROPOSAL_CHOSEN"]
+
+
 # --- how packets are made -----------------------------------------------------------------------------------------
 
 

@@ -149,10 +149,10 @@ class QuickModes:
 
     def refused(self, notify: Notify) -> None:
         """The peer has proved that it gives something up. PeerError("refusal-of-nothing") unless it says the SPI of a
-        quick mode that isn't over, or says none and we have one that is."""
+        quick mode that isn't over, or says none, which strongSwan writes as zeros, and we have one that is."""
         pending = [each for each in self._all() if not each.over]
         meant = [each for each in pending if notify.spi in each.spis]
-        if not meant and notify.spi in (b"", self._sa.spi):
+        if not meant and (notify.spi == self._sa.spi or not any(notify.spi)):
             meant = [each for each in self._ours.values() if not each.over]
         if len(meant) != 1:
             raise PeerError("refusal-of-nothing", str(notify.type))
