@@ -420,6 +420,21 @@ def test_a_policy_that_does_not_allow_it_ends_it(changes: dict[str, object]) -> 
     assert net.b.inbound == {}
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_what_is_wanted_right_behind_a_reload_is_had_by_the_new_rules(deleted: bool) -> None:
+    """Though a peer that deletes its SAs is still answered for a while, by what was before."""
+    net = pair()
+    net.want(net.a).run(5.0)
+    if deleted:
+        net.do(net.b, lambda desk: desk.put_down_peer("a", "enough")).run(1.0)
+    for end, peer in ((net.a, peer_b), (net.b, peer_a)):
+        child = replace(end.core.config.peers[0].children[0], id="other", proposals=(ESP_CLASSIC,))
+        net.reload(end, IkeConfig((peer(child, shared_keys=(OTHER_KEY,)),)))
+    net.want(net.a, child="other").run(5.0)
+    assert net.agree(1)
+    assert net.a.desk.up("other")
+
+
 def test_what_a_new_rule_opens_is_for_the_isakmp_sa_there_is() -> None:
     elsewhere = child_of_a("else", local=(THIRD,))
     net = pair()

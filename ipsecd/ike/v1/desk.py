@@ -49,7 +49,7 @@ class Desk:
         """``core.config`` is new: what it still allows stays, the rest ends."""
         self._book.configure()
         unwanted = []
-        for party in self._parties:
+        for party in self._parties.in_use:
             peers = become(party, self._book.rules, self._book.menu)
             if peers:
                 party.change(peers, self._book.menu)
@@ -57,6 +57,7 @@ class Desk:
                 unwanted.append(party)
         for party in unwanted:
             party.close("the policy has changed")
+            self._parties.retire(party)
 
     # --- datagrams ---
 

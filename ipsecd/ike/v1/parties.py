@@ -44,6 +44,7 @@ class Parties:
         self._of: dict[Party, list[bytes]] = {}  # cookies
         self._spis: dict[bytes, Party] = {}
         self._called: set[Party] = set()  # of a pattern
+        self._retired: set[Party] = set()
 
     def __iter__(self) -> Iterator[Party]:
         return iter(tuple(self._all))
@@ -53,14 +54,30 @@ class Parties:
 
     def file(self, party: Party) -> None:
         """It's new, or its peers, their children or its place are others than before."""
+        if party in self._retired:
+            return
         for name in self._all.get(party, ()):
             self._index.take(name, party)
         self._all[party] = names = tuple(dict.fromkeys(_names(party)))
         for name in names:
             self._index.put(name, party)
 
+    @property
+    def in_use(self) -> tuple[Party, ...]:
+        """Those that aren't retired."""
+        return tuple(party for party in self._all if party not in self._retired)
+
+    def retire(self, party: Party) -> None:
+        """Only what it still answers finds it: what is wanted from now on is another one's."""
+        if party in self._all:
+            for name in self._all[party]:
+                self._index.take(name, party)
+            self._all[party] = ()
+            self._retired.add(party)
+
     def leave(self, party: Party) -> None:
         """Nothing is left of it."""
+        self._retired.discard(party)
         for name in self._all.pop(party, ()):
             self._index.take(name, party)
         for cookie in self._of.pop(party, ()):
