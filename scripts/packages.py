@@ -34,6 +34,7 @@ STRONGSWAN = {
     f"{STRONGSWAN_PLUGINS}/libstrongswan-vici.so": "strongswan-swanctl",
 }
 PEERS = STRONGSWAN | {
+    f"{STRONGSWAN_PLUGINS}/libstrongswan-xauth-generic.so": "libcharon-extauth-plugins",
     "swanctl": "strongswan-swanctl",
     "tshark": "tshark",
     "/usr/bin/linux.uml": "user-mode-linux",

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.interop import v1_terms
 from tests.interop.kernel_gateway import Gateway, gateway
 from tests.interop.kernel_static import Static, static
+from tests.interop.standing import Standing, standing
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +24,19 @@ def kernel_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway
     """A guest for a strongSwan; its tests are in the group ``kernel strongswan``, so that there is but one."""
     with gateway(tmp_path_factory.mktemp("gateway") / "guest") as built:
         yield built
+
+
+@pytest.fixture(scope="session")
+def v1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """Two gateways that speak IKEv1; its tests are in the group ``v1``, so that there is but one."""
+    with standing(tmp_path_factory.mktemp("v1"), v1_terms.BASE) as built:
+        yield built
+
+
+@pytest.fixture(scope="session")
+def v1_inline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """The same for what is about the negotiation alone: ipsecd carries packets itself. The group is ``v1 inline``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPSECD_DATA_PLANE", "inline")
+        with standing(tmp_path_factory.mktemp("v1-inline"), v1_terms.BASE) as built:
+            yield built

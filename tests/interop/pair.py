@@ -15,7 +15,7 @@ import yaml
 from ipsecd.policy import proposals
 from tests.interop.ipsecd import Ipsecd
 from tests.interop.peer import Peer
-from tests.interop.strongswan import Charon, StrongSwan, Tree, Tunnel
+from tests.interop.strongswan import Charon, StrongSwan, Tree, Tunnel, Wallet
 from tests.interop.traffic import answers
 from tests.interop.wire import Wire
 from tests.netns.sites import Sites
@@ -43,12 +43,15 @@ class Terms:
     # only for ipsecd
     rule: Mapping[str, Any] = field(default_factory=dict)
     action: Mapping[str, Any] = field(default_factory=dict)
+    credentials: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     key_exchange: Mapping[str, Any] = field(default_factory=dict)
     keylog: bool = False
     # only for strongSwan
     connection: Tree = field(default_factory=dict)
     child: Tree = field(default_factory=dict)
     charon: Tree = field(default_factory=dict)
+    wallet: Wallet = field(default_factory=Wallet)
 
 
 @dataclass(frozen=True)
@@ -88,25 +91,31 @@ def pair(folder: Path, ours: Terms, theirs: Terms | None = None, *, behind_nat: 
     """The sites with both sides at work; ``theirs`` are the same terms unless given. ``behind_nat`` is ``ours`` or
     ``theirs``."""
     theirs = theirs or ours
-    here, there = "ga", "gb"
-    if behind_nat == "theirs":
-        here, there, ours, theirs = there, here, _swapped(ours), _swapped(theirs)
+    here, there = ("gb", "ga") if behind_nat == "theirs" else ("ga", "gb")
     with Sites(nat=bool(behind_nat)) as sites:
-        address = {
-            "ga": sites.wan_a6 if ours.outside == 6 else sites.wan_a,
-            "gb": OUTSIDE_B[ours.outside],
-        }
-        seen = address | ({"ga": NAT_OUTSIDE[ours.outside]} if behind_nat else {})
-        caller = "any" if behind_nat == "theirs" else seen[there]
-        peer = tunnel(theirs, address[there], _expected(seen[here], behind_nat))
+        written, peer = sides(sites, ours, theirs, behind_nat)
         with at_work(
             sites,
-            Ipsecd(sites, here, folder / "ours", files(ours, address[here], caller)),
+            Ipsecd(sites, here, folder / "ours", written),
             StrongSwan(sites, there, folder / "theirs", peer, theirs.charon),
             here.replace("g", "h"),
             there.replace("g", "h"),
         ) as both:
             yield both
+
+
+def sides(sites: Sites, ours: Terms, theirs: Terms, behind_nat: str) -> tuple[dict[str, str], Tunnel]:
+    """What each side is told, where it stands: ipsecd's files, and strongSwan's tunnel."""
+    here, there = "ga", "gb"
+    if behind_nat == "theirs":
+        here, there, ours, theirs = there, here, _swapped(ours), _swapped(theirs)
+    address = {
+        "ga": sites.wan_a6 if ours.outside == 6 else sites.wan_a,
+        "gb": OUTSIDE_B[ours.outside],
+    }
+    seen = address | ({"ga": NAT_OUTSIDE[ours.outside]} if behind_nat else {})
+    caller = "any" if behind_nat == "theirs" else seen[there]
+    return files(ours, address[here], caller), tunnel(theirs, address[there], _expected(seen[here], behind_nat))
 
 
 @contextlib.contextmanager
@@ -143,7 +152,8 @@ def _swapped(terms: Terms) -> Terms:
 
 def files(terms: Terms, local: str, remote: str) -> dict[str, str]:
     """ipsecd's side of the terms."""
-    return {"policy.yaml": yaml.safe_dump(policy(terms, local, remote), sort_keys=False), "shared.psk": terms.psk}
+    text = yaml.safe_dump(policy(terms, local, remote), sort_keys=False)
+    return {"policy.yaml": text, "shared.psk": terms.psk, **terms.files}
 
 
 def policy(terms: Terms, local: str, remote: str) -> dict[str, Any]:
@@ -168,7 +178,7 @@ def policy(terms: Terms, local: str, remote: str) -> dict[str, Any]:
     }
     return {
         "assigned": "interop",
-        "credentials": {"shared": {"psk": {"file": "shared.psk"}}},
+        "credentials": {"shared": {"psk": {"file": "shared.psk"}}, **terms.credentials},
         "filter_actions": {"protect": action},
         "policies": {
             "interop": {
@@ -194,6 +204,7 @@ def tunnel(terms: Terms, local: str, remote: str) -> Tunnel:
         esp=terms.esp,
         connection=terms.connection,
         child=terms.child,
+        wallet=terms.wallet,
     )
 
 

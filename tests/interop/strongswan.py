@@ -27,9 +27,21 @@ CHARON = "/usr/lib/ipsec/charon"
 # plugin to offer an algorithm provides it: openssl stands before the portable ones.
 PLUGINS = (
     "openssl random nonce aes md5 sha1 sha2 hmac xcbc cmac kdf gmp curve25519 chapoly ctr gcm ccm drbg "
-    "kernel-netlink socket-default vici"
+    "pkcs1 pem x509 kernel-netlink socket-default vici xauth-generic"
 )
 Tree = Mapping[str, "str | int | Sequence[str] | Tree"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wallet:
+    """What charon has beside a tunnel's pre-shared key. ``key`` is a private key of RSA in DER; ``authorities`` are
+    certificates in DER of those that stand between its own certificate and one that the peer trusts. ``users`` are
+    those of XAUTH with their passwords, a client's own or all of a gateway's; ``pools`` are in vici's terms."""
+
+    key: bytes = b""
+    authorities: tuple[bytes, ...] = ()
+    users: Mapping[str, str] = field(default_factory=dict)
+    pools: Tree = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +59,7 @@ class Tunnel:
     esp: str = "aes128gcm16-x25519"
     connection: Tree = field(default_factory=dict)  # more, or other, settings of the connection
     child: Tree = field(default_factory=dict)
+    wallet: Wallet = field(default_factory=Wallet)
 
     def tree(self) -> dict[str, Any]:
         """The message of vici's load-conn. Nothing expires by itself unless a test wants it to."""
@@ -87,9 +100,31 @@ class Charon(Peer):
         self.launch(configuration)
         connection = eventually(self.connected, "charon listens at its vici socket")
         self._session = vici.Session(connection)
-        identities = [self._tunnel.local_id, self._tunnel.remote_id]
-        self._session.load_shared({"type": "IKE", "data": self._tunnel.psk, "owners": identities})
-        self._session.load_conn(self._tunnel.tree())
+        self._load()
+
+    def tell(self, tunnel: Tunnel) -> None:
+        """From now on it has this tunnel, and no other."""
+        self._session.unload_conn({"name": "t"})
+        for pool in self._tunnel.wallet.pools:
+            self._session.unload_pool({"name": pool})
+        self._session.clear_creds()
+        self._tunnel = tunnel
+        self._load()
+
+    def _load(self) -> None:
+        tunnel, wallet = self._tunnel, self._tunnel.wallet
+        if tunnel.psk:
+            identities = [tunnel.local_id, tunnel.remote_id]
+            self._session.load_shared({"type": "IKE", "data": tunnel.psk, "owners": identities})
+        for user, password in wallet.users.items():
+            self._session.load_shared({"type": "XAUTH", "data": password, "owners": [user]})
+        if wallet.key:
+            self._session.load_key({"type": "rsa", "data": wallet.key})
+        for authority in wallet.authorities:
+            self._session.load_cert({"type": "X509", "flag": "CA", "data": authority})
+        for name, pool in wallet.pools.items():
+            self._session.load_pool({name: pool})
+        self._session.load_conn(tunnel.tree())
 
     @abstractmethod
     def launch(self, configuration: Path) -> None:
@@ -104,9 +139,9 @@ class Charon(Peer):
         log = {"path": str(self._folder / "log"), "flush_line": "yes", "default": 1, "ike": 2}
         return {"load": PLUGINS, "retransmit_timeout": "1.0", "filelog": {"log": log}}
 
-    def initiate(self) -> None:
-        """Set up the tunnel; raises vici's CommandException with charon's reason."""
-        _exhaust(self._session.initiate({"child": "c", "ike": "t", "timeout": 20_000}))
+    def initiate(self, *, wait: bool = True) -> None:
+        """Set up the tunnel; raises vici's CommandException with charon's reason, unless nobody waits for it."""
+        _exhaust(self._session.initiate({"child": "c", "ike": "t", "timeout": 20_000 if wait else -1}))
 
     def terminate(self, what: str = "ike") -> None:
         """Delete the IKE SA (``ike``) or only the child (``child``)."""
@@ -115,10 +150,18 @@ class Charon(Peer):
     def rekey(self, what: str) -> None:
         self._session.rekey({what: {"ike": "t", "child": "c"}[what]})
 
+    def forget(self) -> None:
+        """Delete every SA there is, whatever becomes of it."""
+        if self.all_sas():
+            _exhaust(self._session.terminate({"ike": "t", "force": "yes", "timeout": 20_000}))
+
+    def all_sas(self) -> list[dict[str, Any]]:
+        """The IKE SAs, those too that are coming or going, with their ``child-sas``, as vici tells them, in text."""
+        return [_text(sa) for event in self._session.list_sas() for sa in event.values()]
+
     def sas(self) -> list[dict[str, Any]]:
-        """The established IKE SAs, with their ``child-sas``, as vici tells them, in text."""
-        found = [_text(sa) for event in self._session.list_sas() for sa in event.values()]
-        return [sa for sa in found if sa["state"] == "ESTABLISHED"]
+        """The established ones."""
+        return [sa for sa in self.all_sas() if sa["state"] == "ESTABLISHED"]
 
     def children(self) -> list[dict[str, Any]]:
         """The child SAs that carry traffic."""

@@ -67,7 +67,8 @@ def key_usage(*usages: str) -> Extension:
 
 @dataclass
 class Authority:
-    """One that is its own issuer, or that another one vouches for."""
+    """One that is its own issuer, or that another one vouches for. ``start`` is when what it issues begins to be
+    valid."""
 
     common: str = "root"
     issuer: Authority | None = None
@@ -78,6 +79,7 @@ class Authority:
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = field(
         default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
     )
+    start: datetime = _START
 
     def __post_init__(self) -> None:
         self.der = (self.issuer or self).issue(self.common, self.key.public_key(), *self.extensions)
@@ -95,8 +97,8 @@ class Authority:
     ) -> bytes:
         """In DER."""
         builder = x509.CertificateBuilder(name(self.common), name(common), key, x509.random_serial_number())
-        builder = builder.not_valid_before(_START + timedelta(days=days[0]))
-        builder = builder.not_valid_after(_START + timedelta(days=days[1]))
+        builder = builder.not_valid_before(self.start + timedelta(days=days[0]))
+        builder = builder.not_valid_after(self.start + timedelta(days=days[1]))
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         for extension, critical in ((identifier, False), *extensions):
             builder = builder.add_extension(extension, critical)
