@@ -53,6 +53,8 @@ def test_in_transport_mode_nothing_is_padded_and_dummies_go_all_the_same() -> No
     net = up(of_hosts_alone)
     assert sent(net.i) == [UNPADDED]
     assert [(live.pair.tfc, live.pair.padding_declined) for live in net.i.all.pairs] == [(UNPADDED, True)]
+    net = up(replace(of_hosts_alone, suites=(ah(),)))
+    assert [(live.pair.tfc, live.pair.padding_declined) for live in net.i.all.pairs] == [(NO_TFC, False)]
     net = up(of_hosts_alone, UNPADDED)
     assert [(live.pair.tfc, live.pair.padding_declined) for live in net.i.all.pairs] == [(UNPADDED, False)]
 

@@ -52,8 +52,7 @@ class ChildPair:
     @property
     def tfc(self) -> Tfc:
         """What hides what we send by it."""
-        hiding = self.terms.tfc if any(isinstance(part.suite, EspSuite) for part in self.parts) else NO_TFC
-        return replace(hiding, padding=0) if self.padding_declined else hiding
+        return replace(self._wanted_tfc, padding=0) if self.padding_declined else self._wanted_tfc
 
     # RFC 4303 section 2.7 has padding negotiated, which IKEv1 can't do. In tunnel mode it's safe without that: a
     # receiver of RFC 2406, too, gives the inner packet to IP, which goes by the length in its header, as with what a
@@ -62,7 +61,11 @@ class ChildPair:
     @property
     def padding_declined(self) -> bool:
         """Whether it would be padded, and can't be without the peer's word, as it's in transport mode."""
-        return self.ends.form.transport and bool(self.terms.tfc.padding)
+        return self.ends.form.transport and bool(self._wanted_tfc.padding)
+
+    @property
+    def _wanted_tfc(self) -> Tfc:
+        return self.terms.tfc if any(isinstance(part.suite, EspSuite) for part in self.parts) else NO_TFC
 
     def has_outbound(self, protocol: Protocol, spi: bytes) -> bool:
         """Whether we send by this SPI of the peer's."""
