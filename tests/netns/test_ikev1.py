@@ -69,18 +69,28 @@ def exchanges(wire: Wire) -> set[int]:
 
 @pytest.mark.parametrize("outside", [4, 6])
 def test_the_first_packet_brings_the_tunnel_up_and_isnt_lost(sites: Sites, tmp_path: Path, outside: int) -> None:
-    told = {"outside": outside, "inside": (4, 6), "children": "merged"}
+    told = {"outside": outside, "inside": (4, 6)}
     with pair(sites, tmp_path, of("a", **told), of("b", **told)) as both:
         assert both.carries(4)
         assert both.carries(6)
         (sa,) = both.a.ask("sas")["sas"]
         assert (sa["version"], sa["stage"], sa["initiator"]) == ("IKEv1", "established", True)
         assert (sa["local_id"], sa["remote_id"]) == ("gw.a.example", "gw.b.example")
-        assert {child["name"] for child in sa["children"]} == {"site/1"}
+        assert sorted(child["name"] for child in sa["children"]) == ["site/1", "site/2"]
         ours, theirs = both.spis()
         assert ours == theirs
         assert both.wire.kinds().keys() - {"link", "IKE"} == {"ESP in UDP"}
         assert "IKEv1, " in both.a.show("sas")
+
+
+def test_a_child_of_several_networks_has_a_pair_of_sas_for_each(sites: Sites, tmp_path: Path) -> None:
+    told = {"inside": (4, 6), "children": "merged"}
+    with pair(sites, tmp_path, of("a", **told), of("b", **told)) as both:
+        both.a.ctl("up", "site", "--wait", "30")
+        eventually(lambda: len(both.a.children()) == len(both.b.children()) == 2, "both pairs are up")
+        assert both.carries(4)
+        assert both.carries(6)
+        assert {child["name"] for child in both.a.children()} == {"site"}
 
 
 @pytest.mark.parametrize("version", [4, 6])
