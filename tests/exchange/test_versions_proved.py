@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ipsecd.ike.config import Version
 from ipsecd.ike.effects import SpeaksV2
-from tests.exchange.gateways import Pair, child_of_a
+from ipsecd.wire.identity import Identity
+from ipsecd.wire.selector import Selector
+from tests.exchange.gateways import IKE_CLASSIC, Pair, child_of_a, mirrored, peer_a, peer_b
 from tests.exchange.network import Link, Node
 from tests.exchange.two_versions import NEW_OLD, OLD, OLD_NEW, agree, deaf_to, pair_of, said, up, versions_of
 
@@ -74,6 +78,19 @@ def test_its_calls_by_ikev1_are_not_answered_and_it_is_said_why() -> None:
     assert (versions_of(pair.b), pair.b.inbound) == ([], {})
     refused = [each for each in pair.b.reports if "has authenticated by IKEv2 before" in str(each.fields.get("reason"))]
     assert len(refused) == 1
+
+
+def test_among_rules_for_many_places_it_fails_and_the_reason_says_so_too() -> None:
+    ours = peer_b(versions=OLD, proposals=(IKE_CLASSIC,))
+    its = peer_a(remotes=(), versions=NEW_OLD, proposals=(IKE_CLASSIC,))
+    child = mirrored(child_of_a("other", remote=(Selector.net("10.7.0.0/16"),)))
+    another = replace(its, name="other", remote_id=Identity.parse("other.example"), children=(child,))
+    pair = Pair(of_a=ours, of_b=(its, another), spoken=("a.example",))
+    pair.do(pair.a, pair.a.ike.up("net", pair.net.now))
+    pair.net.run(100.0)
+    assert (versions_of(pair.b), pair.b.inbound) == ([], {})
+    (failed,) = pair.b.events("auth-failed")
+    assert "a.example has authenticated by IKEv2 before" in str(failed.fields["reason"])
 
 
 def test_others_are_answered_as_before() -> None:

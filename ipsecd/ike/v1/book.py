@@ -37,11 +37,18 @@ class Book:
         return found
 
     def _nobody(self, path: Path) -> Refused:
-        known = self.rules.callers(path)
-        if known and not self.callers(path):
-            return Refused("never-downgraded", self._core.versions.never_downgraded(known[0].remote_id))
+        barred = self.barred(path)
+        if barred and not self.callers(path):
+            return Refused("never-downgraded", barred)
         detail = "no rule names this address for IKEv1"
         return Refused("no-rule-for-peer", detail, notify=NotifyType.NO_PROPOSAL_CHOSEN)
+
+    def barred(self, path: Path) -> str:
+        """Why one of the rules for this path isn't for IKEv1 any more; empty if all are."""
+        versions = self._core.versions
+        others = (peer for peer in self.rules.callers(path) if not versions.answers(peer, Version.IKEV1))
+        first = next(others, None)
+        return versions.never_downgraded(first.remote_id) if first is not None else ""
 
     def opened(self, sa: IsakmpSa) -> tuple[Peer, ...]:
         """All that who is at the other end of this ISAKMP SA has proved to be."""

@@ -65,7 +65,8 @@ class Entering:
     def _came_to_nothing(self, visit: Visit, reason: str) -> None:
         """Only what is wrong with a proof is worth telling: others may just have lost a message."""
         if visit.responder.complaint:
-            self._tell("auth-failed", visit.path, reason)
+            barred = self._book.barred(visit.path)  # whoever that is, it can't have proved itself
+            self._tell("auth-failed", visit.path, f"{reason}; {barred}" if barred else reason)
         else:
             self._core.drop("half-open-expired")
 
