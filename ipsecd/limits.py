@@ -75,6 +75,7 @@ PHASE_1_RATE, PHASE_1_BURST = 500.0, 500  # first messages of IKEv1 a second, fr
 # costs up to a millisecond, and what a flood of them may take is a part of the processor
 GIVEN_ADDRESS = 10.0  # seconds in which an address that mode config has given us becomes one of the rule's: it's put on
 # a device, and the policy follows
+FEW_CALLERS = 64  # from anywhere, by one rule, of whom it's looked up who has SAs for an address
 MAX_NOT_ADMITTED = 4  # ISAKMP SAs with one peer that aren't through XAUTH yet: those drive out each other alone
 MAX_QUICK_MODES = 64  # of one ISAKMP SA that the peer has begun and not ended: several times what any peer does at once
 MAX_TRANSACTIONS = 16  # of one ISAKMP SA that the peer has begun and that may be asked for again: it has one or two

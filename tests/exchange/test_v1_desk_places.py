@@ -304,6 +304,8 @@ def test_a_gateway_reaches_each_client_by_the_address_that_it_has_given() -> Non
     net.want(gate, (Selector.net("10.2.0.1/32"), Selector.net("10.3.0.2/32"))).run(5.0)
     assert {str(sa.remote[0]) for sa in gate.outbound.values()} == {"10.3.0.2"}
     assert (alice.desk.up("net"), bob.desk.up("net")) == (False, True)
+    net.want(gate, (Selector.net("10.2.0.1/32"), Selector.net("10.3.0.77/32")))
+    assert gate.told[-1] == ("failed", "net: nobody who has called is at 10.3.0.77")
 
 
 def test_a_wrong_password_is_told_and_nothing_comes_of_it() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ipsecd import limits
 from ipsecd.errors import PeerError
 from ipsecd.ike import reports
 from ipsecd.ike.config import Child, Path, Peer
@@ -105,7 +106,13 @@ class Desk:
 
     def want(self, peer: Peer, child: Child, packet: Packet | None, remote: Address | None) -> None:
         """SAs for this child, or for this packet; by a phase 1 with ``remote`` if there is no ISAKMP SA."""
-        party = self._with(peer, packet)
+        found = self._parties.of_peer(peer.name)
+        if packet is not None and found and found[0].place is not None:
+            found = self._at(peer, packet[1].start, found)
+            if not found:
+                self._core.wanted.failed(child.id, f"nobody who has called is at {packet[1].start}")
+                return
+        party = self._best(found)
         if party is not None:
             party.want(peer, child, packet, remote)
         elif remote is not None and peer.remotes:
@@ -117,13 +124,18 @@ class Desk:
         telling.child_failed(self._core, "child-failed", peer, child, reports.ME, reason)
         self._core.wanted.failed(child.id, reason)
 
-    def _with(self, peer: Peer, packet: Packet | None) -> Party | None:
-        """The party of this peer; of several, as from anywhere, that where the packet goes to."""
-        found = self._parties.of_peer(peer.name)
-        if packet is not None and len(found) > 1:
-            there = packet[1].start
-            at = [party for party in found if party.is_at(there)]
-            found = tuple(at) or found
+    def _at(self, peer: Peer, address: Address, found: tuple[Party, ...]) -> tuple[Party, ...]:
+        """Of those who have called by this rule from anywhere, who is where packets for this address go to: they are
+        found by their own address, or by what we have lent them; else, if they are few, by what they have SAs for, and
+        one alone by being it."""
+        at = tuple(party for party in self._parties.at_address(address) if peer.name in party.names)
+        if at or len(found) > limits.FEW_CALLERS:
+            return at
+        behind = tuple(party for party in found if party.reaches(address))
+        return behind or (found if len(found) == 1 and not found[0].leased else ())
+
+    def _best(self, found: tuple[Party, ...]) -> Party | None:
+        """The newest that a quick mode may go by now, or soon."""
         usable = [party for party in found if party.association.reachable]
         return next(iter(reversed(usable or list(found))), None)
 

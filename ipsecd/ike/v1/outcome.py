@@ -52,6 +52,8 @@ class Outcome:
         if isinstance(special_of(self._party.first).access, Client):
             self.given, name = settings.addresses, self._party.first.name
             self._core.emit(Given(name, settings.addresses, settings.dns, settings.nbns, settings.subnets))
+        else:
+            self._party.lent()
 
     def turned_away(self, sa: IsakmpSa, reason: str) -> None:
         self._told = reason
@@ -123,7 +125,8 @@ class Outcome:
         else:
             event, level = _EVENTS.get(reason, _CLOSED)
             self._core.report(event, level, **telling.of_pair(peer, child, pair), reason=reason)
-        if not self._party.carries(key, None):
+        # there may be thousands who have called from anywhere, and none of them is called back
+        if self._party.place is None and not self._party.carries(key, None):
             self._core.wanted.ended(key)
             self._core.wanted.lost(key)
         self.take_back()

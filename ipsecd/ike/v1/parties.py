@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.wire.hostpair import pattern_id
+from ipsecd.wire.selector import Address
 
 if TYPE_CHECKING:
     from ipsecd.ike.v1.party import Party
@@ -138,6 +139,10 @@ class Parties:
         found = (other for name in _beside(party) for other in self._index.of(name))
         return tuple(dict.fromkeys(other for other in found if other is not party))
 
+    def at_address(self, address: Address) -> tuple[Party, ...]:
+        """Those who have called from anywhere, and have this address, by themselves or lent by us."""
+        return self._index.of(("at", address))
+
     def at(self, key: Hashable) -> Party | None:
         return next(iter(self._index.of(("key", key))), None)
 
@@ -160,6 +165,8 @@ def _names(party: Party) -> Iterator[Hashable]:
         yield "child", key
         if (pattern := pattern_id(key)) != key:
             yield "made after", pattern
+    for address in party.addresses:
+        yield "at", address
     if party.group:
         yield "group", party.group
 

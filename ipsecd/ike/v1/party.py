@@ -161,6 +161,10 @@ class Party:
         """The addresses that it has been given, by us."""
         return tuple(dict.fromkeys(each for session in self.association.sessions for each in session.leased))
 
+    def lent(self) -> None:
+        """It has been given other addresses."""
+        self._parties.file(self)
+
     @property
     def given(self) -> tuple[Address, ...]:
         """Those that mode config has given, to us or to the peer."""
@@ -268,15 +272,15 @@ class Party:
 
     # --- where it is ---
 
-    def is_at(self, address: Address) -> bool:
-        """Whether packets for this address go to it."""
-        if self.given and self.place is not None:
-            return address in self.leased
-        host = Selector(address, address)
-        if any(session.sa.path.remote.address == address for session in self.sessions):
-            return True
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Those that are its own, of who has called from anywhere."""
+        return (self.place[0], *self.leased) if self.place is not None else ()
+
+    def reaches(self, address: Address) -> bool:
+        """Whether it has SAs for this address."""
         far = (live.pair.ends.remote for live in self.association.pairs)
-        return any(replace(each, protocol=0, ports=ANY_PORT).contains(host) for each in far)
+        return any(replace(each, protocol=0, ports=ANY_PORT).contains(Selector(address, address)) for each in far)
 
     def moved(self, spi: bytes, path: Path) -> None:
         """A fresh authentic packet came along another path."""
