@@ -13,7 +13,7 @@ from ipsecd.ike.config import Endpoint, IkeConfig, Path
 from ipsecd.ike.v1.special import Special
 from ipsecd.wire import ikev1
 from ipsecd.wire.registry_v1 import Exchange
-from tests.exchange.gateways import A, B, child_of_a, mirrored
+from tests.exchange.gateways import KEY, A, B, child_of_a, mirrored
 from tests.exchange.v1_desks import IKE_CBC, Desks, pair, peer_a, peer_b
 
 EXPOSED = Special(i_accept_offline_guessing=True)
@@ -158,3 +158,29 @@ def test_a_wrong_key_counts_as_half_open_until_its_time_is_over() -> None:
     assert net.b.core.guard.half_open == 1
     net.run(120.0)
     assert net.b.core.guard.half_open == 0
+
+
+def test_of_a_thousand_keys_those_that_can_not_be_tried_are_not_compared_for_whoever_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child = mirrored(child_of_a())
+    rules = [
+        peer_a(
+            replace(child, id=f"net {number}"),
+            name=f"a {number}",
+            remotes=(),
+            shared_keys=(replace(KEY, key=Secret(b"%032d" % number)),),
+        )
+        for number in range(1_000)
+    ]
+    net = Desks((A, IkeConfig((peer_b(),))), (B, IkeConfig(tuple(rules))))
+    compared = []
+    same = Secret.__eq__
+    monkeypatch.setattr(Secret, "__eq__", lambda one, two: compared.append(1) or same(one, two))
+    net.want(net.a).run(1.0)
+    first = len(compared)
+    assert net.b.core.counters["wrong-key"] == 1
+    assert first < limits.MAX_CANDIDATES**2
+    net.do(net.a, lambda desk: desk.put_down_peer("b", "again")).want(net.a).run(1.0)
+    assert net.b.core.counters["wrong-key"] == 2
+    assert len(compared) == first

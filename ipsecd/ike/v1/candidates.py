@@ -15,6 +15,7 @@ from ipsecd.ike.v1.suites import Choice, IsakmpSuite, choose
 from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_payloads import CertReq, Sa
+from ipsecd.wire.registry_v1 import OakleyAuth
 
 
 class Candidates:
@@ -31,6 +32,7 @@ class Candidates:
         self.force_udp = any(each.force_udp for each in self.terms)
         # whether long messages may be in parts
         self.fragmentation = all(each.fragmentation for each in self.terms)
+        self._tried: dict[OakleyAuth, _Tried] = {}  # strangers may make us ask again and again
 
     @property
     def first(self) -> Candidates:
@@ -66,22 +68,33 @@ class Candidates:
     def agree(self, values: Values) -> Ways:
         """As ``phase_1.agree``, once for each credential that they have; for the first of those, if there are more than
         may be tried."""
-        by_method: list[tuple[Method, list[Terms]]] = []
-        known: dict[tuple[int, int, int], list[Terms]] = {}  # the same, by which objects a credential is
-        for each in self.terms:
-            which = id(each.key), id(each.certified), id(each.trust)
-            if which not in known:
-                known[which] = _with_method(by_method, each.method(values.suite, initiator=False))
+        tried = self._tried.get(values.suite.method)
+        if tried is None:
+            tried = self._tried[values.suite.method] = _by_credential(self.terms, values.suite)
+        return Ways(tuple((agree(method, values), terms) for method, terms in tried))
+
+
+_Tried = tuple[tuple[Method, tuple[Terms, ...]], ...]
+
+
+def _by_credential(candidates: tuple[Terms, ...], suite: IsakmpSuite) -> _Tried:
+    """Anybody can have this done, so what is beyond those that may be tried isn't even compared with them."""
+    tried: list[tuple[Method, list[Terms]]] = []
+    known: dict[tuple[int, int, int], list[Terms]] = {}  # the same, by which objects a credential is
+    for each in candidates:
+        which = id(each.key), id(each.certified), id(each.trust)
+        if which not in known and len(tried) < limits.MAX_CANDIDATES:
+            known[which] = _with_method(tried, each.method(suite, initiator=False))
+        if which in known:
             known[which].append(each)
-        tried = by_method[: limits.MAX_CANDIDATES]
-        return Ways(tuple((agree(method, values), tuple(terms)) for method, terms in tried))
+    return tuple((method, tuple(terms)) for method, terms in tried)
 
 
-def _with_method(by_method: list[tuple[Method, list[Terms]]], method: Method) -> list[Terms]:
+def _with_method(tried: list[tuple[Method, list[Terms]]], method: Method) -> list[Terms]:
     """Those that have it, of which this may be the first one."""
-    found = next((terms for other, terms in by_method if other == method), None)
+    found = next((terms for other, terms in tried if other == method), None)
     if found is None:
-        by_method.append((method, found := []))
+        tried.append((method, found := []))
     return found
 
 
