@@ -134,7 +134,8 @@ MAX_IKE_SAS_PER_PEER = 16  # one is enough, or as many as ``sessions`` asks for,
 MAX_IKE_SAS_PER_PATTERN = 8_000  # of all hosts of rules without a tunnel that may share a credential: who has it may be
 # many hosts, with IPv6 at least, and mustn't use up what tunnels need
 MAX_CHILDREN_PER_IKE_SA = 1_024
-MAX_REKEYED_PER_IKE_SA = 2_048  # the same with those rekeyed whose Delete hasn't come: all may be rekeyed at once
+MAX_REKEYED_PER_IKE_SA = 2_048  # the same with those rekeyed whose Delete hasn't come: all may be rekeyed at once. Of a
+# peer of IKEv1 these are all pairs that it may have begun
 DELETES_REMEMBERED = 64  # child SPIs deleted while a request of ours for a child is on its way; it makes just one
 
 # --- lifetimes --------------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ DROPS = {
     "no-proposal-chosen": "no proposal in common",
     "other-group-wanted": "a public value of another group than the one chosen",
     "selectors-unacceptable": "traffic selectors that no rule allows the peer",
-    "too-many-children": "this IKE SA has as many child SAs as it may have",
+    "too-many-children": "this IKE SA, or this peer by IKEv1, has as many child SAs as it may have",
     "delete-of-unknown-spi": "a Delete of a child SA that we don't have",
     # --- what is answered -----------------------------------------------------------------------------------------
     "bad-proposal-answer": "an answer that isn't one of our proposals, cut down",

@@ -56,6 +56,11 @@ class Children:
     def __bool__(self) -> bool:
         return any(line.pairs for line in self._lines.values())
 
+    @property
+    def count(self) -> int:
+        """Pairs that there are, and those that are being made."""
+        return sum(len(line.pairs) + line.coming for line in self._lines.values())
+
     def pursues(self, child: str) -> bool:
         """Whether a quick mode for it goes on, or is to."""
         return any(traffic[0] == child and line.coming for traffic, line in self._lines.items())

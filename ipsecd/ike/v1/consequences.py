@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipsecd import limits
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.children import Children
 from ipsecd.ike.v1.holder import Holder
@@ -99,3 +100,7 @@ class Consequences:
 
     def exhausted(self) -> None:
         self._wishes.exhausted()
+
+    @property
+    def has_room(self) -> bool:
+        return self._children.count < limits.MAX_REKEYED_PER_IKE_SA

@@ -27,7 +27,7 @@ class Granting(Protocol):
     """Who is told of what the peer begins."""
 
     def may_begin(self) -> bool:
-        """Whether the peer may have one more."""
+        """Whether the peer may have one more by this ISAKMP SA. Refused if it may have no more at all."""
 
     def making(self, pair: ChildPair) -> None:
         """It leads to this if the peer goes on; ``made`` or ``withdrawn`` follows."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ipsecd import limits
-from ipsecd.errors import PeerError
+from ipsecd.errors import PeerError, Refused
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Keepalive
 from ipsecd.ike.keylog import log_isakmp_key
@@ -30,6 +30,7 @@ from ipsecd.ike.v1.transactions import Answer
 from ipsecd.wire import ikev1, registry_v1
 from ipsecd.wire.ikev1_payloads import Attributes
 from ipsecd.wire.mode_config import NetworkSettings
+from ipsecd.wire.registry_v1 import NotifyType
 from ipsecd.wire.selector import Address, Selector
 
 if TYPE_CHECKING:
@@ -86,6 +87,10 @@ class SessionOwner(Protocol):
 
     def exhausted(self) -> None:
         """The peer wants more of a session than it makes."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the peer may have more pairs of SAs than there are."""
 
 
 class Session:
@@ -253,6 +258,9 @@ class Session:
         self.end(reason)
 
     def may_begin(self) -> bool:
+        if not self._owner.has_room:
+            detail = "this peer has all the SAs it may have"
+            raise Refused("too-many-children", detail, notify=NotifyType.NO_PROPOSAL_CHOSEN)
         if self.spent:
             self._owner.exhausted()
         return self.admitted and not self.spent
