@@ -40,7 +40,7 @@ def test_main_mode_with_a_key_leads_to_sas_on_both_sides() -> None:
     assert (net.a.desk.pursued("net"), net.a.desk.fits(net.a.core.config.peers[0])) == (False, True)
     (established,) = net.a.events("ike-established")
     assert established.fields["version"] == "IKEv1"
-    assert established.fields["mode"] == "MAIN"
+    assert established.fields["exchange"] == "main"
     assert established.fields["identity"] == "b.example"
     assert established.fields["encapsulation"] == "udp"
 
@@ -163,7 +163,7 @@ def test_aggressive_mode_is_used_where_both_accept_what_it_shows() -> None:
     net = pair(peer_b(special=EXPOSED), peer_a(special=EXPOSED))
     net.want(net.a).run(5.0)
     assert net.agree(1)
-    assert [end.events("ike-established")[0].fields["mode"] for end in net.ends] == ["AGGRESSIVE", "AGGRESSIVE"]
+    assert [end.events("ike-established")[0].fields["exchange"] for end in net.ends] == ["aggressive", "aggressive"]
 
 
 def test_aggressive_mode_is_refused_where_it_is_not_accepted_and_nothing_is_shown() -> None:

@@ -93,7 +93,7 @@ class Gateway(LineEnd):
         kind = AggressiveResponder if header.exchange == Exchange.AGGRESSIVE else MainModeResponder
         return kind(self.core, Candidates((self._terms(),)), cookie, ends.done, ends.failed)
 
-    def _joined(self, sa: IsakmpSa, begun: float, _: str) -> None:
+    def _joined(self, sa: IsakmpSa, begun: float, _: Exchange) -> None:
         self.all.join(self._said(sa), begun)
 
     def _said(self, sa: IsakmpSa) -> IsakmpSa:

@@ -49,7 +49,7 @@ class Calling:
             return _Nobody()
         terms, path = called(terms, first=first and self._alone()), path_to(self._core.config, self.peer, self.remote)
         kind = AggressiveInitiator if terms.exposed(terms.offered) else MainModeInitiator
-        telling.calling(self._core, self.peer, self._child, path, str(kind.exchange))
+        telling.calling(self._core, self.peer, self._child, path, kind.exchange)
         self._begun(cookie)
         self._cookie = cookie
         self._made = kind(self._core, terms, path, cookie, done, failed)
@@ -67,7 +67,7 @@ class Calling:
     @property
     def mode(self) -> str:
         """Main or aggressive, of the last call."""
-        return str(self._made.exchange) if self._made is not None else ""
+        return telling.mode_of_phase_1(self._made.exchange) if self._made is not None else ""
 
     @property
     def cookie(self) -> bytes:

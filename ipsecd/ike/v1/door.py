@@ -62,7 +62,7 @@ class Door:
         self,
         core: Core,
         begin: Begin,
-        joined: Callable[[IsakmpSa, float, str], None],
+        joined: Callable[[IsakmpSa, float, Exchange], None],
         failed: Callable[[Visit, str], None],
     ) -> None:
         self._core = core
@@ -178,7 +178,7 @@ class Door:
         visit.through = True
         self._uncount(visit)
         self._core.after(limits.QUICK_MODE_KEPT, lambda: self._forget(visit))
-        self._joined(sa, visit.begun, str(visit.responder.exchange))
+        self._joined(sa, visit.begun, visit.responder.exchange)
 
     def _fail(self, visit: Visit, reason: str) -> None:
         self._forget(visit)

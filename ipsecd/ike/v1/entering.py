@@ -72,7 +72,7 @@ class Entering:
 
     # --- and when it is ---
 
-    def _joined(self, sa: IsakmpSa, begun: float, mode: str) -> None:
+    def _joined(self, sa: IsakmpSa, begun: float, exchange: Exchange) -> None:
         """The party is that of all that the credential opens."""
         peers = self._book.opened(sa)
         if not peers:  # the policy has changed meanwhile
@@ -80,7 +80,7 @@ class Entering:
             raise Refused("no-rule-for-peer", "the rule that it was begun for isn't there any more")
         place = _place(sa) if all(not peer.remotes for peer in peers) else None
         party = self._crossed(peers) or self._party(peers, place)
-        party.join(sa, begun, mode)
+        party.join(sa, begun, telling.mode_of_phase_1(exchange))
         self._make_room(party)
 
     def _crossed(self, peers: tuple[Peer, ...]) -> Party | None:

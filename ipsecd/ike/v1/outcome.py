@@ -44,7 +44,7 @@ class Outcome:
     def established(self, sa: IsakmpSa) -> None:
         self._told = ""
         again = len(self._party.association.isakmp_sas) > 1
-        fields = telling.of_isakmp(self._party.first, sa) | {"mode": self._party.mode_of(sa)}
+        fields = telling.of_isakmp(self._party.first, sa) | {"exchange": self._party.mode_of(sa)}
         self._core.report("ike-rekeyed" if again else "ike-established", "info", **fields)
         self._party.established(sa)
 

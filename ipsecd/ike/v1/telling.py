@@ -14,11 +14,12 @@ from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.printable import first_of, printable
 from ipsecd.wire import vendor_ids
+from ipsecd.wire.registry_v1 import Exchange
 
 VERSION = Version.IKEV1.value
 
 
-def calling(core: Core, peer: Peer, child: Child | None, path: Path, mode: str) -> None:
+def calling(core: Core, peer: Peer, child: Child | None, path: Path, exchange: Exchange) -> None:
     child = child or peer.children[0]
     core.report(
         "ike-calling",
@@ -28,8 +29,13 @@ def calling(core: Core, peer: Peer, child: Child | None, path: Path, mode: str) 
         child=child.name,
         remote=str(path.remote),
         version=VERSION,
-        mode=mode,
+        exchange=mode_of_phase_1(exchange),
     )
+
+
+def mode_of_phase_1(exchange: Exchange) -> str:
+    """As people say it."""
+    return str(exchange).lower()
 
 
 def of_isakmp(peer: Peer, sa: IsakmpSa) -> dict[str, object]:
