@@ -4,6 +4,9 @@ A peer is silent if a call has had no response for as long as the policy says. I
 carries the SPI of our call, whatever it says and however broken it is, or if it has proven by an authentic message that
 it speaks IKE. Nobody vouches for the former, but whoever makes it up only keeps us from talking in clear.
 
+Where its policy has two versions of IKE, its time begins with the call by the last of them: nothing is said in clear
+before both were tried.
+
 While this machine sleeps nobody can answer it: the time begins anew when it wakes.
 """
 
