@@ -245,6 +245,22 @@ def test_a_user_comes_in_and_has_sas_for_the_address_that_it_is_given() -> None:
     assert [effect for effect in net.a.effects if isinstance(effect, TakenBack)] == [TakenBack("b")]
 
 
+def test_what_is_lent_to_us_stays_ours_when_the_rule_is_called_otherwise() -> None:
+    net = remote_access(Client(user(), (4,)), Gateway(Gate(Users().judge), handing()))
+    net.want(net.a).run(5.0)
+    (peer,) = net.a.core.config.peers
+    net.reload(net.a, IkeConfig((replace(peer, name="gateway"),)))
+    net.do(net.a, lambda desk: desk.put_down_peer("gateway", "enough"))
+    told = [each for each in net.a.effects if isinstance(each, Given | TakenBack)]
+    assert [(type(each), each.peer) for each in told] == [
+        (Given, "b"),
+        (Given, "gateway"),
+        (TakenBack, "b"),
+        (TakenBack, "gateway"),
+    ]
+    assert told[1] == replace(told[0], peer="gateway")
+
+
 def test_an_address_that_is_ours_a_moment_later_is_waited_for() -> None:
     before = child_of_a("before", local=(Selector.net("192.0.2.1/32"),))
     after = child_of_a("after", local=(Selector.net("192.0.2.1/32"), Selector.net("10.3.0.1/32")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipsecd import limits
@@ -37,12 +38,17 @@ class Outcome:
         self._look = look
         self._told = ""  # why there is no ISAKMP SA, which was told once for all that wait for one
         self._instead = False  # those have it by another version of IKE
-        self.given: tuple[Address, ...] = ()  # to us, by mode config
+        self._given: Given | None = None  # to us, by mode config
+
+    @property
+    def given(self) -> tuple[Address, ...]:
+        """The addresses that we have by mode config."""
+        return self._given.addresses if self._given is not None else ()
 
     # --- ISAKMP SAs ---
 
     def established(self, sa: IsakmpSa) -> None:
-        self._told = ""
+        self._told, self._instead = "", False
         again = len(self._party.association.isakmp_sas) > 1
         fields = telling.of_isakmp(self._party.first, sa) | {"exchange": self._party.mode_of(sa)}
         self._core.report("ike-rekeyed" if again else "ike-established", "info", **fields)
@@ -50,13 +56,14 @@ class Outcome:
 
     def configured(self, _: IsakmpSa, settings: NetworkSettings) -> None:
         if isinstance(special_of(self._party.first).access, Client):
-            self.given, name = settings.addresses, self._party.first.name
-            self._core.emit(Given(name, settings.addresses, settings.dns, settings.nbns, settings.subnets))
+            name = self._party.first.name
+            self._given = Given(name, settings.addresses, settings.dns, settings.nbns, settings.subnets)
+            self._core.emit(self._given)
         else:
             self._party.lent()
 
     def turned_away(self, sa: IsakmpSa, reason: str) -> None:
-        self._told = reason
+        self._told, self._instead = reason, False
         telling.turned_away(self._core, self._party.first, sa, reason)
         self._party.turned_away(reason)
         self._over()
@@ -80,9 +87,17 @@ class Outcome:
     def take_back(self) -> None:
         """Addresses that we have been given are ours as long as anything is left by which they were."""
         association = self._party.association
-        if self.given and not association.sessions and not association.pairs:
-            self.given = ()
-            self._core.emit(TakenBack(self._party.first.name))
+        if self._given is not None and not association.sessions and not association.pairs:
+            before, self._given = self._given, None
+            self._core.emit(TakenBack(before.peer))
+
+    def renamed(self) -> None:
+        """By another name of the peer the addresses are taken back one day; there is no moment without them."""
+        before, name = self._given, self._party.first.name
+        if before is not None and before.peer != name:
+            self._given = replace(before, peer=name)
+            self._core.emit(self._given)
+            self._core.emit(TakenBack(before.peer))
 
     # --- pairs of SAs ---
 

@@ -96,6 +96,7 @@ class Party:
         self.calling.change(menu, peers)
         self.association.calls.change(self._caller)
         self.association.reconfigure(self._settings())
+        self._outcome.renamed()
         self._waiting.change()
 
     @property
