@@ -62,6 +62,8 @@ QUICK_MODE_KEPT = 180.0  # of IKEv1, as its last message is said again on reques
 COMMIT_TRIES = 2  # of the last message of a quick mode while we wait for CONNECTED, about 12 s in all: nobody vouches
 # for the bit that asks us to
 DELETE_TRIES = 4  # of a delete that Windows answers ([MS-IKEE] section 3.8.6.1), about 45 s in all
+QUICK_SETTLES = 0.2  # behind the last message of a quick mode of ours: others take packets by the new SAs, or send by
+# them, some milliseconds after they have it, and lose what comes before
 QUICK_REPLACED = 60.0  # a pair of SAs that a quick mode of ours has replaced, and by whose successor nothing has come:
 # the peer may still wait for the last message, and has asked for it six times by then
 FOLLOW_PEER = 3.0  # of two pairs of SAs for the same traffic, the peer sends by the other one for so long: less than it

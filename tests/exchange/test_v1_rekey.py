@@ -58,7 +58,7 @@ def test_who_asked_sends_by_the_new_pair_and_deletes_the_old_one_when_the_peer_d
     assert kinds(net.r, before[1]) == ["InstallInbound", "Send", "InstallOutbound", "RemoveOutbound"]
     assert (len(net.i.inbound), len(net.r.inbound)) == (2, 2)
     sent = len(net.i.sent)
-    net.traffic(0.1, net.now + 0.2)
+    net.traffic(0.1, net.now + 0.5)
     assert exchanges(net.i, sent) == [Exchange.INFORMATIONAL]
     net.run(net.now + limits.OLD_INBOUND_KEPT + 1.0)
     assert net.agree(1)

@@ -3,9 +3,10 @@
 Rules of order, all for the sake of no lost packet:
 
 1. A responder takes packets by new SAs before it answers, an initiator before its last message leaves.
-2. Each side sends by the new ones as soon as it knows that the other takes it: an initiator when it has the answer, a
-   responder when the last message, or a packet by them, is there.
-3. What is replaced goes on receiving. Who has begun what replaces it deletes it when a packet has come by its
+2. Each side sends by the new ones as soon as the other can be supposed to take it: a responder when the last message,
+   or a packet by them, is there; an initiator when a packet by them is there or ``limits.QUICK_SETTLES`` have passed,
+   as many responders take nothing before they have read the last message. Until then it sends by what they replace.
+3. What is replaced goes on receiving. Who has begun what replaces it deletes it soon after a packet has come by its
    successor, or after ``limits.QUICK_REPLACED``; if it doesn't, as many don't, the other side does.
 4. What the peer deletes still receives for ``limits.OLD_INBOUND_KEPT``, if something has replaced it.
 """
@@ -13,6 +14,7 @@ Rules of order, all for the sake of no lost packet:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from ipsecd import limits
 from ipsecd.errors import PeerError
@@ -118,15 +120,15 @@ class Children:
 
     def _delete_later(self, line: Lineage, replaced: LivePair) -> None:
         delay = limits.QUICK_REPLACED if replaced.ours_to_delete else limits.REPLACED_KEPT
-        replaced.delete_after(delay, lambda: self._delete(replaced))
+        replaced.delete_after(delay, partial(self._delete, replaced))
         self._delete_needless(line)
 
     def _delete_needless(self, line: Lineage) -> None:
-        """The peer sends by what has replaced them."""
+        """The peer sends by what has replaced them, and what we have sent by them arrives yet."""
         if line.current is not None and line.current.heard is not None:
             for each in line.replaced:
                 if each.ours_to_delete:
-                    self._delete(each)
+                    each.delete_after(limits.QUICK_SETTLES, partial(self._delete, each))
 
     def _delete(self, live: LivePair) -> None:
         self._tell(live)

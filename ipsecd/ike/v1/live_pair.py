@@ -9,6 +9,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from ipsecd import limits
 from ipsecd.ike.core import Core
 from ipsecd.ike.v1.child_pair import ChildPair
 
@@ -53,6 +54,8 @@ class LivePair:
         self.ours_to_delete = False  # if it's replaced
         self.sending = False
         self.deletion: Timer | None = None
+        self._opening: Timer | None = None  # of what is to be sent by soon
+        self._closing: Timer | None = None  # of what is sent by until then
         self._keeper = keeper
         self._last = core.now
         soft, hard = pair.limits[-1]
@@ -66,17 +69,31 @@ class LivePair:
     # --- what is installed ---
 
     def open_outbound(self) -> None:
-        """From now on we send by it."""
+        """From now on we send by it; by one that a quick mode of ours has just made, when the peer should have made
+        it too."""
         self.stage = Stage.UP
         self._cancel_deletion()
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
         if not self.sending:
             self.sending = True
-            self.pair.open_outbound(self._core)
+            if self.pair.ours and self._core.now < self.since + limits.QUICK_SETTLES:
+                self._opening = self._core.after(limits.QUICK_SETTLES, self._open)
+            else:
+                self._open()
+
+    def _open(self) -> None:
+        self._cancel_change()
+        self.pair.open_outbound(self._core)
 
     def replace(self) -> None:
-        """Another one is sent by, which is installed by now."""
+        """Another one is sent by, if not yet then soon."""
         self.stage = Stage.REPLACED
-        self._close_outbound()
+        if self.sending and self._opening is None:
+            self._closing = self._core.after(limits.QUICK_SETTLES, self._close_outbound)
+        else:
+            self._close_outbound()
 
     def close(self, linger: float = 0.0) -> None:
         """It ends here. ``linger``: packets are taken for so long, as some may be on their way."""
@@ -95,7 +112,15 @@ class LivePair:
     def _close_outbound(self) -> None:
         if self.sending:
             self.sending = False
-            self.pair.close_outbound(self._core)
+            if self._opening is None:
+                self.pair.close_outbound(self._core)
+        self._cancel_change()
+
+    def _cancel_change(self) -> None:
+        for timer in (self._opening, self._closing):
+            if timer is not None:
+                timer.cancel()
+        self._opening = self._closing = None
 
     def _close_inbound(self) -> None:
         self.pair.close_inbound(self._core)
@@ -103,7 +128,9 @@ class LivePair:
         self._keeper.closed(self)
 
     def delete_after(self, delay: float, action: Callable[[], None]) -> None:
-        """It's replaced, and is deleted then, unless it's taken up again."""
+        """It's replaced, and is deleted then, unless it's taken up again or that is due earlier."""
+        if self.deletion is not None and self.deletion.when <= self._core.now + delay:
+            return
         self._cancel_deletion()
         self.deletion = self._core.after(delay, action)
 
@@ -125,8 +152,10 @@ class LivePair:
         self._last = self._core.now
 
     def hear(self) -> None:
-        """Packets came in by it."""
+        """Packets came in by it: the peer has it."""
         self.heard = self._core.now
+        if self._opening is not None:
+            self._open()
         self.used()
 
     def _watch(self) -> None:
