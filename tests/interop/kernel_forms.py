@@ -10,7 +10,7 @@ import yaml
 
 from tests.interop import pair as terms
 from tests.interop.kernel_pair import Told
-from tests.interop.pair import Terms
+from tests.interop.pair import Terms, suite
 from tests.interop.strongswan import Tunnel
 from tests.netns.pair import KEY
 from tests.netns.pair import files as files_of
@@ -67,6 +67,17 @@ def signed(told: Told, mac: str) -> Told:
     child = {**told.tunnel.child, "esp_proposals": [], "ah_proposals": [told.tunnel.esp]}
     tunnel = replace(told.tunnel, connection={"encap": "no"}, child=child)
     return replace(told, files=changed(told.files, change), tunnel=tunnel, native="AH")
+
+
+def by_ikev1(told: Told, ike: str = "aes128-sha256-modp2048") -> Told:
+    """By IKEv1 alone, with this suite in phase 1."""
+
+    def change(policy: dict[str, Any]) -> None:
+        assigned = policy["policies"][policy["assigned"]]
+        assigned["key_exchange"] = {"versions": ["ikev1"], "proposals": [suite(ike)]}
+
+    connection = {**told.tunnel.connection, "version": 1}
+    return replace(told, files=changed(told.files, change), tunnel=replace(told.tunnel, ike=ike, connection=connection))
 
 
 def changed(files: Mapping[str, str], change: Callable[[dict[str, Any]], None]) -> dict[str, str]:
