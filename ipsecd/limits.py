@@ -34,6 +34,7 @@ MAX_CERTIFICATES = 20
 MAX_CERTIFICATE = 32_768
 MAX_AUTHORITIES = 32  # of one credential: each is a payload of a message, half of all that one may have
 MAX_AUTHORITIES_FILE = 1_048_576  # octets; of a bundle for browsers all would be too many
+MAX_PROOF = 12_288  # octets of our certificates and of the names of authorities: MAX_IKE_DATAGRAM has room for the rest
 MAX_CHAIN_DEPTH = 4  # authorities between an end and the one that is trusted: one or two are usual
 MAX_FRAGMENTS = 64  # RFC 7383
 MAX_FRAGMENTS_PER_SA = 131_072  # octets held for reassembly: a whole message of each direction

@@ -55,6 +55,10 @@ def read_certificates(
     if len(chain) > limits.MAX_CERTIFICATES:
         message = f"the certificate file {path} has {len(chain)} certificates"
         raise OperatorError(message, "it has ours first, and those that lead to an authority, without that itself")
+    octets = sum(map(len, chain)) + sum(map(len, trust.authorities))
+    if octets > limits.MAX_PROOF:
+        message = f"the certificates of {path} and the names of the authorities have {octets} octets together"
+        raise OperatorError(message, f"leave out what peers have themselves: {limits.MAX_PROOF} fit into a message")
     der, key = _private_key(folder / told.key, users)
     _check_own(path, folder / told.key, chain[0], key)
     return Certificates(chain, der, tuple(authorities), trust, Certified(chain, key, trust))

@@ -11,8 +11,8 @@ from ipsecd.policy.floor import TABLE
 
 
 async def flush_kernel(options: Options) -> None:
-    """Remove table, rules, routes, the floor kept for the next boot, and what is known of peers. Raises OperatorError
-    while a daemon runs, and KernelError."""
+    """Remove table, rules, routes, the floor kept for the next boot, and which peers have answered; that they speak
+    IKEv2 stays known. Raises OperatorError while a daemon runs, and KernelError."""
     with alone(options.lock):
         async with Netlink() as netlink:
             await flush(netlink, Nftables(TABLE), options.floor)

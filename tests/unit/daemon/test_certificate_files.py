@@ -103,6 +103,16 @@ def test_what_cant_be_used_is_told_with_the_next_step(case: str, tmp_path: Path)
     assert caught.value.hint
 
 
+def test_what_fits_into_no_message_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    der = put_all(tmp_path, "i", "gw.example")
+    together = len(der) + len(ROOT.certificate.subject)
+    monkeypatch.setattr(limits, "MAX_PROOF", together)
+    assert read(tmp_path).certified is not None
+    monkeypatch.setattr(limits, "MAX_PROOF", together - 1)
+    with pytest.raises(OperatorError, match=f"have {together} octets together"):
+        read(tmp_path)
+
+
 def test_more_authorities_than_a_message_can_ask_for_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
