@@ -381,7 +381,7 @@ def test_after_a_sleep_the_peer_is_asked_whether_it_is_there() -> None:
     net.do(net.a, lambda desk: desk.woke())
     net.run(30.0)
     assert (net.a.inbound, net.a.established) == ({}, 0)
-    assert told(net.a, "ike-closed") == "the peer isn't there any more"
+    assert told(net.a, "peer-dead") == "the peer isn't there any more"
 
 
 # --- reload -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipsecd import limits
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.children import Children
+from ipsecd.ike.v1.exchanges import GONE
 from ipsecd.ike.v1.holder import Holder
 from ipsecd.ike.v1.lending import Lending
 from ipsecd.ike.v1.session import Session
@@ -81,10 +82,9 @@ class Consequences:
             self._wishes.lost_one()
 
     def gone(self, session: Session) -> None:
-        reason = "the peer isn't there any more"
-        self._leave(session, reason)
+        self._leave(session, GONE)
         if not self._sessions:
-            self._children.cut_off(reason)
+            self._children.cut_off(GONE)
 
     def _leave(self, session: Session, reason: str) -> None:
         self._sessions.leave(session)

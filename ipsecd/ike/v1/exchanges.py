@@ -19,6 +19,8 @@ from ipsecd.wire import ikev1, registry_v1
 from ipsecd.wire.ikev1_payloads import Attributes, Delete, Notify
 from ipsecd.wire.registry_v1 import Exchange, NotifyType
 
+GONE = "the peer isn't there any more"
+
 
 class Owner(Granting, Protocol):
     """Whose ISAKMP SA it is."""
@@ -189,7 +191,7 @@ class Exchanges:
 
     def _lost(self) -> None:
         self._told.deletes.stop()
-        self._finish("the peer isn't there any more")
+        self._finish(GONE)
         self._owner.lost()
 
     def _finish(self, reason: str) -> None:

@@ -13,6 +13,7 @@ from ipsecd.ike.effects import Given, TakenBack
 from ipsecd.ike.v1 import telling
 from ipsecd.ike.v1.access import Client
 from ipsecd.ike.v1.child_pair import ChildPair
+from ipsecd.ike.v1.exchanges import GONE
 from ipsecd.ike.v1.menu import special_of
 from ipsecd.ike.v1.phase_1 import IsakmpSa
 from ipsecd.ike.v1.quick_terms import Ends, QuickTerms
@@ -69,8 +70,11 @@ class Outcome:
         self._over()
 
     def ended(self, sa: IsakmpSa, reason: str) -> None:
-        fields = telling.of_isakmp(self._party.first, sa)
-        self._core.report("ike-closed", "info", **fields, reason=reason)
+        first = self._party.first
+        if reason == GONE:
+            reports.ike_failed(self._core, "peer-dead", first, reports.PEER, reason, version=telling.VERSION)
+        else:
+            self._core.report("ike-closed", "info", **telling.of_isakmp(first, sa), reason=reason)
         self._over()
 
     def unreached(self, reason: str) -> None:
