@@ -80,7 +80,7 @@ def _in_mode(accepted: Mapping[str, bool], *, aggressive: bool) -> Terms:
 # --- who comes in from elsewhere -------------------------------------------------------------------------------------
 
 USER, PASSWORD = "alice", "down the rabbit hole"
-USERS = f"{USER}:{PasswordHash.of(Secret(PASSWORD.encode()), b'salt of tests', Cost(ln=14))}\n"
+USERS = f"{USER}:{PasswordHash.of(Secret(PASSWORD.encode()), b'salt of the tests', Cost(ln=14))}\n"
 POOL, LENT = "10.3.0.0/24", "10.3.0.1"  # the first that either side lends
 
 
