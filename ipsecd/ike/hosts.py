@@ -76,11 +76,34 @@ def holds(selectors: Selectors, address: Address) -> bool:
 def _made(hosts: Hosts, local: Address, remote: Address) -> Peer | None:
     if unfit(local, remote):
         return None
-    named = None if hosts.ours[local.version] == {(local, local)} else local
-    near = (hosts.children[place] for place in hosts.reach.holding(remote))
-    children = tuple(each for child in near if (each := _between(child, local, remote, named)) is not None)
-    if not children:
-        return None
+    named = _named(hosts, local)
+    children = tuple(_children(hosts, local, remote, named))
+    return _peer(hosts, local, remote, named, children) if children else None
+
+
+def caller(hosts: Hosts, local: Address, remote: Address) -> Peer | None:
+    """As ``pair``, perhaps without children: who may be anybody must not have us make all of them."""
+    known = hosts.made.get((local, remote))
+    if known is not None or unfit(local, remote):
+        return known
+    named = _named(hosts, local)
+    first = next(_children(hosts, local, remote, named), None)
+    return _peer(hosts, local, remote, named, ()) if first is not None else None
+
+
+def _named(hosts: Hosts, local: Address) -> Address | None:
+    """Our address, if a name has to say which one of ours it is."""
+    return None if hosts.ours[local.version] == {(local, local)} else local
+
+
+def _children(hosts: Hosts, local: Address, remote: Address, named: Address | None) -> Iterator[Child]:
+    for place in hosts.reach.holding(remote):
+        child = _between(hosts.children[place], local, remote, named)
+        if child is not None:
+            yield child
+
+
+def _peer(hosts: Hosts, local: Address, remote: Address, named: Address | None, children: tuple[Child, ...]) -> Peer:
     return Peer(
         name=pair_name(hosts.name, remote, named),
         local=local,

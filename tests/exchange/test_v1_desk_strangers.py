@@ -9,12 +9,14 @@ import pytest
 
 from ipsecd import limits
 from ipsecd.crypto.secret import Secret
+from ipsecd.ike import hosts
 from ipsecd.ike.config import Endpoint, IkeConfig, Path
 from ipsecd.ike.v1.special import Special
 from ipsecd.wire import ikev1
 from ipsecd.wire.registry_v1 import Exchange
+from tests.exchange import lan
 from tests.exchange.gateways import KEY, A, B, child_of_a, mirrored
-from tests.exchange.v1_desks import IKE_CBC, Desks, pair, peer_a, peer_b
+from tests.exchange.v1_desks import IKE_CBC, V1, Desks, pair, peer_a, peer_b
 
 EXPOSED = Special(i_accept_offline_guessing=True)
 
@@ -184,3 +186,21 @@ def test_of_a_thousand_keys_those_that_can_not_be_tried_are_not_compared_for_who
     net.do(net.a, lambda desk: desk.put_down_peer("b", "again")).want(net.a).run(1.0)
     assert net.b.core.counters["wrong-key"] == 2
     assert len(compared) == first
+
+
+def test_for_a_stranger_not_all_filters_of_a_rule_between_hosts_are_gone_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (child,) = lan.rule_at(lan.B).children
+    children = tuple(replace(child, id=f"7 {port}", name=f"lan/{port}") for port in range(300))
+    rule = lan.rule_at(lan.B, proposals=(IKE_CBC,), versions=V1, children=children)
+    net = Desks((A, IkeConfig((peer_b(),))), (B, IkeConfig(hosts=(rule,))))
+    looked = []
+    cut = hosts._cut
+    monkeypatch.setattr(hosts, "_cut", lambda *side: looked.append(1) or cut(*side))
+    here = Endpoint(ip_address(lan.B), 500)
+    net.b.address = here.address
+    for number in range(3):
+        net.give(first_message(number), Path(here, Endpoint(ip_address("192.0.2.20") + number, 500)))
+    assert len(net.b.sent) == 3
+    assert len(looked) == 6  # both sides of one filter, for each

@@ -93,8 +93,9 @@ class Fuzzed:
             dpd=1e9,
         )
         self.c = self.net.add("c", HONEST, IkeConfig((peer,)))
-        self.net.carry_out(self.c, self.c.ike.up("honest", self.net.now))
-        assert self.net.run(10.0, until=lambda: bool(self.c.outbound))
+        while not self.c.outbound:  # test keys are few, and some of theirs are ours
+            self.net.carry_out(self.c, self.c.ike.up("honest", self.net.now))
+            self.net.run(100.0, until=lambda: bool(self.c.outbound))
         self.honest_spis = set(self.c.inbound), self.c.outbound_spis
         self.pool: list[bytes] = [b"\0" * 28]
         self.net.hook = self._bent

@@ -24,21 +24,16 @@ class Book:
         """The configuration is new."""
         self.rules, self.menu = Rules(self._core.config), self.menu.following(self._core.config)
 
-    def callers(self, path: Path) -> tuple[Peer, ...]:
-        """The peers that may speak to us along this path, and do by IKEv1."""
-        versions = self._core.versions
-        return tuple(peer for peer in self.rules.callers(path) if versions.answers(peer, Version.IKEV1))
-
     def candidates(self, path: Path) -> Candidates:
         """What who begins a phase 1 along this path may have. Refused if that is nothing."""
-        found = self.menu.candidates(self.callers(path))
+        found = self.menu.candidates(self._answered(self.rules.strangers(path)))
         if not found.terms:
             raise self._nobody(path)
         return found
 
     def _nobody(self, path: Path) -> Refused:
         barred = self.barred(path)
-        if barred and not self.callers(path):
+        if barred and not self._answered(self.rules.strangers(path)):
             return Refused("never-downgraded", barred)
         detail = "no rule names this address for IKEv1"
         return Refused("no-rule-for-peer", detail, notify=NotifyType.NO_PROPOSAL_CHOSEN)
@@ -46,12 +41,17 @@ class Book:
     def barred(self, path: Path) -> str:
         """Why one of the rules for this path isn't for IKEv1 any more; empty if all are."""
         versions = self._core.versions
-        others = (peer for peer in self.rules.callers(path) if not versions.answers(peer, Version.IKEV1))
+        others = (peer for peer in self.rules.strangers(path) if not versions.answers(peer, Version.IKEV1))
         first = next(others, None)
         return versions.never_downgraded(first.remote_id) if first is not None else ""
 
     def opened(self, sa: IsakmpSa) -> tuple[Peer, ...]:
         """All that who is at the other end of this ISAKMP SA has proved to be."""
-        found = [peer for peer in self.callers(sa.path) if self.menu.opens(peer, sa)]
+        found = [peer for peer in self._answered(self.rules.callers(sa.path)) if self.menu.opens(peer, sa)]
         access = special_of(found[0]).access if found else None
         return tuple(peer for peer in found if special_of(peer).access == access)
+
+    def _answered(self, peers: tuple[Peer, ...]) -> tuple[Peer, ...]:
+        """Those of them that are spoken to by IKEv1."""
+        versions = self._core.versions
+        return tuple(peer for peer in peers if versions.answers(peer, Version.IKEV1))

@@ -3,15 +3,17 @@ look-up, however many rules there are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from ipsecd import limits
 from ipsecd.ike.config import Hosts, IkeConfig, Path, Peer, Version
-from ipsecd.ike.hosts import pair
+from ipsecd.ike.hosts import caller, pair
 from ipsecd.ike.spans import Spans
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.selector import Address, Selector
+
+_Made = Callable[[Hosts, Address, Address], Peer | None]
 
 
 class Rules:
@@ -37,20 +39,27 @@ class Rules:
     def callers(self, path: Path) -> tuple[Peer, ...]:
         """The peers that may speak to us along this path, as ``pad.callers``: those that name its far end, then what
         the patterns make of its two ends, then those that call from anywhere, or from there."""
-        return tuple(islice(self._callers(path), limits.MAX_V1_RULES))
+        return tuple(islice(self._callers(path, pair), limits.MAX_V1_RULES))
 
-    def _callers(self, path: Path) -> Iterator[Peer]:
+    def strangers(self, path: Path) -> tuple[Peer, ...]:
+        """The same of who may be anybody, perhaps without their children."""
+        return tuple(islice(self._callers(path, caller), limits.MAX_V1_RULES))
+
+    def _callers(self, path: Path, made: _Made) -> Iterator[Peer]:
         here, there = path.local.address, path.remote.address
         yield from (peer for peer in self._named.get(there, ()) if peer.local in (None, here))
-        yield from self.pairs(here, there)
+        yield from self._between(here, there, made)
         near = [self._somewhere[place] for place in self._within.holding(there)]
         anywhere = sorted((*near, *self._everywhere), key=_place) if near else self._everywhere
         yield from (peer for _, peer in anywhere if peer.local is None or peer.local == here)
 
     def pairs(self, here: Address, there: Address) -> Iterator[Peer]:
         """What the patterns make of two hosts."""
+        return self._between(here, there, pair)
+
+    def _between(self, here: Address, there: Address, made: _Made) -> Iterator[Peer]:
         for place in self._reach.holding(there):
-            if (peer := pair(self._patterns[place], here, there)) is not None:
+            if (peer := made(self._patterns[place], here, there)) is not None:
                 yield peer
 
     def alike(self, old: Peer) -> Iterator[Peer]:
