@@ -83,7 +83,7 @@ class Calling:
 
     def heard(self, sa: IsakmpSa) -> None:
         """Something that the peer alone can have said, behind phase 1."""
-        if isinstance(self._made, AggressiveInitiator) and sa.cookies[0] == self._cookie:
+        if isinstance(self._made, AggressiveInitiator) and self._cookie in sa.cookies:
             self._made.heard()
 
     def failed(self, reason: str, *, final: bool) -> None:

@@ -22,7 +22,7 @@ class Ringing:
     @property
     def connecting(self) -> bool:
         """Whether it's under way."""
-        return self.party.association.calls.calling and self.party.calling.cookie == self.spi
+        return self.party.ringing is self and self.party.association.calls.calling
 
     @property
     def path(self) -> Path:

@@ -45,7 +45,7 @@ class Sessions:
 
     def knows(self, cookie: bytes) -> bool:
         """Whether it's one of ours of those."""
-        return any(session.cookie == cookie for session in self._by_cookies.values())
+        return cookie in (session.cookie for session in self._by_cookies.values())
 
     def of(self, header: ikev1.Header) -> Session | None:
         return self._by_cookies.get((header.cookie_i, header.cookie_r))
