@@ -204,3 +204,19 @@ def test_for_a_stranger_not_all_filters_of_a_rule_between_hosts_are_gone_through
         net.give(first_message(number), Path(here, Endpoint(ip_address("192.0.2.20") + number, 500)))
     assert len(net.b.sent) == 3
     assert len(looked) == 6  # both sides of one filter, for each
+
+
+@pytest.mark.parametrize("exposed", [False, True], ids=["main mode", "aggressive mode"])
+def test_what_was_answered_is_said_again_to_nobody_else(exposed: bool) -> None:
+    special = EXPOSED if exposed else None
+    net = pair(peer_b(special=special), peer_a(special=special, remotes=()))
+    net.alter = lambda end, data: None if end is net.a and data[19] & 1 else data  # nothing that is encrypted arrives
+    net.want(net.a).run(1.0)
+    said, before = net.a.sent, len(net.b.sent)
+    # what is behind phase 1, too, has the answer of aggressive mode said again to who goes on without having proved it
+    behind = ikev1.encode_sealed(ikev1.Header(said[-1][:8], said[-1][8:16], Exchange.QUICK, message_id=7), 8, bytes(32))
+    again = behind if exposed else said[1]
+    net.give(again, to_b("203.0.113.9"))
+    assert len(net.b.sent) == before
+    net.give(again, to_b())
+    assert len(net.b.sent) == before + 1

@@ -108,7 +108,7 @@ class AggressiveResponder(Responder):
 
     def _remind(self, path: Path) -> None:
         """Who goes on behind phase 1 has lost its last message on the way: it's said again to who hears ours again."""
-        if self._reminders:
+        if self._reminders and self._is_for(path):
             self._reminders -= 1
             self._transmit(path)
         raise PeerError("not-authenticated", "behind a phase 1 whose last message isn't here")

@@ -26,6 +26,7 @@ from ipsecd.ike.v1.terms import Terms
 from ipsecd.wire import ikev1
 from ipsecd.wire.ikev1_payloads import AnyPayload, Ke, NatD, Nonce, VendorId
 from ipsecd.wire.registry_v1 import Exchange
+from ipsecd.wire.selector import Address
 
 
 class Responder(ABC):
@@ -53,6 +54,7 @@ class Responder(ABC):
         self._cookies = (b"", b"")
         self._heard = b""
         self._said: tuple[bytes, ...] = ()
+        self._went_to: Address | None = None
         self._answers = self._left = 0
         self._vendor_ids: tuple[bytes, ...] = ()
         self._began_on_500 = False  # and whoever leaves that sees a NAT, whether or not we do
@@ -123,17 +125,22 @@ class Responder(ABC):
         self._answers += 1
         self._left = limits.MAX_V1_REPEATS
         joined_there = self._candidates.fragmentation and fragments.joins(self._vendor_ids)
-        self._heard = heard
+        self._heard, self._went_to = heard, path.remote.address
         self._said = fragments.in_parts(said, self._header(), self._answers, path) if joined_there else (said,)
         self._transmit(path)
         self._expiry.cancel()
         self._expiry = self._wait()
 
     def _repeat(self, path: Path) -> None:
-        """Not without end: who asks may be somebody else than who gets it, and it may be longer than the question."""
-        if self._left:
+        """Not without end, and to nobody else than who got it before: who has seen the question may ask for anybody,
+        and the answer may be longer."""
+        if self._left and self._is_for(path):
             self._left -= 1
             self._transmit(path)
+
+    def _is_for(self, path: Path) -> bool:
+        """Whether the last answer went there."""
+        return path.remote.address == self._went_to
 
     def _transmit(self, path: Path) -> None:
         for datagram in self._said:
