@@ -59,6 +59,9 @@ DOUBT_EVERY = 30.0  # probes of one IKE SA because somebody said in clear that t
 NAT_KEEPALIVE = 20.0  # RFC 3948 section 4
 HALF_OPEN_LIFETIME = 30.0
 MAX_V1_REPEATS = 10  # of one answer of phase 1: others ask for it five times, some twice that
+MAX_V1_PROOFS = (
+    12  # of one phase 1 that are looked at, as certificates cost time: peers repeat theirs five to ten times
+)
 QUICK_MODE_KEPT = 180.0  # of IKEv1, as its last message is said again on request: others ask for it for 165 s
 COMMIT_TRIES = 2  # of the last message of a quick mode while we wait for CONNECTED, about 12 s in all: nobody vouches
 # for the bit that asks us to

@@ -140,7 +140,8 @@ class Silence:
             return
         remote = call.path.remote.address
         # where the policy has another version left to try, the peer's time begins with that call
-        last = self._core.versions.is_last(call.peers[0], call.version)
+        of_it = (peer for peer in call.peers if any(each.id == child for each in peer.children))
+        last = self._core.versions.is_last(next(of_it, call.peers[0]), call.version)
         if last and remote in self._falling:
             self._core.emit(Silent(child, remote, heard=remote in self._heard))
 

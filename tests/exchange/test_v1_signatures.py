@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
 
+from ipsecd import limits
 from ipsecd.crypto.certificates import Certificate
 from ipsecd.crypto.secret import Secret
 from ipsecd.errors import LocalError
@@ -128,6 +129,14 @@ def test_a_key_without_its_certificate_proves_nothing() -> None:
         "the signature isn't one of this key over this exchange",
     )
     assert wire.r.core.counters["wrong-signature"] == 5
+
+
+def test_proofs_are_not_looked_at_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_V1_PROOFS", 2)
+    stolen = replace(certified(A), key=private("r"))
+    wire = Wire(replace(A, certified=stolen), B).run(600.0)
+    assert (wire.r.core.counters["wrong-signature"], wire.r.core.counters["too-many-answers"]) == (2, 3)
+    assert failures(wire)[1] == "the signature isn't one of this key over this exchange"
 
 
 def test_a_certificate_is_for_who_says_so_alone() -> None:

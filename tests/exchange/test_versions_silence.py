@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ipsecd.ike.config import IkeConfig, Version
 from ipsecd.ike.effects import Heard, Silent
+from ipsecd.wire.selector import Selector
 from tests.exchange.gateways import IKE_CLASSIC, IP_B, A, B, Pair, child_of_a, peer_b
 from tests.exchange.network import Datagram, endpoint
 from tests.exchange.two_versions import NEW_OLD, OLD, OLD_NEW, agree, pair_of, said
+
+NET_C = Selector.net("10.8.0.0/16")
 
 
 def told(pair: Pair) -> list[object]:
@@ -83,3 +88,16 @@ def test_where_ikev2_was_proved_it_is_the_last() -> None:
     wants(pair)
     pair.net.run(3.1)
     assert told(pair) == [Silent("net", IP_B)]
+
+
+def test_of_rules_that_share_a_peer_each_has_the_versions_that_it_has() -> None:
+    """The call by IKEv1 is the last for the one alone."""
+    pair = pair_of(OLD, OLD)
+    (alone,) = pair.a.ike._core.config.peers
+    both = replace(alone, name="both", versions=OLD_NEW, children=(child_of_a("other", fallback=3.0, local=(NET_C,)),))
+    pair.do(pair.a, pair.a.ike.reconfigure(IkeConfig((alone, both)), pair.net.now))
+    pair.net.hook = lambda _: None
+    wants(pair)
+    pair.do(pair.a, pair.a.ike.acquire("other", None, pair.net.now))
+    pair.net.run(60.0)
+    assert (said(pair, pair.a)[-1], told(pair)) == (1, [])

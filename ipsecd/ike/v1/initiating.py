@@ -168,7 +168,7 @@ class Initiator(ABC):
         try:
             peer = agreed.proved(message, row, of_initiator=False)
         except PeerError as error:
-            self._complaint = error.detail
+            self._complaint = error.detail or self._complaint
             raise
         refusal = peer.claim.refusal((self._terms,))
         if refusal is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from ipsecd import limits
 from ipsecd.crypto.isakmp_cipher import IsakmpCipher, IvChain
 from ipsecd.crypto.keymat_v1 import IsakmpKeys, derive_isakmp, phase_1_hash
 from ipsecd.crypto.secret import Secret
@@ -81,6 +82,7 @@ class Agreed:
     chain: IvChain
     revision: Revision | None
     nat: Nat | None
+    tries: int = 0  # proofs of the peer's that were looked at
 
     def in_udp(self, *, bent: bool) -> bool:
         """Whether ESP travels in UDP, as far as we know: there is a NAT, or, ``bent``, the peer believes us that there
@@ -96,6 +98,10 @@ class Agreed:
         who we want is another question. ``accept`` it if all is right. PeerError if it proves nothing, of which the
         detail is for people."""
         admitted = self._read(message, row)
+        # who can be read knows what both have agreed on, and may make us look at certificates as often as it likes
+        if self.tries == limits.MAX_V1_PROOFS:
+            raise PeerError("too-many-answers")  # what was wrong with the others is known
+        self.tries += 1
         claim = claim or Claim.of(admitted)
         self.method.check(self._hash(claim.body, of_initiator=of_initiator), admitted, claim.id.identity)
         # the proof doesn't cover it, so that in clear it is anybody's

@@ -171,7 +171,7 @@ class Responder(ABC):
         try:
             return ways.proved(message, row, claim)
         except PeerError as error:
-            self._complaint = error.detail
+            self._complaint = error.detail or self._complaint
             raise
         except Refused as refusal:
             self._complaint = refusal.detail
