@@ -34,7 +34,7 @@ DROPS = {
     "cookie-ignored": "a cookie too soon after another, the same again, or of a wrong length",
     "group-ignored": "a wish for a group that we have tried a moment ago",
     "answer-repeated": "a responder's SPI that has answered already",
-    "too-many-answers": "more answers to one request than are followed up (section 2.4), or proofs in one phase 1 of IKEv1",
+    "too-many-answers": "more answers to one request than are followed up (section 2.4), or proofs in one phase 1",
     "sealed-sa-init": "a sealed answer to IKE_SA_INIT",
     "zero-spi": "an SPI that is zero",
     # --- the way into an IKE SA -----------------------------------------------------------------------------------
