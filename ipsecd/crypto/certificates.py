@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
+from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
 
 from ipsecd import limits
 from ipsecd.crypto.rsa_signature import RsaPublic
@@ -127,10 +127,11 @@ def check_path(
     store = [anchor.parsed for anchor in anchors]
     if not store:
         raise PeerError("untrusted-certificate", "no authority is trusted")
-    policies = ExtensionPolicy.webpki_defaults_ca(), ExtensionPolicy.permit_all()  # check_purpose is for the latter
+    ca = ExtensionPolicy.webpki_defaults_ca().may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _may_vouch)
+    ee = ExtensionPolicy.permit_all()  # check_purpose is for that
     builder = PolicyBuilder().store(Store(store)).time(datetime.fromtimestamp(at, UTC))
     builder = builder.max_chain_depth(limits.MAX_CHAIN_DEPTH)
-    verifier = builder.extension_policies(ca_policy=policies[0], ee_policy=policies[1]).build_client_verifier()
+    verifier = builder.extension_policies(ca_policy=ca, ee_policy=ee).build_client_verifier()
     with _reading():
         try:
             path = verifier.verify(certificate.parsed, [other.parsed for other in others if other.quick]).chain
@@ -143,6 +144,12 @@ def check_path(
             raise PeerError(
                 "untrusted-certificate", "an authority of it is held to some subjects, which isn't judged here"
             )
+
+
+# RFC 5280 section 6.1.4 (n): only if there is one; the authorities that `openssl req -x509` makes have none
+def _may_vouch(_policy: Policy, _authority: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError("an authority of it mayn't sign certificates")
 
 
 def unwrapped(pkcs7: bytes) -> tuple[bytes, ...]:

@@ -111,6 +111,17 @@ def test_an_end_vouches_for_nobody() -> None:
     assert refusal(silent.end("i", "gw.example"), silent.der).startswith("untrusted-certificate: no trusted")
 
 
+def test_an_authority_without_usages_vouches_as_openssl_makes_such_ones() -> None:
+    """RFC 5280 section 6.1.4 (n). One with usages needs that of signing certificates."""
+    constraints: Extension = x509.BasicConstraints(ca=True, path_length=None), True
+    plain = Authority("plain", extensions=(constraints,))
+    middle = Authority("middle", plain, extensions=(constraints,))
+    trust = RawChain((plain.certificate,), lambda: NOW)
+    trust.judge((middle.end("i", "gw.example"), middle.der), GW)
+    other = Authority("other", plain, extensions=(constraints, key_usage("crl_sign")))
+    assert "mayn't sign certificates" in refusal(other.end("i", "gw.example"), other.der, trust=trust)
+
+
 def test_an_authority_that_may_have_none_below_it_has_none() -> None:
     short = Authority(
         "short", ROOT, ((x509.BasicConstraints(ca=True, path_length=0), True), key_usage("key_cert_sign"))
