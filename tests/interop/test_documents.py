@@ -65,7 +65,7 @@ def of_policies(assigned: str) -> str:
 def load(folder: Path, conf: str) -> None:
     """Have the charon of this folder read a swanctl.conf in place of what it has."""
     (folder / "swanctl.conf").write_text(conf)
-    words = ["swanctl", "--load-all", "--clear", "--file", folder / "swanctl.conf"]
+    words = ["swanctl", "--load-all", "--clear", "--file", f"{folder}/swanctl.conf"]
     subprocess.run([*words, "--uri", f"unix://{folder}/theirs/vici"], check=True, capture_output=True, text=True)
 
 
