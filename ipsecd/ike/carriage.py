@@ -52,7 +52,7 @@ class Terms:
     def of(cls, peers: Iterable[Peer]) -> Terms:
         peers = tuple(peers)
         said = {peer.encapsulation for peer in peers}
-        with_ah = any(_has_ah(child) for peer in peers for child in peer.children)
+        with_ah = any(child.has_ah for peer in peers for child in peer.children)
         bent = Encapsulation.UDP in said or (Encapsulation.AUTO in said and not with_ah)
         return cls(said != {Encapsulation.NATIVE}, said != {Encapsulation.UDP}, bent)
 
@@ -122,7 +122,3 @@ def _obstacle(sa: IkeSa, peer: Peer, proposal: ChildProposal) -> str:
 def goes_natively(sa: IkeSa, *, with_ah: bool) -> bool:
     """Whether a child's packets are IP protocols 50 and 51: only we carry AH in UDP."""
     return sa.carriage.native or (with_ah and not sa.carriage.ipsecd)
-
-
-def _has_ah(child: Child) -> bool:
-    return any(not isinstance(proposal, EspProposal) for proposal in child.proposals)

@@ -132,6 +132,11 @@ class Child:
     transport: bool = False
     tfc: Tfc = NO_TFC
 
+    @property
+    def has_ah(self) -> bool:
+        """Whether it may have AH, alone or around ESP."""
+        return any(not isinstance(proposal, EspProposal) for proposal in self.proposals)
+
 
 @dataclass(frozen=True, slots=True)
 class SharedKey:
@@ -201,7 +206,7 @@ class Hosts:
     ``responds``: these hosts have to call us, we never call them. The rest is as in ``Peer``.
 
     What follows from it: ``reach`` are the children's remote sides, ``ours`` the ranges of their local ones by family,
-    and ``made`` the peers that are in use, by their hosts."""
+    ``with_ah`` the places of those that may have AH, and ``made`` the peers that are in use, by their hosts."""
 
     name: str
     local_id: Identity | None
@@ -220,6 +225,7 @@ class Hosts:
     special: Special | None = None
     reach: Spans = field(init=False, repr=False, compare=False)
     ours: Mapping[int, frozenset[tuple[Address, Address]]] = field(init=False, repr=False, compare=False)
+    with_ah: frozenset[int] = field(init=False, repr=False, compare=False)
     made: MutableMapping[tuple[Address, Address], Peer] = field(
         default_factory=WeakValueDictionary, init=False, repr=False, compare=False
     )
@@ -229,6 +235,8 @@ class Hosts:
         ours = {version: frozenset(each for each in local if each[0].version == version) for version in (4, 6)}
         object.__setattr__(self, "reach", Spans(child.remote for child in self.children))
         object.__setattr__(self, "ours", ours)
+        with_ah = frozenset(place for place, child in enumerate(self.children) if child.has_ah)
+        object.__setattr__(self, "with_ah", with_ah)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,13 +82,17 @@ def _made(hosts: Hosts, local: Address, remote: Address) -> Peer | None:
 
 
 def caller(hosts: Hosts, local: Address, remote: Address) -> Peer | None:
-    """As ``pair``, perhaps without children: who may be anybody must not have us make all of them."""
+    """As ``pair``, but of its children with one at most, of AH if there is such: who may be anybody must not have us
+    make all of them, and whether there is AH decides what it's shown of a NAT."""
     known = hosts.made.get((local, remote))
     if known is not None or unfit(local, remote):
         return known
     named = _named(hosts, local)
-    first = next(_children(hosts, local, remote, named), None)
-    return _peer(hosts, local, remote, named, ()) if first is not None else None
+    for wanted in (hosts.with_ah, None):
+        child = next(_children(hosts, local, remote, named, wanted), None)
+        if child is not None:
+            return _peer(hosts, local, remote, named, (child,))
+    return None
 
 
 def _named(hosts: Hosts, local: Address) -> Address | None:
@@ -96,8 +100,13 @@ def _named(hosts: Hosts, local: Address) -> Address | None:
     return None if hosts.ours[local.version] == {(local, local)} else local
 
 
-def _children(hosts: Hosts, local: Address, remote: Address, named: Address | None) -> Iterator[Child]:
-    for place in hosts.reach.holding(remote):
+def _children(
+    hosts: Hosts, local: Address, remote: Address, named: Address | None, wanted: frozenset[int] | None = None
+) -> Iterator[Child]:
+    """Those of the wanted places, or of all."""
+    for place in hosts.reach.holding(remote) if wanted is None or wanted else ():
+        if wanted is not None and place not in wanted:
+            continue
         child = _between(hosts.children[place], local, remote, named)
         if child is not None:
             yield child

@@ -7,10 +7,11 @@ from ipaddress import ip_address
 
 import pytest
 
-from ipsecd.ike.config import Child, Endpoint, Hosts, IkeConfig, Path, Peer
-from ipsecd.ike.hosts import pair, pairs, pairs_with, why_none
+from ipsecd.ike.config import AhProposal, Child, Endpoint, Hosts, IkeConfig, Path, Peer
+from ipsecd.ike.hosts import caller, pair, pairs, pairs_with, why_none
 from ipsecd.ike.pad import callers
 from ipsecd.wire.identity import Identity
+from ipsecd.wire.registry import Integ
 from ipsecd.wire.selector import Selector
 from tests.exchange.gateways import peer_b
 from tests.exchange.lan import A, B, C, child_at, pattern, rule_at
@@ -206,3 +207,13 @@ def test_of_many_filters_those_of_the_two_hosts_are_found_in_their_order() -> No
     exact = replace(child_at(A, remote=f"{B}/32"), id="9", name="lan/9")
     peer = made(pattern(wide, *others, exact))
     assert [child.id for child in peer.children] == ["8@192.0.2.1@192.0.2.2", "9@192.0.2.1@192.0.2.2"]
+
+
+def test_who_may_be_anybody_has_one_child_and_one_of_ah_if_there_is_such() -> None:
+    (esp,) = rule_at(A).children
+    ah = replace(esp, id="8", name="lan/2", proposals=(AhProposal((Integ.HMAC_SHA2_256_128,)),))
+    for children, name in (((esp, esp), "lan/1@192.0.2.2"), ((esp, ah), "lan/2@192.0.2.2")):
+        peer = caller(rule_at(A, children=children), ip_address(A), ip_address(B))
+        assert peer is not None
+        assert [child.name for child in peer.children] == [name]
+    assert caller(rule_at(A), ip_address(A), ip_address("203.0.113.9")) is None
