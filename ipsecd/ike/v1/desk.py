@@ -93,14 +93,18 @@ class Desk:
             begun = next(each.begun for each in party.sessions if each.sa is sa)
             for other in self._parties.beside(party):
                 other.association.forget_before(begun, "the peer has begun anew")
-        if sa.initiator and len(party.sessions) == 1 and party.place is None:
-            self._widen(party, sa)
+        if sa.initiator and party.place is None:
+            self._fit(party, sa)
 
-    def _widen(self, party: Party, sa: IsakmpSa) -> None:
-        """To all that the credential has opened, which wasn't sure when it was called."""
-        also = [peer for peer in self._book.opened(sa) if peer.name not in party.names]
-        if also:
-            party.change((*party.peers, *also), self._book.menu)
+    def _fit(self, party: Party, sa: IsakmpSa) -> None:
+        """To what the credential has opened, which wasn't sure when it was called: not all of its peers may have this
+        one, and others may have it, too."""
+        menu = self._book.menu
+        peers = [peer for peer in party.peers if menu.opens(peer, sa)] or list(party.peers[:1])
+        if len(party.sessions) == 1:
+            peers += [peer for peer in self._book.opened(sa) if peer.name not in party.names]
+        if {peer.name for peer in peers} != party.names:
+            party.change(tuple(peers), menu)
 
     # --- what is wanted ---
 
