@@ -130,6 +130,7 @@ def test_a_credential_opens_nothing_of_a_rule_that_does_not_name_it() -> None:
     assert net.agree(1)
     assert "no rule has whole" in next(iter(net.b.core.counters)) or net.b.core.counters["no-such-traffic"] == 1
     assert told(net.a, "child-failed") == "the peer says INVALID_ID_INFORMATION"
+    assert "which no rule has whole" in told(net.b, "child-failed")
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

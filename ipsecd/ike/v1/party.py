@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
+from ipsecd.errors import Refused
 from ipsecd.ike import reports
 from ipsecd.ike.config import Child, Path, Peer, Version
 from ipsecd.ike.core import Core
@@ -211,7 +212,11 @@ class Party:
             if whole is None:
                 return
             message = ikev1.decode(whole)
-        session = self.association.hear(message, path)
+        try:
+            session = self.association.hear(message, path)
+        except Refused as refusal:
+            telling.quick_mode_refused(self._core, self.first, refusal.detail)
+            raise
         if session is not None:
             self.calling.heard(session.sa)
             self._core.silence.heard(self)

@@ -100,6 +100,11 @@ def turned_away(core: Core, peer: Peer, sa: IsakmpSa, reason: str) -> None:
     )
 
 
+def quick_mode_refused(core: Core, peer: Peer, reason: str) -> None:
+    """One of the peer's, which has proved who it is."""
+    reports.ike_failed(core, "child-failed", peer, reports.ME, reason, version=VERSION)
+
+
 def child_failed(core: Core, event: str, peer: Peer, child: Child, point: str, reason: str) -> None:
     reports.child_failed(core, event, peer, child, point, reason, version=VERSION)
 
