@@ -267,6 +267,18 @@ def test_another_key_proves_nothing(key: bytes) -> None:
     assert wire.r.failure == "the initiator didn't go on"
 
 
+def test_who_says_something_else_where_its_proof_is_due_may_have_another_key() -> None:
+    """As strongSwan does, under its key."""
+
+    def alter(from_initiator: bool, data: bytes) -> bytes:
+        told = from_initiator and ikev1.decode(data).sealed
+        return data[:18] + bytes([Exchange.INFORMATIONAL]) + data[19:] if told else data
+
+    wire = run(alter=alter)
+    assert wire.r.sa is None
+    assert wire.r.failure == "the peer doesn't take our proof: perhaps the pre-shared keys differ"
+
+
 def test_an_empty_key_lets_nobody_in() -> None:
     wire = run(replace(A, key=Secret(b"")), replace(B, key=Secret(b"")))
     assert (wire.i.sa, wire.r.sa) == (None, None)

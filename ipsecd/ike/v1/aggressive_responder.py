@@ -53,6 +53,8 @@ class AggressiveResponder(Responder):
         if self._asked is None:
             self._take_offer(message, data, path)
         elif message.header.exchange != self.exchange and message.sealed:
+            if message.header.exchange == Exchange.INFORMATIONAL:
+                self._note_doubt(self._asked)
             self._remind(path)
         else:
             self._take_proof(message, self._asked, data, path)
@@ -105,6 +107,11 @@ class AggressiveResponder(Responder):
         if not seen:
             return None
         return Nat(here=all(each.here for each in seen), there=all(each.there for each in seen))
+
+    def _note_doubt(self, asked: _Asked) -> None:
+        """Who says something else where its proof is due, under keys that may be others, perhaps says why."""
+        ((agreed, _),) = asked.ways.all
+        self._complaint = self._complaint or f"the peer doesn't take our proof: perhaps {agreed.method.doubt}"
 
     def _remind(self, path: Path) -> None:
         """Who goes on behind phase 1 has lost its last message on the way: it's said again to who hears ours again."""
