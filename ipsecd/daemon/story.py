@@ -160,6 +160,7 @@ STORY: dict[str, Told] = {
     "child-rekeyed": Told("{child}: child SA rekeyed, {suite}"),
     "child-rekey-failed": Told("{child}: child SA not rekeyed: {reason}"),
     "child-closed": Told("{child}: child SA closed: {reason}"),
+    "child-idle": Told("{child}: child SA closed, as {reason}"),
     "child-expired": Told("{child}: child SA expired"),
     "child-unreached": Told("{child}: {reason}", unauthenticated=True),
     "child-lost": Told("{child}: child SA lost with a process of the data plane"),

@@ -30,6 +30,7 @@ def message(effect: SaEffect, window: int) -> messages.ToRoads:
                 limits=_limits(effect.soft, effect.hard),
                 window=window,
                 form=effect.form,
+                watched=effect.watched,
             )
         case effects.InstallOutbound():
             return messages.InstallOutbound(
@@ -43,6 +44,7 @@ def message(effect: SaEffect, window: int) -> messages.ToRoads:
                 limits=_limits(effect.soft, effect.hard),
                 form=effect.form,
                 tfc=effect.tfc,
+                watched=effect.watched,
             )
         case effects.RemoveInbound(spi):
             return messages.RemoveInbound(number(spi))

@@ -57,6 +57,7 @@ TYPES: dict[int, type[Message]] = {
     75: m.TunLost,
     76: m.Fault,
     77: m.Released,
+    78: m.PairsUsed,
 }
 _NUMBERS = {kind: number for number, kind in TYPES.items()}
 

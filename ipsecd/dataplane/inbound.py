@@ -30,6 +30,7 @@ from ipsecd.dataplane.messages import (
 from ipsecd.dataplane.results import Result, ToTun, expiry
 from ipsecd.dataplane.tally import Tally
 from ipsecd.dataplane.unwrapping import INSIDE_ITSELF, Came, Inside, placed, rebuilt, with_ah, with_ah_in_udp
+from ipsecd.dataplane.uses import Uses
 from ipsecd.errors import PeerError, Refused, WireError
 from ipsecd.ipsec import ah, ah_packets, esp, pmtu
 from ipsecd.ipsec.fragment import fragments
@@ -61,6 +62,7 @@ class Inbound:
         self._spd = Spd()
         self._sad = InboundSad()
         self._paths = PathMtus(pmtu_age)
+        self._uses = Uses()
         self._alive: set[int] = set()
         self._alive_again = float("-inf")
 
@@ -264,10 +266,14 @@ class Inbound:
     def install(self, message: InstallInbound, now: float) -> None:
         """Accept packets with a new SPI. Raises LocalError if that can't be."""
         m = message
-        self._sad.add(InboundSa(m.spi, m.child, m.keys, m.local, m.remote, m.outside, m.limits, m.window, now, m.form))
+        sa = InboundSa(m.spi, m.child, m.keys, m.local, m.remote, m.outside, m.limits, m.window, now, m.form)
+        self._sad.add(sa)
+        if m.watched:
+            self._uses.begin(m.spi, m.spi, sa.lifetime, now)
 
     def remove(self, spi: int) -> None:
         self._sad.remove(spi)
+        self._uses.end(spi, spi)
         self._alive.discard(spi)
 
     def move(self, inbound: tuple[int, ...], outside: Outside) -> None:
@@ -294,11 +300,13 @@ class Inbound:
         for sa in self._sad.due(now):
             self._expire(sa, now, results)
         self._tell_alive(now, results)
+        self._uses.tell(now, results)
         return results
 
     def deadline(self) -> float | None:
         """When ``timer`` has something to do next."""
-        return sooner(self._sad.alarms.next(), self._alive_again if self._alive else None)
+        of_sas = sooner(self._sad.alarms.next(), self._uses.next())
+        return sooner(of_sas, self._alive_again if self._alive else None)
 
     def _tell_alive(self, now: float, results: list[Result]) -> None:
         if self._alive and now >= self._alive_again:

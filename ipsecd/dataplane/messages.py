@@ -2,7 +2,8 @@
 
 Control -> roads: InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound, MovePath, SetSpd, GiveUp, Release,
 SetLinkMtu, SetPathMtu, AskCounters, Probe. Roads -> control: Acquire, Released, InboundUsed, SoftExpired, HardExpired,
-PeerMoved, PeerAlive, IkeDatagram, Counters, and Done, which acknowledges each message that changes something.
+PeerMoved, PeerAlive, PairsUsed, IkeDatagram, Counters, and Done, which acknowledges each message that changes
+something.
 
 Roads in processes of their own are told Begin first, NewTun when another device takes the place of a lost one, and
 SpdPart before a SetSpd with many entries; they say Ready, and then also Heard, TunLost and Fault.
@@ -47,6 +48,7 @@ __all__ = [
     "OfProcesses",
     "OuterHeader",
     "Outside",
+    "PairsUsed",
     "PeerAlive",
     "PeerMoved",
     "Probe",
@@ -105,6 +107,8 @@ class SpdPart:
 
 @dataclass(frozen=True, slots=True)
 class InstallInbound:
+    """``watched``: PairsUsed is to tell that packets go by it."""
+
     spi: int
     child: str
     keys: EspKeys | AhKeys
@@ -114,12 +118,13 @@ class InstallInbound:
     limits: Limits
     window: int
     form: Form = TUNNEL
+    watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class InstallOutbound:
     """``inbound`` is the SPI of the other half; (spi, inbound) names an outbound SA. ``tfc`` is what hides its packets,
-    as far as the peer takes that; only ESP does any."""
+    as far as the peer takes that; only ESP does any. ``watched`` as above."""
 
     spi: int
     inbound: int
@@ -131,6 +136,7 @@ class InstallOutbound:
     limits: Limits
     form: Form = TUNNEL
     tfc: Tfc = NO_TFC
+    watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +266,14 @@ class PeerAlive:
 
 
 @dataclass(frozen=True, slots=True)
+class PairsUsed:
+    """Packets, other than dummies, went by SAs of the pairs with these inbound SPIs since the last such message, in or
+    out as the road is; of watched SAs alone."""
+
+    spis: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class IkeDatagram:
     """An IKE message, the non-ESP marker removed."""
 
@@ -351,6 +365,16 @@ ToRoads = (
 )
 ToProcesses = Begin | NewTun | SpdPart
 ToControl = (
-    Done | Acquire | Released | InboundUsed | SoftExpired | HardExpired | PeerMoved | PeerAlive | IkeDatagram | Counters
+    Done
+    | Acquire
+    | Released
+    | InboundUsed
+    | SoftExpired
+    | HardExpired
+    | PeerMoved
+    | PeerAlive
+    | PairsUsed
+    | IkeDatagram
+    | Counters
 )
 OfProcesses = Ready | Heard | TunLost | Fault

@@ -27,6 +27,7 @@ from ipsecd.dataplane.fitting import Fitted, Fitting
 from ipsecd.dataplane.messages import Acquire, HardExpired, InstallOutbound, Outside, Released, SaCounters
 from ipsecd.dataplane.results import Out, Result, ToTun, expiry
 from ipsecd.dataplane.tally import Tally
+from ipsecd.dataplane.uses import Uses
 from ipsecd.dataplane.waiting import WaitingRoom
 from ipsecd.dataplane.wrapping import Outer, Wrapped, outer_of, outer_of_dummy, pieces, wrap, wrap_dummy
 from ipsecd.errors import PeerError, Refused, WireError
@@ -70,6 +71,7 @@ class Outbound:
         self._fragments = Reassembly()
         self._waiting = WaitingRoom()
         self._dummies = Dummies(iv_source)
+        self._uses = Uses()
         self._headers: dict[str, OuterHeader] = {}  # by child
         self._fitting = Fitting(self.tally, tun_mtu=tun_mtu)
 
@@ -257,6 +259,8 @@ class Outbound:
         sa = OutboundSa(m.spi, m.inbound, m.child, m.keys, m.local, m.remote, m.outside, m.limits, now, m.form, m.tfc)
         self._sad.add(sa)
         self._dummies.begin(sa, now)
+        if m.watched:
+            self._uses.begin(m.spi, m.inbound, sa.lifetime, now)
         results: list[Result] = []
         if sa.over:
             return results
@@ -267,6 +271,7 @@ class Outbound:
     def remove(self, spi: int, inbound: int) -> None:
         sa = self._sad.remove(spi, inbound)
         self._dummies.end(spi, inbound)
+        self._uses.end(spi, inbound)
         if sa is not None and sa.lifetime.last_used is not None:
             self._waiting.lost(sa.child)
 
@@ -308,11 +313,13 @@ class Outbound:
                 self._send_dummy(sa, now, results)
         if late := self._fragments.expire(now):
             self.tally.drops[Loss.LATE.value] += late
+        self._uses.tell(now, results)
         return results
 
     def deadline(self) -> float | None:
         """When ``timer`` has something to do next."""
-        return sooner(sooner(self._sad.alarms.next(), self._dummies.next()), self._fragments.deadline())
+        of_sas = sooner(sooner(self._sad.alarms.next(), self._dummies.next()), self._uses.next())
+        return sooner(of_sas, self._fragments.deadline())
 
     def _expire(self, sa: OutboundSa, now: float, results: list[Result]) -> None:
         report = expiry(sa.lifetime, sa.inbound, now)

@@ -18,6 +18,7 @@ from ipsecd import limits
 from ipsecd.ike.carriage import goes_natively
 from ipsecd.ike.config import Child, Peer
 from ipsecd.ike.effects import RemoveInbound, RemoveOutbound
+from ipsecd.ike.inactivity import UNUSED, Inactivity
 from ipsecd.ike.keylog import log_child_keys
 from ipsecd.ike.lifetimes import child_limits
 from ipsecd.ike.moving import outside
@@ -104,6 +105,7 @@ class ChildSa:
         lifetime, fraction = lifetime_of(config, suite), ike.core.fraction()
         self._limits = [child_limits(lifetime, part.suite, fraction) for part in parts]
         self.soft, self.hard = self._limits[-1]
+        self._inactivity = Inactivity(ike.core, config.idle, self._unused)
         self._timers: list[Timer] = []
         self._switch: Timer | None = None
 
@@ -118,6 +120,7 @@ class ChildSa:
             core.children[part.spi_in] = self
             core.emit(use.inbound(part, soft, hard))
         log_child_keys(self)
+        self._inactivity.start()
         if self.soft.seconds is not None:
             self._timers.append(core.after(self.soft.seconds, self._soft))
         if self.hard.seconds is not None:
@@ -137,7 +140,8 @@ class ChildSa:
 
     def _use(self) -> Use:
         path = outside(self.ike, native=self.native)
-        return Use(self.config.id, self.peer.name, self.local, self.remote, path, self.tfc)
+        watched = self._inactivity.watched
+        return Use(self.config.id, self.peer.name, self.local, self.remote, path, self.tfc, watched)
 
     def await_peer(self) -> None:
         """Rule 2: the peer made this SA to replace another and may not have seen our response yet."""
@@ -174,6 +178,7 @@ class ChildSa:
         self.successor = new
         if new.predecessor is None:
             new.predecessor = self
+        new._inactivity.follow(self._inactivity)
         if self.stage is ChildStage.UP:
             self.stage = ChildStage.REPLACED
 
@@ -224,6 +229,7 @@ class ChildSa:
         self._leave_line()
         self.close_outbound()
         self.stage = ChildStage.GONE
+        self._inactivity.stop()
         for timer in self._timers:
             timer.cancel()
         self.ike.children.pop(self.spi_in, None)
@@ -279,6 +285,17 @@ class ChildSa:
 
     def _hard(self) -> None:
         self.ike.expire_child(self)
+
+    def used(self) -> None:
+        """Packets went by it lately, in one of both directions."""
+        self._inactivity.used()
+
+    def _unused(self) -> None:
+        """Nothing is sent by it from now on: a packet that comes meanwhile waits for another."""
+        if self.usable:
+            self.ike.core.report("child-idle", "info", **self.story(), reason=UNUSED)
+            self.close_outbound()
+            self.ike.delete_child(self)
 
     def unreached(self, reason: str) -> None:
         """Its packets don't get there, it's said. That is told, and changes nothing."""

@@ -127,6 +127,7 @@ class Child:
     remote: tuple[Selector, ...]
     proposals: tuple[ChildProposal, ...]
     lifetime: Lifetime = Lifetime(limits.CHILD_LIFETIME)
+    idle: float | None = None  # seconds without a packet after which its SAs end; None: they don't
     start: bool = False  # negotiate when loaded and bring it back when it's lost; else on the first packet
     fallback: float | None = None  # seconds without any answer after which the peer is reported as silent; None: never
     transport: bool = False

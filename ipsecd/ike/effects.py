@@ -59,7 +59,7 @@ class AhChildKeys:
 @dataclass(frozen=True, slots=True)
 class InstallInbound:
     """Accept packets with this SPI (four octets, ours). ``local`` and ``remote`` are the negotiated selectors, seen
-    from us; ``child`` is the ``Child.id`` they were narrowed in."""
+    from us; ``child`` is the ``Child.id`` they were narrowed in. ``watched``: we are told that packets go by it."""
 
     spi: bytes
     child: str
@@ -71,6 +71,7 @@ class InstallInbound:
     soft: Lifetime  # reported when reached: a rekey begins
     hard: Lifetime  # reported when reached, and the SA is dead
     form: Form = TUNNEL
+    watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class InstallOutbound:
     hard: Lifetime  # reported when reached, and the SA is dead
     form: Form = TUNNEL
     tfc: Tfc = NO_TFC
+    watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,6 +234,10 @@ class Ike:
         """Authentic packets came in by these SPIs lately."""
         return self._about_all(spis, now, lambda child: child.ike.liveness.heard(), self._core.desk.alive)
 
+    def pairs_used(self, spis: tuple[bytes, ...], now: float) -> list[Effect]:
+        """Packets went by the pairs with these inbound SPIs lately, in one of both directions."""
+        return self._about_all(spis, now, ChildSa.used, self._core.desk.used)
+
     def peer_moved(self, spi: bytes, path: Path, now: float) -> list[Effect]:
         """A fresh authentic packet of this SPI came along another path."""
 

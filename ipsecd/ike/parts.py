@@ -44,7 +44,7 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Use:
     """What all parts of a pair are for: whose they are, their traffic seen from us, where their packets go, and what
-    hides those that we send by ESP."""
+    hides those that we send by ESP. ``watched``: it ends when none go by it."""
 
     child: str
     peer: str
@@ -52,6 +52,7 @@ class Use:
     remote: tuple[Selector, ...]
     path: Path
     tfc: Tfc = NO_TFC
+    watched: bool = False
 
     def inbound(self, part: Part, soft: Lifetime, hard: Lifetime) -> InstallInbound:
         return InstallInbound(
@@ -65,6 +66,7 @@ class Use:
             soft,
             hard,
             part.form,
+            self.watched,
         )
 
     def outbound(self, part: Part, soft: Lifetime, hard: Lifetime) -> InstallOutbound:
@@ -81,6 +83,7 @@ class Use:
             hard,
             part.form,
             self.tfc if part.protocol == Protocol.ESP else NO_TFC,
+            self.watched,
         )
 
 

@@ -126,9 +126,10 @@ def _keep_children(sa: IkeSa, kept: tuple[Peer, ...]) -> None:
     for child_sa in list(sa.children.values()):
         peer, child = allowed.get(child_sa.config.id, (None, None))
         if peer is not None and child is not None and _still_allowed(child_sa, child):
-            hidden_otherwise = child.tfc != child_sa.config.tfc
+            before = child_sa.config
+            otherwise = (child.tfc, child.idle) != (before.tfc, before.idle)
             child_sa.peer, child_sa.config = peer, child
-            if hidden_otherwise:
+            if otherwise:
                 sa.rekey_child(child_sa)
         elif child_sa.stage is not ChildStage.DELETING:
             child_sa.close_outbound()

@@ -210,6 +210,8 @@ class Network:
             ours = [installed for installed in sender.outbound.values() if installed.child == child]
             if ours:  # the newest one installed
                 packet = Packet(ours[-1].spi, self.now, sender, receiver)
+                if ours[-1].watched:
+                    self.carry_out(sender, sender.ike.pairs_used((ours[-1].inbound,), self.now))
                 sender.packets[packet.spi] += 1
                 heapq.heappush(
                     self._flying, (self.now + self.random.uniform(*self.link.delay), next(self._number), packet)
@@ -228,6 +230,8 @@ class Network:
         if packet.spi not in node.used:
             node.used.add(packet.spi)
             self.carry_out(node, node.ike.inbound_used(packet.spi, self.now))
+        if node.inbound[packet.spi].watched:
+            self.carry_out(node, node.ike.pairs_used((packet.spi,), self.now))
         if self.now >= node.alive_at + limits.PEER_ALIVE_EVERY:
             node.alive_at = self.now
             self.carry_out(node, node.ike.peer_alive((packet.spi,), self.now))

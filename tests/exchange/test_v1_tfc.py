@@ -69,5 +69,5 @@ def test_what_a_reload_hides_otherwise_a_successor_does_and_no_packet_is_lost() 
     assert not before & set(net.i.inbound)
     assert (net.lost, net.agree(1)) == ([], True)
     before = set(net.i.inbound)
-    net.act(lambda: net.i.all.reconfigure(Settings((replace(less, idle=9e9),)))).traffic(0.5, 60.0)
+    net.act(lambda: net.i.all.reconfigure(Settings((replace(less, keylog=True),)))).traffic(0.5, 60.0)
     assert set(net.i.inbound) == before

@@ -261,6 +261,8 @@ class Gateways(Line[Gateway]):
             return
         installed = [*sender.outbound.values()][-1]
         self.count[sender.us] += 1
+        if installed.watched:
+            self.act(lambda: sender.all.used((installed.inbound,)))
         delay = self._random.uniform(*self._link.delay)
         receiver.core.timers.at(self.now + delay, lambda: self._arrive(sender, receiver, installed))
 
@@ -275,6 +277,8 @@ class Gateways(Line[Gateway]):
         if spi not in receiver.used:
             receiver.used.add(spi)
             receiver.all.inbound_used(spi)
+        if receiver.inbound[spi].watched:
+            receiver.all.used((spi,))
         if receiver.inbound[spi].path != path:
             receiver.all.moved(spi, path)
         if receiver.core.now >= receiver.alive_at + limits.PEER_ALIVE_EVERY:

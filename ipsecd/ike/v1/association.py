@@ -194,7 +194,7 @@ class Association:
                 self._whereabouts.heard(live.session, path)
 
     def used(self, spis: tuple[bytes, ...]) -> None:
-        """Packets went out by the pairs with these inbound SPIs lately."""
+        """Packets went by the pairs with these inbound SPIs lately, in one of both directions."""
         self._children.used(spis)
 
     # --- what phase 1s and children tell ---

@@ -28,7 +28,8 @@ from ipsecd.wire.tfc import NO_TFC, Tfc
 @dataclass(slots=True)
 class ChildPair:
     """``parts`` are its SAs, outermost first. ``limits`` are soft and hard limits of each. ``path``, along which its
-    packets go, may change. ``ours``: we have begun the quick mode. ``lowest_nonce`` is the lower one of its two."""
+    packets go, may change. ``ours``: we have begun the quick mode. ``lowest_nonce`` is the lower one of its two.
+    ``idle``: after so many seconds without a packet it ends, whatever its terms come to say; None: it doesn't."""
 
     terms: QuickTerms
     suite: ChildSuite
@@ -38,6 +39,7 @@ class ChildPair:
     path: Path
     ours: bool
     lowest_nonce: bytes
+    idle: float | None
 
     @property
     def spi(self) -> bytes:
@@ -91,7 +93,7 @@ class ChildPair:
 
     def _use(self) -> Use:
         local, remote = (self.ends.local,), (self.ends.remote,)
-        return Use(self.terms.child, self.terms.peer, local, remote, self.path, self.tfc)
+        return Use(self.terms.child, self.terms.peer, local, remote, self.path, self.tfc, self.idle is not None)
 
     def follow(self, core: Core, path: Path) -> None:
         """In UDP its packets go where those of the ISAKMP SA go."""
@@ -138,7 +140,7 @@ def made(
     fraction = core.fraction()
     bounds = tuple(child_limits(lifetime, layer, fraction) for layer in suite.layers)
     lowest = min(keying.nonces)
-    return ChildPair(terms, suite, parts, bounds, ends, _outside(core, sa), keying.initiator, lowest)
+    return ChildPair(terms, suite, parts, bounds, ends, _outside(core, sa), keying.initiator, lowest, terms.idle)
 
 
 def _material(

@@ -20,6 +20,7 @@ from ipsecd import limits
 from ipsecd.errors import PeerError
 from ipsecd.ike.config import Path
 from ipsecd.ike.core import Core
+from ipsecd.ike.inactivity import UNUSED
 from ipsecd.ike.timers import back_off
 from ipsecd.ike.v1.child_pair import ChildPair
 from ipsecd.ike.v1.holder import Holder, Wish
@@ -108,6 +109,8 @@ class Children:
         pair.follow(self._core, session.sa.path)  # which has perhaps changed meanwhile
         line = self._lines.setdefault(traffic_of(pair), Lineage())
         new = LivePair(self._core, pair, session, self)
+        if line.current is not None:
+            new.inactivity.follow(line.current.inactivity)
         self._holder.opened(pair)
         first = line.current is None
         replaced = line.enter(new)
@@ -141,13 +144,13 @@ class Children:
         self._tidy()
         self._changed()
 
-    def _end_all(self, line: Lineage, reason: str, *, told: bool) -> None:
-        """It had SAs, and has none any more."""
+    def _end_all(self, line: Lineage, reason: str, *, told: bool, linger: float = 0.0) -> None:
+        """It had SAs, and has none any more. ``linger``: packets are taken for so long."""
         current = line.current
         for each in tuple(line.pairs):
             if told:
                 self._tell(each)
-        line.cut_off()
+        line.cut_off(linger)
         self._tidy()
         if current is not None:
             self._holder.down(current.pair, reason)
@@ -189,7 +192,7 @@ class Children:
     def idle(self, live: LivePair) -> None:
         line = self._lines[traffic_of(live.pair)]
         if live is line.current:
-            self._end_all(line, "nothing went by it", told=True)
+            self._end_all(line, UNUSED, told=True, linger=limits.OLD_INBOUND_KEPT)
 
     def _end_one(self, live: LivePair, reason: str, *, told: bool) -> None:
         """One of them is of no use any more."""
@@ -233,7 +236,7 @@ class Children:
     def used(self, spis: tuple[bytes, ...]) -> None:
         """Packets have gone by them lately, in one of both directions."""
         for live in self.of(spis):
-            live.used()
+            live.inactivity.used()
 
     def move(self, path: Path) -> None:
         """What is in UDP goes there from now on. SAs in transport mode are for two addresses: if one of both isn't
@@ -265,7 +268,8 @@ class Children:
                 line.current.reach_soft()
 
     def reconfigure(self, terms: tuple[QuickTerms, ...]) -> None:
-        """What may be made from now on, and stay. What is to be hidden otherwise is rekeyed."""
+        """What may be made from now on, and stay. What is hidden otherwise, or ends otherwise when
+        nothing goes by it, is rekeyed."""
         self._terms = terms
         by_child = {each.child: each for each in terms}
         for (child, _, _), line in tuple(self._lines.items()):
@@ -274,10 +278,11 @@ class Children:
                 if line.pairs:
                     self._end_all(line, "the policy has changed", told=True)
                 continue
-            hidden_otherwise = line.current is not None and line.current.pair.terms.tfc != allowed.tfc
+            before = line.current.pair.terms if line.current is not None else allowed
+            otherwise = (before.tfc, before.idle) != (allowed.tfc, allowed.idle)
             for live in line.pairs:
                 live.pair.terms = allowed
-            if hidden_otherwise and line.current is not None:
+            if otherwise and line.current is not None:
                 line.current.reach_soft()
 
     def close(self, reason: str) -> None:

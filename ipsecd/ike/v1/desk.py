@@ -255,6 +255,11 @@ class Desk:
         for party, meant in self._of_spis(spis).items():
             party.association.alive(tuple(meant))
 
+    def used(self, spis: tuple[bytes, ...]) -> None:
+        """Packets went by the pairs with these lately, in one of both directions."""
+        for party, meant in self._of_spis(spis).items():
+            party.association.used(tuple(meant))
+
     def _of_spis(self, spis: tuple[bytes, ...]) -> dict[Party, list[bytes]]:
         found: dict[Party, list[bytes]] = {}
         for spi in spis:

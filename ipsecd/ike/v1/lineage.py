@@ -132,11 +132,11 @@ class Lineage:
                 self._send_by(self.pairs[-1])
         gone.close(limits.OLD_INBOUND_KEPT if self.current is not None else 0.0)
 
-    def cut_off(self) -> None:
-        """All end at once."""
+    def cut_off(self, linger: float = 0.0) -> None:
+        """All end at once; packets are taken for so long."""
         gone, self.pairs, self.current = self.pairs, [], None
         for each in gone:
-            each.close()
+            each.close(linger)
 
     @property
     def replaced(self) -> tuple[LivePair, ...]:

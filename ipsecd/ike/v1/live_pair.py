@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ipsecd import limits
 from ipsecd.ike.core import Core
+from ipsecd.ike.inactivity import Inactivity
 from ipsecd.ike.v1.child_pair import ChildPair
 
 if TYPE_CHECKING:
@@ -57,14 +58,13 @@ class LivePair:
         self._opening: Timer | None = None  # of what is to be sent by soon
         self._closing: Timer | None = None  # of what is sent by until then
         self._keeper = keeper
-        self._last = core.now
         soft, hard = pair.limits[-1]
         self._timers: list[Timer] = []
         for seconds, action in ((soft.seconds, self.reach_soft), (hard.seconds, lambda: keeper.hard(self))):
             if seconds is not None:
                 self._timers.append(core.after(seconds, action))
-        self._idle: Timer | None = None
-        self._watch()
+        self.inactivity = Inactivity(core, pair.idle, lambda: keeper.idle(self))
+        self.inactivity.start()
 
     # --- what is installed ---
 
@@ -101,7 +101,8 @@ class LivePair:
             return
         self.stage = Stage.GONE
         self._cancel_deletion()
-        for timer in (*self._timers, *([self._idle] if self._idle else [])):
+        self.inactivity.stop()
+        for timer in self._timers:
             timer.cancel()
         self._close_outbound()
         if linger:
@@ -147,24 +148,8 @@ class LivePair:
             self.due = True
             self._keeper.soft(self)
 
-    def used(self) -> None:
-        """Packets have gone by it, in one of both directions."""
-        self._last = self._core.now
-
     def hear(self) -> None:
         """Packets came in by it: the peer has it."""
         self.heard = self._core.now
         if self._opening is not None:
             self._open()
-        self.used()
-
-    def _watch(self) -> None:
-        """By how long it wasn't used."""
-        most = self.pair.terms.idle
-        if most is None:
-            return
-        quiet_enough = self._last + most
-        if self._core.now >= quiet_enough:
-            self._keeper.idle(self)
-        else:
-            self._idle = self._core.timers.at(quiet_enough, self._watch)

@@ -147,6 +147,7 @@ class Menu:
             _lifetime(child),
             transport=child.transport,
             keylog=peer.keylog,
+            idle=child.idle,
             tfc=child.tfc,
             udp=how.udp,
             native=how.native and self._config.native,

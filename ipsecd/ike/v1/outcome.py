@@ -10,6 +10,7 @@ from ipsecd import limits
 from ipsecd.ike import reports
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import Given, TakenBack
+from ipsecd.ike.inactivity import UNUSED
 from ipsecd.ike.v1 import telling
 from ipsecd.ike.v1.access import Client
 from ipsecd.ike.v1.child_pair import ChildPair
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 LIFETIME_OVER = "its lifetime is over"
 PLANE_LOST = "a process of the data plane has lost it"
-_EVENTS = {LIFETIME_OVER: ("child-expired", "warning"), PLANE_LOST: ("child-lost", "warning")}
+_EVENTS = {
+    LIFETIME_OVER: ("child-expired", "warning"),
+    PLANE_LOST: ("child-lost", "warning"),
+    UNUSED: ("child-idle", "info"),
+}
 _CLOSED = ("child-closed", "info")
 NOT_INSTALLED = "it couldn't be installed: "
 

@@ -261,6 +261,7 @@ def test_packets_that_waited_leave_when_their_sa_is_installed() -> None:
         (messages.HardExpired(0xC0000001, "octets"), ("hard_expired", OURS)),
         (messages.PeerMoved(0xC0000001, OUTSIDE), ("peer_moved", OURS, PATH)),
         (messages.PeerAlive((0xC0000001, 0xD0000002)), ("peer_alive", (OURS, PEERS))),
+        (messages.PairsUsed((0xC0000001, 0xD0000002)), ("pairs_used", (OURS, PEERS))),
     ],
 )
 def test_what_the_roads_report_reaches_the_negotiation_and_its_answer_is_carried_out(result: Any, told: Any) -> None:

@@ -20,6 +20,7 @@ OUTSIDE = messages.Outside(HERE, 4_500, THERE, 62_001)
 KEYS = effects.ChildKeys(Encr.AES_CBC, 128, Integ.HMAC_SHA1_96, True, Secret(b"e" * 16), Secret(b"a" * 20))
 SAME_KEYS = messages.EspKeys(12, 128, 2, True, b"e" * 16, b"a" * 20)
 SOFT, HARD = Lifetime(10.0, 20, 30), Lifetime(40.0, 50, 60)
+HIDDEN = Tfc(1_400, 5)
 LIMITS = messages.Limits(10.0, 20, 30, 40.0, 50, 60)
 OURS, PEERS = bytes.fromhex("c0000001"), bytes.fromhex("d0000002")
 
@@ -37,10 +38,10 @@ OURS, PEERS = bytes.fromhex("c0000001"), bytes.fromhex("d0000002")
         ),
         (
             effects.InstallOutbound(
-                PEERS, OURS, "to-hq/1", "to-hq", KEYS, (NEAR,), (FAR,), PATH, SOFT, HARD, tfc=Tfc(1_400, 5)
+                PEERS, OURS, "to-hq/1", "to-hq", KEYS, (NEAR,), (FAR,), PATH, SOFT, HARD, tfc=HIDDEN, watched=True
             ),
             messages.InstallOutbound(
-                0xD0000002, 0xC0000001, "to-hq/1", SAME_KEYS, (NEAR,), (FAR,), OUTSIDE, LIMITS, tfc=Tfc(1_400, 5)
+                0xD0000002, 0xC0000001, "to-hq/1", SAME_KEYS, (NEAR,), (FAR,), OUTSIDE, LIMITS, tfc=HIDDEN, watched=True
             ),
         ),
         (effects.RemoveInbound(OURS), messages.RemoveInbound(0xC0000001)),

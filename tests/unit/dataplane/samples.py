@@ -21,7 +21,7 @@ MESSAGES: list[Message] = [
     m.InstallInbound(0xC0FFEE00, "to-hq#1", KEYS, LOCAL, REMOTE, OUTSIDE, LIMITS, 1_024),
     m.InstallOutbound(0xFFFFFFFF, 1, "to-hq#1", KEYS, LOCAL, REMOTE, OUTSIDE, LIMITS),
     m.InstallOutbound(2, 3, "x", KEYS, (), (), OUTSIDE, m.Limits()),
-    m.InstallOutbound(2, 3, "x", KEYS, (), (), OUTSIDE, m.Limits(), tfc=m.Tfc(65_535, 5)),
+    m.InstallOutbound(2, 3, "x", KEYS, (), (), OUTSIDE, m.Limits(), tfc=m.Tfc(65_535, 5), watched=True),
     m.RemoveInbound(7),
     m.RemoveOutbound(7, 8),
     m.MovePath((1, 2, 0xFFFFFFFF), OUTSIDE),
@@ -41,6 +41,7 @@ MESSAGES: list[Message] = [
     m.HardExpired(7, "seconds"),
     m.PeerMoved(7, OUTSIDE),
     m.PeerAlive((1, 2)),
+    m.PairsUsed((1, 2)),
     m.IkeDatagram(b"\x00" * 200, ip_address("192.0.2.1"), 500, ip_address("192.0.2.2"), 500, False),
     m.Counters(
         (m.SaCounters(1, 2, "out", 3, 4, 5, 6.25, 2), m.SaCounters(1, 1, "in", 0, 0, 0, None, 0)),
