@@ -176,6 +176,7 @@ def _child(child: Child, identifier: str) -> ike.Child:
         remote=child.remote,
         proposals=tuple(_child_proposal(proposal) for proposal in child.proposals),
         lifetime=_lifetime(child.lifetime),
+        idle=child.inactivity,
         start=child.start,
         fallback=child.fallback.after if child.fallback else None,
         tfc=child.tfc,

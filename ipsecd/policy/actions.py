@@ -172,6 +172,13 @@ class FilterAction(Strict):
     lifetime: Lifetime = Field(
         Lifetime(), description="Of the SAs made.", json_schema_extra={"default": {"seconds": 3600}}
     )
+    inactivity: int | None = Field(
+        None,
+        ge=limits.MIN_INACTIVITY,
+        le=limits.MAX_LIFETIME,
+        description="Seconds without a packet, either way, after which SAs end; the next packet has new ones made. "
+        "Without it they stay.",
+    )
     pfs: Pfs = Field(
         False,
         description="Perfect forward secrecy: a key exchange of its own for each SA that follows the first. `true` "

@@ -108,5 +108,6 @@ def _terms(policy_file: PolicyFile, rule: Rule) -> dict[str, object]:
         "df": action.df,
         "dscp": action.dscp,
         "tfc": action.tfc,
+        "inactivity": action.inactivity,
         "fallback_to_clear": action.fallback_to_clear,
     }

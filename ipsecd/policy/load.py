@@ -10,6 +10,7 @@ from ipsecd.policy.crosscheck import crosscheck
 from ipsecd.policy.fallback import reaching_too_far
 from ipsecd.policy.fit import unfit
 from ipsecd.policy.halves import unequal
+from ipsecd.policy.lasting import short_lived
 from ipsecd.policy.lending import unfit_access
 from ipsecd.policy.model import PolicyFile
 from ipsecd.policy.nodes import in_order
@@ -29,7 +30,7 @@ def load_policy(text: str, file: str) -> PolicyFile:
     if tree.mistakes:
         raise ConfigError(in_order(tree.mistakes))
     policy_file = PolicyFile(file, content, tree)
-    rules = (unfit, unequal, reaching_too_far, unfit_access, unspeakable)
+    rules = (unfit, unequal, reaching_too_far, short_lived, unfit_access, unspeakable)
     if wrong := in_order(mistake for rule in rules for mistake in rule(policy_file)):
         raise ConfigError(wrong)
     return policy_file

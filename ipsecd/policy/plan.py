@@ -159,6 +159,7 @@ class Child:
     dscp: int | None = None  # of the outer header; None copies it (section 4.4.1.2)
     fallback: Fallback | None = None
     tfc: Tfc = NO_TFC
+    inactivity: int | None = None  # seconds without a packet after which its SAs end; None: they don't
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,7 @@ class _Planner:
                 dscp=None if action.dscp == "copy" else action.dscp,
                 fallback=_fallback(action),
                 tfc=_tfc(action),
+                inactivity=action.inactivity,
             )
 
     def _proposals(self, action: FilterAction) -> Iterator[planned.ChildProposal]:

@@ -116,7 +116,8 @@ def test_a_peer_of_the_plan_is_a_peer_of_the_negotiation_with_its_keys() -> None
 def test_methods_of_ah_and_of_both_are_those_of_the_negotiation_and_children_of_hosts_want_transport_mode() -> None:
     esp = EspProposal(((Encr.AES_GCM_16, 128),), (), (Group.CURVE25519,), False, Lifetime(60))
     signed = AhProposal((Integ.AES_128_GMAC,), (Group.ECP_256,), False, Lifetime(70))
-    child = replace(CHILD, proposals=(signed, AhEspProposal((Integ.HMAC_SHA1_96,), esp)), tfc=Tfc(1_400, 5))
+    proposals = (signed, AhEspProposal((Integ.HMAC_SHA1_96,), esp))
+    child = replace(CHILD, proposals=proposals, tfc=Tfc(1_400, 5), inactivity=300)
     each = replace(PEER, name="each", each=True, local=None, remotes=(), children=(child,))
     config = ike_config(replace(PLAN, peers=(PEER, each)), Keyring({"old": KEY}), IDS, {})
     inside = ike.EspProposal(((Encr.AES_GCM_16, 128),), (), (Group.CURVE25519,), False, ike.Lifetime(60))
@@ -127,6 +128,7 @@ def test_methods_of_ah_and_of_both_are_those_of_the_negotiation_and_children_of_
     )
     assert of_each.transport
     assert of_each.tfc == Tfc(1_400, 5)
+    assert of_each.idle == 300
     assert not config.peers[0].children[0].transport
 
 

@@ -158,6 +158,10 @@ def test_two_halves_have_to_be_negotiated_alike() -> None:
     hiding = own.replace("df: set", "tfc: {padding: mtu}")
     (mistake,) = mistakes(f"{head}- name: from-hq{asked}".replace(own, hiding))
     assert "start and tfc must be the same" in mistake
+    resting = own.replace("df: set", "inactivity: 300")
+    text = f"{head}- name: from-hq{tail.replace('require-security', 'own')}".replace(own, resting)
+    (mistake,) = mistakes(text)
+    assert "inactivity must be the same" in mistake
     alike = own.replace("df: set, ", "")
     load(f"{head}- name: from-hq{tail.replace('require-security', 'own')}".replace(own, alike))  # what isn't negotiated
 

@@ -373,6 +373,15 @@ def test_a_child_hides_what_its_action_says(tfc: str, meant: Tfc) -> None:
     assert planned(text).peers[0].children[0].tfc == meant
 
 
+def test_the_sas_of_a_child_end_when_nothing_goes_by_them_if_its_action_says_so() -> None:
+    assert planned(with_filters(FILTER)).peers[0].children[0].inactivity is None
+    text = with_rules(
+        RULE + TUNNEL.replace("require-security", "own"),
+        "filter_actions: {own: {action: negotiate, inactivity: 300}}\n",
+    )
+    assert planned(text).peers[0].children[0].inactivity == 300
+
+
 def test_pfs_may_name_its_groups() -> None:
     text = with_rules(
         RULE + TUNNEL.replace("require-security", "own"),

@@ -94,8 +94,8 @@ def test_patterns_are_those_of_every_dialect() -> None:
             "{source: me, destination: any, source_port: any}",
         ),
         (
-            "filter_actions: {a: {action: negotiate, tfc: {padding: mtu, dummies: 1000}}, b: {action: negotiate, tfc: "
-            "{padding: 64}, security_methods: "
+            "filter_actions: {a: {action: negotiate, inactivity: 5, tfc: {padding: mtu, dummies: 1000}}, "
+            "b: {action: negotiate, tfc: {padding: 64}, security_methods: "
             "[{ah: {integrity: sha1}}, {esp: {encryption: [aes128gmac, aes128gcm16]}}]}}"
         ),
         "credentials: {a: {psk: {command: [/bin/x, ' ', 'two\\nlines']}}}",
@@ -123,6 +123,8 @@ def test_what_ipsecd_accepts_the_schema_accepts(text: str) -> None:
         "filter_actions: {a: {action: negotiate, security_methods: [{esp: {encryption: rot13}}]}}",
         "filter_actions: {a: {action: negotiate, security_methods: [{}]}}",
         "filter_actions: {a: {action: negotiate, fallback_to_clear: 5}}",
+        "filter_actions: {a: {action: negotiate, inactivity: 4}}",
+        "filter_actions: {a: {action: permit, inactivity: 300}}",
         "filter_actions: {a: {action: negotiate, tfc: {}}}",
         "filter_actions: {a: {action: negotiate, tfc: {padding: 63}}}",
         "filter_actions: {a: {action: negotiate, tfc: {padding: MTU}}}",
