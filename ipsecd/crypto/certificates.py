@@ -69,6 +69,12 @@ class Certificate:
         return any(claimed.matches(identity) for identity in self.identities)
 
     @property
+    def times(self) -> tuple[float, float]:
+        """From when to when it is valid, in seconds since 1970."""
+        with _reading():
+            return self.parsed.not_valid_before_utc.timestamp(), self.parsed.not_valid_after_utc.timestamp()
+
+    @property
     def key(self) -> RsaPublic:
         """PeerError("bad-certificate") unless its key is one of RSA, and large enough."""
         with _reading():

@@ -5,8 +5,9 @@ What can't be had is an OperatorError whose hint is the next step, as with pre-s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ipsecd import limits
@@ -19,6 +20,7 @@ from ipsecd.errors import OperatorError, PeerError
 from ipsecd.ike.v1.methods import Certified
 from ipsecd.pki.raw_chain import RawChain
 from ipsecd.policy import plan
+from ipsecd.wire.identity import Identity
 
 _CHAIN = File("certificate file", private=False)
 _AUTHORITIES = File("file of authorities", private=False, most=limits.MAX_AUTHORITIES_FILE)
@@ -62,6 +64,27 @@ def read_certificates(
     der, key = _private_key(folder / told.key, users)
     _check_own(path, folder / told.key, chain[0], key)
     return Certificates(chain, der, tuple(authorities), trust, Certified(chain, key, trust))
+
+
+def doubts(certificates: Certificates, identities: Iterable[Identity], now: float) -> Iterator[str]:
+    """What peers will have against our certificate when we call ourselves by these. They refuse it without a word."""
+    if not certificates.chain:
+        return
+    own = Certificate(certificates.chain[0])
+    try:
+        (since, until), names = own.times, ", ".join(map(str, own.identities))
+    except PeerError as error:
+        yield f"has something that can't be read: {error.detail}"
+        return
+    if not since <= now <= until:
+        yield f"is valid from {_day(since)} to {_day(until)}"
+    for identity in identities:
+        if not own.names(identity):
+            yield f"is for {names or 'nobody'}, and we are {identity}"
+
+
+def _day(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _certificates(path: Path, users: frozenset[int], file: File) -> tuple[bytes, ...]:

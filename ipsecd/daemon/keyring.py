@@ -13,7 +13,7 @@ import structlog
 
 from ipsecd import limits
 from ipsecd.crypto.secret import Secret
-from ipsecd.daemon.certificate_files import Certificates, read_certificates
+from ipsecd.daemon.certificate_files import Certificates, doubts, read_certificates
 from ipsecd.daemon.credentials import read_file, read_systemd, run_command
 from ipsecd.daemon.users_file import Users, read_users
 from ipsecd.errors import OperatorError
@@ -76,6 +76,8 @@ async def gather(plan: Plan, sources: Sources) -> Keyring:
             continue
         if credential.name in ring.keys and credential.name not in passwords - keys:
             _warn_of_short(credential.name, len(ring.keys[credential.name]))
+        if credential.name in ring.certificates:
+            _warn_of_doubts(credential.name, ring.certificates[credential.name], plan)
     for path in dict.fromkeys(peer.xauth.users for peer in plan.peers if isinstance(peer.xauth, XauthGateway)):
         try:
             ring.users[path] = read_users(sources.folder / path, sources.users)
@@ -87,6 +89,14 @@ async def gather(plan: Plan, sources: Sources) -> Keyring:
 def _warn_of_short(name: str, octets: int) -> None:
     if octets < limits.STRONG_PSK:
         log.warning("short-key", credential=name, octets=octets)
+
+
+def _warn_of_doubts(name: str, found: Certificates, plan: Plan) -> None:
+    ours = dict.fromkeys(
+        peer.local_id for peer in plan.peers if name in peer.certificates and peer.local_id is not None
+    )
+    for doubt in doubts(found, ours, time.time()):
+        log.warning("certificate-doubtful", credential=name, doubt=doubt)
 
 
 async def _add(ring: Keyring, credential: Credential, sources: Sources) -> None:

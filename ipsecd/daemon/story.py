@@ -77,6 +77,7 @@ STORY: dict[str, Told] = {
         "Which peers speak IKEv2 isn't known any more, so where a rule allows both none is spoken to by IKEv1: {reason}"
     ),
     "keylog-on": Told("KEYS ARE KEPT for export (keylog: true): {peers}. Whoever gets them reads the traffic"),
+    "certificate-doubtful": Told("Credential {credential}: peers will refuse our certificate, which {doubt}"),
     "short-key": Told("Credential {credential} has {octets} octets; a pre-shared key should be random and longer"),
     "name-resolved": Told("{name} is {addresses}"),
     "name-unknown": Told("{name} has no address"),

@@ -10,9 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import PrivateFormat
 
 from ipsecd import limits
-from ipsecd.daemon.certificate_files import Certificates, read_certificates
+from ipsecd.daemon.certificate_files import Certificates, doubts, read_certificates
 from ipsecd.errors import OperatorError
 from ipsecd.policy.plan import Certificate
+from ipsecd.wire.identity import Identity
 from tests.unit.crypto.authority import NOW, ROOT, Authority, private
 from tests.unit.daemon.pem_files import key_pem, pem, put, put_all
 
@@ -39,6 +40,17 @@ def test_a_key_as_openssl_wrote_it_of_old(tmp_path: Path) -> None:
     put_all(tmp_path, "i", "gw.example")
     put(tmp_path / "gw.key", key_pem("i", form=PrivateFormat.TraditionalOpenSSL))
     assert read(tmp_path).certified is not None
+
+
+def test_what_peers_will_have_against_our_certificate_is_told(tmp_path: Path) -> None:
+    put_all(tmp_path, "i", "gw.example", "192.0.2.1")
+    found, day = read(tmp_path), 86_400.0
+    ours, another = [Identity.parse("gw.example"), Identity.parse("192.0.2.1")], [Identity.parse("gw.other.example")]
+    assert list(doubts(found, ours, NOW)) == []
+    assert list(doubts(found, another, NOW)) == ["is for gw.example, 192.0.2.1, and we are gw.other.example"]
+    times = "is valid from 2026-05-27 20:26 UTC to 2029-02-20 20:26 UTC"
+    assert [list(doubts(found, ours, NOW + days * day)) for days in (-2, -1, 999, 1_000)] == [[times], [], [], [times]]
+    assert list(doubts(read(tmp_path, Certificate(authorities=("ca.pem",))), another, NOW)) == []
 
 
 def test_authorities_alone_are_whom_a_hybrid_client_believes(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 from structlog.testing import capture_logs
 
 from ipsecd.crypto.secret import Secret
 from ipsecd.daemon.keyring import Keyring, Sources, gather
-from ipsecd.policy.plan import Credential, Plan
+from ipsecd.policy.plan import Certificate, Credential, Plan
+from tests.unit.crypto.authority import Authority
+from tests.unit.daemon.pem_files import key_pem, pem, put
 
 
 def gathered(tmp_path: Path, *credentials: Credential) -> Keyring:
@@ -53,3 +56,16 @@ def test_a_short_key_works_with_a_warning_that_does_not_show_it(tmp_path: Path) 
         ring = gathered(tmp_path, Credential("short", file="short.psk"))
     assert ring.keys == {"short": Secret(b"sesame")}
     assert logs == [{"event": "short-key", "log_level": "warning", "credential": "short", "octets": 6}]
+
+
+def test_a_certificate_that_is_over_is_warned_of(tmp_path: Path) -> None:
+    """Peers refuse it without a word."""
+    long_ago = Authority("old", start=datetime(2001, 1, 1, tzinfo=UTC))
+    put(tmp_path / "gw.pem", pem(long_ago.end("i", "gw.example")))
+    put(tmp_path / "gw.key", key_pem("i"))
+    put(tmp_path / "ca.pem", pem(long_ago.der))
+    with capture_logs() as logs:
+        ring = gathered(tmp_path, Credential("gw", certificate=Certificate("gw.pem", "gw.key", ("ca.pem",))))
+    assert list(ring.certificates) == ["gw"]
+    doubt = "is valid from 2001-01-01 00:00 UTC to 2003-09-28 00:00 UTC"
+    assert logs == [{"event": "certificate-doubtful", "log_level": "warning", "credential": "gw", "doubt": doubt}]
