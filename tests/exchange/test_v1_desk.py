@@ -11,6 +11,7 @@ from ipsecd.ike.config import Encapsulation, IkeConfig, Lifetime, SharedKey
 from ipsecd.ike.v1.special import Special
 from ipsecd.wire.identity import Identity
 from ipsecd.wire.registry import Encr, Group, Integ, Prf
+from ipsecd.wire.registry_v1 import Exchange
 from ipsecd.wire.selector import Selector
 from tests.exchange.gateways import ESP_CLASSIC, ESP_GCM, ESP_PFS, KEY, NET_A, NET_B, A, B, child_of_a, mirrored
 from tests.exchange.network import Link
@@ -528,3 +529,21 @@ def test_hosts_have_transport_mode_also_by_ipv6() -> None:
         net.want(net.a).run(5.0)
         assert net.agree(1)
         assert net.b.desk.status()[0].children[0].mode == "transport"
+
+
+def test_of_what_the_peer_has_ended_in_a_message_that_was_lost_nothing_is_left_once_it_is_called_again() -> None:
+    net = pair()
+    net.want(net.a).run(5.0)
+    told: list[bytes] = []
+
+    def lose_the_first(end: End, data: bytes) -> bytes | None:
+        if end is net.b and data[18] == Exchange.INFORMATIONAL:
+            told.append(data)
+            return None if len(told) == 1 else data
+        return data
+
+    net.alter = lose_the_first
+    net.do(net.b, lambda desk: desk.put_down_peer("a", "enough")).run(0.5)
+    assert (len(net.b.inbound), len(net.a.inbound), net.a.established) == (0, 1, 0)
+    assert net.run(60.0, until=lambda: net.agree(1))
+    assert net.a.events("child-rekeyed")

@@ -49,7 +49,17 @@ class Consequences:
         self._lending.take_back()
         if session.peer_alone:
             self.alone(session)
+        if session.sa.initiator:
+            self._see_whether_they_are_there(session)
         self._wishes.serve()
+
+    def _see_whether_they_are_there(self, session: Session) -> None:
+        """SAs without an ISAKMP SA, as the peer has ended it: it may have ended them, too, in a message that was lost.
+        That is seen by having them anew."""
+        for live in tuple(self._children):
+            if live.session.over:
+                live.session = session
+                live.reach_soft()
 
     def configured(self, session: Session, settings: NetworkSettings) -> None:
         self._holder.configured(session.sa, settings)
