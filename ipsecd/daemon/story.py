@@ -1,7 +1,7 @@
 """What each event says to an operator: a sentence with the event's fields in it.
 
 Besides the fields of the event a sentence may name ``who``: the rule, or of a rule without a tunnel the one host, else
-the peer, else the address it is about; and ``which``: the child, else ``who``.
+the peer, else the address it is about, and who uses that; and ``which``: the child, else ``who``.
 An event without a sentence here still comes out, as its words and fields.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
+from ipsecd.printable import printable
 from ipsecd.wire.hostpair import hosts_named
 
 
@@ -185,6 +186,8 @@ def sentence(event: str, fields: Mapping[str, Any]) -> str:
     who = str(fields.get("rule") or peer or fields.get("remote") or "")
     if hosts_named(peer):
         who = peer if "," in who else f"{who.partition('@')[0]}@{peer.partition('@')[2]}"
+    if user := fields.get("user"):
+        who += f" ({printable(str(user))})"
     known = {"who": who, "which": fields.get("child") or who, **fields}
     if told is not None and all(name is None or name in known for name in _NEEDS[event]):
         return told.text.format_map(known)

@@ -80,8 +80,8 @@ def not_carried(sa: IsakmpSa, terms: QuickTerms) -> str:
     if not sa.in_udp:
         return "the peer can't carry ESP in UDP, and there is nothing else here: by the rule, or without raw sockets"
     if not terms.udp:
-        return "all goes in UDP here, as there is a NAT or the peer wants it so: the rule has native packets only"
-    return "AH can't be carried: all goes in UDP here, as there is a NAT or the peer wants it so"
+        return "all goes in UDP here, as there is a NAT or one side wants it so: the rule has native packets only"
+    return "AH can't be carried: all goes in UDP here, as there is a NAT or one side wants it so"
 
 
 def mode(sa: IsakmpSa, *, transport: bool) -> Encapsulation:

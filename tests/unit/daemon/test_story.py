@@ -67,6 +67,12 @@ def test_a_sentence_is_about_the_rule_else_the_peer_else_the_address() -> None:
     )
 
 
+def test_a_sentence_about_a_peer_says_who_uses_it() -> None:
+    fields = {"rule": "staff", "peer": "staff", "user": "alice\n", "reason": "the peer has ended it"}
+    assert sentence("ike-closed", fields) == "staff (alice\\n): IKE SA closed: the peer has ended it"
+    assert sentence("ike-closed", {**fields, "user": ""}) == "staff: IKE SA closed: the peer has ended it"
+
+
 def test_a_sentence_about_one_host_of_many_says_which() -> None:
     fields = {"rule": "servers", "peer": "servers@192.0.2.9", "reason": "the peer doesn't answer"}
     assert sentence("ike-failed", fields) == "servers@192.0.2.9: no IKE SA: the peer doesn't answer"
