@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from types import MappingProxyType
 
@@ -30,7 +30,7 @@ class Judging:
         self._guard = guard
         self._users: Mapping[str, Users] = MappingProxyType({})
         self._resume: Resume | None = None
-        self._works: set[asyncio.Future[bool]] = set()
+        self._works: set[Future[bool]] = set()
         self._thread = ThreadPoolExecutor(1, "passwords")
 
     def serve(self, users: Mapping[str, Users], resume: Resume) -> None:
@@ -41,7 +41,7 @@ class Judging:
     def over(self) -> None:
         """There is no negotiation any more: passwords that wait aren't looked at."""
         self._users, self._resume = MappingProxyType({}), None
-        for work in self._works:
+        for work in tuple(self._works):
             work.cancel()
 
     def judge(self, path: str, user: str, password: Secret, then: Then) -> None:
@@ -52,17 +52,17 @@ class Judging:
             log.warning("password-not-judged", user=user, reason=_NO_FILE if users is None else _TOO_MANY)
             then(False)
             return
-        work = asyncio.get_running_loop().run_in_executor(self._thread, users.table.verify, user, password)
+        work = self._thread.submit(users.table.verify, user, password)
         self._works.add(work)
-        work.add_done_callback(partial(self._judged, self._resume, then))
+        asyncio.wrap_future(work).add_done_callback(partial(self._judged, work, self._resume, then))
 
-    def _judged(self, resume: Resume | None, then: Then, work: asyncio.Future[bool]) -> None:
+    def _judged(self, work: Future[bool], resume: Resume | None, then: Then, judged: asyncio.Future[bool]) -> None:
         self._works.discard(work)
-        if work.cancelled():
+        if judged.cancelled():
             return
         right = False
         with self._guard.over("a user's password"):
-            right = work.result()
+            right = judged.result()
         if resume is not None and resume == self._resume:
             resume(partial(then, right))
 
