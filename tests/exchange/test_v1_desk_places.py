@@ -261,6 +261,23 @@ def test_what_is_lent_to_us_stays_ours_when_the_rule_is_called_otherwise() -> No
     assert told[1] == replace(told[0], peer="gateway")
 
 
+def test_what_was_made_for_an_address_that_we_have_no_more_ends_and_is_had_for_the_new_one() -> None:
+    first, second = handing(), handing("10.3.0.128/25")
+    net = remote_access(Client(user(), (4,)), Gateway(Gate(Users().judge), first))
+    net.want(net.a).run(5.0)
+    net.alter = lambda end, data: data if end is net.a else None  # the gateway has forgotten it, and can't say so
+    (peer,) = net.b.core.config.peers
+    net.reload(net.b, IkeConfig((replace(peer, special=Special(access=Gateway(Gate(Users().judge), second))),))).run(
+        0.5
+    )
+    net.alter = lambda _, data: data
+    net.do(net.a, lambda desk: desk.rekey_peer("b")).run(10.0)
+    assert told(net.a, "child-closed") == "the gateway has given us another address"
+    net.want(net.a).run(5.0)
+    assert net.agree(1)
+    assert [str(sa.local[0]) for sa in net.a.outbound.values()] == ["10.3.0.129"]
+
+
 def test_an_address_that_is_ours_a_moment_later_is_waited_for() -> None:
     before = child_of_a("before", local=(Selector.net("192.0.2.1/32"),))
     after = child_of_a("after", local=(Selector.net("192.0.2.1/32"), Selector.net("10.3.0.1/32")))

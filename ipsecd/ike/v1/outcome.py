@@ -65,6 +65,7 @@ class Outcome:
             name = self._party.first.name
             self._given = Given(name, settings.addresses, settings.dns, settings.nbns, settings.subnets)
             self._core.emit(self._given)
+            self._core.after(0.0, self._end_of_others)
         else:
             self._party.lent()
 
@@ -99,6 +100,17 @@ class Outcome:
         if self._given is not None and not association.sessions and not association.pairs:
             before, self._given = self._given, None
             self._core.emit(TakenBack(before.peer))
+
+    def _end_of_others(self) -> None:
+        """SAs for an address that we had before and haven't any more: the gateway wouldn't renew them."""
+        if self._given is None:
+            return
+        ours = self._given.addresses
+        for live in self._party.association.pairs:
+            local = live.pair.ends.local
+            near = (each for each in ours if each.version == local.version)
+            if not any(int(local.start) <= int(each) <= int(local.end) for each in near):
+                self._party.association.lost(live.pair.spis, "the gateway has given us another address")
 
     def renamed(self) -> None:
         """By another name of the peer the addresses are taken back one day; there is no moment without them."""
