@@ -35,6 +35,7 @@ def in_use(both: Scene) -> set[str]:
 def test_a_quick_mode_renews_a_child(v1: Standing, tmp_path: Path, name: str, initiator: str, who: str) -> None:
     with v1.told(CHILDREN[name]) as both:
         both.up(initiator)
+        assert both.carries()
         ike, first = spis(both)
         with Ping(both.sites, both.near, both.host(both.far), tmp_path / "ping") as ping:
             for _ in range(3):
@@ -59,6 +60,7 @@ def test_a_phase_1_renews_an_isakmp_sa(v1: Standing, tmp_path: Path, name: str, 
     """The one before is left to end by itself, some seconds later."""
     with v1.told(ISAKMP[name]) as both:
         both.up(initiator)
+        assert both.carries()
         with Ping(both.sites, both.near, both.host(both.far), tmp_path / "ping") as ping:
             before, _ = spis(both)
             if who == "ours":
@@ -81,6 +83,7 @@ def test_strongswan_renews_both_by_its_clock(v1: Standing, tmp_path: Path) -> No
     later = {"rekey_time": "3s", "over_time": "60s", "rand_time": "0s", "reauth_time": "0s"}
     with v1.told(keyed(child=soon, connection=later)) as both:
         both.up("theirs")
+        assert both.carries()
         ike, child = spis(both)
         with Ping(both.sites, both.near, both.host(both.far), tmp_path / "ping") as ping:
             eventually(lambda: spis(both)[0] - ike and spis(both)[1].isdisjoint(child), "all is new")
@@ -92,6 +95,7 @@ def test_a_child_is_renewed_by_volume(v1: Standing, tmp_path: Path) -> None:
     """Soft limits in packets start a quick mode by themselves."""
     with v1.told(keyed(action={"lifetime": {"packets": 1_000}})) as both:
         both.up("ours")
+        assert both.carries()
         _, first = spis(both)
         with Ping(both.sites, both.near, both.host(both.far), tmp_path / "ping") as ping:
             both.sites.run(both.near, ["ping", "-q", "-i", "0.002", "-c", "1000", both.host(both.far)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import pytest
 
 from tests.interop.standing import Standing
@@ -79,8 +77,8 @@ INITIATORS = ("ours", "theirs")
 def test_phase_1(v1_inline: Standing, group: str) -> None:
     """Each cipher with each group and with each hash, and each hash with each group, each side calling in turn."""
     turn = list(GROUPS).index(group)
-    for row, (cipher, initiator) in enumerate(product(CIPHERS, INITIATORS)):
-        hashed = list(HASHES)[(row + turn) % len(HASHES)]
+    for row, cipher in enumerate(CIPHERS):
+        hashed, initiator = list(HASHES)[(row + turn) % len(HASHES)], INITIATORS[(row + turn // 2) % 2]
         expected = f"{CIPHERS[cipher]} {HASHES[hashed]} {GROUPS[group]}"
         assert phase_1(v1_inline, initiator, cipher, hashed, group) == expected
 
