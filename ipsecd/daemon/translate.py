@@ -13,6 +13,7 @@ SaEffect = (
     | effects.RemoveOutbound
     | effects.MovePath
     | effects.GiveUp
+    | effects.Coming
 )
 
 
@@ -52,8 +53,8 @@ def message(effect: SaEffect, window: int) -> messages.ToRoads:
             return messages.RemoveOutbound(number(spi), number(inbound))
         case effects.MovePath(inbound_spis, path):
             return messages.MovePath(tuple(number(spi) for spi in inbound_spis), outside(path))
-        case effects.GiveUp(child):
-            return messages.GiveUp(child)
+        case effects.GiveUp(child) | effects.Coming(child):
+            return messages.GiveUp(child) if isinstance(effect, effects.GiveUp) else messages.Coming(child)
 
 
 def number(spi: bytes) -> int:

@@ -43,6 +43,7 @@ TYPES: dict[int, type[Message]] = {
     13: m.Probe,
     14: m.SpdPart,
     15: m.Release,
+    16: m.Coming,
     64: m.Done,
     65: m.Acquire,
     66: m.InboundUsed,

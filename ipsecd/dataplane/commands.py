@@ -6,6 +6,7 @@ from collections import Counter
 
 from ipsecd.dataplane.inbound import Inbound
 from ipsecd.dataplane.messages import (
+    Coming,
     Counters,
     GiveUp,
     InstallInbound,
@@ -25,7 +26,7 @@ from ipsecd.dataplane.results import Result
 from ipsecd.errors import LocalError
 from ipsecd.ipsec.spd import Spd
 
-OUTBOUND_ALONE = (InstallOutbound, RemoveOutbound, GiveUp, Release)  # messages that only this road is told
+OUTBOUND_ALONE = (InstallOutbound, RemoveOutbound, GiveUp, Coming, Release)  # messages that only this road is told
 INBOUND_ALONE = (InstallInbound, RemoveInbound)
 
 
@@ -51,6 +52,8 @@ def tell_outbound(road: Outbound, message: ToRoads, now: float, spd: Spd | None)
             road.remove(spi, inbound)
         case GiveUp(child):
             road.give_up(child)
+        case Coming(child):
+            road.coming(child, now)
         case Release(child):
             return road.release(child)
         case _:

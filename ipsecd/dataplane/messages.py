@@ -1,9 +1,9 @@
 """The messages between the control process and the two roads. Inline roads take the same messages as calls.
 
-Control -> roads: InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound, MovePath, SetSpd, GiveUp, Release,
-SetLinkMtu, SetPathMtu, AskCounters, Probe. Roads -> control: Acquire, Released, InboundUsed, SoftExpired, HardExpired,
-PeerMoved, PeerAlive, PairsUsed, IkeDatagram, Counters, and Done, which acknowledges each message that changes
-something.
+Control -> roads: InstallInbound, InstallOutbound, RemoveInbound, RemoveOutbound, MovePath, SetSpd, GiveUp, Coming,
+Release, SetLinkMtu, SetPathMtu, AskCounters, Probe. Roads -> control: Acquire, Released, InboundUsed, SoftExpired,
+HardExpired, PeerMoved, PeerAlive, PairsUsed, IkeDatagram, Counters, and Done, which acknowledges each message that
+changes something.
 
 Roads in processes of their own are told Begin first, NewTun when another device takes the place of a lost one, and
 SpdPart before a SetSpd with many entries; they say Ready, and then also Heard, TunLost and Fault.
@@ -30,6 +30,7 @@ __all__ = [
     "AhKeys",
     "AskCounters",
     "Begin",
+    "Coming",
     "Counters",
     "Done",
     "EspKeys",
@@ -166,6 +167,13 @@ class SetSpd:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
+    child: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """This child has an outbound SA in a moment: packets wait for it, and nothing asks for it."""
+
     child: str
 
 
@@ -357,6 +365,7 @@ ToRoads = (
     | MovePath
     | SetSpd
     | GiveUp
+    | Coming
     | Release
     | SetLinkMtu
     | SetPathMtu

@@ -289,6 +289,10 @@ class Outbound:
     def give_up(self, child: str) -> None:
         self.tally.drops["gave-up"] += len(self._waiting.leave(child))
 
+    def coming(self, child: str, now: float) -> None:
+        """It has an SA in a moment."""
+        self._waiting.coming(child, now)
+
     def release(self, child: str) -> list[Result]:
         """Hand back what waits for this child."""
         packets = self._waiting.release(child)

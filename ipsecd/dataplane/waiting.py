@@ -80,6 +80,14 @@ class WaitingRoom:
         self._octets -= sum(map(len, packets))
         return packets
 
+    def coming(self, child: str, now: float) -> None:
+        """It has an SA in a moment, as if somebody had asked for it now."""
+        room = self._children.get(child)
+        if room is None and len(self._children) < limits.MAX_WAITING:
+            room = self._children[child] = _Child(now)
+        if room is not None:
+            room.asked, room.pending, room.lost = now, True, False
+
     def served(self, child: str) -> list[bytes]:
         """The packets of a child that has an SA now, oldest first."""
         if child not in self._children and len(self._children) < limits.MAX_WAITING:

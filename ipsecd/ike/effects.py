@@ -124,6 +124,14 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Coming:
+    """A child has an outbound SA in a moment, without being asked for: its packets wait for that, whatever was
+    before. An ``InstallOutbound`` or a ``GiveUp`` of it follows."""
+
+    child: str
+
+
+@dataclass(frozen=True, slots=True)
 class Silent:
     """The peer that is called for this child, which packets wait for, has not answered for so long that its rule may
     fall back to clear, unless it has been ``heard`` before. The call goes on."""
@@ -200,6 +208,7 @@ Effect = (
     | RemoveOutbound
     | MovePath
     | GiveUp
+    | Coming
     | Silent
     | Heard
     | SpeaksV2

@@ -3,6 +3,7 @@ nothing by new SAs until it has read the last message."""
 
 from __future__ import annotations
 
+from ipsecd.ike.effects import Coming, GiveUp
 from tests.exchange.network import Link
 from tests.exchange.v1_gateways import Gateways, gateways
 
@@ -29,6 +30,7 @@ def spi_of(net: Gateways) -> bytes:
 def test_the_initiator_sends_by_the_first_pair_a_fifth_of_a_second_later() -> None:
     net = first()
     assert len(net.r.outbound) == 1
+    assert [each for each in net.i.effects if isinstance(each, Coming)] == [Coming("c")]  # what there is to send waits
     net.run(net.now + 0.19)
     assert net.i.outbound == {}
     net.run(net.now + 0.02)
@@ -61,6 +63,7 @@ def test_what_ends_before_that_is_never_sent_by() -> None:
     net.act(lambda: net.r.all.put_down("c", "by command"))
     net.run(net.now + 1.0)
     assert (net.i.outbound, net.i.all.pairs) == ({}, ())
+    assert [each.child for each in net.i.effects if isinstance(each, GiveUp)] == ["c"]  # and isn't kept for nothing
 
 
 def test_a_successor_that_ends_before_that_leaves_the_old_one_sent_by() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -34,5 +35,5 @@ def test_capture_decrypts(v1_inline: Standing, tmp_path: Path, ike: str, esp: st
     networks = tshark(capture, keys, "isakmp.exchangetype == 32", "isakmp.id.data.ipv4_addr")
     assert {network for line in networks for network in line.split(",") if network} == {"10.1.0.0", "10.2.0.0"}
     pings = tshark(capture, keys, "icmp", "icmp.type", "esp.icv_good")
-    assert set(pings) == {"8\t1", "0\t1"}
+    assert Counter(pings) == {"8\t1": 6, "0\t1": 6}
     assert tshark(capture, NONE, "icmp || isakmp.id.data.fqdn", "frame.number") == []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ipsecd import limits
 from ipsecd.ike.core import Core
+from ipsecd.ike.effects import Coming, GiveUp
 from ipsecd.ike.inactivity import Inactivity
 from ipsecd.ike.v1.child_pair import ChildPair
 
@@ -80,6 +81,7 @@ class LivePair:
             self.sending = True
             if self.pair.ours and self._core.now < self.since + limits.QUICK_SETTLES:
                 self._opening = self._core.after(limits.QUICK_SETTLES, self._open)
+                self._core.emit(Coming(self.pair.terms.child))
             else:
                 self._open()
 
@@ -104,6 +106,8 @@ class LivePair:
         self.inactivity.stop()
         for timer in self._timers:
             timer.cancel()
+        if self._opening is not None:
+            self._core.emit(GiveUp(self.pair.terms.child, "its SAs ended before anything was sent by them"))
         self._close_outbound()
         if linger:
             self._core.after(linger, self._close_inbound)

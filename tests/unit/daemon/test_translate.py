@@ -48,6 +48,7 @@ OURS, PEERS = bytes.fromhex("c0000001"), bytes.fromhex("d0000002")
         (effects.RemoveOutbound(PEERS, OURS), messages.RemoveOutbound(0xD0000002, 0xC0000001)),
         (effects.MovePath((OURS, PEERS), PATH), messages.MovePath((0xC0000001, 0xD0000002), OUTSIDE)),
         (effects.GiveUp("to-hq/1", "no answer"), messages.GiveUp("to-hq/1")),
+        (effects.Coming("to-hq/1"), messages.Coming("to-hq/1")),
     ],
 )
 def test_each_effect_on_an_sa_has_its_message(effect: translate.SaEffect, message: messages.ToRoads) -> None:

@@ -28,6 +28,7 @@ MESSAGES: list[Message] = [
     m.SetSpd(1 << 63, (ENTRY, MARKED)),
     m.SetSpd(1, ()),
     m.GiveUp("büro"),
+    m.Coming("to-hq#1"),
     m.Release("to-hq#1"),
     m.SetLinkMtu(ip_address("2001:db8::9"), 9_000),
     m.SetPathMtu(ip_address("192.0.2.9"), 1_400),

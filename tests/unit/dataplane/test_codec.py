@@ -44,7 +44,7 @@ def test_the_octets_of_some_messages() -> None:
         ("", "truncated"),
         ("01", "truncated"),
         ("0209", "bad-version"),
-        ("0110", "unknown-message"),
+        ("0111", "unknown-message"),
         ("010900", "trailing-octets"),
         ("0103", "truncated"),
         ("0103808080808080808080808000", "bad-number"),  # more than 64 bits

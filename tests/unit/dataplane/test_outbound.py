@@ -106,6 +106,25 @@ def test_giving_up_drops_what_waits_and_asks_again_only_later() -> None:
     assert isinstance(acquire, m.Acquire)
 
 
+def test_packets_wait_for_an_sa_that_is_coming_whatever_was_before_and_nothing_asks_for_it() -> None:
+    end = End(near=True)
+    end.policy()
+    end.send(udp(*V4), now=10.0)
+    end.roads.handle(m.GiveUp("child"), 11.0)
+    assert end.roads.handle(m.Coming("child"), 11.5) == [m.Done(3)]
+    assert end.send(udp(*V4), now=11.6) == []
+    assert end.drops == {"gave-up": 1}
+    assert len(only(end.install_outbound(), Out)) == 1
+
+
+def test_packets_wait_for_an_sa_that_nothing_had_asked_for() -> None:
+    end = End(near=True)
+    end.policy()
+    end.roads.handle(m.Coming("child"), 10.0)
+    assert end.send(udp(*V4), now=10.1) == []
+    assert len(only(end.install_outbound(), Out)) == 1
+
+
 def test_what_may_leave_in_clear_is_handed_back_as_it_came_and_in_order() -> None:
     end = End(near=True)
     end.policy()
