@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -36,7 +37,8 @@ def v1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
 @pytest.fixture(scope="session")
 def v1_inline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     """The same for what is about the negotiation alone: ipsecd carries packets itself. The group is ``v1 inline``."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IPSECD_DATA_PLANE", "inline")
-        with standing(tmp_path_factory.mktemp("v1-inline"), v1_terms.BASE) as built:
-            yield built
+    with contextlib.ExitStack() as held:
+        with pytest.MonkeyPatch.context() as patch:  # for its start alone: other tests run meanwhile
+            patch.setenv("IPSECD_DATA_PLANE", "inline")
+            built = held.enter_context(standing(tmp_path_factory.mktemp("v1-inline"), v1_terms.BASE))
+        yield built
