@@ -7,7 +7,7 @@ is looked for within the peers it has opened, and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ipsecd.errors import Refused
 from ipsecd.ike.config import Hosts, Path, Peer, SharedKey, Version
@@ -88,6 +88,28 @@ def kin(peer: Peer, peers: Iterable[Peer], suite: IkeSuite, keys: tuple[SharedKe
         and permits(other.proposals, suite)
         and all(key in other.shared_keys for key in keys)
     )
+
+
+def proves_alike(old: Peer, new: Peer) -> bool:
+    """Whether a peer of another configuration is authenticated as this one is, with the same algorithms, by IKEv2; by
+    IKEv1 if ``special`` is the same too. Where it is, and what it may have, are other questions."""
+    as_before = replace(
+        new,
+        name=old.name,
+        local=old.local,
+        remotes=old.remotes,
+        children=old.children,
+        lifetime=old.lifetime,
+        dpd=old.dpd,
+        keylog=old.keylog,
+        sessions=old.sessions,
+        pattern=old.pattern,
+        responds=old.responds,
+        within=old.within,
+        versions=old.versions,
+        special=old.special,
+    )
+    return as_before == old
 
 
 def _open(candidates: list[Peer], claimed: Identity, suite: IkeSuite, proves: Callable[[SharedKey], bool]) -> Opened:

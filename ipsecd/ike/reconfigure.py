@@ -8,14 +8,12 @@ its packets are to be hidden otherwise, a successor does that. SAs of IKEv1 aren
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ipsecd.ike.child_sa import ChildSa, ChildStage
 from ipsecd.ike.config import Child, IkeConfig, Peer
 from ipsecd.ike.core import Core
 from ipsecd.ike.hosts import pairs_with
 from ipsecd.ike.negotiate import permits_child
-from ipsecd.ike.pad import callers, kin, speaking
+from ipsecd.ike.pad import callers, kin, proves_alike, speaking
 from ipsecd.ike.sa import IkeSa
 from ipsecd.ike.stage import Stage
 from ipsecd.wire.identity import Identity
@@ -73,25 +71,9 @@ def _kept(sa: IkeSa, configured: _Configured) -> tuple[Peer, ...]:
 
 
 def _same_terms(sa: IkeSa, old: Peer, new: Peer) -> bool:
-    as_before = replace(
-        new,
-        name=old.name,
-        local=old.local,
-        remotes=old.remotes,
-        children=old.children,
-        lifetime=old.lifetime,
-        dpd=old.dpd,
-        keylog=old.keylog,
-        sessions=old.sessions,
-        pattern=old.pattern,
-        responds=old.responds,
-        within=old.within,
-        versions=old.versions,
-        special=old.special,
-    )
     ours, theirs = sa.path.local.address, sa.path.remote.address
     return (
-        as_before == old
+        proves_alike(old, new)
         and sa.version in new.versions
         and (new.local == old.local or new.local in (None, ours))
         and (new.remotes == old.remotes or not new.remotes or theirs in new.remotes)

@@ -7,9 +7,9 @@ in the same place.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from ipsecd.ike.config import Peer
+from ipsecd.ike.pad import proves_alike
 from ipsecd.ike.v1.menu import Menu, special_of
 from ipsecd.ike.v1.party import Party
 from ipsecd.ike.v1.rules import Rules
@@ -42,23 +42,9 @@ def _too(party: Party, first: Peer, rules: Rules, menu: Menu) -> Iterator[Peer]:
 
 
 def _same(party: Party, old: Peer, new: Peer) -> bool:
-    as_before = replace(
-        new,
-        name=old.name,
-        local=old.local,
-        remotes=old.remotes,
-        children=old.children,
-        lifetime=old.lifetime,
-        dpd=old.dpd,
-        keylog=old.keylog,
-        sessions=old.sessions,
-        pattern=old.pattern,
-        responds=old.responds,
-        within=old.within,
-        versions=old.versions,
-    )
     return (
-        as_before == old
+        proves_alike(old, new)
+        and new.special == old.special
         and bool(new.remotes) == bool(old.remotes)
         and (new.local in (old.local, None) or new.local in _ours(party))
         and (new.remotes == old.remotes or not new.remotes or _theirs(party) <= set(new.remotes))
