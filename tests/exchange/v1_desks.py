@@ -14,11 +14,6 @@ from ipsecd.ike.core import Core
 from ipsecd.ike.drops import DROPS
 from ipsecd.ike.effects import (
     Effect,
-    InstallInbound,
-    InstallOutbound,
-    MovePath,
-    RemoveInbound,
-    RemoveOutbound,
     Report,
     Send,
 )
@@ -31,6 +26,7 @@ from tests.exchange import gateways
 from tests.exchange.entropy import SeededEntropy
 from tests.exchange.gateways import A, B
 from tests.exchange.network import Link
+from tests.exchange.plane import Plane
 
 IKE_CBC = IkeProposal(((Encr.AES_CBC, 128),), (Integ.HMAC_SHA2_256_128,), (Prf.HMAC_SHA2_256,), (Group.CURVE25519,))
 V1 = (Version.IKEV1,)
@@ -72,10 +68,11 @@ class Wishes:
         return key in self.down
 
 
-class End:
+class End(Plane):
     """One machine."""
 
     def __init__(self, address: str, config: IkeConfig, seed: int | str) -> None:
+        super().__init__()
         self.address = ip_address(address)
         self.core = Core(config, SeededEntropy(f"{seed} {address}"))
         self.core.now = 1_000.0
@@ -86,8 +83,6 @@ class End:
         self.effects: list[Effect] = []
         self.sent: list[bytes] = []
         self.reports: list[Report] = []
-        self.inbound: dict[bytes, InstallInbound] = {}
-        self.outbound: dict[tuple[bytes, bytes], InstallOutbound] = {}  # by (SPI, inbound SPI)
 
     def events(self, *names: str) -> list[Report]:
         return [report for report in self.reports if report.event in names]
@@ -101,21 +96,9 @@ class End:
         return sum(sa.stage == "established" for sa in self.desk.status())
 
     def carry_out(self, effect: Effect) -> None:
-        match effect:
-            case InstallInbound():
-                assert effect.spi not in self.inbound
-                self.inbound[effect.spi] = effect
-            case InstallOutbound():
-                assert effect.inbound in self.inbound
-                self.outbound[effect.spi, effect.inbound] = effect
-            case RemoveInbound(spi):
-                del self.inbound[spi]
-            case RemoveOutbound(spi, inbound):
-                del self.outbound[spi, inbound]
-            case MovePath():
-                assert set(effect.inbound) <= set(self.inbound)
-            case Report():
-                self.reports.append(effect)
+        super().carry_out(effect)
+        if isinstance(effect, Report):
+            self.reports.append(effect)
 
 
 @dataclass

@@ -13,12 +13,8 @@ from ipsecd.ike.config import IkeConfig, Path
 from ipsecd.ike.core import Core
 from ipsecd.ike.effects import (
     Effect,
-    InstallInbound,
     InstallOutbound,
     Keepalive,
-    MovePath,
-    RemoveInbound,
-    RemoveOutbound,
 )
 from ipsecd.ike.v1.aggressive_initiator import AggressiveInitiator
 from ipsecd.ike.v1.aggressive_responder import AggressiveResponder
@@ -44,11 +40,12 @@ from tests.exchange.entropy import SeededEntropy
 from tests.exchange.network import Link
 from tests.exchange.phase_1 import suite
 from tests.exchange.phase_2 import mirrored, terms
+from tests.exchange.plane import Plane
 from tests.exchange.v1_line import OURS, THEIRS, Line, LineEnd
 
 
 @dataclass
-class Gateway(LineEnd):
+class Gateway(Plane, LineEnd):
     """One side, and the data plane it believes in. ``says`` are the vendor IDs that it's taken to have sent. ``of_1``
     are the terms of phase 1, if they aren't the usual ones; in ``aggressive`` mode if that is said."""
 
@@ -62,8 +59,6 @@ class Gateway(LineEnd):
     says: tuple[bytes, ...] = ()
     of_1: Terms | None = None
     aggressive: bool = False
-    inbound: dict[bytes, InstallInbound] = field(default_factory=dict)
-    outbound: dict[tuple[bytes, bytes], InstallOutbound] = field(default_factory=dict)  # by (SPI, inbound SPI)
     used: set[bytes] = field(default_factory=set)
     calls: list[float] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
@@ -110,25 +105,9 @@ class Gateway(LineEnd):
                 self._begun.heard()  # type: ignore[union-attr]  # it's of that mode
 
     def carry_out(self, effect: Effect) -> None:
-        match effect:
-            case InstallInbound():
-                assert effect.spi not in self.inbound
-                self.inbound[effect.spi] = effect
-            case InstallOutbound():
-                assert effect.inbound in self.inbound
-                self.outbound[effect.spi, effect.inbound] = effect
-            case RemoveInbound(spi):
-                del self.inbound[spi]
-            case RemoveOutbound(spi, inbound):
-                del self.outbound[spi, inbound]
-            case MovePath(spis, path):
-                for spi in spis:
-                    self.inbound[spi] = replace(self.inbound[spi], path=path)
-                for key, installed in self.outbound.items():
-                    if installed.inbound in spis:
-                        self.outbound[key] = replace(installed, path=path)
-            case Keepalive():
-                self.keepalives += 1
+        super().carry_out(effect)
+        if isinstance(effect, Keepalive):
+            self.keepalives += 1
 
     # --- as the holder ---
 
